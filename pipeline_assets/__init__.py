@@ -1,0 +1,1 @@
+"""What is made: the asset graph, one file an asset, in the order data flows."""

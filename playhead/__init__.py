@@ -1,0 +1,1 @@
+"""How it is used: command line and search. Never imports Dagster."""

@@ -1,0 +1,1 @@
+"""With what: everything outside the process, behind small protocols."""

@@ -1,0 +1,1 @@
+"""Text to vectors: one protocol, one adapter a model family."""

@@ -1,0 +1,51 @@
+"""What the pipeline and search ask of any embedding model. Adapters live beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.records import Engine
+
+Vectors = NDArray[np.float32]
+
+
+class Tokenizer(Protocol):
+    """The embedding model's own tokens, without its special ones."""
+
+    def offsets(self, text: str) -> Sequence[tuple[int, int]]:
+        """``(char_start, char_end)`` of every token of ``text``, in order. Characters between
+        two tokens (white space, mostly) belong to none."""
+        ...
+
+    def count(self, text: str) -> int:
+        """How many tokens ``text`` has."""
+        ...
+
+
+class Embedder(Protocol):
+    """Text to unit vectors."""
+
+    @property
+    def engine(self) -> Engine:
+        """Name, model and what was done to the text before (``preprocessing``)."""
+        ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    @property
+    def window_tokens(self) -> int:
+        """The longest text it reads, in tokens of ``tokenizer``; what is beyond is ignored,
+        so no chunk may be longer."""
+        ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row a text, ``(len(texts), dimensions)``, each of length 1."""
+        ...

@@ -1,0 +1,92 @@
+"""The error tree. Each class says whether another try can help; each error names a remedy.
+
+    PlayheadError
+    ├── PermanentError          the same input will fail the same way
+    │   ├── EmptyFile
+    │   ├── UnreadableMedia     not media at all, or damaged beyond decoding
+    │   ├── TruncatedMedia
+    │   ├── NoAudioTrack
+    │   └── InvalidResult       an engine's reply broke its own contract
+    ├── TransientError          worth another try in a while
+    │   └── DatabaseUnavailable
+    ├── ConfigurationError      a person must change something first
+    │   ├── InvalidSettings
+    │   ├── ModelUnavailable    weights missing, altered or unknown
+    │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
+    ├── NotFound                no such recording
+    └── ClaimLost               a newer attempt owns this work; nothing was written
+
+Not here: what to do about an error (``pipeline_assets/policies.py``).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PlayheadError(Exception):
+    """Base of all. ``str()`` is the message alone; ``remedy`` is what a person can do."""
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class PermanentError(PlayheadError):
+    """The same input and recipe would fail again."""
+
+
+class EmptyFile(PermanentError):
+    """Zero bytes, or a container without one decodable sample."""
+
+
+class UnreadableMedia(PermanentError):
+    """Not media, or damaged so that nothing can be decoded."""
+
+
+class TruncatedMedia(PermanentError):
+    """The file ends well before its own header says it should."""
+
+
+class NoAudioTrack(PermanentError):
+    """Media, but silent by construction: a video or image without sound."""
+
+
+class InvalidResult(PermanentError):
+    """An engine's reply has the wrong shape, count, size or times."""
+
+
+class TransientError(PlayheadError):
+    """Another try may succeed."""
+
+    retryable: ClassVar[bool] = True
+
+
+class DatabaseUnavailable(TransientError):
+    """Postgres cannot be reached or started."""
+
+
+class ConfigurationError(PlayheadError):
+    """A setting or the machine must change before this can work."""
+
+
+class InvalidSettings(ConfigurationError):
+    """One or more settings are wrong; the message lists all of them."""
+
+
+class ModelUnavailable(ConfigurationError):
+    """A model's files are missing, altered, or its name is unknown."""
+
+
+class DatabaseUnsuitable(ConfigurationError):
+    """The server answers but cannot hold Playhead."""
+
+
+class NotFound(PlayheadError):
+    """No such recording in this organisation."""
+
+
+class ClaimLost(PlayheadError):
+    """Another worker took this work over; this attempt must stop and write nothing."""

@@ -1,0 +1,1 @@
+"""The truth: schema, SQL, the ledger, and the server itself."""

@@ -1,0 +1,175 @@
+"""The values that cross a border between rooms: frozen, typed, without behaviour.
+
+Here: what a stage takes and gives (recordings, transcripts, documents, chunks), and the
+recipe that names how it was made. Not here: rows (see ``resources/postgres``), errors
+(``resources/errors.py``), anything that does work.
+
+Units everywhere: times and durations in seconds from the start of the recording, sizes
+in bytes, positions in characters (Python string indices), sizes of text in tokens of the
+embedding model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Kind = Literal["recording", "meeting", "interview", "lecture", "podcast", "book", "page"]
+Stage = Literal["raw_media", "transcript", "document", "chunks", "embeddings"]
+Source = Literal["transcript", "document"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order data flows
+
+Json = Mapping[str, Any]
+
+
+def content_hash(value: Any) -> str:
+    """The sha-256 (64 hex digits) of a JSON value, independent of key order."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def text_hash(text: str) -> str:
+    """The sha-256 (64 hex digits) of a text's UTF-8 bytes."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One distinct file of an organisation. ``id`` is the Dagster partition key."""
+
+    id: str
+    org_id: str
+    sha256: str
+    size_bytes: int
+    kind: Kind
+    title: str
+    language: str | None  # None: detect it
+    suffix: str  # of the stored file, ".flac"; "" where the name gave none we know
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    """What probing found in a file's bytes. ``duration_seconds`` is of decoded audio."""
+
+    container: str
+    codec: str
+    media_type: str
+    sample_rate: int  # Hz
+    channels: int
+    duration_seconds: float
+    streams: tuple[str, ...]  # one readable line a stream, "audio: opus, 48000 Hz, 2 channels"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word as it stands in the transcript's text, with its times."""
+
+    word: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech, usually a sentence or a breath."""
+
+    text: str
+    start: float
+    end: float
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said and when. Every word stands in ``text`` in order; silence gives an
+    empty text. Times never decrease and lie in ``[0, duration_seconds]``."""
+
+    text: str
+    language: str
+    duration_seconds: float
+    words: tuple[Word, ...]
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimedSpan:
+    """Characters ``[char_start, char_end)`` of a text were said in these seconds."""
+
+    char_start: int
+    char_end: int
+    start_seconds: float
+    end_seconds: float
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A write-up of a transcript. ``spans`` tie its characters to seconds, in order of
+    ``char_start``; text the writer added itself (headings) has no span."""
+
+    title: str
+    content: str
+    format: Literal["markdown"]
+    spans: tuple[TimedSpan, ...]
+    metadata: Json  # JSON; always has "sections": [{"heading", "start_seconds", "end_seconds"}]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage to embed. ``source_text[char_start:char_end] == text``, always."""
+
+    source: Source
+    text: str
+    ordinal: int  # from 0, in order of char_start, within its source
+    char_start: int
+    char_end: int
+    start_seconds: float | None  # None: no character of it has a time
+    end_seconds: float | None
+    speaker: str | None
+    token_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Who does a stage's work: enough to tell two results apart. ``model`` names the exact
+    weights where they are known, so that other weights are another engine."""
+
+    name: str
+    model: str
+    parameters: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a stage makes its result. Stored readable, compared by ``hash``."""
+
+    stage: Stage
+    code_version: str
+    engine: Engine
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "code_version": self.code_version,
+            "engine": self.engine.name,
+            "model": self.engine.model,
+            "parameters": dict(self.engine.parameters),
+        }
+
+    @property
+    def hash(self) -> str:
+        return content_hash(self.as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a result cost: provider tokens and money (US dollars); zero for local engines."""
+
+    tokens: int = 0
+    cost_usd: float = 0.0

@@ -1,0 +1,1 @@
+"""Transcripts to documents: one protocol, one adapter a writer."""
