@@ -132,6 +132,7 @@ class Chunk:
     end_seconds: float | None
     speaker: str | None
     token_count: int
+    phrases: tuple[TimedSpan, ...] = ()  # its sentences that have a time, in source characters
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,7 @@ class Transcriber(Protocol):
     @property
     def engine(self) -> Engine: ...
 
-    def transcribe(
-        self, media: Path, *, language: str | None, progress: Progress
-    ) -> Transcript:
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
         """Transcribe the first audio track of ``media``, in memory that does not grow with
         its length. ``language`` is an ISO 639-1 code, or None to detect it. Silence gives an
         empty text. Raises a ``PermanentError`` for media it cannot decode and

@@ -1,0 +1,176 @@
+"""Word error rate and speed of Playhead's local transcriber beside plain faster-whisper.
+
+    python -m benchmarks.word_error_rate FOLDER [--model whisper-base] [--rounds 1] [--json]
+
+FOLDER holds audio and a ``MANIFEST.tsv`` with the columns file, seconds, language and
+reference_text. Both sides have the same weights, loaded before any clock runs, detect the
+language themselves and take turns at going first, so that a busy machine slows both. Of several
+rounds the fastest counts, a file and side. Reference and text go through one normaliser: lower
+case, punctuation and symbols removed by Unicode category, spaces collapsed, numbers as they are.
+Japanese, Chinese and Thai, which put no spaces between words, are compared by character.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import jiwer
+from faster_whisper import WhisperModel
+from rich.console import Console
+from rich.table import Table
+
+from resources.packaged_models import WHISPER_MODELS, whisper_files
+from resources.transcription.whisper import LocalWhisper
+
+Side = Callable[[Path], str]
+
+_UNSPACED = frozenset({"ja", "zh", "th"})
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One line of the manifest."""
+
+    path: Path
+    seconds: float
+    language: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one side made of a file, and the wall seconds it took."""
+
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A language's files together. Errors are a share of the reference (1.0 is 100 %)."""
+
+    language: str
+    unit: str
+    files: int
+    audio_seconds: float
+    error_ours: float
+    error_plain: float
+    seconds_ours: float
+    seconds_plain: float
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", type=click.Choice(WHISPER_MODELS), default="whisper-base")
+@click.option("--rounds", type=click.IntRange(min=1), default=1)
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a language.")
+def main(folder: Path, model: str, rounds: int, as_json: bool) -> None:
+    """Compare the local transcriber with plain faster-whisper on the audio of FOLDER."""
+    plain = WhisperModel(model, device="cpu", compute_type="int8", files=whisper_files(model))
+    spoken = [item for item in manifest(folder) if item.language in plain.supported_languages]
+    scores = list(compare(spoken, ours(model), lambda path: plainly(plain, path), rounds))
+    if as_json:
+        for score in scores:
+            click.echo(json.dumps({"model": model, **asdict(score)}))
+    else:
+        Console().print(table(model, scores))
+
+
+def manifest(folder: Path) -> list[Spoken]:
+    """The files of a folder that have a reference."""
+    with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
+        return [
+            Spoken(
+                folder / row["file"], float(row["seconds"]), row["language"], row["reference_text"]
+            )
+            for row in csv.DictReader(file, delimiter="\t")
+        ]
+
+
+def ours(model: str) -> Side:
+    """Playhead's transcriber, its weights loaded by the first call."""
+    whisper = LocalWhisper(model)
+    return lambda path: whisper.transcribe(path, language=None, progress=lambda _: None).text
+
+
+def plainly(model: WhisperModel, path: Path) -> str:
+    """faster-whisper with its own defaults, and word times as Playhead needs them."""
+    segments, _ = model.transcribe(str(path), word_timestamps=True)
+    return " ".join(segment.text.strip() for segment in segments)
+
+
+def compare(spoken: Sequence[Spoken], ours: Side, plain: Side, rounds: int) -> Iterator[Score]:
+    """One score a language, in the manifest's order."""
+    ours(spoken[0].path), plain(spoken[0].path)  # warm: weights, voice detection, threads
+    heard = {item: listen(item.path, (ours, plain), rounds) for item in spoken}
+    for language in dict.fromkeys(item.language for item in spoken):
+        items = [item for item in spoken if item.language == language]
+        yield score(language, items, [heard[item] for item in items])
+
+
+def listen(path: Path, sides: tuple[Side, Side], rounds: int) -> tuple[Heard, Heard]:
+    """What each side hears; who goes first changes with every round and with the path."""
+    tries: tuple[list[Heard], list[Heard]] = ([], [])
+    for turn in range(rounds):
+        first = (turn + len(path.name)) % 2
+        for side in (first, 1 - first):
+            start = time.perf_counter()
+            text = sides[side](path)
+            tries[side].append(Heard(text, time.perf_counter() - start))
+    ours, plain = (min(side, key=lambda heard: heard.seconds) for side in tries)
+    return ours, plain
+
+
+def score(language: str, items: Sequence[Spoken], heard: Sequence[tuple[Heard, Heard]]) -> Score:
+    """Errors over all words (or characters) of a language, not the mean of its files."""
+    references = [normalise(item.reference) for item in items]
+    rate = jiwer.cer if language in _UNSPACED else jiwer.wer
+    ours, plain = zip(*heard, strict=True)
+    return Score(
+        language=language,
+        unit="characters" if language in _UNSPACED else "words",
+        files=len(items),
+        audio_seconds=sum(item.seconds for item in items),
+        error_ours=rate(references, [normalise(one.text) for one in ours]),
+        error_plain=rate(references, [normalise(one.text) for one in plain]),
+        seconds_ours=sum(one.seconds for one in ours),
+        seconds_plain=sum(one.seconds for one in plain),
+    )
+
+
+def normalise(text: str) -> str:
+    """Lower case, without punctuation and symbols (categories P and S), one space between."""
+    kept = (" " if unicodedata.category(sign)[0] in "PS" else sign for sign in text.lower())
+    return " ".join("".join(kept).split())
+
+
+def table(model: str, scores: Sequence[Score]) -> Table:
+    """The scores as a person reads them."""
+    result = Table(title=f"{model}: Playhead beside plain faster-whisper")
+    heads = "language,errors in,files,audio s,ours %,plain %,ours s,plain s,time"
+    for head in heads.split(","):
+        result.add_column(head, justify="right")
+    for one in scores:
+        result.add_row(
+            one.language,
+            one.unit,
+            str(one.files),
+            f"{one.audio_seconds:.0f}",
+            f"{100 * one.error_ours:.2f}",
+            f"{100 * one.error_plain:.2f}",
+            f"{one.seconds_ours:.1f}",
+            f"{one.seconds_plain:.1f}",
+            f"{one.seconds_ours / one.seconds_plain:.2f} x",
+        )
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The composition root: everything above, put together once. Nobody imports this module;
+Dagster loads ``defs`` from it. It alone may look at ``sensors``."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from pipeline_assets import jobs, schedules
+from pipeline_assets.backlog import backlog
+from pipeline_assets.recordings import recordings
+from resources.configured import workbench_resource
+from resources.engines import Engines, choose_engines
+from resources.settings import Settings, load_settings
+from sensors.failures import failures
+from sensors.uploads import uploads
+
+
+def build_definitions(settings: Settings, *, engines: Engines | None = None) -> dg.Definitions:
+    """The whole of Playhead for Dagster. ``engines`` replaces those that settings name."""
+    chosen = engines or choose_engines(settings)
+    return dg.Definitions(
+        assets=[recordings, backlog],
+        jobs=[jobs.ingest_recording, jobs.report_backlog, jobs.reconcile_recordings],
+        schedules=[schedules.nightly_reconcile, schedules.hourly_backlog],
+        sensors=[uploads, failures],
+        resources={"workbench": workbench_resource(settings, chosen)},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(load_settings())

@@ -1,0 +1,31 @@
+"""Constants of policy, each with its reason. Not here: policies of a single adapter (its
+retries inside a call), settings a person makes (``resources/settings.py``)."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+#: Minutes, not seconds: what can be mended in seconds the adapters mend themselves. Permanent
+#: errors are not retried at all.
+RETRY_POLICY = dg.RetryPolicy(
+    max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
+
+#: Recordings that share a run. A process start costs 3 CPU seconds, which a hundred share well;
+#: beyond, the daemon takes long to create the run (37 s for 200, see measurements).
+RECORDINGS_A_RUN = 100
+
+#: And no more media than this in a run of several, so that long recordings spread over runs
+#: and the first of many is ready early. About an hour of compressed speech.
+BYTES_A_RUN = 64 * 1024 * 1024
+
+#: A run that takes longer is stopped: a code server killed with its worker leaves a run that
+#: says "started" for ever. A recording of 10 hours at 0.4 s a second takes 4.
+MAX_RUNTIME_SECONDS = 8 * 3600
+
+#: How many recordings a run works on at once is one; how many runs, the pool's limit
+#: (``dagster.yaml``): local models use every core they get.
+POOL = "recordings"
+
+GROUP = "recordings"
+OWNERS = ["team:playhead"]

@@ -1,0 +1,175 @@
+"""``python -m pipeline_assets.process``: run what waits through Dagster, in this process.
+
+The way to work without a daemon: the same job, the same ledger, one warm process. Beside a
+running daemon it is safe, since the ledger lets one worker at a time make a result. Started by
+``playhead process``; like ``definitions.py`` it is a way in, so nobody imports it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import click
+import dagster as dg
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.jobs import INGEST_RECORDING
+from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.policies import RECORDINGS_A_RUN
+from pipeline_assets.requests import RunPlan, new_keys, plan_runs
+from resources.engines import choose_engines
+from resources.errors import PlayheadError
+from resources.postgres.catalogue import Catalogue
+from resources.records import Recording
+from resources.settings import load_settings
+from resources.workbench import Workbench, open_workbench
+
+_WATCH_SECONDS = 1.0
+_TELL_SECONDS = 0.5
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Processor:
+    """Plans and makes runs. ``handled``: the ids of all recordings it ran."""
+
+    def __init__(
+        self, bench: Workbench, instance: dg.DagsterInstance, job: dg.JobDefinition
+    ) -> None:
+        self.handled: set[str] = set()
+        self._bench = bench
+        self._instance = instance
+        self._job = job
+        self._stopping = False
+
+    def stop(self, _signal: int, _frame: FrameType | None) -> None:
+        """Begin no further run. Dagster itself ends the one under way and the ledger hands its
+        recordings to the next worker."""
+        self._stopping = True
+
+    def work(self, only: Sequence[str] | None) -> None:
+        """Run every waiting recording (of ``only``) once."""
+        while waiting := self._waiting(only):
+            self._bench.ledger.bury_lost()
+            for plan in self._plans(waiting):
+                self._run(plan)
+
+    def watch(self) -> None:
+        """Work whenever something waits, until told to stop."""
+        while not self._stopping:
+            self.work(None)
+            self.handled.clear()
+            time.sleep(_WATCH_SECONDS)
+
+    def _waiting(self, only: Sequence[str] | None) -> list[Recording]:
+        if self._stopping:
+            return []
+        return self._bench.catalogue.waiting(
+            limit=RECORDINGS_A_RUN, only=only, besides=self.handled
+        )
+
+    def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunPlan]:
+        name = recordings_partitions.name
+        assert name is not None
+        keys = self._instance.get_dynamic_partitions(name)
+        if added := new_keys(waiting, keys):
+            self._instance.add_dynamic_partitions(name, added)
+        for plan in plan_runs(waiting, [*keys, *added]):
+            if self._stopping:
+                return
+            yield plan
+
+    def _run(self, plan: RunPlan) -> None:
+        self.handled.update(plan.ids)
+        self._job.execute_in_process(
+            instance=self._instance,
+            tags=dict(plan.tags),
+            run_config=_QUIET,
+            raise_on_error=False,
+        )
+
+
+class Teller(threading.Thread):
+    """Prints how the recordings under way are doing, whenever a tenth more is done."""
+
+    def __init__(self, catalogue: Catalogue, org_id: str) -> None:
+        super().__init__(daemon=True)
+        self._catalogue = catalogue
+        self._org_id = org_id
+        self._told: dict[str, tuple[str, int]] = {}
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(_TELL_SECONDS):
+            self._tell()
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def _tell(self) -> None:
+        for status in self._catalogue.under_way(self._org_id):
+            news = (status.status, status.percent // 10)
+            if self._told.get(status.id) != news:
+                self._told[status.id] = news
+                click.echo(f"{status.percent:3d} %  {status.title[:60]}: {status.detail}")
+
+
+def open_instance() -> dg.DagsterInstance:
+    """The instance that ``$DAGSTER_HOME`` or, as for ``dagster dev``, the project's own
+    ``dagster.yaml`` describes."""
+    project = Path(__file__).resolve().parent.parent
+    return dg.DagsterInstance.from_config(os.environ.get("DAGSTER_HOME") or str(project))
+
+
+@click.command()
+@click.argument("recordings", nargs=-1)
+@click.option("--watch", is_flag=True)
+def main(recordings: tuple[str, ...], watch: bool) -> None:
+    """Exit 0 when all that was run is ready, 1 when some failed."""
+    settings = load_settings()
+    engines = choose_engines(settings)
+    with open_workbench(settings, engines) as bench, open_instance() as instance:
+        if recordings:
+            bench.catalogue.statuses(settings.org, recordings)  # NotFound before any work
+        definitions = build_definitions(settings, engines=engines)
+        processor = Processor(bench, instance, definitions.resolve_job_def(INGEST_RECORDING))
+        signal.signal(signal.SIGTERM, processor.stop)
+        signal.signal(signal.SIGINT, processor.stop)
+        teller = Teller(bench.catalogue, settings.org)
+        teller.start()
+        try:
+            processor.watch() if watch else processor.work(recordings or None)
+        finally:
+            teller.end()
+        if not watch:
+            sys.exit(_report(bench, settings.org, sorted({*processor.handled, *recordings})))
+
+
+def _report(bench: Workbench, org_id: str, ids: Sequence[str]) -> int:
+    statuses = bench.catalogue.statuses(org_id, ids)
+    for status in statuses:
+        if status.error:
+            error = status.error
+            click.echo(
+                f"{status.title} ({status.id}) failed at {error['stage']}: {error['message']} "
+                f"{error['remedy']}",
+                err=True,
+            )
+    ready = sum(status.status == "ready" for status in statuses)
+    click.echo(f"{ready} of {len(statuses)} ready")
+    return 0 if ready == len(statuses) else 1
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PlayheadError as error:
+        click.echo(f"{error}\n{error.remedy}", err=True)
+        sys.exit(1)

@@ -1,0 +1,57 @@
+"""``raw_media``: an uploaded file, proven to be sound that can be decoded to its end."""
+
+from __future__ import annotations
+
+from pipeline_assets import checks
+from pipeline_assets.stages import Metadata, Outcome, Turn, claimed, done, stage_spec
+from resources.media.probe import probe
+from resources.records import Engine, MediaFacts, Recipe, Recording, Usage
+from resources.workbench import Workbench
+
+CODE_VERSION = "1"
+
+SPEC = stage_spec(
+    "raw_media",
+    after=(),
+    code_version=CODE_VERSION,
+    kinds={"python", "postgres"},
+    description="The recording as uploaded, probed: container, streams, duration; decodable to "
+    "16 kHz mono. What is not sound fails here with its reason.",
+)
+
+
+def make_raw_media(bench: Workbench, recording: Recording, turn: Turn) -> Outcome:
+    recipe = Recipe("raw_media", CODE_VERSION, Engine("pyav", "probe"))
+    inputs = {"sha256": recording.sha256}
+    with claimed(bench, recording, recipe, inputs, turn, detail="reading the file") as claim:
+        if claim.done:
+            facts = bench.content.media_facts(claim.id)
+        else:
+            facts = probe(bench.media.path(recording))
+            # The bytes are the result; the facts describe them. So a better probe does not
+            # make anything after it stale.
+            with bench.ledger.finish(claim, output_hash=recording.sha256, usage=Usage()) as write:
+                bench.content.put_media_facts(*write, recording, facts)
+    return Outcome(
+        result=done(bench, recording, claim),
+        recipe=recipe,
+        inputs=inputs,
+        unchanged=claim.done is not None,
+        metadata=_describe(recording, facts),
+        checks=checks.of_media(facts),
+    )
+
+
+def _describe(recording: Recording, facts: MediaFacts) -> Metadata:
+    return {
+        "title": recording.title,
+        "kind": recording.kind,
+        "sha256": recording.sha256,
+        "size_bytes": recording.size_bytes,
+        "duration_seconds": facts.duration_seconds,
+        "container": facts.container,
+        "codec": facts.codec,
+        "sample_rate": facts.sample_rate,
+        "channels": facts.channels,
+        "streams": "; ".join(facts.streams),
+    }

@@ -1,0 +1,51 @@
+"""Reconcile: what should exist against what does, mended where that needs no person.
+
+- media files that belong to no recording (a crash while taking in): removed after a day
+- recordings whose media file is gone: told, since only a person can bring it back
+- partitions without a recording, recordings without a partition: removed, added
+- results that say done and whose content is not whole: taken back, so the stage runs again
+- workers that died too often over one result: a dead letter
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipeline_assets.partitions import recordings_partitions
+from resources.workbench import Workbench
+
+
+@dg.op(out=dg.Out(dg.Nothing), description=__doc__)
+def reconcile(
+    context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]
+) -> Iterator[dg.AssetObservation | dg.Output[None]]:
+    stored = workbench.catalogue.stored()
+    swept = workbench.media.sweep(stored.items())
+    missing = workbench.media.missing(stored.items())
+    for identity in missing:
+        context.log.error(f"The media file of {identity} is gone; add it again from its source.")
+    added, removed = _mend_partitions(context.instance, set(stored))
+    facts = {
+        "recordings": len(stored),
+        "media_swept": len(swept),
+        "media_missing": len(missing),
+        "partitions_added": added,
+        "partitions_removed": removed,
+        "results_taken_back": workbench.content.take_back_partial(),
+        "buried": workbench.ledger.bury_lost(),
+    }
+    yield dg.AssetObservation("backlog", metadata=facts)
+    context.log.info(f"Reconciled: {facts}")
+    yield dg.Output(None)
+
+
+def _mend_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
+    name = recordings_partitions.name
+    assert name is not None
+    keys = set(instance.get_dynamic_partitions(name))
+    added, removed = sorted(recordings - keys), sorted(keys - recordings)
+    if added:
+        instance.add_dynamic_partitions(name, added)
+    for key in removed:
+        instance.delete_dynamic_partition(name, key)
+    return len(added), len(removed)

@@ -1,0 +1,122 @@
+"""How Dagster runs the five stages: recording by recording, each through all its stages.
+
+One step holds the five assets, so that in a run of a hundred recordings one can fail alone:
+the good ones are materialised one by one as they are made, the bad ones are not, and the run
+fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what a stage makes.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from pipeline_assets import chunks, document, embeddings, raw_media, transcript
+from pipeline_assets.checks import check_specs, evaluation
+from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
+from pipeline_assets.stages import MakeStage, Outcome, Turn
+from resources.errors import ClaimLost, PlayheadError
+from resources.records import Recording, Stage
+from resources.workbench import Workbench
+
+MAKERS: dict[Stage, MakeStage] = {
+    "raw_media": raw_media.make_raw_media,
+    "transcript": transcript.make_transcript,
+    "document": document.make_document,
+    "chunks": chunks.make_chunks,
+    "embeddings": embeddings.make_embeddings,
+}
+
+
+@dg.multi_asset(
+    name="recordings",
+    specs=[raw_media.SPEC, transcript.SPEC, document.SPEC, chunks.SPEC, embeddings.SPEC],
+    check_specs=check_specs(),
+    can_subset=True,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=RECORDINGS_A_RUN),
+    retry_policy=RETRY_POLICY,
+    pool=POOL,
+)
+def recordings(
+    context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]
+) -> Iterator[dg.AssetMaterialization]:
+    """Take each recording of the run through the stages that were asked for."""
+    turn = Turn(
+        run_id=context.run_id,
+        last=context.retry_number >= RETRY_POLICY.max_retries,
+        log=context.log.info,
+    )
+    stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
+    wanted = workbench.catalogue.recordings(context.partition_keys)
+    if context.retry_number:
+        failed = {letter.id for letter in workbench.catalogue.dead_letters()}
+        wanted = [recording for recording in wanted if recording.id not in failed]
+    failures: list[tuple[Recording, PlayheadError]] = []
+    for recording in wanted:
+        try:
+            _take_through(context, workbench, recording, stages, turn)
+        except ClaimLost as lost:
+            context.log.warning(str(lost))
+        except PlayheadError as error:
+            failures.append((recording, error))
+            context.log.error(f"{recording.title} ({recording.id}): {error} {error.remedy}")
+    yield from ()
+    if failures:
+        raise _failure(failures)
+
+
+def _take_through(
+    context: dg.AssetExecutionContext,
+    bench: Workbench,
+    recording: Recording,
+    stages: Sequence[Stage],
+    turn: Turn,
+) -> None:
+    for stage in stages:
+        outcome = MAKERS[stage](bench, recording, turn)
+        told_before = outcome.unchanged and outcome.result.run_id == turn.run_id
+        if not told_before:
+            _tell(context, recording, stage, outcome)
+
+
+def _tell(
+    context: dg.AssetExecutionContext, recording: Recording, stage: Stage, outcome: Outcome
+) -> None:
+    context.log_event(
+        dg.AssetMaterialization(
+            stage,
+            partition=recording.id,
+            metadata=outcome.metadata | _lineage(outcome),
+            tags={
+                "dagster/data_version": outcome.result.output_hash[:32],
+                "dagster/code_version": outcome.recipe.code_version,
+            },
+        )
+    )
+    for check in outcome.checks:
+        context.log_event(evaluation(check, recording.id))
+
+
+def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:
+    result = outcome.result
+    return {
+        "unchanged": dg.MetadataValue.bool(outcome.unchanged),
+        "seconds": dg.MetadataValue.float(round(result.seconds, 3)),
+        "cost_usd": dg.MetadataValue.float(result.cost_usd),
+        "result": dg.MetadataValue.int(result.id),
+        "attempt": dg.MetadataValue.int(result.attempt),
+        "made_by_run": dg.MetadataValue.dagster_run(result.run_id),
+        "made_from": dg.MetadataValue.json(dict(outcome.inputs)),
+        "recipe": dg.MetadataValue.json(outcome.recipe.as_json),
+    }
+
+
+def _failure(failures: list[tuple[Recording, PlayheadError]]) -> dg.Failure:
+    """Fails the step; worth another try when any of the errors is."""
+    lines = [
+        f"- **{recording.title}** `{recording.id}`: {error} {error.remedy}"
+        for recording, error in failures
+    ]
+    return dg.Failure(
+        f"{len(failures)} recording(s) failed; the others are done.",
+        metadata={"failed": dg.MetadataValue.md("\n".join(lines))},
+        allow_retries=any(error.retryable for _, error in failures),
+    )

@@ -1,0 +1,198 @@
+"""Passages to embed: a text and a configuration in, ``Chunk``s out.
+
+Here: the settings, the three strategies, the one entry ``chunk``. Not here: sentences
+(``sentences.py``), what is too long for a chunk (``units.py``), where chunks end and how
+they overlap (``packing.py``), Markdown's structure (``sections.py``), times (``timing.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from typing import Literal, get_args
+
+from pipeline_assets.transforms import timing
+from pipeline_assets.transforms.packing import pack
+from pipeline_assets.transforms.sections import Block, Outline, Section, outline
+from pipeline_assets.transforms.sentences import Range, sentences
+from pipeline_assets.transforms.units import Edge, Ruler, Unit
+from resources.embedding.protocol import Tokenizer
+from resources.errors import InvalidSettings
+from resources.records import Chunk, Source, TimedSpan
+
+Strategy = Literal["text", "segments", "markdown"]
+
+#: Tokens. Some characters are several: four in a byte-level vocabulary, more where a
+#: tokenizer spells out a ligature.
+SMALLEST_SIZE = 8
+
+#: Silence after which the same speaker is taken to begin anew.
+LONG_PAUSE_SECONDS = 2.0
+
+_LINE = re.compile(r"[^\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkingConfig:
+    """How to cut, in tokens of the embedding model. ``size``: the most a chunk has;
+    ``overlap``: the most it repeats of the one before; ``minimum``: what the last chunk has
+    of its own where that can be, and what a chunk has before a change of speaker ends it.
+    Raises ``InvalidSettings`` with all that is wrong."""
+
+    strategy: Strategy
+    size: int = 500
+    overlap: int = 50
+    minimum: int = 100
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.strategy not in get_args(Strategy):
+            faults.append(f"strategy is {self.strategy!r}, not one of {get_args(Strategy)}")
+        if self.size < SMALLEST_SIZE:
+            faults.append(f"size is {self.size} tokens, less than {SMALLEST_SIZE}")
+        if not 0 <= self.overlap < self.size:
+            faults.append(f"overlap is {self.overlap} tokens, not from 0 to below {self.size}")
+        if not 0 <= self.minimum <= self.size:
+            faults.append(f"minimum is {self.minimum} tokens, not from 0 to {self.size}")
+        if faults:
+            raise InvalidSettings(
+                "chunking cannot work so: " + "; ".join(faults),
+                remedy="Set 0 <= overlap < size and 0 <= minimum <= size.",
+            )
+
+    def capped(self, window_tokens: int) -> ChunkingConfig:
+        """The same where ``size`` fits a model that reads ``window_tokens``; else all three
+        scaled down alike, so that the model reads every token of a chunk."""
+        if self.size <= window_tokens:
+            return self
+        return replace(
+            self,
+            size=window_tokens,
+            overlap=self.overlap * window_tokens // self.size,
+            minimum=self.minimum * window_tokens // self.size,
+        )
+
+
+def chunk(
+    source: Source,
+    text: str,
+    *,
+    config: ChunkingConfig,
+    tokenizer: Tokenizer,
+    language: str,
+    spans: Sequence[TimedSpan] = (),
+) -> tuple[Chunk, ...]:
+    """Cut ``text`` into passages of at most ``config.size`` tokens, in order; a blank text
+    has none. Together they hold every character that is not white space; each is
+    ``text[char_start:char_end]``, without white space at its ends. ``spans`` (in order, see
+    ``timing``) give their times and speakers.
+
+    - ``text``: whole sentences; each chunk begins with the last sentences of the one before.
+    - ``segments``: as ``text``, and a chunk of ``minimum`` tokens ends where the speaker
+      changes or pauses for more than ``LONG_PAUSE_SECONDS``.
+    - ``markdown``: whole sections, small neighbours together; only within a section that is
+      too long do sentences, list items and code blocks part, and chunks overlap.
+
+    What exceeds a chunk is cut between words, else between graphemes. Characters for which
+    a tokenizer has no token are kept; the model does not read them. Raises ``InvalidResult``
+    for spans out of order.
+    """
+    timing.check_order(spans)
+    ruler = Ruler(text, tokenizer, config.size)
+    if config.strategy == "markdown":
+        ranges = list(_Markdown(ruler, config, language, outline(text)).ranges())
+    else:
+        turns = _turns(spans) if config.strategy == "segments" else frozenset()
+        units = _sentence_units(ruler, (0, len(text)), language, turns)
+        ranges = pack(list(units), ruler, overlap=config.overlap, minimum=config.minimum)
+    return tuple(_chunk(source, ruler, ordinal, *at, spans) for ordinal, at in enumerate(ranges))
+
+
+def _chunk(
+    source: Source, ruler: Ruler, ordinal: int, start: int, end: int, spans: Sequence[TimedSpan]
+) -> Chunk:
+    start_seconds, end_seconds = timing.span_of(spans, start, end)
+    return Chunk(
+        source=source,
+        text=ruler.text[start:end],
+        ordinal=ordinal,
+        char_start=start,
+        char_end=end,
+        start_seconds=start_seconds,
+        end_seconds=end_seconds,
+        speaker=timing.dominant_speaker(spans, start, end),
+        token_count=ruler.count(start, end),
+    )
+
+
+def _turns(spans: Sequence[TimedSpan]) -> frozenset[int]:
+    """Where another speaker begins, or the same one after a long pause."""
+    return frozenset(
+        after.char_start
+        for before, after in pairwise(spans)
+        if after.speaker != before.speaker
+        or after.start_seconds - before.end_seconds > LONG_PAUSE_SECONDS
+    )
+
+
+def _sentence_units(
+    ruler: Ruler, within: Range, language: str, turns: frozenset[int] = frozenset()
+) -> Iterator[Unit]:
+    """The sentences of a range, cut at turns too."""
+    start, end = within
+    starts = {start + at for at, _ in sentences(ruler.text[start:end], language)}
+    for left, right in pairwise(sorted({*starts, *turns, start, end})):
+        edge = Edge.TURN if left in turns else Edge.SENTENCE
+        yield from ruler.units(left, right, edge)
+
+
+@dataclass(frozen=True, slots=True)
+class _Markdown:
+    ruler: Ruler
+    config: ChunkingConfig
+    language: str
+    outline: Outline
+
+    def ranges(self) -> Iterator[Range]:
+        return self._neighbours([self.outline.root])
+
+    def _neighbours(self, sections: Sequence[Section]) -> Iterator[Range]:
+        """Sections that fit are kept whole, small ones together. One that does not fit takes
+        along what stands before it where that is too little for a chunk of its own."""
+        run: list[Unit] = []
+        run_start = sections[0].start
+        for section in sections:
+            whole = list(islice(self.ruler.units(section.start, section.end, Edge.SENTENCE), 2))
+            if len(whole) < 2:
+                run += whole
+                continue
+            if sum(unit.tokens for unit in run) >= self.config.minimum:
+                yield from self._pack(run, overlap=0)
+                run_start = section.start
+            yield from self._apart(replace(section, start=run_start))
+            run, run_start = [], section.end
+        yield from self._pack(run, overlap=0)
+
+    def _apart(self, section: Section) -> Iterator[Range]:
+        if section.children:
+            yield from self._neighbours(section.parts())
+        else:
+            blocks = self.outline.blocks_in(section.start, section.end)
+            units = [unit for block in blocks for unit in self._block_units(block)]
+            yield from self._pack(units, overlap=self.config.overlap)
+
+    def _block_units(self, block: Block) -> Iterator[Unit]:
+        """Items and code whole where they fit; else code by line, all the rest by sentence."""
+        ruler, at = self.ruler, (block.start, block.end)
+        if block.kind != "prose" and ruler.count(*at) <= ruler.size:
+            yield from ruler.units(*at, Edge.SENTENCE)
+        elif block.kind == "code":
+            for line in _LINE.finditer(ruler.text, *at):
+                yield from ruler.units(*line.span(), Edge.SENTENCE)
+        else:
+            yield from _sentence_units(ruler, at, self.language)
+
+    def _pack(self, units: Sequence[Unit], overlap: int) -> list[Range]:
+        return pack(units, self.ruler, overlap=overlap, minimum=self.config.minimum)

@@ -1,0 +1,158 @@
+"""Which units share a chunk: cuts that heal after an edit, and the overlap between chunks.
+
+Here: units in, character ranges out. Not here: how text becomes units (``units.py``), what
+a strategy takes for a unit (``chunking.py``).
+
+Filling each chunk to the brim would move every later cut when one sentence grows. So a cut
+is chosen by what stands behind it, not by how much fits: of the places where a chunk may
+end, the one whose following text has the smallest checksum. Two versions of a text that
+were cut differently soon find the same smallest one, and agree from there on. The idea is
+content-defined chunking (Muthitacharoen et al., "A low-bandwidth network file system",
+2001), with a window in place of a threshold.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from pipeline_assets.transforms.sentences import Range
+from pipeline_assets.transforms.units import GRAPHEMES, WORDS, Edge, Ruler, Unit
+
+#: A chunk ends where it is at least this full, so that few cuts are spent on healing.
+FILL = 0.5
+
+#: Characters behind a cut that choose it. Longer: edits hit them more often.
+LANDMARK_CHARACTERS = 32
+
+
+def pack(units: Sequence[Unit], ruler: Ruler, *, overlap: int, minimum: int) -> list[Range]:
+    """Trimmed ranges of the text, in order, that hold every unit: each of at most
+    ``ruler.size`` tokens, each beginning with at most ``overlap`` tokens of the one before.
+    The last has at least ``minimum`` tokens of its own where that can be."""
+    if not units:
+        return []
+    packer = _Packer(units, ruler, overlap, minimum)
+    return packer.with_overlap(packer.cuts())
+
+
+class _Packer:
+    def __init__(self, units: Sequence[Unit], ruler: Ruler, overlap: int, minimum: int) -> None:
+        self.units = units
+        self.ruler = ruler
+        self.overlap = overlap
+        self.minimum = minimum
+        self.totals = list(accumulate((unit.tokens for unit in units), initial=0))
+        self.seams = [i for i, unit in enumerate(units) if unit.apart]
+
+    def cuts(self) -> list[int]:
+        """Indices of the first unit of each chunk, and ``len(units)``."""
+        cuts = [0]
+        while cuts[-1] < len(self.units):
+            cuts.append(self._next_cut(cuts[-1]))
+        return self._with_fair_tail(cuts)
+
+    def _next_cut(self, first: int) -> int:
+        cut = self._best_cut(first)
+        while cut > first + 1 and self._tokens(first, cut) > self.ruler.size:
+            cut -= 1  # a slice may be more tokens than its parts
+        return cut
+
+    def _best_cut(self, first: int) -> int:
+        begins_alone = first == 0 or self.units[first].apart
+        room = self.ruler.size - (0 if begins_alone else self.overlap)
+        stop = self._stop(first)
+        last = bisect_right(self.totals, self.totals[first] + room) - 1
+        last = min(max(last, first + 1), stop)
+        turn = self._first_turn(first, last)
+        if turn is not None:
+            return turn
+        if last == stop:
+            return last
+        low = bisect_left(self.totals, self.totals[first] + max(self.minimum, FILL * room))
+        return min(range(min(max(low, first + 1), last), last + 1), key=self._landmark)
+
+    def _stop(self, first: int) -> int:
+        """Where a chunk from ``first`` must end at the latest, whatever its size."""
+        seam = bisect_right(self.seams, first)
+        return self.seams[seam] if seam < len(self.seams) else len(self.units)
+
+    def _first_turn(self, first: int, last: int) -> int | None:
+        """The first turn that leaves the chunk at least ``minimum`` tokens, if any."""
+        enough = bisect_left(self.totals, self.totals[first] + self.minimum)
+        places = range(max(enough, first + 1), min(last + 1, len(self.units)))
+        return next((i for i in places if self.units[i].edge is Edge.TURN), None)
+
+    def _landmark(self, place: int) -> tuple[Edge, int, int]:
+        unit = self.units[place]
+        behind = self.ruler.text[unit.start : unit.start + LANDMARK_CHARACTERS]
+        return unit.edge, zlib.crc32(behind.encode("utf-8", "surrogatepass")), -place
+
+    def _with_fair_tail(self, cuts: list[int]) -> list[int]:
+        """Join a last chunk under ``minimum`` to the one before, or share out the two."""
+        if len(cuts) < 3 or self.units[cuts[-2]].apart:
+            return cuts
+        *rest, first, cut, end = cuts
+        if self._sum(cut, end) >= self.minimum:
+            return cuts
+        if self._tokens(first, end) <= self.ruler.size:
+            return [*rest, first, end]
+        fair = min(range(first + 1, end), key=lambda place: self._unfairness(first, place, end))
+        fits = max(self._tokens(first, fair), self._tokens(fair, end)) <= self.ruler.size
+        return [*rest, first, fair if fits else cut, end]
+
+    def _unfairness(self, first: int, place: int, end: int) -> tuple[int, Edge, int]:
+        left, right = self._sum(first, place), self._sum(place, end)
+        missing = max(0, self.minimum - min(left, right))
+        return missing, self.units[place].edge, abs(left - right)
+
+    def with_overlap(self, cuts: Sequence[int]) -> list[Range]:
+        """The ranges between cuts, each begun where its share of the one before begins."""
+        ranges = []
+        for previous, first, end in zip([0, *cuts], cuts, cuts[1:], strict=False):
+            start = self._overlap_start(previous, first, end)
+            ranges.append((start, self.units[end - 1].end))
+        return ranges
+
+    def _overlap_start(self, previous: int, first: int, end: int) -> int:
+        allowance = min(self.overlap, self.ruler.size - self._sum(first, end))
+        if first > previous and allowance > 0 and not self.units[first].apart:
+            for start in self._overlap_starts(previous, first, allowance):
+                shared = self.ruler.count(start, self.units[first - 1].end)
+                whole = self.ruler.count(start, self.units[end - 1].end)
+                if shared <= allowance and whole <= self.ruler.size:
+                    return start
+        return self.units[first].start
+
+    def _overlap_starts(self, previous: int, first: int, allowance: int) -> Iterator[int]:
+        """Where the overlap may begin, longest first: with a whole unit, else with a word of
+        the last unit. Never with all of the chunk before."""
+        unit = bisect_left(self.totals, self.totals[first] - allowance)
+        yield from (self.units[i].start for i in range(max(unit, previous + 1), first))
+        yield from self._starts_inside(self.units[first - 1], allowance)
+
+    def _starts_inside(self, unit: Unit, allowance: int) -> list[int]:
+        """Words whose way to the unit's end is ``allowance`` tokens or less; graphemes where
+        words are so long that they would leave half of it unused."""
+        text = self.ruler.text
+        tokens = [
+            unit.start + a for a, _ in self.ruler.tokenizer.offsets(text[unit.start : unit.end])
+        ]
+        earliest = max(unit.start + 1, *tokens[-allowance:][:1])
+        half = max(unit.start + 1, *tokens[-(allowance // 2 + 1) :][:1])
+        words, graphemes = (
+            [m.start() for m in pattern.finditer(text, unit.start, unit.end)]
+            for pattern in (WORDS, GRAPHEMES)
+        )
+        words = [start for start in words if start >= earliest]
+        if words and words[0] <= half:
+            return words
+        return [start for start in graphemes if start >= earliest and not text[start].isspace()]
+
+    def _sum(self, first: int, end: int) -> int:
+        return self.totals[end] - self.totals[first]
+
+    def _tokens(self, first: int, end: int) -> int:
+        return self.ruler.count(self.units[first].start, self.units[end - 1].end)

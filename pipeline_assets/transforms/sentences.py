@@ -1,0 +1,43 @@
+"""Where sentences end, in any language and script.
+
+Here: one function over the sentencex library, whose answer is checked. Not here: what is
+done with sentences (``units.py``, ``packing.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from sentencex import get_sentence_boundaries
+
+Range = tuple[int, int]
+
+# sentencex 1.0.32 panics on an initial after white space of several bytes (" A\u00a0."), and
+# lone surrogates are no text to it.
+_UNREADABLE = re.compile("[^\\S\r\n]|[\ud800-\udfff]")
+
+
+def sentences(text: str, language: str) -> tuple[Range, ...]:
+    """Character ranges that tile ``text``, white space after a sentence included: the first
+    starts at 0, each next where the one before ended, the last ends at ``len(text)``.
+
+    ``language`` is an ISO 639-1 code; an unknown one is read like English. Should the library
+    answer with anything else than a tiling, lines are taken for sentences.
+    """
+    found = get_sentence_boundaries(language, _UNREADABLE.sub(" ", text))
+    ranges = tuple((one["start_index"], one["end_index"]) for one in found)
+    return ranges if _tiles(ranges, len(text)) else _lines(text)
+
+
+def _tiles(ranges: tuple[Range, ...], length: int) -> bool:
+    edges = [0, *(end for _, end in ranges)]
+    starts = [start for start, _ in ranges]
+    return starts == edges[:-1] and edges[-1] == length and all(a < b for a, b in ranges)
+
+
+def _lines(text: str) -> tuple[Range, ...]:
+    edges = [0]
+    for line in text.splitlines(keepends=True):
+        edges.append(edges[-1] + len(line))
+    return tuple(pairwise(edges))

@@ -1,0 +1,137 @@
+"""The pieces chunks are packed from: sentences, and parts of sentences no chunk could hold.
+
+Here: how a range of text becomes ``Unit``s, each of which fits a chunk and is read whole by
+the model. Not here: which units share a chunk (``packing.py``).
+
+    sentence -> words between white space -> graphemes -> characters
+
+Each step down is taken only by what is too long for one chunk.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from itertools import pairwise
+
+import regex
+
+from pipeline_assets.transforms.sentences import Range
+from resources.embedding.protocol import Tokenizer
+from resources.errors import InvalidSettings
+
+#: WordPiece reads a longer word as one [UNK]: ``max_input_chars_per_word`` of BERT's
+#: tokenizer, counted after a normalisation that takes characters apart, into four at most.
+LONGEST_WORD = 100
+_SURELY_READ = LONGEST_WORD // 4
+_LONG_RUN = re.compile(rf"\S{{{_SURELY_READ + 1}}}")
+
+WORDS = re.compile(r"\S+")
+GRAPHEMES = regex.compile(r"\X")
+_CHARACTERS = re.compile(r"(?s).")
+
+
+class Edge(IntEnum):
+    """What begins where a unit begins. The lower, the better a place to cut."""
+
+    TURN = 0  # another speaker, or the same after a long pause
+    SENTENCE = 1
+    WORD = 2
+    GRAPHEME = 3
+    CHARACTER = 4
+
+
+# What a unit of this grain is taken apart into when it is too long for a chunk.
+_FINER: dict[Edge, tuple[re.Pattern[str] | regex.Pattern[str], Edge]] = {
+    Edge.SENTENCE: (WORDS, Edge.WORD),
+    Edge.WORD: (GRAPHEMES, Edge.GRAPHEME),
+    Edge.GRAPHEME: (_CHARACTERS, Edge.CHARACTER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Characters ``[start, end)``, without white space at either end."""
+
+    start: int
+    end: int
+    tokens: int
+    edge: Edge
+    apart: bool = False  # never in one chunk with the unit before it
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """A text and how the embedding model measures it. ``size``: tokens a chunk may have."""
+
+    text: str
+    tokenizer: Tokenizer
+    size: int
+
+    def count(self, start: int, end: int) -> int:
+        """The tokens of ``text[start:end]`` when it stands alone."""
+        return self.tokenizer.count(self.text[start:end])
+
+    def trimmed(self, start: int, end: int) -> Range:
+        """The range without white space at its ends; empty if it is blank."""
+        bare = self.text[start:end].lstrip()
+        return end - len(bare), end - len(bare) + len(bare.rstrip())
+
+    def units(self, start: int, end: int, edge: Edge) -> Iterator[Unit]:
+        """``[start, end)`` as units of at most ``size`` tokens, none if it is blank. Raises
+        ``InvalidSettings`` when one character alone is more tokens than that."""
+        seams = self._seams(start, end)
+        first, *others = pairwise([start, *seams, end])
+        yield from self._fitting(*first, edge, Edge.SENTENCE)
+        for left, right in others:
+            unit, *rest = self._fitting(left, right, Edge.GRAPHEME, Edge.SENTENCE)
+            yield replace(unit, apart=True)
+            yield from rest
+
+    def _fitting(self, start: int, end: int, edge: Edge, grain: Edge) -> Iterator[Unit]:
+        start, end = self.trimmed(start, end)
+        if start == end:
+            return
+        tokens = self.count(start, end)
+        if tokens <= self.size:
+            yield Unit(start, end, tokens, edge)
+        elif grain in _FINER:
+            pattern, finer = _FINER[grain]
+            for piece in pattern.finditer(self.text, start, end):
+                begins = edge if piece.start() == start else finer
+                yield from self._fitting(*piece.span(), begins, finer)
+        else:
+            raise _too_many_tokens(self.text[start:end], tokens, self.size)
+
+    def _seams(self, start: int, end: int) -> list[int]:
+        """Where to cut words the tokenizer would not read for their length. A word it does
+        not know in parts either (foreign script) is left whole: cutting it gains nothing."""
+        if not _LONG_RUN.search(self.text, start, end):
+            return []
+        seams: list[int] = []
+        for a, b in self.tokenizer.offsets(self.text[start:end]):
+            parts = _parts(self.text, start + a, start + b) if b - a > _SURELY_READ else []
+            if all(self.count(*part) > 1 for part in parts[:-1]):
+                seams.extend(left for left, _ in parts[1:])
+        return seams
+
+
+def _parts(text: str, start: int, end: int) -> list[Range]:
+    """A word as runs of graphemes of at most ``LONGEST_WORD`` characters each."""
+    edges, length = [start], 0
+    for grapheme in GRAPHEMES.finditer(text, start, end):
+        length += len(unicodedata.normalize("NFD", grapheme.group()))
+        if length > LONGEST_WORD and grapheme.start() > edges[-1]:
+            edges.append(grapheme.start())
+            length = len(unicodedata.normalize("NFD", grapheme.group()))
+    return list(pairwise([*edges, end]))
+
+
+def _too_many_tokens(character: str, tokens: int, size: int) -> InvalidSettings:
+    return InvalidSettings(
+        f"the character {character!r} alone is {tokens} tokens, and a chunk may have {size}",
+        remedy="Set a larger chunk size for this embedding model.",
+    )

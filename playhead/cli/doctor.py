@@ -1,0 +1,128 @@
+"""``playhead doctor``: what is wrong with this machine or these settings, and what to do.
+
+Each check answers with a fact, or raises the error that the pipeline itself would meet.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import click
+import psycopg
+
+from playhead.cli.desk import json_option, print_json
+from resources.engines import Engines, choose_engines
+from resources.errors import ConfigurationError, PlayheadError
+from resources.postgres.databases import app_url, dagster_url
+from resources.postgres.migrations import check_pgvector
+from resources.settings import Settings, load_settings
+
+_FREE_BYTES = 2 << 30  # the base models, an empty database and an hour of video
+_DAGSTER_PORT = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's. ``remedy`` is empty where all is well."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Say what is wrong and what to do about it. Exits with 1 when something is."""
+    findings = list(_examine())
+    for finding in findings:
+        if as_json:
+            print_json(asdict(finding))
+        else:
+            mark = click.style("ok  ", fg="green") if finding.ok else click.style("BAD ", fg="red")
+            click.echo(f"{mark} {finding.check}: {finding.detail}")
+            if finding.remedy:
+                click.echo(f"     {finding.remedy}")
+    if not all(finding.ok for finding in findings):
+        sys.exit(1)
+
+
+def _examine() -> Iterator[Finding]:
+    try:
+        settings = load_settings()
+    except PlayheadError as error:  # nothing else can be looked at
+        yield Finding("settings", ok=False, detail=str(error), remedy=error.remedy)
+        return
+    yield Finding("settings", ok=True, detail=f"home {settings.home}")
+    checks: dict[str, Callable[[Settings], str]] = {
+        "disk": _disk,
+        "engines": _engines,
+        "models": _models,
+        "database": _database,
+        "dagster's database": _dagster_database,
+        "port": _port,
+    }
+    for name, check in checks.items():
+        try:
+            yield Finding(name, ok=True, detail=check(settings))
+        except PlayheadError as error:
+            yield Finding(name, ok=False, detail=str(error), remedy=error.remedy)
+
+
+def _disk(settings: Settings) -> str:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.home).free
+    if free < _FREE_BYTES:
+        raise ConfigurationError(
+            f"Only {free >> 20} MiB are free at {settings.home}.",
+            remedy="Free some, or set PLAYHEAD_HOME to a folder on another disk.",
+        )
+    return f"{free >> 30} GiB free"
+
+
+def _engines(settings: Settings) -> str:
+    engines = choose_engines(settings)
+    return ", ".join(f"{engine.name} {engine.model}" for engine in _all(engines))
+
+
+def _models(settings: Settings) -> str:
+    names = [name for name in (settings.transcriber, settings.embedder) if name in PACKAGED]
+    for name in names:
+        check(name)
+    return f"{', '.join(names) or 'none packaged'}: there and unaltered"
+
+
+def _database(settings: Settings) -> str:
+    url = app_url(settings)
+    with psycopg.connect(url, autocommit=True) as connection:
+        version = connection.info.server_version
+        return (
+            f"Postgres {version // 10000}.{version % 10000}, pgvector {check_pgvector(connection)}"
+        )
+
+
+def _dagster_database(settings: Settings) -> str:
+    dagster_url(settings)
+    return "there"
+
+
+def _port(_settings: Settings) -> str:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", _DAGSTER_PORT))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {_DAGSTER_PORT} is taken.",
+                remedy="Stop what listens there, or open the UI elsewhere: make dev PORT=3001",
+            ) from error
+    return f"{_DAGSTER_PORT} is free for the UI"
+
+
+def _all(engines: Engines) -> tuple[object, ...]:
+    return (engines.transcriber.engine, engines.writer.engine, engines.embedder.engine)

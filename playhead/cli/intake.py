@@ -1,0 +1,102 @@
+"""Commands that set recordings going: add, process, retry."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from playhead.cli.desk import json_option, open_desk, org_option, print_json
+from resources.errors import PlayheadError
+from resources.records import KINDS, Kind
+from resources.settings import load_settings
+
+
+@click.command()
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--title", help="What to call it. [default: the file's name]")
+@click.option("--kind", type=click.Choice(KINDS), default="recording", show_default=True)
+@click.option("--language", help="ISO 639-1 code. [default: detected]")
+@org_option
+@json_option
+def add(
+    files: tuple[Path, ...],
+    title: str | None,
+    kind: Kind,
+    language: str | None,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Take files in. The same bytes twice are one recording."""
+    failed = False
+    with open_desk() as desk:
+        for file in files:
+            try:
+                arrival = desk.intake.take_in(
+                    file,
+                    org_id=org or desk.settings.org,
+                    title=title,
+                    kind=kind,
+                    language=language,
+                )
+            except OSError as error:
+                click.echo(f"{click.format_filename(file)} was not added: {error}", err=True)
+                failed = True
+                continue
+            recording = arrival.recording
+            if as_json:
+                print_json(
+                    {
+                        "recording": recording.id,
+                        "duplicate": arrival.duplicate,
+                        "title": recording.title,
+                    }
+                )
+            else:
+                already = "  (already here)" if arrival.duplicate else ""
+                click.echo(f"{recording.id}  {recording.title}{already}")
+    if failed:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("recordings", nargs=-1)
+@click.option("--watch", is_flag=True, help="Go on until interrupted.")
+def process(recordings: tuple[str, ...], watch: bool) -> None:
+    """Run what is waiting through Dagster; all of it, or RECORDINGS.
+
+    Exits with 0 when all that was run is ready, 1 when some failed."""
+    load_settings()  # a wrong setting is told here, at once
+    watching = ["--watch"] if watch else []
+    # Dagster lives in a process of its own, and signals should reach it, not us: become it.
+    arguments = [sys.executable, "-m", "pipeline_assets.process", *watching, "--", *recordings]
+    sys.stdout.flush()
+    os.execv(sys.executable, arguments)  # noqa: S606
+
+
+@click.command()
+@click.argument("recordings", nargs=-1, required=True)
+@org_option
+def retry(recordings: tuple[str, ...], org: str | None) -> None:
+    """Take failed RECORDINGS up again from the stage they failed at, nothing earlier."""
+    with open_desk() as desk:
+        org_id = org or desk.settings.org
+        desk.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
+        replayed = dict(desk.catalogue.replay(org_id, recordings))
+    for recording in recordings:
+        if recording in replayed:
+            click.echo(f"{recording} waits again, from {replayed[recording]} on: playhead process")
+        else:
+            click.echo(f"{recording} has not failed.")
+    if not replayed:
+        raise NothingToRetry(
+            "None of these recordings has failed.", remedy="`playhead list` shows how they are."
+        )
+
+
+class NothingToRetry(PlayheadError):
+    """A retry was asked for where nothing had failed."""

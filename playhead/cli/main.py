@@ -1,0 +1,36 @@
+"""``playhead``: the commands, put together, and how errors and exit codes look.
+
+Exit codes: 0 done, 1 it failed, 2 it was asked wrongly. Not here: what a command does (a file
+each group beside this one).
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from playhead.cli.doctor import doctor
+from playhead.cli.intake import add, process, retry
+from playhead.cli.look import list_recordings, show, status
+from playhead.cli.search import search
+from playhead.cli.server import migrate, stop
+from resources.errors import PlayheadError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="playhead")
+def playhead() -> None:
+    """Recordings become knowledge that points back at the second it was said."""
+
+
+for command in (add, process, list_recordings, status, show, search, retry, doctor, migrate, stop):
+    playhead.add_command(command)
+
+
+def main() -> None:
+    try:
+        playhead()
+    except PlayheadError as error:
+        click.echo(f"Error: {error}\n{error.remedy}", err=True)
+        sys.exit(1)

@@ -1,0 +1,49 @@
+"""The search command."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from playhead.cli.desk import json_option, open_desk, org_option, print_json
+from playhead.search.search import Hit, Search
+from resources.engines import choose_embedder
+from resources.records import KINDS, Kind
+
+
+@click.command()
+@click.argument("query")
+@click.option("--kind", type=click.Choice(KINDS), help="Only recordings of this kind.")
+@click.option("--recording", help="Only in this recording.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True)
+@org_option
+@json_option
+def search(
+    query: str,
+    kind: Kind | None,
+    recording: str | None,
+    limit: int,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Find the moments that QUERY is about, by words and by meaning."""
+    with open_desk() as desk:
+        org_id = org or desk.settings.org
+        if recording is not None:
+            desk.catalogue.statuses(org_id, [recording])  # NotFound, rather than no hits
+        find = Search(desk.passages, choose_embedder(desk.settings), desk.media, org_id)
+        found = find(query, kind=kind, recording_id=recording, limit=limit)
+    if found.note:
+        click.echo(found.note, err=True)
+    for hit in found.hits:
+        print_json(hit) if as_json else _print(hit)
+    if not found.hits and not as_json and not found.note:
+        click.echo("Nothing was found.")
+
+
+def _print(hit: Hit) -> None:
+    console = Console(soft_wrap=True)
+    console.print(Text.assemble((hit.at, "bold cyan"), "  ", (hit.title, "bold")))
+    console.print(f"  “{hit.text.strip()}”", markup=False, highlight=False)
+    console.print(f"  {hit.link}\n", markup=False, highlight=False, style="dim")

@@ -1,0 +1,156 @@
+"""Search: a question in, moments out, best first.
+
+Finds passages (``resources/postgres/search.py``), then the phrase within each that answers
+best (``moments.py``), so that a hit opens where it was said and not where a passage begins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg.rows import DictRow
+
+from playhead.search.moments import Phrase, best_phrase
+from resources.clock import clock
+from resources.embedding.protocol import Embedder
+from resources.media.store import MediaStore
+from resources.postgres.search import EmbeddingSet, Passages
+from resources.records import Kind, Source
+
+_SPARE = 2  # passages fetched for each hit wanted, since some tell the same moment
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A moment of a recording: ``text`` was said from ``start_seconds`` to ``end_seconds``,
+    ``passage`` is what stands around it, ``link`` opens the media there. ``matched`` names the
+    legs that found it: "words", "meaning"."""
+
+    recording: str
+    title: str
+    text: str
+    start_seconds: float
+    end_seconds: float
+    score: float
+    source: Source
+    at: str
+    link: str
+    passage: str
+    chunk: str
+    speaker: str | None
+    matched: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hits, best first. ``note`` says what a person should know of how they were found."""
+
+    hits: list[Hit]
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One organisation's recordings, searched with the active set."""
+
+    passages: Passages
+    embedder: Embedder
+    media: MediaStore
+    org_id: str
+
+    def __call__(
+        self,
+        query: str,
+        *,
+        kind: Kind | None = None,
+        recording_id: str | None = None,
+        limit: int = 10,
+    ) -> Found:
+        """Full text and vectors fused. A query the active set's model cannot embed is searched
+        by its words alone, and ``note`` says so."""
+        searched = self.passages.active_set()
+        if searched is None:
+            return Found([], "Nothing is ready to be searched yet: playhead list")
+        same_model = searched.engine == dataclasses.asdict(self.embedder.engine)
+        vector = self._embed([query])[0] if same_model else None
+        rows = self.passages.find(
+            query,
+            vector,
+            searched,
+            org_id=self.org_id,
+            kind=kind,
+            recording_id=recording_id,
+            limit=limit * _SPARE,
+        )
+        hits = _distinct([self._hit(row, query, vector) for row in rows])[:limit]
+        return Found(hits, None if same_model else _other_model(searched))
+
+    def _hit(self, row: DictRow, query: str, vector: NDArray[np.float32] | None) -> Hit:
+        phrases = _phrases(row)
+        closeness = None if vector is None else self._embed([p.text for p in phrases]) @ vector
+        moment = best_phrase(query, phrases, closeness)
+        place = self.media.place(row["recording"], row["suffix"])
+        return Hit(
+            recording=row["recording"],
+            title=row["title"],
+            text=moment.text,
+            start_seconds=moment.start_seconds,
+            end_seconds=moment.end_seconds,
+            score=row["score"],
+            source=row["source"],
+            at=clock(moment.start_seconds),
+            link=f"{place.as_uri()}#t={moment.start_seconds:.2f}",
+            passage=row["text"],
+            chunk=row["chunk"],
+            speaker=row["speaker"],
+            matched=tuple(row["matched"]),
+        )
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.embedder.embed([self._within_window(text) for text in texts])
+
+    def _within_window(self, text: str) -> str:
+        """A question may be longer than the model reads; its beginning tells most."""
+        tokens = self.embedder.tokenizer.offsets(text)[: self.embedder.window_tokens]
+        return text[: tokens[-1][1]] if tokens else text
+
+
+def _phrases(row: DictRow) -> list[Phrase]:
+    """The passage's sentences; the whole of it where none has a time of its own."""
+    base = row["char_start"]
+    return [
+        Phrase(
+            row["text"][max(0, phrase["char_start"] - base) : phrase["char_end"] - base],
+            phrase["start_seconds"],
+            phrase["end_seconds"],
+        )
+        for phrase in row["phrases"]
+    ] or [Phrase(row["text"], row["start_seconds"] or 0.0, row["end_seconds"] or 0.0)]
+
+
+def _distinct(hits: Sequence[Hit]) -> list[Hit]:
+    """Without those that tell a moment again: overlapping passages, a document's quotes."""
+    kept: list[Hit] = []
+    for hit in hits:
+        if not any(_same_moment(hit, other) for other in kept):
+            kept.append(hit)
+    return kept
+
+
+def _same_moment(hit: Hit, other: Hit) -> bool:
+    return (
+        hit.recording == other.recording
+        and hit.start_seconds < other.end_seconds
+        and other.start_seconds < hit.end_seconds
+    )
+
+
+def _other_model(searched: EmbeddingSet) -> str:
+    return (
+        f"Searched by words alone: the vectors are of {searched.engine['model']}, "
+        "which PLAYHEAD_EMBEDDER does not name."
+    )

@@ -1,0 +1,91 @@
+"""Where Dagster keeps its own state, named by ``dagster.yaml``: runs and events in the second
+database of our server, logs in our home folder. So ``dagster dev`` works in a fresh clone with
+nothing set, and two homes live side by side.
+
+Not here: what runs (``pipeline_assets``), our own rows (``resources/postgres``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from sqlalchemy import Engine, create_engine
+
+from resources.postgres.databases import dagster_url
+from resources.settings import load_settings
+
+Config = Mapping[str, Any]
+
+
+class PlayheadStorage(DagsterPostgresStorage):
+    """Dagster's Postgres storage on pooled connections that are tried before use.
+
+    Dagster's own opens a connection a query outside the webserver, about 200 a run. The pool
+    has to be set from outside: there is no option for it, and without the trying
+    (``pool_pre_ping``) a restart of Postgres fails a run whose steps all succeeded
+    (docs/decisions/0003-dagster-storage.md)."""
+
+    def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(url, inst_data=inst_data)
+        self._pool = _pooled(url)
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = self._pool
+
+    @classmethod
+    def config_type(cls) -> Config:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, _config: Config
+    ) -> PlayheadStorage:
+        return cls(dagster_url(load_settings()), inst_data)
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._pool.dispose()
+
+
+class PlayheadLogs(LocalComputeLogManager):
+    """What steps print, under our home."""
+
+    @classmethod
+    def config_type(cls) -> Config:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, _config: Config
+    ) -> PlayheadLogs:
+        folder = load_settings().home / "dagster" / "logs"
+        return cls(base_dir=str(folder), inst_data=inst_data)
+
+
+class PlayheadArtifacts(LocalArtifactStorage):
+    """What else Dagster writes to disk, under our home."""
+
+    @classmethod
+    def config_type(cls) -> Config:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, _config: Config
+    ) -> PlayheadArtifacts:
+        return cls(base_dir=str(load_settings().home / "dagster"), inst_data=inst_data)
+
+
+def _pooled(url: str) -> Engine:
+    return create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=2,
+        max_overflow=20,
+        pool_pre_ping=True,
+        pool_recycle=3600,
+    )

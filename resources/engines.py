@@ -1,0 +1,86 @@
+"""Names in settings to engines. A new adapter is one line here and a file in its room.
+
+Making an engine is cheap: weights are loaded when it first works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from resources.embedding.instant import InstantEmbedder
+from resources.embedding.minilm import MiniLM
+from resources.embedding.protocol import Embedder
+from resources.embedding.wordllama import WordLlama
+from resources.errors import InvalidSettings
+from resources.settings import Settings
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.protocol import Transcriber
+from resources.transcription.whisper import LocalWhisper
+from resources.writing.extractive import ExtractiveWriter
+from resources.writing.protocol import Writer
+
+_Adapter = TypeVar("_Adapter")
+_WHISPERS = ("whisper-base", "whisper-tiny.en")
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Who works for this installation."""
+
+    transcriber: Transcriber
+    writer: Writer
+    embedder: Embedder
+
+
+def choose_engines(settings: Settings) -> Engines:
+    """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
+    problems: list[str] = []
+    transcribers = _transcribers(settings)
+    transcriber = _choose("PLAYHEAD_TRANSCRIBER", settings.transcriber, transcribers, problems)
+    writer = _choose("PLAYHEAD_WRITER", settings.writer, _writers(), problems)
+    embedder = _choose("PLAYHEAD_EMBEDDER", settings.embedder, _embedders(settings), problems)
+    if transcriber is None or writer is None or embedder is None:
+        raise InvalidSettings(
+            "\n".join(problems), remedy="Set these variables to one of the names."
+        )
+    return Engines(transcriber, writer, embedder)
+
+
+def choose_embedder(settings: Settings) -> Embedder:
+    """The embedder alone, for search."""
+    problems: list[str] = []
+    embedder = _choose("PLAYHEAD_EMBEDDER", settings.embedder, _embedders(settings), problems)
+    if embedder is None:
+        raise InvalidSettings("\n".join(problems), remedy="Set it to one of the names.")
+    return embedder
+
+
+def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
+    """Besides its names, a folder with a CTranslate2 Whisper model is a name too."""
+    named = [*_WHISPERS, settings.transcriber] if Path(settings.transcriber).is_dir() else _WHISPERS
+    return {name: partial(LocalWhisper, name) for name in named} | {"instant": InstantTranscriber}
+
+
+def _writers() -> dict[str, Callable[[], Writer]]:
+    return {"extractive": ExtractiveWriter}
+
+
+def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
+    return {
+        "minilm": partial(MiniLM, cache=settings.home / "models"),
+        "wordllama": WordLlama,
+        "instant": InstantEmbedder,
+    }
+
+
+def _choose(
+    variable: str, name: str, known: dict[str, Callable[[], _Adapter]], problems: list[str]
+) -> _Adapter | None:
+    if make := known.get(name):
+        return make()
+    problems.append(f"{variable}: {name!r} is none of {', '.join(sorted(known))}.")
+    return None

@@ -1,0 +1,192 @@
+"""The catalogue: which recordings there are, how each is doing, and what waits.
+
+Not here: who works on what (``ledger.py``), what came of it (``content.py``), taking files
+in (``resources/intake.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from psycopg.rows import DictRow
+
+from resources.errors import NotFound
+from resources.postgres.database import Database, queries
+from resources.records import STAGES, Json, Recording, Stage
+
+_SQL = queries("catalogue")
+
+
+def new_recording_id() -> str:
+    """A UUID version 7 (RFC 9562, 5.7): milliseconds first, so ids sort by age; opaque, so a
+    hostile file name never becomes a key."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return str(uuid.UUID(int=value))
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a recording is doing, as ``recording_status`` tells it. ``percent`` is of the whole
+    way from upload to ready; ``error`` has stage, class, message, remedy and attempts."""
+
+    id: str
+    title: str
+    kind: str
+    status: str
+    percent: int
+    detail: str
+    duration_seconds: float | None
+    language: str | None
+    error: Json | None
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many recordings wait for a stage, and since when the oldest."""
+
+    stage: Stage
+    recordings: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Why a recording went no further. ``id`` is the recording's."""
+
+    id: str
+    org_id: str
+    stage: Stage
+    error_class: str
+    message: str
+    remedy: str
+    attempts: int
+
+
+class Catalogue:
+    """Recordings by organisation."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, recording: Recording) -> Recording:
+        """Register, or return the recording that already has these bytes in its organisation."""
+        with self._database.transaction() as connection:
+            connection.execute(_SQL["add_organisation"], {"org_id": recording.org_id})
+            if connection.execute(_SQL["add_recording"], asdict(recording)).fetchone():
+                return recording
+            same = {"org_id": recording.org_id, "sha256": recording.sha256}
+            row = connection.execute(_SQL["same_bytes"], same).fetchone()
+        assert row is not None, "the insert met a row with the same key"
+        return _recording(row)
+
+    def with_bytes(self, org_id: str, sha256: str) -> Recording | None:
+        row = self._database.row(_SQL["same_bytes"], org_id=org_id, sha256=sha256)
+        return _recording(row) if row else None
+
+    def recordings(self, ids: Sequence[str]) -> list[Recording]:
+        """Those of ``ids`` that exist, oldest first, of any organisation."""
+        return [_recording(row) for row in self._database.rows(_SQL["recordings"], ids=_uuids(ids))]
+
+    def waiting(
+        self,
+        *,
+        limit: int,
+        only: Sequence[str] | None = None,
+        besides: Iterable[str] = (),
+        unrequested: bool = False,
+    ) -> list[Recording]:
+        """Recordings that are not ready, not failed and in nobody's hands, most urgent first;
+        with ``unrequested``, without those that a run was asked for just now."""
+        rows = self._database.rows(
+            _SQL["waiting"],
+            limit=limit,
+            only_ids=None if only is None else _uuids(only),
+            except_ids=_uuids(besides),
+            unrequested=unrequested,
+        )
+        return [_recording(row) for row in rows]
+
+    def statuses(self, org_id: str, ids: Sequence[str] | None = None) -> list[Status]:
+        """Of all recordings of the organisation, or of ``ids``. Raises ``NotFound``."""
+        wanted = None if ids is None else _uuids(ids)
+        rows = self._database.rows(_SQL["status"], org_id=org_id, ids=wanted)
+        statuses = [_status(row) for row in rows]
+        if ids is not None:
+            _require(ids, [status.id for status in statuses])
+        return statuses
+
+    def under_way(self, org_id: str) -> list[Status]:
+        """Of the recordings that a living worker holds right now."""
+        rows = self._database.rows(_SQL["under_way"], org_id=org_id)
+        return [_status(row) for row in rows]
+
+    def replay(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
+        """Take failed recordings up again from the stage they failed at; (id, stage) of each
+        that had failed."""
+        rows = self._database.rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
+        return [(str(row["id"]), row["stage"]) for row in rows]
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The open ones, of every organisation, one a recording."""
+        rows = self._database.rows(_SQL["dead_letters"])
+        return [DeadLetter(**row | {"id": str(row["id"])}) for row in rows]
+
+    def requested(self, ids: Sequence[str]) -> None:
+        """Note that a run was asked for, so that it is not asked for again before it had time
+        to begin. The pause doubles with every request that led to nothing, up to an hour."""
+        self._database.run(_SQL["requested"], ids=_uuids(ids))
+
+    def backlog(self) -> list[Waiting]:
+        return [
+            Waiting(STAGES[row["stages_done"]], row["recordings"], row["oldest"])
+            for row in self._database.rows(_SQL["backlog"])
+        ]
+
+    def stored(self) -> dict[str, str]:
+        """The suffix of every recording's stored file, by id."""
+        return {str(row["id"]): row["suffix"] for row in self._database.rows(_SQL["stored"])}
+
+
+def _recording(row: DictRow) -> Recording:
+    return Recording(**row | {"id": str(row["id"])})
+
+
+def _status(row: DictRow) -> Status:
+    return Status(**row | {"id": str(row["id"])})
+
+
+def _uuids(ids: Iterable[str]) -> list[uuid.UUID]:
+    try:
+        return [uuid.UUID(value) for value in ids]
+    except ValueError:
+        bad = [value for value in ids if not _is_uuid(value)]
+        raise _not_found(bad) from None
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        uuid.UUID(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _require(wanted: Sequence[str], found: Sequence[str]) -> None:
+    known = {uuid.UUID(value) for value in found}
+    if missing := [value for value in wanted if uuid.UUID(value) not in known]:
+        raise _not_found(missing)
+
+
+def _not_found(ids: Sequence[str]) -> NotFound:
+    return NotFound(
+        f"No such recording: {', '.join(ids)}.", remedy="`playhead list` shows the ids there are."
+    )

@@ -1,0 +1,223 @@
+"""What the stages made: written inside ``Ledger.finish``, read by the stages after and by people.
+
+Chunks and vectors are kept by exact delta: only what is missing is inserted, only what is
+unwanted is deleted, and what stayed keeps its id, vector and citations.
+
+Not here: who may write (``ledger.py``) and how passages are found (``search.py``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from resources.errors import InvalidResult
+from resources.postgres.database import Connection, Database, queries
+from resources.records import (
+    Chunk,
+    Document,
+    Engine,
+    MediaFacts,
+    Recording,
+    Segment,
+    TimedSpan,
+    Transcript,
+    Word,
+    content_hash,
+    text_hash,
+)
+
+_SQL = queries("content")
+
+
+class Content:
+    """Reads outside a claim; the ``put_*`` methods take the connection of ``Ledger.finish``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def media_facts(self, result_id: int) -> MediaFacts:
+        row = self._row("raw_media", result_id)
+        return MediaFacts(**row | {"streams": tuple(row["streams"])})
+
+    def put_media_facts(
+        self, connection: Connection, result_id: int, recording: Recording, facts: MediaFacts
+    ) -> None:
+        values = asdict(facts) | {"streams": list(facts.streams)}
+        connection.execute(_SQL["put_raw_media"], _owned(recording, result_id) | values)
+
+    def transcript(self, result_id: int) -> Transcript:
+        row = self._row("transcript", result_id)
+        return Transcript(
+            text=row["text"],
+            language=row["language"],
+            duration_seconds=row["duration_seconds"],
+            words=tuple(Word(**word) for word in row["words"]),
+            segments=tuple(Segment(**segment) for segment in row["segments"]),
+        )
+
+    def put_transcript(
+        self, connection: Connection, result_id: int, recording: Recording, transcript: Transcript
+    ) -> None:
+        values = asdict(transcript)
+        values |= {"words": Jsonb(values["words"]), "segments": Jsonb(values["segments"])}
+        connection.execute(_SQL["put_transcript"], _owned(recording, result_id) | values)
+
+    def document(self, result_id: int) -> Document:
+        row = self._row("document", result_id)
+        spans = tuple(TimedSpan(**span) for span in row["spans"])
+        return Document(**row | {"spans": spans})
+
+    def put_document(
+        self, connection: Connection, result_id: int, recording: Recording, document: Document
+    ) -> None:
+        values = asdict(document)
+        values |= {"spans": Jsonb(values["spans"]), "metadata": Jsonb(values["metadata"])}
+        connection.execute(_SQL["put_document"], _owned(recording, result_id) | values)
+
+    def chunks(self, recording: Recording, recipe_hash: str) -> list[DictRow]:
+        """The recording's chunks of one recipe, transcript's first, in order."""
+        return self._database.rows(_SQL["chunks"], **_chunked(recording, recipe_hash))
+
+    def put_chunks(
+        self,
+        connection: Connection,
+        result_id: int,
+        recording: Recording,
+        recipe_hash: str,
+        chunks: Sequence[Chunk],
+        *,
+        language: str,
+    ) -> None:
+        """Make the recording's chunks of this recipe exactly ``chunks``."""
+        connection.execute(_SQL["desired_chunks"])
+        with connection.cursor().copy(_SQL["copy_chunks"]) as copy:
+            for row in _chunk_rows(chunks):
+                copy.write_row(row)
+        values = _chunked(recording, recipe_hash)
+        connection.execute(_SQL["delete_unwanted_chunks"], values)
+        connection.execute(
+            _SQL["merge_chunks"], values | {"result_id": result_id, "language": language}
+        )
+
+    def embedding_set(self, engine: Engine, dimensions: int) -> int:
+        """The set of this model's vectors; made, with its partition, when it is new."""
+        row = self._database.row(
+            _SQL["embedding_set"],
+            engine=Jsonb(asdict(engine)),
+            engine_hash=content_hash(asdict(engine)),
+            dimensions=dimensions,
+        )
+        assert row is not None
+        return int(row["id"])
+
+    def uncached_texts(self, recording: Recording, recipe_hash: str, set_id: int) -> dict[str, str]:
+        """The texts of the recording's chunks that this set has no vector of, by hash."""
+        rows = self._database.rows(
+            _SQL["uncached_texts"], **_chunked(recording, recipe_hash), set_id=set_id
+        )
+        return {row["text_hash"]: row["text"] for row in rows}
+
+    def cache_vectors(
+        self, recording: Recording, set_id: int, hashes: Sequence[str], vectors: NDArray[np.float32]
+    ) -> None:
+        """Keep vectors as soon as they are paid for, whatever becomes of the run."""
+        self._database.run(
+            _SQL["cache_vectors"],
+            org_id=recording.org_id,
+            set_id=set_id,
+            text_hashes=list(hashes),
+            vectors=list(vectors),
+        )
+
+    def put_embeddings(
+        self,
+        connection: Connection,
+        result_id: int,
+        recording: Recording,
+        recipe_hash: str,
+        set_id: int,
+    ) -> None:
+        """Give every chunk of the recipe its cached vector, and let go of chunks that no set
+        searches any more. Raises ``InvalidResult`` if a chunk has none."""
+        values = _chunked(recording, recipe_hash) | {"set_id": set_id, "result_id": result_id}
+        connection.execute(_SQL["embed_chunks"], values)
+        if bare := connection.execute(_SQL["chunks_without_vector"], values).fetchall():
+            raise InvalidResult(
+                f"{len(bare)} chunks have no vector.", remedy=f"playhead retry {recording.id}"
+            )
+        for name in (
+            "put_embedded_recording",
+            "supersede_unsearched_chunks",
+            "delete_unsearched_chunks",
+        ):
+            connection.execute(_SQL[name], values)
+
+    def vectors(self, recording: Recording, recipe_hash: str, engine: Engine) -> int:
+        """How many of the recording's chunks have a vector of this model."""
+        row = self._database.row(
+            _SQL["count_vectors"],
+            **_chunked(recording, recipe_hash),
+            engine_hash=content_hash(asdict(engine)),
+        )
+        assert row is not None
+        return int(row["vectors"])
+
+    def take_back_partial(self) -> int:
+        """Results that say done while their content is not whole (a damaged or restored
+        database) are no longer done; how many."""
+        return self._database.run(_SQL["take_back_partial"])
+
+    def _row(self, name: str, result_id: int) -> DictRow:
+        row = self._database.row(_SQL[name], result_id=result_id)
+        assert row is not None, "a result that is done has its content"
+        return row
+
+
+def chunks_hash(chunks: Sequence[Chunk]) -> str:
+    """What embedding depends on: the texts, not their places."""
+    return content_hash(sorted(_identities(chunks)))
+
+
+def _chunk_rows(chunks: Sequence[Chunk]) -> Iterator[tuple[Any, ...]]:
+    for identity, chunk in zip(_identities(chunks), chunks, strict=True):
+        yield (
+            *identity,
+            chunk.text,
+            chunk.ordinal,
+            chunk.char_start,
+            chunk.char_end,
+            chunk.start_seconds,
+            chunk.end_seconds,
+            chunk.speaker,
+            chunk.token_count,
+            Jsonb([asdict(phrase) for phrase in chunk.phrases]),
+        )
+
+
+def _identities(chunks: Sequence[Chunk]) -> Iterator[tuple[str, str, int]]:
+    """Source, text hash, and the how-manieth chunk of these words it is."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for chunk in chunks:
+        key = (chunk.source, text_hash(chunk.text))
+        yield (*key, seen[key])
+        seen[key] += 1
+
+
+def _owned(recording: Recording, result_id: int) -> dict[str, Any]:
+    return {"result_id": result_id, "org_id": recording.org_id, "recording_id": recording.id}
+
+
+def _chunked(recording: Recording, recipe_hash: str) -> dict[str, Any]:
+    return {
+        "org_id": recording.org_id,
+        "recording_id": recording.id,
+        "recipe_hash": recipe_hash,
+    }

@@ -1,0 +1,93 @@
+"""One door to Playhead's own database: connections, transactions, SQL by name.
+
+Here: how SQL is found and run. Not here: what it means (``ledger.py``, ``catalogue.py``,
+``content.py``, ``search.py``), the schema (``migrations/``), the server (``server.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from resources.errors import DatabaseUnavailable
+
+Connection = psycopg.Connection[DictRow]
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_POOL_SIZE = 4  # a worker does one thing at a time; the sensor and progress need a few more
+_PATIENCE_SECONDS = 30.0  # an embedded server comes back from a crash in about 3 s
+
+
+@cache
+def queries(room: str) -> Mapping[str, bytes]:
+    """The SQL of ``queries/<room>.sql`` by the names its ``-- name:`` lines give."""
+    text = files("resources.postgres").joinpath("queries", f"{room}.sql").read_text("utf-8")
+    _, *named = _NAME.split(text)
+    return {name: sql.strip().encode() for name, sql in zip(named[::2], named[1::2], strict=True)}
+
+
+class Database:
+    """Pooled connections to one database. Rows come as dictionaries; lost connections are
+    replaced when they are next asked for."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            url,
+            connection_class=psycopg.Connection[DictRow],
+            kwargs={"row_factory": dict_row, "autocommit": True},
+            configure=register_vector,
+            check=ConnectionPool.check_connection,
+            min_size=0,
+            max_size=_POOL_SIZE,
+            timeout=_PATIENCE_SECONDS,
+            open=True,
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection in autocommit mode. Raises ``DatabaseUnavailable``."""
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise unavailable(error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """All that is written inside is kept together or not at all."""
+        with self.connection() as connection, connection.transaction():
+            yield connection
+
+    def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
+        with self.connection() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def row(self, sql: bytes, **values: Any) -> DictRow | None:
+        """The first row, or None."""
+        with self.connection() as connection:
+            return connection.execute(sql, values).fetchone()
+
+    def run(self, sql: bytes, **values: Any) -> int:
+        """Execute and say how many rows it touched."""
+        with self.connection() as connection:
+            return connection.execute(sql, values).rowcount
+
+
+def unavailable(error: Exception) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"Postgres cannot be reached: {error}",
+        remedy="See `playhead doctor`; with DATABASE_URL set, check that its server is up.",
+    )

@@ -1,0 +1,71 @@
+"""Numbered migrations, each applied once, in order, in a transaction of its own.
+
+``migrations/NNNN_name.sql`` is never changed once released; a change is a new file.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import psycopg
+
+from resources.errors import DatabaseUnsuitable
+from resources.postgres.database import queries, unavailable
+
+_SQL = queries("migrations")
+_OLDEST_PGVECTOR = (0, 8, 5)  # before it, HNSW inserts raced with vacuum (pgvector changelog)
+
+
+def available() -> dict[str, str]:
+    """The SQL of every migration by its number and name, in order."""
+    folder = files("resources.postgres").joinpath("migrations")
+    return {
+        entry.name.removesuffix(".sql"): entry.read_text("utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".sql")
+    }
+
+
+def migrate(url: str) -> list[str]:
+    """Apply what the database has not seen yet; the names applied. Safe to run by several
+    processes at once. Raises ``DatabaseUnsuitable`` where it cannot hold Playhead."""
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_SQL["lock"])
+            check_pgvector(connection)
+            connection.execute(_SQL["create_table"])
+            applied = {row[0] for row in connection.execute(_SQL["applied"]).fetchall()}
+            new = [name for name in available() if name not in applied]
+            for name in new:
+                _apply(connection, name)
+            return new
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseUnsuitable(
+            f"The database user may not do what a migration needs: {error}",
+            remedy="Let the owner of the database run `playhead migrate` once.",
+        ) from error
+    except psycopg.OperationalError as error:
+        raise unavailable(error) from error
+
+
+def check_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+    """The version of pgvector that the server offers. Raises ``DatabaseUnsuitable``."""
+    row = connection.execute(_SQL["pgvector_version"]).fetchone()
+    if row is None or row[0] is None:
+        raise DatabaseUnsuitable(
+            "This Postgres has no pgvector.",
+            remedy="Install pgvector 0.8.5 or newer on it, or unset DATABASE_URL to use the "
+            "embedded server.",
+        )
+    version = str(row[0])
+    if tuple(int(part) for part in version.split(".")) < _OLDEST_PGVECTOR:
+        raise DatabaseUnsuitable(
+            f"pgvector {version} is too old.", remedy="Upgrade it to 0.8.5 or newer."
+        )
+    return version
+
+
+def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+    with connection.transaction():
+        connection.execute(available()[name].encode())
+        connection.execute(_SQL["record"], {"name": name})

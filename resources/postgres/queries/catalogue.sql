@@ -1,0 +1,77 @@
+-- name: add_organisation
+insert into organisations (id) values (%(org_id)s) on conflict do nothing
+
+-- name: add_recording
+insert into recordings (id, org_id, sha256, size_bytes, kind, title, language, suffix)
+values (%(id)s, %(org_id)s, %(sha256)s, %(size_bytes)s, %(kind)s, %(title)s, %(language)s,
+    %(suffix)s)
+on conflict (org_id, sha256) do nothing
+returning id
+
+-- name: same_bytes
+select id, org_id, sha256, size_bytes, kind, title, language, suffix from recordings
+where org_id = %(org_id)s and sha256 = %(sha256)s
+
+-- name: recordings
+select id, org_id, sha256, size_bytes, kind, title, language, suffix from recordings
+where id = any(%(ids)s) order by id
+
+-- name: waiting
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
+from recordings r
+join recording_progress p using (org_id, id)
+where p.stages_done < 5
+  and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
+                  and d.resolved_at is null)
+  and not exists (select from live_results l where l.recording_id = r.id)
+  and r.id <> all(%(except_ids)s)
+  and (%(only_ids)s::uuid[] is null or r.id = any(%(only_ids)s))
+  and (not %(unrequested)s or r.requested_at is null
+       or r.requested_at < now() - least(30 * power(2, least(r.requests, 10)), 3600)
+           * interval '1 second')
+order by r.priority desc, r.id
+limit %(limit)s
+
+-- name: status
+select id, title, kind, status, percent, detail, duration_seconds, language, error, live
+from recording_status
+where org_id = %(org_id)s and (%(ids)s::uuid[] is null or id = any(%(ids)s))
+order by id
+
+-- name: under_way
+select id, title, kind, status, percent, detail, duration_seconds, language, error, live
+from recording_status
+where org_id = %(org_id)s
+  and id in (select recording_id from live_results where org_id = %(org_id)s)
+
+-- name: dead_letters
+select recording_id as id, org_id, stage, error_class, message, remedy, attempts
+from dead_letters where resolved_at is null
+order by recording_id
+
+-- name: requested
+update recordings set requested_at = now(), requests = requests + 1 where id = any(%(ids)s)
+
+-- name: replay
+with resolved as (
+    update dead_letters set resolved_at = now()
+    where org_id = %(org_id)s and recording_id = any(%(ids)s) and resolved_at is null
+    returning recording_id, stage
+), rested as (
+    update recordings r set requested_at = null, requests = 0
+    from resolved where r.id = resolved.recording_id
+)
+select recording_id as id, stage from resolved order by recording_id
+
+-- name: backlog
+select p.stages_done, count(*) as recordings, min(r.created_at) as oldest
+from recordings r
+join recording_progress p using (org_id, id)
+where p.stages_done < 5
+  and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
+                  and d.resolved_at is null)
+group by p.stages_done
+order by p.stages_done
+
+-- name: stored
+select id, suffix from recordings order by id

@@ -1,0 +1,156 @@
+-- name: put_raw_media
+insert into raw_media (result_id, org_id, recording_id, container, codec, media_type,
+    sample_rate, channels, duration_seconds, streams)
+values (%(result_id)s, %(org_id)s, %(recording_id)s, %(container)s, %(codec)s, %(media_type)s,
+    %(sample_rate)s, %(channels)s, %(duration_seconds)s, %(streams)s)
+
+-- name: raw_media
+select container, codec, media_type, sample_rate, channels, duration_seconds, streams
+from raw_media where result_id = %(result_id)s
+
+-- name: put_transcript
+insert into transcripts (result_id, org_id, recording_id, text, language, duration_seconds,
+    words, segments)
+values (%(result_id)s, %(org_id)s, %(recording_id)s, %(text)s, %(language)s,
+    %(duration_seconds)s, %(words)s, %(segments)s)
+
+-- name: transcript
+select text, language, duration_seconds, words, segments
+from transcripts where result_id = %(result_id)s
+
+-- name: put_document
+insert into documents (result_id, org_id, recording_id, title, content, format, spans, metadata)
+values (%(result_id)s, %(org_id)s, %(recording_id)s, %(title)s, %(content)s, %(format)s,
+    %(spans)s, %(metadata)s)
+
+-- name: document
+select title, content, format, spans, metadata
+from documents where result_id = %(result_id)s
+
+-- name: desired_chunks
+create temporary table desired_chunks (
+    source text, text_hash text, occurrence integer, text text, ordinal integer,
+    char_start integer, char_end integer, start_seconds double precision,
+    end_seconds double precision, speaker text, token_count integer, phrases jsonb
+) on commit drop
+
+-- name: copy_chunks
+copy desired_chunks from stdin
+
+-- name: delete_unwanted_chunks
+delete from chunks c
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and c.recipe_hash = %(recipe_hash)s
+  and not exists (
+      select from desired_chunks d
+      where d.source = c.source and d.text_hash = c.text_hash and d.occurrence = c.occurrence)
+
+-- name: merge_chunks
+insert into chunks (org_id, recording_id, recipe_hash, result_id, source, text_hash, occurrence,
+    text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker, token_count,
+    phrases, search_config)
+select %(org_id)s, %(recording_id)s, %(recipe_hash)s, %(result_id)s, source, text_hash,
+    occurrence, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
+    token_count, phrases, search_config(%(language)s)
+from desired_chunks
+on conflict (org_id, recording_id, recipe_hash, source, text_hash, occurrence) do update
+set ordinal = excluded.ordinal, char_start = excluded.char_start, char_end = excluded.char_end,
+    start_seconds = excluded.start_seconds, end_seconds = excluded.end_seconds,
+    speaker = excluded.speaker, phrases = excluded.phrases
+where (chunks.ordinal, chunks.char_start, chunks.char_end, chunks.start_seconds,
+       chunks.end_seconds, chunks.speaker, chunks.phrases)
+   is distinct from
+      (excluded.ordinal, excluded.char_start, excluded.char_end, excluded.start_seconds,
+       excluded.end_seconds, excluded.speaker, excluded.phrases)
+
+-- name: chunks
+select id, source, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
+    token_count, text_hash, result_id
+from chunks
+where org_id = %(org_id)s and recording_id = %(recording_id)s and recipe_hash = %(recipe_hash)s
+order by source desc, ordinal
+
+-- name: embedding_set
+select create_embedding_set(%(engine)s, %(engine_hash)s, %(dimensions)s) as id
+
+-- name: uncached_texts
+select distinct on (c.text_hash) c.text_hash, c.text
+from chunks c
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and c.recipe_hash = %(recipe_hash)s
+  and not exists (
+      select from embedding_cache e
+      where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash)
+order by c.text_hash
+
+-- name: cache_vectors
+insert into embedding_cache (org_id, set_id, text_hash, vector)
+select %(org_id)s, %(set_id)s, u.text_hash, u.vector
+from unnest(%(text_hashes)s::text[], %(vectors)s::vector[]) as u (text_hash, vector)
+on conflict do nothing
+
+-- name: embed_chunks
+insert into embeddings (set_id, org_id, chunk_id, result_id, vector)
+select %(set_id)s, c.org_id, c.id, %(result_id)s, e.vector
+from chunks c
+join embedding_cache e
+  on e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and c.recipe_hash = %(recipe_hash)s
+on conflict (set_id, org_id, chunk_id) do nothing
+
+-- name: chunks_without_vector
+select c.id
+from chunks c
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and c.recipe_hash = %(recipe_hash)s
+  and not exists (
+      select from embeddings e
+      where e.set_id = %(set_id)s and e.org_id = c.org_id and e.chunk_id = c.id)
+
+-- name: count_vectors
+select count(*) as vectors
+from chunks c
+join embedding_sets s on s.engine_hash = %(engine_hash)s
+join embeddings e on e.set_id = s.id and e.org_id = c.org_id and e.chunk_id = c.id
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and c.recipe_hash = %(recipe_hash)s
+
+-- name: put_embedded_recording
+insert into embedded_recordings (result_id, org_id, recording_id, set_id, chunk_recipe_hash)
+values (%(result_id)s, %(org_id)s, %(recording_id)s, %(set_id)s, %(recipe_hash)s)
+on conflict (org_id, recording_id, set_id) do update
+set result_id = excluded.result_id, chunk_recipe_hash = excluded.chunk_recipe_hash
+
+-- name: delete_unsearched_chunks
+delete from chunks c
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and c.recipe_hash <> %(recipe_hash)s
+  and not exists (
+      select from embedded_recordings e
+      where e.org_id = c.org_id and e.recording_id = c.recording_id
+        and e.chunk_recipe_hash = c.recipe_hash)
+
+-- name: supersede_unsearched_chunks
+update stage_results s set state = 'superseded'
+where s.org_id = %(org_id)s and s.recording_id = %(recording_id)s and s.stage = 'chunks'
+  and s.state = 'done' and s.recipe_hash <> %(recipe_hash)s
+  and not exists (
+      select from embedded_recordings e
+      where e.org_id = s.org_id and e.recording_id = s.recording_id
+        and e.chunk_recipe_hash = s.recipe_hash)
+
+-- name: take_back_partial
+update stage_results s set state = 'superseded'
+from current_results cur
+where cur.result_id = s.id and s.state = 'done' and (
+    s.stage = 'raw_media' and not exists (select from raw_media m where m.result_id = s.id)
+    or s.stage = 'transcript' and not exists (select from transcripts t where t.result_id = s.id)
+    or s.stage = 'document' and not exists (select from documents d where d.result_id = s.id)
+    or s.stage = 'embeddings' and exists (
+        select from embedded_recordings e
+        join chunks c on c.org_id = e.org_id and c.recording_id = e.recording_id
+            and c.recipe_hash = e.chunk_recipe_hash
+        where e.result_id = s.id and not exists (
+            select from embeddings v
+            where v.set_id = e.set_id and v.org_id = c.org_id and v.chunk_id = c.id)))

@@ -1,0 +1,97 @@
+-- name: remember
+insert into stage_results (org_id, recording_id, stage, inputs, input_hash, recipe, recipe_hash)
+values (%(org_id)s, %(recording_id)s, %(stage)s, %(inputs)s, %(input_hash)s, %(recipe)s,
+    %(recipe_hash)s)
+on conflict (org_id, recording_id, stage, input_hash, recipe_hash) do nothing
+
+-- name: find
+select * from stage_results
+where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = %(stage)s
+  and input_hash = %(input_hash)s and recipe_hash = %(recipe_hash)s
+
+-- name: lock
+select pg_advisory_lock(playhead_lock_class(), %(id)s)
+
+-- name: unlock
+select pg_advisory_unlock(playhead_lock_class(), %(id)s)
+
+-- name: start
+update stage_results
+set state = 'running', attempt = attempt + 1, run_id = %(run_id)s, started_at = now(),
+    finished_at = null, percent = 0, detail = %(detail)s, error = null
+where id = %(id)s and state <> 'done'
+returning *
+
+-- name: progress
+update stage_results set percent = %(percent)s, detail = %(detail)s
+where id = %(id)s and attempt = %(attempt)s and state = 'running'
+
+-- name: finish
+update stage_results
+set state = 'done', finished_at = clock_timestamp(), percent = 100, output_hash = %(output_hash)s,
+    tokens = tokens + %(tokens)s, cost_usd = cost_usd + %(cost_usd)s
+where id = %(id)s and attempt = %(attempt)s and state = 'running'
+returning *
+
+-- name: point
+insert into current_results (org_id, recording_id, stage, result_id)
+values (%(org_id)s, %(recording_id)s, %(stage)s, %(id)s)
+on conflict (org_id, recording_id, stage) do update set result_id = excluded.result_id
+where current_results.result_id <> excluded.result_id
+
+-- name: rest
+update recordings set requested_at = null, requests = 0
+where id = %(recording_id)s and requests > 0
+
+-- name: resolve
+update dead_letters set resolved_at = now()
+where org_id = %(org_id)s and recording_id = %(recording_id)s and resolved_at is null
+  and (%(stage)s::text is null or stage = %(stage)s)
+
+-- name: fail
+update stage_results
+set state = 'failed', finished_at = clock_timestamp(), error = %(error)s
+where id = %(id)s and attempt = %(attempt)s and state = 'running'
+returning *
+
+-- name: bury
+insert into dead_letters
+    (org_id, recording_id, result_id, stage, error_class, message, remedy, attempts, run_id)
+select org_id, recording_id, id, stage, error ->> 'class', error ->> 'message',
+    error ->> 'remedy', attempt, run_id
+from stage_results where id = %(id)s and state = 'failed'
+on conflict (org_id, recording_id) where resolved_at is null do nothing
+
+-- name: lost
+select s.* from stage_results s
+where s.state = 'running' and s.attempt >= %(attempts)s
+  and not exists (select from live_results l where l.id = s.id)
+
+-- name: bury_stuck
+insert into dead_letters
+    (org_id, recording_id, stage, error_class, message, remedy, attempts, run_id)
+select r.org_id, r.id,
+    (array['raw_media', 'transcript', 'document', 'chunks', 'embeddings'])[p.stages_done + 1],
+    'RunFailed', %(message)s, 'Look at the run in Dagster, then: playhead retry ' || r.id,
+    r.requests, %(run_id)s
+from recordings r
+join recording_progress p using (org_id, id)
+where r.id = any(%(ids)s::uuid[]) and r.requests >= %(requests)s and p.stages_done < 5
+on conflict (org_id, recording_id) where resolved_at is null do nothing
+
+-- name: supersede
+update stage_results set state = 'superseded'
+where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = %(stage)s
+  and recipe_hash = %(recipe_hash)s and state = 'done' and id <> %(id)s
+
+-- name: current
+select s.* from current_results c
+join stage_results s on s.id = c.result_id and s.state = 'done'
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s and c.stage = %(stage)s
+
+-- name: lineage
+select s.stage, s.id as result_id, s.inputs, s.input_hash, s.recipe, s.recipe_hash,
+    s.output_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd
+from current_results c join stage_results s on s.id = c.result_id
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+order by s.id

@@ -1,0 +1,65 @@
+"""Finding passages: the full-text leg and the vector leg of one set, fused by rank.
+
+The scan of the vectors is exact, within the organisation. Not here: embedding the question and
+choosing the moment within a passage (``playhead/search``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg.rows import DictRow
+
+from resources.postgres.database import Database, queries
+from resources.records import Kind
+
+_SQL = queries("search")
+_DEPTH = 50  # passages of each leg that are fused
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSet:
+    """What is searched. ``engine``: name, model and parameters of who made its vectors."""
+
+    id: int
+    engine: dict[str, Any]
+    dimensions: int
+
+
+class Passages:
+    """Read-only; names one set a search, so that two models' vectors never meet."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def active_set(self) -> EmbeddingSet | None:
+        """None before the first recording is ready."""
+        row = self._database.row(_SQL["active_set"])
+        return EmbeddingSet(**row) if row else None
+
+    def find(
+        self,
+        query: str,
+        vector: NDArray[np.float32] | None,
+        searched: EmbeddingSet,
+        *,
+        org_id: str,
+        kind: Kind | None,
+        recording_id: str | None,
+        limit: int,
+    ) -> list[DictRow]:
+        """The best passages first; without ``vector``, by words alone."""
+        return self._database.rows(
+            _SQL["search"],
+            query=query,
+            vector=vector,
+            set_id=searched.id,
+            org_id=org_id,
+            kind=kind,
+            recording_id=recording_id,
+            depth=max(_DEPTH, limit),
+            limit=limit,
+        )

@@ -1,0 +1,104 @@
+"""Settings: the only reader of the environment. Checked once, all problems told at once.
+
+Not here: what the names mean (``resources/engines.py`` turns them into adapters).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resources.errors import InvalidSettings
+from resources.records import Kind
+
+Tokens = Annotated[int, Field(ge=0)]
+OrgId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+class Chunking(BaseModel):
+    """How recordings of one kind are cut. Sizes in tokens of the embedding model, whose window
+    caps ``size``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    transcript: Literal["segments", "text"] = "segments"
+    document: Literal["markdown", "text"] = "markdown"
+    size: Tokens = 500
+    overlap: Tokens = 50
+    minimum: Tokens = 100
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if not self.overlap < self.size:
+            raise ValueError(f"overlap {self.overlap} must be less than size {self.size}")
+        if not self.minimum <= self.size:
+            raise ValueError(f"minimum {self.minimum} must not exceed size {self.size}")
+        return self
+
+
+def _absolute(path: object) -> object:
+    return Path(path).expanduser().resolve() if isinstance(path, str | Path) else path
+
+
+Folder = Annotated[Path, BeforeValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """What a person can set; each field by ``PLAYHEAD_<NAME>``, ``database_url`` by
+    ``DATABASE_URL``, in the environment or in ``.env``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLAYHEAD_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        validate_default=True,
+        populate_by_name=True,
+    )
+
+    home: Folder = Path(".playhead")
+    inbox: Folder | None = None
+    org: OrgId = "default"
+    database_url: Annotated[str | None, Field(pattern=r"^postgres(ql)?://")] = Field(
+        default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
+    )
+    transcriber: str = "whisper-base"
+    embedder: str = "minilm"
+    writer: str = "extractive"
+    chunking: dict[Kind, Chunking] = {}
+
+    @property
+    def inbox_folder(self) -> Path:
+        return self.inbox or self.home / "inbox"
+
+    def chunking_of(self, kind: Kind) -> Chunking:
+        return self.chunking.get(kind, Chunking())
+
+
+def load_settings() -> Settings:
+    """From the environment and ``.env``. Raises ``InvalidSettings`` naming every problem."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+        raise InvalidSettings(
+            "\n".join(problems), remedy="Correct these variables; README.md has the table."
+        ) from error
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name, *inside = map(str, location)
+    variable = name if name == "DATABASE_URL" else f"PLAYHEAD_{name.upper()}"
+    return ".".join([variable, *inside])

@@ -1,0 +1,96 @@
+"""Long sound cut into pieces at pauses, without its long silences.
+
+Silero (inside faster-whisper) says where somebody speaks. Its answer is used with a wide margin:
+ordinary pauses stay, so that a model hears speech as it was, and only silence in which it might
+invent words goes. Every piece knows where its sound was.
+
+Not here: decoding a file (``media/decode.py``) and turning sound into words (``whisper.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+from resources.media.decode import RATE, Samples
+
+PIECE_SECONDS: Final = 300
+SPEECH_THRESHOLD: Final = 0.35  # Silero's default is 0.5; lower, so that no faint word is lost
+MARGIN_SECONDS: Final = 2  # silence this near to speech stays
+
+_SHORTEST_PIECE: Final = 30 * RATE  # Whisper's window; cutting earlier gains nothing
+
+_VAD: Final = VadOptions(
+    threshold=SPEECH_THRESHOLD,
+    min_speech_duration_ms=100,
+    min_silence_duration_ms=100,
+    speech_pad_ms=0,
+)
+
+Span = tuple[int, int]  # samples [start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a recording. ``sound`` is what was at the samples ``kept`` of the recording,
+    one after the other; both are empty where nobody speaks. ``end`` is the sample at which
+    the next piece begins."""
+
+    sound: Samples
+    kept: tuple[Span, ...]
+    end: int
+
+
+def pieces(blocks: Iterable[Samples]) -> Iterator[Piece]:
+    """Sound in blocks to pieces that cover it, each from at most ``PIECE_SECONDS`` and cut
+    where somebody pauses if anybody does. What is shorter is one piece."""
+    start, held = 0, np.empty(0, dtype=np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while len(held) > PIECE_SECONDS * RATE:
+            speech = _speech(held[: PIECE_SECONDS * RATE])
+            cut = _cut(speech, PIECE_SECONDS * RATE)
+            yield _piece(held[:cut], [span for span in speech if span[0] < cut], start)
+            start, held = start + cut, held[cut:]
+    yield _piece(held, _speech(held), start)
+
+
+def _speech(sound: Samples) -> list[Span]:
+    """Where somebody speaks; spans apart by at least a tenth of a second."""
+    return [(span["start"], span["end"]) for span in get_speech_timestamps(sound, _VAD)]
+
+
+def _cut(speech: list[Span], size: int) -> int:
+    """The middle of the longest pause, in the second half of the sound if there is one."""
+    edges = [0, *(sample for span in speech for sample in span), size]
+    pauses = [
+        (end - start, (start + end) // 2)
+        for start, end in zip(edges[::2], edges[1::2], strict=True)
+        if end > start and start + end >= 2 * _SHORTEST_PIECE
+    ]
+    late = [pause for pause in pauses if 2 * pause[1] >= size]
+    return max(late or pauses, default=(0, size))[1]
+
+
+def _piece(sound: Samples, speech: list[Span], start: int) -> Piece:
+    kept = _widened(speech, len(sound))
+    return Piece(
+        sound=np.concatenate([sound[:0], *(sound[first:last] for first, last in kept)]),
+        kept=tuple((start + first, start + last) for first, last in kept),
+        end=start + len(sound),
+    )
+
+
+def _widened(speech: list[Span], size: int) -> list[Span]:
+    """The spans of speech with their margins, those that then touch as one."""
+    kept: list[Span] = []
+    for first, last in speech:
+        first, last = max(0, first - MARGIN_SECONDS * RATE), min(size, last + MARGIN_SECONDS * RATE)
+        if kept and first <= kept[-1][1]:
+            first, _ = kept.pop()
+        kept.append((first, last))
+    return kept

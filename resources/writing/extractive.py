@@ -1,0 +1,166 @@
+"""The offline writer: key phrases and quoted sentences, each with its second; no language
+model, nothing invented.
+
+Here: the layout of its documents. Not here: what is worth quoting (``ranking.py``), sentences
+and their times (``sentences.py``), Markdown (``markdown.py``).
+
+    # Title
+    *Interview · 0:12:10 · language: en*
+    Quoted from the recording by the offline writer; …
+    ## Key phrases                        where the language allows; each with its first second
+    ## Highlights                         of recordings with several stretches
+    ## 0:00:00–0:05:12 · a key phrase     one a stretch of about five minutes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from resources.records import Document, Engine, Kind, Transcript, Usage
+from resources.writing.markdown import Page, escaped, escaped_heading, one_line
+from resources.writing.ranking import (
+    Vector,
+    key_phrases,
+    most_telling,
+    phrase_extractor,
+    stretches,
+    term_vectors,
+)
+from resources.writing.sentences import Sentence, spoken_seconds, timed_sentences
+
+_LAYOUT_VERSION = 1  # raise it with every change to what this package writes
+
+_DISCLAIMER = (
+    "Quoted from the recording by the offline writer; nothing here was written by a language model."
+)
+_NO_SPEECH = "No speech was found in this recording."
+_LONGEST_TITLE = 200  # characters of it shown as the heading
+_KEY_PHRASES = 10
+_HIGHLIGHTS = 8
+_QUOTES_A_STRETCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    phrase: str | None
+    start: float
+    end: float
+    quotes: list[Sentence]
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    phrases: list[tuple[str, Sentence]]
+    highlights: list[Sentence]
+    stretches: list[_Stretch]
+
+
+class ExtractiveWriter:
+    """The default writer: deterministic, any language, a second or two for a long day."""
+
+    @property
+    def engine(self) -> Engine:
+        parameters = {"layout": _LAYOUT_VERSION, "sentencex": version("sentencex")}
+        return Engine("extractive", f"yake-{version('yake')}", parameters)
+
+    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
+        page = Page()
+        _write_top(page, transcript, title=title, kind=kind)
+        sentences = timed_sentences(transcript)
+        phrases: list[str] = []
+        if sentences:
+            findings = _read(sentences, transcript.language)
+            _write_findings(page, findings, transcript.duration_seconds)
+            phrases = [phrase for phrase, _ in findings.phrases]
+        else:
+            _write_silence(page, transcript.duration_seconds)
+        metadata = {"writer": "extractive", "key_phrases": phrases, "sections": page.sections}
+        return Document(title, page.content, "markdown", tuple(page.spans), metadata), Usage()
+
+
+def _read(sentences: list[Sentence], language: str) -> _Findings:
+    extractor = phrase_extractor(language)
+    vectors = term_vectors(sentences, extractor.stopword_set)
+    ranges = stretches(sentences, vectors)
+    headed: set[str] = set()
+    found = []
+    for positions in ranges:
+        part = [sentences[i] for i in positions]
+        phrase = _fresh_phrase((phrase for phrase, _ in key_phrases(extractor, part)), headed)
+        quotes = most_telling(vectors, positions, _QUOTES_A_STRETCH)
+        found.append(_Stretch(phrase, *spoken_seconds(part), [sentences[i] for i in quotes]))
+    return _Findings(
+        key_phrases(extractor, sentences)[:_KEY_PHRASES],
+        [sentences[i] for i in _highlights(vectors, ranges)],
+        found,
+    )
+
+
+def _highlights(vectors: list[Vector], ranges: list[range]) -> list[int]:
+    """At most one sentence a stretch, so that they span the recording; none of a single
+    stretch, which quotes its best sentences anyway."""
+    if len(ranges) == 1:
+        return []
+    best = [i for positions in ranges for i in most_telling(vectors, positions, 1)]
+    return most_telling(vectors, best, _HIGHLIGHTS)
+
+
+def _fresh_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:
+    """The best phrase that heads no earlier stretch, added to ``headed``."""
+    for phrase in phrases:
+        if (folded := phrase.casefold()) not in headed:
+            headed.add(folded)
+            return phrase
+    return None
+
+
+def _write_top(page: Page, transcript: Transcript, *, title: str, kind: Kind) -> None:
+    shown = one_line(title)
+    if len(shown) > _LONGEST_TITLE:
+        shown = shown[:_LONGEST_TITLE].rstrip() + "…"
+    language = escaped(one_line(transcript.language))
+    page.add(f"# {escaped_heading(shown) or 'Untitled'}\n\n")
+    page.add(f"*{kind.capitalize()} · {_clock(transcript.duration_seconds)} · ")
+    page.add(f"language: {language}*\n\n{_DISCLAIMER}\n")
+
+
+def _write_findings(page: Page, findings: _Findings, duration: float) -> None:
+    if findings.phrases:
+        with page.section("Key phrases", 0.0, duration):
+            page.add("\n")
+            for phrase, sentence in findings.phrases:
+                _write_quote(page, "- ", phrase, sentence)
+    if findings.highlights:
+        with page.section("Highlights", 0.0, duration):
+            page.add("\n")
+            for sentence in findings.highlights:
+                _write_quote(page, "- ", sentence.text, sentence)
+    for stretch in findings.stretches:
+        with page.section(_heading(stretch), stretch.start, stretch.end):
+            for sentence in stretch.quotes:
+                _write_quote(page, "\n", sentence.text, sentence)
+
+
+def _write_silence(page: Page, duration: float) -> None:
+    with page.section(f"{_clock(0)}–{_clock(duration)}", 0.0, duration):
+        page.add(f"\n{_NO_SPEECH}\n")
+
+
+def _write_quote(page: Page, opening: str, line: str, said_in: Sentence) -> None:
+    page.add(f"{opening}[{_clock(said_in.start)}] ")
+    page.quote(line, said_in.start, said_in.end)
+    page.add("\n")
+
+
+def _heading(stretch: _Stretch) -> str:
+    times = f"{_clock(stretch.start)}–{_clock(stretch.end)}"
+    return f"{times} · {escaped_heading(stretch.phrase)}" if stretch.phrase else times
+
+
+def _clock(seconds: float) -> str:
+    """``h:mm:ss``, the second it falls in."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"

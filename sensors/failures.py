@@ -1,0 +1,32 @@
+"""Failures: what a failed run leaves for a person.
+
+A stage that fails has told the ledger itself. This sensor sees to what could not: workers that
+died, runs that never began. They are tried again until there is no hope, then buried with the
+reason.
+"""
+
+import dagster as dg
+
+from pipeline_assets.jobs import INGEST_RECORDING
+from pipeline_assets.requests import covered
+from resources.workbench import Workbench
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes dead letters for recordings whose workers die or whose runs cannot begin.",
+)
+def failures(
+    context: dg.RunFailureSensorContext, workbench: dg.ResourceParam[Workbench]
+) -> dg.SkipReason:
+    buried = workbench.ledger.bury_lost()
+    run = context.dagster_run
+    if run.job_name == INGEST_RECORDING:
+        keys = context.instance.get_dynamic_partitions("recordings")
+        buried += workbench.ledger.bury_stuck(
+            sorted(covered(run.tags, keys)),
+            run_id=run.run_id,
+            message=context.failure_event.message or "The run failed before it began.",
+        )
+    return dg.SkipReason(f"{buried} dead letters written")

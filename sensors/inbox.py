@@ -1,0 +1,112 @@
+"""The inbox: a folder whose files become recordings. Here only the taking in; what to do with
+recordings is decided by ``uploads.py``.
+
+A file is taken when it has kept size and time for two looks, and removed from the inbox only
+when it is safely stored. A look that fails changes nothing.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from pipeline_assets.collect import FILE_TAG, collect_file, take_from_inbox
+from resources.workbench import Workbench
+
+_INTERVAL_SECONDS = 5
+_TICK_SECONDS = 20  # a tick has 60, and a file begun must be finished in what is left
+_LARGE_BYTES = 1 << 30  # a larger file is copied and hashed by a run of its own
+_ENOUGH_RUNS = 100
+
+#: Size and time of modification by file name, as last seen.
+Listing = Mapping[str, tuple[int, int]]
+
+
+@dg.sensor(
+    job=collect_file,
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes files from the inbox folder into the media store.",
+)
+def inbox(
+    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+) -> dg.SensorResult:
+    folder = workbench.settings.inbox_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    seen, now = _load(context.cursor), look(folder)
+    settled = still(seen, now)
+    small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
+    taken = sum(1 for _ in _take(context, workbench, folder, small))
+    requests = [
+        _request(folder / name, now[name])
+        for name in settled
+        if name not in small and not _collecting(context.instance, folder / name)
+    ]
+    return dg.SensorResult(
+        run_requests=requests[:_ENOUGH_RUNS],
+        cursor=json.dumps(now),
+        skip_reason=None if requests else f"{taken} taken, {len(now) - taken} not yet still",
+    )
+
+
+def look(folder: Path) -> dict[str, tuple[int, int]]:
+    """The visible files of a folder. Raises ``OSError`` when it cannot be read: that is not an
+    empty folder."""
+    found: dict[str, tuple[int, int]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            facts = path.stat()
+            found[path.name] = (facts.st_size, facts.st_mtime_ns)
+    return found
+
+
+def still(seen: Listing, now: Listing) -> list[str]:
+    """Files that nobody has written to since the last look."""
+    return [name for name, facts in now.items() if seen.get(name) == facts]
+
+
+def _take(
+    context: dg.SensorEvaluationContext, bench: Workbench, folder: Path, names: list[str]
+) -> Iterator[str]:
+    deadline = time.monotonic() + _TICK_SECONDS
+    for name in names:
+        if time.monotonic() > deadline:
+            return
+        try:
+            arrival = take_from_inbox(bench, folder / name)
+        except OSError as error:  # this file only; the next look tries it again
+            context.log.warning(f"{name!r} stays in the inbox: {error}")
+            continue
+        word = "is already" if arrival.duplicate else "becomes"
+        context.log.info(f"{name!r} {word} recording {arrival.recording.id}")
+        yield name
+
+
+def _request(path: Path, facts: tuple[int, int]) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_config={"ops": {"collect": {"config": {"path": str(path)}}}},
+        tags={FILE_TAG: _name(path), "playhead/size_bytes": str(facts[0])},
+    )
+
+
+def _collecting(instance: dg.DagsterInstance, path: Path) -> bool:
+    unfinished = [
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+    ]
+    found = dg.RunsFilter(tags={FILE_TAG: _name(path)}, statuses=unfinished)
+    return instance.get_runs_count(found) > 0
+
+
+def _name(path: Path) -> str:
+    """A tag's value must be short and plain; a file's name need not be."""
+    return hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _load(cursor: str | None) -> dict[str, tuple[int, int]]:
+    return {name: (size, time) for name, (size, time) in json.loads(cursor or "{}").items()}

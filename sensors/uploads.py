@@ -1,0 +1,60 @@
+"""Uploads: runs for recordings that wait, whichever way they came in.
+
+What waits is the ledger's answer; what is under way is Dagster's. A request is noted before it
+is made, so a tick that dies is repeated after a pause and never twice at once. Not here: how
+recordings share a run (``pipeline_assets/requests.py``).
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from pipeline_assets.jobs import ingest_recording
+from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.requests import RunPlan, covered, new_keys, plan_runs
+from resources.workbench import Workbench
+
+_INTERVAL_SECONDS = 5
+_RECORDINGS_A_TICK = 400  # creating the runs must fit a tick too: 0.1 s a recording, pooled
+_RUNS_A_TICK = 100
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dg.sensor(
+    job=ingest_recording,
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests runs for recordings that are not ready, not failed and not under way.",
+)
+def uploads(
+    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+) -> dg.SensorResult | dg.SkipReason:
+    waiting = workbench.catalogue.waiting(limit=_RECORDINGS_A_TICK, unrequested=True)
+    if not waiting:
+        return dg.SkipReason("nothing waits")
+    keys = context.instance.get_dynamic_partitions("recordings")
+    busy = _under_way(context.instance, keys)
+    free = [recording for recording in waiting if recording.id not in busy]
+    added = new_keys(free, keys)
+    plans = plan_runs(free, [*keys, *added])[:_RUNS_A_TICK]
+    workbench.catalogue.requested([identity for plan in plans for identity in plan.ids])
+    return dg.SensorResult(
+        run_requests=[_request(plan) for plan in plans],
+        dynamic_partitions_requests=[recordings_partitions.build_add_request(added)],
+    )
+
+
+def _request(plan: RunPlan) -> dg.RunRequest:
+    # No run key: Dagster remembers one for ever and would drop the run of a later try.
+    return dg.RunRequest(tags=dict(plan.tags))
+
+
+def _under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
+    runs = instance.get_runs(dg.RunsFilter(job_name=ingest_recording.name, statuses=_UNFINISHED))
+    return {key for run in runs for key in covered(run.tags, keys)}

@@ -1,0 +1,70 @@
+"""The ladder's ground: a real Postgres for all tests, a migrated database of its own for each.
+
+The embedded server starts once a session in a temporary home; every test that asks for
+``database`` gets a copy of a migrated template, made in tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from resources.postgres.database import Database
+from resources.postgres.databases import create_database
+from resources.postgres.migrations import migrate
+from resources.postgres.server import EmbeddedServer
+
+_TEMPLATE = "template_playhead"
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A running embedded server of the session's own."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("home") / "postgres")
+    server.attach()
+    yield server
+    server.stop()
+    server.detach()
+
+
+@pytest.fixture(scope="session")
+def template(server: EmbeddedServer) -> str:
+    create_database(server.url("postgres"), _TEMPLATE)
+    migrate(server.url(_TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def fresh_database(server: EmbeddedServer, template: str) -> Callable[[], str]:
+    """Makes migrated databases; the URL of each."""
+
+    def make() -> str:
+        name = f"test_{next(_numbers)}"
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} template {}").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
+            )
+        return server.url(name)
+
+    return make
+
+
+@pytest.fixture
+def database(fresh_database: Callable[[], str]) -> Iterator[Database]:
+    database = Database(fresh_database())
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def speech() -> Path:
+    """The folder of real recordings; its MANIFEST.tsv has sources and reference texts."""
+    return Path(__file__).parent / "fixtures" / "speech"

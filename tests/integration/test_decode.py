@@ -1,0 +1,112 @@
+"""Decoded sound stands at the second at which a player would play it."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resources.errors import NoAudioTrack
+from resources.media.decode import RATE, Samples, decode
+from resources.media.probe import probe
+from tests import media
+
+TIMED = (".m4a", ".mkv", ".mov", ".mp4", ".webm")  # containers that say when a track starts
+
+
+def whole(path: Path) -> Samples:
+    return np.concatenate(list(decode(path)))
+
+
+def heard_at(sound: Samples, wanted: Samples) -> float:
+    """The second of ``sound`` at which ``wanted`` begins, by cross-correlation."""
+    size = 1 << (len(sound) + len(wanted)).bit_length()
+    product = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(wanted, size))
+    at = int(np.argmax(np.fft.irfft(product)))
+    return (at if at < size // 2 else at - size) / RATE
+
+
+@pytest.mark.parametrize("suffix", TIMED)
+def test_a_track_that_starts_late_is_heard_late(tmp_path: Path, suffix: str) -> None:
+    sound = media.speech("en_austen_0890")
+    late = whole(media.make_video(tmp_path / f"late{suffix}", sound, late=2.5))
+    assert heard_at(late, sound) == pytest.approx(2.5, abs=0.01)
+    assert np.abs(late[: 2 * RATE]).max() == 0
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_what_comes_after_a_hole_keeps_its_second(tmp_path: Path, suffix: str) -> None:
+    before, after = media.speech("en_austen_0880"), media.speech("en_austen_0890")
+    hole = (len(before) / RATE, 7.0)
+    path = media.make_audio(
+        tmp_path / f"holes{suffix}", np.concatenate([before, after]), gaps=[hole]
+    )
+    sound = whole(path)
+    assert heard_at(sound, before) == pytest.approx(0, abs=0.01)
+    assert heard_at(sound, after) == pytest.approx(sum(hole), abs=0.05)
+    assert np.abs(sound[4 * RATE : 9 * RATE]).max() == 0
+
+
+def test_many_small_holes_do_not_add_up(tmp_path: Path) -> None:
+    clip = media.speech("en_austen_0890")
+    lost = [(second / 10, 0.03) for second in range(1, 40)]
+    path = media.make_webm(
+        tmp_path / "stutter.webm", np.concatenate([media.silence(5), clip]), gaps=lost
+    )
+    assert heard_at(whole(path), clip) == pytest.approx(5 + 39 * 0.03, abs=0.06)
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".webm"])
+def test_an_encoders_delay_shifts_nothing(tmp_path: Path, suffix: str) -> None:
+    sound = media.speech()
+    decoded = whole(media.make_audio(tmp_path / f"sound{suffix}", sound))
+    assert heard_at(decoded, sound) == pytest.approx(0, abs=0.005)
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".webm", ".m4a", ".ogg"])
+def test_damaged_packets_leave_all_else_in_place(tmp_path: Path, suffix: str) -> None:
+    sound = media.speech()
+    path = media.damage(media.make_audio(tmp_path / f"scratched{suffix}", sound), at=0.4)
+    tail = sound[8 * RATE :]
+    assert heard_at(whole(path), tail) == pytest.approx(8, abs=0.06)
+
+
+@pytest.mark.parametrize("suffix", media.SUFFIXES)
+def test_probe_and_sound_agree_on_the_duration(tmp_path: Path, suffix: str) -> None:
+    path = media.make_audio(tmp_path / f"sound{suffix}", media.speech("en_austen_0890"))
+    assert len(whole(path)) / RATE == pytest.approx(probe(path).duration_seconds, abs=0.002)
+
+
+def test_blocks_are_small_whatever_the_length(tmp_path: Path) -> None:
+    path = media.make_silence(tmp_path / "long.flac", 600)
+    tracemalloc.start()
+    total = 0
+    for block in decode(path):
+        assert block.ndim == 1
+        assert block.dtype == np.float32
+        total += len(block)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert total == 600 * RATE
+    assert peak < 8_000_000  # bytes; ten minutes are 38 MB
+
+
+def test_a_wildly_wrong_timestamp_does_not_fill_the_disk_with_silence(tmp_path: Path) -> None:
+    sound = media.speech("en_austen_0890")
+    path = media.make_audio(tmp_path / "wild.mkv", sound, gaps=[(2.0, 400_000.0)])
+    assert len(whole(path)) / RATE == pytest.approx(5.3, abs=0.01)
+
+
+def test_samples_are_those_that_faster_whisper_itself_would_hear() -> None:
+    from faster_whisper import decode_audio
+
+    path = media.SPEECH / "en_jfk.flac"
+    assert np.array_equal(whole(path), decode_audio(str(path)))
+
+
+def test_pictures_without_sound_cannot_be_decoded(tmp_path: Path) -> None:
+    path = media.make_video_without_audio(tmp_path / "mute.mp4")
+    with pytest.raises(NoAudioTrack):
+        next(decode(path))

@@ -1,0 +1,379 @@
+"""What the embedded Postgres server promises, whatever is killed and wherever it lives."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+
+from resources.errors import DatabaseUnavailable, DatabaseUnsuitable
+from resources.postgres.keeper import LINGER_SECONDS
+from resources.postgres.server import EmbeddedServer
+
+REPOSITORY = Path(__file__).parents[2]
+ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+USER = """
+import sys
+from pathlib import Path
+from resources.postgres.server import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1]))
+server.attach()
+print(server.pid, flush=True)
+sys.stdin.read()
+"""
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root lends Postgres an account")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A fresh place for a server, which is stopped in the end."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as parent:
+        yield Path(parent) / "home" / "postgres"
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[EmbeddedServer]:
+    server = EmbeddedServer(folder)
+    yield server
+    server.detach()
+    server.stop()
+
+
+def user_process(folder: Path, *, uid: int | None = None) -> subprocess.Popen[str]:
+    """Another program that uses the server until its standard input is closed."""
+    return subprocess.Popen(
+        [sys.executable, "-c", USER, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        user=uid,
+        env=ENVIRONMENT,
+    )
+
+
+def server_pid(user: subprocess.Popen[str]) -> int:
+    assert user.stdout is not None
+    return int(user.stdout.readline())
+
+
+def kill(*pids: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def processes_of(folder: Path, name: str = "") -> list[int]:
+    """Programs that have the folder in their command line: keeper, initdb, postmaster."""
+    listing = subprocess.run(
+        ["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+    )
+    lines = [line.split(maxsplit=1) for line in listing.stdout.splitlines()]
+    return [int(pid) for pid, args in lines if str(folder) in args and name in args]
+
+
+def keeper_of(folder: Path) -> int:
+    (pid,) = processes_of(folder, "keeper")
+    return pid
+
+
+def all_processes(server: EmbeddedServer) -> list[int]:
+    """The postmaster, its workers and its backends."""
+    with psycopg.connect(server.url("postgres")) as connection:
+        rows = connection.execute("select pid from pg_stat_activity").fetchall()
+    return [*filter(None, [server.pid]), *(pid for (pid,) in rows)]
+
+
+def eventually(promise: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not promise() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return promise()
+
+
+def remember(server: EmbeddedServer, word: str) -> None:
+    with psycopg.connect(server.attach(), autocommit=True) as connection:
+        connection.execute("create table if not exists words (word text)")
+        connection.execute("insert into words values (%s)", [word])
+
+
+def remembered(server: EmbeddedServer) -> list[str]:
+    with psycopg.connect(server.attach()) as connection:
+        return [word for (word,) in connection.execute("select word from words").fetchall()]
+
+
+def socket_folder(server: EmbeddedServer) -> Path:
+    return Path(parse_qs(urlsplit(server.url("postgres")).query)["host"][0])
+
+
+def ordinary_user() -> int:
+    """Somebody who is not root, nor an account that root lends, and can reach this Python."""
+    lent = ("root", "postgres", "nobody")
+    uid = next(entry.pw_uid for entry in pwd.getpwall() if entry.pw_name not in lent)
+    probe = [sys.executable, "-c", "import resources.postgres.server"]
+    if subprocess.run(
+        probe, user=uid, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, check=False
+    ).returncode:
+        pytest.skip("no ordinary user can reach this Python or this repository")
+    return uid
+
+
+def test_committed_rows_survive_the_death_of_every_process(
+    server: EmbeddedServer, folder: Path
+) -> None:
+    remember(server, "kept")
+    kill(keeper_of(folder), *all_processes(server))
+    assert remembered(server) == ["kept"]
+
+
+def test_a_killed_server_comes_back_though_nobody_attaches_again(server: EmbeddedServer) -> None:
+    remember(server, "kept")
+    before = server.pid
+    kill(*filter(None, [before]))
+    assert eventually(lambda: server.pid not in (None, before), 10)
+    assert remembered(server) == ["kept"]
+
+
+def test_a_query_that_outlives_its_postmaster_is_waited_for(server: EmbeddedServer) -> None:
+    remember(server, "kept")
+    busy = psycopg.connect(server.url("postgres"))
+    with pytest.raises(psycopg.OperationalError):
+        kill(*filter(None, [server.pid]))
+        busy.execute("select count(*) from generate_series(1, 1e10)")
+    assert remembered(server) == ["kept"]
+
+
+def test_a_stale_pid_file_may_name_a_living_program(server: EmbeddedServer, folder: Path) -> None:
+    remember(server, "kept")
+    owner = (folder / "data").stat().st_uid
+    kill(keeper_of(folder), *all_processes(server))
+    with subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None) as stranger:
+        for name in ("data/postmaster.pid", f"{socket_folder(server)}/.s.PGSQL.5432.lock"):
+            _, *rest = (folder / name).read_text().splitlines()
+            (folder / name).write_text("\n".join([str(stranger.pid), *rest, ""]))
+        assert remembered(server) == ["kept"]
+        server.stop()
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_killed_keeper_is_replaced_and_the_server_goes_on(
+    server: EmbeddedServer, folder: Path
+) -> None:
+    server.attach()
+    before, keeper = server.pid, keeper_of(folder)
+    kill(keeper)
+    server.attach()
+    assert server.pid == before
+    assert keeper_of(folder) != keeper
+    server.detach()
+    assert eventually(lambda: server.pid is None, LINGER_SECONDS + 3)
+
+
+def test_an_initdb_that_was_killed_leaves_nothing_in_the_way(
+    server: EmbeddedServer, folder: Path
+) -> None:
+    user = user_process(folder)
+    assert eventually((folder / "data.unfinished" / "base").exists, 5)
+    kill(user.pid, *processes_of(folder))
+    user.communicate()
+    assert not (folder / "data").exists()
+    remember(server, "kept")
+    assert remembered(server) == ["kept"]
+
+
+def test_ten_processes_at_once_start_one_server(server: EmbeddedServer, folder: Path) -> None:
+    users = [user_process(folder) for _ in range(10)]
+    assert len({server_pid(user) for user in users}) == 1
+    assert len(processes_of(folder, "keeper")) == 1
+    for user in users:
+        assert user.communicate()[1] == ""
+
+
+def test_the_server_stops_though_its_last_user_was_killed(folder: Path) -> None:
+    user = user_process(folder)
+    assert server_pid(user) == EmbeddedServer(folder).pid
+    kill(user.pid)
+    user.communicate()
+    assert eventually(lambda: not processes_of(folder), LINGER_SECONDS + 3)
+    assert not (folder / "data" / "postmaster.pid").exists()
+
+
+def test_short_commands_in_a_row_share_a_server(folder: Path) -> None:
+    seen = set()
+    for _ in range(3):
+        user = user_process(folder)
+        seen.add(server_pid(user))
+        user.communicate()
+        time.sleep(LINGER_SECONDS / 2)
+    assert len(seen) == 1
+    EmbeddedServer(folder).stop()
+
+
+def test_stop_is_obeyed_whoever_uses_it_and_attach_starts_it_again(
+    server: EmbeddedServer, folder: Path
+) -> None:
+    remember(server, "kept")
+    other = user_process(folder)
+    server_pid(other)
+    server.stop()
+    assert server.pid is None
+    assert eventually(lambda: not processes_of(folder, "keeper import"), 2)
+    assert remembered(server) == ["kept"]
+    other.communicate()
+
+
+def test_stopping_what_never_ran_is_no_error(server: EmbeddedServer, folder: Path) -> None:
+    server.stop()
+    assert not folder.exists()
+
+
+def test_attaching_again_costs_milliseconds(server: EmbeddedServer) -> None:
+    server.attach()
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        server.attach()
+        times.append(time.perf_counter() - start)
+    assert sorted(times)[10] < 0.02
+
+
+@pytest.mark.parametrize("name", ['it\'s "so" $HOME `x`, 100%25 & ünï;ö\n\\', "long-" * 35])
+def test_any_folder_name_will_do(folder: Path, name: str) -> None:
+    server = EmbeddedServer(folder / name / "postgres")
+    remember(server, "kept")
+    server.stop()
+    assert remembered(server) == ["kept"]
+    server.stop()
+    assert eventually(lambda: not socket_folder(server).exists(), 2)
+
+
+def test_two_homes_live_side_by_side(server: EmbeddedServer, folder: Path) -> None:
+    second = EmbeddedServer(folder.parent / "second")
+    remember(server, "first")
+    remember(second, "second")
+    assert (remembered(server), remembered(second)) == (["first"], ["second"])
+    second.stop()
+    assert remembered(server) == ["first"]
+
+
+def test_a_deleted_home_leaves_no_server_behind(folder: Path) -> None:
+    server = EmbeddedServer(folder)
+    server.attach()
+    folder.rename(folder.with_name("gone"))
+    assert eventually(lambda: not processes_of(folder), 3)
+
+
+def test_it_listens_on_its_socket_alone_and_ignores_the_callers_settings(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPORT", "1")
+    monkeypatch.setenv("PGOPTIONS", "-c timezone=UTC")
+    with psycopg.connect(server.attach()) as connection:
+        row = connection.execute(
+            "select current_setting('listen_addresses'), current_setting('fsync')"
+        ).fetchone()
+    assert row == ("", "on")
+    assert socket_folder(server).stat().st_mode & 0o777 == 0o700
+
+
+def test_vectors_and_letters_of_any_alphabet_are_understood(server: EmbeddedServer) -> None:
+    with psycopg.connect(server.attach()) as connection:
+        for extension in ("vector", "pg_trgm", "unaccent"):
+            connection.execute(f"create extension {extension}".encode())
+        row = connection.execute(
+            "select '[3,4]'::vector <-> '[0,0]', lower('ÉTÉ МОСКВА'), similarity('москва', 'МОСКВЫ'),"
+            " to_tsvector('russian', 'Москвы') @@ to_tsquery('russian', 'москва')"
+        ).fetchone()
+    assert row is not None
+    assert row[:2] == (5.0, "été москва")
+    assert row[2] > 0.4
+    assert row[3]
+
+
+def test_a_server_that_cannot_start_says_why(server: EmbeddedServer, folder: Path) -> None:
+    server.attach()
+    server.stop()
+    with (folder / "data" / "postgresql.conf").open("a") as configuration:
+        configuration.write("no_such_setting = 1\n")
+    with pytest.raises(DatabaseUnavailable, match="no_such_setting") as caught:
+        server.attach()
+    assert "DATABASE_URL" in caught.value.remedy
+
+
+def test_a_home_that_is_a_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(DatabaseUnsuitable, match="home") as caught:
+        EmbeddedServer(tmp_path / "home" / "postgres").attach()
+    assert "PLAYHEAD_HOME" in caught.value.remedy
+
+
+@as_root
+def test_root_opens_nobodys_folder(folder: Path, server: EmbeddedServer) -> None:
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o700)
+    before = [parent.stat().st_mode for parent in folder.parents]
+    remember(server, "kept")
+    assert [parent.stat().st_mode for parent in folder.parents] == before
+    assert (folder / "data").stat().st_mode & 0o777 == 0o700
+    assert (folder / "data").stat().st_uid != 0
+
+
+@as_root
+def test_where_others_may_pass_the_server_has_no_capability(
+    folder: Path, server: EmbeddedServer
+) -> None:
+    folder.mkdir(parents=True)
+    folder.parents[1].chmod(0o755)
+    server.attach()
+    status = Path("/proc", str(server.pid), "status").read_text()
+    assert "CapEff:\t0000000000000000" in status
+
+
+@as_root
+def test_a_socket_folder_that_another_user_made_is_refused(folder: Path) -> None:
+    server = EmbeddedServer(folder / "a name with spaces")
+    squat = socket_folder(server)
+    squat.mkdir(mode=0o700)
+    try:
+        with pytest.raises(DatabaseUnsuitable, match=str(squat)):
+            server.attach()
+    finally:
+        squat.rmdir()
+
+
+@as_root
+def test_an_ordinary_user_has_a_server_of_their_own(folder: Path) -> None:
+    uid = ordinary_user()
+    folder.mkdir(parents=True)
+    folder.parents[1].chmod(0o755)
+    os.chown(folder, uid, -1)
+    user = user_process(folder, uid=uid)
+    assert Path("/proc", str(server_pid(user))).stat().st_uid == uid
+    user.communicate()
+    EmbeddedServer(folder).stop()
+    with pytest.raises(DatabaseUnsuitable, match=f"belongs to user {uid}"):
+        EmbeddedServer(folder).attach()
+
+
+@as_root
+def test_roots_home_is_not_an_ordinary_users(server: EmbeddedServer, folder: Path) -> None:
+    uid = ordinary_user()
+    server.attach()
+    folder.parents[1].chmod(0o755)
+    _, complaint = user_process(folder, uid=uid).communicate()
+    assert "DatabaseUnsuitable" in complaint
+    assert str(folder) in complaint

@@ -1,0 +1,182 @@
+"""Probing says what a file is, whatever its name says, and why it cannot be used."""
+
+from __future__ import annotations
+
+import random
+import socket
+import wave
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from resources.errors import (
+    EmptyFile,
+    NoAudioTrack,
+    PermanentError,
+    TruncatedMedia,
+    UnreadableMedia,
+)
+from resources.media.probe import probe
+from tests import media
+
+CUT_OFF = (".aiff", ".avi", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".wav", ".webm")
+
+
+def test_a_playlist_never_reaches_another_file_or_host(tmp_path: Path) -> None:
+    secret = media.make_audio(tmp_path / "secret.ts", media.tone(1))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/live.ts"
+        playlists = {
+            "one.m3u8": f"#EXTM3U\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",
+            "two.m3u8": f"#EXTM3U\n#EXTINF:1,\n{url}\n#EXT-X-ENDLIST\n",
+            "three.wav": f"ffconcat version 1.0\nfile {secret.name}\n",
+            "four.mp4": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\n"
+            "m=audio 5004 RTP/AVP 0\n",
+            "five.mp3": f"[playlist]\nFile1={url}\nNumberOfEntries=1\n",
+        }
+        for name, text in playlists.items():
+            (tmp_path / name).write_text(text)
+            with pytest.raises(UnreadableMedia):
+                probe(tmp_path / name)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+@pytest.mark.parametrize(
+    "name", ["http:", "concat:a|b", "-i", "pipe:0", "%03d.flac", "a b'\n.flac"]
+)
+def test_a_name_is_only_a_name(tmp_path: Path, name: str) -> None:
+    path = media.make_audio(tmp_path / "plain.flac", media.tone(1)).rename(tmp_path / name)
+    assert probe(path).container == "flac"
+
+
+@pytest.mark.parametrize("suffix", CUT_OFF)
+def test_half_a_file_is_known_for_truncated(tmp_path: Path, suffix: str) -> None:
+    path = media.truncate(media.make_audio(tmp_path / f"half{suffix}", media.speech()))
+    with pytest.raises(TruncatedMedia) as caught:
+        probe(path)
+    assert "again" in caught.value.remedy
+
+
+def test_an_mp4_whose_index_comes_first_is_known_for_truncated_too(tmp_path: Path) -> None:
+    path = tmp_path / "streaming.mp4"
+    media.make_audio(path, media.speech(), options={"movflags": "faststart"})
+    with pytest.raises(TruncatedMedia, match=r"header says 11\.0 s"):
+        probe(media.truncate(path, keep=0.6))
+
+
+def test_a_recorder_that_never_knew_the_length_is_not_truncated(tmp_path: Path) -> None:
+    path = media.make_audio(tmp_path / "piped.wav", media.speech())
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[4:8] = data[at : at + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert probe(path).duration_seconds == pytest.approx(11.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("text.mp4", b"Dear all, please find the recording attached.\n" * 200),
+        ("text.mp3", b"Dear all, please find the recording attached.\n" * 200),
+        ("random.mp3", random.Random(1).randbytes(500_000)),
+        ("random.wav", random.Random(2).randbytes(50_000)),
+        ("random", random.Random(3).randbytes(50_000)),
+        ("one-byte.flac", b"f"),
+        ("page.webm", b"<!doctype html><title>404</title>"),
+    ],
+)
+def test_what_is_not_media_is_unreadable(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnreadableMedia):
+        probe(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_picture_is_not_a_video_of_one_frame(tmp_path: Path, suffix: str) -> None:
+    picture = media.make_image(tmp_path / f"picture{suffix}")
+    with pytest.raises(UnreadableMedia):
+        probe(picture)
+    with pytest.raises(UnreadableMedia):
+        probe(picture.rename(tmp_path / "picture.mp4"))
+
+
+def test_zero_bytes_are_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(EmptyFile):
+        probe(tmp_path / "empty.mp4")
+
+
+def test_a_healthy_header_without_a_sample_is_an_empty_file(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "header.wav"), "wb") as file:
+        file.setparams((1, 2, media.RATE, 0, "NONE", ""))
+    with pytest.raises(EmptyFile):
+        probe(tmp_path / "header.wav")
+
+
+def test_a_video_without_sound_has_no_audio_track(tmp_path: Path) -> None:
+    with pytest.raises(NoAudioTrack):
+        probe(media.make_video_without_audio(tmp_path / "mute.mp4"))
+
+
+def test_random_damage_gives_facts_or_a_clear_permanent_error(tmp_path: Path) -> None:
+    sound, dice = media.speech("en_austen_0880"), random.Random(5)
+    for suffix in media.SUFFIXES:
+        healthy = media.make_audio(tmp_path / f"healthy{suffix}", sound).read_bytes()
+        for _ in range(8):
+            data = bytearray(healthy)
+            for _ in range(dice.choice([1, 30, 1000])):
+                data[dice.randrange(len(data))] = dice.randrange(256)
+            path = tmp_path / f"damaged{suffix}"
+            path.write_bytes(data)
+            with suppress(PermanentError):
+                assert probe(path).duration_seconds > 0
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".mp3", ".webm", ".ogg", ".m4a"])
+def test_a_few_damaged_packets_in_the_middle_are_let_pass(tmp_path: Path, suffix: str) -> None:
+    path = media.damage(media.make_audio(tmp_path / f"scratched{suffix}", media.speech()))
+    assert probe(path).duration_seconds == pytest.approx(11.0, abs=0.3)
+
+
+@pytest.mark.parametrize("suffix", media.SUFFIXES)
+def test_every_container_is_known_by_its_content_alone(tmp_path: Path, suffix: str) -> None:
+    named = media.make_audio(tmp_path / f"sound{suffix}", media.speech("en_austen_0890"))
+    facts = probe(named)
+    assert facts.duration_seconds == pytest.approx(5.3, abs=0.12)
+    assert (facts.channels, facts.sample_rate > 0) == (2 if suffix == ".ogg" else 1, True)
+    assert probe(named.rename(tmp_path / "sound.txt")) == facts
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "codec"),
+    [
+        ("a.flac", "audio/flac", "flac"),
+        ("a.m4a", "audio/mp4", "aac"),
+        ("a.mp3", "audio/mpeg", "mp3"),
+        ("a.opus", "audio/ogg", "opus"),
+        ("a.webm", "audio/webm", "opus"),
+        ("v.mkv", "video/x-matroska", "flac"),
+        ("v.mov", "video/quicktime", "aac"),
+        ("v.mp4", "video/mp4", "aac"),
+        ("v.webm", "video/webm", "opus"),
+    ],
+)
+def test_a_media_type_tells_sound_from_moving_pictures(
+    tmp_path: Path, name: str, media_type: str, codec: str
+) -> None:
+    make = media.make_video if name.startswith("v") else media.make_audio
+    facts = probe(make(tmp_path / name, media.tone(1)))
+    assert (facts.media_type, facts.codec) == (media_type, codec)
+    assert facts.streams[-1].startswith(f"audio: {codec}, ")
+
+
+def test_a_browser_recording_has_the_duration_its_header_lacks(tmp_path: Path) -> None:
+    facts = probe(media.make_webm(tmp_path / "browser.webm", media.speech()))
+    assert facts.duration_seconds == pytest.approx(11.0, abs=0.01)
+
+
+def test_a_silent_file_is_a_good_file(tmp_path: Path) -> None:
+    assert probe(media.make_silence(tmp_path / "silent.flac", 3)).duration_seconds == 3

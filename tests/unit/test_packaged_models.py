@@ -1,0 +1,75 @@
+"""Model files from wheels are used only when they are exactly the pinned ones."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from resources import packaged_models
+from resources.errors import ModelUnavailable
+
+
+@pytest.fixture
+def own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MiniLM's package, copied to where it can be spoilt and found first."""
+    source = packaged_models.minilm_folder().parent
+    package = tmp_path / source.name
+    package.mkdir()
+    shutil.copytree(source / "model", package / "model")
+    (package / "__init__.py").write_text("raise AssertionError('this package was imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return package
+
+
+def test_weights_of_which_one_byte_changed_are_refused(own_copy: Path) -> None:
+    weights = own_copy / "model" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[1_000_000] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ModelUnavailable, match=r"altered: model\.safetensors") as caught:
+        packaged_models.minilm_folder()
+    assert "make setup" in caught.value.remedy
+
+
+def test_an_altered_tokenizer_is_refused_like_altered_weights(own_copy: Path) -> None:
+    (own_copy / "model" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelUnavailable, match=r"tokenizer\.json"):
+        packaged_models.check("minilm")
+
+
+def test_a_missing_file_is_named_with_the_way_to_get_it_back(own_copy: Path) -> None:
+    (own_copy / "model" / "config.json").unlink()
+    with pytest.raises(ModelUnavailable, match=r"missing .*config\.json") as caught:
+        packaged_models.check("minilm")
+    assert "make setup" in caught.value.remedy
+
+
+def test_no_code_of_a_model_package_is_ever_run(own_copy: Path) -> None:
+    assert packaged_models.minilm_folder() == own_copy / "model"
+    assert own_copy.name not in sys.modules
+
+
+def test_a_package_that_is_not_installed_makes_its_model_unavailable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    for name in packaged_models.MODELS:
+        with pytest.raises(ModelUnavailable, match="missing"):
+            packaged_models.check(name)
+
+
+def test_an_unknown_model_is_answered_with_the_names_there_are() -> None:
+    with pytest.raises(ModelUnavailable, match="no packaged model 'whisper-huge'") as caught:
+        packaged_models.check("whisper-huge")
+    assert "whisper-base" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", packaged_models.WHISPER_MODELS)
+def test_a_whisper_model_comes_whole_and_with_the_weights_it_states(name: str) -> None:
+    files = packaged_models.whisper_files(name)
+    assert set(files) == {"model.bin", "config.json", "tokenizer.json", "vocabulary.txt"}
+    assert hashlib.sha256(files["model.bin"]).hexdigest() == packaged_models.weights_sha256(name)
