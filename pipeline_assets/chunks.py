@@ -10,7 +10,7 @@ import dagster as dg
 
 from pipeline_assets import checks
 from pipeline_assets.stages import Metadata, Outcome, Turn, claimed, done, stage_spec, upstream
-from pipeline_assets.transforms.chunking import ChunkingConfig, chunk
+from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from pipeline_assets.transforms.phrases import spoken_phrases, with_phrases, written_phrases
 from pipeline_assets.transforms.timing import transcript_spans
 from resources.clock import clock
@@ -80,14 +80,15 @@ def _configs(bench: Workbench, recording: Recording) -> dict[Source, ChunkingCon
     """How each source is cut: as set for the recording's kind, within the model's window."""
     chosen = bench.settings.chunking_of(recording.kind)
     window = bench.engines.embedder.window_tokens
-    return {
-        source: ChunkingConfig(strategy, chosen.size, chosen.overlap, chosen.minimum).capped(window)
-        for source, strategy in (("transcript", chosen.transcript), ("document", chosen.document))
-    }
+
+    def config(strategy: Strategy) -> ChunkingConfig:
+        return ChunkingConfig(strategy, chosen.size, chosen.overlap, chosen.minimum).capped(window)
+
+    return {"transcript": config(chosen.transcript), "document": config(chosen.document)}
 
 
 def _engine(bench: Workbench, configs: dict[Source, ChunkingConfig]) -> Engine:
-    parameters = {source: asdict(config) for source, config in configs.items()}
+    parameters = {str(source): asdict(config) for source, config in configs.items()}
     return Engine("chunker", f"tokens of {bench.engines.embedder.engine.model}", parameters)
 
 

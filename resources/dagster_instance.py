@@ -32,9 +32,9 @@ class PlayheadStorage(DagsterPostgresStorage):
 
     def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(url, inst_data=inst_data)
-        self._pool = _pooled(url)
+        pool = _pooled(url)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
-            storage._engine = self._pool
+            storage._engine = pool
 
     @classmethod
     def config_type(cls) -> Config:
@@ -45,10 +45,6 @@ class PlayheadStorage(DagsterPostgresStorage):
         cls, inst_data: ConfigurableClassData | None, _config: Config
     ) -> PlayheadStorage:
         return cls(dagster_url(load_settings()), inst_data)
-
-    def dispose(self) -> None:
-        super().dispose()
-        self._pool.dispose()
 
 
 class PlayheadLogs(LocalComputeLogManager):

@@ -17,8 +17,10 @@ import psycopg
 from playhead.cli.desk import json_option, print_json
 from resources.engines import Engines, choose_engines
 from resources.errors import ConfigurationError, PlayheadError
+from resources.packaged_models import MODELS, check
 from resources.postgres.databases import app_url, dagster_url
 from resources.postgres.migrations import check_pgvector
+from resources.records import Engine
 from resources.settings import Settings, load_settings
 
 _FREE_BYTES = 2 << 30  # the base models, an empty database and an hour of video
@@ -91,7 +93,7 @@ def _engines(settings: Settings) -> str:
 
 
 def _models(settings: Settings) -> str:
-    names = [name for name in (settings.transcriber, settings.embedder) if name in PACKAGED]
+    names = [name for name in (settings.transcriber, settings.embedder) if name in MODELS]
     for name in names:
         check(name)
     return f"{', '.join(names) or 'none packaged'}: there and unaltered"
@@ -101,9 +103,8 @@ def _database(settings: Settings) -> str:
     url = app_url(settings)
     with psycopg.connect(url, autocommit=True) as connection:
         version = connection.info.server_version
-        return (
-            f"Postgres {version // 10000}.{version % 10000}, pgvector {check_pgvector(connection)}"
-        )
+        pgvector = check_pgvector(connection)
+    return f"Postgres {version // 10000}.{version % 10000}, pgvector {pgvector}"
 
 
 def _dagster_database(settings: Settings) -> str:
@@ -124,5 +125,5 @@ def _port(_settings: Settings) -> str:
     return f"{_DAGSTER_PORT} is free for the UI"
 
 
-def _all(engines: Engines) -> tuple[object, ...]:
+def _all(engines: Engines) -> tuple[Engine, ...]:
     return (engines.transcriber.engine, engines.writer.engine, engines.embedder.engine)

@@ -42,4 +42,5 @@ class InstantEmbedder:
             row[0] = 1e-3  # a text without words still has a direction
             for word in _TOKEN.findall(text.lower()):
                 row[zlib.crc32(word.encode("utf-8", "surrogatepass")) % self.dimensions] += 1
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors

@@ -152,7 +152,7 @@ class Ledger:
             error = {
                 "class": "WorkerDied",
                 "message": f"The worker died {row['attempt']} times at {row['stage']}.",
-                "remedy": f"Look at the machine's memory, then: playhead retry {row['recording_id']}",
+                "remedy": f"Look at the memory there, then: playhead retry {row['recording_id']}",
             }
             values = {"id": row["id"], "attempt": row["attempt"], "error": Jsonb(error)}
             with self._database.transaction() as connection:

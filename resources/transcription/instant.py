@@ -12,22 +12,7 @@ from pathlib import Path
 from resources.records import Engine, Segment, Transcript, Word
 from resources.transcription.protocol import Progress
 
-_VOCABULARY = tuple(
-    [
-        "amber",
-        "birch",
-        "cedar",
-        "delta",
-        "ember",
-        "flint",
-        "grove",
-        "heron",
-        "iris",
-        "jade",
-        "kelp",
-        "larch",
-    ]
-)
+_VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
 _WORDS = 64
 _SECONDS_A_WORD = 0.5
 _WORDS_A_SENTENCE = 8
