@@ -140,8 +140,8 @@ class _Packer:
         tokens = [
             unit.start + a for a, _ in self.ruler.tokenizer.offsets(text[unit.start : unit.end])
         ]
-        earliest = max(unit.start + 1, *tokens[-allowance:][:1])
-        half = max(unit.start + 1, *tokens[-(allowance // 2 + 1) :][:1])
+        earliest = max([unit.start + 1, *tokens[-allowance:][:1]])
+        half = max([unit.start + 1, *tokens[-(allowance // 2 + 1) :][:1]])
         words, graphemes = (
             [m.start() for m in pattern.finditer(text, unit.start, unit.end)]
             for pattern in (WORDS, GRAPHEMES)

@@ -15,9 +15,9 @@ import click
 import psycopg
 
 from playhead.cli.desk import json_option, print_json
+from resources import packaged_models
 from resources.engines import Engines, choose_engines
 from resources.errors import ConfigurationError, PlayheadError
-from resources.packaged_models import MODELS, check
 from resources.postgres.databases import app_url, dagster_url
 from resources.postgres.migrations import check_pgvector
 from resources.records import Engine
@@ -93,9 +93,11 @@ def _engines(settings: Settings) -> str:
 
 
 def _models(settings: Settings) -> str:
-    names = [name for name in (settings.transcriber, settings.embedder) if name in MODELS]
+    names = [
+        name for name in (settings.transcriber, settings.embedder) if name in packaged_models.MODELS
+    ]
     for name in names:
-        check(name)
+        packaged_models.check(name)
     return f"{', '.join(names) or 'none packaged'}: there and unaltered"
 
 

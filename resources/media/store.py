@@ -23,32 +23,8 @@ _FORGOTTEN_SECONDS = 24 * 3600  # a copy still unfinished after a day has no one
 #: anything else is dropped.
 _SUFFIXES = frozenset(
     "." + suffix
-    for suffix in [
-        "aac",
-        "aif",
-        "aiff",
-        "amr",
-        "flac",
-        "m4a",
-        "m4b",
-        "mka",
-        "mkv",
-        "mov",
-        "mp3",
-        "mp4",
-        "mpeg",
-        "mpg",
-        "oga",
-        "ogg",
-        "opus",
-        "wav",
-        "webm",
-        "wma",
-        "wmv",
-        "3gp",
-        "avi",
-        "caf",
-    ]
+    for suffix in "aac aif aiff amr avi caf flac m4a m4b mka mkv mov mp3 mp4 mpeg mpg oga ogg opus "
+    "wav webm wma wmv 3gp".split()
 )
 
 

