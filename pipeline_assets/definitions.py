@@ -7,11 +7,13 @@ import dagster as dg
 
 from pipeline_assets import jobs, schedules
 from pipeline_assets.backlog import backlog
+from pipeline_assets.collect import collect_file
 from pipeline_assets.recordings import recordings
 from resources.configured import workbench_resource
 from resources.engines import Engines, choose_engines
 from resources.settings import Settings, load_settings
 from sensors.failures import failures
+from sensors.inbox import inbox
 from sensors.uploads import uploads
 
 
@@ -20,9 +22,14 @@ def build_definitions(settings: Settings, *, engines: Engines | None = None) -> 
     chosen = engines or choose_engines(settings)
     return dg.Definitions(
         assets=[recordings, backlog],
-        jobs=[jobs.ingest_recording, jobs.report_backlog, jobs.reconcile_recordings],
+        jobs=[
+            jobs.ingest_recording,
+            jobs.report_backlog,
+            jobs.reconcile_recordings,
+            collect_file,
+        ],
         schedules=[schedules.nightly_reconcile, schedules.hourly_backlog],
-        sensors=[uploads, failures],
+        sensors=[inbox, uploads, failures],
         resources={"workbench": workbench_resource(settings, chosen)},
         executor=dg.in_process_executor,
     )

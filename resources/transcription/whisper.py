@@ -27,7 +27,7 @@ from resources.media.decode import RATE, decode
 from resources.packaged_models import WHISPER_MODELS, weights_sha256, whisper_files
 from resources.records import Engine, Segment, Transcript, Word
 from resources.transcription.protocol import Progress
-from resources.transcription.silence import MARGIN_SECONDS, PIECE_SECONDS, SPEECH_THRESHOLD, Piece
+from resources.transcription.silence import MARGIN_SECONDS, SPEECH_THRESHOLD, Piece
 from resources.transcription.silence import pieces as cut_at_pauses
 
 UNKNOWN_LANGUAGE: Final = "und"  # ISO 639-2 "undetermined": nobody spoke and none was given
@@ -45,10 +45,12 @@ _CONVERT: Final = (
 class LocalWhisper:
     """A ``Transcriber``. ``model`` is the name of a packaged model or the path of a folder with
     a CTranslate2 Whisper model. Weights are loaded at the first use, once a process; several
-    threads may transcribe at once."""
+    threads may transcribe at once. ``piece_seconds`` bounds the memory: about 1 MB a second
+    beside the model."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, piece_seconds: int = 300) -> None:
         self._model = model
+        self._piece_seconds = piece_seconds
 
     @property
     def engine(self) -> Engine:
@@ -60,7 +62,7 @@ class LocalWhisper:
                 "beam_size": _BEAM_SIZE,
                 "compute_type": _COMPUTE_TYPE,
                 "faster_whisper": version("faster-whisper"),
-                "piece_seconds": PIECE_SECONDS,
+                "piece_seconds": self._piece_seconds,
                 "silence_margin_seconds": MARGIN_SECONDS,
                 "speech_threshold": SPEECH_THRESHOLD,
             },
@@ -73,7 +75,7 @@ class LocalWhisper:
         self._insist_on(language, whisper.supported_languages)
         segments: list[list[Word]] = []
         done, end = 0.0, 0.0
-        for piece in cut_at_pauses(decode(media)):
+        for piece in cut_at_pauses(decode(media), self._piece_seconds):
             end = piece.end / RATE
             if piece.kept:
                 heard, language = _hear(whisper, piece, language)

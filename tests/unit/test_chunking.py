@@ -6,9 +6,7 @@ import random
 import re
 import time
 from collections.abc import Sequence
-from functools import cache
 from itertools import pairwise
-from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,48 +14,32 @@ from hypothesis import strategies as st
 
 from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from resources.embedding.protocol import Tokenizer
-from resources.embedding.tokens import FileTokenizer
 from resources.errors import InvalidResult, InvalidSettings
-from resources.packaged_models import minilm_folder
 from resources.records import Chunk, TimedSpan
-
-STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-
-
-class Spaces:
-    """A token a word: what readable examples count."""
-
-    def offsets(self, text: str) -> Sequence[tuple[int, int]]:
-        return [match.span() for match in re.finditer(r"\S+", text)]
-
-    def count(self, text: str) -> int:
-        return len(text.split())
-
-
-class Bytes:
-    """A token a byte: the extreme of byte-level vocabularies, four tokens for an emoji."""
-
-    def offsets(self, text: str) -> Sequence[tuple[int, int]]:
-        sizes = [len(character.encode("utf-8", "surrogatepass")) for character in text]
-        return [(i, i + 1) for i, size in enumerate(sizes) for _ in range(size)]
-
-    def count(self, text: str) -> int:
-        return len(text.encode("utf-8", "surrogatepass"))
-
-
-@cache
-def minilm() -> FileTokenizer:
-    return FileTokenizer(minilm_folder() / "tokenizer.json")
+from tests.unit.chunking_strategies import (
+    SPACES,
+    STRATEGIES,
+    SYLLABLES,
+    TEXTS,
+    TOKENIZERS,
+    Bytes,
+    Spaces,
+    configs,
+    minilm,
+    prose,
+    said,
+    spoken,
+    tokenizer_named,
+)
 
 
 def cut(
     text: str,
     config: ChunkingConfig,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Tokenizer = SPACES,
     spans: Sequence[TimedSpan] = (),
     language: str = "en",
 ) -> tuple[Chunk, ...]:
-    tokenizer = tokenizer or Spaces()
     return chunk(
         "document", text, config=config, tokenizer=tokenizer, language=language, spans=spans
     )
@@ -69,70 +51,13 @@ def texts(chunks: Sequence[Chunk]) -> list[str]:
 
 # --- promises -----------------------------------------------------------------------------
 
-PIECES = st.sampled_from(
-    [
-        *"# |## Sub|### Deep|- item|* star|  - nested|1. first|```|```python|~~~|> quote|---|===".split(
-            "|"
-        ),
-        *"\n|\n\n|\r\n| |  |\t|\u3000|\u00a0|\u2029|\x1c|\x00|\x07|\u200d|\ufeff|\ufffd".split("|"),
-        *"Hello there.|What? No!|Dr. Mills said so.|e.g. this one|don't|3.14|[SEP]|x = 1;".split(
-            "|"
-        ),
-        *"今天天气很好。|これはテストです|안녕하세요|สวัสดีครับ|नमस्ते दुनिया।|مرحبا بالعالم؟|Привет, мир.|ﷺ".split(
-            "|"
-        ),
-        *"👩\u200d👩\u200d👧\u200d👦|🇫🇷|e\u0301|Z\u0351\u036b\u0343\u036a|İ|ß|ﬁ|𝔘𝔫𝔦".split("|"),
-        "x" * 130,
-        "word " * 40,
-        "가나다라마바사" * 9,
-        "a\u0301" * 70,
-        "https://example.org/a-b/c?d=e&f=g",
-    ]
-)
-TEXTS = st.one_of(
-    st.text(max_size=120),  # lone surrogates too
-    st.lists(st.one_of(PIECES, PIECES, st.text(max_size=6)), max_size=40).map("".join),
-    st.lists(PIECES, max_size=40).map(" ".join),
-    st.text(alphabet=" \n\t\u00a0\u2003", max_size=20),
-)
-TOKENIZERS = st.sampled_from(["minilm", "spaces", "bytes"])
-
-
-@st.composite
-def configs(draw: st.DrawFn) -> ChunkingConfig:
-    size = draw(st.one_of(st.integers(8, 20), st.integers(8, 120)))
-    return ChunkingConfig(
-        strategy=draw(st.sampled_from(STRATEGIES)),
-        size=size,
-        overlap=draw(st.integers(0, size - 1)),
-        minimum=draw(st.integers(0, size)),
-    )
-
-
-@st.composite
-def spoken(draw: st.DrawFn) -> tuple[str, tuple[TimedSpan, ...]]:
-    """A text and times for some of its words, sometimes with speakers and long pauses."""
-    text = draw(TEXTS)
-    speakers = draw(st.sampled_from([[None], ["Ann", "Bob"], [None, "Ann"]]))
-    spans, now = [], 0.0
-    for word in re.finditer(r"\S+", text):
-        now += draw(st.sampled_from([0.0, 0.0, 0.1, 2.5]))
-        if draw(st.integers(0, 4)):
-            spans.append(TimedSpan(*word.span(), now, now + 0.3, draw(st.sampled_from(speakers))))
-        now += 0.3
-    return text, tuple(spans)
-
-
-def tokenizer_named(name: str) -> Tokenizer:
-    return {"minilm": minilm, "spaces": Spaces, "bytes": Bytes}[name]()
-
 
 @settings(max_examples=1_200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spoken(), configs(), TOKENIZERS)
 def test_every_chunk_keeps_its_promises(
-    said: tuple[str, tuple[TimedSpan, ...]], config: ChunkingConfig, name: str
+    recorded: tuple[str, tuple[TimedSpan, ...]], config: ChunkingConfig, name: str
 ) -> None:
-    text, spans = said
+    text, spans = recorded
     tokenizer = tokenizer_named(name)
     chunks = cut(text, config, tokenizer, spans)
 
@@ -171,3 +96,300 @@ def test_the_same_text_is_cut_the_same_way_again(
     text: str, config: ChunkingConfig, name: str
 ) -> None:
     assert cut(text, config, tokenizer_named(name)) == cut(text, config, tokenizer_named(name))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_blank_text_has_no_chunks(strategy: Strategy) -> None:
+    assert cut("", ChunkingConfig(strategy)) == ()
+    assert cut(" \n\u3000\t\u2029", ChunkingConfig(strategy)) == ()
+
+
+# --- settings -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings_", "fault"),
+    [
+        ({"size": 100, "overlap": 100}, "overlap is 100"),
+        ({"overlap": -1}, "overlap is -1"),
+        ({"size": 90, "minimum": 100}, "minimum is 100"),
+        ({"minimum": -1}, "minimum is -1"),
+        ({"size": 3, "overlap": 0, "minimum": 0}, "size is 3"),
+        ({"strategy": "words"}, "strategy is 'words'"),
+    ],
+)
+def test_sizes_that_cannot_work_are_refused(settings_: dict[str, int], fault: str) -> None:
+    with pytest.raises(InvalidSettings, match=fault):
+        ChunkingConfig(**{"strategy": "text", **settings_})  # type: ignore[arg-type]
+
+
+def test_a_models_window_scales_all_three_sizes() -> None:
+    assert ChunkingConfig("text").capped(256) == ChunkingConfig("text", 256, 25, 51)
+    assert ChunkingConfig("text").capped(8_192) == ChunkingConfig("text")
+
+
+@given(configs(), st.integers(8, 130))
+def test_capped_sizes_are_always_valid(config: ChunkingConfig, window: int) -> None:
+    assert config.capped(window).size == min(config.size, window)
+
+
+def test_a_character_that_no_chunk_can_hold_is_named() -> None:
+    class Spelt(Spaces):
+        def count(self, text: str) -> int:
+            return 20 * len(text)
+
+    with pytest.raises(InvalidSettings, match="'a' alone is 20 tokens"):
+        cut("aa", ChunkingConfig("text", size=8, overlap=0, minimum=0), Spelt())
+
+
+# --- text ---------------------------------------------------------------------------------
+
+SMALL = ChunkingConfig("text", size=20, overlap=6, minimum=5)
+ANIMALS = ["Ant", "Bee", "Cat", "Dog", "Elk", "Fox", "Gnu", "Hen"]
+
+
+def sentence(word: str, length: int = 5) -> str:
+    return " ".join([word, *[word.lower()] * (length - 1)]) + "."
+
+
+def test_a_text_that_fits_is_one_chunk() -> None:
+    text = " ".join(sentence(word) for word in ANIMALS[:4])
+    assert texts(cut(f"  {text}\n", SMALL)) == [text]
+
+
+def test_sentences_stay_whole_and_the_last_is_said_again() -> None:
+    text = " ".join(sentence(word) for word in ANIMALS)
+    chunks = cut(text, SMALL)
+    assert len(chunks) > 2
+    for before, after in pairwise(chunks):
+        assert re.fullmatch(r"(\w+( \w+){4}\. ?)+", after.text)
+        assert text[after.char_start : before.char_end] == before.text[-len(sentence("Ant")) :]
+
+
+def test_of_a_sentence_longer_than_the_overlap_its_last_words_are_said_again() -> None:
+    first, second = cut(
+        f"{sentence('Ant', 12)} {sentence('Bee', 10)}",
+        ChunkingConfig("text", size=16, overlap=3, minimum=0),
+    )
+    assert first.text == sentence("Ant", 12)
+    assert second.text == f"ant ant ant. {sentence('Bee', 10)}"
+
+
+def test_a_sentence_without_spaces_overlaps_by_characters() -> None:
+    text = "今天天气很好我们一起去公园散步吧。明天可能会下雨所以要带伞出门才行。"
+    first, second = cut(text, ChunkingConfig("text", 24, 5, 0), minilm(), language="zh")
+    assert first.text == "今天天气很好我们一起去公园散步吧。"
+    assert second.text == "园散步吧。明天可能会下雨所以要带伞出门才行。"
+
+
+def test_a_long_sentence_keeps_whole_at_the_cost_of_overlap() -> None:
+    text = f"{sentence('Ant', 12)} {sentence('Bee', 18)}"
+    assert texts(cut(text, SMALL))[1] == f"ant ant. {sentence('Bee', 18)}"
+
+
+def test_a_short_last_chunk_joins_the_one_before() -> None:
+    config = ChunkingConfig("text", size=20, overlap=4, minimum=6)
+    text = " ".join([sentence("Ant", 19), sentence("Bee", 16), "Bye now."])
+    assert texts(cut(text, config))[-1] == f"ant ant. {sentence('Bee', 16)} Bye now."
+
+
+def test_a_last_chunk_too_short_to_stand_and_too_long_to_join_takes_from_the_one_before() -> None:
+    config = ChunkingConfig("text", size=20, overlap=0, minimum=8)
+    text = " ".join([sentence("Ant", 10), sentence("Bee", 8), sentence("Cat", 4)])
+    assert texts(cut(text, config)) == [
+        sentence("Ant", 10),
+        f"{sentence('Bee', 8)} Cat cat cat cat.",
+    ]
+
+
+def test_speech_without_punctuation_is_cut_between_words() -> None:
+    words = [f"word{i}" for i in range(100)]
+    chunks = cut(" ".join(words), SMALL)
+    assert all(set(one.text.split()) <= set(words) for one in chunks)
+    assert min(one.token_count for one in chunks[:-1]) >= 10
+
+
+def test_a_sentence_end_is_preferred_to_the_end_of_a_word() -> None:
+    text = " ".join([*[f"word{i}" for i in range(30)], "ends.", sentence("Ant", 12)])
+    assert sentence("Ant", 12) in cut(text, SMALL)[-1].text
+    assert cut(text, SMALL)[-2].text.endswith("ends.")
+
+
+def test_an_emoji_of_many_code_points_is_not_cut_apart() -> None:
+    family = "👩\u200d👩\u200d👧\u200d👦"
+    for one in cut(family * 30, ChunkingConfig("text", 60, 0, 0), Bytes()):
+        assert one.text.replace(family, "") == ""
+
+
+def test_a_word_longer_than_wordpiece_reads_is_cut_so_that_it_is_read() -> None:
+    word = "base64" * 50
+    assert minilm().count(word) == 1  # [UNK]
+    chunks = cut(f"see {word} there", ChunkingConfig("text"), minilm())
+    assert [one.text for one in chunks] == [
+        f"see {word[:100]}",
+        word[100:200],
+        f"{word[200:]} there",
+    ]
+    assert min(one.token_count for one in chunks) > 30
+
+
+def test_a_word_the_model_cannot_read_in_parts_either_stays_whole() -> None:
+    word = "👩" * 150
+    assert texts(cut(f"see {word}.", ChunkingConfig("text"), minilm())) == [f"see {word}."]
+
+
+def test_characters_without_a_token_are_kept() -> None:
+    (one,) = cut("\x00\x07", ChunkingConfig("text"), minilm())
+    assert (one.text, one.token_count) == ("\x00\x07", 0)
+
+
+# --- segments -----------------------------------------------------------------------------
+
+
+SPOKEN = ChunkingConfig("segments", size=20, overlap=0, minimum=5)
+TALK = "One two three four five six. Seven eight nine ten eleven twelve."
+
+
+def test_a_chunk_ends_where_the_speaker_changes() -> None:
+    first, second = cut(TALK, SPOKEN, spans=said(TALK, speakers="AAAAAABBBBBB"))
+    assert (first.text, first.speaker) == ("One two three four five six.", "A")
+    assert (second.text, second.speaker) == ("Seven eight nine ten eleven twelve.", "B")
+
+
+def test_a_chunk_ends_at_a_long_pause_even_within_a_sentence() -> None:
+    chunks = cut(TALK, SPOKEN, spans=said(TALK, pauses={7: 2.1}))
+    assert texts(chunks) == [TALK[:34], TALK[35:]]
+    assert [(one.start_seconds, one.end_seconds) for one in chunks] == [(0.0, 7.0), (9.1, 14.1)]
+
+
+def test_a_short_pause_ends_nothing() -> None:
+    assert len(cut(TALK, SPOKEN, spans=said(TALK, pauses={6: 2.0}))) == 1
+
+
+def test_a_turn_under_the_minimum_shares_a_chunk_and_who_spoke_longest_is_named() -> None:
+    (one,) = cut(TALK, SPOKEN, spans=said(TALK, speakers="AAAABBBBBBBB"))
+    assert one.speaker == "B"
+
+
+def test_times_come_from_the_words_alone() -> None:
+    text = f"(music) {TALK}"
+    spans = said(text)[2:]
+    (one,) = cut(text, SPOKEN, spans=spans)
+    assert (one.start_seconds, one.end_seconds) == (2.0, 13.0)
+
+
+def test_a_transcript_without_times_is_cut_like_text() -> None:
+    text = " ".join(sentence(word) for word in ANIMALS)
+    as_text = ChunkingConfig("text", size=20, overlap=0, minimum=5)
+    assert texts(cut(text, SPOKEN)) == texts(cut(text, as_text))
+    assert {one.start_seconds for one in cut(text, SPOKEN)} == {None}
+
+
+def test_spans_out_of_order_are_refused() -> None:
+    with pytest.raises(InvalidResult, match="out of order"):
+        cut(TALK, SPOKEN, spans=said(TALK)[::-1])
+
+
+# --- markdown -----------------------------------------------------------------------------
+
+MARKDOWN = ChunkingConfig("markdown", size=20, overlap=6, minimum=5)
+
+
+def test_a_document_that_fits_is_one_chunk() -> None:
+    text = "# Title\n\nHello.\n\n## One\n\nAlpha."
+    assert texts(cut(text + "\n", MARKDOWN)) == [text]
+
+
+def test_sections_are_kept_whole_and_do_not_overlap() -> None:
+    sections = [f"## {word}\n\n{sentence(word, 9)} {sentence(word, 5)}" for word in ANIMALS]
+    assert texts(cut("\n\n".join(sections), MARKDOWN)) == sections
+
+
+def test_small_neighbours_under_one_heading_share_a_chunk_and_no_other() -> None:
+    one = "# One\n\n## A\n\nAlpha.\n\n## B\n\nBeta."
+    two = f"# Two\n\n## C\n\n{sentence('Cat', 12)}"
+    assert texts(cut(f"{one}\n\n{two}", MARKDOWN)) == [one, two]
+
+
+def test_a_title_is_not_left_alone_before_a_section_that_must_be_cut() -> None:
+    body = " ".join(sentence(word) for word in ANIMALS)
+    chunks = cut(f"# Title\n\n## One\n\n{body}", MARKDOWN)
+    assert chunks[0].text.startswith("# Title\n\n## One\n\nAnt ant ant ant ant.")
+
+
+def test_a_long_section_is_cut_by_sentence_and_overlaps() -> None:
+    body = " ".join(sentence(word) for word in ANIMALS)
+    chunks = cut(f"## One\n\n{body}", MARKDOWN)
+    assert all(one.text.endswith(".") for one in chunks)
+    assert all(a.char_end > b.char_start for a, b in pairwise(chunks))
+
+
+def test_a_long_list_is_cut_between_items() -> None:
+    items = [f"- {sentence(word, 3)} {sentence(word, 3)}" for word in ANIMALS]
+    text = "## List\n\n" + "\n".join(items)
+    config = ChunkingConfig("markdown", size=20, overlap=0, minimum=5)
+    parts = [part for one in cut(text, config) for part in one.text.split("\n") if part]
+    assert parts == ["## List", *items]
+
+
+def test_code_is_not_cut_and_its_comments_are_no_headings() -> None:
+    code = "```python\n# one. Two\nx = 1\n\n# three. Four\n```"
+    text = f"## Code\n\n{sentence('Ant', 12)}\n\n{code}\n\n{sentence('Bee', 8)}"
+    assert sum(code in one.text for one in cut(text, MARKDOWN)) == 1
+
+
+def test_code_too_long_for_a_chunk_is_cut_between_lines() -> None:
+    lines = [f"x{i} = call one two" for i in range(12)]
+    config = ChunkingConfig("markdown", size=20, overlap=0, minimum=5)
+    chunks = cut("```\n" + "\n".join(lines) + "\n```", config)
+    assert all(set(one.text.split("\n")) <= {"```", *lines} for one in chunks)
+
+
+def test_a_passage_of_a_document_knows_when_it_was_said_and_a_heading_alone_does_not() -> None:
+    text = f"# {sentence('Title', 12)}\n\n## One\n\n{sentence('Ant', 12)}"
+    start = text.index("Ant ant")
+    spans = [TimedSpan(start, len(text), 61.0, 64.5, "Ann")]
+    title, section = cut(text, MARKDOWN, spans=spans)
+    assert (title.start_seconds, title.speaker) == (None, None)
+    assert (section.start_seconds, section.end_seconds, section.speaker) == (61.0, 64.5, "Ann")
+
+
+# --- healing and speed --------------------------------------------------------------------
+
+
+def changed(before: str, after: str, config: ChunkingConfig) -> int:
+    """How many chunks of the edited text were not there before."""
+    return len(set(texts(cut(after, config))) - set(texts(cut(before, config))))
+
+
+def test_an_edited_word_changes_one_or_two_chunks_of_a_long_text() -> None:
+    rng = random.Random(7)
+    text, config = prose(rng, 20_000), ChunkingConfig("text")
+    words = list(re.finditer(r"\w+", text))
+    counts = []
+    for word in rng.sample(words, 60):
+        longer = " ".join(rng.choices(SYLLABLES, k=rng.randint(1, 4)))
+        counts.append(changed(text, text[: word.start()] + longer + text[word.end() :], config))
+    assert sum(counts) / len(counts) <= 1.5
+    assert max(counts) <= 6
+
+
+def test_an_inserted_sentence_does_not_move_every_later_cut() -> None:
+    rng = random.Random(8)
+    text, config = prose(rng, 20_000), ChunkingConfig("text")
+    ends = [match.end() for match in re.finditer(r"\.", text)]
+    counts = [
+        changed(text, f"{text[:end]} {sentence('New', 15)}{text[end:]}", config)
+        for end in rng.sample(ends, 30)
+    ]
+    assert len(cut(text, config)) > 50
+    assert sum(counts) / len(counts) <= 4
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_four_hour_lecture_is_cut_in_seconds(strategy: Strategy) -> None:
+    text = prose(random.Random(9), 40_000)
+    spans = said(text)
+    begin = time.process_time()
+    cut(text, ChunkingConfig(strategy), minilm(), spans)
+    assert time.process_time() - begin < 6  # about 1 s on an idle 2-core machine

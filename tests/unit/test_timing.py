@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -105,7 +106,7 @@ def test_whatever_is_placed_stands_there_in_order(text: str, spoken: list[str]) 
     spans = word_spans(text, words_of(*spoken))
     for span in spans:
         assert text[span.char_start : span.char_end] == spoken[int(span.start_seconds)].strip()
-    assert all(a.char_end <= b.char_start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.char_end <= b.char_start for a, b in pairwise(spans))
 
 
 def test_a_passage_was_said_from_its_first_word_to_its_last() -> None:

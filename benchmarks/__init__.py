@@ -1,0 +1,1 @@
+"""Measurements of Playhead, each a command: ``python -m benchmarks.NAME``."""

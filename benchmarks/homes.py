@@ -1,0 +1,173 @@
+"""What the benchmarks share: an installation of Playhead of their own, and what it costs.
+
+A ``Home`` lives in a temporary folder with its own database server, inbox and Dagster, and is
+gone afterwards. Not here: what is measured (a file each beside this one).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, chdir, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import dagster as dg
+import psutil
+from dagster._core.scheduler.instigation import InstigatorType
+
+from resources.engines import choose_engines
+from resources.postgres.databases import embedded_server
+from resources.settings import Settings, load_settings
+from resources.workbench import Workbench, open_workbench
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+_PROGRAMS = Path(sys.executable).parent
+_START_SECONDS = 180.0
+_STOP_SECONDS = 60.0
+_OURS = ("PLAYHEAD_", "DAGSTER_", "DATABASE_URL")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON line a row.")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An installation: settings, the rooms of its database, the log of what it says."""
+
+    settings: Settings
+    bench: Workbench
+    instance: dg.DagsterInstance
+    log: Path
+
+    @property
+    def inbox(self) -> Path:
+        return self.settings.inbox_folder
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to take in or to process."""
+        return not any(self.inbox.iterdir()) and not self.bench.catalogue.backlog()
+
+    def start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """A program of the virtual environment, its words to the log."""
+        with self.log.open("ab") as log:
+            command = [str(_PROGRAMS / program), *arguments]
+            return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def run(self, program: str, *arguments: str) -> int:
+        """The exit code of ``start``."""
+        return self.start(program, *arguments).wait()
+
+    @contextmanager
+    def running(self, program: str, *arguments: str) -> Iterator[psutil.Process]:
+        """``start``, and interrupt it in the end."""
+        child = self.start(program, *arguments)
+        try:
+            yield psutil.Process(child.pid)
+        finally:
+            child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_STOP_SECONDS)
+            child.kill()
+
+    @contextmanager
+    def daemon(self) -> Iterator[psutil.Process]:
+        """Dagster's daemon with its code server; sensors have looked once when it begins."""
+        workspace = str(_REPOSITORY / "workspace.yaml")
+        with self.running("dagster-daemon", "run", "-w", workspace) as process:
+            wait_until(self._watched, seconds=_START_SECONDS)
+            yield process
+
+    def _watched(self) -> bool:
+        states = self.instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+        ticked = [state for state in states if state.instigator_data]
+        return any(state.instigator_name == "inbox" for state in ticked)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Seconds so far: wall, and CPU of all processes begun here and of Postgres."""
+
+    wall: float
+    ours: float
+    postgres: float
+
+    def __sub__(self, earlier: Clocks) -> Clocks:
+        return Clocks(
+            self.wall - earlier.wall, self.ours - earlier.ours, self.postgres - earlier.postgres
+        )
+
+
+@contextmanager
+def temporary_home(**engines: str) -> Iterator[Home]:
+    """An installation whose engines have these names. This process is moved into it, its
+    settings become environment variables, and both are as before in the end."""
+    with ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="playhead-", ignore_cleanup_errors=True)
+            )
+        )
+        shutil.copy(_REPOSITORY / "dagster.yaml", folder)
+        variables = {f"PLAYHEAD_{name.upper()}": engine for name, engine in engines.items()}
+        variables |= {"PLAYHEAD_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder)}
+        stack.enter_context(_environment(variables))
+        stack.enter_context(chdir(folder))  # where no .env is
+        settings = load_settings()
+        settings.inbox_folder.mkdir(parents=True)
+        stack.callback(embedded_server(settings).stop)
+        bench = stack.enter_context(open_workbench(settings, choose_engines(settings)))
+        instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
+        yield Home(settings, bench, instance, folder / "log.txt")
+
+
+def clocks(home: Home) -> Clocks:
+    """This process itself does not count: it only looks."""
+    me = psutil.Process()
+    ours = sum(map(_cpu_seconds, me.children(recursive=True)))
+    times = me.cpu_times()
+    ours += times.children_user + times.children_system
+    server = embedded_server(home.settings).pid
+    postgres = 0.0
+    if server is not None:
+        root = psutil.Process(server)
+        postgres = sum(map(_cpu_seconds, [root, *root.children(recursive=True)]))
+    return Clocks(time.monotonic(), ours, postgres)
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float, every: float = 0.5) -> None:
+    """Raises ``TimeoutError``."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Not so after {seconds:.0f} s.")
+        time.sleep(every)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """With those of its children that have ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(_OURS):
+            del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

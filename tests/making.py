@@ -1,0 +1,208 @@
+"""Makers of what tests work on: recordings, recipes, results, and a worker that stores them.
+
+The worker goes through the stages as the pipeline does, with the same names of inputs, but
+makes nothing itself: it stores what a test hands it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.postgres.catalogue import Catalogue, new_recording_id
+from resources.postgres.content import Content, chunks_hash
+from resources.postgres.database import Database
+from resources.postgres.ledger import Claim, Ledger
+from resources.records import (
+    Chunk,
+    Document,
+    Engine,
+    MediaFacts,
+    Recipe,
+    Recording,
+    Segment,
+    Source,
+    Stage,
+    TimedSpan,
+    Transcript,
+    Usage,
+    Word,
+    text_hash,
+)
+
+NO_COST = Usage()
+MODEL = Engine("vectors by hash", "a")
+CHUNK_RECIPE = Recipe("chunks", "1", Engine("chunker", "a"))
+
+
+def recording(**changes: Any) -> Recording:
+    """One with an id and bytes of its own."""
+    made = Recording(
+        id=new_recording_id(),
+        org_id="default",
+        sha256=secrets.token_hex(32),
+        size_bytes=1000,
+        kind="recording",
+        title="A talk",
+        language=None,
+        suffix=".flac",
+    )
+    return replace(made, **changes)
+
+
+def registered(database: Database, **changes: Any) -> Recording:
+    return Catalogue(database).add(recording(**changes))
+
+
+def recipe(stage: Stage, version: str = "1") -> Recipe:
+    return Recipe(stage, version, Engine("fake", "a"))
+
+
+def media_facts(duration: float = 10.0) -> MediaFacts:
+    return MediaFacts("flac", "flac", "audio/flac", 16000, 1, duration, ("audio: flac",))
+
+
+def transcript(text: str = "one two three", language: str = "en") -> Transcript:
+    """Every word of ``text`` takes half a second."""
+    spoken = [Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(text.split(" "))]
+    end = len(spoken) / 2
+    return Transcript(text, language, end, tuple(spoken), (Segment(text, 0.0, end, "Ada"),))
+
+
+def document(content: str = "# A talk\n\none two three", title: str = "A talk") -> Document:
+    spans = (TimedSpan(0, len(content), 0.0, 1.5, None),)
+    sections = [{"heading": title, "start_seconds": 0.0, "end_seconds": 1.5}]
+    return Document(title, content, "markdown", spans, {"sections": sections})
+
+
+def passages(*texts: str, source: Source = "transcript") -> list[Chunk]:
+    """Chunks that follow each other with one character between them, a second each."""
+    made, start = [], 0
+    for ordinal, text in enumerate(texts):
+        end = start + len(text)
+        span = TimedSpan(start, end, float(ordinal), ordinal + 1.0)
+        times = (float(ordinal), ordinal + 1.0, None)
+        made.append(Chunk(source, text, ordinal, start, end, *times, 1, (span,)))
+        start = end + 1
+    return made
+
+
+def unit_vectors(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:
+    """The same for the same text, of length 1."""
+    seeds = [int(text_hash(text)[:8], 16) for text in texts]
+    rows = np.array([np.random.default_rng(seed).normal(size=dimensions) for seed in seeds])
+    rows = rows.reshape(len(texts), dimensions)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (rows / lengths).astype(np.float32)
+    return unit
+
+
+class Worker:
+    """A run at work. Each step says whether there was anything left to make."""
+
+    def __init__(self, database: Database, run_id: str = "run-1") -> None:
+        self.ledger = Ledger(database)
+        self.content = Content(database)
+        self.run_id = run_id
+        self.asked: list[str] = []  # texts the embedding model was asked for
+
+    def claim(
+        self, recording: Recording, recipe: Recipe, inputs: Mapping[str, Any]
+    ) -> AbstractContextManager[Claim]:
+        return self.ledger.claim(
+            recording, recipe.stage, inputs, recipe, run_id=self.run_id, detail="working"
+        )
+
+    def probe(self, recording: Recording, version: str = "1") -> bool:
+        with self.claim(recording, recipe("raw_media", version), {"sha256": recording.sha256}) as c:
+            if not c.done:
+                with self.ledger.finish(c, output_hash=f"media {version}", usage=NO_COST) as write:
+                    self.content.put_media_facts(*write, recording, media_facts())
+        return c.done is None
+
+    def transcribe(
+        self, recording: Recording, spoken: Transcript | None = None, version: str = "1"
+    ) -> bool:
+        spoken = spoken or transcript()
+        inputs = {"raw_media": self.output(recording, "raw_media"), "language": recording.language}
+        with self.claim(recording, recipe("transcript", version), inputs) as c:
+            if not c.done:
+                with self.ledger.finish(c, output_hash=spoken.text, usage=NO_COST) as write:
+                    self.content.put_transcript(*write, recording, spoken)
+        return c.done is None
+
+    def write(self, recording: Recording, version: str = "1") -> bool:
+        inputs = {"transcript": self.output(recording, "transcript")}
+        with self.claim(recording, recipe("document", version), inputs) as c:
+            if not c.done:
+                output_hash = f"document of {inputs['transcript']}"
+                with self.ledger.finish(c, output_hash=output_hash, usage=NO_COST) as write:
+                    self.content.put_document(*write, recording, document())
+        return c.done is None
+
+    def cut(
+        self, recording: Recording, chunks: Sequence[Chunk], recipe: Recipe = CHUNK_RECIPE
+    ) -> bool:
+        inputs = {
+            "transcript": self.output(recording, "transcript"),
+            "document": self.output(recording, "document"),
+        }
+        with self.claim(recording, recipe, inputs) as c:
+            if not c.done:
+                self.store_chunks(c, chunks)
+        return c.done is None
+
+    def store_chunks(self, claim: Claim, chunks: Sequence[Chunk], language: str = "en") -> None:
+        output_hash = chunks_hash(chunks)
+        with self.ledger.finish(claim, output_hash=output_hash, usage=NO_COST) as write:
+            self.ledger.supersede(write[0], claim)
+            self.content.put_chunks(
+                *write, claim.recording, claim.recipe.hash, chunks, language=language
+            )
+
+    def embed(
+        self,
+        recording: Recording,
+        chunk_recipe: Recipe = CHUNK_RECIPE,
+        engine: Engine = MODEL,
+        dimensions: int = 3,
+        version: str = "1",
+    ) -> bool:
+        inputs = {
+            "chunks": self.output(recording, "chunks"),
+            "chunk_recipe": chunk_recipe.hash,
+        }
+        with self.claim(recording, Recipe("embeddings", version, engine), inputs) as c:
+            if not c.done:
+                set_id = self.content.embedding_set(engine, dimensions)
+                self.fill_cache(recording, chunk_recipe, set_id, dimensions)
+                with self.ledger.finish(c, output_hash="vectors", usage=NO_COST) as write:
+                    self.ledger.supersede(write[0], c)
+                    self.content.put_embeddings(*write, recording, chunk_recipe.hash, set_id)
+        return c.done is None
+
+    def fill_cache(
+        self, recording: Recording, chunk_recipe: Recipe, set_id: int, dimensions: int
+    ) -> None:
+        texts = self.content.uncached_texts(recording, chunk_recipe.hash, set_id)
+        self.asked += texts.values()
+        vectors = unit_vectors(list(texts.values()), dimensions)
+        self.content.cache_vectors(recording, set_id, list(texts), vectors)
+
+    def output(self, recording: Recording, stage: Stage) -> str | None:
+        result = self.ledger.current(recording, stage)
+        return result.output_hash if result else None
+
+    def take_through(self, recording: Recording, texts: Sequence[str] = ("one", "two")) -> None:
+        """All five stages."""
+        self.probe(recording)
+        self.transcribe(recording)
+        self.write(recording)
+        self.cut(recording, passages(*texts))
+        self.embed(recording)
