@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -77,10 +78,11 @@ class Home:
             child.kill()
 
     @contextmanager
-    def daemon(self) -> Iterator[psutil.Process]:
-        """Dagster's daemon with its code server; sensors have looked once when it begins."""
+    def dagster(self) -> Iterator[psutil.Process]:
+        """``dagster dev`` as ``make dev`` has it; its sensors have looked once."""
         workspace = str(_REPOSITORY / "workspace.yaml")
-        with self.running("dagster-daemon", "run", "-w", workspace) as process:
+        arguments = ("dev", "-w", workspace, "--port", str(_free_port()))
+        with self.running("dagster", *arguments) as process:
             wait_until(self._watched, seconds=_START_SECONDS)
             yield process
 
@@ -148,6 +150,13 @@ def wait_until(holds: Callable[[], bool], *, seconds: float, every: float = 0.5)
         if time.monotonic() > deadline:
             raise TimeoutError(f"Not so after {seconds:.0f} s.")
         time.sleep(every)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

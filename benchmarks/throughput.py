@@ -62,7 +62,7 @@ def _tiny(path: Path, number: int) -> Path:
 
 
 def daemon_one_by_one(home: Home, files: list[Path]) -> Clocks:
-    with home.daemon():
+    with home.dagster():
         before = clocks(home)
         for file in files:
             file.rename(home.inbox / file.name)
@@ -71,7 +71,7 @@ def daemon_one_by_one(home: Home, files: list[Path]) -> Clocks:
 
 
 def daemon_at_once(home: Home, files: list[Path]) -> Clocks:
-    with home.daemon():
+    with home.dagster():
         before = clocks(home)
         for file in files:
             file.rename(home.inbox / file.name)

@@ -19,7 +19,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from resources.errors import InvalidResult
-from resources.postgres.database import Connection, Database, queries
+from resources.postgres.database import Connection, Database, queries, storable
 from resources.records import (
     Chunk,
     Document,
@@ -66,7 +66,7 @@ class Content:
     def put_transcript(
         self, connection: Connection, result_id: int, recording: Recording, transcript: Transcript
     ) -> None:
-        values = asdict(transcript)
+        values = storable(asdict(transcript))
         values |= {"words": Jsonb(values["words"]), "segments": Jsonb(values["segments"])}
         connection.execute(_SQL["put_transcript"], _owned(recording, result_id) | values)
 
@@ -78,7 +78,7 @@ class Content:
     def put_document(
         self, connection: Connection, result_id: int, recording: Recording, document: Document
     ) -> None:
-        values = asdict(document)
+        values = storable(asdict(document))
         values |= {"spans": Jsonb(values["spans"]), "metadata": Jsonb(values["metadata"])}
         connection.execute(_SQL["put_document"], _owned(recording, result_id) | values)
 
@@ -103,6 +103,9 @@ class Content:
                 copy.write_row(row)
         values = _chunked(recording, recipe_hash)
         connection.execute(_SQL["delete_unwanted_chunks"], values)
+        connection.execute(
+            _SQL["supersede_other_vectors"], values | {"chunks_hash": chunks_hash(chunks)}
+        )
         connection.execute(
             _SQL["merge_chunks"], values | {"result_id": result_id, "language": language}
         )

@@ -22,6 +22,7 @@ from resources.errors import DatabaseUnavailable
 
 Connection = psycopg.Connection[DictRow]
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _POOL_SIZE = 4  # a worker does one thing at a time; the sensor and progress need a few more
 _PATIENCE_SECONDS = 30.0  # an embedded server comes back from a crash in about 3 s
@@ -84,6 +85,18 @@ class Database:
         """Execute and say how many rows it touched."""
         with self.connection() as connection:
             return connection.execute(sql, values).rowcount
+
+
+def storable(value: Any) -> Any:
+    """A JSON value with U+FFFD for each character that Postgres cannot hold, NUL and lone
+    surrogates; one for one, so that positions stay."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {storable(key): storable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(inner) for inner in value]
+    return value
 
 
 def unavailable(error: Exception) -> DatabaseUnavailable:

@@ -207,8 +207,7 @@ class Cluster:
         letters = f"--lc-ctype={_character_locale()}"  # pg_trgm asks it what a letter is
         since = self.log.stat().st_size
         command = [f"{binaries}/initdb", f"--pgdata={unfinished}", letters, *_INITDB]
-        initdb = self._spawn(command, account, lock)
-        if initdb.wait() != 0:
+        if self._spawn(command, account, lock).wait() != 0:
             raise self._failure("The folder for Postgres's data could not be made", account, since)
         unfinished.rename(self.data)
         folder = os.open(self.folder, os.O_RDONLY)
@@ -392,8 +391,9 @@ def main() -> None:
     except (PlayheadError, OSError) as cause:
         error = folder_error(folder, cause) if isinstance(cause, OSError) else cause
     report = [type(error).__name__, str(error), error.remedy] if error else []
-    print(json.dumps(report), flush=True)  # noqa: T201
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(BrokenPipeError):  # who asked was killed meanwhile
+        os.write(1, json.dumps(report).encode())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if not error:
         _watch(cluster, binaries, keeper_lock)
         cluster.tidy()

@@ -11,16 +11,17 @@ Not here: the content of results (``content.py``), what to do next (``catalogue.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
 
 from resources.errors import ClaimLost, PlayheadError
-from resources.postgres.database import Connection, Database, queries, unavailable
+from resources.postgres.database import Connection, Database, queries, storable, unavailable
 from resources.records import Recipe, Recording, Stage, Usage, content_hash
 
 #: A worker that dies this often over one result is being killed by it. High enough that ten
@@ -124,8 +125,8 @@ class Ledger:
             connection.execute(_SQL["rest"], row)
 
     def supersede(self, connection: Connection, claim: Claim) -> None:
-        """Other results of this recording, stage and recipe no longer have their content: what
-        is kept by delta has only its newest state."""
+        """Other results of this recording, stage and engine no longer have their content: what
+        is kept by delta has only its newest state, whichever code version made it."""
         connection.execute(
             _SQL["supersede"],
             {
@@ -133,14 +134,14 @@ class Ledger:
                 "org_id": claim.recording.org_id,
                 "recording_id": claim.recording.id,
                 "stage": claim.stage,
-                "recipe_hash": claim.recipe.hash,
+                "recipe": Jsonb(claim.recipe.as_json),
             },
         )
 
     def fail(self, claim: Claim, error: PlayheadError, *, final: bool) -> None:
         """Store the reason. ``final``: no further try will be made, so a dead letter is written
         for a person. A lost claim is left alone."""
-        values = {"id": claim.id, "attempt": claim.attempt, "error": Jsonb(_as_json(error))}
+        values = {"id": claim.id, "attempt": claim.attempt, "error": Jsonb(storable(_as_json(error)))}
         with self._database.transaction() as connection:
             if connection.execute(_SQL["fail"], values).fetchone() and final:
                 connection.execute(_SQL["bury"], {"id": claim.id})
@@ -225,18 +226,21 @@ class Ledger:
         try:
             yield connection
         finally:
-            if not connection.broken:  # a broken session has lost its lock already
+            with suppress(psycopg.OperationalError):  # a lost session has lost its lock already
                 connection.execute(_SQL["unlock"], {"id": result_id})
 
     def _lock_session(self) -> psycopg.Connection[DictRow]:
         """A session of its own, since the pool may hand a connection to somebody else."""
-        if self._lock_connection is None or self._lock_connection.closed:
-            try:
-                self._lock_connection = psycopg.connect(
-                    self._database.url, autocommit=True, row_factory=dict_row
-                )
-            except psycopg.OperationalError as error:
-                raise unavailable(error) from error
+        if self._lock_connection is not None:
+            with suppress(psycopg.OperationalError):
+                ConnectionPool.check_connection(self._lock_connection)
+                return self._lock_connection
+        try:
+            self._lock_connection = psycopg.connect(
+                self._database.url, autocommit=True, row_factory=dict_row
+            )
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error
         return self._lock_connection
 
 

@@ -211,6 +211,15 @@ def test_the_server_stops_though_its_last_user_was_killed(folder: Path) -> None:
     assert not (folder / "data" / "postmaster.pid").exists()
 
 
+def test_the_server_stops_though_whoever_started_it_was_killed_meanwhile(folder: Path) -> None:
+    user = user_process(folder)
+    assert eventually((folder / "data.unfinished").exists, 5)
+    kill(user.pid)
+    user.communicate()
+    assert eventually((folder / "data").exists, 10)
+    assert eventually(lambda: not processes_of(folder), LINGER_SECONDS + 5)
+
+
 def test_short_commands_in_a_row_share_a_server(folder: Path) -> None:
     seen = set()
     for _ in range(3):

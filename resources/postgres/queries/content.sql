@@ -45,6 +45,12 @@ where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
       select from desired_chunks d
       where d.source = c.source and d.text_hash = c.text_hash and d.occurrence = c.occurrence)
 
+-- name: supersede_other_vectors
+update stage_results set state = 'superseded'
+where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = 'embeddings'
+  and state = 'done' and inputs ->> 'chunk_recipe' = %(recipe_hash)s
+  and inputs ->> 'chunks' <> %(chunks_hash)s
+
 -- name: merge_chunks
 insert into chunks (org_id, recording_id, recipe_hash, result_id, source, text_hash, occurrence,
     text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker, token_count,
@@ -56,12 +62,13 @@ from desired_chunks
 on conflict (org_id, recording_id, recipe_hash, source, text_hash, occurrence) do update
 set ordinal = excluded.ordinal, char_start = excluded.char_start, char_end = excluded.char_end,
     start_seconds = excluded.start_seconds, end_seconds = excluded.end_seconds,
-    speaker = excluded.speaker, phrases = excluded.phrases
+    speaker = excluded.speaker, phrases = excluded.phrases,
+    search_config = excluded.search_config
 where (chunks.ordinal, chunks.char_start, chunks.char_end, chunks.start_seconds,
-       chunks.end_seconds, chunks.speaker, chunks.phrases)
+       chunks.end_seconds, chunks.speaker, chunks.phrases, chunks.search_config)
    is distinct from
       (excluded.ordinal, excluded.char_start, excluded.char_end, excluded.start_seconds,
-       excluded.end_seconds, excluded.speaker, excluded.phrases)
+       excluded.end_seconds, excluded.speaker, excluded.phrases, excluded.search_config)
 
 -- name: chunks
 select id, source, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
@@ -87,6 +94,7 @@ order by c.text_hash
 insert into embedding_cache (org_id, set_id, text_hash, vector)
 select %(org_id)s, %(set_id)s, u.text_hash, u.vector
 from unnest(%(text_hashes)s::text[], %(vectors)s::vector[]) as u (text_hash, vector)
+join embedding_sets s on s.id = %(set_id)s and s.dimensions = vector_dims(u.vector)
 on conflict do nothing
 
 -- name: embed_chunks

@@ -77,12 +77,13 @@ select r.org_id, r.id,
 from recordings r
 join recording_progress p using (org_id, id)
 where r.id = any(%(ids)s::uuid[]) and r.requests >= %(requests)s and p.stages_done < 5
+  and not exists (select from live_results l where l.recording_id = r.id)
 on conflict (org_id, recording_id) where resolved_at is null do nothing
 
 -- name: supersede
 update stage_results set state = 'superseded'
 where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = %(stage)s
-  and recipe_hash = %(recipe_hash)s and state = 'done' and id <> %(id)s
+  and recipe - 'code_version' = %(recipe)s - 'code_version' and state = 'done' and id <> %(id)s
 
 -- name: current
 select s.* from current_results c

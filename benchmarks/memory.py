@@ -1,0 +1,116 @@
+"""Peak memory of ``playhead process`` on a long recording beside a short one, on Linux.
+
+    python -m benchmarks.memory [--hours 2] [--transcriber whisper-tiny.en] [--json]
+
+Both recordings are the English clips of ``tests/fixtures/speech`` one after the other, over and
+over, as FLAC; each is processed in a home and a process of its own. The peak is the kernel's
+(``ru_maxrss``) of the process that works; Postgres apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from pathlib import Path
+
+import av
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.homes import Home, json_option, temporary_home
+from tests import media
+
+_SHORT_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recording, processed."""
+
+    audio_seconds: float
+    file_mib: float
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    words: int
+    chunks: int
+
+
+def make_long(path: Path, seconds: float) -> Path:
+    """Real speech of this length or up to a clip more, written in the memory of the clips."""
+    sounds = [media.speech(clip.path.stem) for clip in media.clips() if clip.language == "en"]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("flac", rate=media.RATE, layout="mono")
+        done = 0
+        for sound in cycle(sounds):
+            if done >= seconds * media.RATE:
+                break
+            pcm = np.round(sound * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(pcm[None, :], format="s16", layout="mono")
+            frame.sample_rate, frame.pts = media.RATE, done
+            container.mux(stream.encode(frame))
+            done += len(sound)
+        container.mux(stream.encode(None))
+    return path
+
+
+def measure(seconds: float, transcriber: str) -> Row:
+    """Raises ``ClickException`` with the log when it does not become ready."""
+    with temporary_home(transcriber=transcriber) as home:
+        file = make_long(home.settings.home.parent / "long.flac", seconds)
+        arrival = home.bench.intake.take_in(file, org_id=home.settings.org)
+        start = time.monotonic()
+        child = home.start("playhead", "process")
+        _, code, usage = os.wait4(child.pid, 0)
+        wall = time.monotonic() - start
+        if code:
+            raise click.ClickException(home.log.read_text())
+        words, chunks, duration = _made(home, arrival.recording.id)
+        return Row(
+            audio_seconds=round(duration),
+            file_mib=round(file.stat().st_size / (1 << 20), 1),
+            wall_seconds=round(wall, 1),
+            cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
+            peak_mib=round(usage.ru_maxrss / 1024),  # KiB on Linux
+            words=words,
+            chunks=chunks,
+        )
+
+
+def _made(home: Home, recording_id: str) -> tuple[int, int, float]:
+    """Words, chunks and seconds, so that nobody measures an empty run."""
+    [recording] = home.bench.catalogue.recordings([recording_id])
+    results = {row["stage"]: row for row in home.bench.ledger.lineage(recording)}
+    transcript = home.bench.content.transcript(results["transcript"]["result_id"])
+    chunks = home.bench.content.chunks(recording, results["chunks"]["recipe_hash"])
+    return len(transcript.words), len(chunks), transcript.duration_seconds
+
+
+def rows(hours: float, transcriber: str) -> Iterator[Row]:
+    yield measure(_SHORT_SECONDS, transcriber)
+    yield measure(hours * 3600, transcriber)
+
+
+@click.command()
+@click.option("--hours", type=click.FloatRange(min=0.01), default=2.0, show_default=True)
+@click.option("--transcriber", default="whisper-tiny.en", show_default=True)
+@json_option
+def main(hours: float, transcriber: str, as_json: bool) -> None:
+    """A recording of 10 minutes, then one of HOURS."""
+    table = Table(*Row.__dataclass_fields__)
+    for row in rows(hours, transcriber):
+        if as_json:
+            click.echo(json.dumps(asdict(row)))
+        table.add_row(*map(str, asdict(row).values()))
+    if not as_json:
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""A home of its own and the real command line in a real process, as a person has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_PLAYHEAD = Path(sys.executable).parent / "playhead"
+
+
+@dataclass(frozen=True)
+class Home:
+    """A ``PLAYHEAD_HOME`` and the command line on it."""
+
+    folder: Path
+    settings: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PLAYHEAD_HOME": str(self.folder)} | self.settings
+
+    def playhead(self, *arguments: str | Path, exits: int = 0) -> str:
+        """Run a command, insist on its exit code, return what it printed to stdout."""
+        run = subprocess.run(
+            [_PLAYHEAD, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert run.returncode == exits, run.stdout + run.stderr
+        return run.stdout
+
+    def json(self, *arguments: str | Path) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.playhead(*arguments, "--json").splitlines()]
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """A command that goes on by itself."""
+        return subprocess.Popen(
+            [_PLAYHEAD, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Empty, with engines that take no time."""
+    return Home(
+        tmp_path, {"PLAYHEAD_TRANSCRIBER": "instant", "PLAYHEAD_EMBEDDER": "instant"}
+    )
+
+
+@pytest.fixture(scope="session")
+def spoken_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Empty, with real engines; shared by the tests of a file."""
+    folder = tmp_path_factory.mktemp("spoken")
+    return Home(folder, {"PLAYHEAD_TRANSCRIBER": "whisper-tiny.en"})

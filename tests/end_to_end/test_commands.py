@@ -1,0 +1,150 @@
+"""The command line's promises: exit codes, retries, progress, crashes. Engines take no time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import wave
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Home
+
+
+def tone(path: Path, number: int = 0) -> Path:
+    """A tiny sound file of its own."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(number.to_bytes(4, "little") + bytes(16_000))
+    return path
+
+
+def statuses(home: Home) -> dict[str, str]:
+    return {line["title"]: line["status"] for line in home.json("list")}
+
+
+def test_a_killed_worker_costs_nothing_and_the_next_one_goes_on(home: Home) -> None:
+    files = [tone(home.folder / f"{number}.wav", number) for number in range(30)]
+    home.playhead("add", *files)
+    worker = home.start("process")
+    deadline = time.monotonic() + 120
+    while "ready" not in statuses(home).values():
+        assert time.monotonic() < deadline, "the worker never finished one"
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    home.playhead("process")
+    assert set(statuses(home).values()) == {"ready"}
+    lineages = [home.json("show", line["id"])[0]["lineage"] for line in home.json("list")]
+    assert all(len(lineage) == 5 for lineage in lineages)
+    assert sum(row["attempt"] > 1 for lineage in lineages for row in lineage) <= 1
+
+
+def test_an_interrupted_worker_hands_back_cleanly(home: Home) -> None:
+    files = [tone(home.folder / f"{number}.wav", number) for number in range(30)]
+    home.playhead("add", *files)
+    worker = home.start("process", "--watch")
+    deadline = time.monotonic() + 120
+    while "ready" not in statuses(home).values():
+        assert time.monotonic() < deadline, "the worker never finished one"
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=60) == 0, worker.communicate()[0]
+    assert "failed" not in statuses(home).values()
+    home.playhead("process")
+    assert set(statuses(home).values()) == {"ready"}
+
+
+def test_a_watcher_takes_what_comes_later(home: Home) -> None:
+    worker = home.start("process", "--watch")
+    try:
+        [added] = home.json("add", tone(home.folder / "later.wav"))
+        followed = home.playhead("status", added["recording"], "--follow", "--json")
+        lines = [json.loads(line) for line in followed.splitlines()]
+        assert lines[-1]["status"] == "ready"
+        percents = [line["percent"] for line in lines]
+        assert percents == sorted(percents)
+    finally:
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(timeout=60) == 0
+
+
+def test_a_retry_replays_from_the_failed_stage_and_nothing_earlier(home: Home) -> None:
+    [added] = home.json("add", tone(home.folder / "a.wav"))
+    stored = next((home.folder / "media").rglob("*.wav"))
+    shutil.move(stored, home.folder / "kept.wav")
+    home.playhead("process", exits=1)
+    assert statuses(home) == {"a": "failed"}
+    shutil.move(home.folder / "kept.wav", stored)
+    assert "from raw_media on" in home.playhead("retry", added["recording"])
+    home.playhead("process", added["recording"])
+    assert statuses(home) == {"a": "ready"}
+
+
+def test_wrong_usage_exits_with_two_and_failure_with_one(home: Home) -> None:
+    home.playhead("add", exits=2)
+    home.playhead("add", home.folder / "missing.flac", exits=2)
+    home.playhead("search", "x", "--kind", "song", exits=2)
+    home.playhead("show", "no-such-recording", exits=1)
+    home.playhead("status", "01a20126-2c76-75ee-a0d8-85f69dacc231", exits=1)
+    home.playhead("process", "01a20126-2c76-75ee-a0d8-85f69dacc231", exits=1)
+
+
+def test_another_organisation_sees_nothing_of_ours(home: Home) -> None:
+    [ours] = home.json("add", tone(home.folder / "a.wav"))
+    home.playhead("process")
+    assert home.json("list", "--org", "other") == []
+    assert home.json("search", "amber birch", "--org", "other") == []
+    home.playhead("show", ours["recording"], "--org", "other", exits=1)
+    [theirs] = home.json("add", home.folder / "a.wav", "--org", "other")
+    assert not theirs["duplicate"]
+
+
+def test_every_wrong_setting_is_told_at_once(home: Home) -> None:
+    wrong = Home(
+        home.folder, {"PLAYHEAD_TRANSCRIBER": "wisper", "PLAYHEAD_EMBEDDER": "minilmm"}
+    )
+    wrong.playhead("add", tone(home.folder / "a.wav"))
+    run = subprocess.run(
+        ["playhead", "process"],
+        env=wrong.environment | {"PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "PLAYHEAD_TRANSCRIBER" in run.stderr
+    assert "PLAYHEAD_EMBEDDER" in run.stderr
+    assert "minilm" in run.stderr
+
+
+def test_hostile_names_are_titles_and_nothing_else(home: Home) -> None:
+    names = ["-rf.wav", "a\nb.wav", "☃ 🎧.wav", "x" * 240 + ".wav", "$(touch owned).wav"]
+    for number, name in enumerate(names):
+        tone(home.folder / "inbound.wav", number + 1).rename(home.folder / name)
+        home.playhead("add", "--", home.folder / name)
+    home.playhead("add", "--title", "../../etc/passwd", "--", tone(home.folder / "t.wav", 99))
+    home.playhead("process")
+    lines = home.json("list")
+    assert {line["status"] for line in lines} == {"ready"}
+    assert "../../etc/passwd" in {line["title"] for line in lines}
+    assert "a b" in {line["title"] for line in lines}
+    stored = [path for path in (home.folder / "media").rglob("*") if path.is_file()]
+    assert sorted(path.stem for path in stored) == sorted(line["id"] for line in lines)
+    assert not (home.folder / "owned").exists()
+
+
+@pytest.mark.parametrize("command", ["doctor", "migrate", "list"])
+def test_a_machine_in_order_is_told_so(home: Home, command: str) -> None:
+    home.playhead(command)
+
+
+def test_the_server_stops_on_command_and_comes_back(home: Home) -> None:
+    home.playhead("add", tone(home.folder / "a.wav"))
+    home.playhead("stop")
+    assert statuses(home) == {"a": "uploaded"}
