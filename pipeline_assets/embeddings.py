@@ -68,6 +68,7 @@ def _fill_cache(bench: Workbench, claim: Claim, chunk_recipe: str, set_id: int) 
     texts = bench.content.uncached_texts(claim.recording, chunk_recipe, set_id)
     hashes = list(texts)
     for start in range(0, len(hashes), _TEXTS_A_BATCH):
+        bench.keep_on()
         batch = hashes[start : start + _TEXTS_A_BATCH]
         vectors = bench.engines.embedder.embed([texts[key] for key in batch])
         bench.content.cache_vectors(claim.recording, set_id, batch, vectors)

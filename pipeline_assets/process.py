@@ -11,8 +11,10 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -46,12 +48,6 @@ class Processor:
         self._bench = bench
         self._instance = instance
         self._job = job
-        self._stopping = False
-
-    def stop(self, _signal: int, _frame: FrameType | None) -> None:
-        """Begin no further run. Dagster itself ends the one under way and the ledger hands its
-        recordings to the next worker."""
-        self._stopping = True
 
     def work(self, only: Sequence[str] | None) -> None:
         """Run every waiting recording (of ``only``) once."""
@@ -62,13 +58,12 @@ class Processor:
 
     def watch(self) -> None:
         """Work whenever something waits, until told to stop."""
-        while not self._stopping:
+        while not self._bench.stopping.wait(_WATCH_SECONDS):
             self.work(None)
             self.handled.clear()
-            time.sleep(_WATCH_SECONDS)
 
     def _waiting(self, only: Sequence[str] | None) -> list[Recording]:
-        if self._stopping:
+        if self._bench.stopping.is_set():
             return []
         return self._bench.catalogue.waiting(
             limit=RECORDINGS_A_RUN, only=only, besides=self.handled
@@ -81,7 +76,7 @@ class Processor:
         if added := new_keys(waiting, keys):
             self._instance.add_dynamic_partitions(name, added)
         for plan in plan_runs(waiting, [*keys, *added]):
-            if self._stopping:
+            if self._bench.stopping.is_set():
                 return
             yield plan
 
@@ -140,16 +135,35 @@ def main(recordings: tuple[str, ...], watch: bool) -> None:
             bench.catalogue.statuses(settings.org, recordings)  # NotFound before any work
         definitions = build_definitions(settings, engines=engines)
         processor = Processor(bench, instance, definitions.resolve_job_def(INGEST_RECORDING))
-        signal.signal(signal.SIGTERM, processor.stop)
-        signal.signal(signal.SIGINT, processor.stop)
         teller = Teller(bench.catalogue, settings.org)
         teller.start()
         try:
-            processor.watch() if watch else processor.work(recordings or None)
+            with _stopped_by_signals(bench.stopping), ThreadPoolExecutor(1) as worker:
+                only = recordings or None
+                work = worker.submit(processor.watch if watch else partial(processor.work, only))
+                work.result()
         finally:
             teller.end()
         if not watch:
             sys.exit(_report(bench, settings.org, sorted({*processor.handled, *recordings})))
+
+
+@contextmanager
+def _stopped_by_signals(stopping: threading.Event) -> Iterator[None]:
+    """The first SIGINT or SIGTERM has the work under way handed back, a second one ends the
+    process at once. Dagster takes signals for itself on the main thread and may swallow one
+    between two steps, so runs are made on another."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _report(bench: Workbench, org_id: str, ids: Sequence[str]) -> int:

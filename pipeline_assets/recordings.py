@@ -13,7 +13,7 @@ from pipeline_assets import chunks, document, embeddings, raw_media, transcript
 from pipeline_assets.checks import check_specs, evaluation
 from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
 from pipeline_assets.stages import MakeStage, Outcome, Turn
-from resources.errors import ClaimLost, PlayheadError
+from resources.errors import ClaimLost, PlayheadError, Stopped
 from resources.records import Recording, Stage
 from resources.workbench import Workbench
 
@@ -53,6 +53,10 @@ def recordings(
     for recording in wanted:
         try:
             _take_through(context, workbench, recording, stages, turn)
+        except Stopped:
+            raise dg.Failure(
+                "Stopped; what is not done is handed back.", allow_retries=False
+            ) from None
         except ClaimLost as lost:
             context.log.warning(str(lost))
         except PlayheadError as error:
@@ -71,6 +75,7 @@ def _take_through(
     turn: Turn,
 ) -> None:
     for stage in stages:
+        bench.keep_on()
         outcome = MAKERS[stage](bench, recording, turn)
         told_before = outcome.unchanged and outcome.result.run_id == turn.run_id
         if not told_before:

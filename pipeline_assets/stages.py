@@ -16,7 +16,7 @@ import dagster as dg
 from pipeline_assets.checks import Check
 from pipeline_assets.partitions import recordings_partitions
 from pipeline_assets.policies import GROUP, OWNERS
-from resources.errors import ConfigurationError, PlayheadError, TransientError
+from resources.errors import ConfigurationError, PlayheadError, Stopped, TransientError
 from resources.postgres.ledger import Claim, Result
 from resources.records import Engine, Recipe, Recording, Stage
 from resources.workbench import Workbench
@@ -86,6 +86,8 @@ def claimed(
     ) as claim:
         try:
             yield claim
+        except Stopped:
+            raise
         except PlayheadError as error:
             bench.ledger.fail(claim, error, final=turn.last or not error.retryable)
             raise

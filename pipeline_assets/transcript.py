@@ -69,6 +69,7 @@ def _progress(
 
     def progress(seconds: float) -> None:
         nonlocal told
+        bench.keep_on()
         percent = min(99, int(100 * seconds / duration)) if duration else 0
         if percent <= told:
             return

@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from resources.embedding.instant import InstantEmbedder
-from resources.embedding.minilm import MiniLM
 from resources.embedding.protocol import Embedder
-from resources.embedding.wordllama import WordLlama
 from resources.errors import InvalidSettings
 from resources.settings import Settings
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Transcriber
-from resources.transcription.whisper import LocalWhisper
 from resources.writing.extractive import ExtractiveWriter
 from resources.writing.protocol import Writer
 
@@ -62,7 +59,7 @@ def choose_embedder(settings: Settings) -> Embedder:
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
     """Besides its names, a folder with a CTranslate2 Whisper model is a name too."""
     named = [*_WHISPERS, settings.transcriber] if Path(settings.transcriber).is_dir() else _WHISPERS
-    return {name: partial(LocalWhisper, name) for name in named} | {"instant": InstantTranscriber}
+    return {name: partial(_whisper, name) for name in named} | {"instant": InstantTranscriber}
 
 
 def _writers() -> dict[str, Callable[[], Writer]]:
@@ -71,10 +68,32 @@ def _writers() -> dict[str, Callable[[], Writer]]:
 
 def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
     return {
-        "minilm": partial(MiniLM, cache=settings.home / "models"),
-        "wordllama": WordLlama,
+        "minilm": partial(_minilm, settings.home / "models"),
+        "wordllama": _wordllama,
         "instant": InstantEmbedder,
     }
+
+
+# Adapters are imported when they are chosen: their libraries cost half a second, which
+# `playhead search` should not pay for speech, nor anyone for a model they do not use.
+
+
+def _whisper(name: str) -> Transcriber:
+    from resources.transcription.whisper import LocalWhisper
+
+    return LocalWhisper(name)
+
+
+def _minilm(cache: Path) -> Embedder:
+    from resources.embedding.minilm import MiniLM
+
+    return MiniLM(cache=cache)
+
+
+def _wordllama() -> Embedder:
+    from resources.embedding.wordllama import WordLlama
+
+    return WordLlama()
 
 
 def _choose(

@@ -14,7 +14,8 @@
     │   ├── ModelUnavailable    weights missing, altered or unknown
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
-    └── ClaimLost               a newer attempt owns this work; nothing was written
+    ├── ClaimLost               a newer attempt owns this work; nothing was written
+    └── Stopped                 a person stopped this worker; the work is handed back
 
 Not here: what to do about an error (``pipeline_assets/policies.py``).
 """
@@ -90,3 +91,7 @@ class NotFound(PlayheadError):
 
 class ClaimLost(PlayheadError):
     """Another worker took this work over; this attempt must stop and write nothing."""
+
+
+class Stopped(PlayheadError):
+    """This worker was told to stop; what it had begun is left to the next one."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
 from resources.engines import Engines
+from resources.errors import Stopped
 from resources.intake import Intake
 from resources.media.store import MediaStore
 from resources.postgres.catalogue import Catalogue
@@ -29,6 +31,12 @@ class Workbench:
     catalogue: Catalogue
     ledger: Ledger
     content: Content
+    stopping: Event = field(default_factory=Event)  # set: hand back what is under way
+
+    def keep_on(self) -> None:
+        """Asked between pieces of work. Raises ``Stopped``."""
+        if self.stopping.is_set():
+            raise Stopped("This worker was told to stop.", remedy="playhead process goes on.")
 
     @property
     def intake(self) -> Intake:

@@ -100,13 +100,14 @@ def make_audio(
     *,
     late: float = 0.0,
     gaps: Sequence[tuple[float, float]] = (),
+    layout: str = "mono",
     options: dict[str, str] | None = None,
 ) -> Path:
     """One audio stream. ``late`` shifts its first timestamp; each ``(second, length)`` of
     ``gaps`` shifts what follows that second of ``sound`` by ``length`` seconds more, as a
     recorder does that lost a while. ``options`` go to the muxer."""
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = _audio_stream(container, path.suffix)
+        stream = _audio_stream(container, path.suffix, layout)
         for packet in _spoken(stream, sound, late, gaps):
             container.mux(packet)
     return path
@@ -125,7 +126,7 @@ def make_silence(path: Path, seconds: float) -> Path:
 def make_video(path: Path, sound: Sound, *, late: float = 0.0) -> Path:
     """Moving pictures from second 0 with one audio track that starts ``late`` seconds in."""
     with av.open(str(path), "w") as container:
-        pictures, voice = _video_stream(container), _audio_stream(container, path.suffix)
+        pictures, voice = _video_stream(container), _audio_stream(container, path.suffix, "mono")
         packets = [*_drawn(pictures, late + len(sound) / RATE), *_spoken(voice, sound, late, ())]
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
@@ -168,9 +169,11 @@ def damage(path: Path, *, at: float = 0.5, count: int = 200) -> Path:
     return path
 
 
-def _audio_stream(container: av.container.OutputContainer, suffix: str) -> av.AudioStream:
+def _audio_stream(
+    container: av.container.OutputContainer, suffix: str, layout: str
+) -> av.AudioStream:
     codec = _CODECS[suffix]
-    layout = "stereo" if codec == "vorbis" else "mono"  # FFmpeg's own encoder knows no mono
+    layout = "stereo" if codec == "vorbis" else layout  # FFmpeg's own encoder knows no mono
     stream = container.add_stream(
         codec, rate=_RATES.get(codec, RATE), layout=layout, options={"strict": "-2"}
     )

@@ -30,6 +30,7 @@ from resources.errors import (
 )
 
 Samples = NDArray[np.float32]
+_Kind = tuple[str, str, int]  # sample format, channel layout, Hz
 
 RATE: Final = 16_000  # Hz, what Whisper and Silero hear
 
@@ -185,17 +186,16 @@ class _Output:
     def __init__(self) -> None:
         self._written = 0  # samples
         self._surplus = 0  # samples still to be dropped, of frames that overlap
-        self._kind: tuple[str, str, int] | None = None
+        self._kind: _Kind | None = None
         self._begin()
 
     def fits(self, frame: av.AudioFrame) -> bool:
-        """Whether the frame is of the same kind as those before it."""
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        self._kind = self._kind or kind
-        return self._kind == kind
+        """Whether the frame is of the same kind as those held; no other may be written."""
+        return self._kind in (None, _kind(frame))
 
     def write(self, frame: av.AudioFrame) -> Iterator[Samples]:
         """Take a frame; a block comes out now and then."""
+        self._kind = _kind(frame)
         frame.pts = None  # the fifo would check it; the timeline has done so
         self._fifo.write(frame)
         if self._fifo.samples >= _BLOCK * frame.sample_rate // RATE:
@@ -232,3 +232,7 @@ class _Output:
             if drop < len(pcm):
                 self._written += len(pcm) - drop
                 yield pcm[drop:].astype(np.float32) / 32768
+
+
+def _kind(frame: av.AudioFrame) -> _Kind:
+    return (frame.format.name, frame.layout.name, frame.sample_rate)

@@ -165,10 +165,11 @@ def _status(row: DictRow) -> Status:
 
 
 def _uuids(ids: Iterable[str]) -> list[uuid.UUID]:
+    values = list(ids)
     try:
-        return [uuid.UUID(value) for value in ids]
+        return [uuid.UUID(value) for value in values]
     except ValueError:
-        bad = [value for value in ids if not _is_uuid(value)]
+        bad = [value for value in values if not _is_uuid(value)]
         raise _not_found(bad) from None
 
 

@@ -141,7 +141,11 @@ class Ledger:
     def fail(self, claim: Claim, error: PlayheadError, *, final: bool) -> None:
         """Store the reason. ``final``: no further try will be made, so a dead letter is written
         for a person. A lost claim is left alone."""
-        values = {"id": claim.id, "attempt": claim.attempt, "error": Jsonb(storable(_as_json(error)))}
+        values = {
+            "id": claim.id,
+            "attempt": claim.attempt,
+            "error": Jsonb(storable(_as_json(error))),
+        }
         with self._database.transaction() as connection:
             if connection.execute(_SQL["fail"], values).fetchone() and final:
                 connection.execute(_SQL["bury"], {"id": claim.id})

@@ -24,12 +24,7 @@ from psycopg import pq
 
 from resources import errors
 from resources.errors import DatabaseUnavailable, DatabaseUnsuitable
-from resources.postgres.keeper import (
-    START_SECONDS,
-    TICK_SECONDS,
-    Cluster,
-    folder_error,
-)
+from resources.postgres.keeper import START_SECONDS, TICK_SECONDS, Cluster, folder_error
 
 # Isolated, and without site-packages: it starts in milliseconds and stays small.
 _KEEPER = (
@@ -115,18 +110,12 @@ class EmbeddedServer:
 
     def _start_keeper(self, lock: int) -> None:
         """Hand the lock on to a new keeper and wait for its report."""
-        keeper: list[str | Path] = [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            _KEEPER,
-            str(Path(__file__).parents[2]),
-        ]
+        packages = str(Path(__file__).parents[2])
+        keeper = [sys.executable, "-I", "-S", "-c", _KEEPER, packages]
         try:
             with self._cluster.log.open("ab") as log:
                 report = subprocess.run(
-                    [*keeper, self._cluster.folder, _binaries(), str(lock)],
+                    [*keeper, str(self._cluster.folder), str(_binaries()), str(lock)],
                     pass_fds=(lock,),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

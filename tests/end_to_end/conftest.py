@@ -58,9 +58,7 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """Empty, with engines that take no time."""
-    return Home(
-        tmp_path, {"PLAYHEAD_TRANSCRIBER": "instant", "PLAYHEAD_EMBEDDER": "instant"}
-    )
+    return Home(tmp_path, {"PLAYHEAD_TRANSCRIBER": "instant", "PLAYHEAD_EMBEDDER": "instant"})
 
 
 @pytest.fixture(scope="session")

@@ -106,9 +106,7 @@ def test_another_organisation_sees_nothing_of_ours(home: Home) -> None:
 
 
 def test_every_wrong_setting_is_told_at_once(home: Home) -> None:
-    wrong = Home(
-        home.folder, {"PLAYHEAD_TRANSCRIBER": "wisper", "PLAYHEAD_EMBEDDER": "minilmm"}
-    )
+    wrong = Home(home.folder, {"PLAYHEAD_TRANSCRIBER": "wisper", "PLAYHEAD_EMBEDDER": "minilmm"})
     wrong.playhead("add", tone(home.folder / "a.wav"))
     run = subprocess.run(
         ["playhead", "process"],

@@ -49,8 +49,8 @@ def test_a_question_lands_on_the_second_it_was_said(
     assert "country" in best["text"]
     shown = spoken_home.json("show", best["recording"])[0]
     country = [w for w in shown["transcript"]["words"] if w["word"].startswith("country")]
-    assert best["start_seconds"] <= country[0]["start"]
-    assert country[0]["end"] <= best["end_seconds"] + 2
+    assert best["start_seconds"] <= country[-1]["start"]
+    assert country[-1]["end"] <= best["end_seconds"] + 2
     assert best["link"].endswith(f"#t={best['start_seconds']:.2f}")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from resources.errors import NoAudioTrack
+from resources.errors import NoAudioTrack, PermanentError
 from resources.media.decode import RATE, Samples, decode
 from resources.media.probe import probe
 from tests import media
@@ -91,6 +93,31 @@ def test_blocks_are_small_whatever_the_length(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert total == 600 * RATE
     assert peak < 8_000_000  # bytes; ten minutes are 38 MB
+
+
+def test_a_track_that_changes_its_channels_midway_stays_in_place(tmp_path: Path) -> None:
+    sound = media.speech("en_austen_0890")
+    mono = media.make_audio(tmp_path / "mono.mp3", sound)
+    stereo = media.make_audio(tmp_path / "stereo.mp3", sound, layout="stereo")
+    both = tmp_path / "both.mp3"
+    both.write_bytes(mono.read_bytes() + stereo.read_bytes() + mono.read_bytes())
+    decoded = whole(both)
+    assert len(decoded) / RATE == pytest.approx(3 * 5.3, abs=0.5)
+    assert heard_at(decoded[4 * RATE : 11 * RATE], sound) == pytest.approx(1.4, abs=0.2)
+
+
+def test_any_damage_gives_sound_or_a_clear_permanent_error(tmp_path: Path) -> None:
+    sound, dice = media.speech("en_austen_0880"), random.Random(6)
+    for suffix in media.SUFFIXES:
+        healthy = media.make_audio(tmp_path / f"healthy{suffix}", sound).read_bytes()
+        for _ in range(8):
+            data = bytearray(healthy)
+            for _ in range(dice.choice([1, 30, 1000])):
+                data[dice.randrange(len(data))] = dice.randrange(256)
+            path = tmp_path / f"damaged{suffix}"
+            path.write_bytes(data)
+            with suppress(PermanentError):
+                assert all(np.isfinite(block).all() for block in decode(path))
 
 
 def test_a_wildly_wrong_timestamp_does_not_fill_the_disk_with_silence(tmp_path: Path) -> None:

@@ -1,0 +1,312 @@
+"""How a recording is doing is true at all times; what waits is exactly what can be worked on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from resources.errors import NotFound, UnreadableMedia
+from resources.postgres.catalogue import Catalogue, Status, new_recording_id
+from resources.postgres.database import Database
+from resources.records import Recording
+from tests import making
+from tests.making import CHUNK_RECIPE, Worker
+
+DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
+
+
+@pytest.fixture
+def catalogue(database: Database) -> Catalogue:
+    return Catalogue(database)
+
+
+@pytest.fixture
+def worker(database: Database) -> Iterator[Worker]:
+    worker = Worker(database)
+    yield worker
+    worker.ledger.close()
+
+
+@pytest.fixture
+def recording(database: Database) -> Recording:
+    return making.registered(database)
+
+
+def status(catalogue: Catalogue, recording: Recording) -> Status:
+    (found,) = catalogue.statuses(recording.org_id, [recording.id])
+    return found
+
+
+def fail(worker: Worker, recording: Recording) -> None:
+    with worker.claim(recording, making.recipe("raw_media"), {}) as claim:
+        worker.ledger.fail(claim, DAMAGED, final=True)
+
+
+def time_passes(database: Database, seconds: float) -> None:
+    """Since runs were last asked for."""
+    later = b"update recordings set requested_at = requested_at - %(s)s * interval '1 second'"
+    database.run(later, s=seconds)
+
+
+# Status
+
+
+def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    seen: list[Status] = [status(catalogue, recording)]
+
+    def look() -> None:
+        seen.append(status(catalogue, recording))
+
+    def watched(stage: str) -> None:
+        """Another recipe's claim of the stage, held and left, as a worker that dies."""
+        recipe = making.recipe(stage, "watched")  # type: ignore[arg-type]
+        with worker.claim(recording, recipe, {}) as claim:
+            look()
+            for percent in (0, 50, 99):
+                worker.ledger.progress(claim, percent, f"{stage} {percent}")
+                look()
+
+    watched("raw_media")
+    worker.probe(recording)
+    look()
+    watched("transcript")
+    worker.transcribe(recording)
+    look()
+    watched("document")
+    worker.write(recording)
+    look()
+    watched("chunks")
+    worker.cut(recording, making.passages("one"))
+    look()
+    watched("embeddings")
+    worker.embed(recording)
+    look()
+    words = list(dict.fromkeys(shown.status for shown in seen))
+    assert words == [
+        "uploaded",
+        "transcribing",
+        "transcribed",
+        "writing",
+        "chunking",
+        "embedding",
+        "ready",
+    ]
+    percents = [shown.percent for shown in seen]
+    assert percents == sorted(percents)
+    assert (percents[0], percents[-1]) == (0, 100)
+    assert all(percent < 100 for percent in percents[:-1])
+    assert [shown.detail for shown in seen if shown.status == "transcribing"] == [
+        "working",
+        "transcript 0",
+        "transcript 50",
+        "transcript 99",
+    ]
+
+
+def test_status_tells_length_and_language_once_they_are_known(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    unknown = status(catalogue, recording)
+    assert (unknown.duration_seconds, unknown.language) == (None, None)
+    worker.probe(recording)
+    worker.transcribe(recording, making.transcript("uno dos", language="es"))
+    known = status(catalogue, recording)
+    assert (known.duration_seconds, known.language) == (10.0, "es")
+
+
+def test_a_failed_recording_says_where_why_and_what_to_do(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    fail(worker, recording)
+    shown = status(catalogue, recording)
+    assert (shown.status, shown.detail) == ("failed", "failed at raw_media")
+    assert shown.error == {
+        "stage": "raw_media",
+        "class": "UnreadableMedia",
+        "message": "Nothing can be decoded.",
+        "remedy": "Export it again.",
+        "attempts": 1,
+    }
+
+
+def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    worker.take_through(recording)
+    worker.transcribe(recording, making.transcript("other words"), version="2")
+    assert status(catalogue, recording).status == "transcribed"
+    worker.write(recording)
+    assert status(catalogue, recording).status == "chunking"
+
+
+def test_passages_of_another_document_do_not_make_a_recording_ready(
+    catalogue: Catalogue, worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording)
+    database.run(b"update stage_results set output_hash = 'other' where stage = 'document'")
+    assert status(catalogue, recording).status == "chunking"
+
+
+@pytest.mark.parametrize("unknown", [new_recording_id(), "talk.mp3", "", "'; drop table"])
+def test_an_unknown_id_is_named_with_a_remedy(
+    catalogue: Catalogue, recording: Recording, unknown: str
+) -> None:
+    with pytest.raises(NotFound, match="No such recording") as raised:
+        catalogue.statuses("default", [recording.id, unknown])
+    assert unknown in str(raised.value)
+    assert recording.id not in str(raised.value)
+    assert "playhead list" in raised.value.remedy
+
+
+def test_an_id_may_be_typed_in_capitals(catalogue: Catalogue, recording: Recording) -> None:
+    (shown,) = catalogue.statuses("default", [recording.id.upper()])
+    assert shown.id == recording.id
+
+
+def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
+    catalogue: Catalogue, worker: Worker, recording: Recording, database: Database
+) -> None:
+    other = making.registered(database, org_id="other")
+    fail(worker, recording)
+    assert [shown.id for shown in catalogue.statuses("other")] == [other.id]
+    with pytest.raises(NotFound):
+        catalogue.statuses("other", [recording.id])
+    assert catalogue.replay("other", [recording.id]) == []
+    assert status(catalogue, recording).status == "failed"
+    with worker.claim(other, making.recipe("raw_media"), {}):
+        assert catalogue.under_way("default") == []
+
+
+# Waiting
+
+
+def test_what_is_ready_failed_or_in_hand_does_not_wait(
+    catalogue: Catalogue, worker: Worker, database: Database
+) -> None:
+    ready, failed, held, fresh = [making.registered(database) for _ in range(4)]
+    worker.take_through(ready)
+    fail(worker, failed)
+    with worker.claim(held, making.recipe("raw_media"), {}):
+        assert catalogue.waiting(limit=9) == [fresh]
+    assert catalogue.waiting(limit=9) == [held, fresh]
+
+
+def test_the_most_urgent_wait_first_and_then_the_oldest(
+    catalogue: Catalogue, database: Database
+) -> None:
+    first, second, urgent = [making.registered(database) for _ in range(3)]
+    database.run(b"update recordings set priority = 1 where id = %(id)s", id=urgent.id)
+    assert catalogue.waiting(limit=2) == [urgent, first]
+    assert catalogue.waiting(limit=9) == [urgent, first, second]
+
+
+def test_waiting_can_be_narrowed_to_some_and_to_others_than_some(
+    catalogue: Catalogue, database: Database
+) -> None:
+    one, two, three = [making.registered(database) for _ in range(3)]
+    assert catalogue.waiting(limit=9, only=[two.id, three.id]) == [two, three]
+    assert catalogue.waiting(limit=9, besides=[two.id]) == [one, three]
+    assert catalogue.waiting(limit=9, only=[]) == []
+    with pytest.raises(NotFound):
+        catalogue.waiting(limit=9, only=["talk.mp3"])
+    with pytest.raises(NotFound, match="talk.mp3"):
+        catalogue.waiting(limit=9, besides=iter(["talk.mp3"]))
+
+
+def test_asking_for_a_run_backs_off_twice_as_long_each_time_up_to_an_hour(
+    catalogue: Catalogue, recording: Recording, database: Database
+) -> None:
+    def asked_again() -> bool:
+        return catalogue.waiting(limit=9, unrequested=True) == [recording]
+
+    assert asked_again()
+    for pause in (60, 120, 240, 480, 960, 1920, 3600, 3600):
+        catalogue.requested([recording.id])
+        time_passes(database, pause - 5)
+        assert not asked_again()
+        assert catalogue.waiting(limit=9) == [recording], "it waits all the same"
+        time_passes(database, 10)
+        assert asked_again()
+
+
+def test_a_finished_stage_ends_the_pause(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    catalogue.requested([recording.id])
+    worker.probe(recording)
+    assert catalogue.waiting(limit=9, unrequested=True) == [recording]
+
+
+def test_a_retry_ends_the_pause(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    catalogue.requested([recording.id])
+    fail(worker, recording)
+    catalogue.replay("default", [recording.id])
+    assert catalogue.waiting(limit=9, unrequested=True) == [recording]
+
+
+def test_retrying_what_did_not_fail_changes_nothing(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    worker.take_through(recording)
+    assert catalogue.replay("default", [recording.id]) == []
+    assert status(catalogue, recording).status == "ready"
+
+
+def test_the_backlog_counts_what_waits_at_each_stage_and_since_when(
+    catalogue: Catalogue, worker: Worker, database: Database
+) -> None:
+    new, *_ = [making.registered(database) for _ in range(2)]
+    probed, cut, ready, failed = [making.registered(database) for _ in range(4)]
+    for recording in (probed, cut):
+        worker.probe(recording)
+    worker.transcribe(cut)
+    worker.write(cut)
+    worker.cut(cut, making.passages("one"), CHUNK_RECIPE)
+    worker.take_through(ready)
+    fail(worker, failed)
+    backlog = {waiting.stage: waiting for waiting in catalogue.backlog()}
+    assert {stage: waiting.recordings for stage, waiting in backlog.items()} == {
+        "raw_media": 2,
+        "transcript": 1,
+        "embeddings": 1,
+    }
+    (row,) = database.rows(b"select created_at from recordings where id = %(id)s", id=new.id)
+    assert backlog["raw_media"].oldest == row["created_at"]
+
+
+# Registering
+
+
+def test_ids_sort_by_age_and_never_meet() -> None:
+    made = []
+    for _ in range(5):
+        made += [new_recording_id() for _ in range(100)]
+        time.sleep(0.002)
+    assert len(set(made)) == 500
+    batches = [set(sorted(made)[at : at + 100]) for at in range(0, 500, 100)]
+    assert batches == [set(made[at : at + 100]) for at in range(0, 500, 100)]
+
+
+def test_recordings_are_given_back_whole_oldest_first_and_only_those_that_exist(
+    catalogue: Catalogue, database: Database
+) -> None:
+    made = [making.registered(database, language="fr", kind="book") for _ in range(3)]
+    shuffled = random.Random(1).sample(made, 3)
+    asked = [*(recording.id for recording in shuffled), new_recording_id()]
+    assert catalogue.recordings(asked) == sorted(made, key=lambda recording: recording.id)
+
+
+def test_registering_the_same_bytes_returns_the_first_recording(
+    catalogue: Catalogue, recording: Recording
+) -> None:
+    again = making.recording(sha256=recording.sha256, title="Another name")
+    assert catalogue.add(again) == recording
+    assert catalogue.with_bytes("default", recording.sha256) == recording
+    assert catalogue.with_bytes("other", recording.sha256) is None

@@ -1,0 +1,363 @@
+"""A file that was taken in is safe and there once; one that was not leaves nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from resources.intake import Intake, clean_title
+from resources.media.store import MediaStore
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
+
+REPOSITORY = Path(__file__).parents[2]
+DAY = 24 * 3600
+TAKE_IN = """
+import signal, sys
+from pathlib import Path
+from resources.intake import Intake
+from resources.media.store import MediaStore
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
+url, media, file, limit = sys.argv[1:]
+if limit:
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+database = Database(url)
+intake = Intake(Catalogue(database), MediaStore(Path(media)))
+try:
+    arrival = intake.take_in(Path(file), org_id="default")
+    print(arrival.recording.id, arrival.duplicate, flush=True)
+except OSError as error:
+    print(type(error).__name__, error.errno, flush=True)
+database.close()
+"""
+
+HOSTILE_NAMES = [
+    b"; rm -rf ~ ; $(reboot) `id` .mp3",
+    b"line\nbreak\r\tand tab.mp3",
+    b"-rf.wav",
+    b"--help",
+    b".hidden.flac",
+    b"..." b"mp3",
+    "🎙️ Üñïçødé 漢字 שלום.mp3".encode(),
+    b"caf\xe9 \xff\xfe is not utf-8.mp3",
+    b"x" * 251 + b".mp3",
+    "é".encode() * 125 + b".flac",
+    b"%s %(id)s {} \\ ' \" .mp3",
+    b"CON.mp3",
+    b" .mp3",
+    b"recording.mp3.exe",
+    b"a,b,c.mp3",
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MediaStore:
+    return MediaStore(tmp_path / "media")
+
+
+@pytest.fixture
+def catalogue(database: Database) -> Catalogue:
+    return Catalogue(database)
+
+
+@pytest.fixture
+def intake(catalogue: Catalogue, store: MediaStore) -> Intake:
+    return Intake(catalogue, store)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "A talk.mp3"
+    path.write_bytes(b"some bytes")
+    return path
+
+
+@pytest.fixture
+def take_in(database: Database, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts another process that takes a file in; none outlives the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(file: Path, limit: str = "") -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", TAKE_IN, database.url, tmp_path / "media", file, limit],
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def nobody_can_register(database: Database) -> Iterator[None]:
+    """Holds every process between keeping its file and registering it."""
+    with psycopg.connect(database.url) as connection:
+        connection.execute("lock table recordings in share mode")
+        yield
+
+
+def waiting_to_register(database: Database) -> int:
+    (row,) = database.rows(
+        b"select count(*) as n from pg_locks where relation = 'recordings'::regclass"
+        b" and not granted"
+    )
+    return int(row["n"])
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def known(catalogue: Catalogue) -> list[tuple[str, str]]:
+    return list(catalogue.stored().items())
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+# Crashes
+
+
+def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_after_a_day(
+    take_in: Callable[..., subprocess.Popen[str]],
+    database: Database,
+    catalogue: Catalogue,
+    store: MediaStore,
+    file: Path,
+    tmp_path: Path,
+) -> None:
+    with nobody_can_register(database):
+        doomed = take_in(file)
+        until(lambda: waiting_to_register(database) == 1)
+        doomed.send_signal(signal.SIGKILL)
+        doomed.wait()
+    (lost,) = files(tmp_path / "media")
+    assert known(catalogue) == []
+    age(lost, DAY - 60)
+    assert store.sweep(known(catalogue)) == []
+    age(lost, DAY + 60)
+    assert store.sweep(known(catalogue)) == [lost]
+    assert files(tmp_path / "media") == []
+    assert file.exists()
+
+
+def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
+    take_in: Callable[..., subprocess.Popen[str]],
+    catalogue: Catalogue,
+    store: MediaStore,
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "endless.mp3"
+    os.mkfifo(source)
+    doomed = take_in(source)
+    with source.open("wb") as writer:
+        writer.write(b"x" * (3 << 20))
+        writer.flush()
+        until(lambda: any(path.stat().st_size for path in files(tmp_path / "media")))
+        doomed.send_signal(signal.SIGKILL)
+        doomed.wait()
+    (part,) = files(tmp_path / "media")
+    assert store.sweep([]) == []
+    age(part, DAY + 60)
+    assert store.sweep([]) == [part]
+    assert known(catalogue) == []
+
+
+def test_sweeping_never_touches_the_file_of_a_recording(
+    intake: Intake, catalogue: Catalogue, store: MediaStore, file: Path
+) -> None:
+    recording = intake.take_in(file, org_id="default").recording
+    age(store.path(recording), 400 * DAY)
+    assert store.sweep(known(catalogue)) == []
+    assert store.path(recording).read_bytes() == b"some bytes"
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
+    take_in: Callable[..., subprocess.Popen[str]],
+    catalogue: Catalogue,
+    file: Path,
+    tmp_path: Path,
+) -> None:
+    file.write_bytes(os.urandom(3 << 20))
+    told, _ = take_in(file, limit=str(2 << 20)).communicate(timeout=20)
+    assert told.startswith("OSError")
+    assert files(tmp_path / "media") == []
+    assert known(catalogue) == []
+    assert file.stat().st_size == 3 << 20
+
+
+@pytest.mark.parametrize("unreadable", ["missing.mp3", ".", "loop.mp3", "/proc/self/mem"])
+def test_what_cannot_be_read_is_an_error_and_nothing_is_registered(
+    intake: Intake, catalogue: Catalogue, tmp_path: Path, unreadable: str
+) -> None:
+    (tmp_path / "loop.mp3").symlink_to("loop.mp3")
+    with pytest.raises(OSError, match=r".+"):
+        intake.take_in(tmp_path / unreadable, org_id="default")
+    assert known(catalogue) == []
+    assert files(tmp_path / "media") == []
+
+
+def test_a_recording_whose_file_is_gone_is_told_and_has_it_again_once_it_is_added(
+    intake: Intake, catalogue: Catalogue, store: MediaStore, file: Path
+) -> None:
+    recording = intake.take_in(file, org_id="default").recording
+    store.path(recording).unlink()
+    assert store.missing(known(catalogue)) == [recording.id]
+    assert intake.take_in(file, org_id="default").recording == recording
+    assert store.path(recording).read_bytes() == b"some bytes"
+    assert store.missing(known(catalogue)) == []
+
+
+# The same bytes
+
+
+def test_two_processes_with_the_same_bytes_at_once_make_one_recording_and_one_file(
+    take_in: Callable[..., subprocess.Popen[str]],
+    database: Database,
+    catalogue: Catalogue,
+    file: Path,
+    tmp_path: Path,
+) -> None:
+    with nobody_can_register(database):
+        processes = [take_in(file) for _ in range(2)]
+        until(lambda: waiting_to_register(database) == 2)
+        assert len(files(tmp_path / "media")) == 2
+    told = [process.communicate(timeout=20)[0].split() for process in processes]
+    ((identity, suffix),) = known(catalogue)
+    assert {tuple(answer) for answer in told} == {(identity, "False"), (identity, "True")}
+    assert [path.name for path in files(tmp_path / "media")] == [identity + suffix]
+
+
+def test_the_same_bytes_under_another_name_are_the_recording_that_is_there_and_it_is_told(
+    intake: Intake, file: Path, tmp_path: Path
+) -> None:
+    first = intake.take_in(file, org_id="default", title="The first title")
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(file.read_bytes())
+    second = intake.take_in(copy, org_id="default", title="Another title", kind="lecture")
+    assert (first.duplicate, second.duplicate) == (False, True)
+    assert second.recording == first.recording
+    assert len(files(tmp_path / "media")) == 1
+
+
+def test_the_same_bytes_in_two_organisations_are_two_recordings_with_a_file_each(
+    intake: Intake, file: Path, tmp_path: Path
+) -> None:
+    ours = intake.take_in(file, org_id="ours")
+    theirs = intake.take_in(file, org_id="theirs")
+    assert not theirs.duplicate
+    assert theirs.recording.id != ours.recording.id
+    assert len(files(tmp_path / "media")) == 2
+
+
+# Any file, any name
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
+def test_a_hostile_name_only_becomes_a_title(
+    intake: Intake, store: MediaStore, tmp_path: Path, name: bytes
+) -> None:
+    source = tmp_path / os.fsdecode(name)
+    source.write_bytes(name)
+    recording = intake.take_in(source, org_id="default").recording
+    (kept,) = files(tmp_path / "media")
+    assert kept == store.path(recording)
+    assert kept.name == recording.id + recording.suffix
+    assert recording.suffix in {"", ".mp3", ".wav", ".flac"}
+    assert recording.title
+    assert recording.title.isprintable()
+    assert source.exists()
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("../../etc/passwd", "../../etc/passwd"),
+        ("one\ntwo\r\n\tthree\u2028four\x00five", "one two three four five"),
+        ("  much   space  ", "much space"),
+        ("x" * 4096, "x" * 500),
+        ("x" * 499 + " y", "x" * 499),
+        ("\udce9t\udce9", "t"),
+        ("🎙️ 漢字", "🎙️ 漢字"),
+        ("", "Untitled"),
+        ("\n\t\x07 ", "Untitled"),
+    ],
+)
+def test_a_title_is_one_printable_line_of_at_most_500_characters(title: str, shown: str) -> None:
+    assert clean_title(title) == shown
+
+
+def test_a_long_title_a_person_gives_is_cut_and_the_upload_kept(
+    intake: Intake, catalogue: Catalogue, file: Path
+) -> None:
+    recording = intake.take_in(file, org_id="default", title="ø" * 4096).recording
+    assert catalogue.recordings([recording.id]) == [recording]
+    assert recording.title == "ø" * 500
+
+
+def test_an_empty_file_is_taken_and_fails_later_with_its_reason(
+    intake: Intake, store: MediaStore, file: Path
+) -> None:
+    file.write_bytes(b"")
+    recording = intake.take_in(file, org_id="default").recording
+    assert recording.size_bytes == 0
+    assert recording.sha256 == hashlib.sha256(b"").hexdigest()
+    assert store.path(recording).stat().st_size == 0
+
+
+def test_a_large_file_is_taken_in_memory_that_does_not_grow_with_it(
+    store: MediaStore, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.wav"
+    with large.open("wb") as writer:
+        writer.truncate(300 << 20)
+    tracemalloc.start()
+    try:
+        received = store.receive(large)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert received.size_bytes == 300 << 20
+    assert peak < 8 << 20
+    store.drop(received)
+    assert files(tmp_path / "media") == []
+
+
+def test_what_is_stored_is_what_was_there_and_the_source_stays(
+    intake: Intake, store: MediaStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "talk.FLAC"
+    source.write_bytes(os.urandom((5 << 20) + 1))
+    recording = intake.take_in(source, org_id="default", language="fr", kind="book").recording
+    assert store.path(recording).read_bytes() == source.read_bytes()
+    assert recording.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert (recording.size_bytes, recording.suffix) == ((5 << 20) + 1, ".flac")
+    assert (recording.title, recording.kind, recording.language) == ("talk", "book", "fr")
