@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +61,13 @@ class Home:
             command = [str(_PROGRAMS / program), *arguments]
             return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
-    def run(self, program: str, *arguments: str) -> int:
-        """The exit code of ``start``."""
-        return self.start(program, *arguments).wait()
+    def run(self, program: str, *arguments: str) -> None:
+        """``start``, and wait for its success. Raises ``ClickException`` with the log."""
+        if self.start(program, *arguments).wait():
+            raise self.failure()
+
+    def failure(self) -> click.ClickException:
+        return click.ClickException(self.log.read_text("utf-8", "replace"))
 
     @contextmanager
     def running(self, program: str, *arguments: str) -> Iterator[psutil.Process]:
@@ -93,16 +97,21 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
-class Clocks:
-    """Seconds so far: wall, and CPU of all processes begun here and of Postgres."""
+class Spent:
+    """Seconds of wall and CPU since some moment, and runs. ``ours`` is the CPU of all programs
+    started from here."""
 
     wall: float
     ours: float
     postgres: float
+    runs: int
 
-    def __sub__(self, earlier: Clocks) -> Clocks:
-        return Clocks(
-            self.wall - earlier.wall, self.ours - earlier.ours, self.postgres - earlier.postgres
+    def __sub__(self, earlier: Spent) -> Spent:
+        return Spent(
+            self.wall - earlier.wall,
+            self.ours - earlier.ours,
+            self.postgres - earlier.postgres,
+            self.runs - earlier.runs,
         )
 
 
@@ -129,18 +138,21 @@ def temporary_home(**engines: str) -> Iterator[Home]:
         yield Home(settings, bench, instance, folder / "log.txt")
 
 
-def clocks(home: Home) -> Clocks:
-    """This process itself does not count: it only looks."""
+def spent(home: Home) -> Spent:
+    """So far. This process itself does not count: it only looks."""
     me = psutil.Process()
-    ours = sum(map(_cpu_seconds, me.children(recursive=True)))
-    times = me.cpu_times()
-    ours += times.children_user + times.children_system
+    reaped = me.cpu_times()
     server = embedded_server(home.settings).pid
-    postgres = 0.0
-    if server is not None:
-        root = psutil.Process(server)
-        postgres = sum(map(_cpu_seconds, [root, *root.children(recursive=True)]))
-    return Clocks(time.monotonic(), ours, postgres)
+    return Spent(
+        wall=time.monotonic(),
+        ours=_cpu_seconds(me.children(recursive=True))
+        + reaped.children_user
+        + reaped.children_system,
+        postgres=_cpu_seconds([psutil.Process(server), *psutil.Process(server).children()])
+        if server
+        else 0.0,
+        runs=home.instance.get_runs_count(),
+    )
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float, every: float = 0.5) -> None:
@@ -159,13 +171,14 @@ def _free_port() -> int:
         return port
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
-    """With those of its children that have ended."""
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system + times.children_user + times.children_system)
+def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
+    """With those of their children that have ended."""
+    seconds = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def measure(seconds: float, transcriber: str) -> Row:
         _, code, usage = os.wait4(child.pid, 0)
         wall = time.monotonic() - start
         if code:
-            raise click.ClickException(home.log.read_text())
+            raise home.failure()
         words, chunks, duration = _made(home, arrival.recording.id)
         return Row(
             audio_seconds=round(duration),

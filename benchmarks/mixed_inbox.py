@@ -176,7 +176,9 @@ def drop(home: Home, samples: Sequence[Sample]) -> None:
 def settle(home: Home, killer: Killer) -> None:
     """Wait, killing, until nothing waits and no run is left unfinished. Gives up in the end:
     the judge says what is missing."""
-    unfinished = dg.RunsFilter(statuses=[one for one in dg.DagsterRunStatus if one not in _FINISHED])
+    unfinished = dg.RunsFilter(
+        statuses=[one for one in dg.DagsterRunStatus if one not in _FINISHED]
+    )
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if home.idle and not home.instance.get_runs_count(unfinished):
@@ -206,8 +208,9 @@ def trial(home: Home, count: int, kills: int, seed: int) -> tuple[Trial, list[Ro
 
 def report(trial: Trial, rows: Sequence[Row], *, as_json: bool) -> None:
     if as_json:
-        for row in (*rows, trial):
+        for row in rows:
             click.echo(json.dumps(asdict(row)))
+        click.echo(json.dumps(asdict(trial)))
         return
     table = Table(*Row.__dataclass_fields__)
     for row in rows:

@@ -4,8 +4,8 @@
 
 Four ways, each in a home of its own with the ``instant`` engines, over distinct tiny WAV files:
 
-- ``daemon, one by one``: a file is put in the inbox when the one before is ready
-- ``watch, one by one``: the same with ``playhead add`` and a warm ``playhead process --watch``
+- ``daemon, one by one``: a file is put in ``dagster dev``'s inbox when the one before is ready
+- ``watch, one by one``: the same with a warm ``playhead process --watch`` and no inbox
 - ``daemon, at once``: all files are put in the inbox at once
 - ``process, at once``: all files are added, then ``playhead process``
 
@@ -28,8 +28,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.homes import Clocks, Home, clocks, json_option, temporary_home, wait_until
-from resources.intake import Intake
+from benchmarks.homes import Home, Spent, json_option, spent, temporary_home, wait_until
 
 _RATE = 16_000  # Hz
 _PATIENCE_SECONDS = 1800.0
@@ -61,63 +60,58 @@ def _tiny(path: Path, number: int) -> Path:
     return path
 
 
-def daemon_one_by_one(home: Home, files: list[Path]) -> Clocks:
+def daemon_one_by_one(home: Home, files: list[Path]) -> Spent:
     with home.dagster():
-        before = clocks(home)
+        before = spent(home)
         for file in files:
             file.rename(home.inbox / file.name)
             wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.2)
-        return clocks(home) - before
+        return spent(home) - before
 
 
-def daemon_at_once(home: Home, files: list[Path]) -> Clocks:
+def daemon_at_once(home: Home, files: list[Path]) -> Spent:
     with home.dagster():
-        before = clocks(home)
+        before = spent(home)
         for file in files:
             file.rename(home.inbox / file.name)
         wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS)
-        return clocks(home) - before
+        return spent(home) - before
 
 
-def watch_one_by_one(home: Home, files: list[Path]) -> Clocks:
-    first, *rest = files
+def watch_one_by_one(home: Home, files: list[Path]) -> Spent:
     with home.running("playhead", "process", "--watch"):
-        _take_in(home, first)  # the worker is warm when it is ready
-        before = clocks(home)
-        for file in rest:
-            _take_in(home, file)
-        return clocks(home) - before
+        _take_through(home, _tiny(files[0].with_name("first.wav"), -1))  # then it is warm
+        before = spent(home)
+        for file in files:
+            _take_through(home, file)
+        return spent(home) - before
 
 
-def _take_in(home: Home, file: Path) -> None:
-    intake: Intake = home.bench.intake
-    intake.take_in(file, org_id=home.settings.org)
+def _take_through(home: Home, file: Path) -> None:
+    home.bench.intake.take_in(file, org_id=home.settings.org)
     wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.05)
 
 
-def process_at_once(home: Home, files: list[Path]) -> Clocks:
-    if home.run("playhead", "add", *map(str, files)):
-        raise click.ClickException(home.log.read_text())
-    before = clocks(home)
-    if home.run("playhead", "process"):
-        raise click.ClickException(home.log.read_text())
-    return clocks(home) - before
+def process_at_once(home: Home, files: list[Path]) -> Spent:
+    home.run("playhead", "add", *map(str, files))
+    before = spent(home)
+    home.run("playhead", "process")
+    return spent(home) - before
 
 
-def measure(way: str, run: Callable[[Home, list[Path]], Clocks], count: int) -> Row:
+def measure(way: str, run: Callable[[Home, list[Path]], Spent], count: int) -> Row:
     with temporary_home(transcriber="instant", embedder="instant") as home:
         folder = home.settings.home.parent / "files"
         folder.mkdir()
-        spent = run(home, tiny_recordings(folder, count))
-        made = len(home.bench.catalogue.stored())
+        cost = run(home, tiny_recordings(folder, count))
         return Row(
             way=way,
-            recordings=made,
-            runs=home.instance.get_runs_count(),
-            wall_seconds=round(spent.wall, 1),
-            recordings_an_hour=round(3600 * made / spent.wall),
-            cpu_seconds=round(spent.ours / made, 3),
-            postgres_cpu_seconds=round(spent.postgres / made, 3),
+            recordings=count,
+            runs=cost.runs,
+            wall_seconds=round(cost.wall, 1),
+            recordings_an_hour=round(3600 * count / cost.wall),
+            cpu_seconds=round(cost.ours / count, 3),
+            postgres_cpu_seconds=round(cost.postgres / count, 3),
             load_average=round(os.getloadavg()[0], 1),
         )
 

@@ -40,7 +40,7 @@ def recordings(
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
     turn = Turn(
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         last=context.retry_number >= RETRY_POLICY.max_retries,
         log=context.log.info,
     )

@@ -5,6 +5,7 @@ Not here: what the names mean (``resources/engines.py`` turns them into adapters
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,7 +18,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resources.errors import InvalidSettings
 from resources.records import Kind
@@ -51,7 +52,13 @@ def _absolute(path: object) -> object:
     return Path(path).expanduser().resolve() if isinstance(path, str | Path) else path
 
 
+def _from_json(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
 Folder = Annotated[Path, BeforeValidator(_absolute)]
+#: Decoded here, since pydantic-settings would end at broken JSON and tell no other problem.
+ChunkingByKind = Annotated[dict[Kind, Chunking], NoDecode, BeforeValidator(_from_json)]
 
 
 class Settings(BaseSettings):
@@ -77,7 +84,7 @@ class Settings(BaseSettings):
     transcriber: str = "whisper-base"
     embedder: str = "minilm"
     writer: str = "extractive"
-    chunking: dict[Kind, Chunking] = {}
+    chunking: ChunkingByKind = {}
 
     @property
     def inbox_folder(self) -> Path:

@@ -6,8 +6,10 @@ recordings share a run (``pipeline_assets/requests.py``).
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from pipeline_assets.jobs import ingest_recording
 from pipeline_assets.partitions import recordings_partitions
@@ -17,6 +19,7 @@ from resources.workbench import Workbench
 _INTERVAL_SECONDS = 5
 _RECORDINGS_A_TICK = 400  # creating the runs must fit a tick too: 0.1 s a recording, pooled
 _RUNS_A_TICK = 100
+_RETRY_APPEARS = timedelta(minutes=2)  # Dagster makes the retry of a dead run within seconds
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -56,5 +59,15 @@ def _request(plan: RunPlan) -> dg.RunRequest:
 
 
 def _under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
-    runs = instance.get_runs(dg.RunsFilter(job_name=ingest_recording.name, statuses=_UNFINISHED))
-    return {key for run in runs for key in covered(run.tags, keys)}
+    job = ingest_recording.name
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNFINISHED))
+    died = instance.get_runs(
+        dg.RunsFilter(
+            job_name=job,
+            statuses=[dg.DagsterRunStatus.FAILURE],
+            tags={WILL_RETRY_TAG: "true"},
+            updated_after=datetime.now(UTC) - _RETRY_APPEARS,
+        )
+    )
+    to_come = [run for run in died if AUTO_RETRY_RUN_ID_TAG not in run.tags]
+    return {key for run in [*runs, *to_come] for key in covered(run.tags, keys)}

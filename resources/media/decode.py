@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +54,7 @@ _LONGEST_GAP_SECONDS: Final = 86_400.0  # a larger step forward is a damaged tim
 def decode(path: Path) -> Iterator[Samples]:
     """The first audio track as 16 kHz mono blocks in ``[-1, 1]``, at most about ten seconds
     each. Damaged packets are left out; their time is silent. Raises what ``open_media`` and
-    ``audio_track`` raise."""
+    ``audio_track`` raise, and ``EmptyFile`` where there was no sample."""
     with open_media(path) as container:
         track = audio_track(container)
         timeline, output = Timeline(container), _Output()
@@ -63,6 +64,11 @@ def decode(path: Path) -> Iterator[Samples]:
                     yield from output.restart(timeline.start)
                 yield from output.write(frame)
         yield from output.flush()
+    if not timeline.end:
+        raise EmptyFile(
+            "Not one sample of the audio track can be decoded.",
+            remedy="Upload the recording again from its source.",
+        )
 
 
 @contextmanager
@@ -123,11 +129,24 @@ def packets(
 
 
 def decoded(packet: av.Packet) -> Sequence[av.AudioFrame] | None:
-    """The frames of a packet; None where it is damaged."""
+    """The frames of a packet; None where it is damaged, or nothing can mix its channels."""
     try:
-        return packet.decode()  # type: ignore[no-any-return]
+        frames: list[av.AudioFrame] = packet.decode()
     except av.FFmpegError:
         return None
+    return frames if all(_mixable(frame.layout.name) for frame in frames) else None
+
+
+@cache
+def _mixable(layout: str) -> bool:
+    """Whether FFmpeg can make one channel of a layout; of, say, nine unnamed ones it cannot."""
+    sample = av.AudioFrame(format="s16", layout=layout, samples=1)
+    sample.sample_rate = RATE
+    try:
+        av.AudioResampler("s16", "mono", RATE).resample(sample)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def demuxer(container: av.container.InputContainer) -> str:

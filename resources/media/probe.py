@@ -153,8 +153,9 @@ def _riff_size(path: Path) -> int:
 def _insist_on_sound(found: _Found) -> None:
     if found.damaged > found.good:
         raise UnreadableMedia(
-            f"{found.damaged} of {found.damaged + found.good} audio packets are damaged.",
-            remedy="Upload the recording again from its source.",
+            f"{found.damaged} of {found.damaged + found.good} audio packets are damaged, or have "
+            "channels that cannot be mixed to one.",
+            remedy="Upload the recording again from its source; mix many channels down to two.",
         )
     if not found.seconds:
         raise EmptyFile(

@@ -70,6 +70,7 @@ class MediaStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         received.path.replace(path)
         _sync_folder(path.parent)
+        _sync_folder(self._folder)  # which names the folder, when it is new
 
     def drop(self, received: Received) -> None:
         received.path.unlink(missing_ok=True)

@@ -2,7 +2,8 @@
 
 It starts with its first user, is shared by all of them, and stops a few seconds after the
 last one ended, however that was. Here: being a user, the URL, the stop on command. Not here:
-the server's processes and files (``keeper.py``), databases and their schema.
+the server's processes and files (``cluster.py``), who starts and stops it (``keeper.py``),
+databases and their schema.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from psycopg import pq
 
 from resources import errors
 from resources.errors import DatabaseUnavailable, DatabaseUnsuitable
-from resources.postgres.keeper import START_SECONDS, TICK_SECONDS, Cluster, folder_error
+from resources.postgres.cluster import START_SECONDS, TICK_SECONDS, Cluster, folder_error
 
 # Isolated, and without site-packages: it starts in milliseconds and stays small.
 _KEEPER = (

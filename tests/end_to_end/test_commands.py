@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import wave
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_every_wrong_setting_is_told_at_once(home: Home) -> None:
     wrong.playhead("add", tone(home.folder / "a.wav"))
     run = subprocess.run(
         ["playhead", "process"],
-        env=wrong.environment | {"PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"},
+        env=wrong.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,

@@ -11,7 +11,7 @@ import pytest
 from resources.errors import NotFound, UnreadableMedia
 from resources.postgres.catalogue import Catalogue, Status, new_recording_id
 from resources.postgres.database import Database
-from resources.records import Recording
+from resources.records import Recording, Stage
 from tests import making
 from tests.making import CHUNK_RECIPE, Worker
 
@@ -62,10 +62,9 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
     def look() -> None:
         seen.append(status(catalogue, recording))
 
-    def watched(stage: str) -> None:
+    def watched(stage: Stage) -> None:
         """Another recipe's claim of the stage, held and left, as a worker that dies."""
-        recipe = making.recipe(stage, "watched")  # type: ignore[arg-type]
-        with worker.claim(recording, recipe, {}) as claim:
+        with worker.claim(recording, making.recipe(stage, "watched"), {}) as claim:
             look()
             for percent in (0, 50, 99):
                 worker.ledger.progress(claim, percent, f"{stage} {percent}")
@@ -214,7 +213,7 @@ def test_waiting_can_be_narrowed_to_some_and_to_others_than_some(
     assert catalogue.waiting(limit=9, only=[]) == []
     with pytest.raises(NotFound):
         catalogue.waiting(limit=9, only=["talk.mp3"])
-    with pytest.raises(NotFound, match="talk.mp3"):
+    with pytest.raises(NotFound, match=r"talk\.mp3"):
         catalogue.waiting(limit=9, besides=iter(["talk.mp3"]))
 
 
@@ -242,9 +241,7 @@ def test_a_finished_stage_ends_the_pause(
     assert catalogue.waiting(limit=9, unrequested=True) == [recording]
 
 
-def test_a_retry_ends_the_pause(
-    catalogue: Catalogue, worker: Worker, recording: Recording
-) -> None:
+def test_a_retry_ends_the_pause(catalogue: Catalogue, worker: Worker, recording: Recording) -> None:
     catalogue.requested([recording.id])
     fail(worker, recording)
     catalogue.replay("default", [recording.id])

@@ -137,3 +137,9 @@ def test_pictures_without_sound_cannot_be_decoded(tmp_path: Path) -> None:
     path = media.make_video_without_audio(tmp_path / "mute.mp4")
     with pytest.raises(NoAudioTrack):
         next(decode(path))
+
+
+def test_a_track_without_one_decodable_sample_is_not_silence(tmp_path: Path) -> None:
+    (tmp_path / "noise.mp3").write_bytes(random.Random(1).randbytes(500_000))
+    with pytest.raises(PermanentError):
+        list(decode(tmp_path / "noise.mp3"))

@@ -50,7 +50,7 @@ HOSTILE_NAMES = [
     b"-rf.wav",
     b"--help",
     b".hidden.flac",
-    b"..." b"mp3",
+    b"...mp3",
     "🎙️ Üñïçødé 漢字 שלום.mp3".encode(),
     b"caf\xe9 \xff\xfe is not utf-8.mp3",
     b"x" * 251 + b".mp3",
@@ -117,8 +117,8 @@ def nobody_can_register(database: Database) -> Iterator[None]:
 
 def waiting_to_register(database: Database) -> int:
     (row,) = database.rows(
-        b"select count(*) as n from pg_locks where relation = 'recordings'::regclass"
-        b" and not granted"
+        b"select count(*) as n from pg_stat_activity"
+        b" where datname = current_database() and wait_event_type = 'Lock'"
     )
     return int(row["n"])
 

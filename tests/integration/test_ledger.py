@@ -10,11 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
 from resources.errors import ClaimLost, TransientError, UnreadableMedia
@@ -125,13 +123,19 @@ def soon(true: Callable[[], bool]) -> bool:
     return so
 
 
-def claim(worker: Worker, recording: Recording) -> Any:
+def claim(worker: Worker, recording: Recording) -> AbstractContextManager[Claim]:
     return worker.claim(recording, RECIPE, INPUTS)
 
 
 def finish(worker: Worker, claim: Claim, output: str = "heard") -> None:
     with worker.ledger.finish(claim, output_hash=output, usage=making.NO_COST) as write:
         worker.content.put_transcript(*write, claim.recording, making.transcript(output))
+
+
+def interrupted(worker: Worker, claim: Claim) -> None:
+    with worker.ledger.finish(claim, output_hash="heard", usage=making.NO_COST) as write:
+        worker.content.put_transcript(*write, claim.recording, making.transcript())
+        raise ZeroDivisionError
 
 
 def cut_off(database: Database) -> None:
@@ -220,12 +224,8 @@ def test_an_error_while_writing_leaves_nothing_of_what_was_written(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     with claim(worker, recording) as mine:
-        with (
-            pytest.raises(ZeroDivisionError),
-            worker.ledger.finish(mine, output_hash="heard", usage=making.NO_COST) as write,
-        ):
-            worker.content.put_transcript(*write, recording, making.transcript())
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            interrupted(worker, mine)
         assert count(database, b"transcripts") == 0
         assert worker.ledger.current(recording, "transcript") is None
         finish(worker, mine)  # the claim is still its own
@@ -291,7 +291,9 @@ def test_of_two_processes_at_one_result_the_second_waits_and_finds_it_done(
     first = start(recording)
     assert line(first) == "claimed 1"
     second = start(recording)
-    assert soon(lambda: count(database, b"pg_locks where locktype = 'advisory' and not granted") == 1)
+    assert soon(
+        lambda: count(database, b"pg_locks where locktype = 'advisory' and not granted") == 1
+    )
     tell(first, "finish")
     assert line(first) == "finished"
     assert line(second) == "found"
@@ -563,9 +565,7 @@ def test_progress_is_seen_by_others_while_the_work_goes_on(
         assert status(catalogue, recording).percent < before, "the next attempt starts over"
 
 
-def test_lineage_tells_what_made_each_stage_in_order(
-    worker: Worker, recording: Recording
-) -> None:
+def test_lineage_tells_what_made_each_stage_in_order(worker: Worker, recording: Recording) -> None:
     worker.transcribe(recording)
     media, heard = worker.ledger.lineage(recording)
     assert (media["stage"], heard["stage"]) == ("raw_media", "transcript")

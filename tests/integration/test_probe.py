@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import wave
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,17 @@ def test_a_picture_is_not_a_video_of_one_frame(tmp_path: Path, suffix: str) -> N
         probe(picture)
     with pytest.raises(UnreadableMedia):
         probe(picture.rename(tmp_path / "picture.mp4"))
+
+
+@pytest.mark.parametrize(("channels", "fine"), [(6, True), (8, True), (18, False)])
+def test_channels_are_mixed_or_refused_before_any_work(
+    tmp_path: Path, channels: int, fine: bool
+) -> None:
+    with wave.open(str(tmp_path / "desk.wav"), "wb") as file:
+        file.setparams((channels, 2, media.RATE, 0, "NONE", ""))
+        file.writeframes(bytes(channels * 2 * media.RATE))
+    with nullcontext() if fine else pytest.raises(UnreadableMedia, match="channels"):
+        assert probe(tmp_path / "desk.wav").channels == channels
 
 
 def test_zero_bytes_are_an_empty_file(tmp_path: Path) -> None:

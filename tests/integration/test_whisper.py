@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -117,6 +118,13 @@ def test_a_file_of_several_pieces_keeps_every_word_at_its_second(tmp_path: Path)
 
 def test_another_piece_length_is_another_engine() -> None:
     assert LocalWhisper("whisper-tiny.en", piece_seconds=60).engine != TINY.engine
+
+
+def test_threads_that_share_the_model_do_not_mix_their_words() -> None:
+    paths = [media.SPEECH / f"en_austen_{number}.flac" for number in ("0880", "0890", "0930")]
+    alone = [transcribe(path) for path in paths]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(transcribe, paths)) == alone
 
 
 def test_progress_rises_to_the_end_of_the_recording(tmp_path: Path) -> None:

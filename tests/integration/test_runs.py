@@ -1,0 +1,148 @@
+"""Runs in Dagster: who is materialised, who fails alone, what is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.stages import Turn
+from pipeline_assets.transcript import make_transcript
+from resources.errors import PlayheadError, TransientError
+from resources.records import STAGES, Recording, Transcript
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.protocol import Progress
+from resources.workbench import Workbench
+from tests.integration.conftest import Pipeline
+
+Add = Callable[[str], Recording]
+
+
+class CountingTranscriber(InstantTranscriber):
+    """Counts how often it was asked, and fails while it is told to."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.trouble: Exception | None = None
+
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        self.calls += 1
+        if self.trouble:
+            raise self.trouble
+        return super().transcribe(media, language=language, progress=progress)
+
+
+@pytest.fixture
+def counted(bench: Workbench) -> tuple[Workbench, CountingTranscriber]:
+    transcriber = CountingTranscriber()
+    return replace(bench, engines=replace(bench.engines, transcriber=transcriber)), transcriber
+
+
+def test_one_bad_file_of_ten_fails_alone(pipeline: Pipeline, add: Add) -> None:
+    good = [add(f"{number}.wav") for number in range(5)]
+    bad = add("not_sound.txt")
+    more = [add(f"{number}.wav") for number in range(5, 9)]
+    result = pipeline.run(*good, bad, *more)
+    assert not result.success
+    for stage in STAGES:
+        assert pipeline.materialised(stage) == {recording.id for recording in [*good, *more]}
+    statuses = {status.id: status for status in pipeline.bench.catalogue.statuses("default")}
+    error = statuses.pop(bad.id).error
+    assert error is not None
+    assert error["class"] == "UnreadableMedia"
+    assert {status.status for status in statuses.values()} == {"ready"}
+
+
+def test_every_stage_is_told_to_dagster_once_with_its_lineage(pipeline: Pipeline, add: Add) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording)
+    for stage in STAGES:
+        [record] = pipeline.instance.fetch_materializations(dg.AssetKey(stage), limit=5).records
+        event = record.asset_materialization
+        assert event is not None
+        assert event.partition == recording.id
+        assert {"recipe", "made_from", "made_by_run", "attempt"} <= set(event.metadata)
+
+
+def test_checks_are_told_by_recording(pipeline: Pipeline, add: Add) -> None:
+    result = pipeline.run(add("a.wav"))
+    evaluations = result.get_asset_check_evaluations()
+    assert len(evaluations) == 7
+    assert all(evaluation.passed and evaluation.partition for evaluation in evaluations)
+
+
+def test_a_second_run_asks_no_model(
+    counted: tuple[Workbench, CountingTranscriber], instance: dg.DagsterInstance, add: Add
+) -> None:
+    bench, transcriber = counted
+    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    recording = add("a.wav")
+    for _ in range(3):
+        assert pipeline.run(recording).success
+    assert transcriber.calls == 1
+
+
+def test_one_asset_can_be_materialised_alone(pipeline: Pipeline, add: Add) -> None:
+    recording = add("a.wav")
+    assert pipeline.run(recording, only=("raw_media", "transcript")).success
+    assert pipeline.materialised("transcript") == {recording.id}
+    assert pipeline.materialised("document") == set()
+    assert pipeline.bench.catalogue.statuses("default")[0].status == "transcribed"
+    assert pipeline.run(recording, only=("document",)).success
+
+
+def test_a_stage_before_its_time_says_what_is_missing(pipeline: Pipeline, add: Add) -> None:
+    result = pipeline.run(add("a.wav"), only=("chunks",))
+    assert not result.success
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    assert "there is no transcript yet" in str(failed.step_failure_data.user_failure_data)
+
+
+def test_a_passing_trouble_is_not_final_until_the_last_try(
+    counted: tuple[Workbench, CountingTranscriber], pipeline: Pipeline, add: Add
+) -> None:
+    bench, transcriber = counted
+    recording = add("a.wav")
+    pipeline.run(recording, only=("raw_media",))
+    transcriber.trouble = TransientError("the engine is away", remedy="wait")
+    for last in (False, True):
+        assert bench.catalogue.dead_letters() == []
+        with pytest.raises(PlayheadError, match="away"):
+            make_transcript(bench, recording, Turn("run", last=last, log=print))
+    [letter] = bench.catalogue.dead_letters()
+    assert (letter.stage, letter.error_class, letter.attempts) == (
+        "transcript",
+        "TransientError",
+        2,
+    )
+    transcriber.trouble = None
+    assert not make_transcript(bench, recording, Turn("run", last=False, log=print)).unchanged
+    assert bench.catalogue.dead_letters() == []
+
+
+def test_an_error_nobody_foresaw_is_stored_with_its_name(
+    counted: tuple[Workbench, CountingTranscriber], pipeline: Pipeline, add: Add
+) -> None:
+    bench, transcriber = counted
+    recording = add("a.wav")
+    pipeline.run(recording, only=("raw_media",))
+    transcriber.trouble = ZeroDivisionError("by zero")
+    with pytest.raises(PlayheadError):
+        make_transcript(bench, recording, Turn("run", last=True, log=print))
+    [letter] = bench.catalogue.dead_letters()
+    assert "ZeroDivisionError: by zero" in letter.message
+
+
+def test_a_stopped_worker_hands_back_and_blames_nobody(pipeline: Pipeline, add: Add) -> None:
+    recording = add("a.wav")
+    pipeline.bench.stopping.set()
+    definitions = build_definitions(pipeline.bench.settings, engines=pipeline.bench.engines)
+    assert definitions.resolve_job_def("ingest_recording") is not None
+    with pytest.raises(PlayheadError, match="told to stop"):
+        pipeline.bench.keep_on()
+    assert pipeline.bench.catalogue.dead_letters() == []
+    assert [found.id for found in pipeline.bench.catalogue.waiting(limit=5)] == [recording.id]

@@ -1,0 +1,212 @@
+"""Sensors: what is taken in, what is asked for, and never twice."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.requests import PARTITION, RANGE_END, RANGE_START
+from resources.records import Recording
+from resources.workbench import Workbench
+from sensors.inbox import inbox, still
+from sensors.uploads import uploads
+from tests.integration.conftest import Pipeline, write_sound
+
+Add = Callable[[str], Recording]
+
+
+@pytest.fixture
+def folder(bench: Workbench) -> Path:
+    bench.settings.inbox_folder.mkdir(parents=True)
+    return bench.settings.inbox_folder
+
+
+class Watcher:
+    """The inbox sensor, tick by tick, with its cursor."""
+
+    def __init__(self, bench: Workbench, instance: dg.DagsterInstance) -> None:
+        self._bench = bench
+        self._instance = instance
+        self.cursor: str | None = None
+
+    def tick(self) -> list[dg.RunRequest]:
+        context = dg.build_sensor_context(
+            instance=self._instance, cursor=self.cursor, resources={"workbench": self._bench}
+        )
+        result = inbox(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return list(result.run_requests or [])
+
+
+@pytest.fixture
+def watcher(bench: Workbench, instance: dg.DagsterInstance) -> Watcher:
+    return Watcher(bench, instance)
+
+
+def ask(bench: Workbench, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """A tick of the uploads sensor; its partitions are added as the daemon would."""
+    result = uploads(dg.build_sensor_context(instance=instance, resources={"workbench": bench}))
+    if isinstance(result, dg.SkipReason):
+        return []
+    assert isinstance(result, dg.SensorResult)
+    for request in result.dynamic_partitions_requests or []:
+        instance.add_dynamic_partitions("recordings", list(request.partition_keys))
+    return list(result.run_requests or [])
+
+
+def long_ago(bench: Workbench) -> None:
+    """As if all requests were made two hours ago."""
+    import psycopg
+
+    with psycopg.connect(str(bench.settings.database_url)) as connection:
+        connection.execute("update recordings set requested_at = now() - interval '2 hours'")
+
+
+def titles(bench: Workbench) -> list[str]:
+    return [status.title for status in bench.catalogue.statuses("default")]
+
+
+def test_a_file_is_taken_when_it_kept_still_for_two_looks(
+    bench: Workbench, folder: Path, watcher: Watcher
+) -> None:
+    file = write_sound(folder / "talk.wav")
+    watcher.tick()
+    assert titles(bench) == []
+    with file.open("ab") as growing:
+        growing.write(b"more")
+    watcher.tick()
+    assert titles(bench) == []
+    watcher.tick()
+    assert titles(bench) == ["talk"]
+    assert not file.exists()
+
+
+def test_a_file_that_cannot_be_stored_stays_in_the_inbox(
+    bench: Workbench, folder: Path, watcher: Watcher
+) -> None:
+    file = write_sound(folder / "talk.wav")
+    (bench.settings.home / "media").write_text("a file where the store's folder should be")
+    watcher.tick()
+    watcher.tick()
+    assert file.exists()
+    assert titles(bench) == []
+    (bench.settings.home / "media").unlink()
+    watcher.tick()
+    assert titles(bench) == ["talk"]
+
+
+def test_a_look_that_fails_is_not_an_empty_inbox(
+    bench: Workbench, folder: Path, watcher: Watcher
+) -> None:
+    write_sound(folder / "talk.wav")
+    watcher.tick()
+    before = watcher.cursor
+    folder.rename(folder.with_name("elsewhere"))
+    folder.write_text("not a folder")
+    with pytest.raises(OSError, match="inbox"):
+        watcher.tick()
+    assert watcher.cursor == before
+
+
+def test_the_same_bytes_again_are_taken_and_remain_one_recording(
+    bench: Workbench, folder: Path, watcher: Watcher
+) -> None:
+    first = write_sound(folder / "talk.wav")
+    (folder / "copy.wav").write_bytes(first.read_bytes())
+    watcher.tick()
+    watcher.tick()
+    assert len(titles(bench)) == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_hidden_files_and_folders_are_left_alone(
+    bench: Workbench, folder: Path, watcher: Watcher
+) -> None:
+    write_sound(folder / ".partial.wav")
+    (folder / "folder").mkdir()
+    watcher.tick()
+    watcher.tick()
+    assert titles(bench) == []
+
+
+def test_a_very_large_file_gets_a_run_of_its_own_and_only_one(
+    bench: Workbench, folder: Path, watcher: Watcher
+) -> None:
+    with (folder / "long.wav").open("wb") as file:
+        os.truncate(file.fileno(), (1 << 30) + 1)  # sparse: takes no disk
+    watcher.tick()
+    [request] = watcher.tick()
+    assert request.run_config["ops"]["collect"]["config"]["path"] == str(folder / "long.wav")
+    assert titles(bench) == []
+
+
+def test_names_that_break_things_are_only_names() -> None:
+    names = {"-rf": (1, 2), "a\nb": (3, 4), '{"x":1}': (5, 6)}
+    assert still(json.loads(json.dumps(dict(names))), names) == []
+    assert still(names, names) == list(names)
+
+
+def test_what_waits_is_asked_for_once(
+    bench: Workbench, instance: dg.DagsterInstance, add: Add
+) -> None:
+    recordings = [add(f"{number}.wav") for number in range(3)]
+    [request] = ask(bench, instance)
+    assert request.tags[RANGE_START] == recordings[0].id
+    assert request.tags[RANGE_END] == recordings[-1].id
+    assert ask(bench, instance) == []
+
+
+def test_a_request_that_led_to_nothing_is_made_again(
+    bench: Workbench, instance: dg.DagsterInstance, add: Add
+) -> None:
+    recording = add("a.wav")
+    assert len(ask(bench, instance)) == 1
+    long_ago(bench)
+    [again] = ask(bench, instance)
+    assert again.tags[PARTITION] == recording.id
+
+
+def test_what_a_run_is_about_to_do_is_not_asked_for(
+    bench: Workbench, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
+) -> None:
+    add("a.wav")
+    [request] = ask(bench, instance)
+    job = pipeline.definitions.resolve_job_def("ingest_recording")
+    started = instance.create_run_for_job(
+        job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED
+    )
+    long_ago(bench)
+    assert ask(bench, instance) == []
+    instance.report_run_failed(started)
+    assert len(ask(bench, instance)) == 1
+
+
+def test_ready_and_failed_recordings_are_not_asked_for(
+    bench: Workbench, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
+) -> None:
+    good, bad = add("a.wav"), add("b.txt")
+    pipeline.run(good, bad)
+    long_ago(bench)
+    assert ask(bench, instance) == []
+    bench.catalogue.replay("default", [bad.id])
+    [request] = ask(bench, instance)
+    assert request.tags[PARTITION] == bad.id
+
+
+@pytest.fixture
+def _many(add: Add) -> None:
+    for number in range(120):
+        add(f"{number}.wav")
+
+
+@pytest.mark.usefixtures("_many")
+def test_many_waiting_recordings_share_runs(bench: Workbench, instance: dg.DagsterInstance) -> None:
+    first, second = ask(bench, instance)
+    assert {RANGE_START, RANGE_END} <= set(first.tags)
+    assert {RANGE_START, RANGE_END} <= set(second.tags)

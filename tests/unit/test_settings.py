@@ -1,0 +1,154 @@
+"""Settings are read once, and every problem is told at once by its variable's name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from resources.errors import InvalidSettings
+from resources.settings import Chunking, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of the caller's, and a folder without ``.env``."""
+    for name in [*os.environ]:
+        if name.startswith("PLAYHEAD_") or name == "DATABASE_URL":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def problems(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings) as raised:
+        load_settings()
+    assert "README.md" in raised.value.remedy
+    return str(raised.value)
+
+
+def test_all_problems_are_told_at_once_each_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = problems(
+        monkeypatch,
+        DATABASE_URL="mysql://server/playhead",
+        PLAYHEAD_ORG="Not An Org",
+        PLAYHEAD_CHUNKING='{"meeting": {"size": 10, "overlap": 20}, "song": {}}',
+    )
+    lines = told.splitlines()
+    assert len(lines) == 4
+    for start in (
+        "DATABASE_URL: ",
+        "PLAYHEAD_ORG: ",
+        "PLAYHEAD_CHUNKING.meeting: ",
+        "PLAYHEAD_CHUNKING.song",
+    ):
+        assert sum(line.startswith(start) for line in lines) == 1, start
+    assert "overlap 20 must be less than size 10" in told
+
+
+@pytest.mark.parametrize("broken", ["{", "meeting", '{"meeting": 3}', "[]"])
+def test_chunking_that_is_no_json_object_is_told_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    assert problems(monkeypatch, PLAYHEAD_CHUNKING=broken).startswith("PLAYHEAD_CHUNKING")
+
+
+def test_broken_json_does_not_hide_the_other_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = problems(monkeypatch, PLAYHEAD_CHUNKING="{", PLAYHEAD_ORG="Not An Org")
+    assert "PLAYHEAD_CHUNKING" in told
+    assert "PLAYHEAD_ORG" in told
+
+
+def test_without_any_variable_everything_has_its_default(tmp_path: Path) -> None:
+    settings = load_settings()
+    assert settings.home == tmp_path / ".playhead"
+    assert settings.inbox_folder == tmp_path / ".playhead" / "inbox"
+    assert (settings.org, settings.database_url) == ("default", None)
+    engines = (settings.transcriber, settings.embedder, settings.writer)
+    assert engines == ("whisper-base", "minilm", "extractive")
+    chunking = settings.chunking_of("meeting")
+    assert (chunking.size, chunking.overlap, chunking.minimum) == (500, 50, 100)
+    assert (chunking.transcript, chunking.document) == ("segments", "markdown")
+
+
+def test_chunking_is_set_by_kind_and_the_other_kinds_keep_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLAYHEAD_CHUNKING", '{"meeting": {"transcript": "text", "size": 300}}')
+    settings = load_settings()
+    assert settings.chunking_of("meeting") == Chunking(transcript="text", size=300)
+    assert settings.chunking_of("book") == Chunking()
+
+
+@pytest.mark.parametrize(
+    ("chunking", "said"),
+    [
+        ('{"book": {"size": 50, "overlap": 50, "minimum": 0}}', "overlap 50 must be less"),
+        ('{"book": {"size": 90}}', "minimum 100 must not exceed size 90"),
+        ('{"book": {"overlap": -1}}', "book.overlap"),
+        ('{"book": {"siez": 300}}', "book.siez"),
+        ('{"book": {"document": "segments"}}', "book.document"),
+        ('{"book": {"size": "large"}}', "book.size"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_told(
+    monkeypatch: pytest.MonkeyPatch, chunking: str, said: str
+) -> None:
+    assert said in problems(monkeypatch, PLAYHEAD_CHUNKING=chunking)
+
+
+def test_a_dot_env_file_is_read_and_the_environment_outranks_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PLAYHEAD_ORG=from-file\nPLAYHEAD_WRITER=file\nOTHER=ignored\n")
+    monkeypatch.setenv("PLAYHEAD_ORG", "from-environment")
+    settings = load_settings()
+    assert (settings.org, settings.writer) == ("from-environment", "file")
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYHEAD_ORG", "")
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert (load_settings().org, load_settings().database_url) == ("default", None)
+
+
+@pytest.mark.parametrize("url", ["postgres://u@h/db", "postgresql://u:p@h:5432/db?sslmode=require"])
+def test_both_spellings_of_a_postgres_url_are_taken(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert load_settings().database_url == url
+
+
+def test_a_home_may_be_relative_have_spaces_or_start_at_the_persons_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PLAYHEAD_HOME", "my state")
+    assert load_settings().home == tmp_path / "my state"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLAYHEAD_HOME", "~/state")
+    assert load_settings().home == tmp_path / "state"
+
+
+def test_the_home_stays_where_it_was_when_the_program_goes_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = load_settings()
+    monkeypatch.chdir("/")
+    assert settings.home == tmp_path / ".playhead"
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    settings = Settings()
+    with pytest.raises(ValidationError):
+        settings.org = "another"
+
+
+@pytest.mark.parametrize("org", ["-x", "a b", "Ä", "../x", "a" * 64, "a\n"])
+def test_an_organisation_is_a_short_plain_name(monkeypatch: pytest.MonkeyPatch, org: str) -> None:
+    assert problems(monkeypatch, PLAYHEAD_ORG=org).startswith("PLAYHEAD_ORG: ")
