@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.postgres.catalogue import Catalogue, new_recording_id
+from resources.postgres.catalogue import Catalogue, Status, new_recording_id
 from resources.postgres.content import Content, chunks_hash
 from resources.postgres.database import Database
 from resources.postgres.ledger import Claim, Ledger
@@ -101,6 +101,17 @@ def unit_vectors(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: NDArray[np.float32] = (rows / lengths).astype(np.float32)
     return unit
+
+
+def status(catalogue: Catalogue, recording: Recording) -> Status:
+    (found,) = catalogue.statuses(recording.org_id, [recording.id])
+    return found
+
+
+def count(database: Database, table: bytes) -> int:
+    row = database.row(b"select count(*) as rows from " + table)
+    assert row is not None
+    return int(row["rows"])
 
 
 class Worker:

@@ -1,7 +1,7 @@
 """Passages to embed: a text and a configuration in, ``Chunk``s out.
 
 Here: the settings, the three strategies, the one entry ``chunk``. Not here: sentences
-(``sentences.py``), what is too long for a chunk (``units.py``), where chunks end and how
+(``resources/sentences.py``), what is too long for a chunk (``units.py``), where chunks end and how
 they overlap (``packing.py``), Markdown's structure (``sections.py``), times (``timing.py``).
 """
 
@@ -16,11 +16,11 @@ from typing import Literal, get_args
 from pipeline_assets.transforms import timing
 from pipeline_assets.transforms.packing import pack
 from pipeline_assets.transforms.sections import Block, Outline, Section, outline
-from pipeline_assets.transforms.sentences import Range, sentences
 from pipeline_assets.transforms.units import Edge, Ruler, Unit
 from resources.embedding.protocol import Tokenizer
 from resources.errors import InvalidSettings
 from resources.records import Chunk, Source, TimedSpan
+from resources.sentences import Range, sentences
 
 Strategy = Literal["text", "segments", "markdown"]
 

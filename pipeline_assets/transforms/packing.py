@@ -18,8 +18,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from pipeline_assets.transforms.sentences import Range
 from pipeline_assets.transforms.units import GRAPHEMES, WORDS, Edge, Ruler, Unit
+from resources.sentences import Range
 
 #: A chunk ends where it is at least this full. Measured on texts of 8,000 words, in chunks of
 #: 500 tokens: an edited word changes 1.1 chunks, an inserted sentence 1.4 and 5 at most, in

@@ -19,9 +19,9 @@ from itertools import pairwise
 
 import regex
 
-from pipeline_assets.transforms.sentences import Range
 from resources.embedding.protocol import Tokenizer
 from resources.errors import InvalidSettings
+from resources.sentences import Range
 
 #: WordPiece reads a longer word as one [UNK]: ``max_input_chars_per_word`` of BERT's
 #: tokenizer, counted after a normalisation that takes characters apart, into four at most.

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from resources.clock import clock
 from resources.records import Document, Engine, Kind, Transcript, Usage
 from resources.writing.markdown import Page, escaped, escaped_heading, one_line
 from resources.writing.ranking import (
@@ -122,7 +123,7 @@ def _write_top(page: Page, transcript: Transcript, *, title: str, kind: Kind) ->
         shown = shown[:_LONGEST_TITLE].rstrip() + "…"
     language = escaped(one_line(transcript.language))
     page.add(f"# {escaped_heading(shown) or 'Untitled'}\n\n")
-    page.add(f"*{kind.capitalize()} · {_clock(transcript.duration_seconds)} · ")
+    page.add(f"*{kind.capitalize()} · {clock(transcript.duration_seconds)} · ")
     page.add(f"language: {language}*\n\n{_DISCLAIMER}\n")
 
 
@@ -144,23 +145,16 @@ def _write_findings(page: Page, findings: _Findings, duration: float) -> None:
 
 
 def _write_silence(page: Page, duration: float) -> None:
-    with page.section(f"{_clock(0)}–{_clock(duration)}", 0.0, duration):
+    with page.section(f"{clock(0)}–{clock(duration)}", 0.0, duration):
         page.add(f"\n{_NO_SPEECH}\n")
 
 
 def _write_quote(page: Page, opening: str, line: str, said_in: Sentence) -> None:
-    page.add(f"{opening}[{_clock(said_in.start)}] ")
+    page.add(f"{opening}[{clock(said_in.start)}] ")
     page.quote(line, said_in.start, said_in.end)
     page.add("\n")
 
 
 def _heading(stretch: _Stretch) -> str:
-    times = f"{_clock(stretch.start)}–{_clock(stretch.end)}"
+    times = f"{clock(stretch.start)}–{clock(stretch.end)}"
     return f"{times} · {escaped_heading(stretch.phrase)}" if stretch.phrase else times
-
-
-def _clock(seconds: float) -> str:
-    """``h:mm:ss``, the second it falls in."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}"

@@ -9,10 +9,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import sentencex
-
 from resources.records import Segment, Transcript, Word
-from resources.writing.markdown import one_line, without_surrogates
+from resources.sentences import sentences
+from resources.writing.markdown import one_line
 
 _LONGEST_CHARACTERS = 400  # of a sentence; speech recognition may leave out all punctuation
 
@@ -44,7 +43,7 @@ def timed_sentences(transcript: Transcript) -> list[Sentence]:
     """All of the text, in order; times never decrease and lie in the recording."""
     anchors = _anchors(transcript)
     duration = transcript.duration_seconds
-    sentences = []
+    timed = []
     latest = 0.0
     for begin, end in _pieces(transcript, anchors):
         if text := one_line(transcript.text[begin:end]):
@@ -56,8 +55,8 @@ def timed_sentences(transcript: Transcript) -> list[Sentence]:
                 stop = anchors.starts[last] if last < len(anchors.starts) else duration
             start = min(max(start, latest), duration)
             latest = start
-            sentences.append(Sentence(text, start, min(max(stop, start), duration)))
-    return sentences
+            timed.append(Sentence(text, start, min(max(stop, start), duration)))
+    return timed
 
 
 def _anchors(transcript: Transcript) -> _Anchors:
@@ -81,11 +80,7 @@ def _text(said: Word | Segment) -> str:
 
 def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, int]]:
     """Character ranges of sentences, the overlong ones cut, in order, together all the text."""
-    text = without_surrogates(transcript.text)  # sentencex refuses them
-    waiting = [
-        (boundary["start_index"], boundary["end_index"])
-        for boundary in reversed(sentencex.get_sentence_boundaries(transcript.language, text))
-    ]
+    waiting = [*reversed(sentences(transcript.text, transcript.language))]
     while waiting:
         begin, end = waiting.pop()
         cut = _cut(begin, end, anchors) if end - begin > _LONGEST_CHARACTERS else None
@@ -113,6 +108,6 @@ def _cut(begin: int, end: int, anchors: _Anchors) -> int | None:
     return anchors.char_starts[best]
 
 
-def spoken_seconds(sentences: Sequence[Sentence]) -> tuple[float, float]:
-    """From when to when they were said. ``sentences`` is not empty."""
-    return sentences[0].start, max(sentence.end for sentence in sentences)
+def spoken_seconds(said: Sequence[Sentence]) -> tuple[float, float]:
+    """From when to when they were said. ``said`` is not empty."""
+    return said[0].start, max(sentence.end for sentence in said)

@@ -13,7 +13,7 @@ from resources.postgres.catalogue import Catalogue, Status, new_recording_id
 from resources.postgres.database import Database
 from resources.records import Recording, Stage
 from tests import making
-from tests.making import CHUNK_RECIPE, Worker
+from tests.making import CHUNK_RECIPE, Worker, status
 
 DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
 
@@ -33,11 +33,6 @@ def worker(database: Database) -> Iterator[Worker]:
 @pytest.fixture
 def recording(database: Database) -> Recording:
     return making.registered(database)
-
-
-def status(catalogue: Catalogue, recording: Recording) -> Status:
-    (found,) = catalogue.statuses(recording.org_id, [recording.id])
-    return found
 
 
 def fail(worker: Worker, recording: Recording) -> None:

@@ -1,58 +1,24 @@
-"""What the ledger promises: a result is made once, by one worker, whoever dies meanwhile."""
+"""What the ledger promises: a result is made once, failures are told once, nothing is hidden."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
-from resources.errors import ClaimLost, TransientError, UnreadableMedia
-from resources.postgres.catalogue import Catalogue, Status
+from resources.errors import TransientError, UnreadableMedia
+from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
 from resources.postgres.ledger import MAX_ATTEMPTS, MAX_REQUESTS, Claim
 from resources.records import Recording, Usage
 from tests import making
-from tests.making import Worker
+from tests.making import Worker, count, status
 
-REPOSITORY = Path(__file__).parents[2]
 INPUTS = {"raw_media": "media 1", "language": None}
 RECIPE = making.recipe("transcript")
 DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
 BUSY = TransientError("The model is busy.", remedy="Wait.")
-
-#: A worker that claims the transcript of a recording, tells how that went, and goes on when it
-#: is told to on its standard input: "finish", or "write" to stop inside the transaction.
-WORKER = """
-import sys
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from tests import making
-database = Database(sys.argv[1])
-worker = making.Worker(database, "another process")
-recording, = Catalogue(database).recordings([sys.argv[2]])
-inputs = {"raw_media": "media 1", "language": None}
-print("asking", flush=True)
-with worker.claim(recording, making.recipe("transcript"), inputs) as claim:
-    print("found" if claim.done else f"claimed {claim.attempt}", flush=True)
-    if not claim.done:
-        order = sys.stdin.readline().strip()
-        with worker.ledger.finish(claim, output_hash="heard", usage=making.NO_COST) as write:
-            worker.content.put_transcript(*write, recording, making.transcript())
-            if order == "write":
-                print("written", flush=True)
-                sys.stdin.readline()
-        print("finished", flush=True)
-database.close()
-"""
 
 
 @pytest.fixture
@@ -75,258 +41,8 @@ def worker(database: Database) -> Iterator[Worker]:
     worker.ledger.close()
 
 
-@pytest.fixture
-def start(database: Database) -> Iterator[Callable[[Recording], subprocess.Popen[str]]]:
-    """Starts worker processes; none outlives the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(recording: Recording) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, database.url, recording.id],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
-        started.append(process)
-        assert line(process) == "asking"
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def tell(process: subprocess.Popen[str], order: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(order + "\n")
-    process.stdin.flush()
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def soon(true: Callable[[], bool]) -> bool:
-    """Whether it comes true within two seconds."""
-    deadline = time.monotonic() + 2
-    while not (so := true()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return so
-
-
 def claim(worker: Worker, recording: Recording) -> AbstractContextManager[Claim]:
     return worker.claim(recording, RECIPE, INPUTS)
-
-
-def finish(worker: Worker, claim: Claim, output: str = "heard") -> None:
-    with worker.ledger.finish(claim, output_hash=output, usage=making.NO_COST) as write:
-        worker.content.put_transcript(*write, claim.recording, making.transcript(output))
-
-
-def interrupted(worker: Worker, claim: Claim) -> None:
-    with worker.ledger.finish(claim, output_hash="heard", usage=making.NO_COST) as write:
-        worker.content.put_transcript(*write, claim.recording, making.transcript())
-        raise ZeroDivisionError
-
-
-def cut_off(database: Database) -> None:
-    """End the sessions that hold a claim, as a server does with a client it cannot reach."""
-    ended = database.rows(
-        b"select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory'"
-        b" and granted and classid = playhead_lock_class()::oid"
-    )
-    assert ended, "somebody held a claim"
-
-
-@contextmanager
-def taken_over(
-    worker: Worker, newer: Worker, recording: Recording, database: Database
-) -> Iterator[Claim]:
-    """The claim of a worker that was thought dead, and in whose place another has finished."""
-    with claim(worker, recording) as lost:
-        cut_off(database)
-        with claim(newer, recording) as mine:
-            assert mine.attempt == lost.attempt + 1
-            finish(newer, mine, "by the newer")
-        yield lost
-
-
-def status(catalogue: Catalogue, recording: Recording) -> Status:
-    (found,) = catalogue.statuses(recording.org_id, [recording.id])
-    return found
-
-
-def count(database: Database, table: bytes) -> int:
-    row = database.row(b"select count(*) as rows from " + table)
-    assert row is not None
-    return int(row["rows"])
-
-
-# Workers that die
-
-
-def test_a_killed_worker_leaves_its_result_to_the_next_one_at_once(
-    start: Callable[[Recording], subprocess.Popen[str]], worker: Worker, recording: Recording
-) -> None:
-    doomed = start(recording)
-    assert line(doomed) == "claimed 1"
-    kill(doomed)
-    began = time.monotonic()
-    with claim(worker, recording) as mine:
-        assert time.monotonic() - began < 2
-        assert (mine.done, mine.attempt) == (None, 2)
-        finish(worker, mine)
-    assert worker.output(recording, "transcript") == "heard"
-
-
-def test_a_killed_worker_is_never_shown_as_working(
-    start: Callable[[Recording], subprocess.Popen[str]], catalogue: Catalogue, recording: Recording
-) -> None:
-    doomed = start(recording)
-    line(doomed)
-    working = status(catalogue, recording)
-    assert (working.status, working.detail, working.live) == ("transcribing", "working", True)
-    assert catalogue.waiting(limit=9) == []
-    kill(doomed)
-    assert soon(lambda: not status(catalogue, recording).live)
-    waiting = status(catalogue, recording)
-    assert (waiting.status, waiting.detail) == ("uploaded", "waiting")
-    assert catalogue.waiting(limit=9) == [recording]
-
-
-def test_a_worker_killed_while_writing_leaves_nothing_of_what_it_wrote(
-    start: Callable[[Recording], subprocess.Popen[str]],
-    worker: Worker,
-    recording: Recording,
-    database: Database,
-) -> None:
-    doomed = start(recording)
-    line(doomed)
-    tell(doomed, "write")
-    assert line(doomed) == "written"
-    kill(doomed)
-    with claim(worker, recording) as mine:
-        assert mine.attempt == 2
-        assert count(database, b"transcripts") == 0
-        assert worker.ledger.current(recording, "transcript") is None
-
-
-def test_an_error_while_writing_leaves_nothing_of_what_was_written(
-    worker: Worker, recording: Recording, database: Database
-) -> None:
-    with claim(worker, recording) as mine:
-        with pytest.raises(ZeroDivisionError):
-            interrupted(worker, mine)
-        assert count(database, b"transcripts") == 0
-        assert worker.ledger.current(recording, "transcript") is None
-        finish(worker, mine)  # the claim is still its own
-    assert worker.output(recording, "transcript") == "heard"
-
-
-def test_a_worker_thought_dead_that_comes_back_writes_nothing(
-    worker: Worker, recording: Recording, database: Database
-) -> None:
-    newer = Worker(database, "run-2")
-    with (
-        pytest.raises(ClaimLost),
-        taken_over(worker, newer, recording, database) as lost,
-    ):
-        finish(worker, lost, "by the older")
-    current = worker.ledger.current(recording, "transcript")
-    assert current is not None
-    assert (current.output_hash, current.run_id, current.attempt) == ("by the newer", "run-2", 2)
-    assert worker.content.transcript(current.id).text == "by the newer"
-    assert count(database, b"transcripts") == 1
-
-
-def test_a_worker_thought_dead_neither_fails_nor_moves_the_newer_attempt(
-    worker: Worker, recording: Recording, database: Database, catalogue: Catalogue
-) -> None:
-    newer = Worker(database, "run-2")
-    with claim(worker, recording) as lost:
-        cut_off(database)
-        with claim(newer, recording):
-            newer.ledger.progress(lost, 90, "by the older")
-            worker.ledger.fail(lost, DAMAGED, final=True)
-            shown = status(catalogue, recording)
-            assert (shown.status, shown.detail) == ("transcribing", "working")
-    assert catalogue.dead_letters() == []
-
-
-def test_a_worker_that_lost_its_session_and_was_not_replaced_still_finishes(
-    worker: Worker, recording: Recording, database: Database
-) -> None:
-    with claim(worker, recording) as mine:
-        cut_off(database)
-        finish(worker, mine)
-    assert worker.output(recording, "transcript") == "heard"
-
-
-def test_a_session_lost_between_two_claims_is_not_noticed(
-    worker: Worker, recording: Recording, database: Database
-) -> None:
-    worker.transcribe(recording)
-    database.rows(
-        b"select pg_terminate_backend(pid, 5000) from pg_stat_activity"
-        b" where datname = current_database() and pid <> pg_backend_pid()"
-    )
-    assert worker.transcribe(recording, version="2")
-
-
-# Two at the same result
-
-
-def test_of_two_processes_at_one_result_the_second_waits_and_finds_it_done(
-    start: Callable[[Recording], subprocess.Popen[str]], recording: Recording, database: Database
-) -> None:
-    first = start(recording)
-    assert line(first) == "claimed 1"
-    second = start(recording)
-    assert soon(
-        lambda: count(database, b"pg_locks where locktype = 'advisory' and not granted") == 1
-    )
-    tell(first, "finish")
-    assert line(first) == "finished"
-    assert line(second) == "found"
-    assert count(database, b"transcripts") == 1
-
-
-def test_of_many_workers_at_one_result_exactly_one_makes_it(
-    recording: Recording, database: Database
-) -> None:
-    together = threading.Barrier(8)
-
-    def work(number: int) -> bool:
-        worker = Worker(database, f"run-{number}")
-        together.wait()
-        try:
-            return worker.transcribe(recording)
-        finally:
-            worker.ledger.close()
-
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(work, range(8)))
-    assert made.count(True) == 1
-    assert count(database, b"transcripts") == 1
-
-
-def test_two_recordings_are_worked_on_side_by_side(
-    worker: Worker, recording: Recording, database: Database, catalogue: Catalogue
-) -> None:
-    another = making.registered(database)
-    neighbour = Worker(database, "run-2")
-    with claim(worker, recording), claim(neighbour, another):
-        under_way = {shown.id for shown in catalogue.under_way("default")}
-    assert under_way == {recording.id, another.id}
 
 
 # Once

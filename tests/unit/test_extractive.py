@@ -171,7 +171,7 @@ def test_a_recording_without_words_says_so() -> None:
 
 def test_one_word_is_quoted_with_its_time() -> None:
     document = write(transcript([Word("Stop", 83.4, 84.0)]))
-    assert "[0:01:23] Stop\n" in document.content
+    assert "[00:01:23] Stop\n" in document.content
     assert quotes(document) == ["Stop"]
     assert (document.spans[-1].start_seconds, document.spans[-1].end_seconds) == (83.4, 84.0)
 
@@ -187,7 +187,7 @@ def test_a_short_clip_is_one_stretch_and_quotes_nothing_twice() -> None:
     headings = [section["heading"] for section in document.metadata["sections"]]
     assert headings[0] == "Key phrases"
     assert len(headings) == 2
-    assert headings[1].startswith("0:00:00–0:00:19 · ")
+    assert headings[1].startswith("00:00:00–00:00:19 · ")
     assert " ".join(quotes(document)) == TRAINS
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_assets.transforms import sentences as module
-from pipeline_assets.transforms.sentences import sentences
+from resources import sentences as module
+from resources.sentences import sentences
 
 LANGUAGES = st.sampled_from(["en", "de", "fr", "ru", "ar", "hi", "th", "ja", "zh", "xx", ""])
 TEXTS = st.one_of(

@@ -1,7 +1,7 @@
 """Where sentences end, in any language and script.
 
-Here: one function over the sentencex library, whose answer is checked. Not here: what is
-done with sentences (``units.py``, ``packing.py``).
+Here: one function over the sentencex library, whose answer is checked. Chunks, documents and
+search hits are made of the same sentences. Not here: when they were said.
 """
 
 from __future__ import annotations

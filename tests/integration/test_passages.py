@@ -1,0 +1,306 @@
+"""Passages and their vectors are kept by exact delta: what did not change is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from resources.errors import InvalidResult
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
+from resources.records import Chunk, Engine, Recipe, Recording
+from tests import making
+from tests.making import CHUNK_RECIPE, MODEL, Worker, passages
+
+OTHER_MODEL = Engine("vectors by hash", "b")
+OTHER_RECIPE = Recipe("chunks", "1", Engine("chunker", "b"))
+
+
+@pytest.fixture
+def worker(database: Database) -> Iterator[Worker]:
+    worker = Worker(database)
+    yield worker
+    worker.ledger.close()
+
+
+@pytest.fixture
+def recording(database: Database) -> Recording:
+    return making.registered(database)
+
+
+def rewrite(
+    worker: Worker, recording: Recording, chunks: Sequence[Chunk], recipe: Recipe = CHUNK_RECIPE
+) -> None:
+    """Chunks made anew from a text that changed."""
+    changed = making.transcript(f"version {len(worker.ledger.lineage(recording))} {chunks}")
+    worker.probe(recording)
+    worker.transcribe(recording, changed, version=str(hash(changed)))
+    worker.write(recording)
+    worker.cut(recording, chunks, recipe)
+
+
+def ids(
+    worker: Worker, recording: Recording, recipe: Recipe = CHUNK_RECIPE
+) -> list[tuple[str, UUID]]:
+    """Text and id of every chunk, in order."""
+    rows = worker.content.chunks(recording, recipe.hash)
+    return [(row["text"], row["id"]) for row in rows]
+
+
+def vectors(database: Database) -> dict[UUID, tuple[int, list[float]]]:
+    """Result and vector by chunk."""
+    rows = database.rows(b"select chunk_id, result_id, vector from embeddings")
+    return {row["chunk_id"]: (row["result_id"], row["vector"].to_list()) for row in rows}
+
+
+# Chunks by exact delta
+
+
+def test_changing_one_passage_touches_that_one_only(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording, ["first", "second", "third"])
+    before, vectors_before = dict(ids(worker, recording)), vectors(database)
+    rewrite(worker, recording, passages("first", "the second, longer", "third"))
+    worker.embed(recording)
+    after, vectors_after = dict(ids(worker, recording)), vectors(database)
+    assert list(after) == ["first", "the second, longer", "third"]
+    for text in ("first", "third"):
+        assert after[text] == before[text]
+        assert vectors_after[after[text]] == vectors_before[before[text]]
+    assert before["second"] not in vectors_after
+    assert worker.asked[3:] == ["the second, longer"]
+
+
+def test_passages_that_only_moved_keep_their_ids_and_tell_their_new_places(
+    worker: Worker, recording: Recording
+) -> None:
+    worker.take_through(recording, ["one", "two"])
+    before = dict(ids(worker, recording))
+    moved = passages("zero", "one", "two")
+    rewrite(worker, recording, moved)
+    rows = worker.content.chunks(recording, CHUNK_RECIPE.hash)
+    for row, chunk in zip(rows, moved, strict=True):
+        assert row["id"] == before.get(chunk.text, row["id"])
+        for place in ("ordinal", "char_start", "char_end", "start_seconds", "end_seconds"):
+            assert row[place] == getattr(chunk, place)
+
+
+def test_moving_passages_needs_no_vector_anew(worker: Worker, recording: Recording) -> None:
+    worker.take_through(recording, ["one", "two"])
+    rewrite(worker, recording, passages("two", "one"))
+    assert not worker.embed(recording)
+    assert sorted(worker.asked) == ["one", "two"]
+
+
+def test_the_same_words_twice_are_two_passages(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording, ["yes", "no", "yes"])
+    assert [text for text, _ in ids(worker, recording)] == ["yes", "no", "yes"]
+    assert len(vectors(database)) == 3
+    assert sorted(worker.asked) == ["no", "yes"]
+    rewrite(worker, recording, passages("yes", "no"))
+    assert [text for text, _ in ids(worker, recording)] == ["yes", "no"]
+    assert len(vectors(database)) == 2
+
+
+def test_the_same_words_spoken_and_written_are_two_passages(
+    worker: Worker, recording: Recording
+) -> None:
+    rewrite(worker, recording, [*passages("same"), *passages("same", source="document")])
+    rows = worker.content.chunks(recording, CHUNK_RECIPE.hash)
+    assert [row["source"] for row in rows] == ["transcript", "document"]
+
+
+def test_a_recording_that_turned_out_to_be_in_another_language_is_searched_in_it(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    rewrite(worker, recording, passages("les chevaux"))
+    inputs = {"transcript": "now in French", "document": "now in French"}
+    with worker.claim(recording, CHUNK_RECIPE, inputs) as claim:
+        worker.store_chunks(claim, passages("les chevaux"), language="fr")
+    (row,) = database.rows(b"select words @@ to_tsquery('french', 'cheval') as found from chunks")
+    assert row["found"]
+
+
+def test_no_passages_at_all_is_a_result_too(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording, [])
+    assert Catalogue(database).statuses("default")[0].status == "ready"
+    rewrite(worker, recording, passages("now something"))
+    rewrite(worker, recording, [])
+    assert ids(worker, recording) == []
+
+
+def test_passages_of_one_recording_leave_those_of_another_alone(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    other = making.registered(database)
+    worker.take_through(recording, ["shared", "own"])
+    worker.take_through(other, ["shared"])
+    kept = ids(worker, recording)
+    rewrite(worker, other, passages("different"))
+    worker.embed(other)
+    assert ids(worker, recording) == kept
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(edits=st.lists(st.lists(st.sampled_from("abcde"), max_size=6), min_size=2, max_size=4))
+def test_whatever_the_edits_what_stands_is_what_was_wanted_and_what_stayed_kept_its_id(
+    worker: Worker, database: Database, edits: list[list[str]]
+) -> None:
+    recording = making.registered(database)
+    before: list[tuple[str, UUID]] = []
+    for texts in edits:
+        rewrite(worker, recording, passages(*texts))
+        worker.embed(recording)
+        after = ids(worker, recording)
+        assert [text for text, _ in after] == texts
+        kept = set(before) & set(after)
+        for text in set(texts):
+            times_before = sum(old == text for old, _ in before)
+            assert sum(old == text for old, _ in kept) == min(times_before, texts.count(text))
+        before = after
+
+
+# Vectors
+
+
+def test_a_text_is_paid_for_once_even_when_the_worker_dies_right_after(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    rewrite(worker, recording, passages("one", "two"))
+    set_id = worker.content.embedding_set(MODEL, 3)
+    worker.fill_cache(recording, CHUNK_RECIPE, set_id, 3)  # and then it dies
+    assert worker.content.uncached_texts(recording, CHUNK_RECIPE.hash, set_id) == {}
+    worker.embed(recording)
+    assert sorted(worker.asked) == ["one", "two"]
+    assert len(vectors(database)) == 2
+
+
+def test_another_recording_of_the_organisation_shares_the_vector_of_the_same_words(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording, ["shared"])
+    worker.take_through(making.registered(database), ["shared"])
+    assert worker.asked == ["shared"]
+
+
+def test_another_organisation_pays_for_itself(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording, ["shared"])
+    worker.take_through(making.registered(database, org_id="other"), ["shared"])
+    assert worker.asked == ["shared", "shared"]
+
+
+def test_a_missing_vector_is_an_error_and_nothing_is_written(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    rewrite(worker, recording, passages("one", "two"))
+    set_id = worker.content.embedding_set(MODEL, 3)
+    texts = worker.content.uncached_texts(recording, CHUNK_RECIPE.hash, set_id)
+    only = next(iter(texts))
+    worker.content.cache_vectors(recording, set_id, [only], making.unit_vectors([only], 3))
+    recipe = making.recipe("embeddings")
+    with (
+        worker.claim(recording, recipe, {}) as claim,
+        pytest.raises(InvalidResult, match="1 chunks have no vector") as raised,
+        worker.ledger.finish(claim, output_hash="vectors", usage=making.NO_COST) as write,
+    ):
+        worker.content.put_embeddings(*write, recording, CHUNK_RECIPE.hash, set_id)
+    assert recording.id in raised.value.remedy
+    assert vectors(database) == {}
+    assert worker.ledger.current(recording, "embeddings") is None
+
+
+def test_vectors_of_the_wrong_length_are_refused_and_do_not_spoil_the_next_try(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    rewrite(worker, recording, passages("one"))
+    worker.content.embedding_set(MODEL, 3)
+    with pytest.raises(InvalidResult):
+        worker.embed(recording, dimensions=4)
+    assert vectors(database) == {}
+    assert worker.embed(recording, dimensions=3)
+    assert len(vectors(database)) == 1
+
+
+def test_workers_that_bring_the_first_vectors_of_a_model_at_once_share_its_set(
+    worker: Worker,
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: worker.content.embedding_set(MODEL, 3), range(4)))
+    assert made == [made[0]] * 4
+
+
+def test_two_models_of_different_dimensions_stand_side_by_side(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording, ["one", "two"])
+    assert worker.embed(recording, engine=OTHER_MODEL, dimensions=5)
+    assert worker.content.vectors(recording, CHUNK_RECIPE.hash, MODEL) == 2
+    assert worker.content.vectors(recording, CHUNK_RECIPE.hash, OTHER_MODEL) == 2
+    lengths = database.rows(b"select distinct vector_dims(vector) as n from embeddings order by n")
+    assert [row["n"] for row in lengths] == [3, 5]
+
+
+def test_the_same_model_is_the_same_set_and_the_first_one_is_searched(
+    worker: Worker, database: Database
+) -> None:
+    first = worker.content.embedding_set(MODEL, 3)
+    assert worker.content.embedding_set(OTHER_MODEL, 5) != first
+    assert worker.content.embedding_set(MODEL, 3) == first
+    (active,) = database.rows(b"select id from embedding_sets where active")
+    assert active["id"] == first
+
+
+# Another way to cut
+
+
+def test_old_passages_stay_until_the_new_ones_are_embedded_and_then_go(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording, ["one", "two"])
+    searched = ids(worker, recording)
+    worker.cut(recording, passages("one two"), OTHER_RECIPE)
+    assert ids(worker, recording) == searched
+    assert worker.content.vectors(recording, CHUNK_RECIPE.hash, MODEL) == 2
+    worker.embed(recording, OTHER_RECIPE)
+    assert ids(worker, recording) == []
+    assert [text for text, _ in ids(worker, recording, OTHER_RECIPE)] == ["one two"]
+    assert len(vectors(database)) == 1
+
+
+def test_old_passages_stay_while_another_model_still_searches_them(
+    worker: Worker, recording: Recording
+) -> None:
+    worker.take_through(recording, ["one", "two"])
+    worker.cut(recording, passages("one two"), OTHER_RECIPE)
+    worker.embed(recording, OTHER_RECIPE, OTHER_MODEL, 5)
+    assert [text for text, _ in ids(worker, recording)] == ["one", "two"]
+    worker.embed(recording, OTHER_RECIPE, MODEL)
+    assert ids(worker, recording) == []
+
+
+def test_going_back_to_the_old_way_to_cut_makes_whole_what_was_let_go(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording, ["one", "two"])
+    worker.cut(recording, passages("one two"), OTHER_RECIPE)
+    worker.embed(recording, OTHER_RECIPE, version="2")
+    assert worker.cut(recording, passages("one", "two"))
+    worker.embed(recording, version="1")
+    assert worker.content.vectors(recording, CHUNK_RECIPE.hash, MODEL) == 2
+    assert sorted(worker.asked) == ["one", "one two", "two"], "vectors came from the cache"
