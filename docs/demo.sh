@@ -3,21 +3,22 @@
 # A second run does no model work: everything is found in the ledger.
 set -eu
 
-echo "== Taking in the recordings of $SPEECH (sources and licences: MANIFEST.tsv there)"
-for file in "$SPEECH"/*.flac; do
-    playhead add "$file"
-done
+echo "== Taking in recordings from $SPEECH (sources and licences in its MANIFEST.tsv)"
+playhead add --kind lecture --title "Kennedy: inaugural address" "$SPEECH/en_jfk.flac"
+playhead add --kind book --title "Austen: Sense and Sensibility" "$SPEECH"/en_austen_*.flac
+playhead add --title "Common Voice" "$SPEECH"/*_cv_*.flac
 
 echo
 echo "== Running what waits through Dagster"
 playhead process
 
 echo
+echo "== playhead list"
 playhead list
 
 for question in \
     "what can I do for my country" \
-    "why would he have been more respectable" \
+    "married to somebody kinder" \
     "キャンプの外れの電柱"
 do
     echo
@@ -25,4 +26,4 @@ do
     playhead search "$question" --limit 1
 done
 
-echo "The pipeline in Dagster's UI: make dev, then open http://127.0.0.1:3000"
+echo "== The same in Dagster's UI: make dev, then open http://127.0.0.1:3000"
