@@ -32,7 +32,7 @@ from resources.records import STAGES, Recording
 
 _PATIENCE_SECONDS = 3600.0
 _LOOK_SECONDS = 0.25
-_LONGEST_LIFE_SECONDS = 12.0  # of a worker that is to be killed
+_LONGEST_LIFE_SECONDS = 30.0  # of a worker that is to be killed
 _FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 

@@ -23,6 +23,7 @@ import dagster as dg
 
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.jobs import INGEST_RECORDING
+from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.partitions import recordings_partitions
 from pipeline_assets.policies import RECORDINGS_A_RUN
 from pipeline_assets.requests import RunPlan, new_keys, plan_runs
@@ -50,9 +51,11 @@ class Processor:
         self._job = job
 
     def work(self, only: Sequence[str] | None) -> None:
-        """Run every waiting recording (of ``only``) once."""
-        while waiting := self._waiting(only):
+        """Run every waiting recording once; of ``only``, also see those through that another
+        worker holds."""
+        while (waiting := self._waiting(only)) or self._elsewhere(only):
             self._bench.ledger.bury_lost()
+            fail_orphans(self._instance, self._bench.ledger)
             for plan in self._plans(waiting):
                 self._run(plan)
 
@@ -67,6 +70,15 @@ class Processor:
             return []
         return self._bench.catalogue.waiting(
             limit=RECORDINGS_A_RUN, only=only, besides=self.handled
+        )
+
+    def _elsewhere(self, only: Sequence[str] | None) -> bool:
+        """Whether to look again in a while, since another worker is at it."""
+        if only is None or self._bench.stopping.is_set():
+            return False
+        statuses = self._bench.catalogue.statuses(self._bench.settings.org, only)
+        return any(status.live for status in statuses) and not self._bench.stopping.wait(
+            _WATCH_SECONDS
         )
 
     def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunPlan]:

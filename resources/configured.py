@@ -14,8 +14,10 @@ def workbench_resource(settings: Settings, engines: Engines) -> dg.ResourceDefin
     """Opened when a run or a sensor first needs it, closed after; the engines live on."""
 
     @dg.resource(description="Recordings, ledger, media and models.")
-    def workbench(_context: dg.InitResourceContext) -> Iterator[Workbench]:
+    def workbench(context: dg.InitResourceContext) -> Iterator[Workbench]:
         with open_workbench(settings, engines) as bench:
+            if context.run_id is not None:
+                bench.ledger.attend(context.run_id)
             yield bench
 
     return workbench

@@ -12,17 +12,18 @@ import dagster as dg
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from pipeline_assets.jobs import ingest_recording
+from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.partitions import recordings_partitions
 from pipeline_assets.requests import RunPlan, covered, new_keys, plan_runs
 from resources.workbench import Workbench
 
-_INTERVAL_SECONDS = 5
+_INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
 _RECORDINGS_A_TICK = 400  # creating the runs must fit a tick too: 0.1 s a recording, pooled
 _RUNS_A_TICK = 100
 _RETRY_APPEARS = timedelta(minutes=2)  # Dagster makes the retry of a dead run within seconds
+# Not NOT_STARTED: a `playhead process` killed while it makes a run leaves that for ever.
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
@@ -38,6 +39,7 @@ _UNFINISHED = [
 def uploads(
     context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
 ) -> dg.SensorResult | dg.SkipReason:
+    fail_orphans(context.instance, workbench.ledger)
     waiting = workbench.catalogue.waiting(limit=_RECORDINGS_A_TICK, unrequested=True)
     if not waiting:
         return dg.SkipReason("nothing waits")
