@@ -6,8 +6,8 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,7 +24,6 @@ REPOSITORY = Path(__file__).parents[2]
 MIGRATE = """
 import sys
 from resources.postgres.migrations import migrate
-sys.stdin.readline()
 print(*migrate(sys.argv[1]), flush=True)
 """
 _numbers = itertools.count()
@@ -69,6 +68,15 @@ def applied(url: str) -> list[tuple[str]]:
         return connection.execute("select name from playhead_migrations order by name").fetchall()
 
 
+def held_up(connection: psycopg.Connection[tuple[int]]) -> int:
+    row = connection.execute(
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock'"
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
 def test_migrated_in_steps_is_the_same_as_fresh(empty: Callable[[], str]) -> None:
     fresh, stepwise = empty(), empty()
     migrate(fresh)
@@ -88,19 +96,23 @@ def test_a_database_migrated_twice_is_migrated_once(empty: Callable[[], str]) ->
 
 def test_processes_that_migrate_at_once_apply_each_migration_once(empty: Callable[[], str]) -> None:
     url = empty()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", MIGRATE, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
-        for _ in range(3)
-    ]
-    with ThreadPoolExecutor(3) as pool:
-        told = list(pool.map(lambda process: process.communicate("go\n", timeout=30)[0], processes))
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    with psycopg.connect(url) as connection:  # in the way of all of them until they are there
+        connection.execute("create table playhead_migrations ()")
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", MIGRATE, url],
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            )
+            for _ in range(2)
+        ]
+        deadline = time.monotonic() + 20
+        while held_up(connection) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        connection.rollback()
+    told = [process.communicate(timeout=30)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
     assert "".join(told).split() == list(available())
     assert applied(url) == [(name,) for name in available()]
 

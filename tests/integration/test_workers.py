@@ -307,6 +307,25 @@ def test_of_many_workers_at_one_result_exactly_one_makes_it(
     assert count(database, b"transcripts") == 1
 
 
+def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours(
+    worker: Worker,
+    recording: Recording,
+    catalogue: Catalogue,
+    fresh_database: Callable[[], str],
+) -> None:
+    with claim(worker, recording):
+        pass  # as if it had died
+    neighbours = Database(fresh_database())
+    theirs = making.registered(neighbours)
+    their_worker = Worker(neighbours)
+    their_worker.probe(theirs)
+    with claim(their_worker, theirs) as held, claim(worker, recording) as ours:
+        assert held.id == ours.id
+    with claim(their_worker, theirs):
+        assert not status(catalogue, recording).live
+    neighbours.close()
+
+
 def test_two_recordings_are_worked_on_side_by_side(
     worker: Worker, recording: Recording, database: Database, catalogue: Catalogue
 ) -> None:

@@ -1,0 +1,104 @@
+"""The documents are true: what they show was printed by what they name."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click import Command, Group
+
+from playhead.cli.main import playhead
+from resources.settings import Settings
+
+_ROOT = Path(__file__).parents[2]
+_README = (_ROOT / "README.md").read_text("utf-8")
+_COMMANDS = dict(playhead.commands)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """What ``make demo`` prints, the first time and the second, in an empty home."""
+    home = tmp_path_factory.mktemp("demo")
+    environment = os.environ | {
+        "PLAYHEAD_HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "SPEECH": "tests/fixtures/speech",
+    }
+
+    def run() -> str:
+        return subprocess.run(
+            ["sh", "docs/demo.sh"],
+            cwd=_ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=600,
+        ).stdout
+
+    return run(), run()
+
+
+def plain(output: str) -> list[str]:
+    """The lines from the list on, without what differs between two machines: ids and paths."""
+    tail = output[output.index("== playhead list") :]
+    tail = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", tail)
+    tail = re.sub(r"file://\S*#", "file://#", tail)
+    return [" ".join(line.split()) for line in tail.splitlines() if line.strip()]
+
+
+def test_the_demo_prints_what_the_readme_shows(demo: tuple[str, str]) -> None:
+    shown = re.search(r"compares -->\n```text\n(.*?)```", _README, re.DOTALL)
+    assert shown is not None
+    assert plain(demo[0]) == plain(shown[1])
+
+
+def test_a_second_demo_does_no_model_work(demo: tuple[str, str]) -> None:
+    first, second = demo
+    assert "9 of 9 ready" in first
+    assert second.count("(already here)") == 9
+    assert "0 of 0 ready" in second
+    assert plain(second) == plain(first)
+
+
+@pytest.mark.parametrize("name", sorted(_COMMANDS))
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert re.search(rf"playhead {name}\b", _README)
+
+
+def test_every_command_the_documents_show_is_real() -> None:
+    documents = [_README, *(path.read_text("utf-8") for path in (_ROOT / "docs").rglob("*.md"))]
+    for document in documents:
+        for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL):
+            for line in block.splitlines():
+                if match := re.match(r"playhead (\w+)(.*)", line):
+                    assert_known(_COMMANDS[match[1]], match[2].partition("#")[0])
+
+
+def assert_known(command: Command, arguments: str) -> None:
+    assert not isinstance(command, Group)
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert set(re.findall(r"--[\w-]+", arguments)) <= options
+
+
+def test_every_setting_is_in_the_readme_and_in_the_example() -> None:
+    example = (_ROOT / ".env.example").read_text("utf-8")
+    for name in Settings.model_fields:
+        variable = "DATABASE_URL" if name == "database_url" else f"PLAYHEAD_{name.upper()}"
+        assert f"| `{variable}` |" in _README
+        assert variable in example
+
+
+def test_every_file_the_readme_links_to_is_there() -> None:
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", _README):
+        assert (_ROOT / target).exists(), target
+
+
+def test_make_knows_the_commands_the_readme_names() -> None:
+    makefile = (_ROOT / "Makefile").read_text("utf-8")
+    for target in set(re.findall(r"^make (\w+)", _README, re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)

@@ -1,0 +1,53 @@
+"""Dagster's own state: in our Postgres and our home, with nothing set, through a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from resources.dagster_instance import PlayheadStorage
+from resources.postgres.databases import create_database, dagster_url, with_database
+from resources.postgres.server import EmbeddedServer
+from resources.settings import Settings, load_settings
+
+_ROOT = Path(__file__).parents[2]
+
+
+def test_dagster_yaml_keeps_everything_in_our_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYHEAD_HOME", str(tmp_path))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with dg.DagsterInstance.from_config(str(_ROOT)) as instance:
+        instance.add_dynamic_partitions("recordings", ["a"])
+        assert instance.root_directory == str(tmp_path / "dagster")
+    with dg.DagsterInstance.from_config(str(_ROOT)) as instance:
+        assert list(instance.get_dynamic_partitions("recordings")) == ["a"]
+    EmbeddedServer(load_settings().home / "postgres").stop()
+
+
+def test_a_restart_of_postgres_is_not_noticed(tmp_path: Path) -> None:
+    server = EmbeddedServer(tmp_path / "postgres")
+    server.attach()
+    create_database(server.url("postgres"), "dagster")
+    storage = PlayheadStorage(
+        server.url("dagster").replace("postgresql://", "postgresql+psycopg2://")
+    )
+    storage.event_log_storage.add_dynamic_partitions("recordings", ["a"])
+    server.stop()
+    server.attach()
+    assert list(storage.event_log_storage.get_dynamic_partitions("recordings")) == ["a"]
+    assert storage.run_storage.get_runs_count() == 0
+    server.stop()
+
+
+def test_a_servers_url_gives_dagster_a_database_beside_ours(server: EmbeddedServer) -> None:
+    create_database(server.url("postgres"), "ours")
+    url = dagster_url(Settings(database_url=server.url("ours")))
+    assert url.startswith("postgresql+psycopg2://")
+    assert with_database(url, "x") == with_database(
+        server.url("ours").replace("postgresql://", "postgresql+psycopg2://"), "x"
+    )
+    assert "/ours_dagster?" in url
