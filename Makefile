@@ -42,7 +42,7 @@ bench: setup
 
 # Exact pins with hashes, for every supported Python, from pyproject.toml; needs uv.
 pins:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-annotate \
 		pyproject.toml --group dev --output-file requirements.txt
 
 clean:
