@@ -16,8 +16,8 @@ def workbench_resource(settings: Settings, engines: Engines) -> dg.ResourceDefin
     @dg.resource(description="Recordings, ledger, media and models.")
     def workbench(context: dg.InitResourceContext) -> Iterator[Workbench]:
         with open_workbench(settings, engines) as bench:
-            if context.run_id is not None:
-                bench.ledger.attend(context.run_id)
+            if context.run is not None:
+                bench.ledger.attend(context.run.run_id)
             yield bench
 
     return workbench

@@ -73,7 +73,9 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
     load_settings()  # a wrong setting is told here, at once
     watching = ["--watch"] if watch else []
     # Dagster lives in a process of its own, and signals should reach it, not us: become it.
-    arguments = [sys.executable, "-m", "pipeline_assets.process", *watching, "--", *recordings]
+    quiet = ["-W", "ignore:Parameter `owners`"]  # Dagster warns of its own sensors
+    worker = [*quiet, "-m", "pipeline_assets.process"]
+    arguments = [sys.executable, *worker, *watching, "--", *recordings]
     sys.stdout.flush()
     os.execv(sys.executable, arguments)  # noqa: S606
 

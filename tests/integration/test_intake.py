@@ -281,20 +281,22 @@ def test_the_same_bytes_in_two_organisations_are_two_recordings_with_a_file_each
 # Any file, any name
 
 
-@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
 def test_a_hostile_name_only_becomes_a_title(
-    intake: Intake, store: MediaStore, tmp_path: Path, name: bytes
+    intake: Intake, store: MediaStore, tmp_path: Path
 ) -> None:
-    source = tmp_path / os.fsdecode(name)
-    source.write_bytes(name)
-    recording = intake.take_in(source, org_id="default").recording
-    (kept,) = files(tmp_path / "media")
-    assert kept == store.path(recording)
-    assert kept.name == recording.id + recording.suffix
-    assert recording.suffix in {"", ".mp3", ".wav", ".flac"}
-    assert recording.title
-    assert recording.title.isprintable()
-    assert source.exists()
+    before: list[Path] = []
+    for name in HOSTILE_NAMES:
+        source = tmp_path / os.fsdecode(name)
+        source.write_bytes(name)
+        recording = intake.take_in(source, org_id="default").recording
+        (kept,) = set(files(tmp_path / "media")) - set(before)
+        before.append(kept)
+        assert kept == store.path(recording)
+        assert kept.name == recording.id + recording.suffix
+        assert recording.suffix in {"", ".mp3", ".wav", ".flac"}
+        assert recording.title
+        assert recording.title.isprintable()
+        assert source.exists()
 
 
 @pytest.mark.parametrize(

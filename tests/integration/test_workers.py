@@ -323,6 +323,7 @@ def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours
         assert held.id == ours.id
     with claim(their_worker, theirs):
         assert not status(catalogue, recording).live
+    their_worker.ledger.close()
     neighbours.close()
 
 
