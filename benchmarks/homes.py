@@ -71,15 +71,19 @@ class Home:
 
     @contextmanager
     def running(self, program: str, *arguments: str) -> Iterator[psutil.Process]:
-        """``start``, and interrupt it in the end."""
+        """``start``, and end it with all that it started."""
         child = self.start(program, *arguments)
+        process = psutil.Process(child.pid)
         try:
-            yield psutil.Process(child.pid)
+            yield process
         finally:
+            family = process.children(recursive=True)
             child.terminate()
             with suppress(subprocess.TimeoutExpired):
                 child.wait(_STOP_SECONDS)
-            child.kill()
+            for survivor in (process, *family):
+                with suppress(psutil.NoSuchProcess):
+                    survivor.kill()
 
     @contextmanager
     def dagster(self) -> Iterator[psutil.Process]:

@@ -6,7 +6,7 @@ of each file.
 The files (``samples.py``) go into a fresh inbox under ``dagster dev``. In the end every good
 recording must be ready and every bad one failed with its own reason, none missing, none twice,
 no file lost, however often the run worker is killed -9. Exit code 1 when anything is otherwise,
-each complaint on a line.
+each complaint on a line; ``--keep-log FILE`` has what Dagster said.
 """
 
 from __future__ import annotations

@@ -90,14 +90,29 @@ def _tell(
             stage,
             partition=recording.id,
             metadata=outcome.metadata | _lineage(outcome),
-            tags={
-                "dagster/data_version": outcome.result.output_hash[:32],
-                "dagster/code_version": outcome.recipe.code_version,
-            },
+            tags=_versions(outcome),
         )
     )
     for check in outcome.checks:
         context.log_event(evaluation(check, recording.id))
+
+
+def _versions(outcome: Outcome) -> dict[str, str]:
+    """Content hashes as Dagster's data versions, so that it shows as out of sync exactly what
+    was made from something else than what is current."""
+    tags = {
+        "dagster/code_version": outcome.recipe.code_version,
+        "dagster/data_version": _version(outcome.result.output_hash),
+        "dagster/data_version_is_user_provided": "true",
+    }
+    for stage in MAKERS.keys() & outcome.inputs.keys():
+        tags[f"dagster/input_data_version/{stage}"] = _version(outcome.inputs[stage])
+        tags[f"dagster/input_event_pointer/{stage}"] = "NULL"
+    return tags
+
+
+def _version(content_hash: str) -> str:
+    return content_hash[:32]
 
 
 def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:

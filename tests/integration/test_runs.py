@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -146,3 +147,16 @@ def test_a_stopped_worker_hands_back_and_blames_nobody(pipeline: Pipeline, add: 
         pipeline.bench.keep_on()
     assert pipeline.bench.catalogue.dead_letters() == []
     assert [found.id for found in pipeline.bench.catalogue.waiting(limit=5)] == [recording.id]
+
+
+def test_dagster_sees_what_is_in_step_and_what_is_not(pipeline: Pipeline, add: Add) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording)
+    versions: dict[str, dict[str, str]] = {}
+    for stage in STAGES:
+        [record] = pipeline.instance.fetch_materializations(dg.AssetKey(stage), limit=1).records
+        assert record.asset_materialization is not None
+        versions[stage] = dict(record.asset_materialization.tags or {})
+    for before, after in pairwise(STAGES):
+        made_from = versions[after][f"dagster/input_data_version/{before}"]
+        assert made_from == versions[before]["dagster/data_version"]
