@@ -76,7 +76,13 @@ def _take_through(
 ) -> None:
     for stage in stages:
         bench.keep_on()
-        outcome = MAKERS[stage](bench, recording, turn)
+        try:
+            outcome = MAKERS[stage](bench, recording, turn)
+        except (ClaimLost, Stopped):
+            raise
+        except PlayheadError as error:
+            context.log_event(_observation(stage, recording, error))
+            raise
         told_before = outcome.unchanged and outcome.result.run_id == turn.run_id
         if not told_before:
             _tell(context, recording, stage, outcome)
@@ -95,6 +101,21 @@ def _tell(
     )
     for check in outcome.checks:
         context.log_event(evaluation(check, recording.id))
+
+
+def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg.AssetObservation:
+    """Why a partition is red, where a person looks for it: among the partition's events."""
+    return dg.AssetObservation(
+        stage,
+        partition=recording.id,
+        description=str(error),
+        metadata={
+            "title": recording.title,
+            "error": type(error).__name__,
+            "remedy": error.remedy,
+            "replay": f"playhead retry {recording.id}",
+        },
+    )
 
 
 def _versions(outcome: Outcome) -> dict[str, str]:
@@ -136,7 +157,7 @@ def _failure(failures: list[tuple[Recording, PlayheadError]]) -> dg.Failure:
         for recording, error in failures
     ]
     return dg.Failure(
-        f"{len(failures)} recording(s) failed; the others are done.",
+        f"{len(failures)} recording(s) failed, the others are done. {lines[0]}",
         metadata={"failed": dg.MetadataValue.md("\n".join(lines))},
         allow_retries=any(error.retryable for _, error in failures),
     )
