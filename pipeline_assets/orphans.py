@@ -15,8 +15,7 @@ import dagster as dg
 from pipeline_assets.jobs import INGEST_RECORDING
 from resources.postgres.ledger import Ledger
 
-_BEGINNING_SECONDS = 30.0  # from "started" to the lock: models and schema are looked at between
-_ENDING_SECONDS = 2.0  # from the lock's release to the run's end
+_GRACE_SECONDS = 5.0  # between "started" and the lock, and between its release and the end
 
 
 def fail_orphans(instance: dg.DagsterInstance, ledger: Ledger) -> int:
@@ -24,7 +23,7 @@ def fail_orphans(instance: dg.DagsterInstance, ledger: Ledger) -> int:
     suspects = {run.run_id for run in _unattended(instance, ledger)}
     if not suspects:
         return 0
-    time.sleep(_ENDING_SECONDS)
+    time.sleep(_GRACE_SECONDS)
     orphans = [run for run in _unattended(instance, ledger) if run.run_id in suspects]
     for run in orphans:
         instance.report_run_failed(run, "Its worker died without a word.")
@@ -34,10 +33,5 @@ def fail_orphans(instance: dg.DagsterInstance, ledger: Ledger) -> int:
 
 def _unattended(instance: dg.DagsterInstance, ledger: Ledger) -> list[dg.DagsterRun]:
     started = dg.RunsFilter(job_name=INGEST_RECORDING, statuses=[dg.DagsterRunStatus.STARTED])
-    latest = time.time() - _BEGINNING_SECONDS
-    runs = {
-        record.dagster_run.run_id: record.dagster_run
-        for record in instance.get_run_records(started)
-        if (record.start_time or latest) < latest
-    }
+    runs = {run.run_id: run for run in instance.get_runs(started)}
     return [runs[run_id] for run_id in ledger.unattended(list(runs))]

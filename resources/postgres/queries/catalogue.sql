@@ -42,7 +42,7 @@ order by id
 select id, title, kind, status, percent, detail, duration_seconds, language, error, live
 from recording_status
 where org_id = %(org_id)s
-  and id in (select recording_id from live_results where org_id = %(org_id)s)
+  and id = any(array(select recording_id from live_results where org_id = %(org_id)s))
 
 -- name: dead_letters
 select recording_id as id, org_id, stage, error_class, message, remedy, attempts
