@@ -172,19 +172,38 @@ def test_a_request_that_led_to_nothing_is_made_again(
     assert again.tags[PARTITION] == recording.id
 
 
-def test_what_a_run_is_about_to_do_is_not_asked_for(
+def started_run(pipeline: Pipeline, request: dg.RunRequest) -> dg.DagsterRun:
+    return pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_job_def("ingest_recording"),
+        tags=dict(request.tags),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+
+def test_what_a_living_run_will_do_is_not_asked_for(
     bench: Workbench, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
 ) -> None:
     add("a.wav")
     [request] = ask(bench, instance)
-    job = pipeline.definitions.resolve_job_def("ingest_recording")
-    started = instance.create_run_for_job(
-        job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED
-    )
+    run = started_run(pipeline, request)
+    bench.ledger.attend(run.run_id)
     long_ago(bench)
     assert ask(bench, instance) == []
-    instance.report_run_failed(started)
+    instance.report_run_failed(run)
     assert len(ask(bench, instance)) == 1
+
+
+def test_a_run_whose_worker_is_gone_is_ended_and_its_work_asked_for(
+    bench: Workbench, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
+) -> None:
+    add("a.wav")
+    [request] = ask(bench, instance)
+    run = started_run(pipeline, request)
+    long_ago(bench)
+    assert len(ask(bench, instance)) == 1
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status is dg.DagsterRunStatus.FAILURE
 
 
 def test_ready_and_failed_recordings_are_not_asked_for(
