@@ -6,6 +6,7 @@ gone afterwards. Not here: what is measured (a file each beside this one).
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -15,18 +16,24 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, chdir, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import dagster as dg
 import psutil
 from dagster._core.scheduler.instigation import InstigatorType
+from rich.console import Console
+from rich.table import Table
 
 from resources.engines import choose_engines
 from resources.postgres.databases import embedded_server
 from resources.settings import Settings, load_settings
 from resources.workbench import Workbench, open_workbench
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _PROGRAMS = Path(sys.executable).parent
@@ -197,3 +204,16 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def print_rows(rows: Iterable[DataclassInstance], *, as_json: bool) -> None:
+    """Each row as JSON when it is there, or all as a table at the end."""
+    table: Table | None = None
+    for row in rows:
+        values = asdict(row)
+        table = table or Table(*values)
+        table.add_row(*map(str, values.values()))
+        if as_json:
+            click.echo(json.dumps(values))
+    if table and not as_json:
+        Console().print(table)

@@ -9,21 +9,18 @@ over, as FLAC; each is processed in a home and a process of its own. The peak is
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
 import av
 import click
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.homes import Home, json_option, temporary_home
+from benchmarks.homes import Home, json_option, print_rows, temporary_home
 from tests import media
 
 _SHORT_SECONDS = 600.0
@@ -103,13 +100,7 @@ def rows(hours: float, transcriber: str) -> Iterator[Row]:
 @json_option
 def main(hours: float, transcriber: str, as_json: bool) -> None:
     """A recording of 10 minutes, then one of HOURS."""
-    table = Table(*Row.__dataclass_fields__)
-    for row in rows(hours, transcriber):
-        if as_json:
-            click.echo(json.dumps(asdict(row)))
-        table.add_row(*map(str, asdict(row).values()))
-    if not as_json:
-        Console().print(table)
+    print_rows(rows(hours, transcriber), as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -16,19 +16,16 @@ worker are not in them.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import wave
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.homes import Home, Spent, json_option, spent, temporary_home, wait_until
+from benchmarks.homes import Home, Spent, json_option, print_rows, spent, temporary_home, wait_until
 
 _RATE = 16_000  # Hz
 _PATIENCE_SECONDS = 1800.0
@@ -129,13 +126,7 @@ def rows(few: int, many: int) -> Iterator[Row]:
 @json_option
 def main(few: int, many: int, as_json: bool) -> None:
     """FEW recordings one by one, MANY at once."""
-    table = Table(*Row.__dataclass_fields__)
-    for row in rows(few, many):
-        if as_json:
-            click.echo(json.dumps(asdict(row)))
-        table.add_row(*map(str, asdict(row).values()))
-    if not as_json:
-        Console().print(table)
+    print_rows(rows(few, many), as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ from typing import Any
 import dagster as dg
 
 from pipeline_assets.partitions import recordings_partitions
-from pipeline_assets.transforms.timing import check_times
+from pipeline_assets.transforms.timing import TOLERANCE_SECONDS, check_times
 from resources.errors import InvalidResult
+from resources.postgres.content import Coverage
 from resources.records import Document, MediaFacts, Stage, Transcript
-
-_TOLERANCE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def of_transcript(transcript: Transcript) -> tuple[Check, ...]:
 def of_document(document: Document, duration_seconds: float) -> tuple[Check, ...]:
     stand = all(
         0 <= span.char_start < span.char_end <= len(document.content)
-        and 0 <= span.start_seconds <= span.end_seconds <= duration_seconds + _TOLERANCE_SECONDS
+        and 0 <= span.start_seconds <= span.end_seconds <= duration_seconds + TOLERANCE_SECONDS
         for span in document.spans
     )
     return (Check("document", "quotes_stand", stand, facts={"spans": len(document.spans)}),)
@@ -86,7 +85,7 @@ def of_chunks(
     )
     inside = all(
         row["start_seconds"] is None
-        or 0 <= row["start_seconds"] <= row["end_seconds"] <= duration_seconds + _TOLERANCE_SECONDS
+        or 0 <= row["start_seconds"] <= row["end_seconds"] <= duration_seconds + TOLERANCE_SECONDS
         for row in rows
     )
     count = {"chunks": len(rows)}
@@ -96,9 +95,10 @@ def of_chunks(
     )
 
 
-def of_embeddings(vectors: int, chunks: int) -> tuple[Check, ...]:
-    facts = {"vectors": vectors, "chunks": chunks}
-    return (Check("embeddings", "one_vector_a_chunk", vectors == chunks, facts=facts),)
+def of_embeddings(coverage: Coverage) -> tuple[Check, ...]:
+    facts = {"vectors": coverage.vectors, "chunks": coverage.chunks}
+    whole = coverage.vectors == coverage.chunks
+    return (Check("embeddings", "one_vector_a_chunk", whole, facts=facts),)
 
 
 def evaluation(check: Check, partition: str) -> dg.AssetCheckEvaluation:

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline_assets import checks
-from pipeline_assets.stages import Metadata, Outcome, Turn, claimed, done, stage_spec, upstream
+from pipeline_assets.stages import Metadata, Outcome, Turn, claimed, stage_spec, upstream
 from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from pipeline_assets.transforms.phrases import spoken_phrases, with_phrases, written_phrases
 from pipeline_assets.transforms.timing import transcript_spans
@@ -49,16 +49,17 @@ def make_chunks(bench: Workbench, recording: Recording, turn: Turn) -> Outcome:
     recipe = Recipe("chunks", CODE_VERSION, _engine(bench, configs))
     inputs = {"transcript": heard.output_hash, "document": written.output_hash}
     with claimed(bench, recording, recipe, inputs, turn, detail="cutting") as claim:
-        if not claim.done:
+        result = claim.done
+        if result is None:
             made = _cut(bench, configs, transcript, document)
             with bench.ledger.finish(claim, output_hash=chunks_hash(made), usage=Usage()) as (
                 connection,
-                result_id,
+                result,
             ):
                 bench.ledger.supersede(connection, claim)
                 bench.content.put_chunks(
                     connection,
-                    result_id,
+                    result,
                     recording,
                     recipe.hash,
                     made,
@@ -67,10 +68,8 @@ def make_chunks(bench: Workbench, recording: Recording, turn: Turn) -> Outcome:
     rows = bench.content.chunks(recording, recipe.hash)
     texts = {"transcript": transcript.text, "document": document.content}
     return Outcome(
-        result=done(bench, recording, claim),
-        recipe=recipe,
-        inputs=inputs,
-        unchanged=claim.done is not None,
+        claim,
+        result,
         metadata=_describe(rows),
         checks=checks.of_chunks(rows, texts, transcript.duration_seconds),
     )

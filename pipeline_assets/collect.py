@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipeline_assets.policies import MAX_RUNTIME_SECONDS, RETRY_POLICY
+from pipeline_assets.policies import LIMITS, RETRY_POLICY
 from resources.intake import Arrival
 from resources.workbench import Workbench
 
@@ -37,7 +37,7 @@ def collect(
     context.log.info(f"{file.name!r} becomes recording {arrival.recording.id}")
 
 
-@dg.job(executor_def=dg.in_process_executor, tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)})
+@dg.job(executor_def=dg.in_process_executor, tags=LIMITS)
 def collect_file() -> None:
     """Take one large file from the inbox."""
     collect()

@@ -1,7 +1,7 @@
 """The composition root: everything above, put together once. Nobody imports this module;
 Dagster loads ``defs`` from it. It alone may look at ``sensors``."""
 
-from __future__ import annotations
+from threading import Event
 
 import dagster as dg
 
@@ -17,8 +17,11 @@ from sensors.inbox import inbox
 from sensors.uploads import uploads
 
 
-def build_definitions(settings: Settings, *, engines: Engines | None = None) -> dg.Definitions:
-    """The whole of Playhead for Dagster. ``engines`` replaces those that settings name."""
+def build_definitions(
+    settings: Settings, *, engines: Engines | None = None, stopping: Event | None = None
+) -> dg.Definitions:
+    """The whole of Playhead for Dagster. ``engines`` replaces those that settings name;
+    ``stopping``, once set, has runs in this process hand back what they are at."""
     chosen = engines or choose_engines(settings)
     return dg.Definitions(
         assets=[recordings, backlog],
@@ -30,9 +33,12 @@ def build_definitions(settings: Settings, *, engines: Engines | None = None) -> 
         ],
         schedules=[schedules.nightly_reconcile, schedules.hourly_backlog],
         sensors=[inbox, uploads, failures],
-        resources={"workbench": workbench_resource(settings, chosen)},
+        resources={"workbench": workbench_resource(settings, chosen, stopping)},
         executor=dg.in_process_executor,
     )
 
 
-defs = build_definitions(load_settings())
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads. A function, so that importing this module builds nothing."""
+    return build_definitions(load_settings())

@@ -12,7 +12,6 @@ from pipeline_assets.stages import (
     Outcome,
     Turn,
     claimed,
-    done,
     engine_line,
     stage_spec,
     upstream,
@@ -43,20 +42,21 @@ def make_document(bench: Workbench, recording: Recording, turn: Turn) -> Outcome
         "kind": recording.kind,
     }
     with claimed(bench, recording, recipe, inputs, turn, detail="writing") as claim:
-        if claim.done:
-            document = bench.content.document(claim.id)
+        if result := claim.done:
+            document = bench.content.document(result.id)
         else:
             document, usage = bench.engines.writer.write(
                 transcript, title=recording.title, kind=recording.kind
             )
             output_hash = content_hash(asdict(document))
-            with bench.ledger.finish(claim, output_hash=output_hash, usage=usage) as write:
-                bench.content.put_document(*write, recording, document)
+            with bench.ledger.finish(claim, output_hash=output_hash, usage=usage) as (
+                connection,
+                result,
+            ):
+                bench.content.put_document(connection, result, recording, document)
     return Outcome(
-        result=done(bench, recording, claim),
-        recipe=recipe,
-        inputs=inputs,
-        unchanged=claim.done is not None,
+        claim,
+        result,
         metadata=_describe(document, engine_line(engine)),
         checks=checks.of_document(document, transcript.duration_seconds),
     )

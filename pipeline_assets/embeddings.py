@@ -7,7 +7,6 @@ from pipeline_assets.stages import (
     Outcome,
     Turn,
     claimed,
-    done,
     engine_line,
     stage_spec,
     upstream,
@@ -34,33 +33,31 @@ def make_embeddings(bench: Workbench, recording: Recording, turn: Turn) -> Outco
     embedder = bench.engines.embedder
     recipe = Recipe("embeddings", CODE_VERSION, embedder.engine)
     inputs = {"chunks": source.output_hash, "chunk_recipe": source.recipe_hash}
-    rows = bench.content.chunks(recording, source.recipe_hash)
     with claimed(bench, recording, recipe, inputs, turn, detail="embedding") as claim:
-        if not claim.done:
+        result = claim.done
+        if result is None:
             set_id = bench.content.embedding_set(embedder.engine, embedder.dimensions)
             _fill_cache(bench, claim, source.recipe_hash, set_id)
             output_hash = content_hash([source.output_hash, recipe.hash])
             with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
                 connection,
-                result_id,
+                result,
             ):
                 bench.ledger.supersede(connection, claim)
                 bench.content.put_embeddings(
-                    connection, result_id, recording, source.recipe_hash, set_id
+                    connection, result, recording, source.recipe_hash, set_id
                 )
-    vectors = bench.content.vectors(recording, source.recipe_hash, embedder.engine)
+    coverage = bench.content.coverage(recording, source.recipe_hash, embedder.engine)
     return Outcome(
-        result=done(bench, recording, claim),
-        recipe=recipe,
-        inputs=inputs,
-        unchanged=claim.done is not None,
+        claim,
+        result,
         metadata={
-            "vectors": vectors,
+            "vectors": coverage.vectors,
             "dimensions": embedder.dimensions,
-            "tokens": sum(row["token_count"] for row in rows),
+            "tokens": coverage.tokens,
             "model": engine_line(embedder.engine),
         },
-        checks=checks.of_embeddings(vectors, len(rows)),
+        checks=checks.of_embeddings(coverage),
     )
 
 

@@ -3,19 +3,18 @@
 import dagster as dg
 
 from pipeline_assets.backlog import backlog
-from pipeline_assets.policies import MAX_RUNTIME_SECONDS
+from pipeline_assets.policies import LIMITS
 from pipeline_assets.reconcile import reconcile
 from pipeline_assets.recordings import recordings
 
 INGEST_RECORDING = "ingest_recording"
-_LIMITS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
 
 # One process a run: the default executor starts one a step and costs five times the CPU.
 ingest_recording = dg.define_asset_job(
     INGEST_RECORDING,
     selection=dg.AssetSelection.assets(*recordings.keys),
     executor_def=dg.in_process_executor,
-    tags=_LIMITS,
+    tags=LIMITS,
     description="A recording through all five stages; what is there already stays.",
 )
 
@@ -23,12 +22,12 @@ report_backlog = dg.define_asset_job(
     "report_backlog",
     selection=dg.AssetSelection.assets(backlog),
     executor_def=dg.in_process_executor,
-    tags=_LIMITS,
+    tags=LIMITS,
     description="Look at what waits, so that the backlog's freshness means something.",
 )
 
 
-@dg.job(executor_def=dg.in_process_executor, tags=_LIMITS)
+@dg.job(executor_def=dg.in_process_executor, tags=LIMITS)
 def reconcile_recordings() -> None:
     """Compare what should exist with what does, and mend it."""
     reconcile()

@@ -27,12 +27,11 @@ from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.partitions import recordings_partitions
 from pipeline_assets.policies import RECORDINGS_A_RUN
 from pipeline_assets.requests import RunPlan, new_keys, plan_runs
-from resources.engines import choose_engines
 from resources.errors import PlayheadError
 from resources.postgres.catalogue import Catalogue
 from resources.records import Recording
 from resources.settings import load_settings
-from resources.workbench import Workbench, open_workbench
+from resources.workbench import Rooms, open_rooms
 
 _WATCH_SECONDS = 1.0
 _TELL_SECONDS = 0.5
@@ -40,46 +39,58 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Processor:
-    """Plans and makes runs. ``handled``: the ids of all recordings it ran."""
+    """Plans and makes runs. ``handled``: what ``work`` took up, by id."""
 
     def __init__(
-        self, bench: Workbench, instance: dg.DagsterInstance, job: dg.JobDefinition
+        self,
+        rooms: Rooms,
+        instance: dg.DagsterInstance,
+        job: dg.JobDefinition,
+        stopping: threading.Event,
     ) -> None:
         self.handled: set[str] = set()
-        self._bench = bench
+        self._rooms = rooms
         self._instance = instance
         self._job = job
+        self._stopping = stopping
 
     def work(self, only: Sequence[str] | None) -> None:
         """Run every waiting recording once; of ``only``, also see those through that another
         worker holds."""
         while (waiting := self._waiting(only)) or self._elsewhere(only):
-            self._bench.ledger.bury_lost()
-            fail_orphans(self._instance, self._bench.ledger)
-            for plan in self._plans(waiting):
-                self._run(plan)
+            self.handled.update(recording.id for recording in waiting)
+            self._work_on(waiting)
 
     def watch(self) -> None:
-        """Work whenever something waits, until told to stop."""
-        while not self._bench.stopping.wait(_WATCH_SECONDS):
-            self.work(None)
-            self.handled.clear()
+        """Work whenever something waits, until told to stop; what a run brought no further is
+        tried again after the same growing pauses as the sensor makes."""
+        while not self._stopping.wait(_WATCH_SECONDS):
+            catalogue = self._rooms.catalogue
+            while waiting := catalogue.waiting(limit=RECORDINGS_A_RUN, unrequested=True):
+                self._work_on(waiting)
+                if self._stopping.is_set():
+                    return
+
+    def _work_on(self, waiting: Sequence[Recording]) -> None:
+        self._rooms.ledger.bury_lost()
+        fail_orphans(self._instance, self._rooms.ledger)
+        for plan in self._plans(waiting):
+            self._run(plan)
 
     def _waiting(self, only: Sequence[str] | None) -> list[Recording]:
-        if self._bench.stopping.is_set():
+        if self._stopping.is_set():
             return []
-        return self._bench.catalogue.waiting(
+        return self._rooms.catalogue.waiting(
             limit=RECORDINGS_A_RUN, only=only, besides=self.handled
         )
 
     def _elsewhere(self, only: Sequence[str] | None) -> bool:
         """Whether to look again in a while, since another worker is at it."""
-        if only is None or self._bench.stopping.is_set():
+        if only is None or self._stopping.is_set():
             return False
-        statuses = self._bench.catalogue.statuses(self._bench.settings.org, only)
-        return any(status.live for status in statuses) and not self._bench.stopping.wait(
-            _WATCH_SECONDS
-        )
+        statuses = self._rooms.catalogue.statuses(None, only)
+        busy = any(status.live for status in statuses)
+        return busy and not self._stopping.wait(_WATCH_SECONDS)
 
     def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunPlan]:
         name = recordings_partitions.name
@@ -88,12 +99,12 @@ class Processor:
         if added := new_keys(waiting, keys):
             self._instance.add_dynamic_partitions(name, added)
         for plan in plan_runs(waiting, [*keys, *added]):
-            if self._bench.stopping.is_set():
+            if self._stopping.is_set():
                 return
             yield plan
 
     def _run(self, plan: RunPlan) -> None:
-        self.handled.update(plan.ids)
+        self._rooms.catalogue.requested(plan.ids)
         self._job.execute_in_process(
             instance=self._instance,
             tags=dict(plan.tags),
@@ -105,10 +116,9 @@ class Processor:
 class Teller(threading.Thread):
     """Prints how the recordings under way are doing, whenever a tenth more is done."""
 
-    def __init__(self, catalogue: Catalogue, org_id: str) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
         super().__init__(daemon=True)
         self._catalogue = catalogue
-        self._org_id = org_id
         self._told: dict[str, tuple[str, int]] = {}
         self._ended = threading.Event()
 
@@ -121,7 +131,7 @@ class Teller(threading.Thread):
         self.join()
 
     def _tell(self) -> None:
-        for status in self._catalogue.under_way(self._org_id):
+        for status in self._catalogue.under_way(None):
             news = (status.status, status.percent // 10)
             if self._told.get(status.id) != news:
                 self._told[status.id] = news
@@ -141,23 +151,23 @@ def open_instance() -> dg.DagsterInstance:
 def main(recordings: tuple[str, ...], watch: bool) -> None:
     """Exit 0 when all that was run is ready, 1 when some failed."""
     settings = load_settings()
-    engines = choose_engines(settings)
-    with open_workbench(settings, engines) as bench, open_instance() as instance:
+    stopping = threading.Event()
+    job = build_definitions(settings, stopping=stopping).resolve_job_def(INGEST_RECORDING)
+    with open_rooms(settings) as rooms, open_instance() as instance:
         if recordings:
-            bench.catalogue.statuses(settings.org, recordings)  # NotFound before any work
-        definitions = build_definitions(settings, engines=engines)
-        processor = Processor(bench, instance, definitions.resolve_job_def(INGEST_RECORDING))
-        teller = Teller(bench.catalogue, settings.org)
+            rooms.catalogue.statuses(settings.org, recordings)  # NotFound before any work
+        processor = Processor(rooms, instance, job, stopping)
+        teller = Teller(rooms.catalogue)
         teller.start()
         try:
-            with _stopped_by_signals(bench.stopping), ThreadPoolExecutor(1) as worker:
+            with _stopped_by_signals(stopping), ThreadPoolExecutor(1) as worker:
                 only = recordings or None
                 work = worker.submit(processor.watch if watch else partial(processor.work, only))
                 work.result()
         finally:
             teller.end()
         if not watch:
-            sys.exit(_report(bench, settings.org, sorted({*processor.handled, *recordings})))
+            sys.exit(_report(rooms.catalogue, sorted({*processor.handled, *recordings})))
 
 
 @contextmanager
@@ -178,8 +188,8 @@ def _stopped_by_signals(stopping: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _report(bench: Workbench, org_id: str, ids: Sequence[str]) -> int:
-    statuses = bench.catalogue.statuses(org_id, ids)
+def _report(catalogue: Catalogue, ids: Sequence[str]) -> int:
+    statuses = catalogue.statuses(None, ids)
     for status in statuses:
         if status.error:
             error = status.error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline_assets import checks
-from pipeline_assets.stages import Metadata, Outcome, Turn, claimed, done, stage_spec
+from pipeline_assets.stages import Metadata, Outcome, Turn, claimed, stage_spec
 from resources.media.probe import probe
 from resources.records import Engine, MediaFacts, Recipe, Recording, Usage
 from resources.workbench import Workbench
@@ -24,19 +24,20 @@ def make_raw_media(bench: Workbench, recording: Recording, turn: Turn) -> Outcom
     recipe = Recipe("raw_media", CODE_VERSION, Engine("pyav", "probe"))
     inputs = {"sha256": recording.sha256}
     with claimed(bench, recording, recipe, inputs, turn, detail="reading the file") as claim:
-        if claim.done:
-            facts = bench.content.media_facts(claim.id)
+        if result := claim.done:
+            facts = bench.content.media_facts(result.id)
         else:
             facts = probe(bench.media.path(recording))
             # The bytes are the result; the facts describe them. So a better probe does not
             # make anything after it stale.
-            with bench.ledger.finish(claim, output_hash=recording.sha256, usage=Usage()) as write:
-                bench.content.put_media_facts(*write, recording, facts)
+            with bench.ledger.finish(claim, output_hash=recording.sha256, usage=Usage()) as (
+                connection,
+                result,
+            ):
+                bench.content.put_media_facts(connection, result, recording, facts)
     return Outcome(
-        result=done(bench, recording, claim),
-        recipe=recipe,
-        inputs=inputs,
-        unchanged=claim.done is not None,
+        claim,
+        result,
         metadata=_describe(recording, facts),
         checks=checks.of_media(facts),
     )

@@ -122,12 +122,12 @@ def _versions(outcome: Outcome) -> dict[str, str]:
     """Content hashes as Dagster's data versions, so that it shows as out of sync exactly what
     was made from something else than what is current."""
     tags = {
-        "dagster/code_version": outcome.recipe.code_version,
+        "dagster/code_version": outcome.claim.recipe.code_version,
         "dagster/data_version": _version(outcome.result.output_hash),
         "dagster/data_version_is_user_provided": "true",
     }
-    for stage in MAKERS.keys() & outcome.inputs.keys():
-        tags[f"dagster/input_data_version/{stage}"] = _version(outcome.inputs[stage])
+    for stage in MAKERS.keys() & outcome.claim.inputs.keys():
+        tags[f"dagster/input_data_version/{stage}"] = _version(outcome.claim.inputs[stage])
         tags[f"dagster/input_event_pointer/{stage}"] = "NULL"
     return tags
 
@@ -145,8 +145,8 @@ def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:
         "result": dg.MetadataValue.int(result.id),
         "attempt": dg.MetadataValue.int(result.attempt),
         "made_by_run": dg.MetadataValue.dagster_run(result.run_id),
-        "made_from": dg.MetadataValue.json(dict(outcome.inputs)),
-        "recipe": dg.MetadataValue.json(outcome.recipe.as_json),
+        "made_from": dg.MetadataValue.json(dict(outcome.claim.inputs)),
+        "recipe": dg.MetadataValue.json(outcome.claim.recipe.as_json),
     }
 
 

@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import dagster as dg
+
 from pipeline_assets.policies import BYTES_A_RUN, RECORDINGS_A_RUN
 from resources.records import Recording
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
+
+#: Runs that will still do something. Not NOT_STARTED: a `playhead process` killed while it makes
+#: a run leaves that for ever.
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 @dataclass(frozen=True, slots=True)

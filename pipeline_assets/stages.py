@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import dagster as dg
@@ -35,14 +35,17 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a stage has to show for a recording. ``unchanged``: it was there already."""
+    """What a stage has to show for a recording: found, or made under this claim."""
 
+    claim: Claim
     result: Result
-    recipe: Recipe
-    inputs: Mapping[str, Any]
-    unchanged: bool
-    metadata: Metadata = field(default_factory=dict)
-    checks: tuple[Check, ...] = ()
+    metadata: Metadata
+    checks: tuple[Check, ...]
+
+    @property
+    def unchanged(self) -> bool:
+        """It was there already."""
+        return self.claim.done is not None
 
 
 class MakeStage(Protocol):
@@ -81,9 +84,7 @@ def claimed(
 ) -> Iterator[Claim]:
     """The ledger's claim, with any failure inside it stored for a person: final at once when
     another try cannot help or when this was the last one."""
-    with bench.ledger.claim(
-        recording, recipe.stage, inputs, recipe, run_id=turn.run_id, detail=detail
-    ) as claim:
+    with bench.ledger.claim(recording, recipe, inputs, run_id=turn.run_id, detail=detail) as claim:
         try:
             yield claim
         except Stopped:
@@ -105,13 +106,6 @@ def upstream(bench: Workbench, recording: Recording, stage: Stage) -> Result:
         f"{recording.title}: there is no {stage} yet.",
         remedy=f"Materialise {stage} first: playhead process {recording.id}",
     )
-
-
-def done(bench: Workbench, recording: Recording, claim: Claim) -> Result:
-    """The result of a claim, found or just finished."""
-    result = claim.done or bench.ledger.current(recording, claim.stage)
-    assert result is not None, "a finished claim is current"
-    return result
 
 
 def engine_line(engine: Engine) -> str:

@@ -10,7 +10,6 @@ from pipeline_assets.stages import (
     Outcome,
     Turn,
     claimed,
-    done,
     engine_line,
     stage_spec,
     upstream,
@@ -38,8 +37,8 @@ def make_transcript(bench: Workbench, recording: Recording, turn: Turn) -> Outco
     recipe = Recipe("transcript", CODE_VERSION, engine)
     inputs = {"raw_media": media.output_hash, "language": recording.language}
     with claimed(bench, recording, recipe, inputs, turn, detail="listening") as claim:
-        if claim.done:
-            transcript = bench.content.transcript(claim.id)
+        if result := claim.done:
+            transcript = bench.content.transcript(result.id)
         else:
             duration = bench.content.media_facts(media.id).duration_seconds
             transcript = bench.engines.transcriber.transcribe(
@@ -49,13 +48,14 @@ def make_transcript(bench: Workbench, recording: Recording, turn: Turn) -> Outco
             )
             check_times(transcript)
             output_hash = content_hash(_identity(transcript))
-            with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as write:
-                bench.content.put_transcript(*write, recording, transcript)
+            with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
+                connection,
+                result,
+            ):
+                bench.content.put_transcript(connection, result, recording, transcript)
     return Outcome(
-        result=done(bench, recording, claim),
-        recipe=recipe,
-        inputs=inputs,
-        unchanged=claim.done is not None,
+        claim,
+        result,
         metadata=_describe(transcript, engine_line(engine)),
         checks=checks.of_transcript(transcript),
     )

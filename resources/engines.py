@@ -14,6 +14,7 @@ from typing import TypeVar
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Embedder
 from resources.errors import InvalidSettings
+from resources.packaged_models import WHISPER_MODELS
 from resources.settings import Settings
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Transcriber
@@ -21,7 +22,6 @@ from resources.writing.extractive import ExtractiveWriter
 from resources.writing.protocol import Writer
 
 _Adapter = TypeVar("_Adapter")
-_WHISPERS = ("whisper-base", "whisper-tiny.en")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,10 @@ def choose_embedder(settings: Settings) -> Embedder:
 
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
     """Besides its names, a folder with a CTranslate2 Whisper model is a name too."""
-    named = [*_WHISPERS, settings.transcriber] if Path(settings.transcriber).is_dir() else _WHISPERS
-    return {name: partial(_whisper, name) for name in named} | {"instant": InstantTranscriber}
+    own = [settings.transcriber] if Path(settings.transcriber).is_dir() else []
+    return {name: partial(_whisper, name) for name in [*WHISPER_MODELS, *own]} | {
+        "instant": InstantTranscriber
+    }
 
 
 def _writers() -> dict[str, Callable[[], Writer]]:

@@ -97,6 +97,18 @@ _MODELS: dict[str, tuple[_File, ...]] = {
             (f"{_MINILM}/config.json",),
         ),
     ),
+    "wordllama": (
+        _File(
+            "l2_supercat_256.safetensors",
+            "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
+            ("wordllama/weights/l2_supercat_256.safetensors",),
+        ),
+        _File(
+            "tokenizer.json",
+            "93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68",
+            ("wordllama/tokenizers/l2_supercat_tokenizer_config.json",),
+        ),
+    ),
 }
 
 MODELS: tuple[str, ...] = tuple(_MODELS)
@@ -126,6 +138,13 @@ def minilm_folder() -> Path:
     check("minilm")
     (weights,) = _paths("minilm", _files("minilm")[0])
     return weights.parent
+
+
+def wordllama_files() -> tuple[Path, Path]:
+    """WordLlama's checked weights and tokenizer."""
+    check("wordllama")
+    (weights,), (tokenizer,) = (_paths("wordllama", file) for file in _files("wordllama"))
+    return weights, tokenizer
 
 
 def weights_sha256(name: str) -> str:

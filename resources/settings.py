@@ -35,7 +35,7 @@ class Chunking(BaseModel):
 
     transcript: Literal["segments", "text"] = "segments"
     document: Literal["markdown", "text"] = "markdown"
-    size: Tokens = 500
+    size: Annotated[int, Field(ge=8)] = 500  # less, and one character may not fit
     overlap: Tokens = 50
     minimum: Tokens = 100
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline_assets.collect import FILE_TAG, collect_file, take_from_inbox
+from pipeline_assets.requests import UNFINISHED
 from resources.workbench import Workbench
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
@@ -41,7 +42,7 @@ def inbox(
     small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
     taken = sum(1 for _ in _take(context, workbench, folder, small))
     requests = [
-        _request(folder / name, now[name])
+        _request(folder / name)
         for name in settled
         if name not in small and not _collecting(context.instance, folder / name)
     ]
@@ -85,21 +86,15 @@ def _take(
         yield name
 
 
-def _request(path: Path, facts: tuple[int, int]) -> dg.RunRequest:
+def _request(path: Path) -> dg.RunRequest:
     return dg.RunRequest(
         run_config={"ops": {"collect": {"config": {"path": str(path)}}}},
-        tags={FILE_TAG: _name(path), "playhead/size_bytes": str(facts[0])},
+        tags={FILE_TAG: _name(path)},
     )
 
 
 def _collecting(instance: dg.DagsterInstance, path: Path) -> bool:
-    unfinished = [
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-    ]
-    found = dg.RunsFilter(tags={FILE_TAG: _name(path)}, statuses=unfinished)
+    found = dg.RunsFilter(tags={FILE_TAG: _name(path)}, statuses=UNFINISHED)
     return instance.get_runs_count(found) > 0
 
 

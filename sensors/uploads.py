@@ -14,20 +14,13 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from pipeline_assets.jobs import ingest_recording
 from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.partitions import recordings_partitions
-from pipeline_assets.requests import RunPlan, covered, new_keys, plan_runs
+from pipeline_assets.requests import UNFINISHED, RunPlan, covered, new_keys, plan_runs
 from resources.workbench import Workbench
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
-_RECORDINGS_A_TICK = 400  # creating the runs must fit a tick too: 0.1 s a recording, pooled
+_RECORDINGS_A_TICK = 400  # the daemon makes their runs before it ticks again
 _RUNS_A_TICK = 100
 _RETRY_APPEARS = timedelta(minutes=2)  # Dagster makes the retry of a dead run within seconds
-# Not NOT_STARTED: a `playhead process` killed while it makes a run leaves that for ever.
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.sensor(
@@ -62,7 +55,7 @@ def _request(plan: RunPlan) -> dg.RunRequest:
 
 def _under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
     job = ingest_recording.name
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNFINISHED))
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED))
     died = instance.get_runs(
         dg.RunsFilter(
             job_name=job,

@@ -126,9 +126,7 @@ class Worker:
     def claim(
         self, recording: Recording, recipe: Recipe, inputs: Mapping[str, Any]
     ) -> AbstractContextManager[Claim]:
-        return self.ledger.claim(
-            recording, recipe.stage, inputs, recipe, run_id=self.run_id, detail="working"
-        )
+        return self.ledger.claim(recording, recipe, inputs, run_id=self.run_id, detail="working")
 
     def probe(self, recording: Recording, version: str = "1") -> bool:
         with self.claim(recording, recipe("raw_media", version), {"sha256": recording.sha256}) as c:

@@ -8,6 +8,7 @@ path; the suffix chooses the container. Not here: the spoken clips themselves
 from __future__ import annotations
 
 import csv
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -167,6 +168,21 @@ def damage(path: Path, *, at: float = 0.5, count: int = 200) -> Path:
     data[start : start + count] = np.random.default_rng(1).bytes(count)[: len(data) - start]
     path.write_bytes(data)
     return path
+
+
+def damaged_at_random(folder: Path, sound: Sound, *, seed: int) -> Iterator[Path]:
+    """Files of every kind with 1, 30 or 1,000 bytes overwritten, eight a kind, the same for the
+    same seed. Each is gone when the next one comes."""
+    dice = random.Random(seed)
+    for suffix in SUFFIXES:
+        healthy = make_audio(folder / f"healthy{suffix}", sound).read_bytes()
+        for _ in range(8):
+            data = bytearray(healthy)
+            for _ in range(dice.choice([1, 30, 1000])):
+                data[dice.randrange(len(data))] = dice.randrange(256)
+            path = folder / f"damaged{suffix}"
+            path.write_bytes(data)
+            yield path
 
 
 def _audio_stream(

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import click
 import psycopg
 
-from playhead.cli.desk import json_option, print_json
+from playhead.cli.options import json_option, print_json
 from resources import packaged_models
 from resources.engines import Engines, choose_engines
 from resources.errors import ConfigurationError, PlayheadError

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from playhead.cli.desk import json_option, open_desk, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json
 from resources.errors import PlayheadError
 from resources.records import KINDS, Kind
 from resources.settings import load_settings
+from resources.workbench import open_rooms
 
 
 @click.command()
@@ -33,12 +34,12 @@ def add(
 ) -> None:
     """Take files in. The same bytes twice are one recording."""
     failed = False
-    with open_desk() as desk:
+    with open_rooms(load_settings()) as rooms:
         for file in files:
             try:
-                arrival = desk.intake.take_in(
+                arrival = rooms.intake.take_in(
                     file,
-                    org_id=org or desk.settings.org,
+                    org_id=org or rooms.settings.org,
                     title=title,
                     kind=kind,
                     language=language,
@@ -85,10 +86,10 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
 @org_option
 def retry(recordings: tuple[str, ...], org: str | None) -> None:
     """Take failed RECORDINGS up again from the stage they failed at, nothing earlier."""
-    with open_desk() as desk:
-        org_id = org or desk.settings.org
-        desk.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
-        replayed = dict(desk.catalogue.replay(org_id, recordings))
+    with open_rooms(load_settings()) as rooms:
+        org_id = org or rooms.settings.org
+        rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
+        replayed = dict(rooms.catalogue.replay(org_id, recordings))
     for recording in recordings:
         if recording in replayed:
             click.echo(f"{recording} waits again, from {replayed[recording]} on: playhead process")

@@ -12,9 +12,11 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from playhead.cli.desk import Desk, json_option, open_desk, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json
 from resources.clock import clock
 from resources.postgres.catalogue import Status
+from resources.settings import load_settings
+from resources.workbench import Rooms, open_rooms
 
 _FOLLOW_SECONDS = 0.5
 
@@ -24,8 +26,8 @@ _FOLLOW_SECONDS = 0.5
 @json_option
 def list_recordings(org: str | None, as_json: bool) -> None:
     """All recordings and how each is doing."""
-    with open_desk() as desk:
-        statuses = desk.catalogue.statuses(org or desk.settings.org)
+    with open_rooms(load_settings()) as rooms:
+        statuses = rooms.catalogue.statuses(org or rooms.settings.org)
     if as_json:
         for status in statuses:
             print_json(_status_line(status))
@@ -59,15 +61,15 @@ def list_recordings(org: str | None, as_json: bool) -> None:
 @json_option
 def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None:
     """How one RECORDING is doing."""
-    with open_desk() as desk:
-        org_id = org or desk.settings.org
-        current = _one(desk, org_id, recording)
+    with open_rooms(load_settings()) as rooms:
+        org_id = org or rooms.settings.org
+        current = _one(rooms, org_id, recording)
         if not follow:
             _print_status(current, as_json)
         elif as_json:
-            _follow_lines(desk, org_id, current)
+            _follow_lines(rooms, org_id, current)
         else:
-            _follow_bar(desk, org_id, current)
+            _follow_bar(rooms, org_id, current)
 
 
 @click.command()
@@ -76,16 +78,16 @@ def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None
 @json_option
 def show(recording: str, org: str | None, as_json: bool) -> None:
     """Everything about one RECORDING: transcript, document, chunks, and what made each."""
-    with open_desk() as desk:
-        everything = _everything(desk, org or desk.settings.org, recording)
+    with open_rooms(load_settings()) as rooms:
+        everything = _everything(rooms, org or rooms.settings.org, recording)
     if as_json:
         print_json(everything)
     else:
         _print_everything(everything)
 
 
-def _one(desk: Desk, org_id: str, recording: str) -> Status:
-    return desk.catalogue.statuses(org_id, [recording])[0]
+def _one(rooms: Rooms, org_id: str, recording: str) -> Status:
+    return rooms.catalogue.statuses(org_id, [recording])[0]
 
 
 def _status_line(status: Status) -> dict[str, Any]:
@@ -111,16 +113,16 @@ def _print_status(current: Status, as_json: bool) -> None:
         click.echo(current.error["remedy"])
 
 
-def _follow_lines(desk: Desk, org_id: str, current: Status) -> None:
+def _follow_lines(rooms: Rooms, org_id: str, current: Status) -> None:
     print_json(_status_line(current))
     while not _ended(current):
         time.sleep(_FOLLOW_SECONDS)
-        before, current = current, _one(desk, org_id, current.id)
+        before, current = current, _one(rooms, org_id, current.id)
         if current != before:
             print_json(_status_line(current))
 
 
-def _follow_bar(desk: Desk, org_id: str, current: Status) -> None:
+def _follow_bar(rooms: Rooms, org_id: str, current: Status) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TextColumn("{task.fields[detail]}")) as bar:
         task = bar.add_task(current.title[:40], total=100, detail="")
@@ -131,15 +133,15 @@ def _follow_bar(desk: Desk, org_id: str, current: Status) -> None:
             if _ended(current):
                 return
             time.sleep(_FOLLOW_SECONDS)
-            current = _one(desk, org_id, current.id)
+            current = _one(rooms, org_id, current.id)
 
 
-def _everything(desk: Desk, org_id: str, recording: str) -> dict[str, Any]:
-    current = _one(desk, org_id, recording)
-    [known] = desk.catalogue.recordings([recording])
-    lineage = desk.ledger.lineage(known)
+def _everything(rooms: Rooms, org_id: str, recording: str) -> dict[str, Any]:
+    current = _one(rooms, org_id, recording)
+    [known] = rooms.catalogue.recordings([recording])
+    lineage = rooms.ledger.lineage(known)
     results = {row["stage"]: row for row in lineage}
-    content = desk.content
+    content = rooms.content
     return {
         "recording": _status_line(current) | {"sha256": known.sha256, "org": known.org_id},
         "raw_media": content.media_facts(results["raw_media"]["result_id"])

@@ -6,10 +6,12 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from playhead.cli.desk import json_option, open_desk, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json
 from playhead.search.search import Hit, Search
 from resources.engines import choose_embedder
 from resources.records import KINDS, Kind
+from resources.settings import load_settings
+from resources.workbench import open_rooms
 
 
 @click.command()
@@ -28,11 +30,11 @@ def search(
     as_json: bool,
 ) -> None:
     """Find the moments that QUERY is about, by words and by meaning."""
-    with open_desk() as desk:
-        org_id = org or desk.settings.org
+    with open_rooms(load_settings()) as rooms:
+        org_id = org or rooms.settings.org
         if recording is not None:
-            desk.catalogue.statuses(org_id, [recording])  # NotFound, rather than no hits
-        find = Search(desk.passages, choose_embedder(desk.settings), desk.media, org_id)
+            rooms.catalogue.statuses(org_id, [recording])  # NotFound, rather than no hits
+        find = Search(rooms.passages, choose_embedder(rooms.settings), rooms.media, org_id)
         found = find(query, kind=kind, recording_id=recording, limit=limit)
     if found.note:
         click.echo(found.note, err=True)

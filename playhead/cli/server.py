@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from resources.postgres.databases import app_url, embedded_server
+from resources.postgres.databases import embedded_server, unmigrated_url
 from resources.postgres.migrations import migrate as apply_migrations
 from resources.settings import load_settings
 
@@ -13,7 +13,7 @@ from resources.settings import load_settings
 def migrate() -> None:
     """Bring the database's schema up to date. Every command does so too."""
     settings = load_settings()
-    applied = apply_migrations(app_url(settings))
+    applied = apply_migrations(unmigrated_url(settings))
     click.echo("\n".join(applied) if applied else "The schema is up to date.")
 
 

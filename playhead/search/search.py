@@ -115,8 +115,9 @@ class Search:
 
     def _within_window(self, text: str) -> str:
         """A question may be longer than the model reads; its beginning tells most."""
-        tokens = self.embedder.tokenizer.offsets(text)[: self.embedder.window_tokens]
-        return text[: tokens[-1][1]] if tokens else text
+        tokens = self.embedder.tokenizer.offsets(text)
+        window = self.embedder.window_tokens
+        return text[: tokens[window][0]] if len(tokens) > window else text
 
 
 def _phrases(row: DictRow) -> list[Phrase]:

@@ -8,12 +8,9 @@ root logger of the whole process.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -21,15 +18,10 @@ from safetensors.numpy import load_file
 from resources.embedding.protocol import Vectors
 from resources.embedding.tokens import FileTokenizer
 from resources.embedding.vectors import refuse_longer, unit_rows
-from resources.errors import ModelUnavailable
+from resources.packaged_models import weights_sha256, wordllama_files
 from resources.records import Engine
 
-_WEIGHTS = "weights/l2_supercat_256.safetensors"
-_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
-_SHA256 = {
-    _WEIGHTS: "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
-    _TOKENIZER: "93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68",
-}
+_MODEL = f"l2_supercat_256@{weights_sha256('wordllama')[:12]}"
 _DIMENSIONS = 256
 _WINDOW_TOKENS = 8192
 _START_TOKEN = 1  # <s>
@@ -50,8 +42,7 @@ class WordLlama:
 
     @property
     def engine(self) -> Engine:
-        model = f"l2_supercat_256@{_SHA256[_WEIGHTS][:12]}"
-        return Engine("wordllama", model, {"pooling": "mean", "preprocessing": 1})
+        return Engine("wordllama", _MODEL, {"pooling": "mean", "preprocessing": 1})
 
     @property
     def dimensions(self) -> int:
@@ -85,18 +76,7 @@ class WordLlama:
     def _model(self) -> _Model:
         with self._lock:
             if self._loaded is None:
-                table = load_file(_checked(_WEIGHTS))["embedding.weight"].astype(np.float32)
-                self._loaded = _Model(FileTokenizer(_checked(_TOKENIZER)), table)
+                weights, tokenizer = wordllama_files()
+                table = load_file(weights)["embedding.weight"].astype(np.float32)
+                self._loaded = _Model(FileTokenizer(tokenizer), table)
             return self._loaded
-
-
-def _checked(name: str) -> Path:
-    spec = find_spec("wordllama")  # finds the folder, runs no code of it
-    for folder in (spec.submodule_search_locations if spec else None) or ():
-        path = Path(folder, name)
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == _SHA256[name]:
-            return path
-    raise ModelUnavailable(
-        f"WordLlama's file {name} is missing or was altered.",
-        remedy="Run `make setup` to install the packaged models again.",
-    )

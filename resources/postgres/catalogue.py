@@ -115,8 +115,9 @@ class Catalogue:
         )
         return [_recording(row) for row in rows]
 
-    def statuses(self, org_id: str, ids: Sequence[str] | None = None) -> list[Status]:
-        """Of all recordings of the organisation, or of ``ids``. Raises ``NotFound``."""
+    def statuses(self, org_id: str | None, ids: Sequence[str] | None = None) -> list[Status]:
+        """Of all recordings of the organisation, or of ``ids``. Raises ``NotFound``. Without an
+        organisation, of any: for workers, who serve all."""
         wanted = None if ids is None else _uuids(ids)
         rows = self._database.rows(_SQL["status"], org_id=org_id, ids=wanted)
         statuses = [_status(row) for row in rows]
@@ -124,8 +125,8 @@ class Catalogue:
             _require(ids, [status.id for status in statuses])
         return statuses
 
-    def under_way(self, org_id: str) -> list[Status]:
-        """Of the recordings that a living worker holds right now."""
+    def under_way(self, org_id: str | None) -> list[Status]:
+        """Of the recordings that a living worker holds right now; see ``statuses``."""
         rows = self._database.rows(_SQL["under_way"], org_id=org_id)
         return [_status(row) for row in rows]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from resources.errors import InvalidResult
 from resources.postgres.database import Connection, Database, queries, storable
+from resources.postgres.ledger import Result
 from resources.records import (
     Chunk,
     Document,
@@ -37,8 +38,17 @@ from resources.records import (
 _SQL = queries("content")
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Chunks, their tokens, and how many of the chunks have a vector."""
+
+    chunks: int
+    tokens: int
+    vectors: int
+
+
 class Content:
-    """Reads outside a claim; the ``put_*`` methods take the connection of ``Ledger.finish``."""
+    """Reads outside a claim; the ``put_*`` methods take what ``Ledger.finish`` gives."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,10 +58,10 @@ class Content:
         return MediaFacts(**row | {"streams": tuple(row["streams"])})
 
     def put_media_facts(
-        self, connection: Connection, result_id: int, recording: Recording, facts: MediaFacts
+        self, connection: Connection, result: Result, recording: Recording, facts: MediaFacts
     ) -> None:
         values = asdict(facts) | {"streams": list(facts.streams)}
-        connection.execute(_SQL["put_raw_media"], _owned(recording, result_id) | values)
+        connection.execute(_SQL["put_raw_media"], _owned(recording, result.id) | values)
 
     def transcript(self, result_id: int) -> Transcript:
         row = self._row("transcript", result_id)
@@ -64,11 +74,11 @@ class Content:
         )
 
     def put_transcript(
-        self, connection: Connection, result_id: int, recording: Recording, transcript: Transcript
+        self, connection: Connection, result: Result, recording: Recording, transcript: Transcript
     ) -> None:
         values = storable(asdict(transcript))
         values |= {"words": Jsonb(values["words"]), "segments": Jsonb(values["segments"])}
-        connection.execute(_SQL["put_transcript"], _owned(recording, result_id) | values)
+        connection.execute(_SQL["put_transcript"], _owned(recording, result.id) | values)
 
     def document(self, result_id: int) -> Document:
         row = self._row("document", result_id)
@@ -76,11 +86,11 @@ class Content:
         return Document(**row | {"spans": spans})
 
     def put_document(
-        self, connection: Connection, result_id: int, recording: Recording, document: Document
+        self, connection: Connection, result: Result, recording: Recording, document: Document
     ) -> None:
         values = storable(asdict(document))
         values |= {"spans": Jsonb(values["spans"]), "metadata": Jsonb(values["metadata"])}
-        connection.execute(_SQL["put_document"], _owned(recording, result_id) | values)
+        connection.execute(_SQL["put_document"], _owned(recording, result.id) | values)
 
     def chunks(self, recording: Recording, recipe_hash: str) -> list[DictRow]:
         """The recording's chunks of one recipe, transcript's first, in order."""
@@ -89,7 +99,7 @@ class Content:
     def put_chunks(
         self,
         connection: Connection,
-        result_id: int,
+        result: Result,
         recording: Recording,
         recipe_hash: str,
         chunks: Sequence[Chunk],
@@ -107,7 +117,7 @@ class Content:
             _SQL["supersede_other_vectors"], values | {"chunks_hash": chunks_hash(chunks)}
         )
         connection.execute(
-            _SQL["merge_chunks"], values | {"result_id": result_id, "language": language}
+            _SQL["merge_chunks"], values | {"result_id": result.id, "language": language}
         )
 
     def embedding_set(self, engine: Engine, dimensions: int) -> int:
@@ -143,14 +153,14 @@ class Content:
     def put_embeddings(
         self,
         connection: Connection,
-        result_id: int,
+        result: Result,
         recording: Recording,
         recipe_hash: str,
         set_id: int,
     ) -> None:
         """Give every chunk of the recipe its cached vector, and let go of chunks that no set
         searches any more. Raises ``InvalidResult`` if a chunk has none."""
-        values = _chunked(recording, recipe_hash) | {"set_id": set_id, "result_id": result_id}
+        values = _chunked(recording, recipe_hash) | {"set_id": set_id, "result_id": result.id}
         connection.execute(_SQL["embed_chunks"], values)
         if bare := connection.execute(_SQL["chunks_without_vector"], values).fetchall():
             raise InvalidResult(
@@ -163,15 +173,15 @@ class Content:
         ):
             connection.execute(_SQL[name], values)
 
-    def vectors(self, recording: Recording, recipe_hash: str, engine: Engine) -> int:
-        """How many of the recording's chunks have a vector of this model."""
+    def coverage(self, recording: Recording, recipe_hash: str, engine: Engine) -> Coverage:
+        """How much of the recording's chunks of a recipe this model has vectors of."""
         row = self._database.row(
-            _SQL["count_vectors"],
+            _SQL["coverage"],
             **_chunked(recording, recipe_hash),
             engine_hash=content_hash(asdict(engine)),
         )
         assert row is not None
-        return int(row["vectors"])
+        return Coverage(**row)
 
     def take_back_partial(self) -> int:
         """Results that say done while their content is not whole (a damaged or restored

@@ -24,9 +24,14 @@ _EMBEDDED_NAME = "playhead"
 def app_url(settings: Settings) -> str:
     """The URL of Playhead's own database, made and migrated. Raises ``DatabaseUnavailable`` or
     ``DatabaseUnsuitable``."""
-    url = settings.database_url or _embedded(settings, _EMBEDDED_NAME)
+    url = unmigrated_url(settings)
     migrate(url)
     return url
+
+
+def unmigrated_url(settings: Settings) -> str:
+    """As ``app_url``, for the one that wants to see what migrating does."""
+    return settings.database_url or _embedded(settings, _EMBEDDED_NAME)
 
 
 def dagster_url(settings: Settings) -> str:

@@ -55,10 +55,14 @@ class Claim:
 
     id: int
     recording: Recording
-    stage: Stage
     recipe: Recipe
+    inputs: Mapping[str, Any]
     attempt: int
     done: Result | None = None
+
+    @property
+    def stage(self) -> Stage:
+        return self.recipe.stage
 
 
 class Ledger:
@@ -83,9 +87,8 @@ class Ledger:
     def claim(
         self,
         recording: Recording,
-        stage: Stage,
-        inputs: Mapping[str, Any],
         recipe: Recipe,
+        inputs: Mapping[str, Any],
         *,
         run_id: str,
         detail: str,
@@ -94,17 +97,19 @@ class Ledger:
         ``inputs`` names what it is made from: output hashes of earlier stages by their names,
         and whatever else goes in. Leaving without ``finish`` or ``fail`` leaves the row to the
         next worker."""
-        row = self._remember(recording, stage, inputs, recipe)
+        row = self._remember(recording, recipe, inputs)
         if row["state"] == "done":
-            yield self._found(recording, stage, recipe, row)
+            found = self._found(row)
+            yield Claim(found.id, recording, recipe, inputs, found.attempt, found)
             return
         with self._lock(row["id"]) as connection:
             values = {"id": row["id"], "run_id": run_id, "detail": detail}
             started = connection.execute(_SQL["start"], values).fetchone()
             if started is None:  # another worker finished it while this one waited
-                yield self._found(recording, stage, recipe, self._find(row))
+                found = self._found(self._find(row))
+                yield Claim(found.id, recording, recipe, inputs, found.attempt, found)
             else:
-                yield Claim(row["id"], recording, stage, recipe, started["attempt"])
+                yield Claim(row["id"], recording, recipe, inputs, started["attempt"])
 
     def progress(self, claim: Claim, percent: int, detail: str) -> None:
         self._database.run(
@@ -114,10 +119,10 @@ class Ledger:
     @contextmanager
     def finish(
         self, claim: Claim, *, output_hash: str, usage: Usage
-    ) -> Iterator[tuple[Connection, int]]:
-        """Within one transaction: the body writes the content with the connection and result id
-        it is given, then the row is done and current. Raises ``ClaimLost`` when a newer attempt
-        owns the row; then nothing is written."""
+    ) -> Iterator[tuple[Connection, Result]]:
+        """Within one transaction: the body writes the content with the connection and for the
+        result it is given, then the row is done and current. Raises ``ClaimLost`` when a newer
+        attempt owns the row; then nothing is written."""
         with self._database.transaction() as connection:
             row = connection.execute(
                 _SQL["finish"],
@@ -131,7 +136,7 @@ class Ledger:
             ).fetchone()
             if row is None:
                 raise _lost(claim)
-            yield connection, claim.id
+            yield connection, _result(row)
             self._make_current(connection, row)
             connection.execute(_SQL["rest"], row)
 
@@ -201,13 +206,11 @@ class Ledger:
         if self._lock_connection is not None:
             self._lock_connection.close()
 
-    def _remember(
-        self, recording: Recording, stage: Stage, inputs: Mapping[str, Any], recipe: Recipe
-    ) -> DictRow:
+    def _remember(self, recording: Recording, recipe: Recipe, inputs: Mapping[str, Any]) -> DictRow:
         key = {
             "org_id": recording.org_id,
             "recording_id": recording.id,
-            "stage": stage,
+            "stage": recipe.stage,
             "input_hash": content_hash(inputs),
             "recipe_hash": recipe.hash,
         }
@@ -222,10 +225,10 @@ class Ledger:
         assert row is not None, "a ledger row is only ever deleted with its recording"
         return row
 
-    def _found(self, recording: Recording, stage: Stage, recipe: Recipe, row: DictRow) -> Claim:
+    def _found(self, row: DictRow) -> Result:
         with self._database.transaction() as connection:
             self._make_current(connection, row)
-        return Claim(row["id"], recording, stage, recipe, row["attempt"], done=_result(row))
+        return _result(row)
 
     def _make_current(self, connection: Connection, row: DictRow) -> None:
         connection.execute(_SQL["point"], row)

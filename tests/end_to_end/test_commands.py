@@ -124,6 +124,8 @@ def test_another_organisation_sees_nothing_of_ours(home: Home) -> None:
     home.playhead("show", ours["recording"], "--org", "other", exits=1)
     [theirs] = home.json("add", home.folder / "a.wav", "--org", "other")
     assert not theirs["duplicate"]
+    assert "1 of 1 ready" in home.playhead("process")
+    assert [line["status"] for line in home.json("list", "--org", "other")] == ["ready"]
 
 
 def test_every_wrong_setting_is_told_at_once(home: Home) -> None:
@@ -161,6 +163,11 @@ def test_hostile_names_are_titles_and_nothing_else(home: Home) -> None:
 @pytest.mark.parametrize("command", ["doctor", "migrate", "list"])
 def test_a_machine_in_order_is_told_so(home: Home, command: str) -> None:
     home.playhead(command)
+
+
+def test_migrate_tells_what_it_did(home: Home) -> None:
+    assert "0001_spine" in home.playhead("migrate")
+    assert "up to date" in home.playhead("migrate")
 
 
 def test_the_server_stops_on_command_and_comes_back(home: Home) -> None:

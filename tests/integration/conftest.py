@@ -1,4 +1,5 @@
-"""A workbench on a database of its own, with engines that take no time, and Dagster over it."""
+"""On a database of each test's own: a worker at the ledger, a workbench with engines that take no
+time, and Dagster over it."""
 
 from __future__ import annotations
 
@@ -14,11 +15,40 @@ from pipeline_assets.definitions import build_definitions
 from pipeline_assets.jobs import INGEST_RECORDING
 from resources.embedding.instant import InstantEmbedder
 from resources.engines import Engines
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
 from resources.records import Recording
 from resources.settings import Settings
 from resources.transcription.instant import InstantTranscriber
 from resources.workbench import Workbench, open_workbench
 from resources.writing.extractive import ExtractiveWriter
+from tests import making
+from tests.making import Worker
+
+
+@pytest.fixture
+def catalogue(database: Database) -> Catalogue:
+    return Catalogue(database)
+
+
+@pytest.fixture
+def worker(database: Database) -> Iterator[Worker]:
+    worker = Worker(database)
+    yield worker
+    worker.ledger.close()
+
+
+@pytest.fixture
+def recording(database: Database) -> Recording:
+    return making.registered(database)
+
+
+@pytest.fixture
+def probed(database: Database) -> Recording:
+    """Probed, so that its transcript is next."""
+    recording = making.registered(database)
+    Worker(database).probe(recording)
+    return recording
 
 
 def instant_engines() -> Engines:

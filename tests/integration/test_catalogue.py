@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,23 +15,6 @@ from tests import making
 from tests.making import CHUNK_RECIPE, Worker, status
 
 DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
-
-
-@pytest.fixture
-def catalogue(database: Database) -> Catalogue:
-    return Catalogue(database)
-
-
-@pytest.fixture
-def worker(database: Database) -> Iterator[Worker]:
-    worker = Worker(database)
-    yield worker
-    worker.ledger.close()
-
-
-@pytest.fixture
-def recording(database: Database) -> Recording:
-    return making.registered(database)
 
 
 def fail(worker: Worker, recording: Recording) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from resources.postgres.catalogue import Catalogue
@@ -22,18 +20,6 @@ ODD_TEXTS = [
     "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 beyond the first plane, \U0010ffff",
     " leading and trailing ",
 ]
-
-
-@pytest.fixture
-def worker(database: Database) -> Iterator[Worker]:
-    worker = Worker(database)
-    yield worker
-    worker.ledger.close()
-
-
-@pytest.fixture
-def recording(database: Database) -> Recording:
-    return making.registered(database)
 
 
 def heard(text: str) -> Transcript:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
@@ -22,23 +21,8 @@ BUSY = TransientError("The model is busy.", remedy="Wait.")
 
 
 @pytest.fixture
-def catalogue(database: Database) -> Catalogue:
-    return Catalogue(database)
-
-
-@pytest.fixture
-def recording(database: Database) -> Recording:
-    """Probed, so that its transcript is next."""
-    recording = making.registered(database)
-    Worker(database).probe(recording)
-    return recording
-
-
-@pytest.fixture
-def worker(database: Database) -> Iterator[Worker]:
-    worker = Worker(database)
-    yield worker
-    worker.ledger.close()
+def recording(probed: Recording) -> Recording:
+    return probed
 
 
 def claim(worker: Worker, recording: Recording) -> AbstractContextManager[Claim]:

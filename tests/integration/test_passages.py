@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -19,18 +19,6 @@ from tests.making import CHUNK_RECIPE, MODEL, Worker, passages
 
 OTHER_MODEL = Engine("vectors by hash", "b")
 OTHER_RECIPE = Recipe("chunks", "1", Engine("chunker", "b"))
-
-
-@pytest.fixture
-def worker(database: Database) -> Iterator[Worker]:
-    worker = Worker(database)
-    yield worker
-    worker.ledger.close()
-
-
-@pytest.fixture
-def recording(database: Database) -> Recording:
-    return making.registered(database)
 
 
 def rewrite(
@@ -250,8 +238,8 @@ def test_two_models_of_different_dimensions_stand_side_by_side(
 ) -> None:
     worker.take_through(recording, ["one", "two"])
     assert worker.embed(recording, engine=OTHER_MODEL, dimensions=5)
-    assert worker.content.vectors(recording, CHUNK_RECIPE.hash, MODEL) == 2
-    assert worker.content.vectors(recording, CHUNK_RECIPE.hash, OTHER_MODEL) == 2
+    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, MODEL).vectors == 2
+    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, OTHER_MODEL).vectors == 2
     lengths = database.rows(b"select distinct vector_dims(vector) as n from embeddings order by n")
     assert [row["n"] for row in lengths] == [3, 5]
 
@@ -276,7 +264,7 @@ def test_old_passages_stay_until_the_new_ones_are_embedded_and_then_go(
     searched = ids(worker, recording)
     worker.cut(recording, passages("one two"), OTHER_RECIPE)
     assert ids(worker, recording) == searched
-    assert worker.content.vectors(recording, CHUNK_RECIPE.hash, MODEL) == 2
+    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, MODEL).vectors == 2
     worker.embed(recording, OTHER_RECIPE)
     assert ids(worker, recording) == []
     assert [text for text, _ in ids(worker, recording, OTHER_RECIPE)] == ["one two"]
@@ -302,5 +290,5 @@ def test_going_back_to_the_old_way_to_cut_makes_whole_what_was_let_go(
     worker.embed(recording, OTHER_RECIPE, version="2")
     assert worker.cut(recording, passages("one", "two"))
     worker.embed(recording, version="1")
-    assert worker.content.vectors(recording, CHUNK_RECIPE.hash, MODEL) == 2
+    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, MODEL).vectors == 2
     assert sorted(worker.asked) == ["one", "one two", "two"], "vectors came from the cache"

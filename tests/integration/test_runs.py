@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 
 import dagster as dg
 import pytest
@@ -138,15 +139,30 @@ def test_an_error_nobody_foresaw_is_stored_with_its_name(
     assert "ZeroDivisionError: by zero" in letter.message
 
 
-def test_a_stopped_worker_hands_back_and_blames_nobody(pipeline: Pipeline, add: Add) -> None:
-    recording = add("a.wav")
-    pipeline.bench.stopping.set()
-    definitions = build_definitions(pipeline.bench.settings, engines=pipeline.bench.engines)
-    assert definitions.resolve_job_def("ingest_recording") is not None
-    with pytest.raises(PlayheadError, match="told to stop"):
-        pipeline.bench.keep_on()
-    assert pipeline.bench.catalogue.dead_letters() == []
-    assert [found.id for found in pipeline.bench.catalogue.waiting(limit=5)] == [recording.id]
+class StoppedWhileHearing(InstantTranscriber):
+    """Somebody stops the worker just as it begins to listen."""
+
+    def __init__(self, stopping: Event) -> None:
+        self.stopping = stopping
+
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        self.stopping.set()
+        return super().transcribe(media, language=language, progress=progress)
+
+
+def test_a_stopped_worker_hands_back_what_it_is_at_and_blames_nobody(
+    bench: Workbench, instance: dg.DagsterInstance, add: Add
+) -> None:
+    stopping = Event()
+    engines = replace(bench.engines, transcriber=StoppedWhileHearing(stopping))
+    definitions = build_definitions(bench.settings, engines=engines, stopping=stopping)
+    pipeline = Pipeline(bench, instance, definitions)
+    recordings = [add("a.wav"), add("b.wav")]
+    assert not pipeline.run(*recordings).success
+    assert pipeline.materialised("raw_media") == {recordings[0].id}
+    assert pipeline.materialised("transcript") == set()
+    assert bench.catalogue.dead_letters() == []
+    assert bench.catalogue.waiting(limit=5) == recordings
 
 
 def test_dagster_sees_what_is_in_step_and_what_is_not(pipeline: Pipeline, add: Add) -> None:

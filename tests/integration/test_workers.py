@@ -55,23 +55,8 @@ database.close()
 
 
 @pytest.fixture
-def catalogue(database: Database) -> Catalogue:
-    return Catalogue(database)
-
-
-@pytest.fixture
-def recording(database: Database) -> Recording:
-    """Probed, so that its transcript is next."""
-    recording = making.registered(database)
-    Worker(database).probe(recording)
-    return recording
-
-
-@pytest.fixture
-def worker(database: Database) -> Iterator[Worker]:
-    worker = Worker(database)
-    yield worker
-    worker.ledger.close()
+def recording(probed: Recording) -> Recording:
+    return probed
 
 
 @pytest.fixture

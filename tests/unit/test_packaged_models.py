@@ -57,6 +57,7 @@ def test_a_package_that_is_not_installed_makes_its_model_unavailable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "wordllama", raising=False)  # other tests import it
     for name in packaged_models.MODELS:
         with pytest.raises(ModelUnavailable, match="missing"):
             packaged_models.check(name)

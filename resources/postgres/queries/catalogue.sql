@@ -35,14 +35,15 @@ limit %(limit)s
 -- name: status
 select id, title, kind, status, percent, detail, duration_seconds, language, error, live
 from recording_status
-where org_id = %(org_id)s and (%(ids)s::uuid[] is null or id = any(%(ids)s))
+where (%(org_id)s::text is null or org_id = %(org_id)s)
+  and (%(ids)s::uuid[] is null or id = any(%(ids)s))
 order by id
 
 -- name: under_way
 select id, title, kind, status, percent, detail, duration_seconds, language, error, live
 from recording_status
-where org_id = %(org_id)s
-  and id = any(array(select recording_id from live_results where org_id = %(org_id)s))
+where (%(org_id)s::text is null or org_id = %(org_id)s)
+  and id = any(array(select recording_id from live_results))
 
 -- name: dead_letters
 select recording_id as id, org_id, stage, error_class, message, remedy, attempts

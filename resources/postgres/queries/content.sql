@@ -116,11 +116,12 @@ where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
       select from embeddings e
       where e.set_id = %(set_id)s and e.org_id = c.org_id and e.chunk_id = c.id)
 
--- name: count_vectors
-select count(*) as vectors
+-- name: coverage
+select count(*) as chunks, coalesce(sum(c.token_count), 0) as tokens,
+    count(e.chunk_id) as vectors
 from chunks c
-join embedding_sets s on s.engine_hash = %(engine_hash)s
-join embeddings e on e.set_id = s.id and e.org_id = c.org_id and e.chunk_id = c.id
+left join embedding_sets s on s.engine_hash = %(engine_hash)s
+left join embeddings e on e.set_id = s.id and e.org_id = c.org_id and e.chunk_id = c.id
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
   and c.recipe_hash = %(recipe_hash)s
 

@@ -52,8 +52,8 @@ where id = %(recording_id)s and requests > 0
 
 -- name: resolve
 update dead_letters set resolved_at = now()
-where org_id = %(org_id)s and recording_id = %(recording_id)s and resolved_at is null
-  and (%(stage)s::text is null or stage = %(stage)s)
+where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = %(stage)s
+  and resolved_at is null
 
 -- name: fail
 update stage_results
