@@ -27,7 +27,7 @@ def make_raw_media(bench: Workbench, recording: Recording, turn: Turn) -> Outcom
         if result := claim.done:
             facts = bench.content.media_facts(result.id)
         else:
-            facts = probe(bench.media.path(recording))
+            facts = probe(bench.media.kept(recording))
             # The bytes are the result; the facts describe them. So a better probe does not
             # make anything after it stale.
             with bench.ledger.finish(claim, output_hash=recording.sha256, usage=Usage()) as (

@@ -42,7 +42,7 @@ def make_transcript(bench: Workbench, recording: Recording, turn: Turn) -> Outco
         else:
             duration = bench.content.media_facts(media.id).duration_seconds
             transcript = bench.engines.transcriber.transcribe(
-                bench.media.path(recording),
+                bench.media.kept(recording),
                 language=recording.language,
                 progress=_progress(bench, claim, turn, duration),
             )

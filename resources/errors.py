@@ -11,6 +11,7 @@
     │   └── DatabaseUnavailable
     ├── ConfigurationError      a person must change something first
     │   ├── InvalidSettings
+    │   ├── MediaMissing        the stored upload is gone
     │   ├── ModelUnavailable    weights missing, altered or unknown
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
@@ -75,6 +76,10 @@ class ConfigurationError(PlayheadError):
 
 class InvalidSettings(ConfigurationError):
     """One or more settings are wrong; the message lists all of them."""
+
+
+class MediaMissing(ConfigurationError):
+    """The media store no longer has a recording's file."""
 
 
 class ModelUnavailable(ConfigurationError):

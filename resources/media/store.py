@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from resources.errors import MediaMissing
 from resources.records import Recording
 
 _BLOCK_BYTES = 1 << 20
@@ -81,6 +82,16 @@ class MediaStore:
     def path(self, recording: Recording) -> Path:
         """Where the recording's bytes are, as they were uploaded."""
         return self.place(recording.id, recording.suffix)
+
+    def kept(self, recording: Recording) -> Path:
+        """As ``path``. Raises ``MediaMissing`` when the file is gone."""
+        if not self.has(recording):
+            raise MediaMissing(
+                f"The stored file of {recording.title} is gone.",
+                remedy="Add the same file again (its bytes take the old place), then: "
+                f"playhead retry {recording.id}",
+            )
+        return self.path(recording)
 
     def place(self, recording_id: str, suffix: str) -> Path:
         return self._folder / _place(recording_id, suffix)

@@ -176,3 +176,18 @@ def test_dagster_sees_what_is_in_step_and_what_is_not(pipeline: Pipeline, add: A
     for before, after in pairwise(STAGES):
         made_from = versions[after][f"dagster/input_data_version/{before}"]
         assert made_from == versions[before]["dagster/data_version"]
+
+
+def test_a_stored_file_that_is_gone_is_told_at_once_and_healed_by_adding_it_again(
+    pipeline: Pipeline, add: Add
+) -> None:
+    recording = add("a.wav")
+    bench = pipeline.bench
+    bench.media.discard(recording)
+    assert not pipeline.run(recording).success
+    [letter] = bench.catalogue.dead_letters()
+    assert (letter.error_class, letter.attempts) == ("MediaMissing", 1)
+    assert "Add the same file again" in letter.remedy
+    assert add("a.wav") == recording
+    bench.catalogue.replay("default", [recording.id])
+    assert pipeline.run(recording).success
