@@ -18,6 +18,12 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 
+#: What a run asked for by ourselves shall do: bring recordings to their end, or what a plan
+#: names. A run that a person asked for makes all stages that were chosen.
+TASK = "playhead/task"
+FINISH = "finish"
+PLAN = "plan"
+
 #: Runs that will still do something. Not NOT_STARTED: a `playhead process` killed while it makes
 #: a run leaves that for ever.
 UNFINISHED = [
@@ -34,12 +40,11 @@ class RunPlan:
 
     ids: tuple[str, ...]
 
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """How Dagster names the run's partitions."""
+    def tags(self, task: str) -> dict[str, str]:
+        """How Dagster names the run's partitions, and what the run shall do with them."""
         if len(self.ids) == 1:
-            return {PARTITION: self.ids[0]}
-        return {RANGE_START: self.ids[0], RANGE_END: self.ids[-1]}
+            return {PARTITION: self.ids[0], TASK: task}
+        return {RANGE_START: self.ids[0], RANGE_END: self.ids[-1], TASK: task}
 
 
 def new_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from pipeline_assets.jobs import ingest_recording
 from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.partitions import recordings_partitions
-from pipeline_assets.requests import UNFINISHED, RunPlan, covered, new_keys, plan_runs
+from pipeline_assets.requests import FINISH, UNFINISHED, RunPlan, covered, new_keys, plan_runs
 from resources.workbench import Workbench
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
@@ -50,7 +50,7 @@ def uploads(
 
 def _request(plan: RunPlan) -> dg.RunRequest:
     # No run key: Dagster remembers one for ever and would drop the run of a later try.
-    return dg.RunRequest(tags=dict(plan.tags))
+    return dg.RunRequest(tags=plan.tags(FINISH))
 
 
 def _under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:

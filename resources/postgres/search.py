@@ -6,27 +6,16 @@ choosing the moment within a passage (``playhead/search``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
 from resources.postgres.database import Database, queries
+from resources.postgres.sets import EmbeddingSet
 from resources.records import Kind
 
 _SQL = queries("search")
 _DEPTH = 50  # passages of each leg that are fused
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingSet:
-    """What is searched. ``engine``: name, model and parameters of who made its vectors."""
-
-    id: int
-    engine: dict[str, Any]
-    dimensions: int
 
 
 class Passages:
@@ -34,11 +23,6 @@ class Passages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def active_set(self) -> EmbeddingSet | None:
-        """None before the first recording is ready."""
-        row = self._database.row(_SQL["active_set"])
-        return EmbeddingSet(**row) if row else None
 
     def find(
         self,

@@ -14,7 +14,7 @@ import pytest
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.jobs import INGEST_RECORDING
 from resources.embedding.instant import InstantEmbedder
-from resources.engines import Engines
+from resources.engines import Embedders, Engines
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
 from resources.records import Recording
@@ -52,7 +52,8 @@ def probed(database: Database) -> Recording:
 
 
 def instant_engines() -> Engines:
-    return Engines(InstantTranscriber(), ExtractiveWriter(), InstantEmbedder())
+    embedders = Embedders("instant", {"instant": InstantEmbedder})
+    return Engines(InstantTranscriber(), ExtractiveWriter(), embedders)
 
 
 @pytest.fixture
