@@ -22,7 +22,7 @@ from resources.records import Recipe, Recording, Usage, content_hash
 from resources.workbench import Lane, Workbench
 
 CODE_VERSION = "1"
-_TEXTS_A_BATCH = 64  # kept as soon as they are made: a crash costs at most this many
+TEXTS_A_CALL = 64  # kept as soon as they are made: a crash costs at most this many
 
 SPEC = stage_spec(
     "embeddings",
@@ -75,9 +75,9 @@ def _describe(lane: Lane, coverage: Coverage) -> Metadata:
 def _fill_cache(bench: Workbench, claim: Claim, chunk_recipe: str, lane: Lane) -> None:
     texts = bench.content.uncached_texts(claim.recording, chunk_recipe, lane.set.id)
     hashes = list(texts)
-    for start in range(0, len(hashes), _TEXTS_A_BATCH):
+    for start in range(0, len(hashes), TEXTS_A_CALL):
         bench.keep_on()
-        batch = hashes[start : start + _TEXTS_A_BATCH]
+        batch = hashes[start : start + TEXTS_A_CALL]
         _embed(bench, claim.recording, lane, {key: texts[key] for key in batch})
         finished = start + len(batch)
         bench.ledger.progress(

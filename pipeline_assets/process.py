@@ -26,7 +26,7 @@ from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.partitions import recordings_partitions
 from pipeline_assets.policies import RECORDINGS_A_RUN
-from pipeline_assets.requests import FINISH, RunPlan, new_keys, plan_runs
+from pipeline_assets.requests import RunPlan, new_keys, plan_runs
 from resources.errors import PlayheadError
 from resources.postgres.catalogue import Catalogue
 from resources.records import Recording
@@ -107,8 +107,9 @@ class Processor:
         self._rooms.catalogue.requested(plan.ids)
         self._job.execute_in_process(
             instance=self._instance,
-            tags=plan.tags(FINISH),
-            run_config=_QUIET,
+            tags=dict(plan.tags),
+            run_config=plan.run_config | _QUIET,
+            asset_selection=plan.assets,
             raise_on_error=False,
         )
 

@@ -13,7 +13,7 @@ import dagster as dg
 from pipeline_assets import chunks, document, embeddings, raw_media, transcript
 from pipeline_assets.checks import check_specs, evaluation
 from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
-from pipeline_assets.requests import FINISH, TASK
+from pipeline_assets.requests import Asked
 from pipeline_assets.stages import MakeStage, Outcome, Turn, Work
 from resources.errors import ClaimLost, PlayheadError, Stopped
 from resources.postgres.ledger import Result
@@ -41,7 +41,7 @@ MAKERS: dict[Stage, MakeStage] = {
     pool=POOL,
 )
 def recordings(
-    context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.AssetExecutionContext, config: Asked, workbench: dg.ResourceParam[Workbench]
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
     turn = Turn(
@@ -51,9 +51,9 @@ def recordings(
     )
     stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
     failures: list[tuple[Recording, PlayheadError]] = []
-    for work in _works(context, workbench, turn):
+    for work in _works(context, config, workbench, turn):
         try:
-            _take_through(context, work, _wanted(context, work, stages))
+            _take_through(context, work, _wanted(config, work, stages))
         except Stopped:
             raise dg.Failure(
                 "Stopped; what is not done is handed back.", allow_retries=False
@@ -70,10 +70,12 @@ def recordings(
         raise _failure(failures)
 
 
-def _works(context: dg.AssetExecutionContext, bench: Workbench, turn: Turn) -> Iterator[Work]:
+def _works(
+    context: dg.AssetExecutionContext, config: Asked, bench: Workbench, turn: Turn
+) -> Iterator[Work]:
     """The run's recordings with what stands of each; in a retry, without those that failed for
     good."""
-    wanted = bench.catalogue.recordings(context.partition_keys)
+    wanted = bench.catalogue.recordings(config.only or context.partition_keys)
     if context.retry_number:
         failed = {letter.id for letter in bench.catalogue.dead_letters()}
         wanted = [recording for recording in wanted if recording.id not in failed]
@@ -86,15 +88,15 @@ def _works(context: dg.AssetExecutionContext, bench: Workbench, turn: Turn) -> I
             yield Work(bench, recording, turn, lanes, standing[recording.id])
 
 
-def _wanted(
-    context: dg.AssetExecutionContext, work: Work, selected: Sequence[Stage]
-) -> Sequence[Stage]:
+def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[Stage]:
     """A run that only finishes recordings makes nothing again that stands, whichever engine made
-    it: making anew is for plans, and for people."""
-    if context.run.tags.get(TASK) != FINISH:
-        return selected
-    missing = STAGES[work.stages_done :]
-    return [stage for stage in selected if stage in missing]
+    it: making anew is for plans, and for people. A cancelled plan wants nothing more."""
+    if config.task == "finish":
+        missing = STAGES[work.stages_done :]
+        return [stage for stage in selected if stage in missing]
+    if config.plan is not None and work.bench.plans.get(config.plan).state == "cancelled":
+        return []
+    return selected
 
 
 def _take_through(context: dg.AssetExecutionContext, work: Work, stages: Sequence[Stage]) -> None:

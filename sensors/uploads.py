@@ -14,7 +14,7 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from pipeline_assets.jobs import ingest_recording
 from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.partitions import recordings_partitions
-from pipeline_assets.requests import FINISH, UNFINISHED, RunPlan, covered, new_keys, plan_runs
+from pipeline_assets.requests import UNFINISHED, RunPlan, covered, new_keys, plan_runs
 from resources.workbench import Workbench
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
@@ -37,7 +37,7 @@ def uploads(
     if not waiting:
         return dg.SkipReason("nothing waits")
     keys = context.instance.get_dynamic_partitions("recordings")
-    busy = _under_way(context.instance, keys)
+    busy = under_way(context.instance, keys)
     free = [recording for recording in waiting if recording.id not in busy]
     added = new_keys(free, keys)
     plans = plan_runs(free, [*keys, *added])[:_RUNS_A_TICK]
@@ -50,10 +50,10 @@ def uploads(
 
 def _request(plan: RunPlan) -> dg.RunRequest:
     # No run key: Dagster remembers one for ever and would drop the run of a later try.
-    return dg.RunRequest(tags=plan.tags(FINISH))
+    return dg.RunRequest(tags=dict(plan.tags), run_config=plan.run_config)
 
 
-def _under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
+def under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
     job = ingest_recording.name
     runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED))
     died = instance.get_runs(

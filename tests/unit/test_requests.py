@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_assets.policies import BYTES_A_RUN, RECORDINGS_A_RUN
-from pipeline_assets.requests import FINISH, TASK, RunPlan, covered, new_keys, plan_runs
+from pipeline_assets.requests import RunPlan, covered, new_keys, plan_runs
 from resources.records import Recording
 from tests import making
 
@@ -54,7 +54,7 @@ def test_the_tags_of_a_run_cover_its_recordings_and_no_other(
     for plan in plan_runs(waiting, keys):
         start = keys.index(plan.ids[0])
         assert list(plan.ids) == keys[start : start + len(plan.ids)]
-        assert covered(plan.tags(FINISH), keys) == set(plan.ids)
+        assert covered(plan.tags, keys) == set(plan.ids)
 
 
 @given(waiting_and_keys())
@@ -113,10 +113,10 @@ def test_new_keys_are_those_without_a_partition_oldest_first() -> None:
 
 
 def test_a_run_of_one_is_named_by_its_partition_alone() -> None:
-    assert RunPlan(("00001",)).tags(FINISH) == {"dagster/partition": "00001", TASK: FINISH}
+    assert RunPlan(("00001",)).tags == {"dagster/partition": "00001"}
 
 
 def test_a_run_whose_range_has_lost_an_end_covers_nothing() -> None:
-    tags = RunPlan(("00001", "00002", "00003")).tags(FINISH)
+    tags = RunPlan(("00001", "00002", "00003")).tags
     assert covered(tags, ["00001", "00002"]) == set()
     assert covered({}, ["00001"]) == set()

@@ -74,3 +74,6 @@ order by r.stages_done
 
 -- name: stored
 select id, suffix from recordings order by id
+
+-- name: ready
+select count(*) as ready from recordings where stages_done = 5

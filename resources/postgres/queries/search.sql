@@ -22,19 +22,24 @@ with recursive configs as (
       and (%(recording_id)s::uuid is null or r.id = %(recording_id)s)
     order by place
     limit %(depth)s
+), near as (
+    select chunk_id, distance
+    from nearest(%(set_id)s, %(org_id)s, %(vector)s, %(depth)s)
+    where %(vector)s::vector is not null
+      and %(kind)s::text is null and %(recording_id)s::uuid is null
+    union all
+    (select e.chunk_id, e.vector <=> %(vector)s as distance
+     from recordings r
+     join chunks c on c.org_id = r.org_id and c.recording_id = r.id
+     join embeddings e on e.org_id = c.org_id and e.chunk_id = c.id and e.set_id = %(set_id)s
+     where r.org_id = %(org_id)s and %(vector)s::vector is not null
+       and (%(kind)s::text is not null or %(recording_id)s::uuid is not null)
+       and (%(kind)s::text is null or r.kind = %(kind)s)
+       and (%(recording_id)s::uuid is null or r.id = %(recording_id)s)
+     order by distance, e.chunk_id
+     limit %(depth)s)
 ), by_meaning as (
-    select e.chunk_id as id,
-        row_number() over (order by e.vector <=> %(vector)s, e.chunk_id) as place
-    from embeddings e
-    where e.org_id = %(org_id)s and e.set_id = %(set_id)s and %(vector)s::vector is not null
-      and (%(kind)s::text is null and %(recording_id)s::uuid is null or exists (
-          select from chunks c
-          join recordings r on r.org_id = c.org_id and r.id = c.recording_id
-          where c.org_id = e.org_id and c.id = e.chunk_id
-            and (%(kind)s::text is null or r.kind = %(kind)s)
-            and (%(recording_id)s::uuid is null or r.id = %(recording_id)s)))
-    order by place
-    limit %(depth)s
+    select chunk_id as id, row_number() over (order by distance, chunk_id) as place from near
 ), fused as (
     -- Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009; 60 is their constant.
     select id, sum(1.0 / (60 + place)) as score, array_agg(leg order by leg) as matched
@@ -50,4 +55,27 @@ from fused f
 join chunks c on c.org_id = %(org_id)s and c.id = f.id
 join recordings r on r.org_id = c.org_id and r.id = c.recording_id
 order by f.score desc, c.id
+limit %(limit)s
+
+-- name: nearest
+select c.recording_id::text as recording, c.start_seconds, c.end_seconds, n.distance
+from nearest(%(set_id)s, %(org_id)s, %(vector)s, %(depth)s) n
+join chunks c on c.org_id = %(org_id)s and c.id = n.chunk_id
+order by n.distance, c.id
+
+-- name: nearest_exactly
+select c.recording_id::text as recording, c.start_seconds, c.end_seconds,
+    e.vector <=> %(vector)s as distance
+from embeddings e
+join chunks c on c.org_id = e.org_id and c.id = e.chunk_id
+where e.set_id = %(set_id)s and e.org_id = %(org_id)s
+order by distance, c.id
+limit %(depth)s
+
+-- name: known_items
+select c.org_id, c.recording_id::text as recording, c.start_seconds, c.end_seconds, c.text
+from embeddings e
+join chunks c on c.org_id = e.org_id and c.id = e.chunk_id
+where e.set_id = %(set_id)s and c.start_seconds is not null
+order by c.text_hash, c.id
 limit %(limit)s
