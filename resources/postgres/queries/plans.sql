@@ -52,7 +52,8 @@ group by stage, set_id, coalesce(reason, 'follows'), wanted, made_by, place
 order by place, set_id, reason
 
 -- name: orphaned
-select s.stage, count(*) as recordings
+select s.stage, 0 as set_id, 'orphaned' as reason, null as wanted, count(*) as recordings,
+    0 as audio_seconds, null as recipe
 from stage_results s
 join recordings r on r.org_id = s.org_id and r.id = s.recording_id
 where s.state = 'running' and s.stage = any(%(only)s::text[])
