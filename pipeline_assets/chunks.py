@@ -12,7 +12,6 @@ from pipeline_assets import checks
 from pipeline_assets.stages import Metadata, Outcome, Turn, claimed, stage_spec, upstream
 from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from pipeline_assets.transforms.phrases import spoken_phrases, with_phrases, written_phrases
-from pipeline_assets.transforms.timing import transcript_spans
 from resources.clock import clock
 from resources.postgres.content import chunks_hash
 from resources.records import (
@@ -25,6 +24,7 @@ from resources.records import (
     Transcript,
     Usage,
 )
+from resources.transcripts.timing import transcript_spans
 from resources.workbench import Workbench
 
 CODE_VERSION = "1"

@@ -14,10 +14,10 @@ from pipeline_assets.stages import (
     stage_spec,
     upstream,
 )
-from pipeline_assets.transforms.timing import check_times
 from resources.clock import short_clock
 from resources.postgres.ledger import Claim
 from resources.records import Recipe, Recording, Transcript, Usage, content_hash
+from resources.transcripts.timing import check_times
 from resources.workbench import Workbench
 
 CODE_VERSION = "1"

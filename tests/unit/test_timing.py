@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_assets.transforms.timing import (
+from resources.errors import InvalidResult
+from resources.records import Segment, TimedSpan, Transcript, Word
+from resources.transcripts.timing import (
     check_order,
     check_times,
     dominant_speaker,
@@ -20,8 +22,6 @@ from pipeline_assets.transforms.timing import (
     transcript_spans,
     word_spans,
 )
-from resources.errors import InvalidResult
-from resources.records import Segment, TimedSpan, Transcript, Word
 
 
 def words_of(*spoken: str) -> tuple[Word, ...]:

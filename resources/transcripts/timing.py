@@ -1,7 +1,7 @@
 """Characters to seconds: where each word of a transcript stands, and when a passage was said.
 
-Here: pure functions over ``TimedSpan``. Not here: cutting text (``chunking.py``), making
-times (the transcription engines).
+Here: pure functions over ``TimedSpan``. Not here: cutting text (``pipeline_assets/transforms``),
+making times (the transcription engines).
 
 Functions that take spans need them in order: neither ``char_start`` nor ``char_end`` may
 decrease, which holds for all that this module makes.
