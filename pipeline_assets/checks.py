@@ -14,10 +14,10 @@ from typing import Any
 import dagster as dg
 
 from pipeline_assets.partitions import recordings_partitions
-from pipeline_assets.transforms.timing import TOLERANCE_SECONDS, check_times
 from resources.errors import InvalidResult
 from resources.postgres.content import Coverage
 from resources.records import Chunk, Document, MediaFacts, Source, Stage, Transcript
+from resources.transcripts.timing import TOLERANCE_SECONDS, check_times
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from pipeline_assets import checks
 from pipeline_assets.stages import Metadata, Outcome, Work, claimed, in_every_lane, stage_spec
 from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from pipeline_assets.transforms.phrases import spoken_phrases, with_phrases, written_phrases
-from pipeline_assets.transforms.timing import transcript_spans
 from resources.clock import clock
 from resources.embedding.protocol import Embedder
 from resources.postgres.content import chunks_hash
@@ -27,6 +26,7 @@ from resources.records import (
     Usage,
 )
 from resources.settings import Settings
+from resources.transcripts.timing import transcript_spans
 from resources.workbench import Lane
 
 CODE_VERSION = "1"

@@ -13,12 +13,12 @@ from pipeline_assets.stages import (
     engine_line,
     stage_spec,
 )
-from pipeline_assets.transforms.timing import check_times
 from resources.clock import short_clock
 from resources.engines import Engines
 from resources.postgres.content import transcript_hash
 from resources.postgres.ledger import Claim, Result
 from resources.records import Recipe, Transcript, Usage
+from resources.transcripts.timing import check_times
 
 CODE_VERSION = "1"
 
