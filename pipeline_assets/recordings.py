@@ -17,6 +17,7 @@ from pipeline_assets.requests import Asked
 from pipeline_assets.stages import MakeStage, Outcome, Turn, Work
 from resources.errors import ClaimLost, PlayheadError, Stopped
 from resources.postgres.ledger import Result
+from resources.postgres.versions import PERSON
 from resources.records import STAGES, Recording, Stage
 from resources.workbench import Workbench
 
@@ -170,10 +171,16 @@ def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:
         "cost_usd": dg.MetadataValue.float(result.cost_usd),
         "result": dg.MetadataValue.int(result.id),
         "attempt": dg.MetadataValue.int(result.attempt),
-        "made_by_run": dg.MetadataValue.dagster_run(result.run_id),
+        "made_by_run": _maker(result),
         "made_from": dg.MetadataValue.json(dict(result.inputs)),
         "recipe": dg.MetadataValue.json(dict(result.recipe)),
     }
+
+
+def _maker(result: Result) -> dg.MetadataValue:
+    if result.recipe["engine"] == PERSON:
+        return dg.MetadataValue.text(f"{result.recipe['model']}, by hand")
+    return dg.MetadataValue.dagster_run(result.run_id)
 
 
 def _failure(failures: list[tuple[Recording, PlayheadError]]) -> dg.Failure:

@@ -25,6 +25,7 @@ from resources.postgres.ledger import Ledger
 from resources.postgres.plans import Plans
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
+from resources.postgres.versions import Versions
 from resources.settings import Settings
 
 
@@ -37,6 +38,7 @@ class Rooms:
     catalogue: Catalogue
     ledger: Ledger
     content: Content
+    versions: Versions
     sets: EmbeddingSets
     plans: Plans
     passages: Passages
@@ -102,14 +104,15 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
     """Starts the embedded server and migrates where needed. Raises ``DatabaseUnavailable`` or
     ``DatabaseUnsuitable``."""
     database = Database(app_url(settings))
-    ledger = Ledger(database)
+    ledger, content = Ledger(database), Content(database)
     try:
         yield Rooms(
             settings=settings,
             media=MediaStore(settings.home / "media"),
             catalogue=Catalogue(database),
             ledger=ledger,
-            content=Content(database),
+            content=content,
+            versions=Versions(database, ledger, content),
             sets=EmbeddingSets(database),
             plans=Plans(database),
             passages=Passages(database),

@@ -49,11 +49,13 @@ with recursive configs as (
     group by id
 )
 select c.recording_id::text as recording, r.title, r.suffix, c.id::text as chunk, c.text,
-    c.char_start, c.phrases, c.start_seconds, c.end_seconds, c.speaker, c.source,
-    f.score::double precision as score, f.matched
+    c.char_start, c.phrases, c.start_seconds, c.end_seconds, c.source,
+    coalesce(n.name, c.speaker) as speaker, f.score::double precision as score, f.matched
 from fused f
 join chunks c on c.org_id = %(org_id)s and c.id = f.id
 join recordings r on r.org_id = c.org_id and r.id = c.recording_id
+left join speaker_names n
+    on n.org_id = c.org_id and n.recording_id = c.recording_id and n.label = c.speaker
 order by f.score desc, c.id
 limit %(limit)s
 
