@@ -21,6 +21,7 @@ from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Content
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
+from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
 from resources.postgres.plans import Plans
 from resources.postgres.search import Passages
@@ -42,6 +43,7 @@ class Rooms:
     sets: EmbeddingSets
     plans: Plans
     passages: Passages
+    forgetting: Forgetting
 
     @property
     def intake(self) -> Intake:
@@ -116,6 +118,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             sets=EmbeddingSets(database),
             plans=Plans(database),
             passages=Passages(database),
+            forgetting=Forgetting(database),
         )
     finally:
         ledger.close()

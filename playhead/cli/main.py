@@ -13,6 +13,7 @@ import click
 from playhead.cli.become import plan
 from playhead.cli.doctor import doctor
 from playhead.cli.intake import add, process, retry
+from playhead.cli.keeping import archive, forget, unarchive
 from playhead.cli.look import list_recordings, show, status
 from playhead.cli.models import models
 from playhead.cli.search import search
@@ -36,6 +37,9 @@ for command in (
     retry,
     plan,
     models,
+    archive,
+    unarchive,
+    forget,
     doctor,
     migrate,
     stop,

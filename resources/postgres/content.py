@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from resources.errors import ClaimLost, InvalidResult
+from resources.errors import ClaimLost, Forgotten, InvalidResult
 from resources.postgres.database import Connection, Database, queries, storable
 from resources.postgres.ledger import Result
 from resources.records import (
@@ -136,10 +136,12 @@ class Content:
     def cache_vectors(
         self, recording: Recording, set_id: int, hashes: Sequence[str], vectors: NDArray[np.float32]
     ) -> None:
-        """Keep vectors as soon as they are paid for, whatever becomes of the run."""
+        """Keep vectors as soon as they are paid for, whatever becomes of the run; none for a
+        recording that was forgotten meanwhile."""
         self._database.run(
             _SQL["cache_vectors"],
             org_id=recording.org_id,
+            recording_id=recording.id,
             set_id=set_id,
             text_hashes=list(hashes),
             vectors=list(vectors),
@@ -194,7 +196,8 @@ class Content:
 
     def _row(self, name: str, result_id: int) -> DictRow:
         row = self._database.row(_SQL[name], result_id=result_id)
-        assert row is not None, "a result that is done has its content"
+        if row is None:  # a result that is done has its content as long as its recording is there
+            raise Forgotten
         return row
 
 

@@ -20,7 +20,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from resources.errors import ClaimLost, PlayheadError
+from resources.errors import ClaimLost, Forgotten, PlayheadError
 from resources.postgres.database import Connection, Database, queries, storable, unavailable
 from resources.records import Json, Recipe, Recording, Stage, Usage, content_hash
 
@@ -126,9 +126,10 @@ class Ledger:
                 yield Claim(row["id"], recording, recipe, inputs, sets, started["attempt"])
 
     def progress(self, claim: Claim, percent: int, detail: str) -> None:
-        self._database.run(
-            _SQL["progress"], id=claim.id, attempt=claim.attempt, percent=percent, detail=detail
-        )
+        """Raises ``ClaimLost`` when there is nothing to go on for."""
+        values = {"id": claim.id, "attempt": claim.attempt, "percent": percent, "detail": detail}
+        if not self._database.run(_SQL["progress"], **values):
+            raise _lost(claim)
 
     @contextmanager
     def finish(
@@ -258,12 +259,16 @@ class Ledger:
         if found := self._database.row(_SQL["find"], **key):
             return found
         values = key | {"inputs": Jsonb(dict(inputs)), "recipe": Jsonb(recipe.as_json)}
-        self._database.run(_SQL["remember"], **values)
+        try:
+            self._database.run(_SQL["remember"], **values)
+        except psycopg.errors.ForeignKeyViolation:
+            raise Forgotten from None
         return self._find(key)
 
     def _find(self, key: Mapping[str, Any]) -> DictRow:
         row = self._database.row(_SQL["find"], **key)
-        assert row is not None, "a ledger row is only ever deleted with its recording"
+        if row is None:  # a ledger row is only ever deleted with its recording
+            raise Forgotten
         return row
 
     def _found(self, row: DictRow, sets: Sequence[int]) -> Result:
@@ -310,7 +315,10 @@ def _make_current(
     progressed: bool,
 ) -> None:
     values = {"id": result_id, "sets": list(sets), "by_whom": by_whom, "progressed": progressed}
-    connection.execute(_SQL["make_current"], values)
+    try:
+        connection.execute(_SQL["make_current"], values)
+    except psycopg.errors.NotNullViolation:  # of a result that is no more
+        raise Forgotten from None
 
 
 def _result(row: DictRow) -> Result:

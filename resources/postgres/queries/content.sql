@@ -104,9 +104,15 @@ where not exists (
     where e.org_id = %(org_id)s and e.set_id = %(set_id)s and e.text_hash = hash)
 
 -- name: cache_vectors
-insert into embedding_cache (org_id, set_id, text_hash, vector)
-select %(org_id)s, %(set_id)s, u.text_hash, u.vector
-from unnest(%(text_hashes)s::text[], %(vectors)s::vector[]) as u (text_hash, vector)
+with known as (  -- a late writer's recording may be forgotten, or just being so
+    select id from recordings
+    where org_id = %(org_id)s and id = %(recording_id)s
+    for key share
+)
+insert into embedding_cache (org_id, set_id, text_hash, vector, recording_id)
+select %(org_id)s, %(set_id)s, u.text_hash, u.vector, known.id
+from known
+cross join unnest(%(text_hashes)s::text[], %(vectors)s::vector[]) as u (text_hash, vector)
 join embedding_sets s on s.id = %(set_id)s and s.dimensions = vector_dims(u.vector)
 on conflict do nothing
 
