@@ -23,7 +23,7 @@ _LOOK_SECONDS = 0.1
 
 
 class StillSeen(TransientError):
-    """An older transaction still sees the deleted rows, so Postgres keeps them."""
+    """A transaction holds on to the deleted rows, or to their table."""
 
 
 def erase(url: str) -> None:
@@ -33,15 +33,13 @@ def erase(url: str) -> None:
     ``DatabaseUnavailable``."""
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+            connection.execute(_SQL["briefly"])
             _wait_for_onlookers(connection)
-            words_index = _row(connection, "has_chunks")["has"]
-            if words_index:
-                connection.execute(_SQL["drop_words_index"])
             _each(connection, "tables", "rewrite")
-            if words_index:
-                connection.execute(_SQL["build_words_index"])
+            if connection.execute(_SQL["chunks"]).fetchone():
+                _rewrite_chunks(connection)
             _each(connection, "vector_tables", "vacuum")
-            connection.execute(_SQL["rewrite_statistics"])
+            _insist(connection, _SQL["rewrite_statistics"])
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
 
@@ -62,16 +60,42 @@ def vacuum(url: str) -> None:
     go as that server reuses its pages and its log. Raises ``DatabaseUnavailable``."""
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-            _each(connection, "tables", "vacuum")
-            _each(connection, "vector_tables", "vacuum")
+            for tables in ("tables", "chunks", "vector_tables"):
+                _each(connection, tables, "vacuum")
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
+
+
+def _rewrite_chunks(connection: Connection) -> None:
+    """With the index of words the lock on them, which searches wait for, would last three times
+    as long."""
+    _insist(connection, _SQL["drop_words_index"])
+    try:
+        _insist(connection, _SQL["rewrite_chunks"])
+    finally:
+        _insist(connection, _SQL["build_words_index"])
 
 
 def _each(connection: Connection, tables: str, statement: str) -> None:
     for row in connection.execute(_SQL[tables]).fetchall():
         template = sql.SQL(_SQL[statement].decode())
-        connection.execute(template.format(table=sql.SQL(row["name"])))
+        _insist(connection, template.format(table=sql.SQL(row["name"])))
+
+
+def _insist(connection: Connection, statement: bytes | sql.Composed) -> None:
+    """Whoever waits for a lock makes all wait that come after, so ask for it briefly, and again."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except psycopg.errors.LockNotAvailable as error:
+            if time.monotonic() > deadline:
+                raise StillSeen(
+                    f"A table is used without end: {error}",
+                    remedy="Give the same command again when that transaction has ended.",
+                ) from error
+            time.sleep(_LOOK_SECONDS)
 
 
 def _wait_for_onlookers(connection: Connection) -> None:

@@ -129,7 +129,7 @@ class Ledger:
         """Raises ``ClaimLost`` when there is nothing to go on for."""
         values = {"id": claim.id, "attempt": claim.attempt, "percent": percent, "detail": detail}
         if not self._database.run(_SQL["progress"], **values):
-            raise _lost(claim)
+            raise self._lost(claim)
 
     @contextmanager
     def finish(
@@ -151,7 +151,7 @@ class Ledger:
                 },
             ).fetchone()
             if row is None:
-                raise _lost(claim)
+                raise self._lost(claim)
             yield connection, _result(row)
             _make_current(connection, row["id"], claim.sets, by_whom, progressed=True)
 
@@ -276,6 +276,14 @@ class Ledger:
             _make_current(connection, row["id"], sets, None, progressed=False)
         return _result(row)
 
+    def _lost(self, claim: Claim) -> ClaimLost:
+        if self._database.row(_SQL["still_there"], id=claim.id) is None:
+            return Forgotten()
+        return ClaimLost(
+            f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
+            remedy="Nothing to do: the newer attempt goes on.",
+        )
+
     @contextmanager
     def _lock(self, result_id: int) -> Iterator[psycopg.Connection[DictRow]]:
         connection = self._lock_session()
@@ -341,10 +349,3 @@ def _result(row: DictRow) -> Result:
 
 def _as_json(error: PlayheadError) -> dict[str, Any]:
     return {"class": type(error).__name__, "message": str(error), "remedy": error.remedy}
-
-
-def _lost(claim: Claim) -> ClaimLost:
-    return ClaimLost(
-        f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
-        remedy="Nothing to do: the newer attempt goes on.",
-    )

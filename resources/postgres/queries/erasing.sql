@@ -1,8 +1,12 @@
+-- name: briefly
+set lock_timeout = '500ms'
+
 -- name: tables
--- All but those of vectors: numbers, and hours to index anew where there are many.
+-- All but the chunks, and those of vectors: numbers, and hours to index anew where there are many.
 select c.oid::regclass::text as name
 from pg_class c
-where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and not exists (
+where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and c.relname <> 'chunks'
+  and not exists (
     select from pg_attribute a
     where a.attrelid = c.oid and a.attnum > 0 and a.atttypid = to_regtype('vector'))
 order by pg_table_size(c.oid)
@@ -13,6 +17,12 @@ from pg_class c
 where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and exists (
     select from pg_attribute a
     where a.attrelid = c.oid and a.attnum > 0 and a.atttypid = to_regtype('vector'))
+
+-- name: chunks
+select 'chunks' as name where to_regclass('chunks') is not null
+
+-- name: rewrite_chunks
+vacuum (full, analyze) chunks
 
 -- name: rewrite
 vacuum (full, analyze) {table}
@@ -28,9 +38,6 @@ drop index if exists chunks_words
 
 -- name: build_words_index
 create index if not exists chunks_words on chunks using gin (words)
-
--- name: has_chunks
-select to_regclass('chunks') is not null as has
 
 -- name: now
 select pg_current_xact_id()::xid::text as xid

@@ -1,3 +1,6 @@
+-- name: still_there
+select id from stage_results where id = %(id)s
+
 -- name: remember
 insert into stage_results (org_id, recording_id, stage, inputs, input_hash, recipe, recipe_hash)
 values (%(org_id)s, %(recording_id)s, %(stage)s, %(inputs)s, %(input_hash)s, %(recipe)s,

@@ -1,0 +1,130 @@
+"""``playhead forget`` on a home of its own: not a byte is left, in a dump or on disk."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.definitions import build_definitions
+from resources.postgres.databases import app_url, dagster_tables_url
+from resources.records import Recording
+from resources.settings import Settings
+from resources.workbench import Workbench, open_workbench
+from tests.canaries import (
+    HEARD,
+    TITLE,
+    UNHEARD,
+    WORDS,
+    CanaryTranscriber,
+    left_in_dump,
+    left_in_files,
+)
+from tests.end_to_end.conftest import Home
+from tests.integration.conftest import Pipeline, instant_engines
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def transcriber() -> CanaryTranscriber:
+    return CanaryTranscriber()
+
+
+@pytest.fixture
+def pipeline(
+    home: Home, transcriber: CanaryTranscriber, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pipeline]:
+    """At work in the home's own databases, on the embedded server."""
+    monkeypatch.setenv("PLAYHEAD_HOME", str(home.folder))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    settings = Settings(home=home.folder)
+    engines = replace(instant_engines(), transcriber=transcriber)
+    with (
+        open_workbench(settings, engines) as bench,
+        dg.DagsterInstance.from_config(str(_ROOT)) as instance,
+    ):
+        yield Pipeline(bench, instance, build_definitions(settings, engines=engines))
+
+
+def take(bench: Workbench, title: str, content: bytes = b"--------") -> Recording:
+    file = bench.settings.home.parent / "sound.wav"
+    with wave.open(str(file), "wb") as sound:
+        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+        sound.writeframes(content * 1000 + title.encode("utf-16"))
+    return bench.intake.take_in(file, org_id="default", title=title).recording
+
+
+def left(bench: Workbench, *needles: str) -> set[tuple[str, str]]:
+    """In dumps of both databases and in every file, the server's among them: (place, needle)."""
+    urls = (app_url(bench.settings), dagster_tables_url(bench.settings))
+    dumped = {(url, needle) for url in urls for needle in left_in_dump(url, *needles)}
+    return dumped | left_in_files(bench.settings.home, *needles)
+
+
+def test_not_a_byte_is_left(home: Home, pipeline: Pipeline) -> None:
+    bench = pipeline.bench
+    ours = take(bench, TITLE, HEARD)
+    failed = take(bench, "Deaf Zanzibar", UNHEARD)
+    other = take(bench, "A plain talk")
+    pipeline.run(ours, failed, other, only=("raw_media", "transcript"))
+    pipeline.run(ours, other)
+    found = left(bench, *WORDS, ours.id, failed.id)
+    assert {needle for _, needle in found} == {*WORDS, ours.id, failed.id}
+    [told] = home.json("forget", ours.id, failed.id, "--yes")
+    assert told["look"]["found"] == []
+    assert not left(bench, *WORDS)
+    assert not left_in_files(home.folder, ours.id, failed.id)
+    assert [line["id"] for line in home.json("list")] == [other.id]
+    assert {hit["recording"] for hit in home.json("search", "amber birch cedar")} == {other.id}
+    home.playhead("show", ours.id, exits=1)
+
+
+def test_not_a_byte_comes_back_with_a_late_worker(
+    home: Home, pipeline: Pipeline, transcriber: CanaryTranscriber
+) -> None:
+    bench = pipeline.bench
+    ours, other = take(bench, TITLE, HEARD), take(bench, "A plain talk")
+    transcriber.hold = True
+    with ThreadPoolExecutor(1) as late:
+        run = late.submit(pipeline.run, ours, other)
+        assert transcriber.listening.wait(60)
+        home.playhead("forget", ours.id, "--yes")
+        transcriber.go_on.set()
+        run.result()
+    assert not left(bench, *WORDS)
+    assert not left_in_files(home.folder, ours.id)
+    assert pipeline.materialised("embeddings") == {other.id}
+
+
+def test_nothing_is_forgotten_without_a_yes(home: Home, pipeline: Pipeline) -> None:
+    ours = take(pipeline.bench, TITLE, HEARD)
+    home.playhead("forget", ours.id, exits=1)
+    home.playhead("forget", "01a20126-2c76-75ee-a0d8-85f69dacc231", "--yes", exits=1)
+    home.playhead("forget", exits=2)
+    home.playhead("forget", ours.id, "--yes", "--org", "other", exits=1)
+    assert [line["title"] for line in home.json("list")] == [TITLE]
+
+
+def test_an_archived_recording_is_found_and_not_worked_on(home: Home, pipeline: Pipeline) -> None:
+    bench = pipeline.bench
+    ours, other = take(bench, "An old talk"), take(bench, "A new talk")
+    pipeline.run(ours, other)
+    [told] = home.json("archive", ours.id)
+    assert told == {"recording": ours.id, "title": "An old talk", "archived": True}
+    assert pipeline.instance.get_dynamic_partitions("recordings") == [other.id]
+    assert [line["id"] for line in home.json("list")] == [other.id]
+    assert [line["archived"] for line in home.json("list", "--archived")] == [True, False]
+    assert ours.id in {hit["recording"] for hit in home.json("search", "amber birch cedar")}
+    assert len(home.json("show", ours.id)[0]["lineage"]) == 5
+    home.playhead("unarchive", ours.id)
+    assert set(pipeline.instance.get_dynamic_partitions("recordings")) == {ours.id, other.id}
+    assert pipeline.materialised("embeddings") == {ours.id, other.id}
+    home.playhead("archive", exits=2)
+    assert len(home.json("archive", "--before", "2100-01-01")) == 2
+    assert home.json("list") == []

@@ -1,0 +1,83 @@
+"""The archive: old recordings are kept and found, and nobody works on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from resources.errors import NotFound
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
+from resources.records import Recording
+from tests import making
+from tests.integration.conftest import Pipeline
+from tests.making import Worker
+
+Add = Callable[[str], Recording]
+
+
+def test_an_archived_recording_waits_no_longer(catalogue: Catalogue, recording: Recording) -> None:
+    assert catalogue.archive("default", [recording.id]) == {recording.id: "A talk"}
+    assert catalogue.waiting(limit=5) == []
+    assert catalogue.backlog() == []
+    assert catalogue.archive("default", [recording.id]) == {}, "it is already"
+    assert catalogue.unarchive("default", [recording.id]) == {recording.id: "A talk"}
+    assert catalogue.waiting(limit=5) == [recording]
+
+
+def test_only_what_is_older_goes_and_only_of_the_organisation(
+    database: Database, catalogue: Catalogue
+) -> None:
+    ours, theirs = making.registered(database), making.registered(database, org_id="other")
+    now = datetime.now(UTC)
+    assert catalogue.archive_before("default", now - timedelta(hours=1)) == {}
+    assert set(catalogue.archive_before("default", now + timedelta(hours=1))) == {ours.id}
+    assert catalogue.unarchived() == [theirs.id]
+
+
+def test_the_archive_is_left_out_only_of_the_list(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    worker.take_through(recording)
+    catalogue.archive("default", [recording.id])
+    assert catalogue.statuses("default", archived=False) == []
+    [status] = catalogue.statuses("default")
+    assert (status.status, status.archived) == ("ready", True)
+    assert len(worker.ledger.lineage(recording)) == 5
+    with pytest.raises(NotFound):
+        catalogue.archive("default", ["no-such-id"])
+
+
+def test_a_retry_takes_a_failed_recording_out_of_the_archive(
+    catalogue: Catalogue, worker: Worker, recording: Recording
+) -> None:
+    with worker.claim(recording, making.recipe("raw_media"), {}) as claim:
+        worker.ledger.fail(claim, NotFound("gone", remedy="none"), final=True)
+    catalogue.archive("default", [recording.id])
+    catalogue.replay("default", [recording.id])
+    assert catalogue.waiting(limit=5) == [recording]
+
+
+def test_adding_the_same_bytes_again_brings_it_back(pipeline: Pipeline, add: Add) -> None:
+    recording = add("a.wav")
+    pipeline.bench.catalogue.archive("default", [recording.id])
+    assert add("a.wav") == recording
+    assert pipeline.bench.catalogue.unarchived() == [recording.id]
+
+
+def test_the_nights_reconciling_follows_the_archive(pipeline: Pipeline, add: Add) -> None:
+    old, new = add("a.wav"), add("b.wav")
+    pipeline.run(old, new)
+    catalogue, instance = pipeline.bench.catalogue, pipeline.instance
+    reconcile = pipeline.definitions.resolve_job_def("reconcile_recordings")
+    catalogue.archive("default", [old.id])
+    for _ in range(2):
+        assert reconcile.execute_in_process(instance=instance).success
+        assert list(instance.get_dynamic_partitions("recordings")) == [new.id]
+    assert pipeline.bench.media.has(old)
+    catalogue.unarchive("default", [old.id])
+    assert reconcile.execute_in_process(instance=instance).success
+    assert set(instance.get_dynamic_partitions("recordings")) == {old.id, new.id}
+    assert pipeline.materialised("embeddings") == {old.id, new.id}

@@ -1,0 +1,368 @@
+"""Forgetting: nothing of a recording is left, whoever is at it, and everything of the others is."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.forgetting import finish, forget
+from resources.engines import Embedders
+from resources.errors import DatabaseUnavailable, Forgotten
+from resources.postgres import erasing
+from resources.postgres.database import Database
+from resources.postgres.databases import dagster_tables_url
+from resources.postgres.erasing import StillSeen, erase
+from resources.postgres.forgetting import Forgetting
+from resources.postgres.ledger import Ledger
+from resources.records import STAGES, Recording
+from resources.settings import Settings
+from resources.workbench import Workbench, open_workbench
+from tests import making
+from tests.canaries import (
+    HEARD,
+    SPOKEN,
+    TITLE,
+    UNHEARD,
+    WORDS,
+    CanaryTranscriber,
+    HeldEmbedder,
+    dump,
+    left_in_dump,
+    left_in_files,
+)
+from tests.integration.conftest import Pipeline, instant_engines
+from tests.making import Worker
+
+_ROOT = Path(__file__).parents[2]
+_INDEXES = "select indexdef from pg_indexes where schemaname = 'public' order by indexname"
+
+Take = Callable[..., Recording]
+
+
+@pytest.fixture
+def transcriber() -> CanaryTranscriber:
+    return CanaryTranscriber()
+
+
+@pytest.fixture
+def embedder() -> HeldEmbedder:
+    return HeldEmbedder()
+
+
+@pytest.fixture
+def stored(
+    settings: Settings,
+    transcriber: CanaryTranscriber,
+    embedder: HeldEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Pipeline]:
+    """A pipeline whose Dagster keeps its state in Postgres, as in production."""
+    monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
+    monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
+    engines = replace(
+        instant_engines(),
+        transcriber=transcriber,
+        embedders=Embedders("instant", {"instant": lambda: embedder}),
+    )
+    with (
+        open_workbench(settings, engines) as bench,
+        dg.DagsterInstance.from_config(str(_ROOT)) as instance,
+    ):
+        yield Pipeline(bench, instance, build_definitions(settings, engines=engines))
+
+
+@pytest.fixture
+def take(stored: Pipeline, tmp_path: Path) -> Take:
+    """Takes in half a second of sound that has these bytes in it."""
+
+    def take(title: str, content: bytes = b"--------", org_id: str = "default") -> Recording:
+        file = tmp_path / "sound.wav"
+        with wave.open(str(file), "wb") as sound:
+            sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+            sound.writeframes((title.encode() + bytes(1 + len(title.encode()) % 2)) * 20)
+            sound.writeframes(content * 1000)
+        return stored.bench.intake.take_in(file, org_id=org_id, title=title).recording
+
+    return take
+
+
+def databases(bench: Workbench) -> list[str]:
+    return [str(bench.settings.database_url), dagster_tables_url(bench.settings)]
+
+
+def left(bench: Workbench, *needles: str) -> set[tuple[str, str]]:
+    """Everywhere but the bytes of the server, which is not ours here: (place, needle)."""
+    found = left_in_files(bench.settings.home, *needles)
+    for url in databases(bench):
+        found |= {(url, needle) for needle in left_in_dump(url, *needles)}
+    return found
+
+
+def test_nothing_is_left_of_one_that_is_ready_and_one_that_failed(
+    stored: Pipeline, take: Take
+) -> None:
+    bench = stored.bench
+    ours, failed, other = take(TITLE, HEARD), take("Deaf Zanzibar", UNHEARD), take("A plain talk")
+    stored.run(ours, failed, other, only=("raw_media", "transcript"))
+    stored.run(ours, other)
+    assert {word for _, word in left(bench, *WORDS)} == set(WORDS), "the canaries get everywhere"
+    look = forget(bench, stored.instance, [ours.id, failed.id])
+    assert look.found == []
+    assert not left(bench, *WORDS)
+    assert [status.id for status in bench.catalogue.statuses("default")] == [other.id]
+    assert stored.materialised("embeddings") == {other.id}
+    assert stored.instance.get_dynamic_partitions("recordings") == [other.id]
+    with psycopg.connect(databases(bench)[0]) as connection:
+        rows = connection.execute("select recording_id::text from forgotten").fetchall()
+    assert {row[0] for row in rows} == {ours.id, failed.id}
+
+
+def test_the_id_alone_is_kept_and_only_as_that_of_a_forgotten_one(
+    stored: Pipeline, take: Take
+) -> None:
+    ours, other = take(TITLE, HEARD), take("A plain talk")
+    stored.run(ours, other)
+    stored.run(ours)
+    forget(stored.bench, stored.instance, [ours.id])
+    for url in databases(stored.bench):
+        assert dump(url).count(ours.id) == 1
+    assert not left_in_files(stored.bench.settings.home, ours.id)
+
+
+def test_a_run_that_it_shared_stays_with_the_others_in_it(stored: Pipeline, take: Take) -> None:
+    first, second, third = (take(title) for title in ("One talk", "Two talks", "Three talks"))
+    run = stored.run(first, second, third).dagster_run
+    alone = stored.run(first).dagster_run
+    forget(stored.bench, stored.instance, [first.id])
+    shared = stored.instance.get_run_by_id(run.run_id)
+    assert shared is not None
+    assert shared.tags["dagster/asset_partition_range_start"] == second.id
+    assert shared.tags["dagster/asset_partition_range_end"] == third.id
+    assert stored.instance.all_logs(run.run_id)
+    gone = stored.instance.get_run_by_id(alone.run_id)
+    assert gone is None or first.id not in str(gone)
+    for stage in STAGES:
+        assert stored.materialised(stage) == {second.id, third.id}
+
+
+def test_an_assets_own_page_no_longer_shows_it_as_the_newest(stored: Pipeline, take: Take) -> None:
+    other, ours = take("A plain talk"), take(TITLE, HEARD)
+    stored.run(other)
+    stored.run(ours)
+    forget(stored.bench, stored.instance, [ours.id])
+    for stage in STAGES:
+        event = stored.instance.get_latest_materialization_event(dg.AssetKey(stage))
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert event.asset_materialization.partition == other.id
+
+
+def test_a_worker_that_listens_on_writes_nothing_afterwards(
+    stored: Pipeline, take: Take, transcriber: CanaryTranscriber
+) -> None:
+    bench = stored.bench
+    ours, other = take(TITLE, HEARD), take("A plain talk")
+    transcriber.hold = True
+    with ThreadPoolExecutor(1) as late:
+        run = late.submit(stored.run, ours, other)
+        assert transcriber.listening.wait(60)
+        assert forget(bench, stored.instance, [ours.id]).found == []
+        transcriber.go_on.set()
+        result = run.result()
+    assert result.success, "the others in its run are not its business"
+    assert stored.materialised("embeddings") == {other.id}
+    assert not left(bench, *WORDS)
+    assert dump(databases(bench)[1]).count(ours.id) == 1
+
+
+def test_a_worker_that_embeds_on_leaves_no_vector(
+    stored: Pipeline, take: Take, embedder: HeldEmbedder
+) -> None:
+    bench = stored.bench
+    ours = take(TITLE, HEARD)
+    stored.run(ours, only=("raw_media", "transcript", "document", "chunks"))
+    embedder.hold = True
+    with ThreadPoolExecutor(1) as late:
+        run = late.submit(stored.run, ours)
+        assert embedder.embedding.wait(60)
+        forget(bench, stored.instance, [ours.id])
+        embedder.go_on.set()
+        run.result()
+    with psycopg.connect(databases(bench)[0]) as connection:
+        assert connection.execute("select count(*) from embedding_cache").fetchone() == (0,)
+    assert not left(bench, *WORDS)
+
+
+def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, take: Take) -> None:
+    ours, other = take(TITLE, HEARD), take("A plain talk")
+    stored.run(other)
+    forget(stored.bench, stored.instance, [ours.id])
+    for told in (
+        dg.AssetMaterialization("document", partition=ours.id, metadata={"preview": SPOKEN}),
+        dg.AssetObservation("transcript", partition=ours.id, description=SPOKEN),
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("transcript"),
+            check_name="has_words",
+            passed=True,
+            metadata={"beginning": SPOKEN},
+            partition=ours.id,
+        ),
+        dg.AssetMaterialization("document", partition=other.id, metadata={"preview": "plain"}),
+    ):
+        stored.instance.report_runless_asset_event(told)
+    assert stored.materialised("document") == {other.id}
+    assert not left(stored.bench, *WORDS)
+    newest = stored.instance.get_latest_materialization_event(dg.AssetKey("document"))
+    assert newest is not None
+    assert newest.asset_materialization is not None
+    assert newest.asset_materialization.partition == other.id
+
+
+def test_vectors_of_words_that_another_recording_has_stay(
+    database: Database, worker: Worker
+) -> None:
+    ours, other = making.registered(database), making.registered(database)
+    worker.take_through(ours, ["mine alone", "ours together"])
+    worker.take_through(other, ["ours together"])
+    Forgetting(database).forget([ours.id])
+    assert making.count(database, b"embedding_cache") == 1
+    assert making.count(database, b"embeddings") == 1
+    assert making.count(database, b"chunks") == 1
+    Forgetting(database).forget([other.id])
+    assert making.count(database, b"embedding_cache") == 0
+
+
+def test_vectors_of_words_that_it_once_had_go_too(database: Database, worker: Worker) -> None:
+    ours = making.registered(database)
+    worker.take_through(ours, ["as it was first heard"])
+    worker.transcribe(ours, making.transcript("corrected"), version="2")
+    worker.write(ours)
+    worker.cut(ours, making.passages("corrected"))
+    worker.embed(ours)
+    assert making.count(database, b"embedding_cache") == 2
+    Forgetting(database).forget([ours.id])
+    assert making.count(database, b"embedding_cache") == 0
+
+
+def test_what_others_said_too_is_not_looked_for(database: Database, worker: Worker) -> None:
+    ours = making.registered(database, title="Weekly meeting")
+    other = making.registered(database, title="Weekly meeting")
+    worker.probe(ours)
+    worker.transcribe(ours, making.transcript("nobody else says this"))
+    worker.probe(other)
+    worker.transcribe(other, making.transcript("what everybody says"))
+    assert Forgetting(database).words([ours.id]) == ["nobody else says this"]
+
+
+def test_a_forgetting_that_was_killed_is_finished_from_the_id_alone(
+    stored: Pipeline, take: Take
+) -> None:
+    bench = stored.bench
+    ours = take(TITLE, HEARD)
+    stored.run(ours)
+    bench.forgetting.forget([ours.id])  # and here it was killed
+    assert bench.forgetting.unfinished() == [ours.id]
+    assert bench.forgetting.forgotten([ours.id, "no such id"]) == [ours.id]
+    assert finish(bench, stored.instance, bench.forgetting.unfinished()).found == []
+    assert bench.forgetting.unfinished() == []
+    assert not left(bench, *WORDS)
+
+
+def test_the_same_bytes_added_again_are_a_new_recording(stored: Pipeline, take: Take) -> None:
+    ours = take(TITLE, HEARD)
+    forget(stored.bench, stored.instance, [ours.id])
+    again = take(TITLE, HEARD)
+    assert again.id != ours.id
+    assert stored.run(again).success
+    assert stored.materialised("embeddings") == {again.id}
+
+
+def test_erasing_leaves_every_index_as_it_was(database: Database, worker: Worker) -> None:
+    worker.take_through(making.registered(database))
+    with psycopg.connect(database.url) as connection:
+        before = connection.execute(_INDEXES).fetchall()
+    erase(database.url)
+    with psycopg.connect(database.url) as connection:
+        assert connection.execute(_INDEXES).fetchall() == before
+
+
+def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "_PATIENCE_SECONDS", 0.2)
+    ours = making.registered(database)
+    with psycopg.connect(database.url) as onlooker:
+        onlooker.execute("set transaction isolation level repeatable read")
+        onlooker.execute("select 1")
+        Forgetting(database).forget([ours.id])
+        with pytest.raises(StillSeen, match="still seen by"):
+            erase(database.url)
+    erase(database.url)
+
+
+def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "_PATIENCE_SECONDS", 0.2)
+    with psycopg.connect(database.url) as user, psycopg.connect(database.url) as searcher:
+        user.execute("select count(*) from chunks")
+        searcher.execute("set statement_timeout = '5s'")
+        with pytest.raises(StillSeen, match="used without end"):
+            erase(database.url)
+        searcher.execute("select count(*) from chunks")
+
+
+def test_erasing_takes_only_its_turn_from_a_worker_that_waits(database: Database) -> None:
+    """One may wait for hours, for another that listens to the same recording."""
+    recording = making.registered(database)
+    first, second = Worker(database), Worker(database)
+    facts = {"sha256": recording.sha256}
+    with (
+        ThreadPoolExecutor(1) as waiting,
+        first.claim(recording, making.recipe("raw_media"), facts),
+    ):
+
+        def wait() -> None:
+            with second.claim(recording, making.recipe("raw_media"), facts):
+                raise AssertionError("it never got its turn")
+
+        waits = waiting.submit(wait)
+        while not held_up(database):
+            pass
+        Forgetting(database).forget([making.registered(database).id])
+        erase(database.url)
+        with pytest.raises(DatabaseUnavailable, match="cancel"):
+            waits.result(30)
+    for worker in (first, second):
+        worker.ledger.close()
+
+
+def held_up(database: Database) -> bool:
+    row = database.row(
+        b"select count(*) as waiting from pg_stat_activity"
+        b" where datname = current_database() and wait_event = 'advisory'"
+    )
+    return row is not None and row["waiting"] > 0
+
+
+def test_progress_of_what_is_forgotten_stops_the_worker(database: Database, worker: Worker) -> None:
+    recording = making.registered(database)
+    ledger: Ledger = worker.ledger
+    with worker.claim(recording, making.recipe("raw_media"), {"a": "b"}) as claim:
+        ledger.progress(claim, 10, "working")
+        Forgetting(database).forget([recording.id])
+        with pytest.raises(Forgotten):
+            ledger.progress(claim, 20, "working")
+    with (
+        pytest.raises(Forgotten),
+        worker.claim(recording, making.recipe("raw_media"), {"a": "c"}),
+    ):
+        raise AssertionError("nothing of it may be begun")
