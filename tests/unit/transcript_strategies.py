@@ -29,7 +29,8 @@ _SPACED = [
     "—",
     "«la",
 ]
-_SPACED += ["Note:", "naïve", "Ω", "안녕", "привет", "e\u0301a", "<b>", "{x}", "x<y", "&amp;", "-"]
+_SPACED += ["Note:", "Ann:", ":", "naïve", "Ω", "안녕", "привет", "e\u0301a"]
+_SPACED += ["<b>", "{x}", "x<y", "&amp;", "-"]
 _UNSPACED = [
     "今日",
     "は",
@@ -71,7 +72,7 @@ def transcripts(draw: st.DrawFn, *, all_timed: bool = False) -> Transcript:
         segments.append(Segment(text, begin, max(begin, words[-1].end), draw(_SPEAKERS)))
     if some:
         words = [word for word in words if draw(st.booleans())]
-    duration = max([one.end for one in [*words, *segments]], default=3.0)
+    duration = max([*(one.end for one in words), *(one.end for one in segments)], default=3.0)
     text = between.join(segment.text for segment in segments)
     made = Transcript(text, "en", duration, tuple(words), tuple(segments))
     return made if _sound(made) else replace(made, words=())
