@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -17,7 +18,6 @@ from resources.postgres.versions import Version
 from resources.records import Recording, Transcript
 from resources.settings import load_settings
 from resources.transcripts.captions import (
-    CAPTION_FORMATS,
     CaptionFormat,
     decoded,
     format_of,
@@ -28,6 +28,7 @@ from resources.transcripts.comparison import compare as compared
 from resources.transcripts.correction import correct_all, correct_segment
 from resources.workbench import Rooms, open_rooms
 
+_FORMATS = click.Choice(get_args(CaptionFormat))
 author_option = click.option(
     "--author", default=getpass.getuser, show_default="your user name", help="Who says so."
 )
@@ -35,7 +36,9 @@ author_option = click.option(
 
 @click.command()
 @click.argument("recording")
-@click.option("--as", "wanted", type=click.Choice(CAPTION_FORMATS), default="srt", show_default=True)
+@click.option(
+    "--as", "wanted", type=click.Choice(get_args(CaptionFormat)), default="srt", show_default=True
+)
 @org_option
 def transcript(recording: str, wanted: CaptionFormat, org: str | None) -> None:
     """The transcript of RECORDING as a file to edit, for `playhead correct`."""
@@ -119,9 +122,7 @@ def versions(
 @click.option("--name", nargs=2, metavar="LABEL NAME", help="Call LABEL by NAME from now on.")
 @org_option
 @json_option
-def speakers(
-    recording: str, name: tuple[str, str] | None, org: str | None, as_json: bool
-) -> None:
+def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_json: bool) -> None:
     """Who speaks in RECORDING. Naming somebody makes nothing again."""
     with open_rooms(load_settings()) as rooms:
         known = _known(rooms, org, recording)
@@ -148,15 +149,12 @@ def _edited(
     before: Transcript, file: Path | None, segment: int | None, text: str | None
 ) -> Transcript:
     if file is None:
-        assert segment is not None and text is not None, "the command asked for both"
-        return correct_segment(before, segment - 1, text)
+        return correct_segment(before, (segment or 1) - 1, text or "")
     content = decoded(file.read_bytes())
     return correct_all(before, read_captions(content, format_of(file.name, content), before))
 
 
-def _print_changes(
-    rooms: Rooms, known: Recording, old: int, new: int, *, as_json: bool
-) -> None:
+def _print_changes(rooms: Rooms, known: Recording, old: int, new: int, *, as_json: bool) -> None:
     before, after = (
         rooms.content.transcript(rooms.versions.get(known, number).id) for number in (old, new)
     )
