@@ -14,15 +14,20 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 from resources.dagster_events import BatchedEventLog
+from resources.errors import DatabaseUnavailable
 from resources.postgres.database import is_quiet
 from resources.postgres.databases import dagster_url
 from resources.settings import load_settings
 
 Config = Mapping[str, Any]
+
+#: What using our database or Dagster's raises while the server is away, for those who outlive it.
+DATABASE_AWAY = (DatabaseUnavailable, DagsterPostgresException, DBAPIError)
 
 
 class PlayheadStorage(DagsterPostgresStorage):

@@ -1,8 +1,9 @@
 """Everything outside the process, in one hand: the rooms of the database and the media store,
 and for those who make results the engines too.
 
-Opened once a command, run or tick; engines are shared between runs of one process, so that
-weights are loaded once. Not here: what is done with it (``pipeline_assets``, ``playhead``).
+Opened once a command, run or tick, and by the warm worker once for all its runs; engines are
+shared between runs of one process, so that weights are loaded once. Not here: what is done with
+it (``pipeline_assets``, ``playhead``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from resources.engines import Engines
 from resources.errors import Stopped
 from resources.intake import Intake
 from resources.media.store import MediaStore
+from resources.postgres.attendance import Attendance
+from resources.postgres.audit import Audit
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Content
 from resources.postgres.database import Database
@@ -35,6 +38,8 @@ class Rooms:
     ledger: Ledger
     content: Content
     passages: Passages
+    attendance: Attendance
+    audit: Audit
 
     @property
     def intake(self) -> Intake:
@@ -60,7 +65,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
     """Starts the embedded server and migrates where needed. Raises ``DatabaseUnavailable`` or
     ``DatabaseUnsuitable``."""
     database = Database(app_url(settings))
-    ledger = Ledger(database)
+    ledger, attendance = Ledger(database), Attendance(database)
     try:
         yield Rooms(
             settings=settings,
@@ -69,8 +74,11 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             ledger=ledger,
             content=Content(database),
             passages=Passages(database),
+            attendance=attendance,
+            audit=Audit(database),
         )
     finally:
+        attendance.close()
         ledger.close()
         database.close()
 
@@ -88,6 +96,8 @@ def open_workbench(
             rooms.ledger,
             rooms.content,
             rooms.passages,
+            rooms.attendance,
+            rooms.audit,
             engines,
             stopping or Event(),
         )
