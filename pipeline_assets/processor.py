@@ -108,7 +108,7 @@ class Processor:
             return
         self._bench.catalogue.requested(plan.ids)
         run_id = str(uuid.uuid4())
-        with self._stopped_from_outside(run_id):
+        with self._stopped_from_outside(run_id, plan):
             self._job.execute_in_process(
                 instance=self._instance,
                 run_id=run_id,
@@ -120,9 +120,9 @@ class Processor:
             self._bench.attendance.hand_back(plan.ids)
 
     @contextmanager
-    def _stopped_from_outside(self, run_id: str) -> Iterator[None]:
-        """A run that somebody else ends in Dagster (a person in the UI, or whoever thought this
-        worker dead) is handed back, and stays ended as it was."""
+    def _stopped_from_outside(self, run_id: str, plan: RunPlan) -> Iterator[None]:
+        """A run that somebody else ends in Dagster is handed back. One that a person cancelled
+        stays cancelled, and is not begun again at once."""
         over, canceled = threading.Event(), threading.Event()
         watcher = threading.Thread(target=self._watch, args=(run_id, over, canceled), daemon=True)
         watcher.start()
@@ -131,9 +131,10 @@ class Processor:
         finally:
             over.set()
             watcher.join()
-        run = self._instance.get_run_by_id(run_id) if canceled.is_set() else None
-        if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
-            self._instance.report_run_canceled(run)
+        if canceled.is_set():
+            self._bench.catalogue.requested(plan.ids)
+            if run := self._instance.get_run_by_id(run_id):
+                self._instance.report_run_canceled(run)
 
     def _watch(self, run_id: str, over: threading.Event, canceled: threading.Event) -> None:
         while not over.wait(_WATCH_SECONDS):
