@@ -7,17 +7,17 @@ recording. A check that stops the pipeline is not here: that is an error in the 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from pipeline_assets.partitions import recordings_partitions
-from pipeline_assets.transforms.timing import TOLERANCE_SECONDS, check_times
 from resources.errors import InvalidResult
 from resources.postgres.content import Coverage
-from resources.records import Document, MediaFacts, Stage, Transcript
+from resources.records import Chunk, Document, MediaFacts, Source, Stage, Transcript
+from resources.transcripts.timing import TOLERANCE_SECONDS, check_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +77,24 @@ def of_document(document: Document, duration_seconds: float) -> tuple[Check, ...
 
 
 def of_chunks(
-    rows: Sequence[dict[str, Any]], texts: dict[str, str], duration_seconds: float
+    made: Sequence[Chunk], texts: Mapping[Source, str], duration_seconds: float
 ) -> tuple[Check, ...]:
-    """``rows`` as stored; ``texts``: the text of each source."""
+    """``texts``: the text of each source."""
     exact = all(
-        texts[row["source"]][row["char_start"] : row["char_end"]] == row["text"] for row in rows
+        texts[chunk.source][chunk.char_start : chunk.char_end] == chunk.text for chunk in made
     )
     inside = all(
-        row["start_seconds"] is None
-        or 0 <= row["start_seconds"] <= row["end_seconds"] <= duration_seconds + TOLERANCE_SECONDS
-        for row in rows
+        chunk.start_seconds is None
+        or (
+            chunk.end_seconds is not None
+            and 0
+            <= chunk.start_seconds
+            <= chunk.end_seconds
+            <= duration_seconds + TOLERANCE_SECONDS
+        )
+        for chunk in made
     )
-    count = {"chunks": len(rows)}
+    count = {"chunks": len(made)}
     return (
         Check("chunks", "positions_exact", exact, facts=count),
         Check("chunks", "times_inside", inside, facts=count),

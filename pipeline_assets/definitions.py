@@ -4,7 +4,7 @@ Dagster loads ``defs`` from it. It alone may look at ``sensors``."""
 import dagster as dg
 
 from pipeline_assets import jobs, schedules
-from pipeline_assets.backlog import backlog
+from pipeline_assets.backlog import backlog, models_live_on
 from pipeline_assets.collect import collect_file
 from pipeline_assets.recordings import recordings
 from resources.configured import workbench_resource
@@ -13,6 +13,7 @@ from resources.settings import Settings, load_settings
 from resources.workbench import Workbench
 from sensors.failures import failures
 from sensors.inbox import inbox
+from sensors.plans import plans
 from sensors.uploads import uploads
 
 
@@ -24,14 +25,20 @@ def build_definitions(
     chosen = bench.engines if bench else engines or choose_engines(settings)
     return dg.Definitions(
         assets=[recordings, backlog],
+        asset_checks=[models_live_on],
         jobs=[
             jobs.ingest_recording,
             jobs.report_backlog,
             jobs.reconcile_recordings,
+            jobs.change_embedding_model,
             collect_file,
         ],
-        schedules=[schedules.nightly_reconcile, schedules.hourly_backlog],
-        sensors=[inbox, uploads, failures],
+        schedules=[
+            schedules.nightly_reconcile,
+            schedules.hourly_backlog,
+            schedules.model_change,
+        ],
+        sensors=[inbox, uploads, plans, failures],
         resources={"workbench": workbench_resource(settings, chosen, bench)},
         executor=dg.in_process_executor,
     )

@@ -10,14 +10,13 @@ from pipeline_assets import checks
 from pipeline_assets.stages import (
     Metadata,
     Outcome,
-    Turn,
+    Work,
     claimed,
     engine_line,
     stage_spec,
-    upstream,
 )
-from resources.records import Document, Recipe, Recording, content_hash
-from resources.workbench import Workbench
+from resources.engines import Engines
+from resources.records import Document, Recipe, content_hash
 
 CODE_VERSION = "1"
 
@@ -31,34 +30,36 @@ SPEC = stage_spec(
 )
 
 
-def make_document(bench: Workbench, recording: Recording, turn: Turn) -> Outcome:
-    source = upstream(bench, recording, "transcript")
-    transcript = bench.content.transcript(source.id)
-    engine = bench.engines.writer.engine
-    recipe = Recipe("document", CODE_VERSION, engine)
+def recipe(engines: Engines) -> Recipe:
+    return Recipe("document", CODE_VERSION, engines.writer.engine)
+
+
+def make_document(work: Work) -> Outcome:
+    bench, recording = work.bench, work.recording
+    source = work.upstream("transcript")
     inputs = {
         "transcript": source.output_hash,
         "title": recording.title,
         "kind": recording.kind,
     }
-    with claimed(bench, recording, recipe, inputs, turn, detail="writing") as claim:
-        if result := claim.done:
-            document = bench.content.document(result.id)
-        else:
-            document, usage = bench.engines.writer.write(
-                transcript, title=recording.title, kind=recording.kind
-            )
-            output_hash = content_hash(asdict(document))
-            with bench.ledger.finish(claim, output_hash=output_hash, usage=usage) as (
-                connection,
-                result,
-            ):
-                bench.content.put_document(connection, result, recording, document)
-    return Outcome(
+    with claimed(work, recipe(bench.engines), inputs, detail="writing") as claim:
+        if claim.done:
+            return work.found(claim, claim.done)
+        transcript = bench.content.transcript(source.id)
+        document, usage = bench.engines.writer.write(
+            transcript, title=recording.title, kind=recording.kind
+        )
+        output_hash = content_hash(asdict(document))
+        with bench.ledger.finish(claim, output_hash=output_hash, usage=usage) as (
+            connection,
+            result,
+        ):
+            bench.content.put_document(connection, result, recording, document)
+    return work.made(
         claim,
         result,
-        metadata=_describe(document, engine_line(engine)),
-        checks=checks.of_document(document, transcript.duration_seconds),
+        _describe(document, engine_line(claim.recipe.engine)),
+        checks.of_document(document, transcript.duration_seconds),
     )
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+
 from pipeline_assets import checks
 from pipeline_assets.stages import (
+    Metadata,
     Outcome,
-    Turn,
+    Work,
     claimed,
     engine_line,
+    in_every_lane,
     stage_spec,
-    upstream,
 )
+from resources.embedding.protocol import Embedder
+from resources.postgres.content import Coverage
 from resources.postgres.ledger import Claim
 from resources.records import Recipe, Recording, Usage, content_hash
-from resources.workbench import Workbench
+from resources.workbench import Lane, Workbench
 
 CODE_VERSION = "1"
-_TEXTS_A_BATCH = 64  # kept as soon as they are made: a crash costs at most this many
+TEXTS_A_CALL = 64  # kept as soon as they are made: a crash costs at most this many
 
 SPEC = stage_spec(
     "embeddings",
@@ -28,48 +34,61 @@ SPEC = stage_spec(
 )
 
 
-def make_embeddings(bench: Workbench, recording: Recording, turn: Turn) -> Outcome:
-    source = upstream(bench, recording, "chunks")
-    embedder = bench.engines.embedder
-    recipe = Recipe("embeddings", CODE_VERSION, embedder.engine)
-    inputs = {"chunks": source.output_hash, "chunk_recipe": source.recipe_hash}
-    with claimed(bench, recording, recipe, inputs, turn, detail="embedding") as claim:
-        result = claim.done
-        if result is None:
-            set_id = bench.content.embedding_set(embedder.engine, embedder.dimensions)
-            _fill_cache(bench, claim, source.recipe_hash, set_id)
-            output_hash = content_hash([source.output_hash, recipe.hash])
-            with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
-                connection,
-                result,
-            ):
-                bench.ledger.supersede(connection, claim)
-                bench.content.put_embeddings(
-                    connection, result, recording, source.recipe_hash, set_id
-                )
-    coverage = bench.content.coverage(recording, source.recipe_hash, embedder.engine)
-    return Outcome(
-        claim,
-        result,
-        metadata={
-            "vectors": coverage.vectors,
-            "dimensions": embedder.dimensions,
-            "tokens": coverage.tokens,
-            "model": engine_line(embedder.engine),
-        },
-        checks=checks.of_embeddings(coverage),
-    )
+def recipe(embedder: Embedder) -> Recipe:
+    return Recipe("embeddings", CODE_VERSION, embedder.engine)
 
 
-def _fill_cache(bench: Workbench, claim: Claim, chunk_recipe: str, set_id: int) -> None:
-    texts = bench.content.uncached_texts(claim.recording, chunk_recipe, set_id)
+def make_embeddings(work: Work) -> Outcome:
+    return in_every_lane(work, [[lane] for lane in work.lanes], partial(_make, work))
+
+
+def _make(work: Work, lanes: Sequence[Lane]) -> Outcome:
+    [lane] = lanes
+    bench, recording = work.bench, work.recording
+    chunks = work.upstream("chunks", lane.set.id)
+    inputs = {"chunks": chunks.output_hash, "chunk_recipe": chunks.recipe_hash}
+    with claimed(work, recipe(lane.embedder), inputs, detail="embedding", lanes=lanes) as claim:
+        if claim.done:
+            return work.found(claim, claim.done)
+        _fill_cache(bench, claim, chunks.recipe_hash, lane)
+        output_hash = content_hash([chunks.output_hash, claim.recipe.hash])
+        with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
+            connection,
+            result,
+        ):
+            bench.ledger.supersede(connection, claim)
+            bench.content.put_embeddings(connection, result, recording, chunks, lane.set.id)
+    coverage = bench.content.coverage(recording, chunks.recipe_hash, lane.set.id)
+    return work.made(claim, result, _describe(lane, coverage), checks.of_embeddings(coverage))
+
+
+def _describe(lane: Lane, coverage: Coverage) -> Metadata:
+    return {
+        "vectors": coverage.vectors,
+        "dimensions": lane.set.dimensions,
+        "tokens": coverage.tokens,
+        "model": engine_line(lane.embedder.engine),
+        "set": lane.set.id,
+    }
+
+
+def _fill_cache(bench: Workbench, claim: Claim, chunk_recipe: str, lane: Lane) -> None:
+    texts = bench.content.uncached_texts(claim.recording, chunk_recipe, lane.set.id)
     hashes = list(texts)
-    for start in range(0, len(hashes), _TEXTS_A_BATCH):
+    for start in range(0, len(hashes), TEXTS_A_CALL):
         bench.keep_on()
-        batch = hashes[start : start + _TEXTS_A_BATCH]
-        vectors = bench.engines.embedder.embed([texts[key] for key in batch])
-        bench.content.cache_vectors(claim.recording, set_id, batch, vectors)
+        batch = hashes[start : start + TEXTS_A_CALL]
+        _embed(bench, claim.recording, lane, {key: texts[key] for key in batch})
         finished = start + len(batch)
         bench.ledger.progress(
             claim, 100 * finished // len(hashes), f"embedded {finished} of {len(hashes)} passages"
         )
+
+
+def _embed(bench: Workbench, recording: Recording, lane: Lane, texts: Mapping[str, str]) -> None:
+    """Cache the vectors of these texts; those that another worker is at are waited for."""
+    set_id = lane.set.id
+    with bench.ledger.texts_locked(recording.org_id, set_id, list(texts)):
+        if missing := bench.content.uncached_of(recording, set_id, list(texts)):
+            vectors = lane.embedder.embed([texts[key] for key in missing])
+            bench.content.cache_vectors(recording, set_id, missing, vectors)

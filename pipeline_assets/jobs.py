@@ -3,6 +3,7 @@
 import dagster as dg
 
 from pipeline_assets.backlog import backlog
+from pipeline_assets.model_change import change_model
 from pipeline_assets.policies import LIMITS
 from pipeline_assets.reconcile import reconcile
 from pipeline_assets.recordings import recordings
@@ -31,3 +32,9 @@ report_backlog = dg.define_asset_job(
 def reconcile_recordings() -> None:
     """Compare what should exist with what does, and mend it."""
     reconcile()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=LIMITS)
+def change_embedding_model() -> None:
+    """Begin, complete, judge and switch sets of vectors as settings want it."""
+    change_model()

@@ -15,6 +15,13 @@ RETRY_POLICY = dg.RetryPolicy(
 #: beyond, the daemon takes long to create the run: 37 s for 200 on a prototype without a pool.
 RECORDINGS_A_RUN = 100
 
+#: Partitions that a run's range may span, those between that it leaves alone among them.
+SPAN_A_RUN = 1000
+
+#: Recordings that a plan is ahead of the workers with: what is new comes in between soon.
+PLANNED_AHEAD = 400
+LOW_PRIORITY = "-10"
+
 #: And no more media than this in a run of several, so that long recordings spread over runs
 #: and the first of many is ready early. About an hour of compressed speech.
 BYTES_A_RUN = 64 * 1024 * 1024

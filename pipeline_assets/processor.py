@@ -113,7 +113,8 @@ class Processor:
                 instance=self._instance,
                 run_id=run_id,
                 tags={**plan.tags, **NOT_RETRIED},
-                run_config=_QUIET,
+                run_config=plan.run_config | _QUIET,
+                asset_selection=plan.assets,
                 raise_on_error=False,
             )
         if self.leaving.is_set():

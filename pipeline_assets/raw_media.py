@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pipeline_assets import checks
-from pipeline_assets.stages import Metadata, Outcome, Turn, claimed, stage_spec
+from pipeline_assets.stages import Metadata, Outcome, Work, claimed, stage_spec
 from resources.media.probe import probe
 from resources.records import Engine, MediaFacts, Recipe, Recording, Usage
-from resources.workbench import Workbench
 
 CODE_VERSION = "1"
 
@@ -20,32 +19,28 @@ SPEC = stage_spec(
 )
 
 
-def make_raw_media(bench: Workbench, recording: Recording, turn: Turn) -> Outcome:
-    recipe = Recipe("raw_media", CODE_VERSION, Engine("pyav", "probe"))
+RECIPE = Recipe("raw_media", CODE_VERSION, Engine("pyav", "probe"))
+
+
+def make_raw_media(work: Work) -> Outcome:
+    bench, recording = work.bench, work.recording
     inputs = {"sha256": recording.sha256}
-    with claimed(bench, recording, recipe, inputs, turn, detail="reading the file") as claim:
-        if result := claim.done:
-            facts = bench.content.media_facts(result.id)
-        else:
-            facts = probe(bench.media.kept(recording))
-            # The bytes are the result; the facts describe them. So a better probe does not
-            # make anything after it stale.
-            with bench.ledger.finish(claim, output_hash=recording.sha256, usage=Usage()) as (
-                connection,
-                result,
-            ):
-                bench.content.put_media_facts(connection, result, recording, facts)
-    return Outcome(
-        claim,
-        result,
-        metadata=_describe(recording, facts),
-        checks=checks.of_media(facts),
-    )
+    with claimed(work, RECIPE, inputs, detail="reading the file") as claim:
+        if claim.done:
+            return work.found(claim, claim.done)
+        facts = probe(bench.media.kept(recording))
+        # The bytes are the result; the facts describe them. So a better probe does not
+        # make anything after it stale.
+        with bench.ledger.finish(claim, output_hash=recording.sha256, usage=Usage()) as (
+            connection,
+            result,
+        ):
+            bench.content.put_media_facts(connection, result, recording, facts)
+    return work.made(claim, result, _describe(recording, facts), checks.of_media(facts))
 
 
 def _describe(recording: Recording, facts: MediaFacts) -> Metadata:
     return {
-        "title": recording.title,
         "kind": recording.kind,
         "sha256": recording.sha256,
         "size_bytes": recording.size_bytes,

@@ -5,6 +5,7 @@ the good ones are materialised one by one as they are made, the bad ones are not
 fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what a stage makes.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
@@ -12,10 +13,15 @@ import dagster as dg
 from pipeline_assets import chunks, document, embeddings, raw_media, transcript
 from pipeline_assets.checks import check_specs, evaluation
 from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
-from pipeline_assets.stages import MakeStage, Outcome, Turn
+from pipeline_assets.requests import Asked
+from pipeline_assets.stages import MakeStage, Outcome, Turn, Work
 from resources.errors import ClaimLost, PlayheadError, Stopped
-from resources.records import Recording, Stage
+from resources.postgres.ledger import Result
+from resources.postgres.versions import PERSON
+from resources.records import STAGES, Recording, Stage
 from resources.workbench import Workbench
+
+_STANDING_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
 
 MAKERS: dict[Stage, MakeStage] = {
     "raw_media": raw_media.make_raw_media,
@@ -36,7 +42,7 @@ MAKERS: dict[Stage, MakeStage] = {
     pool=POOL,
 )
 def recordings(
-    context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.AssetExecutionContext, config: Asked, workbench: dg.ResourceParam[Workbench]
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
     turn = Turn(
@@ -45,14 +51,10 @@ def recordings(
         log=context.log.info,
     )
     stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
-    wanted = workbench.catalogue.recordings(context.partition_keys)
-    if context.retry_number:
-        failed = {letter.id for letter in workbench.catalogue.dead_letters()}
-        wanted = [recording for recording in wanted if recording.id not in failed]
     failures: list[tuple[Recording, PlayheadError]] = []
-    for recording in wanted:
+    for work in _works(context, config, workbench, turn):
         try:
-            _take_through(context, workbench, recording, stages, turn)
+            _take_through(context, work, _wanted(config, work, stages))
         except Stopped:
             raise dg.Failure(
                 "Stopped; what is not done is handed back.", allow_retries=False
@@ -60,32 +62,57 @@ def recordings(
         except ClaimLost as lost:
             context.log.warning(str(lost))
         except PlayheadError as error:
-            failures.append((recording, error))
-            context.log.error(f"{recording.title} ({recording.id}): {error} {error.remedy}")
+            failures.append((work.recording, error))
+            context.log.error(
+                f"{work.recording.title} ({work.recording.id}): {error} {error.remedy}"
+            )
     yield from ()
     if failures:
         raise _failure(failures)
 
 
-def _take_through(
-    context: dg.AssetExecutionContext,
-    bench: Workbench,
-    recording: Recording,
-    stages: Sequence[Stage],
-    turn: Turn,
-) -> None:
+def _works(
+    context: dg.AssetExecutionContext, config: Asked, bench: Workbench, turn: Turn
+) -> Iterator[Work]:
+    """The run's recordings with what stands of each; in a retry, without those that failed for
+    good."""
+    wanted = bench.catalogue.recordings(config.only or context.partition_keys)
+    if context.retry_number:
+        failed = {letter.id for letter in bench.catalogue.dead_letters()}
+        wanted = [recording for recording in wanted if recording.id not in failed]
+    lanes = bench.lanes()
+    while wanted:
+        standing = bench.ledger.standing(wanted)
+        looked = time.monotonic()
+        while wanted and time.monotonic() - looked < _STANDING_SECONDS:
+            recording = wanted.pop(0)
+            yield Work(bench, recording, turn, lanes, standing[recording.id])
+
+
+def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[Stage]:
+    """A run that only finishes recordings makes nothing again that stands, whichever engine made
+    it: making anew is for plans, and for people. A cancelled plan wants nothing more."""
+    if config.task == "finish":
+        missing = STAGES[work.stages_done :]
+        return [stage for stage in selected if stage in missing]
+    if config.plan is not None and work.bench.plans.get(config.plan).state == "cancelled":
+        return []
+    return selected
+
+
+def _take_through(context: dg.AssetExecutionContext, work: Work, stages: Sequence[Stage]) -> None:
     for stage in stages:
-        bench.keep_on()
+        work.bench.keep_on()
         try:
-            outcome = MAKERS[stage](bench, recording, turn)
+            outcome = MAKERS[stage](work)
         except (ClaimLost, Stopped):
             raise
         except PlayheadError as error:
-            context.log_event(_observation(stage, recording, error))
+            context.log_event(_observation(stage, work.recording, error))
             raise
-        told_before = outcome.unchanged and outcome.result.run_id == turn.run_id
+        told_before = outcome.unchanged and outcome.result.run_id == work.turn.run_id
         if not told_before:
-            _tell(context, recording, stage, outcome)
+            _tell(context, work.recording, stage, outcome)
 
 
 def _tell(
@@ -95,8 +122,8 @@ def _tell(
         dg.AssetMaterialization(
             stage,
             partition=recording.id,
-            metadata=outcome.metadata | _lineage(outcome),
-            tags=_versions(outcome),
+            metadata={"title": recording.title, **outcome.metadata, **_lineage(outcome)},
+            tags=_versions(outcome.result),
         )
     )
     for check in outcome.checks:
@@ -118,16 +145,16 @@ def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg
     )
 
 
-def _versions(outcome: Outcome) -> dict[str, str]:
+def _versions(result: Result) -> dict[str, str]:
     """Content hashes as Dagster's data versions, so that it shows as out of sync exactly what
     was made from something else than what is current."""
     tags = {
-        "dagster/code_version": outcome.claim.recipe.code_version,
-        "dagster/data_version": _version(outcome.result.output_hash),
+        "dagster/code_version": result.recipe["code_version"],
+        "dagster/data_version": _version(result.output_hash),
         "dagster/data_version_is_user_provided": "true",
     }
-    for stage in MAKERS.keys() & outcome.claim.inputs.keys():
-        tags[f"dagster/input_data_version/{stage}"] = _version(outcome.claim.inputs[stage])
+    for stage in MAKERS.keys() & result.inputs.keys():
+        tags[f"dagster/input_data_version/{stage}"] = _version(result.inputs[stage])
         tags[f"dagster/input_event_pointer/{stage}"] = "NULL"
     return tags
 
@@ -144,10 +171,16 @@ def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:
         "cost_usd": dg.MetadataValue.float(result.cost_usd),
         "result": dg.MetadataValue.int(result.id),
         "attempt": dg.MetadataValue.int(result.attempt),
-        "made_by_run": dg.MetadataValue.dagster_run(result.run_id),
-        "made_from": dg.MetadataValue.json(dict(outcome.claim.inputs)),
-        "recipe": dg.MetadataValue.json(outcome.claim.recipe.as_json),
+        "made_by_run": _maker(result),
+        "made_from": dg.MetadataValue.json(dict(result.inputs)),
+        "recipe": dg.MetadataValue.json(dict(result.recipe)),
     }
+
+
+def _maker(result: Result) -> dg.MetadataValue:
+    if result.recipe["engine"] == PERSON:
+        return dg.MetadataValue.text(f"{result.recipe['model']}, by hand")
+    return dg.MetadataValue.dagster_run(result.run_id)
 
 
 def _failure(failures: list[tuple[Recording, PlayheadError]]) -> dg.Failure:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import dagster as dg
 
-from pipeline_assets.policies import BYTES_A_RUN, RECORDINGS_A_RUN
+from pipeline_assets.policies import BYTES_A_RUN, LOW_PRIORITY, RECORDINGS_A_RUN, SPAN_A_RUN
+from resources.postgres.plans import Plan
 from resources.records import Recording
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
+PRIORITY = "dagster/priority"
 
 #: On runs that their maker repeats itself, so that Dagster does not start a process for it.
 NOT_RETRIED = {"dagster/max_retries": "0"}
@@ -31,18 +34,45 @@ UNFINISHED = [
 ]
 
 
+class Asked(dg.Config):
+    """What a run shall do, where we asked for it ourselves; a person who asks in the UI gets the
+    chosen stages of the chosen partitions.
+
+    only: the recordings meant, of those that the run's range of partitions spans
+    task: finish: what is missing, whichever engine made the rest. plan: what a plan names
+    plan: its id"""
+
+    only: list[str] | None = None
+    task: Literal["make", "finish", "plan"] = "make"
+    plan: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Recordings whose partitions are neighbours, in the order of their partitions."""
+    """Recordings that share a run, in the order of their partitions."""
 
     ids: tuple[str, ...]
+    plan: Plan | None = None
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """How Dagster names the run's partitions."""
+        """How Dagster names the run's partitions: by a range, which may span others."""
+        urgency = {} if self.plan is None else {PRIORITY: LOW_PRIORITY}
         if len(self.ids) == 1:
-            return {PARTITION: self.ids[0]}
-        return {RANGE_START: self.ids[0], RANGE_END: self.ids[-1]}
+            return {PARTITION: self.ids[0]} | urgency
+        return {RANGE_START: self.ids[0], RANGE_END: self.ids[-1]} | urgency
+
+    @property
+    def run_config(self) -> dict[str, Any]:
+        asked: dict[str, Any] = {"only": list(self.ids), "task": "finish"}
+        if self.plan is not None:
+            asked |= {"task": "plan", "plan": self.plan.id}
+        return {"ops": {"recordings": {"config": asked}}}
+
+    @property
+    def assets(self) -> list[dg.AssetKey] | None:
+        """The assets to be made; None for all."""
+        return None if self.plan is None else [dg.AssetKey(stage) for stage in self.plan.stages]
 
 
 def new_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:
@@ -51,16 +81,18 @@ def new_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:
     return sorted(recording.id for recording in waiting if recording.id not in known)
 
 
-def plan_runs(waiting: Sequence[Recording], keys: Sequence[str]) -> list[RunPlan]:
-    """Runs over ``waiting``, most urgent first. ``keys``: all partition keys in Dagster's order,
-    those of ``waiting`` among them. A run takes neighbours only, since Dagster names a run's
-    partitions by a range."""
+def plan_runs(
+    waiting: Sequence[Recording], keys: Sequence[str], plan: Plan | None = None
+) -> list[RunPlan]:
+    """Runs over ``waiting``, most urgent first; for ``plan``, if that wants them. ``keys``: all
+    partition keys in Dagster's order, those of ``waiting`` among them. Dagster names a run's
+    partitions by a range, so a run takes recordings that are near each other."""
     place = {key: index for index, key in enumerate(keys)}
     ordered = sorted(waiting, key=lambda recording: place[recording.id])
     groups = list(_groups(ordered, place))
     urgency = {recording.id: index for index, recording in enumerate(waiting)}
     groups.sort(key=lambda group: min(urgency[identity] for identity in group))
-    return [RunPlan(group) for group in groups]
+    return [RunPlan(group, plan) for group in groups]
 
 
 def covered(tags: Mapping[str, str], keys: Sequence[str]) -> set[str]:
@@ -84,6 +116,6 @@ def _groups(ordered: Sequence[Recording], place: Mapping[str, int]) -> Iterator[
 
 
 def _fits(group: Sequence[Recording], recording: Recording, place: Mapping[str, int]) -> bool:
-    neighbours = place[recording.id] == place[group[-1].id] + 1
+    span = place[recording.id] - place[group[0].id] + 1
     size = sum(member.size_bytes for member in group) + recording.size_bytes
-    return neighbours and len(group) < RECORDINGS_A_RUN and size <= BYTES_A_RUN
+    return span <= SPAN_A_RUN and len(group) < RECORDINGS_A_RUN and size <= BYTES_A_RUN

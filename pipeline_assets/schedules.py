@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipeline_assets.jobs import reconcile_recordings, report_backlog
+from pipeline_assets.jobs import change_embedding_model, reconcile_recordings, report_backlog
+from pipeline_assets.model_change import anything_to_do
+from resources.workbench import Workbench
 
 nightly_reconcile = dg.ScheduleDefinition(
     name="nightly_reconcile",
@@ -19,3 +21,15 @@ hourly_backlog = dg.ScheduleDefinition(
     cron_schedule="5 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
+
+
+@dg.schedule(
+    job=change_embedding_model,
+    cron_schedule="*/10 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def model_change(workbench: dg.ResourceParam[Workbench]) -> dg.RunRequest | dg.SkipReason:
+    """Looks without a run whether there is anything to change."""
+    if not anything_to_do(workbench):
+        return dg.SkipReason("the sets are as settings want them, and complete")
+    return dg.RunRequest()

@@ -6,9 +6,9 @@ Not here: what a stage makes (a file each beside this one) and how Dagster runs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import dagster as dg
@@ -16,10 +16,16 @@ import dagster as dg
 from pipeline_assets.checks import Check
 from pipeline_assets.partitions import recordings_partitions
 from pipeline_assets.policies import GROUP, OWNERS
-from resources.errors import ConfigurationError, PlayheadError, Stopped, TransientError
-from resources.postgres.ledger import Claim, Result
-from resources.records import Engine, Recipe, Recording, Stage
-from resources.workbench import Workbench
+from resources.errors import (
+    ClaimLost,
+    ConfigurationError,
+    PlayheadError,
+    Stopped,
+    TransientError,
+)
+from resources.postgres.ledger import NO_SET, Claim, Result, Standing
+from resources.records import STAGES, Engine, Json, Recipe, Recording, Stage, content_hash
+from resources.workbench import Lane, Workbench
 
 Metadata = dict[str, Any]
 
@@ -35,23 +41,69 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a stage has to show for a recording: found, or made under this claim."""
+    """What a stage has to show for a recording. ``unchanged``: it was there already, and what
+    there is to tell of it was told when it was made."""
 
-    claim: Claim
     result: Result
-    metadata: Metadata
-    checks: tuple[Check, ...]
+    unchanged: bool
+    metadata: Metadata = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(slots=True)
+class Work:
+    """A recording in a run's hands. ``lanes``: the sets it is embedded for, the active one first;
+    ``standing``: its current results, as far as this run knows."""
+
+    bench: Workbench
+    recording: Recording
+    turn: Turn
+    lanes: Sequence[Lane]
+    standing: Standing
+
+    def upstream(self, stage: Stage, set_id: int = 0) -> Result:
+        """The current result of an earlier stage. Raises ``MissingUpstream``."""
+        if result := self.standing.get((stage, set_id)):
+            return result
+        raise MissingUpstream(
+            f"{self.recording.title}: there is no {stage} yet.",
+            remedy=f"Materialise {stage} first: playhead process {self.recording.id}",
+        )
 
     @property
-    def unchanged(self) -> bool:
-        """It was there already."""
-        return self.claim.done is not None
+    def stages_done(self) -> int:
+        """How many stages, from the first on, stand for the active set, each made from what
+        stands of the one before."""
+        active = self.lanes[0].set.id
+        made: dict[str, str] = {}
+        for number, stage in enumerate(STAGES):
+            result = self.standing.get((stage, active)) or self.standing.get((stage, 0))
+            if result is None or any(
+                result.inputs.get(name, made[name]) != made[name] for name in made
+            ):
+                return number
+            made[stage] = result.output_hash
+        return len(STAGES)
+
+    def found(self, claim: Claim, result: Result) -> Outcome:
+        self._keep(claim, result)
+        return Outcome(result, unchanged=True)
+
+    def made(
+        self, claim: Claim, result: Result, metadata: Metadata, checks: tuple[Check, ...]
+    ) -> Outcome:
+        self._keep(claim, result)
+        return Outcome(result, unchanged=False, metadata=metadata, checks=checks)
+
+    def _keep(self, claim: Claim, result: Result) -> None:
+        for set_id in claim.sets:
+            self.standing[claim.stage, set_id] = result
 
 
 class MakeStage(Protocol):
     """A stage at work. Raises ``PlayheadError``; the ledger has the reason by then."""
 
-    def __call__(self, bench: Workbench, recording: Recording, turn: Turn) -> Outcome: ...
+    def __call__(self, work: Work) -> Outcome: ...
 
 
 def stage_spec(
@@ -74,38 +126,69 @@ def stage_spec(
 
 @contextmanager
 def claimed(
-    bench: Workbench,
-    recording: Recording,
+    work: Work,
     recipe: Recipe,
-    inputs: Mapping[str, Any],
-    turn: Turn,
+    inputs: Json,
     *,
     detail: str,
+    lanes: Sequence[Lane] = (),
 ) -> Iterator[Claim]:
-    """The ledger's claim, with any failure inside it stored for a person: final at once when
-    another try cannot help or when this was the last one."""
-    with bench.ledger.claim(recording, recipe, inputs, run_id=turn.run_id, detail=detail) as claim:
+    """The ledger's claim, for the sets of ``lanes`` where the stage has any. A failure inside is
+    stored for a person: final when another try cannot help or this was the last one, and the
+    set is searched."""
+    sets = [lane.set.id for lane in lanes] or list(NO_SET)
+    if standing := _standing(work, recipe, inputs, sets):
+        yield Claim(standing.id, work.recording, recipe, inputs, sets, standing.attempt, standing)
+        return
+    ledger, run_id = work.bench.ledger, work.turn.run_id
+    final = work.turn.last and _searched(lanes)
+    with ledger.claim(
+        work.recording, recipe, inputs, run_id=run_id, detail=detail, sets=sets
+    ) as claim:
         try:
             yield claim
-        except Stopped:
+        except (Stopped, ClaimLost):
             raise
         except PlayheadError as error:
-            bench.ledger.fail(claim, error, final=turn.last or not error.retryable)
+            hopeless = not error.retryable and _searched(lanes)
+            ledger.fail(claim, error, final=final or hopeless)
             raise
         except Exception as error:
-            unforeseen = Unforeseen.of(error, recording)
-            bench.ledger.fail(claim, unforeseen, final=turn.last)
+            unforeseen = Unforeseen.of(error, work.recording)
+            ledger.fail(claim, unforeseen, final=final)
             raise unforeseen from error
 
 
-def upstream(bench: Workbench, recording: Recording, stage: Stage) -> Result:
-    """The current result of an earlier stage. Raises ``MissingUpstream``."""
-    if result := bench.ledger.current(recording, stage):
-        return result
-    raise MissingUpstream(
-        f"{recording.title}: there is no {stage} yet.",
-        remedy=f"Materialise {stage} first: playhead process {recording.id}",
-    )
+def in_every_lane(
+    work: Work, lanes: Sequence[Sequence[Lane]], make: Callable[[Sequence[Lane]], Outcome]
+) -> Outcome:
+    """``make`` for each group of lanes, the active set's first; its outcome. What fails for a set
+    that nobody searches yet is kept in the ledger and does not stop the recording."""
+    first, *others = lanes
+    outcome = make(first)
+    for group in others:
+        try:
+            make(group)
+        except Stopped:
+            raise
+        except PlayheadError as error:
+            names = ", ".join(f"set {lane.set.id}" for lane in group)
+            work.turn.log(f"{work.recording.title}, {names}: {error} {error.remedy}")
+    return outcome
+
+
+def _standing(work: Work, recipe: Recipe, inputs: Json, sets: Sequence[int]) -> Result | None:
+    """The result that is current for all the sets already, made by this recipe from these
+    inputs."""
+    result, *others = [work.standing.get((recipe.stage, set_id)) for set_id in sets]
+    if result is None or any(other != result for other in others):
+        return None
+    same = result.recipe_hash == recipe.hash and result.input_hash == content_hash(inputs)
+    return result if same else None
+
+
+def _searched(lanes: Sequence[Lane]) -> bool:
+    return not lanes or any(lane.active for lane in lanes)
 
 
 def engine_line(engine: Engine) -> str:

@@ -8,17 +8,17 @@ from pipeline_assets import checks
 from pipeline_assets.stages import (
     Metadata,
     Outcome,
-    Turn,
+    Work,
     claimed,
     engine_line,
     stage_spec,
-    upstream,
 )
-from pipeline_assets.transforms.timing import check_times
 from resources.clock import short_clock
-from resources.postgres.ledger import Claim
-from resources.records import Recipe, Recording, Transcript, Usage, content_hash
-from resources.workbench import Workbench
+from resources.engines import Engines
+from resources.postgres.content import transcript_hash
+from resources.postgres.ledger import Claim, Result
+from resources.records import Recipe, Transcript, Usage
+from resources.transcripts.timing import check_times
 
 CODE_VERSION = "1"
 
@@ -31,64 +31,65 @@ SPEC = stage_spec(
 )
 
 
-def make_transcript(bench: Workbench, recording: Recording, turn: Turn) -> Outcome:
-    media = upstream(bench, recording, "raw_media")
-    engine = bench.engines.transcriber.engine
-    recipe = Recipe("transcript", CODE_VERSION, engine)
+def recipe(engines: Engines) -> Recipe:
+    return Recipe("transcript", CODE_VERSION, engines.transcriber.engine)
+
+
+def make_transcript(work: Work) -> Outcome:
+    bench, recording = work.bench, work.recording
+    media = work.upstream("raw_media")
+    if kept := _chosen(work, media):
+        return Outcome(kept, unchanged=True)
     inputs = {"raw_media": media.output_hash, "language": recording.language}
-    with claimed(bench, recording, recipe, inputs, turn, detail="listening") as claim:
-        if result := claim.done:
-            transcript = bench.content.transcript(result.id)
-        else:
-            duration = bench.content.media_facts(media.id).duration_seconds
-            transcript = bench.engines.transcriber.transcribe(
-                bench.media.kept(recording),
-                language=recording.language,
-                progress=_progress(bench, claim, turn, duration),
-            )
-            check_times(transcript)
-            output_hash = content_hash(_identity(transcript))
-            with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
-                connection,
-                result,
-            ):
-                bench.content.put_transcript(connection, result, recording, transcript)
-    return Outcome(
+    with claimed(work, recipe(bench.engines), inputs, detail="listening") as claim:
+        if claim.done:
+            return work.found(claim, claim.done)
+        duration = bench.content.media_facts(media.id).duration_seconds
+        transcript = bench.engines.transcriber.transcribe(
+            bench.media.kept(recording),
+            language=recording.language,
+            progress=_progress(work, claim, duration),
+        )
+        check_times(transcript)
+        output_hash = transcript_hash(transcript)
+        with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
+            connection,
+            result,
+        ):
+            bench.content.put_transcript(connection, result, recording, transcript)
+    return work.made(
         claim,
         result,
-        metadata=_describe(transcript, engine_line(engine)),
-        checks=checks.of_transcript(transcript),
+        _describe(transcript, engine_line(claim.recipe.engine)),
+        checks.of_transcript(transcript),
     )
 
 
-def _progress(
-    bench: Workbench, claim: Claim, turn: Turn, duration: float
-) -> Callable[[float], None]:
+def _chosen(work: Work, media: Result) -> Result | None:
+    """The transcript that a person put in place, which no engine replaces."""
+    standing = work.standing.get(("transcript", 0))
+    if standing and standing.chosen_by and standing.inputs["raw_media"] == media.output_hash:
+        return standing
+    return None
+
+
+def _progress(work: Work, claim: Claim, duration: float) -> Callable[[float], None]:
     """Tells the ledger whenever another percent is through, and the run's log every tenth."""
     told = -1
 
     def progress(seconds: float) -> None:
         nonlocal told
-        bench.keep_on()
+        work.bench.keep_on()
         percent = min(99, int(100 * seconds / duration)) if duration else 0
         if percent <= told:
             return
         detail = f"transcribed {short_clock(seconds)} of {short_clock(duration)}"
-        bench.ledger.progress(claim, percent, detail)
+        work.bench.ledger.progress(claim, percent, detail)
         if percent // 10 > told // 10:
-            turn.log(f"{claim.recording.title}: {detail}")
+            work.turn.log(f"{claim.recording.title}: {detail}")
         told = percent
 
     return progress
-
-
-def _identity(transcript: Transcript) -> list[object]:
-    return [
-        transcript.text,
-        transcript.language,
-        [[word.word, word.start, word.end] for word in transcript.words],
-        [[part.text, part.start, part.end, part.speaker] for part in transcript.segments],
-    ]
 
 
 def _describe(transcript: Transcript, model: str) -> Metadata:

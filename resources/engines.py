@@ -5,7 +5,7 @@ Making an engine is cheap: weights are loaded when it first works.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Embedder
-from resources.errors import InvalidSettings
+from resources.errors import InvalidSettings, ModelUnavailable
 from resources.packaged_models import WHISPER_MODELS
+from resources.postgres.sets import EmbeddingSet, same_engine
 from resources.settings import Settings
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Transcriber
@@ -24,13 +25,44 @@ from resources.writing.protocol import Writer
 _Adapter = TypeVar("_Adapter")
 
 
+class Embedders:
+    """Embedding models by the names that settings and sets have for them, each made once."""
+
+    def __init__(self, default: str, makers: Mapping[str, Callable[[], Embedder]]) -> None:
+        self.default = default
+        self._makers = makers
+        self._made: dict[str, Embedder] = {}
+
+    def named(self, name: str) -> Embedder:
+        """Raises ``ModelUnavailable`` for a name nobody knows."""
+        if name not in self._made:
+            if name not in self._makers:
+                raise ModelUnavailable(
+                    f"There is no embedder {name!r}, only {', '.join(sorted(self._makers))}.",
+                    remedy="Name one of these.",
+                )
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def of(self, one: EmbeddingSet) -> Embedder:
+        """Who made the vectors of this set. Raises ``ModelUnavailable`` where that name stands for
+        other weights or another preparation of the text today: their vectors must not meet."""
+        embedder = self.named(one.name)
+        if not same_engine(one, embedder.engine):
+            raise ModelUnavailable(
+                f"The embedder {one.name!r} is no longer the one that made set {one.id}.",
+                remedy=f"Build a set with it as it is now: playhead models add {one.name}",
+            )
+        return embedder
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
     """Who works for this installation."""
 
     transcriber: Transcriber
     writer: Writer
-    embedder: Embedder
+    embedders: Embedders
 
 
 def choose_engines(settings: Settings) -> Engines:
@@ -44,16 +76,12 @@ def choose_engines(settings: Settings) -> Engines:
         raise InvalidSettings(
             "\n".join(problems), remedy="Set these variables to one of the names."
         )
-    return Engines(transcriber, writer, embedder)
+    return Engines(transcriber, writer, choose_embedders(settings))
 
 
-def choose_embedder(settings: Settings) -> Embedder:
-    """The embedder alone, for search."""
-    problems: list[str] = []
-    embedder = _choose("PLAYHEAD_EMBEDDER", settings.embedder, _embedders(settings), problems)
-    if embedder is None:
-        raise InvalidSettings("\n".join(problems), remedy="Set it to one of the names.")
-    return embedder
+def choose_embedders(settings: Settings) -> Embedders:
+    """The embedders alone, for search."""
+    return Embedders(settings.embedder, _embedders(settings))
 
 
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:

@@ -174,3 +174,22 @@ class Usage:
 
     tokens: int = 0
     cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an engine's work costs, in US dollars; nothing for local engines."""
+
+    usd_a_call: float = 0.0
+    usd_a_million_tokens: float = 0.0
+    usd_an_audio_minute: float = 0.0
+
+    def of(self, *, calls: float, tokens: float, audio_seconds: float) -> float:
+        return (
+            calls * self.usd_a_call
+            + tokens / 1_000_000 * self.usd_a_million_tokens
+            + audio_seconds / 60 * self.usd_an_audio_minute
+        )
+
+
+FREE = Price()

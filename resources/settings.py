@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     embedder: str = "minilm"
     writer: str = "extractive"
     chunking: ChunkingByKind = {}
+    confirm_above_usd: Annotated[float, Field(ge=0)] = 1.0
 
     @property
     def inbox_folder(self) -> Path:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from threading import Event
 
-from resources.engines import Engines
-from resources.errors import Stopped
+from resources.embedding.protocol import Embedder
+from resources.engines import Embedders, Engines
+from resources.errors import ModelUnavailable, Stopped
 from resources.intake import Intake
 from resources.media.store import MediaStore
 from resources.postgres.attendance import Attendance
@@ -24,7 +25,10 @@ from resources.postgres.content import Content
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
 from resources.postgres.ledger import Ledger
+from resources.postgres.plans import Plans
 from resources.postgres.search import Passages
+from resources.postgres.sets import EmbeddingSet, EmbeddingSets
+from resources.postgres.versions import Versions
 from resources.settings import Settings
 
 
@@ -37,6 +41,9 @@ class Rooms:
     catalogue: Catalogue
     ledger: Ledger
     content: Content
+    versions: Versions
+    sets: EmbeddingSets
+    plans: Plans
     passages: Passages
     attendance: Attendance
     audit: Audit
@@ -47,12 +54,49 @@ class Rooms:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """A set that is kept complete."""
+
+    set: EmbeddingSet
+    embedders: Embedders
+
+    @property
+    def active(self) -> bool:
+        return self.set.state == "active"
+
+    @property
+    def speakable(self) -> bool:
+        """Whether its model can be had here."""
+        try:
+            return bool(self.embedder)
+        except ModelUnavailable:
+            return False
+
+    @property
+    def embedder(self) -> Embedder:
+        """Raises ``ModelUnavailable``."""
+        return self.embedders.of(self.set)
+
+
+@dataclass(frozen=True, slots=True)
 class Workbench(Rooms):
     """The rooms, and who works in them. ``stopping`` is set by whoever wants this worker to
     hand back what it is at."""
 
     engines: Engines
     stopping: Event
+
+    def lanes(self) -> list[Lane]:
+        """The sets that recordings are embedded for, the active one first; the very first set
+        is made here, with the embedder that settings name. One that is not searched and whose
+        model cannot be had is left out: `playhead models status` tells."""
+        live = self.sets.live()
+        if not any(one.state == "active" for one in live):
+            embedder = self.engines.embedders.named(self.engines.embedders.default)
+            self.sets.add(self.engines.embedders.default, embedder.engine, embedder.dimensions)
+            live = self.sets.live()
+        lanes = [Lane(one, self.engines.embedders) for one in live]
+        return [lane for lane in lanes if lane.active or lane.speakable]
 
     def keep_on(self) -> None:
         """Asked between pieces of work. Raises ``Stopped``."""
@@ -65,14 +109,17 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
     """Starts the embedded server and migrates where needed. Raises ``DatabaseUnavailable`` or
     ``DatabaseUnsuitable``."""
     database = Database(app_url(settings))
-    ledger, attendance = Ledger(database), Attendance(database)
+    ledger, content, attendance = Ledger(database), Content(database), Attendance(database)
     try:
         yield Rooms(
             settings=settings,
             media=MediaStore(settings.home / "media"),
             catalogue=Catalogue(database),
             ledger=ledger,
-            content=Content(database),
+            content=content,
+            versions=Versions(database, ledger, content),
+            sets=EmbeddingSets(database),
+            plans=Plans(database),
             passages=Passages(database),
             attendance=attendance,
             audit=Audit(database),
@@ -89,15 +136,5 @@ def open_workbench(
 ) -> Iterator[Workbench]:
     """As ``open_rooms``."""
     with open_rooms(settings) as rooms:
-        yield Workbench(
-            rooms.settings,
-            rooms.media,
-            rooms.catalogue,
-            rooms.ledger,
-            rooms.content,
-            rooms.passages,
-            rooms.attendance,
-            rooms.audit,
-            engines,
-            stopping or Event(),
-        )
+        opened = {room.name: getattr(rooms, room.name) for room in fields(rooms)}
+        yield Workbench(**opened, engines=engines, stopping=stopping or Event())

@@ -41,7 +41,7 @@ def uploads(
     if not waiting:
         return dg.SkipReason("nothing waits that is not the worker's")
     keys = context.instance.get_dynamic_partitions("recordings")
-    busy = _under_way(context.instance, keys)
+    busy = under_way(context.instance, keys)
     free = [recording for recording in waiting if recording.id not in busy]
     added = new_keys(free, keys)
     plans = plan_runs(free, [*keys, *added])[:_RUNS_A_TICK]
@@ -64,10 +64,10 @@ def _left(bench: Workbench) -> list[Recording]:
 
 def _request(plan: RunPlan) -> dg.RunRequest:
     # No run key: Dagster remembers one for ever and would drop the run of a later try.
-    return dg.RunRequest(tags=dict(plan.tags))
+    return dg.RunRequest(tags=dict(plan.tags), run_config=plan.run_config)
 
 
-def _under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
+def under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
     job = ingest_recording.name
     runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED))
     died = instance.get_runs(

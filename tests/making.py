@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from resources.postgres.catalogue import Catalogue, Status, new_recording_id
 from resources.postgres.content import Content, chunks_hash
 from resources.postgres.database import Database
-from resources.postgres.ledger import Claim, Ledger
+from resources.postgres.ledger import NO_SET, Claim, Ledger, Result
+from resources.postgres.sets import EmbeddingSets
 from resources.records import (
     Chunk,
     Document,
@@ -117,16 +118,36 @@ def count(database: Database, table: bytes) -> int:
 class Worker:
     """A run at work. Each step says whether there was anything left to make."""
 
-    def __init__(self, database: Database, run_id: str = "run-1") -> None:
+    def __init__(
+        self,
+        database: Database,
+        run_id: str = "run-1",
+        model: Engine = MODEL,
+        dimensions: int = 3,
+    ) -> None:
         self.ledger = Ledger(database)
         self.content = Content(database)
+        self.sets = EmbeddingSets(database)
         self.run_id = run_id
+        self.model = model
+        self.dimensions = dimensions
         self.asked: list[str] = []  # texts the embedding model was asked for
 
+    @property
+    def set_id(self) -> int:
+        """The set that is worked for: that of ``MODEL``, unless told otherwise."""
+        return self.sets.add("hash", self.model, self.dimensions).id
+
     def claim(
-        self, recording: Recording, recipe: Recipe, inputs: Mapping[str, Any]
+        self,
+        recording: Recording,
+        recipe: Recipe,
+        inputs: Mapping[str, Any],
+        sets: Sequence[int] = NO_SET,
     ) -> AbstractContextManager[Claim]:
-        return self.ledger.claim(recording, recipe, inputs, run_id=self.run_id, detail="working")
+        return self.ledger.claim(
+            recording, recipe, inputs, run_id=self.run_id, detail="working", sets=sets
+        )
 
     def probe(self, recording: Recording, version: str = "1") -> bool:
         with self.claim(recording, recipe("raw_media", version), {"sha256": recording.sha256}) as c:
@@ -162,7 +183,7 @@ class Worker:
             "transcript": self.output(recording, "transcript"),
             "document": self.output(recording, "document"),
         }
-        with self.claim(recording, recipe, inputs) as c:
+        with self.claim(recording, recipe, inputs, [self.set_id]) as c:
             if not c.done:
                 self.store_chunks(c, chunks)
         return c.done is None
@@ -176,24 +197,19 @@ class Worker:
             )
 
     def embed(
-        self,
-        recording: Recording,
-        chunk_recipe: Recipe = CHUNK_RECIPE,
-        engine: Engine = MODEL,
-        dimensions: int = 3,
-        version: str = "1",
+        self, recording: Recording, chunk_recipe: Recipe = CHUNK_RECIPE, version: str = "1"
     ) -> bool:
-        inputs = {
-            "chunks": self.output(recording, "chunks"),
-            "chunk_recipe": chunk_recipe.hash,
-        }
-        with self.claim(recording, Recipe("embeddings", version, engine), inputs) as c:
+        set_id = self.set_id
+        chunks = self.current(recording, "chunks", set_id)
+        assert chunks is not None
+        inputs = {"chunks": chunks.output_hash, "chunk_recipe": chunk_recipe.hash}
+        embedding = Recipe("embeddings", version, self.model)
+        with self.claim(recording, embedding, inputs, [set_id]) as c:
             if not c.done:
-                set_id = self.content.embedding_set(engine, dimensions)
-                self.fill_cache(recording, chunk_recipe, set_id, dimensions)
+                self.fill_cache(recording, chunk_recipe, set_id, self.dimensions)
                 with self.ledger.finish(c, output_hash="vectors", usage=NO_COST) as write:
                     self.ledger.supersede(write[0], c)
-                    self.content.put_embeddings(*write, recording, chunk_recipe.hash, set_id)
+                    self.content.put_embeddings(*write, recording, chunks, set_id)
         return c.done is None
 
     def fill_cache(
@@ -204,8 +220,11 @@ class Worker:
         vectors = unit_vectors(list(texts.values()), dimensions)
         self.content.cache_vectors(recording, set_id, list(texts), vectors)
 
+    def current(self, recording: Recording, stage: Stage, set_id: int = 0) -> Result | None:
+        return self.ledger.standing([recording])[recording.id].get((stage, set_id))
+
     def output(self, recording: Recording, stage: Stage) -> str | None:
-        result = self.ledger.current(recording, stage)
+        result = self.current(recording, stage)
         return result.output_hash if result else None
 
     def take_through(self, recording: Recording, texts: Sequence[str] = ("one", "two")) -> None:

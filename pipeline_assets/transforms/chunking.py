@@ -2,7 +2,8 @@
 
 Here: the settings, the three strategies, the one entry ``chunk``. Not here: sentences
 (``resources/sentences.py``), what is too long for a chunk (``units.py``), where chunks end and how
-they overlap (``packing.py``), Markdown's structure (``sections.py``), times (``timing.py``).
+they overlap (``packing.py``), Markdown's structure (``sections.py``), times
+(``resources/transcripts/timing.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import Literal, get_args
 
-from pipeline_assets.transforms import timing
 from pipeline_assets.transforms.packing import pack
 from pipeline_assets.transforms.sections import Block, Outline, Section, outline
 from pipeline_assets.transforms.units import Edge, Ruler, Unit
@@ -21,6 +21,7 @@ from resources.embedding.protocol import Tokenizer
 from resources.errors import InvalidSettings
 from resources.records import Chunk, Source, TimedSpan
 from resources.sentences import Range, sentences
+from resources.transcripts import timing
 
 Strategy = Literal["text", "segments", "markdown"]
 

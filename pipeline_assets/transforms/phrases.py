@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from pipeline_assets.transforms.timing import overlapping, segment_spans, span_of, transcript_spans
 from resources.records import Chunk, Document, TimedSpan, Transcript
 from resources.sentences import sentences
+from resources.transcripts.timing import overlapping, segment_spans, span_of, transcript_spans
 
 
 def spoken_phrases(transcript: Transcript) -> tuple[TimedSpan, ...]:

@@ -128,4 +128,5 @@ def _port(_settings: Settings) -> str:
 
 
 def _all(engines: Engines) -> tuple[Engine, ...]:
-    return (engines.transcriber.engine, engines.writer.engine, engines.embedder.engine)
+    embedder = engines.embedders.named(engines.embedders.default)
+    return (engines.transcriber.engine, engines.writer.engine, embedder.engine)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
+from playhead.cli.become import become
 from playhead.cli.options import json_option, org_option, print_json
 from resources.errors import PlayheadError
 from resources.records import KINDS, Kind
@@ -71,14 +71,7 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
     """Run what is waiting through Dagster; all of it, or RECORDINGS.
 
     Exits with 0 when all that was run is ready, 1 when some failed."""
-    load_settings()  # a wrong setting is told here, at once
-    watching = ["--watch"] if watch else []
-    # Dagster lives in a process of its own, and signals should reach it, not us: become it.
-    quiet = ["-W", "ignore:Parameter `owners`"]  # Dagster warns of its own sensors
-    worker = [*quiet, "-m", "pipeline_assets.process"]
-    arguments = [sys.executable, *worker, *watching, "--", *recordings]
-    sys.stdout.flush()
-    os.execv(sys.executable, arguments)  # noqa: S606
+    become("process", *(["--watch"] if watch else []), "--", *recordings)
 
 
 @click.command()

@@ -10,9 +10,11 @@ import sys
 
 import click
 
+from playhead.cli.become import plan
 from playhead.cli.doctor import doctor
 from playhead.cli.intake import add, process, retry
 from playhead.cli.look import list_recordings, show, status
+from playhead.cli.models import models
 from playhead.cli.search import search
 from playhead.cli.server import migrate, stop
 from resources.errors import PlayheadError
@@ -24,7 +26,20 @@ def playhead() -> None:
     """Recordings become knowledge that points back at the second it was said."""
 
 
-for command in (add, process, list_recordings, status, show, search, retry, doctor, migrate, stop):
+for command in (
+    add,
+    process,
+    list_recordings,
+    status,
+    show,
+    search,
+    retry,
+    plan,
+    models,
+    doctor,
+    migrate,
+    stop,
+):
     playhead.add_command(command)
 
 

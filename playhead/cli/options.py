@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import click
+
+from resources.json_lines import json_line
 
 org_option = click.option("--org", help="Organisation. [default: PLAYHEAD_ORG, else 'default']")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value a line.")
@@ -17,16 +14,4 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON val
 
 def print_json(value: Any) -> None:
     """One line, whatever the value holds."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, UUID):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    click.echo(json_line(value))

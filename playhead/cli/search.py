@@ -8,7 +8,7 @@ from rich.text import Text
 
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.search.search import Hit, Search
-from resources.engines import choose_embedder
+from resources.engines import choose_embedders
 from resources.records import KINDS, Kind
 from resources.settings import load_settings
 from resources.workbench import open_rooms
@@ -34,7 +34,8 @@ def search(
         org_id = org or rooms.settings.org
         if recording is not None:
             rooms.catalogue.statuses(org_id, [recording])  # NotFound, rather than no hits
-        find = Search(rooms.passages, choose_embedder(rooms.settings), rooms.media, org_id)
+        embedders = choose_embedders(rooms.settings)
+        find = Search(rooms.passages, rooms.sets, embedders, rooms.media, org_id)
         found = find(query, kind=kind, recording_id=recording, limit=limit)
     if found.note:
         click.echo(found.note, err=True)

@@ -1,6 +1,6 @@
 """The moment within a passage: which of its phrases the question is about.
 
-Pure scoring; the vectors are handed in. Not here: finding the passages.
+Not here: finding the passages.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from playhead.search.question import Question
 
 _WORD = re.compile(r"\w+")
 _STEM_LETTERS = 5  # crude, but the same for every alphabet: "asked" and "asking" meet at "ask.."
@@ -25,14 +26,11 @@ class Phrase:
     end_seconds: float
 
 
-def best_phrase(
-    query: str,
-    phrases: Sequence[Phrase],
-    closeness: NDArray[np.float32] | None,
-) -> Phrase:
-    """The phrase that shares most words with the query and lies closest to it; the earliest of
-    equals. ``closeness``: the cosine of each phrase to the query, or None without a model."""
-    shared = np.array([_shared(query, phrase.text) for phrase in phrases])
+def best_phrase(question: Question, phrases: Sequence[Phrase]) -> Phrase:
+    """The phrase that shares most words with the question and lies closest to it; the earliest
+    of equals."""
+    closeness = question.closeness([phrase.text for phrase in phrases])
+    shared = np.array([_shared(question.text, phrase.text) for phrase in phrases])
     scores = shared if closeness is None else shared + closeness
     return phrases[int(np.argmax(scores))]
 

@@ -1,24 +1,24 @@
 """Search: a question in, moments out, best first.
 
-Finds passages (``resources/postgres/search.py``), then the phrase within each that answers
-best (``moments.py``), so that a hit opens where it was said and not where a passage begins.
+Embeds the question (``question.py``), finds passages (``resources/postgres/search.py``), then
+the phrase within each that answers best (``moments.py``), so that a hit opens where it was said
+and not where a passage begins.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
 from playhead.search.moments import Phrase, best_phrase
+from playhead.search.question import Question, ask
 from resources.clock import clock
-from resources.embedding.protocol import Embedder
+from resources.engines import Embedders
 from resources.media.store import MediaStore
-from resources.postgres.search import EmbeddingSet, Passages
+from resources.postgres.search import Passages
+from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.records import Kind, Source
 
 _SPARE = 2  # passages fetched for each hit wanted, since some tell the same moment
@@ -58,7 +58,8 @@ class Search:
     """One organisation's recordings, searched with the active set."""
 
     passages: Passages
-    embedder: Embedder
+    sets: EmbeddingSets
+    embedders: Embedders
     media: MediaStore
     org_id: str
 
@@ -70,29 +71,37 @@ class Search:
         recording_id: str | None = None,
         limit: int = 10,
     ) -> Found:
-        """Full text and vectors fused. A query the active set's model cannot embed is searched
-        by its words alone, and ``note`` says so."""
-        searched = self.passages.active_set()
-        if searched is None:
-            return Found([], "Nothing is ready to be searched yet: playhead list")
-        same_model = searched.engine == dataclasses.asdict(self.embedder.engine)
-        vector = self._embed([query])[0] if same_model else None
+        """Full text and vectors fused, the query embedded by the very model that made the active
+        set. Where that model cannot be had, by words alone, and ``note`` says so."""
+        while searched := self.sets.active():
+            rows, question = self._find(searched, query, kind, recording_id, limit * _SPARE)
+            if rows or self.sets.active() == searched:
+                hits = [self._hit(row, question) for row in rows]
+                return Found(_distinct(hits)[:limit], question.note)
+        return Found([], "Nothing is ready to be searched yet: playhead list")
+
+    def _find(
+        self,
+        searched: EmbeddingSet,
+        query: str,
+        kind: Kind | None,
+        recording_id: str | None,
+        limit: int,
+    ) -> tuple[list[DictRow], Question]:
+        question = ask(query, searched, self.embedders)
         rows = self.passages.find(
             query,
-            vector,
+            question.vector,
             searched,
             org_id=self.org_id,
             kind=kind,
             recording_id=recording_id,
-            limit=limit * _SPARE,
+            limit=limit,
         )
-        hits = _distinct([self._hit(row, query, vector) for row in rows])[:limit]
-        return Found(hits, None if same_model else _other_model(searched))
+        return rows, question
 
-    def _hit(self, row: DictRow, query: str, vector: NDArray[np.float32] | None) -> Hit:
-        phrases = _phrases(row)
-        closeness = None if vector is None else self._embed([p.text for p in phrases]) @ vector
-        moment = best_phrase(query, phrases, closeness)
+    def _hit(self, row: DictRow, question: Question) -> Hit:
+        moment = best_phrase(question, _phrases(row))
         place = self.media.place(row["recording"], row["suffix"])
         return Hit(
             recording=row["recording"],
@@ -109,15 +118,6 @@ class Search:
             speaker=row["speaker"],
             matched=tuple(row["matched"]),
         )
-
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.embedder.embed([self._within_window(text) for text in texts])
-
-    def _within_window(self, text: str) -> str:
-        """A question may be longer than the model reads; its beginning tells most."""
-        tokens = self.embedder.tokenizer.offsets(text)
-        window = self.embedder.window_tokens
-        return text[: tokens[window][0]] if len(tokens) > window else text
 
 
 def _phrases(row: DictRow) -> list[Phrase]:
@@ -147,11 +147,4 @@ def _same_moment(hit: Hit, other: Hit) -> bool:
         hit.recording == other.recording
         and hit.start_seconds < other.end_seconds
         and other.start_seconds < hit.end_seconds
-    )
-
-
-def _other_model(searched: EmbeddingSet) -> str:
-    return (
-        f"Searched by words alone: the vectors are of {searched.engine['model']}, "
-        "which PLAYHEAD_EMBEDDER does not name."
     )

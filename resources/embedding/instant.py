@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from resources.embedding.protocol import Vectors
-from resources.records import Engine
+from resources.records import FREE, Engine
 
 _TOKEN = re.compile(r"\S+")
 
@@ -31,6 +31,7 @@ class WordTokenizer:
 class InstantEmbedder:
     """Hashed bags of words as unit vectors."""
 
+    price = FREE
     engine = Engine(name="instant", model="instant-1")
     dimensions = 64
     window_tokens = 512

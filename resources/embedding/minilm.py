@@ -22,7 +22,7 @@ from resources.embedding.tokens import FileTokenizer
 from resources.embedding.vectors import refuse_longer, unit_rows
 from resources.errors import ModelUnavailable
 from resources.packaged_models import minilm_folder, weights_sha256
-from resources.records import Engine
+from resources.records import FREE, Engine
 
 if TYPE_CHECKING:
     import ctranslate2
@@ -54,6 +54,8 @@ class MiniLM:
         self._cache = cache
         self._lock = threading.Lock()
         self._loaded: _Model | None = None
+
+    price = FREE
 
     @property
     def engine(self) -> Engine:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.records import Engine
+from resources.records import Engine, Price
 
 Vectors = NDArray[np.float32]
 
@@ -33,6 +33,9 @@ class Embedder(Protocol):
     def engine(self) -> Engine:
         """Name, model and what was done to the text before (``preprocessing``)."""
         ...
+
+    @property
+    def price(self) -> Price: ...
 
     @property
     def dimensions(self) -> int: ...

@@ -19,7 +19,7 @@ from resources.embedding.protocol import Vectors
 from resources.embedding.tokens import FileTokenizer
 from resources.embedding.vectors import refuse_longer, unit_rows
 from resources.packaged_models import weights_sha256, wordllama_files
-from resources.records import Engine
+from resources.records import FREE, Engine
 
 _MODEL = f"l2_supercat_256@{weights_sha256('wordllama')[:12]}"
 _DIMENSIONS = 256
@@ -39,6 +39,8 @@ class WordLlama:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loaded: _Model | None = None
+
+    price = FREE
 
     @property
     def engine(self) -> Engine:

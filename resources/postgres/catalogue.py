@@ -86,15 +86,17 @@ class Catalogue:
             same = {"org_id": recording.org_id, "sha256": recording.sha256}
             row = connection.execute(_SQL["same_bytes"], same).fetchone()
         assert row is not None, "the insert met a row with the same key"
-        return _recording(row)
+        return recording_of(row)
 
     def with_bytes(self, org_id: str, sha256: str) -> Recording | None:
         row = self._database.row(_SQL["same_bytes"], org_id=org_id, sha256=sha256)
-        return _recording(row) if row else None
+        return recording_of(row) if row else None
 
     def recordings(self, ids: Sequence[str]) -> list[Recording]:
         """Those of ``ids`` that exist, oldest first, of any organisation."""
-        return [_recording(row) for row in self._database.rows(_SQL["recordings"], ids=_uuids(ids))]
+        return [
+            recording_of(row) for row in self._database.rows(_SQL["recordings"], ids=_uuids(ids))
+        ]
 
     def waiting(
         self,
@@ -113,7 +115,7 @@ class Catalogue:
             except_ids=_uuids(besides),
             unrequested=unrequested,
         )
-        return [_recording(row) for row in rows]
+        return [recording_of(row) for row in rows]
 
     def statuses(self, org_id: str | None, ids: Sequence[str] | None = None) -> list[Status]:
         """Of all recordings of the organisation, or of ``ids``. Raises ``NotFound``. Without an
@@ -152,12 +154,18 @@ class Catalogue:
             for row in self._database.rows(_SQL["backlog"])
         ]
 
+    def ready(self) -> int:
+        """How many recordings are ready."""
+        row = self._database.row(_SQL["ready"])
+        assert row is not None
+        return int(row["ready"])
+
     def stored(self) -> dict[str, str]:
         """The suffix of every recording's stored file, by id."""
         return {str(row["id"]): row["suffix"] for row in self._database.rows(_SQL["stored"])}
 
 
-def _recording(row: DictRow) -> Recording:
+def recording_of(row: DictRow) -> Recording:
     return Recording(**row | {"id": str(row["id"])})
 
 

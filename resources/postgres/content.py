@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from resources.errors import InvalidResult
+from resources.errors import ClaimLost, InvalidResult
 from resources.postgres.database import Connection, Database, queries, storable
 from resources.postgres.ledger import Result
 from resources.records import (
     Chunk,
     Document,
-    Engine,
     MediaFacts,
     Recording,
     Segment,
@@ -106,13 +105,15 @@ class Content:
         *,
         language: str,
     ) -> None:
-        """Make the recording's chunks of this recipe exactly ``chunks``."""
+        """Make the recording's chunks of this recipe exactly ``chunks``. Those that are searched
+        and no longer wanted stay until ``put_embeddings`` lets go of them."""
         connection.execute(_SQL["desired_chunks"])
         with connection.cursor().copy(_SQL["copy_chunks"]) as copy:
             for row in _chunk_rows(chunks):
                 copy.write_row(row)
         values = _chunked(recording, recipe_hash)
-        connection.execute(_SQL["delete_unwanted_chunks"], values)
+        connection.execute(_SQL["delete_unsearched_unwanted_chunks"], values)
+        connection.execute(_SQL["mark_unwanted_chunks"], values)
         connection.execute(
             _SQL["supersede_other_vectors"], values | {"chunks_hash": chunks_hash(chunks)}
         )
@@ -120,23 +121,17 @@ class Content:
             _SQL["merge_chunks"], values | {"result_id": result.id, "language": language}
         )
 
-    def embedding_set(self, engine: Engine, dimensions: int) -> int:
-        """The set of this model's vectors; made, with its partition, when it is new."""
-        row = self._database.row(
-            _SQL["embedding_set"],
-            engine=Jsonb(asdict(engine)),
-            engine_hash=content_hash(asdict(engine)),
-            dimensions=dimensions,
-        )
-        assert row is not None
-        return int(row["id"])
-
     def uncached_texts(self, recording: Recording, recipe_hash: str, set_id: int) -> dict[str, str]:
         """The texts of the recording's chunks that this set has no vector of, by hash."""
         rows = self._database.rows(
             _SQL["uncached_texts"], **_chunked(recording, recipe_hash), set_id=set_id
         )
         return {row["text_hash"]: row["text"] for row in rows}
+
+    def uncached_of(self, recording: Recording, set_id: int, hashes: Sequence[str]) -> list[str]:
+        """Those of the texts that still have no vector, in their order."""
+        values = {"org_id": recording.org_id, "set_id": set_id, "text_hashes": list(hashes)}
+        return [row["hash"] for row in self._database.rows(_SQL["uncached_of"], **values)]
 
     def cache_vectors(
         self, recording: Recording, set_id: int, hashes: Sequence[str], vectors: NDArray[np.float32]
@@ -155,12 +150,22 @@ class Content:
         connection: Connection,
         result: Result,
         recording: Recording,
-        recipe_hash: str,
+        chunks: Result,
         set_id: int,
     ) -> None:
-        """Give every chunk of the recipe its cached vector, and let go of chunks that no set
-        searches any more. Raises ``InvalidResult`` if a chunk has none."""
-        values = _chunked(recording, recipe_hash) | {"set_id": set_id, "result_id": result.id}
+        """Give every chunk its cached vector: from now on exactly these are searched, and what
+        no set searches any more goes. Raises ``ClaimLost`` when the chunks were cut anew
+        meanwhile, ``InvalidResult`` if a chunk has no vector."""
+        values = _chunked(recording, chunks.recipe_hash) | {
+            "set_id": set_id,
+            "result_id": result.id,
+            "chunks_result": chunks.id,
+        }
+        if not connection.execute(_SQL["still_current"], values).rowcount:
+            raise ClaimLost(
+                f"The passages of {recording.id} were cut anew.",
+                remedy="Nothing to do: they are embedded next.",
+            )
         connection.execute(_SQL["embed_chunks"], values)
         if bare := connection.execute(_SQL["chunks_without_vector"], values).fetchall():
             raise InvalidResult(
@@ -168,17 +173,16 @@ class Content:
             )
         for name in (
             "put_embedded_recording",
+            "delete_replaced_vectors",
             "supersede_unsearched_chunks",
             "delete_unsearched_chunks",
         ):
             connection.execute(_SQL[name], values)
 
-    def coverage(self, recording: Recording, recipe_hash: str, engine: Engine) -> Coverage:
-        """How much of the recording's chunks of a recipe this model has vectors of."""
+    def coverage(self, recording: Recording, recipe_hash: str, set_id: int) -> Coverage:
+        """How many of the recording's chunks of a recipe have a vector in the set."""
         row = self._database.row(
-            _SQL["coverage"],
-            **_chunked(recording, recipe_hash),
-            engine_hash=content_hash(asdict(engine)),
+            _SQL["coverage"], **_chunked(recording, recipe_hash), set_id=set_id
         )
         assert row is not None
         return Coverage(**row)
@@ -192,6 +196,18 @@ class Content:
         row = self._database.row(_SQL[name], result_id=result_id)
         assert row is not None, "a result that is done has its content"
         return row
+
+
+def transcript_hash(transcript: Transcript) -> str:
+    """What everything after a transcript depends on."""
+    return content_hash(
+        [
+            transcript.text,
+            transcript.language,
+            [[word.word, word.start, word.end] for word in transcript.words],
+            [[part.text, part.start, part.end, part.speaker] for part in transcript.segments],
+        ]
+    )
 
 
 def chunks_hash(chunks: Sequence[Chunk]) -> str:

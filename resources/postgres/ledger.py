@@ -22,7 +22,7 @@ from psycopg_pool import ConnectionPool
 
 from resources.errors import ClaimLost, PlayheadError
 from resources.postgres.database import Connection, Database, queries, storable, unavailable
-from resources.records import Recipe, Recording, Stage, Usage, content_hash
+from resources.records import Json, Recipe, Recording, Stage, Usage, content_hash
 
 #: A worker that dies this often over one result is being killed by it. High enough that ten
 #: unlucky kills of a healthy recording are survived.
@@ -36,27 +36,40 @@ _SQL = queries("ledger")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A ledger row that is done."""
+    """A ledger row that is done. ``chosen_by``: who put it in place, if it was a person."""
 
     id: int
     stage: Stage
     output_hash: str
+    recipe: Json
     recipe_hash: str
+    inputs: Json
+    input_hash: str
     run_id: str
     attempt: int
     seconds: float
     tokens: int
     cost_usd: float
+    chosen_by: str | None = None
+
+
+#: The current results of one recording, by stage and set.
+Standing = dict[tuple[Stage, int], Result]
+
+#: The sets of results that belong to none: media, transcripts, documents.
+NO_SET = (0,)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to make one result. ``done`` is set when there is nothing left to make."""
+    """The right to make one result, current for ``sets``. ``done`` is set when there is nothing
+    left to make."""
 
     id: int
     recording: Recording
     recipe: Recipe
     inputs: Mapping[str, Any]
+    sets: Sequence[int]
     attempt: int
     done: Result | None = None
 
@@ -92,24 +105,25 @@ class Ledger:
         *,
         run_id: str,
         detail: str,
+        sets: Sequence[int] = NO_SET,
     ) -> Iterator[Claim]:
         """Find the result done, or wait until no other worker makes it and take it over.
         ``inputs`` names what it is made from: output hashes of earlier stages by their names,
-        and whatever else goes in. Leaving without ``finish`` or ``fail`` leaves the row to the
-        next worker."""
+        and whatever else goes in. Found or made, it becomes current for ``sets``. Leaving
+        without ``finish`` or ``fail`` leaves the row to the next worker."""
         row = self._remember(recording, recipe, inputs)
         if row["state"] == "done":
-            found = self._found(row)
-            yield Claim(found.id, recording, recipe, inputs, found.attempt, found)
+            found = self._found(row, sets)
+            yield Claim(found.id, recording, recipe, inputs, sets, found.attempt, found)
             return
         with self._lock(row["id"]) as connection:
             values = {"id": row["id"], "run_id": run_id, "detail": detail}
             started = connection.execute(_SQL["start"], values).fetchone()
             if started is None:  # another worker finished it while this one waited
-                found = self._found(self._find(row))
-                yield Claim(found.id, recording, recipe, inputs, found.attempt, found)
+                found = self._found(self._find(row), sets)
+                yield Claim(found.id, recording, recipe, inputs, sets, found.attempt, found)
             else:
-                yield Claim(row["id"], recording, recipe, inputs, started["attempt"])
+                yield Claim(row["id"], recording, recipe, inputs, sets, started["attempt"])
 
     def progress(self, claim: Claim, percent: int, detail: str) -> None:
         self._database.run(
@@ -118,11 +132,12 @@ class Ledger:
 
     @contextmanager
     def finish(
-        self, claim: Claim, *, output_hash: str, usage: Usage
+        self, claim: Claim, *, output_hash: str, usage: Usage, by_whom: str | None = None
     ) -> Iterator[tuple[Connection, Result]]:
         """Within one transaction: the body writes the content with the connection and for the
-        result it is given, then the row is done and current. Raises ``ClaimLost`` when a newer
-        attempt owns the row; then nothing is written."""
+        result it is given, then the row is done and current; ``by_whom``, when a person puts it
+        in place. Raises ``ClaimLost`` when a newer attempt owns the row; then nothing is
+        written."""
         with self._database.transaction() as connection:
             row = connection.execute(
                 _SQL["finish"],
@@ -137,8 +152,7 @@ class Ledger:
             if row is None:
                 raise _lost(claim)
             yield connection, _result(row)
-            self._make_current(connection, row)
-            connection.execute(_SQL["rest"], row)
+            _make_current(connection, row["id"], claim.sets, by_whom, progressed=True)
 
     def supersede(self, connection: Connection, claim: Claim) -> None:
         """Other results of this recording, stage and engine no longer have their content: what
@@ -188,12 +202,39 @@ class Ledger:
             _SQL["bury_stuck"], ids=list(ids), requests=MAX_REQUESTS, run_id=run_id, message=message
         )
 
-    def current(self, recording: Recording, stage: Stage) -> Result | None:
-        """The result that readers of this stage see."""
-        row = self._database.row(
-            _SQL["current"], org_id=recording.org_id, recording_id=recording.id, stage=stage
+    def standing(self, recordings: Sequence[Recording]) -> dict[str, Standing]:
+        """The results that readers of each stage and set see, by recording id."""
+        rows = self._database.rows(
+            _SQL["standing"],
+            org_ids=[recording.org_id for recording in recordings],
+            ids=[recording.id for recording in recordings],
         )
-        return _result(row) if row else None
+        found: dict[str, Standing] = {recording.id: {} for recording in recordings}
+        for row in rows:
+            found[str(row["recording_id"])][row["stage"], row["set_id"]] = _result(row)
+        return found
+
+    def choose(self, recording: Recording, result_id: int, by_whom: str | None) -> None:
+        """A person puts an earlier result in place; None hands the choice back to the
+        pipeline."""
+        with self._database.transaction() as connection:
+            _make_current(connection, result_id, NO_SET, by_whom, progressed=True)
+
+    @contextmanager
+    def texts_locked(self, org_id: str, set_id: int, hashes: Sequence[str]) -> Iterator[None]:
+        """Nobody else embeds these texts for the set meanwhile. Locked in the order of their
+        keys, so that two workers never wait for each other."""
+        connection = self._lock_session()
+        values = {"org_id": org_id, "set_id": set_id, "hashes": list(hashes)}
+        try:
+            connection.execute(_SQL["lock_texts"], values)
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error
+        try:
+            yield
+        finally:
+            with suppress(psycopg.OperationalError):  # a lost session has lost its locks already
+                connection.execute(_SQL["unlock_texts"], values)
 
     def lineage(self, recording: Recording) -> list[DictRow]:
         """What made each current result, in the order they were made: inputs, recipe, run,
@@ -225,14 +266,10 @@ class Ledger:
         assert row is not None, "a ledger row is only ever deleted with its recording"
         return row
 
-    def _found(self, row: DictRow) -> Result:
-        with self._database.transaction() as connection:
-            self._make_current(connection, row)
+    def _found(self, row: DictRow, sets: Sequence[int]) -> Result:
+        with self._database.connection() as connection:
+            _make_current(connection, row["id"], sets, None, progressed=False)
         return _result(row)
-
-    def _make_current(self, connection: Connection, row: DictRow) -> None:
-        connection.execute(_SQL["point"], row)
-        connection.execute(_SQL["resolve"], row)
 
     @contextmanager
     def _lock(self, result_id: int) -> Iterator[psycopg.Connection[DictRow]]:
@@ -264,17 +301,33 @@ class Ledger:
         return self._lock_connection
 
 
+def _make_current(
+    connection: Connection,
+    result_id: int,
+    sets: Sequence[int],
+    by_whom: str | None,
+    *,
+    progressed: bool,
+) -> None:
+    values = {"id": result_id, "sets": list(sets), "by_whom": by_whom, "progressed": progressed}
+    connection.execute(_SQL["make_current"], values)
+
+
 def _result(row: DictRow) -> Result:
     return Result(
         id=row["id"],
         stage=row["stage"],
         output_hash=row["output_hash"],
+        recipe=row["recipe"],
         recipe_hash=row["recipe_hash"],
+        inputs=row["inputs"],
+        input_hash=row["input_hash"],
         run_id=row["run_id"],
         attempt=row["attempt"],
         seconds=(row["finished_at"] - row["started_at"]).total_seconds(),
         tokens=row["tokens"],
         cost_usd=float(row["cost_usd"]),
+        chosen_by=row.get("chosen_by"),
     )
 
 

@@ -1,32 +1,22 @@
 """Finding passages: the full-text leg and the vector leg of one set, fused by rank.
 
-The scan of the vectors is exact, within the organisation. Not here: embedding the question and
+The scan of the vectors is exact within an organisation that is small, or when a filter is
+given; see ``nearest`` in the migrations. Not here: embedding the question and
 choosing the moment within a passage (``playhead/search``).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
 from resources.postgres.database import Database, queries
+from resources.postgres.sets import EmbeddingSet
 from resources.records import Kind
 
 _SQL = queries("search")
 _DEPTH = 50  # passages of each leg that are fused
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingSet:
-    """What is searched. ``engine``: name, model and parameters of who made its vectors."""
-
-    id: int
-    engine: dict[str, Any]
-    dimensions: int
 
 
 class Passages:
@@ -34,11 +24,6 @@ class Passages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def active_set(self) -> EmbeddingSet | None:
-        """None before the first recording is ready."""
-        row = self._database.row(_SQL["active_set"])
-        return EmbeddingSet(**row) if row else None
 
     def find(
         self,
@@ -63,3 +48,24 @@ class Passages:
             depth=max(_DEPTH, limit),
             limit=limit,
         )
+
+    def nearest(
+        self, vector: NDArray[np.float32], searched: EmbeddingSet, *, org_id: str, limit: int
+    ) -> list[DictRow]:
+        """By vectors alone: recording, seconds and distance of the nearest passages."""
+        return self._database.rows(
+            _SQL["nearest"], vector=vector, set_id=searched.id, org_id=org_id, depth=limit
+        )
+
+    def nearest_exactly(
+        self, vector: NDArray[np.float32], searched: EmbeddingSet, *, org_id: str, limit: int
+    ) -> list[DictRow]:
+        """As ``nearest``, by a scan of them all."""
+        return self._database.rows(
+            _SQL["nearest_exactly"], vector=vector, set_id=searched.id, org_id=org_id, depth=limit
+        )
+
+    def known_items(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
+        """Passages of the set with their organisation and seconds, chosen by the hash of their
+        words: the same ones while they are there."""
+        return self._database.rows(_SQL["known_items"], set_id=searched.id, limit=limit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from resources.records import Engine, Segment, Transcript, Word
+from resources.records import FREE, Engine, Segment, Transcript, Word
 from resources.transcription.protocol import Progress
 
 _VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
@@ -21,6 +21,7 @@ _WORDS_A_SENTENCE = 8
 class InstantTranscriber:
     """Invents the same words for the same bytes."""
 
+    price = FREE
     engine = Engine(name="instant", model="instant-1")
 
     def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:

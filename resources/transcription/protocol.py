@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from resources.records import Engine, Transcript
+from resources.records import Engine, Price, Transcript
 
 #: Called now and then with the seconds of audio that are done so far; never decreases.
 Progress = Callable[[float], None]
@@ -17,6 +17,9 @@ class Transcriber(Protocol):
 
     @property
     def engine(self) -> Engine: ...
+
+    @property
+    def price(self) -> Price: ...
 
     def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
         """Transcribe the first audio track of ``media``, in memory that does not grow with

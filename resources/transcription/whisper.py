@@ -25,7 +25,7 @@ from faster_whisper.transcribe import restore_speech_timestamps
 from resources.errors import ConfigurationError, ModelUnavailable
 from resources.media.decode import RATE, decode
 from resources.packaged_models import WHISPER_MODELS, weights_sha256, whisper_files
-from resources.records import Engine, Segment, Transcript, Word
+from resources.records import FREE, Engine, Segment, Transcript, Word
 from resources.transcription.protocol import Progress
 from resources.transcription.silence import MARGIN_SECONDS, SPEECH_THRESHOLD, Piece
 from resources.transcription.silence import pieces as cut_at_pauses
@@ -51,6 +51,8 @@ class LocalWhisper:
     def __init__(self, model: str, *, piece_seconds: int = 300) -> None:
         self._model = model
         self._piece_seconds = piece_seconds
+
+    price = FREE
 
     @property
     def engine(self) -> Engine:

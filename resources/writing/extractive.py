@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from resources.clock import clock
-from resources.records import Document, Engine, Kind, Transcript, Usage
+from resources.records import FREE, Document, Engine, Kind, Transcript, Usage
 from resources.writing.markdown import Page, escaped, escaped_heading, one_line
 from resources.writing.ranking import (
     Vector,
@@ -60,6 +60,8 @@ class _Findings:
 
 class ExtractiveWriter:
     """The default writer: deterministic, any language, a second or two for a long day."""
+
+    price = FREE
 
     @property
     def engine(self) -> Engine:

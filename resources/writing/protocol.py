@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from resources.records import Document, Engine, Kind, Transcript, Usage
+from resources.records import Document, Engine, Kind, Price, Transcript, Usage
 
 
 class Writer(Protocol):
@@ -12,6 +12,9 @@ class Writer(Protocol):
 
     @property
     def engine(self) -> Engine: ...
+
+    @property
+    def price(self) -> Price: ...
 
     def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
         """A document with at least one section. A transcript without words gives a document

@@ -13,8 +13,9 @@ import pytest
 
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.jobs import INGEST_RECORDING
+from pipeline_assets.reworking import planned_runs
 from resources.embedding.instant import InstantEmbedder
-from resources.engines import Engines
+from resources.engines import Embedders, Engines
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
 from resources.records import Recording
@@ -52,7 +53,8 @@ def probed(database: Database) -> Recording:
 
 
 def instant_engines() -> Engines:
-    return Engines(InstantTranscriber(), ExtractiveWriter(), InstantEmbedder())
+    embedders = Embedders("instant", {"instant": InstantEmbedder})
+    return Engines(InstantTranscriber(), ExtractiveWriter(), embedders)
 
 
 @pytest.fixture
@@ -93,6 +95,23 @@ class Pipeline:
             asset_selection=[dg.AssetKey(name) for name in only] or None,
             raise_on_error=False,
         )
+
+    def carry_out_plans(self) -> int:
+        """Everything that open plans want, run by run; how many runs."""
+        job = self.definitions.resolve_job_def(INGEST_RECORDING)
+        keys = self.instance.get_dynamic_partitions("recordings")
+        runs = 0
+        while planned := list(planned_runs(self.bench, keys)):
+            for run in planned:
+                runs += 1
+                job.execute_in_process(
+                    instance=self.instance,
+                    tags=dict(run.tags),
+                    run_config=run.run_config,
+                    asset_selection=run.assets,
+                    raise_on_error=False,
+                )
+        return runs
 
     def materialised(self, asset: str) -> set[str]:
         return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))

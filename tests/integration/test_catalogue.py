@@ -121,10 +121,15 @@ def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
 
 
 def test_passages_of_another_document_do_not_make_a_recording_ready(
-    catalogue: Catalogue, worker: Worker, recording: Recording, database: Database
+    catalogue: Catalogue, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
-    database.run(b"update stage_results set output_hash = 'other' where stage = 'document'")
+    inputs = {"transcript": worker.output(recording, "transcript")}
+    with (
+        worker.claim(recording, making.recipe("document", "2"), inputs) as claim,
+        worker.ledger.finish(claim, output_hash="other", usage=making.NO_COST) as write,
+    ):
+        worker.content.put_document(*write, recording, making.document())
     assert status(catalogue, recording).status == "chunking"
 
 

@@ -69,7 +69,7 @@ def test_passages_come_back_as_they_were(worker: Worker, recording: Recording) -
 
 def test_what_probing_found_comes_back_as_it_was(worker: Worker, recording: Recording) -> None:
     worker.probe(recording)
-    result = worker.ledger.current(recording, "raw_media")
+    result = worker.current(recording, "raw_media")
     assert result is not None
     assert worker.content.media_facts(result.id) == making.media_facts()
 

@@ -36,9 +36,9 @@ def test_the_same_input_and_recipe_is_made_once_and_found_afterwards(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     assert worker.transcribe(recording)
-    made = worker.ledger.current(recording, "transcript")
+    made = worker.current(recording, "transcript")
     assert not Worker(database, "run-2").transcribe(recording)
-    assert worker.ledger.current(recording, "transcript") == made
+    assert worker.current(recording, "transcript") == made
     assert count(database, b"stage_results where stage = 'transcript'") == 1
 
 
@@ -53,7 +53,7 @@ def test_another_recipe_makes_a_result_beside_the_old_one_and_readers_see_the_ne
     worker: Worker, recording: Recording
 ) -> None:
     worker.transcribe(recording, making.transcript("as heard before"))
-    before = worker.ledger.current(recording, "transcript")
+    before = worker.current(recording, "transcript")
     assert worker.transcribe(recording, making.transcript("as heard now"), version="2")
     assert worker.output(recording, "transcript") == "as heard now"
     assert before is not None
@@ -281,6 +281,6 @@ def test_what_a_result_cost_is_kept(worker: Worker, recording: Recording) -> Non
         worker.ledger.finish(mine, output_hash="heard", usage=Usage(1200, 0.0015)),
     ):
         pass
-    made = worker.ledger.current(recording, "transcript")
+    made = worker.current(recording, "transcript")
     assert made is not None
     assert (made.tokens, made.cost_usd) == (1200, 0.0015)

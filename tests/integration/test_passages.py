@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resources.errors import InvalidResult
+from resources.errors import ClaimLost, InvalidResult
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
 from resources.records import Chunk, Engine, Recipe, Recording
 from tests import making
-from tests.making import CHUNK_RECIPE, MODEL, Worker, passages
+from tests.making import CHUNK_RECIPE, Worker, passages
 
 OTHER_MODEL = Engine("vectors by hash", "b")
 OTHER_RECIPE = Recipe("chunks", "1", Engine("chunker", "b"))
@@ -94,6 +94,7 @@ def test_the_same_words_twice_are_two_passages(
     assert len(vectors(database)) == 3
     assert sorted(worker.asked) == ["no", "yes"]
     rewrite(worker, recording, passages("yes", "no"))
+    worker.embed(recording)
     assert [text for text, _ in ids(worker, recording)] == ["yes", "no"]
     assert len(vectors(database)) == 2
 
@@ -111,7 +112,7 @@ def test_a_recording_that_turned_out_to_be_in_another_language_is_searched_in_it
 ) -> None:
     rewrite(worker, recording, passages("les chevaux"))
     inputs = {"transcript": "now in French", "document": "now in French"}
-    with worker.claim(recording, CHUNK_RECIPE, inputs) as claim:
+    with worker.claim(recording, CHUNK_RECIPE, inputs, [worker.set_id]) as claim:
         worker.store_chunks(claim, passages("les chevaux"), language="fr")
     (row,) = database.rows(b"select words @@ to_tsquery('french', 'cheval') as found from chunks")
     assert row["found"]
@@ -169,7 +170,7 @@ def test_a_text_is_paid_for_once_even_when_the_worker_dies_right_after(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     rewrite(worker, recording, passages("one", "two"))
-    set_id = worker.content.embedding_set(MODEL, 3)
+    set_id = worker.set_id
     worker.fill_cache(recording, CHUNK_RECIPE, set_id, 3)  # and then it dies
     assert worker.content.uncached_texts(recording, CHUNK_RECIPE.hash, set_id) == {}
     worker.embed(recording)
@@ -197,31 +198,33 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     rewrite(worker, recording, passages("one", "two"))
-    set_id = worker.content.embedding_set(MODEL, 3)
+    set_id = worker.set_id
     texts = worker.content.uncached_texts(recording, CHUNK_RECIPE.hash, set_id)
     only = next(iter(texts))
     worker.content.cache_vectors(recording, set_id, [only], making.unit_vectors([only], 3))
-    recipe = making.recipe("embeddings")
+    chunks = worker.current(recording, "chunks", set_id)
+    assert chunks is not None
     with (
-        worker.claim(recording, recipe, {}) as claim,
+        worker.claim(recording, making.recipe("embeddings"), {}, [set_id]) as claim,
         pytest.raises(InvalidResult, match="1 chunks have no vector") as raised,
         worker.ledger.finish(claim, output_hash="vectors", usage=making.NO_COST) as write,
     ):
-        worker.content.put_embeddings(*write, recording, CHUNK_RECIPE.hash, set_id)
+        worker.content.put_embeddings(*write, recording, chunks, set_id)
     assert recording.id in raised.value.remedy
     assert vectors(database) == {}
-    assert worker.ledger.current(recording, "embeddings") is None
+    assert worker.current(recording, "embeddings", set_id) is None
 
 
 def test_vectors_of_the_wrong_length_are_refused_and_do_not_spoil_the_next_try(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     rewrite(worker, recording, passages("one"))
-    worker.content.embedding_set(MODEL, 3)
+    worker.dimensions = 4
     with pytest.raises(InvalidResult):
-        worker.embed(recording, dimensions=4)
+        worker.embed(recording)
     assert vectors(database) == {}
-    assert worker.embed(recording, dimensions=3)
+    worker.dimensions = 3
+    assert worker.embed(recording)
     assert len(vectors(database)) == 1
 
 
@@ -229,29 +232,38 @@ def test_workers_that_bring_the_first_vectors_of_a_model_at_once_share_its_set(
     worker: Worker,
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: worker.content.embedding_set(MODEL, 3), range(4)))
+        made = list(pool.map(lambda _: worker.set_id, range(4)))
     assert made == [made[0]] * 4
 
 
-def test_two_models_of_different_dimensions_stand_side_by_side(
+def test_passages_cut_anew_while_they_are_embedded_are_left_to_the_newer_run(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     worker.take_through(recording, ["one", "two"])
-    assert worker.embed(recording, engine=OTHER_MODEL, dimensions=5)
-    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, MODEL).vectors == 2
-    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, OTHER_MODEL).vectors == 2
-    lengths = database.rows(b"select distinct vector_dims(vector) as n from embeddings order by n")
-    assert [row["n"] for row in lengths] == [3, 5]
+    rewrite(worker, recording, passages("one", "three"))
+    old = worker.current(recording, "chunks", worker.set_id)
+    assert old is not None
+    recipe = making.recipe("embeddings")
+    with worker.claim(recording, recipe, {}, [worker.set_id]) as claim:
+        rewrite(Worker(database, "newer"), recording, passages("one", "four"))
+        with (
+            pytest.raises(ClaimLost),
+            worker.ledger.finish(claim, output_hash="vectors", usage=making.NO_COST) as write,
+        ):
+            worker.content.put_embeddings(*write, recording, old, worker.set_id)
+    assert len(vectors(database)) == 2
 
 
-def test_the_same_model_is_the_same_set_and_the_first_one_is_searched(
-    worker: Worker, database: Database
+def test_what_is_searched_stays_until_its_replacement_is_embedded(
+    worker: Worker, recording: Recording, database: Database
 ) -> None:
-    first = worker.content.embedding_set(MODEL, 3)
-    assert worker.content.embedding_set(OTHER_MODEL, 5) != first
-    assert worker.content.embedding_set(MODEL, 3) == first
-    (active,) = database.rows(b"select id from embedding_sets where active")
-    assert active["id"] == first
+    worker.take_through(recording, ["one", "two"])
+    before = vectors(database)
+    rewrite(worker, recording, passages("one", "three"))
+    assert vectors(database) == before
+    worker.embed(recording)
+    texts = database.rows(b"select text from chunks join embeddings on chunk_id = id order by text")
+    assert [row["text"] for row in texts] == ["one", "three"]
 
 
 # Another way to cut
@@ -264,7 +276,7 @@ def test_old_passages_stay_until_the_new_ones_are_embedded_and_then_go(
     searched = ids(worker, recording)
     worker.cut(recording, passages("one two"), OTHER_RECIPE)
     assert ids(worker, recording) == searched
-    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, MODEL).vectors == 2
+    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, worker.set_id).vectors == 2
     worker.embed(recording, OTHER_RECIPE)
     assert ids(worker, recording) == []
     assert [text for text, _ in ids(worker, recording, OTHER_RECIPE)] == ["one two"]
@@ -272,13 +284,15 @@ def test_old_passages_stay_until_the_new_ones_are_embedded_and_then_go(
 
 
 def test_old_passages_stay_while_another_model_still_searches_them(
-    worker: Worker, recording: Recording
+    worker: Worker, recording: Recording, database: Database
 ) -> None:
     worker.take_through(recording, ["one", "two"])
-    worker.cut(recording, passages("one two"), OTHER_RECIPE)
-    worker.embed(recording, OTHER_RECIPE, OTHER_MODEL, 5)
+    other = Worker(database, model=OTHER_MODEL, dimensions=5)
+    other.cut(recording, passages("one two"), OTHER_RECIPE)
+    other.embed(recording, OTHER_RECIPE)
     assert [text for text, _ in ids(worker, recording)] == ["one", "two"]
-    worker.embed(recording, OTHER_RECIPE, MODEL)
+    worker.cut(recording, passages("one two"), OTHER_RECIPE)
+    worker.embed(recording, OTHER_RECIPE)
     assert ids(worker, recording) == []
 
 
@@ -290,5 +304,5 @@ def test_going_back_to_the_old_way_to_cut_makes_whole_what_was_let_go(
     worker.embed(recording, OTHER_RECIPE, version="2")
     assert worker.cut(recording, passages("one", "two"))
     worker.embed(recording, version="1")
-    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, MODEL).vectors == 2
+    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, worker.set_id).vectors == 2
     assert sorted(worker.asked) == ["one", "one two", "two"], "vectors came from the cache"

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.stages import Turn
+from pipeline_assets.stages import Turn, Work
 from pipeline_assets.transcript import make_transcript
 from resources.errors import PlayheadError, TransientError
 from resources.records import STAGES, Recording, Transcript
@@ -42,6 +42,12 @@ class CountingTranscriber(InstantTranscriber):
 def counted(bench: Workbench) -> tuple[Workbench, CountingTranscriber]:
     transcriber = CountingTranscriber()
     return replace(bench, engines=replace(bench.engines, transcriber=transcriber)), transcriber
+
+
+def work(bench: Workbench, recording: Recording, *, last: bool = False) -> Work:
+    standing = bench.ledger.standing([recording])[recording.id]
+    turn = Turn("run", last=last, log=print)
+    return Work(bench, recording, turn, bench.lanes(), standing)
 
 
 def test_one_bad_file_of_ten_fails_alone(pipeline: Pipeline, add: Add) -> None:
@@ -114,7 +120,7 @@ def test_a_passing_trouble_is_not_final_until_the_last_try(
     for last in (False, True):
         assert bench.catalogue.dead_letters() == []
         with pytest.raises(PlayheadError, match="away"):
-            make_transcript(bench, recording, Turn("run", last=last, log=print))
+            make_transcript(work(bench, recording, last=last))
     [letter] = bench.catalogue.dead_letters()
     assert (letter.stage, letter.error_class, letter.attempts) == (
         "transcript",
@@ -122,7 +128,7 @@ def test_a_passing_trouble_is_not_final_until_the_last_try(
         2,
     )
     transcriber.trouble = None
-    assert not make_transcript(bench, recording, Turn("run", last=False, log=print)).unchanged
+    assert not make_transcript(work(bench, recording)).unchanged
     assert bench.catalogue.dead_letters() == []
 
 
@@ -134,7 +140,7 @@ def test_an_error_nobody_foresaw_is_stored_with_its_name(
     pipeline.run(recording, only=("raw_media",))
     transcriber.trouble = ZeroDivisionError("by zero")
     with pytest.raises(PlayheadError):
-        make_transcript(bench, recording, Turn("run", last=True, log=print))
+        make_transcript(work(bench, recording, last=True))
     [letter] = bench.catalogue.dead_letters()
     assert "ZeroDivisionError: by zero" in letter.message
 

@@ -41,7 +41,7 @@ from pipeline_assets.definitions import build_definitions
 from pipeline_assets.processor import Processor
 from pipeline_assets.worker import Worker
 from resources.embedding.instant import InstantEmbedder
-from resources.engines import Engines
+from resources.engines import Embedders, Engines
 from resources.settings import load_settings
 from resources.transcription.instant import InstantTranscriber
 from resources.workbench import open_workbench
@@ -54,7 +54,8 @@ class Slow(InstantTranscriber):
             time.sleep(0.02)
         return super().transcribe(media, language=language, progress=progress)
 
-engines = Engines(Slow(), ExtractiveWriter(), InstantEmbedder())
+embedders = Embedders("instant", {"instant": InstantEmbedder})
+engines = Engines(Slow(), ExtractiveWriter(), embedders)
 instance = dg.DagsterInstance.from_config(".")
 with open_workbench(load_settings(), engines) as bench, instance:
     job = build_definitions(bench.settings, bench=bench).resolve_job_def("ingest_recording")
@@ -113,7 +114,9 @@ class Place:
         """The run that a sensor asked for, in this process."""
         definitions = build_definitions(self.bench.settings, bench=self.bench)
         job = definitions.resolve_job_def(INGEST_RECORDING)
-        return job.execute_in_process(instance=self.instance, tags=dict(request.tags))
+        return job.execute_in_process(
+            instance=self.instance, tags=dict(request.tags), run_config=dict(request.run_config)
+        )
 
     def hearing(self) -> Recording:
         """A new recording that a worker is at."""

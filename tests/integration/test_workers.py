@@ -190,7 +190,7 @@ def test_a_worker_killed_while_writing_leaves_nothing_of_what_it_wrote(
     with claim(worker, recording) as mine:
         assert mine.attempt == 2
         assert count(database, b"transcripts") == 0
-        assert worker.ledger.current(recording, "transcript") is None
+        assert worker.current(recording, "transcript") is None
 
 
 def test_an_error_while_writing_leaves_nothing_of_what_was_written(
@@ -200,7 +200,7 @@ def test_an_error_while_writing_leaves_nothing_of_what_was_written(
         with pytest.raises(ZeroDivisionError):
             interrupted(worker, mine)
         assert count(database, b"transcripts") == 0
-        assert worker.ledger.current(recording, "transcript") is None
+        assert worker.current(recording, "transcript") is None
         finish(worker, mine)  # the claim is still its own
     assert worker.output(recording, "transcript") == "heard"
 
@@ -214,7 +214,7 @@ def test_a_worker_thought_dead_that_comes_back_writes_nothing(
         taken_over(worker, newer, recording, database) as lost,
     ):
         finish(worker, lost, "by the older")
-    current = worker.ledger.current(recording, "transcript")
+    current = worker.current(recording, "transcript")
     assert current is not None
     assert (current.output_hash, current.run_id, current.attempt) == ("by the newer", "run-2", 2)
     assert worker.content.transcript(current.id).text == "by the newer"

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_assets.policies import BYTES_A_RUN, RECORDINGS_A_RUN
+from pipeline_assets.policies import BYTES_A_RUN, RECORDINGS_A_RUN, SPAN_A_RUN
 from pipeline_assets.requests import RunPlan, covered, new_keys, plan_runs
 from resources.records import Recording
 from tests import making
@@ -47,14 +47,21 @@ def test_every_waiting_recording_is_in_exactly_one_run(
 
 
 @given(waiting_and_keys())
-def test_the_tags_of_a_run_cover_its_recordings_and_no_other(
+def test_a_run_spans_its_recordings_and_none_that_waits_for_another_run(
     given: tuple[list[Recording], list[str]],
 ) -> None:
     waiting, keys = given
     for plan in plan_runs(waiting, keys):
-        start = keys.index(plan.ids[0])
-        assert list(plan.ids) == keys[start : start + len(plan.ids)]
-        assert covered(plan.tags, keys) == set(plan.ids)
+        spanned = covered(plan.tags, keys)
+        assert spanned & {recording.id for recording in waiting} == set(plan.ids)
+        assert plan.run_config["ops"]["recordings"]["config"]["only"] == list(plan.ids)
+
+
+def test_recordings_far_apart_do_not_share_a_run() -> None:
+    everything = numbered(2 * SPAN_A_RUN)
+    first, last = everything[0], everything[-1]
+    plans = plan_runs([first, last], keys_of(everything))
+    assert [plan.ids for plan in plans] == [(first.id,), (last.id,)]
 
 
 @given(waiting_and_keys())
@@ -113,7 +120,7 @@ def test_new_keys_are_those_without_a_partition_oldest_first() -> None:
 
 
 def test_a_run_of_one_is_named_by_its_partition_alone() -> None:
-    assert dict(RunPlan(("00001",)).tags) == {"dagster/partition": "00001"}
+    assert RunPlan(("00001",)).tags == {"dagster/partition": "00001"}
 
 
 def test_a_run_whose_range_has_lost_an_end_covers_nothing() -> None:

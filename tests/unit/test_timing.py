@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_assets.transforms.timing import (
+from resources.errors import InvalidResult
+from resources.records import Segment, TimedSpan, Transcript, Word
+from resources.transcripts.timing import (
     check_order,
     check_times,
     dominant_speaker,
@@ -20,8 +22,6 @@ from pipeline_assets.transforms.timing import (
     transcript_spans,
     word_spans,
 )
-from resources.errors import InvalidResult
-from resources.records import Segment, TimedSpan, Transcript, Word
 
 
 def words_of(*spoken: str) -> tuple[Word, ...]:
@@ -149,6 +149,23 @@ def test_words_know_the_speaker_of_their_segment() -> None:
         transcript("Hi Bob. Hi.", *words_of("Hi", "Bob.", "Hi."), segments=segments)
     )
     assert [span.speaker for span in spans] == ["Ann", "Ann", "Bob"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(alphabet="ab .", max_size=60),
+    st.lists(st.text(alphabet="ab ", max_size=3)),
+    st.lists(
+        st.tuples(st.text(alphabet="ab .", max_size=9), st.sampled_from(["Ann", "Bob", None]))
+    ),
+)
+def test_each_word_has_the_speaker_who_dominates_its_characters(
+    text: str, spoken: list[str], turns: list[tuple[str, str | None]]
+) -> None:
+    segments = tuple(Segment(said, i, i + 1, who) for i, (said, who) in enumerate(turns))
+    turned = segment_spans(text, segments)
+    for span in transcript_spans(transcript(text, *words_of(*spoken), segments=segments)):
+        assert span.speaker == dominant_speaker(turned, span.char_start, span.char_end)
 
 
 def test_segments_stand_in_where_the_engine_timed_no_words() -> None:

@@ -19,8 +19,7 @@ where id = any(%(ids)s) order by id
 -- name: waiting
 select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
 from recordings r
-join recording_progress p using (org_id, id)
-where p.stages_done < 5
+where r.stages_done < 5
   and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
                   and d.resolved_at is null)
   and not exists (select from live_results l where l.recording_id = r.id)
@@ -65,14 +64,16 @@ with resolved as (
 select recording_id as id, stage from resolved order by recording_id
 
 -- name: backlog
-select p.stages_done, count(*) as recordings, min(r.created_at) as oldest
+select r.stages_done, count(*) as recordings, min(r.created_at) as oldest
 from recordings r
-join recording_progress p using (org_id, id)
-where p.stages_done < 5
+where r.stages_done < 5
   and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
                   and d.resolved_at is null)
-group by p.stages_done
-order by p.stages_done
+group by r.stages_done
+order by r.stages_done
 
 -- name: stored
 select id, suffix from recordings order by id
+
+-- name: ready
+select count(*) as ready from recordings where stages_done = 5

@@ -37,10 +37,19 @@ create temporary table desired_chunks (
 -- name: copy_chunks
 copy desired_chunks from stdin
 
--- name: delete_unwanted_chunks
+-- name: delete_unsearched_unwanted_chunks
 delete from chunks c
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
   and c.recipe_hash = %(recipe_hash)s
+  and not exists (
+      select from desired_chunks d
+      where d.source = c.source and d.text_hash = c.text_hash and d.occurrence = c.occurrence)
+  and not exists (select from embeddings e where e.org_id = c.org_id and e.chunk_id = c.id)
+
+-- name: mark_unwanted_chunks
+update chunks c set wanted = false
+where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and c.recipe_hash = %(recipe_hash)s and c.wanted
   and not exists (
       select from desired_chunks d
       where d.source = c.source and d.text_hash = c.text_hash and d.occurrence = c.occurrence)
@@ -63,32 +72,36 @@ on conflict (org_id, recording_id, recipe_hash, source, text_hash, occurrence) d
 set ordinal = excluded.ordinal, char_start = excluded.char_start, char_end = excluded.char_end,
     start_seconds = excluded.start_seconds, end_seconds = excluded.end_seconds,
     speaker = excluded.speaker, phrases = excluded.phrases,
-    search_config = excluded.search_config
+    search_config = excluded.search_config, wanted = true
 where (chunks.ordinal, chunks.char_start, chunks.char_end, chunks.start_seconds,
-       chunks.end_seconds, chunks.speaker, chunks.phrases, chunks.search_config)
+       chunks.end_seconds, chunks.speaker, chunks.phrases, chunks.search_config, chunks.wanted)
    is distinct from
       (excluded.ordinal, excluded.char_start, excluded.char_end, excluded.start_seconds,
-       excluded.end_seconds, excluded.speaker, excluded.phrases, excluded.search_config)
+       excluded.end_seconds, excluded.speaker, excluded.phrases, excluded.search_config, true)
 
 -- name: chunks
 select id, source, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
     token_count, text_hash, result_id
 from chunks
 where org_id = %(org_id)s and recording_id = %(recording_id)s and recipe_hash = %(recipe_hash)s
+  and wanted
 order by source desc, ordinal
-
--- name: embedding_set
-select create_embedding_set(%(engine)s, %(engine_hash)s, %(dimensions)s) as id
 
 -- name: uncached_texts
 select distinct on (c.text_hash) c.text_hash, c.text
 from chunks c
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s
+  and c.recipe_hash = %(recipe_hash)s and c.wanted
   and not exists (
       select from embedding_cache e
       where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash)
 order by c.text_hash
+
+-- name: uncached_of
+select hash from unnest(%(text_hashes)s::text[]) as hash
+where not exists (
+    select from embedding_cache e
+    where e.org_id = %(org_id)s and e.set_id = %(set_id)s and e.text_hash = hash)
 
 -- name: cache_vectors
 insert into embedding_cache (org_id, set_id, text_hash, vector)
@@ -104,14 +117,14 @@ from chunks c
 join embedding_cache e
   on e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s
+  and c.recipe_hash = %(recipe_hash)s and c.wanted
 on conflict (set_id, org_id, chunk_id) do nothing
 
 -- name: chunks_without_vector
 select c.id
 from chunks c
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s
+  and c.recipe_hash = %(recipe_hash)s and c.wanted
   and not exists (
       select from embeddings e
       where e.set_id = %(set_id)s and e.org_id = c.org_id and e.chunk_id = c.id)
@@ -120,10 +133,15 @@ where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
 select count(*) as chunks, coalesce(sum(c.token_count), 0) as tokens,
     count(e.chunk_id) as vectors
 from chunks c
-left join embedding_sets s on s.engine_hash = %(engine_hash)s
-left join embeddings e on e.set_id = s.id and e.org_id = c.org_id and e.chunk_id = c.id
+left join embeddings e on e.set_id = %(set_id)s and e.org_id = c.org_id and e.chunk_id = c.id
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s
+  and c.recipe_hash = %(recipe_hash)s and c.wanted
+
+-- name: still_current
+select from current_results
+where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = 'chunks'
+  and set_id = %(set_id)s and result_id = %(chunks_result)s
+for share
 
 -- name: put_embedded_recording
 insert into embedded_recordings (result_id, org_id, recording_id, set_id, chunk_recipe_hash)
@@ -131,35 +149,51 @@ values (%(result_id)s, %(org_id)s, %(recording_id)s, %(set_id)s, %(recipe_hash)s
 on conflict (org_id, recording_id, set_id) do update
 set result_id = excluded.result_id, chunk_recipe_hash = excluded.chunk_recipe_hash
 
+-- name: delete_replaced_vectors
+delete from embeddings e
+using chunks c
+where e.set_id = %(set_id)s and e.org_id = %(org_id)s and e.chunk_id = c.id
+  and c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and (not c.wanted or c.recipe_hash <> %(recipe_hash)s)
+
 -- name: delete_unsearched_chunks
 delete from chunks c
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash <> %(recipe_hash)s
-  and not exists (
-      select from embedded_recordings e
-      where e.org_id = c.org_id and e.recording_id = c.recording_id
-        and e.chunk_recipe_hash = c.recipe_hash)
+  and (not c.wanted or not exists (
+      select from current_results cur
+      join stage_results s on s.id = cur.result_id
+      where cur.org_id = c.org_id and cur.recording_id = c.recording_id
+        and cur.stage = 'chunks' and s.recipe_hash = c.recipe_hash))
+  and not exists (select from embeddings e where e.org_id = c.org_id and e.chunk_id = c.id)
 
 -- name: supersede_unsearched_chunks
 update stage_results s set state = 'superseded'
 where s.org_id = %(org_id)s and s.recording_id = %(recording_id)s and s.stage = 'chunks'
-  and s.state = 'done' and s.recipe_hash <> %(recipe_hash)s
+  and s.state = 'done'
   and not exists (
-      select from embedded_recordings e
-      where e.org_id = s.org_id and e.recording_id = s.recording_id
-        and e.chunk_recipe_hash = s.recipe_hash)
+      select from current_results cur
+      where cur.org_id = s.org_id and cur.recording_id = s.recording_id
+        and cur.result_id = s.id)
 
 -- name: take_back_partial
-update stage_results s set state = 'superseded'
-from current_results cur
-where cur.result_id = s.id and s.state = 'done' and (
-    s.stage = 'raw_media' and not exists (select from raw_media m where m.result_id = s.id)
-    or s.stage = 'transcript' and not exists (select from transcripts t where t.result_id = s.id)
-    or s.stage = 'document' and not exists (select from documents d where d.result_id = s.id)
-    or s.stage = 'embeddings' and exists (
-        select from embedded_recordings e
-        join chunks c on c.org_id = e.org_id and c.recording_id = e.recording_id
-            and c.recipe_hash = e.chunk_recipe_hash
-        where e.result_id = s.id and not exists (
-            select from embeddings v
-            where v.set_id = e.set_id and v.org_id = c.org_id and v.chunk_id = c.id)))
+with taken as (
+    update stage_results s set state = 'superseded'
+    from current_results cur
+    where cur.result_id = s.id and s.state = 'done' and (
+        s.stage = 'raw_media' and not exists (select from raw_media m where m.result_id = s.id)
+        or s.stage = 'transcript'
+            and not exists (select from transcripts t where t.result_id = s.id)
+        or s.stage = 'document' and not exists (select from documents d where d.result_id = s.id)
+        or s.stage = 'embeddings' and exists (
+            select from embedded_recordings e
+            join chunks c on c.org_id = e.org_id and c.recording_id = e.recording_id
+                and c.recipe_hash = e.chunk_recipe_hash and c.wanted
+            where e.result_id = s.id and not exists (
+                select from embeddings v
+                where v.set_id = e.set_id and v.org_id = c.org_id and v.chunk_id = c.id)))
+    returning s.recording_id, array_position(
+        array['raw_media', 'transcript', 'document', 'chunks', 'embeddings'], s.stage) as stage
+)
+update recordings r set stages_done = least(r.stages_done, t.stage - 1)
+from (select recording_id, min(stage) as stage from taken group by recording_id) t
+where r.id = t.recording_id

@@ -40,20 +40,8 @@ set state = 'done', finished_at = clock_timestamp(), percent = 100, output_hash 
 where id = %(id)s and attempt = %(attempt)s and state = 'running'
 returning *
 
--- name: point
-insert into current_results (org_id, recording_id, stage, result_id)
-values (%(org_id)s, %(recording_id)s, %(stage)s, %(id)s)
-on conflict (org_id, recording_id, stage) do update set result_id = excluded.result_id
-where current_results.result_id <> excluded.result_id
-
--- name: rest
-update recordings set requested_at = null, requests = 0
-where id = %(recording_id)s and requests > 0
-
--- name: resolve
-update dead_letters set resolved_at = now()
-where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = %(stage)s
-  and resolved_at is null
+-- name: make_current
+select make_current(%(id)s, %(sets)s, %(by_whom)s, %(progressed)s)
 
 -- name: fail
 update stage_results
@@ -78,12 +66,11 @@ where s.state = 'running' and s.attempt >= %(attempts)s
 insert into dead_letters
     (org_id, recording_id, stage, error_class, message, remedy, attempts, run_id)
 select r.org_id, r.id,
-    (array['raw_media', 'transcript', 'document', 'chunks', 'embeddings'])[p.stages_done + 1],
+    (array['raw_media', 'transcript', 'document', 'chunks', 'embeddings'])[r.stages_done + 1],
     'RunFailed', %(message)s, 'Look at the run in Dagster, then: playhead retry ' || r.id,
     r.requests, %(run_id)s
 from recordings r
-join recording_progress p using (org_id, id)
-where r.id = any(%(ids)s::uuid[]) and r.requests >= %(requests)s and p.stages_done < 5
+where r.id = any(%(ids)s::uuid[]) and r.requests >= %(requests)s and r.stages_done < 5
   and not exists (select from live_results l where l.recording_id = r.id)
 on conflict (org_id, recording_id) where resolved_at is null do nothing
 
@@ -92,14 +79,30 @@ update stage_results set state = 'superseded'
 where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = %(stage)s
   and recipe - 'code_version' = %(recipe)s - 'code_version' and state = 'done' and id <> %(id)s
 
--- name: current
-select s.* from current_results c
+-- name: standing
+select c.recording_id, c.stage, c.set_id, c.chosen_by, s.id, s.output_hash, s.recipe,
+    s.recipe_hash, s.inputs, s.input_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd
+from unnest(%(org_ids)s::text[], %(ids)s::uuid[]) as r (org_id, id)
+join current_results c on c.org_id = r.org_id and c.recording_id = r.id
 join stage_results s on s.id = c.result_id and s.state = 'done'
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s and c.stage = %(stage)s
 
 -- name: lineage
 select s.stage, s.id as result_id, s.inputs, s.input_hash, s.recipe, s.recipe_hash,
-    s.output_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd
+    s.output_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd,
+    c.chosen_by, c.set_id
 from current_results c join stage_results s on s.id = c.result_id
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
+  and c.set_id in (0, active_set())
 order by s.id
+
+-- name: lock_texts
+select pg_advisory_lock(key) from (
+    select hashtextextended(%(set_id)s::text || ' ' || %(org_id)s || ' ' || hash, 0) as key
+    from unnest(%(hashes)s::text[]) as hash
+    order by key
+) as texts
+
+-- name: unlock_texts
+select pg_advisory_unlock(
+    hashtextextended(%(set_id)s::text || ' ' || %(org_id)s || ' ' || hash, 0))
+from unnest(%(hashes)s::text[]) as hash

@@ -1,7 +1,7 @@
 """Characters to seconds: where each word of a transcript stands, and when a passage was said.
 
-Here: pure functions over ``TimedSpan``. Not here: cutting text (``chunking.py``), making
-times (the transcription engines).
+Here: pure functions over ``TimedSpan``. Not here: cutting text (``pipeline_assets/transforms``),
+making times (the transcription engines).
 
 Functions that take spans need them in order: neither ``char_start`` nor ``char_end`` may
 decrease, which holds for all that this module makes.
@@ -53,7 +53,9 @@ def transcript_spans(transcript: Transcript) -> tuple[TimedSpan, ...]:
     the segments where the engine timed no words."""
     segments = segment_spans(transcript.text, transcript.segments)
     words = word_spans(transcript.text, transcript.words)
-    return tuple(_spoken(word, segments) for word in words) or segments
+    if any(segment.speaker is not None for segment in segments):
+        words = tuple(_spoken(words, segments))
+    return words or segments
 
 
 def span_of(
@@ -128,9 +130,18 @@ def _time_faults(name: str, timed: Sequence[Word | Segment], duration: float) ->
         start, end = item.start, item.end
 
 
-def _spoken(word: TimedSpan, segments: Sequence[TimedSpan]) -> TimedSpan:
-    speaker = dominant_speaker(segments, word.char_start, word.char_end)
-    return TimedSpan(word.char_start, word.char_end, word.start_seconds, word.end_seconds, speaker)
+def _spoken(words: Sequence[TimedSpan], segments: Sequence[TimedSpan]) -> Iterator[TimedSpan]:
+    """The words with their ``dominant_speaker``, asked for only where segments meet in a word."""
+    at = 0
+    for word in words:
+        while at < len(segments) - 1 and segments[at].char_end <= word.char_start:
+            at += 1
+        start, end, segment = word.char_start, word.char_end, segments[at]
+        if segment.char_start <= start and end <= segment.char_end:
+            speaker = segment.speaker
+        else:
+            speaker = dominant_speaker(segments, start, end)
+        yield TimedSpan(start, end, word.start_seconds, word.end_seconds, speaker)
 
 
 def overlapping(spans: Sequence[TimedSpan], char_start: int, char_end: int) -> Sequence[TimedSpan]:

@@ -1,0 +1,298 @@
+"""Many recordings at once, without running the pipeline: rows as it would have written them.
+
+One recording goes through the real stages. The others are its copies, with a word of their own
+in every sentence, so that no two texts are alike and all positions stay; their hashes are made
+as the pipeline makes them, so a plan finds nothing to do. Rows go in by COPY.
+
+Not here: Dagster's events. ``reconcile`` tells Dagster what the ledger has and it has not.
+"""
+
+from __future__ import annotations
+
+import json
+import wave
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, LiteralString
+from uuid import uuid4
+
+import dagster as dg
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg.rows import DictRow, dict_row
+
+from pipeline_assets.recordings import MAKERS
+from pipeline_assets.stages import Turn, Work
+from resources.postgres.catalogue import new_recording_id
+from resources.postgres.databases import app_url
+from resources.records import (
+    STAGES,
+    Recording,
+    Segment,
+    Transcript,
+    Word,
+    content_hash,
+    text_hash,
+)
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.protocol import Progress
+from resources.workbench import Workbench
+
+_OWN = "xxxxxxxx"  # stands for the word that each copy has for itself
+_VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
+_WORDS_A_SENTENCE = 12
+_BLOCK = 500
+
+#: For sentences to be chunks of their own: PLAYHEAD_CHUNKING.
+CHUNKING = '{"recording": {"size": 12, "overlap": 0, "minimum": 8}}'
+
+_COPIES: dict[str, LiteralString] = {
+    "recordings": "copy recordings (id, org_id, sha256, size_bytes, kind, title, suffix, "
+    "stages_done) from stdin",
+    "stage_results": "copy stage_results (id, org_id, recording_id, stage, inputs, input_hash, "
+    "recipe, recipe_hash, state, attempt, run_id, started_at, finished_at, output_hash, percent) "
+    "from stdin",
+    "current_results": "copy current_results (org_id, recording_id, stage, set_id, result_id) "
+    "from stdin",
+    "raw_media": "copy raw_media (result_id, org_id, recording_id, container, codec, media_type, "
+    "sample_rate, channels, duration_seconds, streams) from stdin",
+    "transcripts": "copy transcripts (result_id, org_id, recording_id, text, language, "
+    "duration_seconds, words, segments) from stdin",
+    "documents": "copy documents (result_id, org_id, recording_id, title, content, format, spans, "
+    "metadata) from stdin",
+    "chunks": "copy chunks (id, org_id, recording_id, recipe_hash, result_id, source, text_hash, "
+    "occurrence, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker, "
+    "token_count, phrases, search_config) from stdin",
+    "embeddings": "copy embeddings (set_id, org_id, chunk_id, result_id, vector) from stdin "
+    "(format binary)",
+    "embedding_cache": "copy embedding_cache (org_id, set_id, text_hash, vector) from stdin "
+    "(format binary)",
+    "embedded_recordings": "copy embedded_recordings (result_id, org_id, recording_id, set_id, "
+    "chunk_recipe_hash) from stdin",
+}
+_BINARY: dict[str, list[str]] = {
+    "embeddings": ["int4", "text", "uuid", "int4", "vector"],
+    "embedding_cache": ["text", "int4", "text", "vector"],
+}
+
+
+class TemplateTranscriber(InstantTranscriber):
+    """Says the template's sentences, under the same name as the instant one."""
+
+    def __init__(self, sentences: int) -> None:
+        self._sentences = sentences
+
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        spoken = [word for number in range(self._sentences) for word in _sentence(number)]
+        words = tuple(Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(spoken))
+        end, text = len(spoken) / 2, " ".join(spoken)
+        return Transcript(text, "en", end, words, (Segment(text, 0.0, end),))
+
+
+def seed(
+    bench: Workbench, instance: dg.DagsterInstance | None, count: int, sentences: int
+) -> list[str]:
+    """``count`` ready recordings of ``sentences`` spoken sentences each; their ids. With
+    ``CHUNKING``, a chunk a sentence, and those of a short document."""
+    template = _template(bench, sentences)
+    copies = _Copies(bench, template)
+    ids: list[str] = []
+    for start in range(0, count, _BLOCK):
+        ids += copies.write(range(start, min(count, start + _BLOCK)))
+    copies.close()
+    if instance is not None:
+        for start in range(0, len(ids), 10_000):
+            instance.add_dynamic_partitions("recordings", ids[start : start + 10_000])
+    return ids
+
+
+def _sentence(number: int) -> list[str]:
+    size = len(_VOCABULARY)
+    own = [_VOCABULARY[(number * 7 + at * (number % 5 + 1)) % size] for at in range(10)]
+    return [_OWN, *own, f"{_VOCABULARY[number % size]}."]
+
+
+def _template(bench: Workbench, sentences: int) -> Recording:
+    """The one recording that goes through the real stages."""
+    engines = replace(bench.engines, transcriber=TemplateTranscriber(sentences))
+    making = replace(bench, engines=engines)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "template.wav"
+        with wave.open(str(file), "wb") as sound:
+            sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+            sound.writeframes(uuid4().bytes * 1000)
+        recording = bench.intake.take_in(file, org_id=bench.settings.org, title=_OWN).recording
+    work = Work(making, recording, Turn("seed", last=True, log=print), bench.lanes(), {})
+    for stage in STAGES:
+        MAKERS[stage](work)
+    return recording
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The template's rows, as they stand."""
+
+    results: list[DictRow]
+    content: Mapping[str, DictRow]
+    chunks: list[DictRow]
+
+
+class _Copies:
+    """Writes copies of the template, a block in a transaction."""
+
+    def __init__(self, bench: Workbench, template: Recording) -> None:
+        self._lane = bench.lanes()[0]
+        self._template = template
+        url = app_url(bench.settings)
+        self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        register_vector(self._connection)
+        self._rows = self._read()
+        self._shared = {chunk["text_hash"] for chunk in self._rows.chunks}  # headings, say
+        self._next = 1 + self._one("select max(id) as n from stage_results")["n"]
+
+    def write(self, numbers: range) -> list[str]:
+        tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COPIES}
+        ids = [new_recording_id() for _ in numbers]
+        for number, identity in zip(numbers, ids, strict=True):
+            for table, row in self._copy(number, identity):
+                tables[table].append(row)
+        self._embed(tables)
+        with self._connection.transaction():
+            for table, rows in tables.items():
+                with self._connection.cursor().copy(_COPIES[table]) as copy:
+                    if table in _BINARY:
+                        copy.set_types(_BINARY[table])
+                    for row in rows:
+                        copy.write_row(row)
+        return ids
+
+    def close(self) -> None:
+        self._connection.execute(
+            "select setval(pg_get_serial_sequence('stage_results', 'id'), max(id)) "
+            "from stage_results"
+        )
+        self._connection.execute("vacuum analyze")
+        self._connection.close()
+
+    def _read(self) -> _Rows:
+        key = {"id": self._template.id}
+        results = self._all(
+            "select s.*, c.set_id from stage_results s "
+            "join current_results c on c.result_id = s.id "
+            "where s.recording_id = %(id)s order by s.id",
+            key,
+        )
+        return _Rows(
+            results,
+            {
+                "raw_media": self._one("select * from raw_media where recording_id = %(id)s", key),
+                "transcripts": self._one(
+                    "select * from transcripts where recording_id = %(id)s", key
+                ),
+                "documents": self._one("select * from documents where recording_id = %(id)s", key),
+            },
+            self._all("select * from chunks where recording_id = %(id)s order by id", key),
+        )
+
+    def _all(self, sql: LiteralString, key: Mapping[str, Any] | None = None) -> list[DictRow]:
+        return self._connection.execute(sql, key).fetchall()
+
+    def _one(self, sql: LiteralString, key: Mapping[str, Any] | None = None) -> DictRow:
+        [row] = self._all(sql, key)
+        return row
+
+    def _copy(self, number: int, identity: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        own, org = f"w{number:07d}", self._template.org_id
+        made = {row["stage"]: content_hash([row["stage"], identity]) for row in self._rows.results}
+        owner = (org, identity)
+        yield (
+            "recordings",
+            (identity, org, made["raw_media"], 1000, "recording", own, ".wav", 5),
+        )
+        outputs = {row["output_hash"]: made[row["stage"]] for row in self._rows.results}
+        result_ids: dict[str, int] = {}
+        for row in self._rows.results:
+            result_ids[row["stage"]] = self._next
+            yield from self._result(row, owner, outputs | {_OWN: own})
+            self._next += 1
+        yield from self._content(own, owner, result_ids)
+        for chunk in self._rows.chunks:
+            text = chunk["text"].replace(_OWN, own)
+            values = chunk | {
+                "id": uuid4(),
+                "recording_id": identity,
+                "result_id": result_ids["chunks"],
+                "text": text,
+                "text_hash": text_hash(text),
+                "phrases": json.dumps(chunk["phrases"]),
+            }
+            del values["words"], values["wanted"]
+            yield "chunks", tuple(values.values())
+        recipe = next(row["recipe_hash"] for row in self._rows.results if row["stage"] == "chunks")
+        yield (
+            "embedded_recordings",
+            (result_ids["embeddings"], *owner, self._lane.set.id, recipe),
+        )
+
+    def _result(
+        self, row: DictRow, owner: tuple[str, str], outputs: Mapping[str, str]
+    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        inputs = {
+            name: outputs.get(value, value) if isinstance(value, str) else value
+            for name, value in row["inputs"].items()
+        }
+        if "sha256" in inputs:
+            inputs["sha256"] = outputs[row["output_hash"]]
+        yield (
+            "stage_results",
+            (
+                self._next,
+                *owner,
+                row["stage"],
+                json.dumps(inputs),
+                content_hash(inputs),
+                json.dumps(row["recipe"]),
+                row["recipe_hash"],
+                "done",
+                1,
+                "seed",
+                row["started_at"],
+                row["finished_at"],
+                outputs[row["output_hash"]],
+                100,
+            ),
+        )
+        yield "current_results", (*owner, row["stage"], row["set_id"], self._next)
+
+    def _content(
+        self, own: str, owner: tuple[str, str], result_ids: Mapping[str, int]
+    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        stages = {"raw_media": "raw_media", "transcripts": "transcript", "documents": "document"}
+        for table, stage in stages.items():
+            row = dict(self._rows.content[table])
+            for name in ("result_id", "org_id", "recording_id"):
+                del row[name]
+            cells = [value if table == "raw_media" else _cell(value, own) for value in row.values()]
+            yield table, (result_ids[stage], *owner, *cells)
+
+    def _embed(self, tables: dict[str, list[tuple[Any, ...]]]) -> None:
+        chunks, lane = tables["chunks"], self._lane
+        vectors = lane.embedder.embed([row[8] for row in chunks])
+        results = {row[2]: row[0] for row in tables["stage_results"] if row[3] == "embeddings"}
+        for row, vector in zip(chunks, vectors, strict=True):
+            tables["embeddings"].append((lane.set.id, row[1], row[0], results[row[2]], vector))
+        cached = {row[6]: vector for row, vector in zip(chunks, vectors, strict=True)}
+        cached = {key: vector for key, vector in cached.items() if key not in self._shared}
+        tables["embedding_cache"] += [
+            (self._template.org_id, lane.set.id, key, vector) for key, vector in cached.items()
+        ]
+
+
+def _cell(value: Any, own: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(_OWN, own)
+    if isinstance(value, list | dict):
+        return json.dumps(value).replace(_OWN, own)
+    return value

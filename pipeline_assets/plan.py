@@ -1,0 +1,150 @@
+"""``python -m pipeline_assets.plan``: what is not as it should be, what it would cost, and the
+decision to make it so. Started by ``playhead plan``; a way in, so nobody imports it. The work is
+done by whoever runs recordings: ``reworking.py`` says what is next.
+"""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pipeline_assets.estimates import Line, price_lines, total_usd
+from pipeline_assets.wanted import wanted_now
+from resources.engines import choose_engines
+from resources.errors import NotFound, PlayheadError
+from resources.json_lines import json_line
+from resources.postgres.plans import Plan, Scope
+from resources.records import KINDS, STAGES, Kind, Stage
+from resources.settings import load_settings
+from resources.spending import refuse_unconfirmed
+from resources.workbench import Workbench, open_workbench
+
+_ACTED_ON = frozenset({"missing", "stale", "outdated", "orphaned", "follows"})
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--org", help="Only of this organisation. [default: all]")
+@click.option("--kind", type=click.Choice(KINDS), help="Only recordings of this kind.")
+@click.option("--since", type=click.DateTime(), help="Only recordings added since.")
+@click.option("--stage", type=click.Choice(STAGES), help="Only from this stage on.")
+@click.option("--apply", "wanted", is_flag=True, help="Have it made so.")
+@click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
+@click.option("--list", "listed", is_flag=True, help="What was planned so far.")
+@click.option("--cancel", type=int, metavar="PLAN", help="Begin nothing more of this plan.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON value a line.")
+def main(
+    org: str | None,
+    kind: Kind | None,
+    since: datetime | None,
+    stage: Stage | None,
+    wanted: bool,
+    confirm_usd: float | None,
+    listed: bool,
+    cancel: int | None,
+    as_json: bool,
+) -> None:
+    """What is missing, stale, outdated, failed or orphaned, by stage, and what making it right
+    would take. Exit 0 when it was done as asked, 1 when not."""
+    settings = load_settings()
+    with open_workbench(settings, choose_engines(settings)) as bench:
+        if cancel is not None:
+            _cancel(bench, cancel)
+        elif listed:
+            _show_plans(bench.plans.all(), as_json)
+        else:
+            first = STAGES.index(stage) if stage else 0
+            scope = Scope(org, kind, since and since.astimezone(), STAGES[first:])
+            lines = look(bench, scope)
+            _show(lines, as_json)
+            if wanted:
+                _apply(bench, scope, lines, confirm_usd)
+
+
+def look(bench: Workbench, scope: Scope) -> list[Line]:
+    """What differs, each with its price."""
+    wanted = wanted_now(bench)
+    return price_lines(bench, bench.plans.survey(wanted, scope), wanted)
+
+
+def _apply(bench: Workbench, scope: Scope, lines: Sequence[Line], confirmed: float | None) -> None:
+    if not any(line.reason in _ACTED_ON for line in lines):
+        return
+    usd = total_usd(lines)
+    refuse_unconfirmed(usd, confirmed, bench.settings.confirm_above_usd)
+    plan = bench.plans.open(
+        scope, author=getpass.getuser(), estimated_usd=usd, confirmed_usd=confirmed
+    )
+    assert plan is not None, "only a set's plan can be open already"
+    click.echo(
+        f"Plan {plan.id} is open: the sensors or `playhead process` carry it out; "
+        f"`playhead plan --cancel {plan.id}` ends it.",
+        err=True,
+    )
+
+
+def _cancel(bench: Workbench, identity: int) -> None:
+    if not bench.plans.cancel(identity):
+        raise NotFound(f"Plan {identity} is not open.", remedy="`playhead plan --list` shows all.")
+    click.echo(f"Plan {identity} is cancelled; what it made stays.")
+
+
+def _show(lines: Sequence[Line], as_json: bool) -> None:
+    if as_json:
+        for line in lines:
+            click.echo(json_line(line))
+        return
+    if not lines:
+        click.echo("Everything is as it should be.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "set", "what", "recordings", "calls", "tokens", "US$", "time"):
+        table.add_column(column, justify="left" if column in ("stage", "what") else "right")
+    for cells in _cells(lines):
+        table.add_row(*cells)
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(table)
+
+
+def _cells(lines: Sequence[Line]) -> Iterator[list[str]]:
+    for line in lines:
+        what = f"{line.reason}: {', '.join(line.moved)}" if line.moved else line.reason
+        most = "≤ " if line.reason == "follows" else ""
+        numbers = (line.recordings, line.calls, line.tokens)
+        yield [
+            line.stage,
+            str(line.set or ""),
+            what,
+            *(f"{most}{number:,}" for number in numbers),
+            f"{most}{line.usd:.2f}",
+            "?" if line.seconds is None else f"{most}{line.seconds:,.0f} s",
+        ]
+
+
+def _show_plans(plans: Sequence[Plan], as_json: bool) -> None:
+    for plan in plans:
+        if as_json:
+            click.echo(json_line(plan))
+        else:
+            what = f"set {plan.set_id}" if plan.set_id else "+".join(plan.stages)
+            limits = [str(limit) for limit in (plan.org_id, plan.kind, plan.since) if limit]
+            scope = " ".join(limits) or "everything"
+            click.echo(
+                f"{plan.id:4d}  {plan.state:<9}  {what}  {scope}  by {plan.author}, "
+                f"{plan.created_at:%Y-%m-%d %H:%M}, ${plan.estimated_usd:.2f}"
+            )
+    if not plans and not as_json:
+        click.echo("No plans yet: playhead plan --apply")
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="playhead plan")
+    except PlayheadError as error:
+        click.echo(f"{error}\n{error.remedy}", err=True)
+        sys.exit(1)

@@ -1,0 +1,133 @@
+"""``playhead models``: sets of vectors, one per embedding model, and which one is searched."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from playhead.cli.options import json_option, print_json
+from resources.engines import choose_embedders
+from resources.model_change import ModelChange
+from resources.postgres.sets import EmbeddingSet
+from resources.settings import load_settings
+from resources.workbench import Rooms, open_rooms
+
+set_argument = click.argument("set_id", type=int, metavar="SET")
+
+
+@click.group()
+def models() -> None:
+    """Embedding models side by side: add one, have it built, switch to it, go back."""
+
+
+@models.command("list")
+@json_option
+def list_sets(as_json: bool) -> None:
+    """All sets and the state of each."""
+    with open_rooms(load_settings()) as rooms:
+        found = [_facts(rooms, one) for one in rooms.sets.all()]
+    if as_json:
+        for facts in found:
+            print_json(facts)
+        return
+    if not found:
+        click.echo("No set yet: the first recording makes it.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("set", "name", "model", "dimensions", "state", "recordings", "vectors"):
+        table.add_column(column, overflow="fold")
+    for facts in found:
+        table.add_row(
+            str(facts["id"]),
+            facts["name"],
+            facts["engine"]["model"],
+            str(facts["dimensions"]),
+            facts["state"],
+            f"{facts['ready'] - facts['lacking']} of {facts['ready']}",
+            str(facts["vectors"]),
+        )
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(table)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
+def add(name: str, confirm_usd: float | None) -> None:
+    """Begin a set with the embedder NAME; search goes on with the set it has."""
+    with open_rooms(load_settings()) as rooms:
+        added = _change(rooms).add(name, author=getpass.getuser(), confirmed_usd=confirm_usd)
+    click.echo(f"Set {added.id} ({added.name}, {added.dimensions} dimensions) is {added.state}.")
+    if added.state == "building":
+        click.echo(
+            f"The sensors or `playhead process` build it; then: playhead models activate {added.id}"
+        )
+
+
+@models.command()
+@set_argument
+@json_option
+def status(set_id: int, as_json: bool) -> None:
+    """How complete a SET is, what failed, and what the gate measured."""
+    with open_rooms(load_settings()) as rooms:
+        one = rooms.sets.get(set_id)
+        facts = _facts(rooms, one)
+        failed = rooms.sets.failed(one)
+    if as_json:
+        print_json(facts | {"failed": failed})
+        return
+    done = facts["ready"] - facts["lacking"]
+    click.echo(
+        f"Set {one.id}, {one.name} ({one.engine['model']}), {one.state}: "
+        f"{done} of {facts['ready']} recordings, {facts['vectors']} vectors."
+    )
+    for row in failed:
+        click.echo(f"  {row['recording']}: {row['message']} {row['remedy']}")
+    if one.gate:
+        for name, value in one.gate.items():
+            click.echo(f"  gate: {name} {value}")
+
+
+@models.command()
+@set_argument
+def activate(set_id: int) -> None:
+    """Search SET from now on, if it passes the gate."""
+    with open_rooms(load_settings()) as rooms:
+        one = rooms.sets.get(set_id)
+        verdict = _change(rooms).activate(one)
+    click.echo(
+        f"Set {one.id} ({one.name}) is searched now. Of {verdict.questions} known passages it "
+        f"finds {verdict.found:.0%}, the set before {verdict.found_before:.0%}. "
+        "To go back: playhead models rollback"
+    )
+
+
+@models.command()
+def rollback() -> None:
+    """Search the set again that was searched before."""
+    with open_rooms(load_settings()) as rooms:
+        before = _change(rooms).rollback()
+    click.echo(f"Set {before.id} ({before.name}) is searched again.")
+
+
+@models.command()
+@set_argument
+def retire(set_id: int) -> None:
+    """Let go of a SET's vectors and index. Its cache stays, so that it can come back unpaid."""
+    with open_rooms(load_settings()) as rooms:
+        one = rooms.sets.get(set_id)
+        _change(rooms).retire(one)
+    click.echo(f"Set {one.id} ({one.name}) is retired.")
+
+
+def _change(rooms: Rooms) -> ModelChange:
+    return ModelChange(rooms, choose_embedders(rooms.settings))
+
+
+def _facts(rooms: Rooms, one: EmbeddingSet) -> dict[str, Any]:
+    return asdict(one) | asdict(rooms.sets.progress(one))

@@ -1,0 +1,37 @@
+"""When models end, as their providers announced it.
+
+The dates are OpenAI's (its deprecations page, read in November 2026). Not here: asking a
+provider, which its adapter does where it can.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+_ENDS = {
+    "gpt-5-nano": date(2026, 12, 11),
+    "gpt-5-mini": date(2026, 12, 11),
+    "gpt-5": date(2026, 12, 11),
+    "gpt-4.1": date(2027, 1, 14),
+    "gpt-4o": date(2027, 1, 14),
+    "whisper-1": date(2027, 2, 26),
+    "gpt-4o-transcribe": date(2027, 2, 26),
+    "gpt-4o-mini-transcribe": date(2027, 2, 26),
+    "gpt-4o-transcribe-diarize": date(2027, 2, 26),
+    "gpt-5.4-nano": date(2027, 4, 1),
+}
+
+WARN_DAYS = 60
+ALARM_DAYS = 14
+
+
+def shutdown_date(model: str) -> date | None:
+    """The day a model ends; None where no end is announced. A dated snapshot
+    (``gpt-4o-2024-08-06``) ends with its model."""
+    named = [name for name in _ENDS if model == name or model.startswith(f"{name}-20")]
+    return _ENDS[max(named, key=len)] if named else None
+
+
+def days_left(model: str, today: date) -> int | None:
+    end = shutdown_date(model)
+    return None if end is None else (end - today).days

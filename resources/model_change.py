@@ -1,0 +1,96 @@
+"""Changing the embedding model without downtime: a second set is built beside the one that is
+searched, judged, switched to by one row, and can be left again by one row.
+
+What ``playhead models`` and the schedule both do. Not here: building (the plan's runs), judging
+(``gate.py``), the rows (``postgres/sets.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resources.engines import Embedders
+from resources.errors import InvalidResult
+from resources.gate import Verdict, judge, refuse_closed
+from resources.postgres.plans import Plan, Scope
+from resources.postgres.sets import EmbeddingSet, NotLive
+from resources.spending import refuse_unconfirmed
+from resources.workbench import Rooms
+
+INDEX_FROM_VECTORS = 20_000  # below, an exact scan is as quick
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """One installation's sets and the models it can make them with."""
+
+    rooms: Rooms
+    embedders: Embedders
+
+    def add(self, name: str, *, author: str, confirmed_usd: float | None) -> EmbeddingSet:
+        """Begin a set with this embedder as it is now. Raises ``ModelUnavailable`` for an unknown
+        name, ``InvalidResult`` for a model that does not keep its word, ``PriceNotConfirmed``."""
+        embedder = self.embedders.named(name)
+        shape = embedder.embed(["Is this model as it says?"]).shape
+        if shape != (1, embedder.dimensions):
+            raise InvalidResult(
+                f"{name} says {embedder.dimensions} dimensions and gives an array of {shape}.",
+                remedy="Check the model; nothing was changed.",
+            )
+        usd = self._price(name)
+        refuse_unconfirmed(usd, confirmed_usd, self.rooms.settings.confirm_above_usd)
+        added = self.rooms.sets.add(name, embedder.engine, embedder.dimensions)
+        self.build(added, author=author, usd=usd, confirmed_usd=confirmed_usd)
+        return added
+
+    def build(
+        self, one: EmbeddingSet, *, author: str, usd: float, confirmed_usd: float | None
+    ) -> Plan | None:
+        """Have what the set lacks made; None where that is under way."""
+        if one.state == "active":
+            return None
+        return self.rooms.plans.open(
+            Scope(stages=("chunks", "embeddings")),
+            author=author,
+            estimated_usd=usd,
+            confirmed_usd=confirmed_usd,
+            set_id=one.id,
+        )
+
+    def judge(self, one: EmbeddingSet) -> Verdict:
+        """The gate's verdict, with the set's index built first where it wants one."""
+        progress = self.rooms.sets.progress(one)
+        if progress.vectors >= INDEX_FROM_VECTORS and not one.indexed:
+            self.rooms.sets.index(one)
+            one = self.rooms.sets.get(one.id)
+        return judge(one, self.rooms.sets, self.rooms.passages, self.embedders)
+
+    def activate(self, one: EmbeddingSet) -> Verdict:
+        """Search this set from now on. Raises ``GateClosed`` with every fault."""
+        verdict = self.judge(one)
+        refuse_closed(verdict, one)
+        self.rooms.sets.activate(one)
+        return verdict
+
+    def rollback(self) -> EmbeddingSet:
+        """Search the set again that was searched before; no gate, since it had passed once, but
+        never without a recording. Raises ``NotLive`` where there is none."""
+        standby = [one for one in self.rooms.sets.live() if one.state == "standby"]
+        if not standby:
+            raise NotLive("There is no set to go back to.", remedy="playhead models list")
+        before = max(standby, key=lambda one: one.activated_at or one.created_at)
+        self.rooms.sets.activate(before)
+        return before
+
+    def retire(self, one: EmbeddingSet) -> None:
+        """Let go of a set's vectors and index; a plan that builds it ends."""
+        for plan in self.rooms.plans.under_way():
+            if plan.set_id == one.id:
+                self.rooms.plans.cancel(plan.id)
+        self.rooms.sets.retire(one)
+
+    def _price(self, name: str) -> float:
+        """Of embedding every ready recording once, in US dollars."""
+        ready, tokens = self.rooms.catalogue.ready(), self.rooms.plans.averages().tokens
+        price = self.embedders.named(name).price
+        return price.of(calls=ready, tokens=ready * tokens, audio_seconds=0.0)

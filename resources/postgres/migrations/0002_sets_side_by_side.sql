@@ -1,0 +1,309 @@
+-- Sets of vectors live side by side, each with results of its own; how far a recording is, is
+-- kept and not computed; and plans say what shall be made again.
+
+-- building: being filled, not searched. active: searched. standby: was active, still filled, so
+-- that going back is one row. retired: its vectors are gone.
+alter table embedding_sets
+    add column name text,  -- the embedder's name in settings
+    add column state text,
+    add column gate jsonb,  -- what was measured before it was activated
+    add column indexed boolean not null default false,
+    add column activated_at timestamptz;
+update embedding_sets set
+    name = case engine ->> 'name' when 'ctranslate2' then 'minilm' else engine ->> 'name' end,
+    state = case when active then 'active' else 'building' end,
+    activated_at = case when active then created_at end;
+alter table embedding_sets
+    alter column name set not null,
+    alter column state set not null,
+    add check (state in ('building', 'active', 'standby', 'retired')),
+    drop column active;
+create unique index embedding_sets_one_active on embedding_sets (state) where state = 'active';
+
+-- The key begins with the chunk, since that is how vectors are found and deleted.
+alter table embeddings drop constraint embeddings_pkey;
+alter table embeddings add primary key (org_id, chunk_id, set_id);
+
+-- Chunks and vectors are current for a set; the stages before belong to none, which is set 0.
+-- chosen_by: a person corrected or restored this result, so the pipeline leaves it in place.
+alter table current_results
+    add column set_id integer not null default 0,
+    add column chosen_by text;
+update current_results set set_id = s.id
+from embedding_sets s where s.state = 'active' and stage in ('chunks', 'embeddings');
+delete from current_results where stage in ('chunks', 'embeddings') and set_id = 0;
+alter table current_results
+    drop constraint current_results_pkey,
+    add primary key (org_id, recording_id, stage, set_id),
+    add check ((set_id = 0) = (stage in ('raw_media', 'transcript', 'document')));
+create index current_results_result on current_results (org_id, recording_id, result_id);
+
+-- A chunk that is no longer wanted is searched until the vectors of what replaces it are there.
+alter table chunks add column wanted boolean not null default true;
+create index chunks_languages on chunks (org_id, search_config);
+create index chunks_unwanted on chunks (org_id, recording_id) where not wanted;
+
+-- How far a recording has come for a set: a stage counts when its current result was made from
+-- the current results of the stages before it.
+create function stages_done_of(org text, recording uuid, searched integer) returns smallint
+language sql stable as $$
+    select case
+        when raw_media is null then 0
+        when transcript is null or transcript_of is distinct from raw_media then 1
+        when document is null or document_of is distinct from transcript then 2
+        when chunks is null or chunks_of_document is distinct from document
+            or chunks_of_transcript is distinct from transcript then 3
+        when embeddings is null or embeddings_of is distinct from chunks then 4
+        else 5
+    end::smallint
+    from (
+        select
+            max(s.output_hash) filter (where s.stage = 'raw_media') as raw_media,
+            max(s.output_hash) filter (where s.stage = 'transcript') as transcript,
+            max(s.inputs ->> 'raw_media') filter (where s.stage = 'transcript') as transcript_of,
+            max(s.output_hash) filter (where s.stage = 'document') as document,
+            max(s.inputs ->> 'transcript') filter (where s.stage = 'document') as document_of,
+            max(s.output_hash) filter (where s.stage = 'chunks') as chunks,
+            max(s.inputs ->> 'transcript') filter (where s.stage = 'chunks')
+                as chunks_of_transcript,
+            max(s.inputs ->> 'document') filter (where s.stage = 'chunks') as chunks_of_document,
+            max(s.output_hash) filter (where s.stage = 'embeddings') as embeddings,
+            max(s.inputs ->> 'chunks') filter (where s.stage = 'embeddings') as embeddings_of
+        from current_results c
+        join stage_results s on s.id = c.result_id and s.state = 'done'
+        where c.org_id = org and c.recording_id = recording and c.set_id in (0, searched)
+    ) as standing
+$$;
+
+create function active_set() returns integer language sql stable as $$
+    select id from embedding_sets where state = 'active'
+$$;
+
+drop view recording_status, recording_progress;
+alter table recordings
+    add column stages_done smallint not null default 0,  -- for the active set
+    add column archived_at timestamptz;
+update recordings set stages_done = stages_done_of(org_id, id, active_set());
+create index recordings_waiting on recordings (priority desc, id) where stages_done < 5;
+
+-- Held shared by whoever makes a result current, alone by whoever switches sets: so nobody
+-- counts how far a recording is for a set that is just being replaced.
+-- Point readers of a recording's stage, for these sets, at a result that is done; count how far
+-- the recording is; forget what stood in its way. ``progressed``: the result is new. Lock 0 of
+-- our class is held shared here and alone by whoever switches sets: so nobody counts how far a
+-- recording is for a set that is just being replaced.
+create function make_current(result integer, sets integer[], by_whom text, progressed boolean)
+returns void language plpgsql as $$
+declare
+    made stage_results;
+    reached smallint;
+begin
+    perform pg_advisory_xact_lock_shared(playhead_lock_class(), 0);
+    select * into made from stage_results where id = result;
+    insert into current_results (org_id, recording_id, stage, set_id, result_id, chosen_by)
+    select made.org_id, made.recording_id, made.stage, set_id, result, by_whom
+    from unnest(sets) as set_id
+    on conflict (org_id, recording_id, stage, set_id) do update
+    set result_id = excluded.result_id, chosen_by = excluded.chosen_by
+    where (current_results.result_id, current_results.chosen_by)
+       is distinct from (excluded.result_id, excluded.chosen_by);
+    update dead_letters set resolved_at = now()
+    where org_id = made.org_id and recording_id = made.recording_id and stage = made.stage
+      and resolved_at is null;
+    reached := stages_done_of(made.org_id, made.recording_id, active_set());
+    update recordings r set
+        stages_done = reached,
+        requested_at = case when progressed then null else requested_at end,
+        requests = case when progressed then 0 else requests end
+    where org_id = made.org_id and id = made.recording_id
+      and (stages_done <> reached or progressed and requests > 0);
+end $$;
+
+-- The set of this engine; made, with its partition, when it is new or was retired. The first is
+-- active at once: there is nothing to be searched yet.
+drop function create_embedding_set(jsonb, text, integer);
+create function create_embedding_set(
+    set_name text, set_engine jsonb, hash text, set_dimensions integer
+) returns integer language plpgsql as $$
+declare
+    found_id integer;
+    found_state text;
+begin
+    perform pg_advisory_xact_lock(hashtext('embedding_sets'));
+    select id, state into found_id, found_state from embedding_sets where engine_hash = hash;
+    if found_state <> 'retired' then
+        return found_id;
+    end if;
+    if found_id is null then
+        insert into embedding_sets (name, engine, engine_hash, dimensions, state, activated_at)
+        select set_name, set_engine, hash, set_dimensions,
+            case when first then 'active' else 'building' end, case when first then now() end
+        from (select not exists (select from embedding_sets where state = 'active') as first) f
+        returning id into found_id;
+    else
+        update embedding_sets set state = 'building', gate = null where id = found_id;
+    end if;
+    execute format('create table embeddings_set_%s partition of embeddings '
+        '(check (vector_dims(vector) = %s)) for values in (%s)',
+        found_id, set_dimensions, found_id);
+    return found_id;
+end $$;
+
+-- Recordings that are ready for the active set and not for this one.
+create function lacking(searched integer)
+returns table (org_id text, recording_id uuid) language sql stable as $$
+    select r.org_id, r.id
+    from recordings r
+    where r.stages_done = 5 and not exists (
+        select
+        from current_results ct
+        join stage_results t on t.id = ct.result_id
+        join current_results cd on cd.org_id = ct.org_id and cd.recording_id = ct.recording_id
+            and cd.stage = 'document' and cd.set_id = 0
+        join stage_results d on d.id = cd.result_id
+        join current_results cc on cc.org_id = ct.org_id and cc.recording_id = ct.recording_id
+            and cc.stage = 'chunks' and cc.set_id = searched
+        join stage_results c on c.id = cc.result_id and c.state = 'done'
+            and c.inputs ->> 'transcript' = t.output_hash
+            and c.inputs ->> 'document' = d.output_hash
+        join current_results ce on ce.org_id = ct.org_id and ce.recording_id = ct.recording_id
+            and ce.stage = 'embeddings' and ce.set_id = searched
+        join stage_results e on e.id = ce.result_id and e.state = 'done'
+            and e.inputs ->> 'chunks' = c.output_hash
+        where ct.org_id = r.org_id and ct.recording_id = r.id and ct.stage = 'transcript')
+$$;
+
+-- The switch. A set that lacks a ready recording is refused, so a half-built one is never
+-- searched; what serves now stays as standby.
+create function activate_set(chosen integer) returns void language plpgsql as $$
+declare
+    missing bigint;
+begin
+    perform pg_advisory_xact_lock(playhead_lock_class(), 0);
+    select count(*) into missing from lacking(chosen);
+    if missing > 0 then
+        raise exception 'set % lacks % recordings', chosen, missing using errcode = 'PH001';
+    end if;
+    update embedding_sets set state = 'standby' where state = 'active' and id <> chosen;
+    update embedding_sets set state = 'active', activated_at = now()
+    where id = chosen and state in ('building', 'standby', 'active');
+    if not found then
+        raise exception 'set % is retired or unknown', chosen using errcode = 'PH002';
+    end if;
+    -- What is not ready has come as far as the set that is searched now says.
+    update recordings r
+    set stages_done = stages_done_of(r.org_id, r.id, chosen)
+    where r.stages_done in (3, 4) and r.stages_done <> stages_done_of(r.org_id, r.id, chosen);
+end $$;
+
+-- Let go of a set's vectors and index. Its cache stays: what was paid for once serves again
+-- should the set come back.
+create function retire_set(chosen integer) returns void language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock(playhead_lock_class(), 0);
+    perform set_config('lock_timeout', '1s', true);  -- searches are not made to wait for this
+    update embedding_sets set state = 'retired', indexed = false
+    where id = chosen and state in ('building', 'standby');
+    if not found then
+        raise exception 'set % is active or unknown', chosen using errcode = 'PH002';
+    end if;
+    update stage_results s set state = 'superseded'
+    from current_results c
+    where c.result_id = s.id and c.set_id = chosen and s.stage = 'embeddings';
+    delete from current_results where set_id = chosen;
+    delete from embedded_recordings where set_id = chosen;
+    execute format('drop table embeddings_set_%s', chosen);
+end $$;
+
+-- The chunks of a set whose vectors are nearest to a question's: by an exact scan up to 20,000
+-- vectors of an organisation (15 ms for 384 dimensions), by the set's index beyond.
+create function nearest(searched integer, org text, question vector, depth integer)
+returns table (chunk_id uuid, distance double precision) language plpgsql as $$
+declare
+    chosen embedding_sets;
+    vectors bigint;
+begin
+    select * into chosen from embedding_sets where id = searched;
+    if chosen.indexed then
+        select count(*) into vectors from (
+            select from embeddings e where e.set_id = searched and e.org_id = org limit 20001
+        ) as first_ones;
+    end if;
+    if vectors > 20000 then
+        perform set_config('hnsw.iterative_scan', 'strict_order', true),
+            set_config('hnsw.ef_search', least(1000, greatest(100, 2 * depth))::text, true);
+        return query execute format(
+            'select e.chunk_id, e.vector::vector(%1$s) <=> $1::vector(%1$s) '
+            'from embeddings_set_%2$s e where e.org_id = $2 '
+            'order by e.vector::vector(%1$s) <=> $1::vector(%1$s) limit $3',
+            chosen.dimensions, searched) using question, org, depth;
+    else
+        return query select e.chunk_id, e.vector <=> question as near
+        from embeddings e where e.set_id = searched and e.org_id = org
+        order by near, e.chunk_id limit depth;
+    end if;
+end $$;
+
+-- What a person or the schedule decided to make again. What is left of it is always a query;
+-- ``position`` only saves looking twice at what is behind.
+create table plans (
+    id integer generated always as identity primary key,
+    stages text[] not null,
+    set_id integer references embedding_sets,  -- of a set that is being built
+    org_id text references organisations,
+    kind text,
+    since timestamptz,
+    author text not null,
+    estimated_usd numeric not null,
+    confirmed_usd numeric,
+    state text not null default 'open' check (state in ('open', 'done', 'cancelled')),
+    position uuid,
+    created_at timestamptz not null default now(),
+    ended_at timestamptz
+);
+create unique index plans_one_a_set on plans (set_id) where state = 'open' and set_id is not null;
+
+-- The one source of "how is my recording doing".
+create view recording_status as
+select r.org_id, r.id, r.title, r.kind, r.priority, r.created_at, r.archived_at,
+    coalesce(t.language, r.language) as language,
+    m.duration_seconds,
+    r.stages_done,
+    case
+        when d.id is not null then 'failed'
+        when r.stages_done = 5 then 'ready'
+        when live.stage = 'transcript' then 'transcribing'
+        when live.stage = 'document' then 'writing'
+        when live.stage = 'chunks' or r.stages_done = 3 then 'chunking'
+        when live.stage = 'embeddings' or r.stages_done = 4 then 'embedding'
+        when r.stages_done = 2 then 'transcribed'
+        else 'uploaded'
+    end as status,
+    -- The share of the whole that each stage's end stands for: transcription takes most.
+    (array[0, 5, 80, 85, 90, 100])[r.stages_done + 1]
+        + coalesce(live.percent, 0) * (array[5, 75, 5, 5, 10, 0])[r.stages_done + 1] / 100
+        as percent,
+    case
+        when d.id is not null then 'failed at ' || d.stage
+        when r.stages_done = 5 then 'ready'
+        when live.id is not null then live.detail
+        else 'waiting'
+    end as detail,
+    case when d.id is not null then jsonb_build_object(
+        'stage', d.stage, 'class', d.error_class, 'message', d.message,
+        'remedy', d.remedy, 'attempts', d.attempts) end as error,
+    live.id is not null as live
+from recordings r
+left join dead_letters d
+    on d.org_id = r.org_id and d.recording_id = r.id and d.resolved_at is null
+left join lateral (
+    select l.id, l.stage, l.percent, l.detail from live_results l
+    where l.recording_id = r.id order by l.id desc limit 1
+) live on true
+left join current_results cm
+    on cm.org_id = r.org_id and cm.recording_id = r.id and cm.stage = 'raw_media' and cm.set_id = 0
+left join raw_media m on m.result_id = cm.result_id
+left join current_results ct
+    on ct.org_id = r.org_id and ct.recording_id = r.id and ct.stage = 'transcript'
+    and ct.set_id = 0
+left join transcripts t on t.result_id = ct.result_id;

@@ -1,0 +1,163 @@
+-- name: survey
+with wanted as (
+    select w.*, array_position(
+        array['raw_media', 'transcript', 'document', 'chunks', 'embeddings'], w.stage) as place
+    from unnest(%(stages)s::text[], %(kinds)s::text[], %(sets)s::integer[], %(recipes)s::text[])
+        as w (stage, kind, set_id, recipe_hash)
+), behind as (
+    select s.id as set_id, l.org_id, l.recording_id
+    from embedding_sets s, lacking(s.id) l
+    where s.state in ('building', 'standby')
+), compared as (
+    select r.id, w.stage, w.set_id, w.place, w.recipe_hash as wanted, s.recipe_hash as made_by,
+        s.id as result_id,
+        coalesce(m.duration_seconds, 0) as seconds,
+        case
+            when d.stage = w.stage then 'failed'
+            when d.stage is not null and s.id is null then null  -- it waits for that one
+            when s.id is null then 'missing'
+            when s.recipe_hash <> w.recipe_hash and c.chosen_by is not null then 'chosen'
+            when s.recipe_hash <> w.recipe_hash then 'stale'
+            when w.set_id in (0, active_set()) and w.place > r.stages_done then 'outdated'
+            when b.set_id is not null then 'outdated'
+        end as reason
+    from recordings r
+    join wanted w on w.kind = r.kind
+    left join current_results c on c.org_id = r.org_id and c.recording_id = r.id
+        and c.stage = w.stage and c.set_id = w.set_id
+    left join stage_results s on s.id = c.result_id and s.state = 'done'
+    left join current_results cm on cm.org_id = r.org_id and cm.recording_id = r.id
+        and cm.stage = 'raw_media'
+    left join raw_media m on m.result_id = cm.result_id
+    left join dead_letters d on d.org_id = r.org_id and d.recording_id = r.id
+        and d.resolved_at is null
+    left join behind b on b.org_id = r.org_id and b.recording_id = r.id
+        and b.set_id = w.set_id and w.stage = 'embeddings'
+    where (%(org_id)s::text is null or r.org_id = %(org_id)s)
+      and (%(kind)s::text is null or r.kind = %(kind)s)
+      and (%(since)s::timestamptz is null or r.created_at >= %(since)s)
+), followed as (
+    -- What is made anew at one stage may change what the stages after it are made from.
+    select *, bool_or(reason in ('missing', 'stale', 'outdated')) over (
+        partition by id order by place range between unbounded preceding and 1 preceding
+    ) as after_change
+    from compared
+)
+select stage, set_id, coalesce(reason, 'follows') as reason, wanted, count(*) as recordings,
+    sum(seconds) as audio_seconds,
+    (select recipe from stage_results where id = min(result_id)) as recipe
+from followed
+where stage = any(%(only)s::text[]) and (reason is not null or after_change)
+group by stage, set_id, coalesce(reason, 'follows'), wanted, made_by, place
+order by place, set_id, reason
+
+-- name: orphaned
+select s.stage, 0 as set_id, 'orphaned' as reason, null as wanted, count(*) as recordings,
+    0 as audio_seconds, null as recipe
+from stage_results s
+join recordings r on r.org_id = s.org_id and r.id = s.recording_id
+where s.state = 'running' and s.stage = any(%(only)s::text[])
+  and not exists (select from live_results l where l.id = s.id)
+  and (%(org_id)s::text is null or r.org_id = %(org_id)s)
+  and (%(kind)s::text is null or r.kind = %(kind)s)
+  and (%(since)s::timestamptz is null or r.created_at >= %(since)s)
+group by s.stage
+
+-- name: averages
+with sampled as (
+    select org_id, id from recordings where stages_done = 5 order by id desc limit 200
+), cut as (
+    select count(*) as chunks, coalesce(sum(c.token_count), 0) as tokens
+    from sampled r
+    join embedded_recordings e on e.org_id = r.org_id and e.recording_id = r.id
+        and e.set_id = active_set()
+    join chunks c on c.org_id = r.org_id and c.recording_id = r.id
+        and c.recipe_hash = e.chunk_recipe_hash
+)
+select cut.chunks::double precision / greatest(1, n) as chunks,
+    cut.tokens::double precision / greatest(1, n) as tokens
+from cut, (select count(*) as n from sampled) as sampled_count
+
+-- name: pace
+select stage, recipe_hash, avg(extract(epoch from finished_at - started_at))::double precision
+    as seconds
+from (select * from stage_results where state = 'done' order by id desc limit 5000) as recent
+group by stage, recipe_hash
+
+-- name: open_plan
+insert into plans (stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd)
+values (%(stages)s, %(set_id)s, %(org_id)s, %(kind)s, %(since)s, %(author)s, %(estimated_usd)s,
+    %(confirmed_usd)s)
+on conflict (set_id) where state = 'open' and set_id is not null do nothing
+returning id
+
+-- name: plans
+select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, state,
+    created_at, ended_at
+from plans
+where %(id)s::integer is null or id = %(id)s
+order by id
+
+-- name: open_plans
+select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, state,
+    created_at, ended_at
+from plans where state = 'open' order by id
+
+-- name: end_plan
+update plans set state = %(state)s, ended_at = now() where id = %(id)s and state = 'open'
+
+-- name: batch
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
+from recordings r
+join plans p on p.id = %(plan)s
+where (p.position is null or r.id > p.position)
+  and r.stages_done = 5 and r.archived_at is null
+  and (p.org_id is null or r.org_id = p.org_id)
+  and (p.kind is null or r.kind = p.kind)
+  and (p.since is null or r.created_at >= p.since)
+  and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
+                  and d.resolved_at is null)
+  and not exists (select from live_results l where l.recording_id = r.id)
+  and (r.requested_at is null or r.requested_at < now() - interval '1 minute')
+  and exists (
+      select
+      from unnest(%(stages)s::text[], %(kinds)s::text[], %(sets)s::integer[],
+          %(recipes)s::text[]) as w (stage, kind, set_id, recipe_hash)
+      left join current_results c on c.org_id = r.org_id and c.recording_id = r.id
+          and c.stage = w.stage and c.set_id = w.set_id
+      left join stage_results s on s.id = c.result_id and s.state = 'done'
+      where w.kind = r.kind and w.stage = any(p.stages)
+        and (p.set_id is null or w.set_id = p.set_id)
+        and s.recipe_hash is distinct from w.recipe_hash and c.chosen_by is null)
+  and not exists (
+      select from stage_results f
+      where f.org_id = r.org_id and f.recording_id = r.id and f.state = 'failed'
+        and f.attempt >= %(tries)s and f.recipe_hash = any(%(recipes)s::text[]))
+order by r.id
+limit %(limit)s
+
+-- name: lacking_batch
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
+from lacking(%(set_id)s) l
+join recordings r on r.org_id = l.org_id and r.id = l.recording_id
+where r.archived_at is null
+  and not exists (select from live_results live where live.recording_id = r.id)
+  and (r.requested_at is null or r.requested_at < now() - interval '1 minute')
+  and not exists (
+      select from stage_results f
+      where f.org_id = r.org_id and f.recording_id = r.id and f.state = 'failed'
+        and f.attempt >= %(tries)s and f.recipe_hash = any(%(recipes)s::text[]))
+order by r.id
+limit %(limit)s
+
+-- name: move_on
+update plans set position = %(position)s where id = %(id)s
+
+-- name: at_work
+select exists (
+    select from recordings r
+    where r.requested_at >= now() - interval '1 minute'
+      and not exists (select from dead_letters d where d.org_id = r.org_id
+                      and d.recording_id = r.id and d.resolved_at is null)
+    union all
+    select from live_results) as at_work

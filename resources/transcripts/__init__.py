@@ -1,0 +1,1 @@
+"""Transcripts as values: words and seconds, captions, corrections. Pure: no model, no database."""

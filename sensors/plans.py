@@ -1,0 +1,32 @@
+"""Plans: runs for what a person or the schedule decided to make again, when nothing new waits.
+
+Not here: what differs (``pipeline_assets/wanted.py``), which recordings are next
+(``pipeline_assets/reworking.py``).
+"""
+
+import dagster as dg
+
+from pipeline_assets.jobs import ingest_recording
+from pipeline_assets.reworking import planned_runs
+from resources.workbench import Workbench
+from sensors.uploads import under_way
+
+_INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
+
+
+@dg.sensor(
+    job=ingest_recording,
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests runs of low priority for the open plans, a few hundred recordings ahead.",
+)
+def plans(
+    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+) -> dg.SensorResult:
+    keys = context.instance.get_dynamic_partitions("recordings")
+    busy = under_way(context.instance, keys)
+    runs = [
+        dg.RunRequest(tags=dict(run.tags), run_config=run.run_config, asset_selection=run.assets)
+        for run in planned_runs(workbench, keys, busy)
+    ]
+    return dg.SensorResult(run_requests=runs, skip_reason=None if runs else "nothing is planned")

@@ -1,0 +1,297 @@
+"""Another embedding model: built beside the one that is searched, judged, switched, left again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from pipeline_assets.backlog import judge_models
+from pipeline_assets.definitions import build_definitions
+from playhead.search.search import Found, Search
+from resources.embedding.instant import InstantEmbedder
+from resources.embedding.protocol import Vectors
+from resources.engines import Embedders
+from resources.errors import InvalidResult, ModelUnavailable
+from resources.gate import GateClosed
+from resources.model_change import ModelChange
+from resources.postgres.sets import HalfBuilt, NotLive
+from resources.records import FREE, Engine, Price, Recording
+from resources.spending import PriceNotConfirmed
+from resources.workbench import Workbench
+from tests.integration.conftest import Pipeline
+
+Add = Callable[[str], Recording]
+
+
+class Counted(InstantEmbedder):
+    """Another model, counted: vectors of ``dimensions``, chunks of at most ``window_tokens``."""
+
+    def __init__(self, model: str, dimensions: int = 64, window_tokens: int = 512) -> None:
+        self.engine = Engine("instant", model)
+        self.dimensions = dimensions
+        self.window_tokens = window_tokens
+        self.price = FREE
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.embedded += texts
+        return super().embed(texts)
+
+
+class Blind(InstantEmbedder):
+    """Sees no difference between any two texts."""
+
+    engine = Engine("instant", "blind")
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        same = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        same[:, 0] = 1.0
+        return same
+
+
+class Liar(InstantEmbedder):
+    """Gives fewer dimensions than it says."""
+
+    engine = Engine("instant", "liar")
+    dimensions = 65
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        return super().embed(texts)[:, :64]
+
+
+class Models(dict[str, InstantEmbedder]):
+    """What the installation has, by name."""
+
+    def counted(self, name: str) -> Counted:
+        model = self[name]
+        assert isinstance(model, Counted)
+        return model
+
+
+@pytest.fixture
+def models() -> Models:
+    priced = Counted("priced")
+    priced.price = Price(usd_a_call=10.0)
+    return Models(
+        instant=InstantEmbedder(),
+        wide=Counted("wide", dimensions=96, window_tokens=24),
+        priced=priced,
+        blind=Blind(),
+        liar=Liar(),
+    )
+
+
+@pytest.fixture
+def several(pipeline: Pipeline, models: Models) -> Pipeline:
+    """The pipeline with all of them at hand; settings name ``instant``."""
+    return naming("instant", pipeline, models)
+
+
+def naming(default: str, pipeline: Pipeline, models: Models) -> Pipeline:
+    """The same installation after settings named another embedder."""
+
+    def give(name: str) -> Callable[[], InstantEmbedder]:
+        return lambda: models[name]
+
+    embedders = Embedders(default, {name: give(name) for name in models})
+    bench = replace(pipeline.bench, engines=replace(pipeline.bench.engines, embedders=embedders))
+    definitions = build_definitions(bench.settings, engines=bench.engines)
+    return Pipeline(bench, pipeline.instance, definitions)
+
+
+@pytest.fixture
+def change(several: Pipeline) -> ModelChange:
+    return ModelChange(several.bench, several.bench.engines.embedders)
+
+
+def add_set(change: ModelChange, name: str) -> int:
+    return change.add(name, author="Ada", confirmed_usd=None).id
+
+
+def search(bench: Workbench, query: str) -> Found:
+    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+    return find(query)
+
+
+def searched(bench: Workbench) -> str:
+    active = bench.sets.active()
+    assert active is not None
+    return active.name
+
+
+def schedule(pipeline: Pipeline) -> None:
+    job = pipeline.definitions.resolve_job_def("change_embedding_model")
+    assert job.execute_in_process(instance=pipeline.instance).success
+
+
+def test_a_model_is_built_beside_the_one_that_is_searched_and_switched_to(
+    several: Pipeline, change: ModelChange, models: Models, add: Add
+) -> None:
+    several.run(add("a.wav"), add("b.wav"))
+    added = add_set(change, "wide")
+    several.carry_out_plans()
+    sets = several.bench.sets
+    assert searched(several.bench) == "instant"
+    assert sets.progress(sets.get(added)).lacking == 0
+    before = {hit.recording for hit in search(several.bench, "amber birch").hits}
+    change.activate(sets.get(added))
+    assert searched(several.bench) == "wide"
+    assert {hit.recording for hit in search(several.bench, "amber birch").hits} == before
+    assert all(len(text.split()) <= 24 for text in models.counted("wide").embedded)
+
+
+def test_building_again_embeds_nothing_again(
+    several: Pipeline, change: ModelChange, models: Models, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    added = add_set(change, "wide")
+    several.carry_out_plans()
+    asked = list(models.counted("wide").embedded)
+    assert len(asked) == len(set(asked))
+    change.retire(several.bench.sets.get(added))
+    assert add_set(change, "wide") == added
+    several.carry_out_plans()
+    assert several.bench.sets.progress(several.bench.sets.get(added)).lacking == 0
+    assert [text for text in models.counted("wide").embedded if text not in asked] == []
+    assert len(models.counted("wide").embedded) == len(asked) + 1, "but for the question at add"
+
+
+def test_what_arrives_during_the_change_is_embedded_for_both(
+    several: Pipeline, change: ModelChange, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    added = add_set(change, "wide")
+    several.run(add("late.wav"))
+    several.carry_out_plans()
+    sets = several.bench.sets
+    for one in sets.live():
+        assert sets.progress(one).lacking == 0
+    change.activate(sets.get(added))
+    assert change.rollback().name == "instant"
+
+
+def test_a_half_built_set_is_not_switched_to(
+    several: Pipeline, change: ModelChange, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    added = several.bench.sets.get(add_set(change, "wide"))
+    with pytest.raises(GateClosed, match="1 recordings are missing"):
+        change.activate(added)
+    with pytest.raises(HalfBuilt):
+        several.bench.sets.activate(added)
+    assert searched(several.bench) == "instant"
+
+
+def test_a_model_that_finds_nothing_does_not_pass_the_gate(
+    several: Pipeline, change: ModelChange, add: Add
+) -> None:
+    several.run(*[add(f"{number:02}.wav") for number in range(24)])
+    added = add_set(change, "blind")
+    several.carry_out_plans()
+    with pytest.raises(GateClosed, match="known passages"):
+        change.activate(several.bench.sets.get(added))
+    assert searched(several.bench) == "instant"
+    kept = several.bench.sets.get(added).gate
+    assert kept is not None
+    assert kept["faults"]
+
+
+def test_an_unknown_or_lying_model_is_refused_when_it_is_named(
+    several: Pipeline, change: ModelChange, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    with pytest.raises(ModelUnavailable, match="instant, liar"):
+        add_set(change, "gpt-7")
+    with pytest.raises(InvalidResult, match="65 dimensions"):
+        add_set(change, "liar")
+    assert [one.name for one in several.bench.sets.all()] == ["instant"]
+
+
+def test_a_dear_model_waits_for_somebody_who_agrees(
+    several: Pipeline, change: ModelChange, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    with pytest.raises(PriceNotConfirmed, match=r"\$10\.00"):
+        add_set(change, "priced")
+    assert change.add("priced", author="Ada", confirmed_usd=10.0).state == "building"
+
+
+def test_vectors_of_other_weights_under_the_same_name_never_meet_the_old_ones(
+    several: Pipeline, change: ModelChange, models: Models, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    models["instant"] = Counted("instant-2")
+    moved_on = naming("instant", several, models)
+    found = search(moved_on.bench, "amber")
+    assert found.hits
+    assert found.note is not None
+    assert "by words alone" in found.note
+    result = moved_on.run(add("b.wav"))
+    assert not result.success
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    assert "playhead models add instant" in str(failed.step_failure_data.user_failure_data)
+    assert len(moved_on.bench.catalogue.waiting(limit=9)) == 1, "what arrives waits for a person"
+
+
+def test_a_model_that_fails_while_it_is_built_for_stops_no_arrival(
+    several: Pipeline, change: ModelChange, models: Models, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    add_set(change, "wide")
+    models["wide"] = Liar()
+    limping = naming("instant", several, models)
+    assert limping.run(add("b.wav")).success
+    assert [one.status for one in limping.bench.catalogue.statuses("default")] == ["ready"] * 2
+
+
+def test_the_schedule_follows_settings_to_the_end_and_respects_a_rollback(
+    several: Pipeline, change: ModelChange, models: Models, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    wanting = naming("wide", several, models)
+    schedule(wanting)
+    assert searched(wanting.bench) == "instant"
+    wanting.carry_out_plans()
+    schedule(wanting)
+    assert searched(wanting.bench) == "wide"
+    change.rollback()
+    schedule(wanting)
+    assert searched(wanting.bench) == "instant", "a person went back"
+
+
+def test_the_schedule_starts_no_run_while_all_is_as_it_should_be(
+    several: Pipeline, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    schedule_def = several.definitions.resolve_schedule_def("model_change")
+    context = dg.build_schedule_context(several.instance, resources={"workbench": several.bench})
+    assert not schedule_def.evaluate_tick(context).run_requests
+
+
+def test_there_is_nothing_to_go_back_to_before_a_switch(
+    several: Pipeline, change: ModelChange, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    with pytest.raises(NotLive, match="no set to go back to"):
+        change.rollback()
+
+
+@pytest.mark.parametrize(
+    ("today", "passed", "severity"),
+    [
+        (date(2026, 12, 1), True, dg.AssetCheckSeverity.WARN),
+        (date(2027, 1, 1), False, dg.AssetCheckSeverity.WARN),
+        (date(2027, 2, 20), False, dg.AssetCheckSeverity.ERROR),
+    ],
+)
+def test_a_model_whose_end_is_announced_turns_yellow_and_then_red(
+    today: date, passed: bool, severity: dg.AssetCheckSeverity
+) -> None:
+    verdict = judge_models(["whisper-1", "minilm"], today)
+    assert verdict.passed == passed
+    assert verdict.passed or verdict.severity == severity

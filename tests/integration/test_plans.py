@@ -1,0 +1,253 @@
+"""Plans: exactly what changed is made again, at a price that somebody agreed to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.estimates import Line, price_lines, total_usd
+from pipeline_assets.jobs import INGEST_RECORDING
+from pipeline_assets.requests import RunPlan
+from pipeline_assets.wanted import wanted_now
+from resources.errors import PermanentError
+from resources.postgres.plans import Plan, Scope
+from resources.records import STAGES, Engine, Price, Recording, Transcript
+from resources.settings import Chunking
+from resources.spending import PriceNotConfirmed, refuse_unconfirmed
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.protocol import Progress
+from resources.workbench import Workbench
+from tests.integration.conftest import Pipeline
+
+Add = Callable[[str], Recording]
+
+
+class NewTranscriber(InstantTranscriber):
+    """The next model, counted, and not free."""
+
+    engine = Engine("instant", "instant-2")
+    price = Price(usd_a_call=0.5)
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        self.heard.append(media.stem)
+        return super().transcribe(media, language=language, progress=progress)
+
+
+@pytest.fixture
+def transcriber() -> NewTranscriber:
+    return NewTranscriber()
+
+
+@pytest.fixture
+def changed(pipeline: Pipeline, transcriber: NewTranscriber) -> Pipeline:
+    """The same installation after its settings named another transcriber."""
+    engines = replace(pipeline.bench.engines, transcriber=transcriber)
+    return over(pipeline, replace(pipeline.bench, engines=engines))
+
+
+def over(pipeline: Pipeline, bench: Workbench) -> Pipeline:
+    definitions = build_definitions(bench.settings, engines=bench.engines)
+    return Pipeline(bench, pipeline.instance, definitions)
+
+
+def look(bench: Workbench, scope: Scope | None = None) -> list[Line]:
+    wanted = wanted_now(bench)
+    return price_lines(bench, bench.plans.survey(wanted, scope or Scope()), wanted)
+
+
+def told(
+    bench: Workbench, scope: Scope | None = None
+) -> list[tuple[str, str, tuple[str, ...], int]]:
+    return [(one.stage, one.reason, one.moved, one.recordings) for one in look(bench, scope)]
+
+
+def made(bench: Workbench, recording: Recording) -> dict[str, int]:
+    """The current result of every stage."""
+    return {row["stage"]: row["result_id"] for row in bench.ledger.lineage(recording)}
+
+
+def decide(bench: Workbench, scope: Scope | None = None) -> Plan:
+    plan = bench.plans.open(scope or Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
+    assert plan is not None
+    return plan
+
+
+def test_nothing_changed_means_nothing_planned(pipeline: Pipeline, add: Add) -> None:
+    pipeline.run(add("a.wav"), add("b.wav"))
+    assert told(pipeline.bench) == []
+    decide(pipeline.bench)
+    assert pipeline.carry_out_plans() == 0
+    assert pipeline.bench.plans.under_way() == []
+
+
+def test_a_new_model_makes_its_stage_stale_and_what_follows_uncertain(
+    pipeline: Pipeline, changed: Pipeline, add: Add
+) -> None:
+    pipeline.run(add("a.wav"), add("b.wav"))
+    assert told(changed.bench) == [
+        ("transcript", "stale", ("model",), 2),
+        ("document", "follows", (), 2),
+        ("chunks", "follows", (), 2),
+        ("embeddings", "follows", (), 2),
+    ]
+
+
+def test_a_plan_makes_exactly_what_is_stale_and_stops_where_nothing_came_of_it(
+    pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
+) -> None:
+    recordings = [add("a.wav"), add("b.wav")]
+    pipeline.run(*recordings)
+    before = made(pipeline.bench, recordings[0])
+    decide(changed.bench)
+    changed.carry_out_plans()
+    assert sorted(transcriber.heard) == sorted(one.id for one in recordings)
+    assert told(changed.bench) == []
+    after = made(pipeline.bench, recordings[0])
+    assert {stage for stage in after if after[stage] != before[stage]} == {"transcript"}, (
+        "the new model heard the same words, so nothing after it was made again"
+    )
+
+
+def test_carried_out_again_a_plan_asks_no_model(
+    pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
+) -> None:
+    pipeline.run(add("a.wav"))
+    for _ in range(2):
+        decide(changed.bench)
+        changed.carry_out_plans()
+    assert len(transcriber.heard) == 1
+
+
+def test_other_sizes_for_one_kind_concern_that_kind_alone(pipeline: Pipeline, add: Add) -> None:
+    talk = add("a.wav")
+    sound = add("b.wav")
+    bench = pipeline.bench
+    smaller = bench.settings.model_copy(
+        update={"chunking": {talk.kind: Chunking(size=16, overlap=2, minimum=4)}}
+    )
+    meeting = bench.settings.model_copy(
+        update={"chunking": {"meeting": Chunking(size=16, overlap=2, minimum=4)}}
+    )
+    pipeline.run(talk, sound)
+    assert told(replace(bench, settings=meeting)) == []
+    assert told(replace(bench, settings=smaller)) == [
+        ("chunks", "stale", ("parameters",), 2),
+        ("embeddings", "follows", (), 2),
+    ]
+
+
+def test_a_recording_is_finished_without_hearing_it_again_though_a_new_model_is_set(
+    pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
+) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording, only=("raw_media", "transcript"))
+    run = RunPlan((recording.id,))
+    changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
+        instance=changed.instance, tags=dict(run.tags), run_config=run.run_config
+    )
+    assert transcriber.heard == []
+    assert changed.bench.catalogue.statuses("default")[0].status == "ready"
+
+
+def test_a_person_who_asks_in_the_ui_gets_the_new_model(
+    pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
+) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording)
+    changed.run(recording, only=("transcript",))
+    assert transcriber.heard == [recording.id]
+
+
+def test_the_old_transcript_serves_until_the_new_one_is_there(
+    pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
+) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording)
+    [before] = [
+        row for row in pipeline.bench.ledger.lineage(recording) if row["stage"] == "transcript"
+    ]
+
+    def away(media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        raise PermanentError("The new engine is away.", remedy="Wait.")
+
+    transcriber.transcribe = away  # type: ignore[method-assign]
+    decide(changed.bench)
+    changed.carry_out_plans()
+    [after] = [
+        row for row in changed.bench.ledger.lineage(recording) if row["stage"] == "transcript"
+    ]
+    assert after["result_id"] == before["result_id"]
+    assert ("transcript", "failed", (), 1) in told(changed.bench)
+    assert changed.bench.plans.under_way() == [], "a plan ends though one recording failed"
+
+
+def test_a_cancelled_plan_begins_nothing_more(
+    pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
+) -> None:
+    pipeline.run(add("a.wav"))
+    plan = decide(changed.bench)
+    assert changed.bench.plans.cancel(plan.id)
+    assert changed.carry_out_plans() == 0
+    assert not changed.bench.plans.cancel(plan.id)
+    assert transcriber.heard == []
+
+
+def test_a_plan_cancelled_while_its_run_waits_makes_nothing(
+    pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
+) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording)
+    plan = decide(changed.bench)
+    run = RunPlan((recording.id,), plan)
+    changed.bench.plans.cancel(plan.id)
+    changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
+        instance=changed.instance,
+        tags=dict(run.tags),
+        run_config=run.run_config,
+        asset_selection=run.assets,
+    )
+    assert transcriber.heard == []
+
+
+def test_what_costs_more_than_the_limit_needs_somebody_who_agrees(
+    pipeline: Pipeline, changed: Pipeline, add: Add
+) -> None:
+    pipeline.run(*[add(f"{number}.wav") for number in range(3)])
+    usd = total_usd(look(changed.bench))
+    assert usd == 1.5
+    with pytest.raises(PriceNotConfirmed, match=r"\$1\.50") as refused:
+        refuse_unconfirmed(usd, None, changed.bench.settings.confirm_above_usd)
+    assert "--confirm-usd 1.50" in refused.value.remedy
+    with pytest.raises(PriceNotConfirmed):
+        refuse_unconfirmed(usd, 1.0, changed.bench.settings.confirm_above_usd)
+    refuse_unconfirmed(usd, 1.5, changed.bench.settings.confirm_above_usd)
+
+
+def test_what_never_arrived_is_missing_and_a_dead_letter_is_failed(
+    pipeline: Pipeline, add: Add
+) -> None:
+    add("a.wav")
+    pipeline.run(add("not_sound.txt"))
+    assert told(pipeline.bench, Scope(stages=STAGES[:1])) == [
+        ("raw_media", "failed", (), 1),
+        ("raw_media", "missing", (), 1),
+    ]
+
+
+def test_a_scope_leaves_out_other_kinds_organisations_and_stages(
+    pipeline: Pipeline, changed: Pipeline, add: Add
+) -> None:
+    pipeline.run(add("a.wav"))
+    assert told(changed.bench, Scope(kind="meeting")) == []
+    assert told(changed.bench, Scope(org_id="default", stages=STAGES[3:])) == [
+        ("chunks", "follows", (), 1),
+        ("embeddings", "follows", (), 1),
+    ]
+    assert told(changed.bench, Scope(org_id="other")) == []

@@ -1,0 +1,179 @@
+"""Sets of vectors side by side: nothing half-built is searched, nothing mixed, nothing lost."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import psycopg
+import pytest
+
+from resources.errors import NotFound
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
+from resources.postgres.sets import EmbeddingSets, HalfBuilt, NotLive
+from resources.records import Engine, Recording
+from tests import making
+from tests.making import Worker, passages
+
+OTHER_MODEL = Engine("vectors by hash", "b")
+
+
+@pytest.fixture
+def sets(database: Database) -> EmbeddingSets:
+    return EmbeddingSets(database)
+
+
+@pytest.fixture
+def other(database: Database) -> Worker:
+    """Works for a second model of other dimensions."""
+    return Worker(database, "run-2", OTHER_MODEL, dimensions=5)
+
+
+def embed_for(other: Worker, recording: Recording) -> None:
+    other.cut(recording, passages("one", "two"))
+    other.embed(recording)
+
+
+def test_the_first_set_is_searched_at_once_and_the_next_is_not(
+    worker: Worker, other: Worker, sets: EmbeddingSets
+) -> None:
+    first, second = worker.set_id, other.set_id
+    assert [(one.id, one.state) for one in sets.live()] == [(first, "active"), (second, "building")]
+    assert worker.set_id == first, "the same model is the same set"
+
+
+def test_two_models_of_different_dimensions_stand_side_by_side(
+    worker: Worker, other: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording)
+    embed_for(other, recording)
+    lengths = database.rows(b"select distinct vector_dims(vector) as n from embeddings order by n")
+    assert [row["n"] for row in lengths] == [3, 5]
+
+
+def test_the_vectors_of_one_model_cannot_stand_in_the_set_of_another(
+    worker: Worker, other: Worker, recording: Recording, database: Database
+) -> None:
+    worker.take_through(recording)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        database.run(
+            b"insert into embeddings select %(other)s, org_id, chunk_id, result_id, vector"
+            b" from embeddings",
+            other=other.set_id,
+        )
+
+
+def test_a_half_built_set_is_never_searched(
+    worker: Worker, other: Worker, database: Database, sets: EmbeddingSets
+) -> None:
+    built, missing = making.registered(database), making.registered(database)
+    for recording in (built, missing):
+        worker.take_through(recording)
+    embed_for(other, built)
+    with pytest.raises(HalfBuilt, match="lacks 1 recordings"):
+        sets.activate(sets.get(other.set_id))
+    assert sets.active() == sets.get(worker.set_id)
+    embed_for(other, missing)
+    sets.activate(sets.get(other.set_id))
+    assert sets.active() == sets.get(other.set_id)
+
+
+def test_a_recording_that_changed_since_is_missing_again(
+    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets
+) -> None:
+    worker.take_through(recording)
+    embed_for(other, recording)
+    assert sets.progress(sets.get(other.set_id)).lacking == 0
+    worker.transcribe(recording, making.transcript("other words"), version="2")
+    worker.write(recording)
+    worker.cut(recording, passages("one", "three"))
+    worker.embed(recording)
+    assert sets.progress(sets.get(other.set_id)).lacking == 1
+
+
+def test_going_back_is_as_quick_as_going_and_loses_nothing(
+    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets, catalogue: Catalogue
+) -> None:
+    worker.take_through(recording)
+    embed_for(other, recording)
+    for searched in (other.set_id, worker.set_id, other.set_id):
+        sets.activate(sets.get(searched))
+        assert [one.id for one in sets.live() if one.state == "active"] == [searched]
+        assert making.status(catalogue, recording).status == "ready"
+
+
+def test_a_recording_that_arrived_before_the_switch_and_ends_after_is_made_for_both(
+    worker: Worker, other: Worker, database: Database, sets: EmbeddingSets, catalogue: Catalogue
+) -> None:
+    early, late = making.registered(database), making.registered(database)
+    worker.take_through(early)
+    embed_for(other, early)
+    for step in (worker.probe, worker.transcribe, worker.write):
+        step(late)
+    worker.cut(late, passages("one", "two"))
+    sets.activate(sets.get(other.set_id))
+    worker.embed(late)
+    assert catalogue.waiting(limit=9) == [late], "the set that is searched now lacks it"
+    embed_for(other, late)
+    assert catalogue.waiting(limit=9) == []
+
+
+def test_a_retired_set_leaves_no_vectors_and_can_be_built_again_without_a_call(
+    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets, database: Database
+) -> None:
+    worker.take_through(recording)
+    embed_for(other, recording)
+    sets.retire(sets.get(other.set_id))
+    tables = database.rows(
+        b"select from pg_class where relname like 'embeddings_set%%' and relkind = 'r'"
+    )
+    assert len(tables) == 1
+    assert other.set_id in {one.id for one in sets.all() if one.state == "building"}
+    embed_for(other, recording)
+    assert sets.progress(sets.get(other.set_id)).lacking == 0
+    assert sorted(other.asked) == ["one", "two"]
+
+
+def test_the_set_that_is_searched_cannot_be_retired(
+    worker: Worker, recording: Recording, sets: EmbeddingSets
+) -> None:
+    worker.take_through(recording)
+    with pytest.raises(NotLive, match="active"):
+        sets.retire(sets.get(worker.set_id))
+
+
+def test_a_retired_set_cannot_be_searched(
+    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets
+) -> None:
+    worker.take_through(recording)
+    embed_for(other, recording)
+    retired = sets.get(other.set_id)
+    sets.retire(retired)
+    with pytest.raises((HalfBuilt, NotLive)):
+        sets.activate(retired)
+
+
+def test_an_unknown_set_says_so(sets: EmbeddingSets) -> None:
+    with pytest.raises(NotFound):
+        sets.get(99)
+
+
+def test_however_many_ask_at_once_a_text_is_embedded_by_one(
+    worker: Worker, database: Database
+) -> None:
+    workers = [Worker(database, f"run-{number}") for number in range(4)]
+    set_id, start, held = worker.set_id, Barrier(4), []
+
+    def ask(one: Worker) -> None:
+        start.wait()
+        with one.ledger.texts_locked("default", set_id, ["b", "a"]):
+            held.append("in")
+            assert held.count("in") == held.count("out") + 1
+            held.append("out")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, workers))
+    assert held == ["in", "out"] * 4
+    for one in workers:
+        one.ledger.close()
