@@ -14,7 +14,7 @@ import time
 import dagster as dg
 
 from pipeline_assets.jobs import INGEST_RECORDING
-from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.partitions import PARTITION_SET
 from pipeline_assets.requests import NOT_RETRIED, covered
 from pipeline_assets.untold import tell_untold_of_run
 from resources.postgres.attendance import Attendance, run_duty
@@ -32,9 +32,7 @@ def fail_orphans(instance: dg.DagsterInstance, rooms: Rooms) -> int:
         return 0
     time.sleep(_GRACE_SECONDS)
     orphans = [run for run in _unattended(instance, rooms.attendance) if run.run_id in suspects]
-    name = recordings_partitions.name
-    assert name is not None
-    keys = instance.get_dynamic_partitions(name)
+    keys = instance.get_dynamic_partitions(PARTITION_SET)
     for run in orphans:
         instance.report_run_failed(run, "Its worker died without a word.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

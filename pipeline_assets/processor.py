@@ -1,35 +1,26 @@
 """The processor: makes runs over what waits, in this process, through Dagster.
 
-Here: grouping, one run at a time, and its end from outside. Not here: when to look
+Here: grouping, one run at a time, handing back. Not here: when to look
 (``worker.py``), the command line (``process.py``), what a run does (``recordings.py``).
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
-from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.partitions import PARTITION_SET
 from pipeline_assets.policies import RECORDINGS_A_RUN
 from pipeline_assets.requests import NOT_RETRIED, RunPlan, new_keys, plan_runs
-from resources.dagster_instance import DATABASE_AWAY
+from pipeline_assets.reworking import planned_runs
+from pipeline_assets.run_watch import watched
 from resources.records import Recording
 from resources.workbench import Workbench
 
 _LOOK_SECONDS = 1.0  # at another worker's progress
-_WATCH_SECONDS = 2.0  # how soon a run that somebody ended stops
-_STUBBORN_SECONDS = 60.0  # then the whole process ends: what it holds must come free
-_ENDED = (
-    dg.DagsterRunStatus.CANCELING,
-    dg.DagsterRunStatus.CANCELED,
-    dg.DagsterRunStatus.FAILURE,
-)
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -71,6 +62,21 @@ class Processor:
             self._make_runs(waiting)
         self.working.clear()
 
+    def carry_out_plans(self, unless: Callable[[], bool]) -> bool:
+        """A batch of what open plans want, run by run ``unless`` something more urgent came;
+        whether there was anything."""
+        if not self._bench.plans.under_way():
+            return False
+        keys, made = self._instance.get_dynamic_partitions(PARTITION_SET), False
+        for plan in planned_runs(self._bench, keys):
+            self.working.set()
+            self._run(plan)
+            made = True
+            if unless() or self.leaving.is_set():
+                break
+        self.working.clear()
+        return made
+
     def _make_runs(self, waiting: Sequence[Recording]) -> None:
         for plan in self._plans(waiting):
             self._run(plan)
@@ -91,15 +97,13 @@ class Processor:
         return busy and not self.leaving.wait(_LOOK_SECONDS)
 
     def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunPlan]:
-        name = recordings_partitions.name
-        assert name is not None
         if len(waiting) == 1:  # needs no neighbours, and there may be a hundred thousand keys
-            self._instance.add_dynamic_partitions(name, [waiting[0].id])
+            self._instance.add_dynamic_partitions(PARTITION_SET, [waiting[0].id])
             yield RunPlan((waiting[0].id,))
             return
-        keys = self._instance.get_dynamic_partitions(name)
+        keys = self._instance.get_dynamic_partitions(PARTITION_SET)
         if added := new_keys(waiting, keys):
-            self._instance.add_dynamic_partitions(name, added)
+            self._instance.add_dynamic_partitions(PARTITION_SET, added)
         yield from plan_runs(waiting, [*keys, *added])
 
     def _run(self, plan: RunPlan) -> None:
@@ -108,7 +112,7 @@ class Processor:
             return
         self._bench.catalogue.requested(plan.ids)
         run_id = str(uuid.uuid4())
-        with self._stopped_from_outside(run_id, plan):
+        with watched(self._instance, run_id, self._bench.stopping) as canceled:
             self._job.execute_in_process(
                 instance=self._instance,
                 run_id=run_id,
@@ -117,43 +121,7 @@ class Processor:
                 asset_selection=plan.assets,
                 raise_on_error=False,
             )
-        if self.leaving.is_set():
-            self._bench.attendance.hand_back(plan.ids)
-
-    @contextmanager
-    def _stopped_from_outside(self, run_id: str, plan: RunPlan) -> Iterator[None]:
-        """A run that somebody else ends in Dagster is handed back. One that a person cancelled
-        stays cancelled, and is not begun again at once."""
-        over, canceled = threading.Event(), threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(run_id, over, canceled), daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()
-        if canceled.is_set():
+        if canceled.is_set():  # by a person, who does not want it begun again at once
             self._bench.catalogue.requested(plan.ids)
-            if run := self._instance.get_run_by_id(run_id):
-                self._instance.report_run_canceled(run)
-
-    def _watch(self, run_id: str, over: threading.Event, canceled: threading.Event) -> None:
-        while not over.wait(_WATCH_SECONDS):
-            status = self._status(run_id)
-            if status not in _ENDED:
-                continue
-            if status is not dg.DagsterRunStatus.FAILURE:
-                canceled.set()
-            self._bench.stopping.set()
-            if not over.wait(_STUBBORN_SECONDS):
-                sys.stderr.write(
-                    f"Run {run_id} was ended and does not stop: so this worker does.\n"
-                )
-                os._exit(1)
-            return
-
-    def _status(self, run_id: str) -> dg.DagsterRunStatus | None:
-        with suppress(*DATABASE_AWAY):
-            run = self._instance.get_run_by_id(run_id)
-            return run.status if run else None
-        return None
+        elif self.leaving.is_set():
+            self._bench.attendance.hand_back(plan.ids)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.partitions import PARTITION_SET
 from pipeline_assets.untold import tell_untold
 from resources.workbench import Workbench
 
@@ -43,12 +43,10 @@ def reconcile(
 
 
 def _mend_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
-    name = recordings_partitions.name
-    assert name is not None
-    keys = set(instance.get_dynamic_partitions(name))
+    keys = set(instance.get_dynamic_partitions(PARTITION_SET))
     added, removed = sorted(recordings - keys), sorted(keys - recordings)
     if added:
-        instance.add_dynamic_partitions(name, added)
+        instance.add_dynamic_partitions(PARTITION_SET, added)
     for key in removed:
-        instance.delete_dynamic_partition(name, key)
+        instance.delete_dynamic_partition(PARTITION_SET, key)
     return len(added), len(removed)

@@ -1,8 +1,9 @@
 """The warm worker: a process that stays, with engines and connections open, and begins what waits
 the moment it waits (docs/decisions/0005-warm-worker.md).
 
-It is woken by the database, takes files from the inbox, and looks by itself now and then. While
-it attends, the sensors leave it what is new. Not here: making runs (``processor.py``).
+It is woken by the database, takes files from the inbox, looks by itself now and then, and carries
+out plans while nothing new waits. While it attends, the sensors leave it all this. Not here:
+making runs (``processor.py``).
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Worker:
                     self._bench.ledger.bury_lost()
                     fail_orphans(self._instance, self._bench)
                 self._processor.work_off()
+                if self._processor.carry_out_plans(unless=self._doorbell.rung.is_set):
+                    continue  # what is new comes between two of their runs
             except DATABASE_AWAY as error:
                 click.echo(f"The database is away: {error}", err=True)
                 self._processor.leaving.wait(_PAUSE_SECONDS)

@@ -24,6 +24,8 @@ end $$;
 
 create trigger recordings_added after insert on recordings
     for each statement execute function notify_waiting();
+create trigger plans_opened after insert on plans
+    for each statement execute function notify_waiting();
 create trigger recordings_set_back after update of stages_done on recordings
     for each row when (new.stages_done < old.stages_done) execute function notify_waiting();
 create trigger dead_letters_resolved after update of resolved_at on dead_letters
