@@ -4,6 +4,7 @@
 - recordings whose media file is gone: told, since only a person can bring it back
 - partitions without a recording, recordings without a partition: removed, added
 - results that say done and whose content is not whole: taken back, so the stage runs again
+- results that Dagster was never told of: told
 - workers that died too often over one result: a dead letter
 """
 
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.partitions import PARTITION_SET
+from pipeline_assets.untold import tell_untold
 from resources.workbench import Workbench
 
 
@@ -32,6 +34,7 @@ def reconcile(
         "partitions_added": added,
         "partitions_removed": removed,
         "results_taken_back": workbench.content.take_back_partial(),
+        "told": tell_untold(context.instance, workbench.audit),
         "buried": workbench.ledger.bury_lost(),
     }
     yield dg.AssetObservation("backlog", metadata=facts)
@@ -40,12 +43,10 @@ def reconcile(
 
 
 def _mend_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
-    name = recordings_partitions.name
-    assert name is not None
-    keys = set(instance.get_dynamic_partitions(name))
+    keys = set(instance.get_dynamic_partitions(PARTITION_SET))
     added, removed = sorted(recordings - keys), sorted(keys - recordings)
     if added:
-        instance.add_dynamic_partitions(name, added)
+        instance.add_dynamic_partitions(PARTITION_SET, added)
     for key in removed:
-        instance.delete_dynamic_partition(name, key)
+        instance.delete_dynamic_partition(PARTITION_SET, key)
     return len(added), len(removed)

@@ -21,6 +21,9 @@ RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 PRIORITY = "dagster/priority"
 
+#: On runs that their maker repeats itself, so that Dagster does not start a process for it.
+NOT_RETRIED = {"dagster/max_retries": "0"}
+
 #: Runs that will still do something. Not NOT_STARTED: a `playhead process` killed while it makes
 #: a run leaves that for ever.
 UNFINISHED = [

@@ -1,4 +1,5 @@
-"""Plans: runs for what a person or the schedule decided to make again, when nothing new waits.
+"""Plans: runs for what a person or the schedule decided to make again, when nothing new waits and
+no warm worker sees to it.
 
 Not here: what differs (``pipeline_assets/wanted.py``), which recordings are next
 (``pipeline_assets/reworking.py``).
@@ -8,6 +9,7 @@ import dagster as dg
 
 from pipeline_assets.jobs import ingest_recording
 from pipeline_assets.reworking import planned_runs
+from resources.postgres.attendance import WORKER
 from resources.workbench import Workbench
 from sensors.uploads import under_way
 
@@ -23,6 +25,8 @@ _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is
 def plans(
     context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
 ) -> dg.SensorResult:
+    if workbench.attendance.attended(WORKER):
+        return dg.SensorResult(skip_reason="a warm worker attends")
     keys = context.instance.get_dynamic_partitions("recordings")
     busy = under_way(context.instance, keys)
     runs = [

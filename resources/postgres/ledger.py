@@ -84,17 +84,6 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock_connection: psycopg.Connection[DictRow] | None = None
-        self._run_id: str | None = None
-
-    def attend(self, run_id: str) -> None:
-        """Until ``close`` or this process's end, ``unattended`` knows that the run has a worker."""
-        self._run_id = run_id
-        self._lock_session()
-
-    def unattended(self, run_ids: Sequence[str]) -> list[str]:
-        """Those of the runs that no living worker attends."""
-        rows = self._database.rows(_SQL["unattended"], run_ids=list(run_ids))
-        return [row["run_id"] for row in rows]
 
     @contextmanager
     def claim(
@@ -294,8 +283,6 @@ class Ledger:
             self._lock_connection = psycopg.connect(
                 self._database.url, autocommit=True, row_factory=dict_row
             )
-            if self._run_id is not None:
-                self._lock_connection.execute(_SQL["attend"], {"run_id": self._run_id})
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
         return self._lock_connection

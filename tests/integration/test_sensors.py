@@ -11,9 +11,11 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.requests import PARTITION, RANGE_END, RANGE_START
+from resources.inbox import still
+from resources.postgres.attendance import run_duty
 from resources.records import Recording
 from resources.workbench import Workbench
-from sensors.inbox import inbox, still
+from sensors.inbox import inbox
 from sensors.uploads import uploads
 from tests.integration.conftest import Pipeline, write_sound
 
@@ -186,9 +188,9 @@ def test_what_a_living_run_will_do_is_not_asked_for(
     add("a.wav")
     [request] = ask(bench, instance)
     run = started_run(pipeline, request)
-    bench.ledger.attend(run.run_id)
-    long_ago(bench)
-    assert ask(bench, instance) == []
+    with bench.attendance.holding(run_duty(run.run_id)):
+        long_ago(bench)
+        assert ask(bench, instance) == []
     instance.report_run_failed(run)
     assert len(ask(bench, instance)) == 1
 

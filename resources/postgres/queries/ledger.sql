@@ -15,13 +15,6 @@ select pg_advisory_lock(playhead_lock_class(), %(id)s)
 -- name: unlock
 select pg_advisory_unlock(playhead_lock_class(), %(id)s)
 
--- name: attend
-select pg_advisory_lock_shared(hashtextextended('run ' || %(run_id)s, 0))
-
--- name: unattended
-select run_id from unnest(%(run_ids)s::text[]) as run (run_id)
-where pg_try_advisory_xact_lock(hashtextextended('run ' || run_id, 0))
-
 -- name: start
 update stage_results
 set state = 'running', attempt = attempt + 1, run_id = %(run_id)s, started_at = now(),
