@@ -5,9 +5,10 @@
 Seeds ready recordings in the set of the ``instant`` embedder (about 22 chunks each), then builds
 a set with ``wordllama`` through the plan's runs, judges it, switches to it, goes back, switches
 again and retires the first set. Meanwhile a thread asks every 100 ms for a sentence of a known
-recording, in which every recording has a word of its own. An answer is *failed* (an error), *empty*,
-or *wrong*: the recording is not the first hit, as when a question meets vectors of another model.
-Calls are counted at the embedder; the fewest possible is one for each 64 different texts.
+recording, in which every recording has a word of its own. An answer is *failed* (an error),
+*empty*, *wrong* (the recording is not among the hits) or *mixed* (a hit is no passage of the one
+set that was searched). Calls are counted at the embedder; the fewest possible is one for each 64
+different texts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from benchmarks.homes import Home, json_option, print_rows, temporary_home
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.processor import Processor
-from playhead.search.search import Search
+from playhead.search.search import Found, Search
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Vectors
 from resources.embedding.wordllama import WordLlama
@@ -37,6 +38,7 @@ from resources.model_change import ModelChange
 from resources.workbench import Workbench, open_rooms
 
 _EVERY_SECONDS = 0.1
+_HITS = 50  # as many as each leg gives
 
 
 class Counted(WordLlama):
@@ -61,6 +63,7 @@ class Answers:
     failed: int = 0
     empty: int = 0
     wrong: int = 0
+    mixed: int = 0
     seconds: list[float] = field(default_factory=list)
 
 
@@ -74,6 +77,7 @@ class Row:
     failed: int
     empty: int
     wrong: int
+    mixed: int
     median: float
     slowest: float
     calls: int
@@ -117,17 +121,29 @@ class Asker(threading.Thread):
     def _ask(self, search: Search) -> None:
         number = self._dice.randrange(len(self._ids))
         begun = time.monotonic()
-        failed, hits = False, []
         try:
-            hits = search(seeding.sentence_of(number), limit=3).hits
+            found = search(seeding.sentence_of(number), limit=_HITS)
         except PlayheadError:
-            failed = True
+            found = None
+        seconds = time.monotonic() - begun
+        mixed = bool(found and found.searched and self._mixed(search, found))
         with self._lock:
             self._answers.asked += 1
-            self._answers.seconds.append(time.monotonic() - begun)
-            self._answers.failed += failed
-            self._answers.empty += not failed and not hits
-            self._answers.wrong += bool(hits) and hits[0].recording != self._ids[number]
+            self._answers.seconds.append(seconds)
+            self._answers.failed += found is None
+            self._answers.empty += found is not None and not found.hits
+            known = self._ids[number]
+            self._answers.wrong += bool(found and found.hits) and all(
+                hit.recording != known for hit in (found.hits if found else [])
+            )
+            self._answers.mixed += mixed
+
+    def _mixed(self, search: Search, found: Found) -> bool:
+        """A set that was retired meanwhile cannot be looked into any more."""
+        chunks = [hit.chunk for hit in found.hits]
+        assert found.searched is not None
+        strangers = search.passages.strangers(chunks, found.searched)
+        return bool(strangers) and search.sets.get(found.searched.id).state != "retired"
 
 
 def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
@@ -176,6 +192,7 @@ def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Coun
         failed=answers.failed,
         empty=answers.empty,
         wrong=answers.wrong,
+        mixed=answers.mixed,
         median=round(statistics.median(answers.seconds or [0.0]), 3),
         slowest=round(max(answers.seconds or [0.0]), 3),
         calls=counted.calls - calls,
