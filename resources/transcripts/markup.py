@@ -69,8 +69,8 @@ class SubRip:
         return None, text
 
     def _mark(self, text: str) -> str:
-        """With which speaker's name and colon the text begins, the longest of several."""
-        return max(filter(f"{text} ".startswith, self._marks), key=len, default="")
+        """With which speaker's name and colon the text begins."""
+        return next(filter(f"{text} ".startswith, self._marks), "")
 
     def _unless_said(self, tag: re.Match[str]) -> str:
         return tag[0] if tag[0] in self._text else ""

@@ -108,6 +108,13 @@ def test_json_has_all_of_the_transcript() -> None:
 # --- reading what people and programs write -------------------------------------------------
 
 
+def test_a_space_that_an_engine_puts_before_its_segments_is_kept() -> None:
+    old = replace(heard(Segment(" One.", 0.0, 1.0), Segment(" Two.", 1.0, 2.0)), text="One. Two.")
+    for caption_format in FORMATS:
+        written = write_captions(old, caption_format)
+        assert correct_all(old, read_captions(written, caption_format, old)) == old
+
+
 def test_an_edited_cue_comes_with_the_exact_times_of_its_segment() -> None:
     text = write_captions(TALK, "srt").replace("Good morning", "Good evening")
     assert read(text)[0] == Segment("Good evening.", 1.23456, 2.5)
@@ -294,6 +301,12 @@ def test_a_file_without_the_mark_of_webvtt_is_refused() -> None:
 def test_a_file_that_ends_long_before_the_speech_does_is_refused() -> None:
     (problem,) = problems("1\n00:00:01,000 --> 00:00:20,000\nshort\n")
     assert "another recording" in problem
+
+
+def test_a_file_may_lack_minutes_of_a_long_recording() -> None:
+    hello, music = Segment("Hello.", 0.0, 240.0), Segment("La la.", 240.0, 400.0)
+    text = "1\n00:00:00,000 --> 00:04:00,000\nHello.\n"
+    assert read(text, of=heard(hello, music, duration=400.0)) == [hello]
 
 
 def test_words_invented_at_the_end_may_go() -> None:
