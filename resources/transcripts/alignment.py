@@ -45,8 +45,8 @@ def aligned(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
     punctuation, or, where as many were replaced by as many, for the one in its place."""
     head, tail = _shared_ends(old, new)
     middle = _alike(
-        [_key(word) for word in old[head : len(old) - tail]],
-        [_key(word) for word in new[head : len(new) - tail]],
+        [letters(word) or word for word in old[head : len(old) - tail]],
+        [letters(word) or word for word in new[head : len(new) - tail]],
     )
     pairs = [(head + old_at, head + new_at) for old_at, new_at in middle]
     edges = [(head - 1, head - 1), *pairs, (len(old) - tail, len(new) - tail)]
@@ -61,8 +61,9 @@ def aligned(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
     return mates
 
 
-def _key(word: str) -> str:
-    return "".join(filter(str.isalnum, word)).casefold() or word
+def letters(text: str) -> str:
+    """The text's letters and digits alone, whether they are capitals or not."""
+    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def _shared_ends(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:

@@ -178,6 +178,11 @@ def test_a_speaker_named_in_subrip_is_known() -> None:
     ]
 
 
+def test_words_with_a_new_colon_are_no_speaker() -> None:
+    text = write_captions(TALK, "srt").replace("Good morning", "Good: Morning")
+    assert read(text)[0] == Segment("Good: Morning.", 1.23456, 2.5)
+
+
 def test_a_speaker_renamed_in_subrip_is_renamed() -> None:
     text = write_captions(PANEL, "srt").replace("Ann: Good", "Anna: Good")
     assert [(one.speaker, one.text) for one in read(text, of=PANEL)] == [
@@ -312,6 +317,11 @@ def test_a_file_may_lack_minutes_of_a_long_recording() -> None:
 def test_words_invented_at_the_end_may_go() -> None:
     old = heard(Segment("Hello.", 0.0, 2.0), Segment("Thanks for watching!", 3.0, 30.0))
     assert read("1\n00:00:00,000 --> 00:00:02,000\nHello.\n", of=old) == [old.segments[0]]
+
+
+def test_a_cue_that_would_be_lost_in_the_head_of_a_file_is_told() -> None:
+    text = "WEBVTT\n00:01:00.000 --> 00:01:30.000\nHi\n\nNOTE\n01:31.000 --> 01:32.000\nHo\n"
+    assert [problem[:7] for problem in problems(text, "vtt")] == ["line 2:", "line 6:"]
 
 
 def test_two_voices_in_one_cue_are_refused() -> None:
