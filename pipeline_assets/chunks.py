@@ -131,14 +131,10 @@ def _cut(
 ) -> list[Chunk]:
     transcript, document = sources.transcript, sources.document
     cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
-    heard = cut(
-        "transcript",
-        transcript.text,
-        config=configs["transcript"],
-        spans=transcript_spans(transcript),
-    )
+    spans = transcript_spans(transcript)
+    heard = cut("transcript", transcript.text, config=configs["transcript"], spans=spans)
     written = cut("document", document.content, config=configs["document"], spans=document.spans)
-    spoken, quoted = spoken_phrases(transcript), written_phrases(document)
+    spoken, quoted = spoken_phrases(transcript, spans), written_phrases(document)
     return [
         *(with_phrases(passage, spoken) for passage in heard),
         *(with_phrases(passage, quoted) for passage in written),
