@@ -10,6 +10,7 @@ Not here: Dagster's events. ``reconcile`` tells Dagster what the ledger has and 
 from __future__ import annotations
 
 import json
+import random
 import wave
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -41,8 +42,7 @@ from resources.transcription.protocol import Progress
 from resources.workbench import Workbench
 
 _OWN = "xxxxxxxx"  # stands for the word that each copy has for itself
-_VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
-_WORDS_A_SENTENCE = 12
+_SYLLABLES = "ba de fi go ku la me ni po ru sa te".split()
 _BLOCK = 500
 
 #: For sentences to be chunks of their own: PLAYHEAD_CHUNKING.
@@ -103,15 +103,31 @@ def seed(
         ids += copies.write(range(start, min(count, start + _BLOCK)))
     copies.close()
     if instance is not None:
-        for start in range(0, len(ids), 10_000):
-            instance.add_dynamic_partitions("recordings", ids[start : start + 10_000])
+        keys = [template.id, *ids]
+        for start in range(0, len(keys), 10_000):
+            instance.add_dynamic_partitions("recordings", keys[start : start + 10_000])
     return ids
 
 
 def _sentence(number: int) -> list[str]:
-    size = len(_VOCABULARY)
-    own = [_VOCABULARY[(number * 7 + at * (number % 5 + 1)) % size] for at in range(10)]
-    return [_OWN, *own, f"{_VOCABULARY[number % size]}."]
+    """Twelve words: the copy's own, and eleven of which the first are common ones."""
+    dice = random.Random(number)
+    places = [int(dice.paretovariate(0.6)) % 1000 for _ in range(11)]
+    return [_OWN, *(_word(place) for place in places[:-1]), f"{_word(places[-1])}."]
+
+
+def sentence_of(number: int) -> str:
+    """The first sentence of a copy."""
+    return " ".join(_sentence(0)).replace(_OWN, _own(number))
+
+
+def _own(number: int) -> str:
+    return f"w{number:07d}"
+
+
+def _word(place: int) -> str:
+    base = len(_SYLLABLES)
+    return "".join(_SYLLABLES[place // base**power % base] for power in range(3))
 
 
 def _template(bench: Workbench, sentences: int) -> Recording:
@@ -204,7 +220,7 @@ class _Copies:
         return row
 
     def _copy(self, number: int, identity: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        own, org = f"w{number:07d}", self._template.org_id
+        own, org = _own(number), self._template.org_id
         made = {row["stage"]: content_hash([row["stage"], identity]) for row in self._rows.results}
         owner = (org, identity)
         yield (

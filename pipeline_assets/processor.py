@@ -44,12 +44,14 @@ class Processor:
         self._bench.stopping.set()
 
     def work(self, only: Sequence[str] | None) -> None:
-        """Run every waiting recording once; of ``only``, also see those through that another
-        worker holds."""
+        """Run every waiting recording once, then what plans want; of ``only``, also see those
+        through that another worker holds."""
         self.working.set()
         while (waiting := self._waiting(only)) or self._elsewhere(only):
             self.handled.update(recording.id for recording in waiting)
             self._make_runs(waiting)
+        while only is None and self.carry_out_plans(unless=self.leaving.is_set):
+            self.working.set()
 
     def work_off(self) -> None:
         """Run what waits until nothing does; what a run brought no further is left for the same
@@ -70,6 +72,7 @@ class Processor:
         keys, made = self._instance.get_dynamic_partitions(PARTITION_SET), False
         for plan in planned_runs(self._bench, keys):
             self.working.set()
+            self.handled.update(plan.ids)
             self._run(plan)
             made = True
             if unless() or self.leaving.is_set():

@@ -6,7 +6,7 @@ fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -21,6 +21,8 @@ from resources.postgres.versions import PERSON
 from resources.records import STAGES, Recording, Stage
 from resources.workbench import Workbench
 
+_TOGETHER_SECONDS = 1.0  # recordings that come within it are embedded together,
+_TOGETHER = 32  # but no more than these
 _STANDING_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
 
 MAKERS: dict[Stage, MakeStage] = {
@@ -51,24 +53,78 @@ def recordings(
         log=context.log.info,
     )
     stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
-    failures: list[tuple[Recording, PlayheadError]] = []
-    for work in _works(context, config, workbench, turn):
+    hands = _Hands(context, {stage: MAKERS[stage] for stage in stages})
+    try:
+        for work in _works(context, config, workbench, turn):
+            hands.take(work, _wanted(config, work, stages))
+        hands.embed()
+    except Stopped:
+        raise dg.Failure("Stopped; what is not done is handed back.", allow_retries=False) from None
+    yield from ()
+    if hands.failures:
+        raise _failure(hands.failures)
+
+
+class _Hands:
+    """Takes recordings through their stages one by one, and embeds several together: as many as
+    come within a second, so that calls are full and a recording that took long waits for none."""
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, makers: Mapping[Stage, MakeStage]
+    ) -> None:
+        self.failures: list[tuple[Recording, PlayheadError]] = []
+        self._context = context
+        self._makers = makers
+        self._cut: list[Work] = []
+        self._since = 0.0
+
+    def take(self, work: Work, stages: Sequence[Stage]) -> None:
+        began = time.monotonic()
+        before = [stage for stage in stages if stage != "embeddings"]
+        if not self._through(work, before) or "embeddings" not in stages:
+            return
+        self._since = self._since if self._cut else began
+        self._cut.append(work)
+        if time.monotonic() - self._since > _TOGETHER_SECONDS or len(self._cut) == _TOGETHER:
+            self.embed()
+
+    def embed(self) -> None:
+        """What was cut so far."""
+        works, self._cut = self._cut, []
+        if len(works) > 1:
+            embeddings.embed_ahead(works)
+        for work in works:
+            self._through(work, ["embeddings"])
+
+    def _through(self, work: Work, stages: Sequence[Stage]) -> bool:
         try:
-            _take_through(context, work, _wanted(config, work, stages))
+            for stage in stages:
+                work.bench.keep_on()
+                self._make(work, stage)
         except Stopped:
-            raise dg.Failure(
-                "Stopped; what is not done is handed back.", allow_retries=False
-            ) from None
+            raise
         except ClaimLost as lost:
-            context.log.warning(str(lost))
+            self._context.log.warning(str(lost))
+            return False
         except PlayheadError as error:
-            failures.append((work.recording, error))
-            context.log.error(
+            self.failures.append((work.recording, error))
+            self._context.log.error(
                 f"{work.recording.title} ({work.recording.id}): {error} {error.remedy}"
             )
-    yield from ()
-    if failures:
-        raise _failure(failures)
+            return False
+        return True
+
+    def _make(self, work: Work, stage: Stage) -> None:
+        try:
+            outcome = self._makers[stage](work)
+        except (ClaimLost, Stopped):
+            raise
+        except PlayheadError as error:
+            self._context.log_event(_observation(stage, work.recording, error))
+            raise
+        told_before = outcome.unchanged and outcome.result.run_id == work.turn.run_id
+        if not told_before:
+            _tell(self._context, work.recording, stage, outcome)
 
 
 def _works(
@@ -98,21 +154,6 @@ def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[St
     if config.plan is not None and work.bench.plans.get(config.plan).state == "cancelled":
         return []
     return selected
-
-
-def _take_through(context: dg.AssetExecutionContext, work: Work, stages: Sequence[Stage]) -> None:
-    for stage in stages:
-        work.bench.keep_on()
-        try:
-            outcome = MAKERS[stage](work)
-        except (ClaimLost, Stopped):
-            raise
-        except PlayheadError as error:
-            context.log_event(_observation(stage, work.recording, error))
-            raise
-        told_before = outcome.unchanged and outcome.result.run_id == work.turn.run_id
-        if not told_before:
-            _tell(context, work.recording, stage, outcome)
 
 
 def _tell(

@@ -215,10 +215,14 @@ class Worker:
     def fill_cache(
         self, recording: Recording, chunk_recipe: Recipe, set_id: int, dimensions: int
     ) -> None:
-        texts = self.content.uncached_texts(recording, chunk_recipe.hash, set_id)
+        texts = self.uncached(recording, chunk_recipe, set_id)
         self.asked += texts.values()
         vectors = unit_vectors(list(texts.values()), dimensions)
-        self.content.cache_vectors(recording, set_id, list(texts), vectors)
+        self.content.cache_vectors(recording.org_id, set_id, list(texts), vectors)
+
+    def uncached(self, recording: Recording, chunk_recipe: Recipe, set_id: int) -> dict[str, str]:
+        recipes = {recording.id: chunk_recipe.hash}
+        return self.content.uncached_texts(recording.org_id, recipes, set_id)
 
     def current(self, recording: Recording, stage: Stage, set_id: int = 0) -> Result | None:
         return self.ledger.standing([recording])[recording.id].get((stage, set_id))

@@ -9,7 +9,7 @@ Not here: who may write (``ledger.py``) and how passages are found (``search.py`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -121,25 +121,32 @@ class Content:
             _SQL["merge_chunks"], values | {"result_id": result.id, "language": language}
         )
 
-    def uncached_texts(self, recording: Recording, recipe_hash: str, set_id: int) -> dict[str, str]:
-        """The texts of the recording's chunks that this set has no vector of, by hash."""
+    def uncached_texts(
+        self, org_id: str, recipes: Mapping[str, str], set_id: int
+    ) -> dict[str, str]:
+        """The texts of these recordings' chunks that the set has no vector of, by hash.
+        ``recipes``: the recipe hash of the chunks meant, by recording id."""
         rows = self._database.rows(
-            _SQL["uncached_texts"], **_chunked(recording, recipe_hash), set_id=set_id
+            _SQL["uncached_texts"],
+            org_id=org_id,
+            ids=list(recipes),
+            recipes=list(recipes.values()),
+            set_id=set_id,
         )
         return {row["text_hash"]: row["text"] for row in rows}
 
-    def uncached_of(self, recording: Recording, set_id: int, hashes: Sequence[str]) -> list[str]:
+    def uncached_of(self, org_id: str, set_id: int, hashes: Sequence[str]) -> list[str]:
         """Those of the texts that still have no vector, in their order."""
-        values = {"org_id": recording.org_id, "set_id": set_id, "text_hashes": list(hashes)}
+        values = {"org_id": org_id, "set_id": set_id, "text_hashes": list(hashes)}
         return [row["hash"] for row in self._database.rows(_SQL["uncached_of"], **values)]
 
     def cache_vectors(
-        self, recording: Recording, set_id: int, hashes: Sequence[str], vectors: NDArray[np.float32]
+        self, org_id: str, set_id: int, hashes: Sequence[str], vectors: NDArray[np.float32]
     ) -> None:
         """Keep vectors as soon as they are paid for, whatever becomes of the run."""
         self._database.run(
             _SQL["cache_vectors"],
-            org_id=recording.org_id,
+            org_id=org_id,
             set_id=set_id,
             text_hashes=list(hashes),
             vectors=list(vectors),

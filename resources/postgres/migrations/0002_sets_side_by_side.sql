@@ -149,28 +149,31 @@ begin
     return found_id;
 end $$;
 
--- Recordings that are ready for the active set and not for this one.
+-- Recordings that are ready for the active set and not for this one. All at once, since one by
+-- one takes forty times as long.
 create function lacking(searched integer)
 returns table (org_id text, recording_id uuid) language sql stable as $$
+    with standing as (
+        select c.org_id, c.recording_id,
+            max(s.output_hash) filter (where s.stage = 'transcript') as transcript,
+            max(s.output_hash) filter (where s.stage = 'document') as document,
+            max(s.output_hash) filter (where s.stage = 'chunks') as chunks,
+            max(s.inputs ->> 'transcript') filter (where s.stage = 'chunks')
+                as chunks_of_transcript,
+            max(s.inputs ->> 'document') filter (where s.stage = 'chunks') as chunks_of_document,
+            max(s.inputs ->> 'chunks') filter (where s.stage = 'embeddings') as embeddings_of
+        from current_results c
+        join stage_results s on s.id = c.result_id and s.state = 'done'
+        where c.set_id in (0, searched) and c.stage <> 'raw_media'
+        group by c.org_id, c.recording_id
+    )
     select r.org_id, r.id
     from recordings r
-    where r.stages_done = 5 and not exists (
-        select
-        from current_results ct
-        join stage_results t on t.id = ct.result_id
-        join current_results cd on cd.org_id = ct.org_id and cd.recording_id = ct.recording_id
-            and cd.stage = 'document' and cd.set_id = 0
-        join stage_results d on d.id = cd.result_id
-        join current_results cc on cc.org_id = ct.org_id and cc.recording_id = ct.recording_id
-            and cc.stage = 'chunks' and cc.set_id = searched
-        join stage_results c on c.id = cc.result_id and c.state = 'done'
-            and c.inputs ->> 'transcript' = t.output_hash
-            and c.inputs ->> 'document' = d.output_hash
-        join current_results ce on ce.org_id = ct.org_id and ce.recording_id = ct.recording_id
-            and ce.stage = 'embeddings' and ce.set_id = searched
-        join stage_results e on e.id = ce.result_id and e.state = 'done'
-            and e.inputs ->> 'chunks' = c.output_hash
-        where ct.org_id = r.org_id and ct.recording_id = r.id and ct.stage = 'transcript')
+    left join standing on standing.org_id = r.org_id and standing.recording_id = r.id
+    where r.stages_done = 5 and (
+        embeddings_of is distinct from chunks or chunks is null
+        or chunks_of_transcript is distinct from transcript
+        or chunks_of_document is distinct from document)
 $$;
 
 -- The switch. A set that lacks a ready recording is refused, so a half-built one is never

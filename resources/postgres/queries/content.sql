@@ -89,12 +89,12 @@ order by source desc, ordinal
 
 -- name: uncached_texts
 select distinct on (c.text_hash) c.text_hash, c.text
-from chunks c
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s and c.wanted
-  and not exists (
-      select from embedding_cache e
-      where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash)
+from unnest(%(ids)s::uuid[], %(recipes)s::text[]) as wanted (id, recipe_hash)
+join chunks c on c.org_id = %(org_id)s and c.recording_id = wanted.id
+    and c.recipe_hash = wanted.recipe_hash and c.wanted
+where not exists (
+    select from embedding_cache e
+    where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash)
 order by c.text_hash
 
 -- name: uncached_of

@@ -36,19 +36,23 @@ with wanted as (
     where (%(org_id)s::text is null or r.org_id = %(org_id)s)
       and (%(kind)s::text is null or r.kind = %(kind)s)
       and (%(since)s::timestamptz is null or r.created_at >= %(since)s)
-), followed as (
+), changed as (
+    select id, min(place) as place from compared
+    where reason in ('missing', 'stale', 'outdated') group by id
+), differing as (
+    select stage, set_id, place, reason, wanted, made_by, seconds, result_id
+    from compared where reason is not null
+    union all
     -- What is made anew at one stage may change what the stages after it are made from.
-    select *, bool_or(reason in ('missing', 'stale', 'outdated')) over (
-        partition by id order by place range between unbounded preceding and 1 preceding
-    ) as after_change
-    from compared
+    select c.stage, c.set_id, c.place, 'follows', c.wanted, c.made_by, c.seconds, c.result_id
+    from compared c join changed on changed.id = c.id
+    where c.reason is null and c.place > changed.place
 )
-select stage, set_id, coalesce(reason, 'follows') as reason, wanted, count(*) as recordings,
-    sum(seconds) as audio_seconds,
+select stage, set_id, reason, wanted, count(*) as recordings, sum(seconds) as audio_seconds,
     (select recipe from stage_results where id = min(result_id)) as recipe
-from followed
-where stage = any(%(only)s::text[]) and (reason is not null or after_change)
-group by stage, set_id, coalesce(reason, 'follows'), wanted, made_by, place
+from differing
+where stage = any(%(only)s::text[])
+group by stage, set_id, place, reason, wanted, made_by
 order by place, set_id, reason
 
 -- name: orphaned
