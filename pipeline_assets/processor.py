@@ -67,7 +67,7 @@ class Processor:
     def carry_out_plans(self, unless: Callable[[], bool]) -> bool:
         """A batch of what open plans want, run by run ``unless`` something more urgent came;
         whether there was anything."""
-        if not self._bench.plans.under_way():
+        if self.leaving.is_set() or not self._bench.plans.under_way():
             return False
         keys, made = self._instance.get_dynamic_partitions(PARTITION_SET), False
         for plan in planned_runs(self._bench, keys):

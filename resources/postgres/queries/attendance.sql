@@ -17,7 +17,7 @@ where not exists (
 select distinct application_name from attendances where silent_seconds >= %(silent)s
 
 -- name: end
-select count(*) filter (where pg_terminate_backend(pid)) as ended
+select count(*) filter (where pg_terminate_backend(pid, 5000)) as ended
 from pg_stat_activity
 where datname = current_database() and application_name = any(%(names)s)
 
