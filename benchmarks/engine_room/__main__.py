@@ -14,12 +14,13 @@ in databases of its own on one embedded server:
   of some chunks; the seconds are those of the run after it
 
 ``texts`` were embedded. ``wrong``: answers that were mixed, empty or failed; after the kill, rows
-too many, missing or with another text's vector. ``of_the_floor``: times the floor that does the
-same job.
+too many, missing or with another text's vector. ``cpu_seconds`` are those of this process and
+Postgres together. ``of_the_floor``: seconds over those of the floor that does the same job.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -28,30 +29,34 @@ import click
 
 from benchmarks.engine_room.floor import BareFloor, SameJobFloor
 from benchmarks.engine_room.ours import Ours
-from benchmarks.engine_room.trial import Open, Row, Trial
-from benchmarks.homes import json_option, print_rows, temporary_home
+from benchmarks.engine_room.trial import Open, Row, Surroundings, Trial
+from benchmarks.homes import Home, json_option, print_rows, spent, temporary_home
 from resources.postgres.databases import create_database, embedded_server
-from resources.postgres.server import EmbeddedServer
 
 
 def rows(count: int) -> Iterator[Row]:
     floor: dict[str, float] = {}
     with temporary_home(transcriber="instant", embedder="instant") as home:
-        server = embedded_server(home.settings)
         ours = partial(Ours, home=home.settings.home / "ours")
         contenders: dict[str, Open] = {"bare": BareFloor, "same_job": SameJobFloor, "ours": ours}
         for name, open_at in contenders.items():
-            for row in Trial(open_at, partial(_database, server, name), count).rows():
+            around = Surroundings(partial(_database, home, name), partial(_cpu_seconds, home))
+            for row in Trial(open_at, around, count).rows():
                 if open_at is SameJobFloor:
                     floor[row.step] = row.seconds
                 times = round(row.seconds / floor[row.step], 1) if floor else None
                 yield replace(row, of_the_floor=times)
 
 
-def _database(server: EmbeddedServer, contender: str, name: str) -> str:
-    name = f"{contender}_{name}"
-    create_database(server.url("postgres"), name)
-    return server.url(name)
+def _database(home: Home, contender: str, name: str) -> str:
+    server = embedded_server(home.settings)
+    create_database(server.url("postgres"), f"{contender}_{name}")
+    return server.url(f"{contender}_{name}")
+
+
+def _cpu_seconds(home: Home) -> float:
+    """Of this process and of Postgres, all connections."""
+    return time.process_time() + spent(home).postgres
 
 
 @click.command()

@@ -39,6 +39,7 @@ class Contender(Protocol):
         """Ten passages by meaning, of the set that is served; in any thread, one at a time."""
         ...
 
-    def stored(self, model: str) -> Iterator[tuple[int, str, Vectors]]:
-        """Number of the transcript, text and vector of each chunk in this model's set."""
+    def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
+        """Number of the transcript, text and, if it has one, vector by this model of each chunk
+        that belongs in its set."""
         ...

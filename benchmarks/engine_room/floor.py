@@ -93,8 +93,8 @@ select text from chunks join (
 order by distance"""
 
 _STORED = """
-select id / 1000, text, vector from chunks join vectors on chunk = id
-where model = %s order by id"""
+select id / 1000, text, vector from chunks left join vectors on chunk = id and model = %s
+order by id"""
 
 Row = tuple[Any, ...]
 
@@ -158,9 +158,9 @@ class BareFloor:
         found = self._asking.execute(_NEAREST, (vector, model)).fetchall()
         return Answer(model, [text for (text,) in found])
 
-    def stored(self, model: str) -> Iterator[tuple[int, str, Vectors]]:
+    def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
         for number, text, vector in self._rows(_STORED, [model]):
-            yield number, text, vector.to_numpy()
+            yield number, text, vector and vector.to_numpy()
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         return self._connection.execute(sql, values, binary=True).fetchall()

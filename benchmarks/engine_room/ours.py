@@ -57,7 +57,7 @@ from embedding_sets s
 join embedded_recordings e on e.set_id = s.id
 join recordings r on r.id = e.recording_id
 join chunks c on c.recording_id = r.id and c.recipe_hash = e.chunk_recipe_hash
-join embeddings v on v.set_id = s.id and v.chunk_id = c.id
+left join embeddings v on v.set_id = s.id and v.chunk_id = c.id
 where s.engine ->> 'model' = %s
 order by 1, c.ordinal"""
 
@@ -111,9 +111,9 @@ class Ours:
         )
         return Answer(model, [row["text"] for row in found])
 
-    def stored(self, model: str) -> Iterator[tuple[int, str, Vectors]]:
+    def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
         for number, text, vector in self._connection.execute(_STORED, [model]):
-            yield number, text, vector.to_numpy()
+            yield number, text, vector and vector.to_numpy()
 
     def _index(self, model: str) -> None:
         self._connection.execute(_ROOM_FOR_AN_INDEX)

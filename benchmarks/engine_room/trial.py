@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 
 import click
 
@@ -27,15 +26,17 @@ _KILLED = 150  # transcripts
 _TEXTS_BEFORE_DEATH = 10  # a transcript, of about 14
 
 Open = Callable[[str], Contender]  # at a database's URL
+Stored = Counter[tuple[int, str, bool]]  # transcript, text, whether the vector is the text's
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step of one contender; ``of_the_floor`` is filled in by whoever knows it."""
+    """One step of one contender. ``of_the_floor`` is filled in by whoever knows the floor."""
 
     step: str
     who: str
     seconds: float
+    cpu_seconds: float
     of_the_floor: float | None
     texts: int
     wrong: int
@@ -43,64 +44,85 @@ class Row:
     load_average: float
 
 
-class Trial:
-    """``make_database`` makes an empty one by its name and tells its URL."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds of wall and of CPU."""
 
-    def __init__(self, open_at: Open, make_database: Callable[[str], str], count: int) -> None:
+    wall: float
+    cpu: float
+
+    def __add__(self, more: Cost) -> Cost:
+        return Cost(self.wall + more.wall, self.cpu + more.cpu)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a contender works: a database by its name (made empty) to its URL, and the CPU
+    seconds so far of all who work for it."""
+
+    make_database: Callable[[str], str]
+    cpu_seconds: Callable[[], float]
+
+
+class Trial:
+    def __init__(self, open_at: Open, around: Surroundings, count: int) -> None:
         self._open_at = open_at
-        self._make_database = make_database
+        self._around = around
         self._count = count
 
     def rows(self) -> Iterator[Row]:
         embedder = HashEmbedder("A")
-        with closing(self._open_at(self._make_database("undisturbed"))) as contender:
+        with closing(self._open_at(self._around.make_database("undisturbed"))) as contender:
             contender.keep((n, transcripts.transcript(n)) for n in range(self._count))
-            load = _seconds(partial(contender.update, embedder))
+            load = self._cost(partial(contender.update, embedder))
+            index = self._cost(contender.index)
+            cold = _stored(contender, "A")
+            facts = f"{cold.total()} chunks"
             yield _row(contender, "cold, without index", load, embedder.texts)
-            index = _seconds(contender.index)
-            chunks = f"{sum(1 for _ in contender.stored('A'))} chunks"
-            yield _row(contender, "cold", load + index, embedder.texts, facts=chunks)
+            yield _row(contender, "cold", load + index, embedder.texts, _wrong(cold), facts)
             yield self._again(contender, "nothing changed")
-            yield self._killed(contender)
+            yield self._killed(cold)
             edited = transcripts.to_edit(self._count)
             contender.keep((n, transcripts.edited(n)) for n in edited)
-            facts = f"{len(edited)} transcripts"
-            yield self._again(contender, "one word changed in 1 %", facts)
+            yield self._again(contender, "one word changed in 1 %")
             yield self._new_model(contender)
 
-    def _again(self, contender: Contender, step: str, facts: str = "") -> Row:
+    def _again(self, contender: Contender, step: str) -> Row:
         embedder = HashEmbedder("A")
-        seconds = _seconds(partial(contender.update, embedder))
-        return _row(contender, step, seconds, embedder.texts, facts=facts)
+        cost = self._cost(partial(contender.update, embedder))
+        return _row(contender, step, cost, embedder.texts, _wrong(_stored(contender, "A")))
 
     def _new_model(self, contender: Contender) -> Row:
         embedder = HashEmbedder("B")
         _, question, _ = next(contender.stored("A"))
         askers = {name: HashEmbedder(name) for name in ("A", "B")}
         with asking(contender.ask, question, askers) as answers:
-            seconds = _seconds(partial(contender.change_model, embedder))
-        facts = (
-            f"{answers.asked} answers by {' and '.join(sorted(answers.models))}:"
-            f" {answers.mixed} mixed, {answers.empty} empty, {answers.failed} failed,"
-            f" slowest {answers.slowest:.2f} s"
-        )
-        return _row(contender, "new model", seconds, embedder.texts, answers.bad, facts)
+            cost = self._cost(partial(contender.change_model, embedder))
+        wrong = answers.bad + _wrong(_stored(contender, "B"))
+        by = " and ".join(sorted(answers.models))
+        facts = f"{answers.asked} answers by {by}, slowest {answers.slowest:.2f} s"
+        return _row(contender, "new model", cost, embedder.texts, wrong, facts)
 
-    def _killed(self, undisturbed: Contender) -> Row:
-        """Rows that are wrong after a run that was killed and a run that was not."""
+    def _killed(self, undisturbed: Stored) -> Row:
+        """Run again after a kill; wrong is what a run that was not killed does not have."""
         count = min(self._count, _KILLED)
-        url = self._make_database("killed")
+        url = self._around.make_database("killed")
         with closing(self._open_at(url)) as contender:
             contender.keep((n, transcripts.transcript(n)) for n in range(count))
         _let_die(self._open_at, url, count * _TEXTS_BEFORE_DEATH)
         with closing(self._open_at(url)) as contender:
-            before = _rows(contender, count)
+            facts = f"{_stored(contender, 'A').total()} chunks before"
             embedder = HashEmbedder("A")
-            seconds = _seconds(partial(contender.update, embedder))
-            after, whole = _rows(contender, count), _rows(undisturbed, count)
-        wrong = (after - whole).total() + (whole - after).total()
-        facts = f"{count} transcripts, {before.total()} chunks were whole at the kill"
-        return _row(undisturbed, "killed between two writes", seconds, embedder.texts, wrong, facts)
+            cost = self._cost(partial(contender.update, embedder))
+            after = _stored(contender, "A")
+        whole = Counter({row: times for row, times in undisturbed.items() if row[0] < count})
+        wrong = _wrong(after) + (after - whole).total() + (whole - after).total()
+        return _row(contender, "killed between two writes", cost, embedder.texts, wrong, facts)
+
+    def _cost(self, work: Callable[[], None]) -> Cost:
+        wall, cpu = time.monotonic(), self._around.cpu_seconds()
+        work()
+        return Cost(time.monotonic() - wall, self._around.cpu_seconds() - cpu)
 
 
 def _let_die(open_at: Open, url: str, last: int) -> None:
@@ -116,24 +138,29 @@ def _doomed(open_at: Open, url: str, last: int) -> None:
     open_at(url).update(DoomedEmbedder("A", last=last))
 
 
-def _rows(contender: Contender, count: int) -> Counter[tuple[int, str, bool]]:
-    """Of the first transcripts: each chunk, and whether its vector is that of its text."""
-    stored = takewhile(lambda row: row[0] < count, contender.stored("A"))
-    embedder = HashEmbedder("A")
+def _stored(contender: Contender, model: str) -> Stored:
+    embedder = HashEmbedder(model)
     return Counter(
-        (number, text, bool((vector == embedder.embed([text])[0]).all()))
-        for number, text, vector in stored
+        (number, text, vector is not None and bool((vector == embedder.embed([text])).all()))
+        for number, text, vector in contender.stored(model)
     )
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.monotonic()
-    work()
-    return time.monotonic() - start
+def _wrong(stored: Stored) -> int:
+    return sum(times for (_, _, right), times in stored.items() if not right)
 
 
 def _row(
-    contender: Contender, step: str, seconds: float, texts: int, wrong: int = 0, facts: str = ""
+    contender: Contender, step: str, cost: Cost, texts: int, wrong: int = 0, facts: str = ""
 ) -> Row:
-    load = round(os.getloadavg()[0], 1)
-    return Row(step, contender.name, round(seconds, 2), None, texts, wrong, facts, load)
+    return Row(
+        step=step,
+        who=contender.name,
+        seconds=round(cost.wall, 2),
+        cpu_seconds=round(cost.cpu, 2),
+        of_the_floor=None,
+        texts=texts,
+        wrong=wrong,
+        facts=facts,
+        load_average=round(os.getloadavg()[0], 1),
+    )
