@@ -1,8 +1,9 @@
 """Playhead at the same job: the real stages ``chunks`` and ``embeddings`` over the real ledger.
 
-Recordings are seeded with a transcript and an empty document as done results of the ledger, then
-each is taken through both stages, as a run does, whether anything changed or not. Not here: what
-Dagster adds (``benchmarks/throughput.py``).
+Recordings are seeded with a transcript and an empty document as done results of the ledger. The
+catalogue says which wait, and each of those is taken through both stages, as in a run; for a new
+model, which it does not wait for, all are. Not here: what Dagster adds
+(``benchmarks/throughput.py``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pgvector.psycopg import register_vector
 from benchmarks.engine_room.contender import Answer
 from pipeline_assets.chunks import make_chunks
 from pipeline_assets.embeddings import make_embeddings
+from pipeline_assets.policies import RECORDINGS_A_RUN
 from pipeline_assets.stages import Turn
 from resources.embedding.protocol import Embedder, Vectors
 from resources.engines import choose_engines
@@ -86,16 +88,14 @@ class Ours:
             self._seed(self._recordings[number], kept)
 
     def update(self, embedder: Embedder) -> None:
-        bench = replace(self._bench, engines=replace(self._bench.engines, embedder=embedder))
-        for recording in self._recordings.values():
-            make_chunks(bench, recording, _TURN)
-            make_embeddings(bench, recording, _TURN)
+        while waiting := self._bench.catalogue.waiting(limit=RECORDINGS_A_RUN):
+            self._take_through(waiting, embedder)
 
     def index(self) -> None:
         self._index("A")
 
     def change_model(self, embedder: Embedder) -> None:
-        self.update(embedder)
+        self._take_through(self._recordings.values(), embedder)
         self._index(embedder.engine.model)
         with self._connection.transaction():
             self._connection.execute(_SERVE)
@@ -114,6 +114,12 @@ class Ours:
     def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
         for number, text, vector in self._connection.execute(_STORED, [model]):
             yield number, text, vector and vector.to_numpy()
+
+    def _take_through(self, recordings: Iterable[Recording], embedder: Embedder) -> None:
+        bench = replace(self._bench, engines=replace(self._bench.engines, embedder=embedder))
+        for recording in recordings:
+            make_chunks(bench, recording, _TURN)
+            make_embeddings(bench, recording, _TURN)
 
     def _index(self, model: str) -> None:
         self._connection.execute(_ROOM_FOR_AN_INDEX)
