@@ -43,12 +43,13 @@ SPEC = stage_spec(
 
 
 def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
-    """The window and the tokens are the embedding model's, so each set may have its own."""
+    """The window and the tokens are the embedding model's: sets whose models count alike share
+    chunks, others have their own."""
     parameters = {
         str(source): asdict(config) for source, config in _configs(settings, kind, embedder).items()
     }
     return Recipe(
-        "chunks", CODE_VERSION, Engine("chunker", f"tokens of {embedder.engine.model}", parameters)
+        "chunks", CODE_VERSION, Engine("chunker", f"tokens of {embedder.tokens}", parameters)
     )
 
 

@@ -15,17 +15,10 @@ import numpy as np
 
 from resources.embedding.instant import WordTokenizer
 from resources.embedding.protocol import Vectors
-from resources.records import Engine
+from resources.records import FREE, Engine
 
 DIMENSIONS = 384
 _STEPS = np.arange(1, DIMENSIONS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-
-
-class _Words(WordTokenizer):
-    """Counts as fast as Python can: what is measured is not the tokenizer."""
-
-    def count(self, text: str) -> int:
-        return len(text.split())
 
 
 class HashEmbedder:
@@ -33,7 +26,9 @@ class HashEmbedder:
 
     dimensions = DIMENSIONS
     window_tokens = 512
-    tokenizer = _Words()
+    tokenizer = WordTokenizer()
+    tokens = "words"
+    price = FREE
 
     def __init__(self, model: str) -> None:
         self.engine = Engine("hash", model)

@@ -8,21 +8,23 @@ model, which it does not wait for, all are. Not here: what Dagster adds
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
 from pgvector.psycopg import register_vector
 
 from benchmarks.engine_room.contender import Answer
+from benchmarks.engine_room.embedder import HashEmbedder
 from pipeline_assets.chunks import make_chunks
-from pipeline_assets.embeddings import make_embeddings
+from pipeline_assets.embeddings import embed_ahead, make_embeddings
 from pipeline_assets.policies import RECORDINGS_A_RUN
-from pipeline_assets.stages import Turn
+from pipeline_assets.stages import Turn, Work
 from resources.embedding.protocol import Embedder, Vectors
-from resources.engines import choose_engines
+from resources.engines import Embedders, choose_engines
 from resources.postgres.catalogue import new_recording_id
 from resources.postgres.database import Connection
 from resources.postgres.ledger import Result
@@ -43,22 +45,14 @@ from tests import making
 _TURN = Turn(run_id="engine room", last=True, log=lambda line: None)
 _ORG = "default"
 
-# The first set that is made is A's, the second B's.
-_INDEX = {
-    "A": "create index on embeddings_set_1 using hnsw ((vector::vector(384)) vector_cosine_ops)",
-    "B": "create index on embeddings_set_2 using hnsw ((vector::vector(384)) vector_cosine_ops)",
-}
-_ROOM_FOR_AN_INDEX = "set maintenance_work_mem = '512MB'"
-_SERVE = """
-update embedding_sets set active = false where active;
-update embedding_sets set active = true where id = 2"""
+_TOGETHER = 32  # as a run has them
 
 _STORED = """
 select r.title::integer, c.text, v.vector
 from embedding_sets s
 join embedded_recordings e on e.set_id = s.id
 join recordings r on r.id = e.recording_id
-join chunks c on c.recording_id = r.id and c.recipe_hash = e.chunk_recipe_hash
+join chunks c on c.recording_id = r.id and c.recipe_hash = e.chunk_recipe_hash and c.wanted
 left join embeddings v on v.set_id = s.id and v.chunk_id = c.id
 where s.engine ->> 'model' = %s
 order by 1, c.ordinal"""
@@ -72,7 +66,11 @@ class Ours:
         settings = Settings(
             home=home, database_url=url, transcriber="instant", embedder="instant", org=_ORG
         )
-        self._bench = self._stack.enter_context(open_workbench(settings, choose_engines(settings)))
+        self._models: dict[str, Embedder] = {name: HashEmbedder(name) for name in "AB"}
+        makers = {name: partial(self._models.__getitem__, name) for name in "AB"}
+        engines = replace(choose_engines(settings), embedders=Embedders("A", makers))
+        self._makers = makers
+        self._bench = self._stack.enter_context(open_workbench(settings, engines))
         self._connection = self._stack.enter_context(psycopg.connect(url, autocommit=True))
         register_vector(self._connection)
         known = self._bench.catalogue.recordings(list(self._bench.catalogue.stored()))
@@ -92,38 +90,45 @@ class Ours:
             self._take_through(waiting, embedder)
 
     def index(self) -> None:
-        self._index("A")
+        [first] = self._bench.sets.live()
+        self._bench.sets.index(first)
 
     def change_model(self, embedder: Embedder) -> None:
-        self._take_through(self._recordings.values(), embedder)
-        self._index(embedder.engine.model)
-        with self._connection.transaction():
-            self._connection.execute(_SERVE)
+        added = self._bench.sets.add("B", embedder.engine, embedder.dimensions)
+        known = list(self._recordings.values())
+        for start in range(0, len(known), RECORDINGS_A_RUN):
+            self._take_through(known[start : start + RECORDINGS_A_RUN], embedder)
+        self._bench.sets.index(added)
+        self._bench.sets.activate(added)
 
     def ask(self, question: str, embedders: Mapping[str, Embedder]) -> Answer:
         """By meaning alone: a question without words matches none."""
-        searched = self._bench.passages.active_set()
+        searched = self._bench.sets.active()
         assert searched is not None
-        model = searched.engine["model"]
-        [vector] = embedders[model].embed([question])
+        [vector] = embedders[searched.name].embed([question])
         found = self._bench.passages.find(
             "", vector, searched, org_id=_ORG, kind=None, recording_id=None, limit=10
         )
-        return Answer(model, [row["text"] for row in found])
+        return Answer(searched.name, [row["text"] for row in found])
 
     def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
         for number, text, vector in self._connection.execute(_STORED, [model]):
             yield number, text, vector and vector.to_numpy()
 
-    def _take_through(self, recordings: Iterable[Recording], embedder: Embedder) -> None:
-        bench = replace(self._bench, engines=replace(self._bench.engines, embedder=embedder))
-        for recording in recordings:
-            make_chunks(bench, recording, _TURN)
-            make_embeddings(bench, recording, _TURN)
-
-    def _index(self, model: str) -> None:
-        self._connection.execute(_ROOM_FOR_AN_INDEX)
-        self._connection.execute(_INDEX[model])
+    def _take_through(self, recordings: Sequence[Recording], embedder: Embedder) -> None:
+        """As ``recordings.py`` does, without Dagster."""
+        self._models[embedder.engine.model] = embedder
+        anew = Embedders("A", self._makers)
+        bench = replace(self._bench, engines=replace(self._bench.engines, embedders=anew))
+        lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
+        works = [Work(bench, one, _TURN, lanes, standing[one.id]) for one in recordings]
+        for start in range(0, len(works), _TOGETHER):
+            together = works[start : start + _TOGETHER]
+            for work in together:
+                make_chunks(work)
+            embed_ahead(together)
+            for work in together:
+                make_embeddings(work)
 
     def _add(self, number: int) -> Recording:
         recording = self._bench.catalogue.add(_recording(number))

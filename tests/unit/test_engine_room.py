@@ -11,8 +11,8 @@ from benchmarks.engine_room import transcripts
 from benchmarks.engine_room.contender import Answer
 from benchmarks.engine_room.embedder import DIMENSIONS, HashEmbedder
 from benchmarks.engine_room.searcher import Answers, ask_once
-from pipeline_assets.transforms.timing import check_times
 from resources.embedding.protocol import Embedder
+from resources.transcripts.timing import check_times
 
 TEXTS = [f"passage {number}" for number in range(20)]
 EMBEDDERS: Mapping[str, Embedder] = {name: HashEmbedder(name) for name in ("A", "B")}

@@ -24,6 +24,18 @@ create unique index embedding_sets_one_active on embedding_sets (state) where st
 alter table embeddings drop constraint embeddings_pkey;
 alter table embeddings add primary key (org_id, chunk_id, set_id);
 
+-- So do the other keys that begin with the organisation begin with what tells rows apart: on
+-- fresh tables the planner takes any index that starts with an equal column for a good one, and
+-- reads all of an organisation.
+alter table embedding_cache drop constraint embedding_cache_pkey;
+alter table embedding_cache add primary key (text_hash, set_id, org_id);
+alter table chunks
+    drop constraint chunks_org_id_recording_id_recipe_hash_source_text_hash_occ_key,
+    add unique (recording_id, recipe_hash, source, text_hash, occurrence, org_id);
+alter table stage_results
+    drop constraint stage_results_org_id_recording_id_stage_input_hash_recipe_h_key,
+    add unique (recording_id, stage, input_hash, recipe_hash, org_id);
+
 -- Chunks and vectors are current for a set; the stages before belong to none, which is set 0.
 -- chosen_by: a person corrected or restored this result, so the pipeline leaves it in place.
 alter table current_results
