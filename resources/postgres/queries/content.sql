@@ -58,7 +58,7 @@ where not exists (
 -- name: cache_vectors
 insert into embedding_cache (org_id, set_id, text_hash, vector)
 select %(org_id)s, %(set_id)s, u.text_hash, u.vector
-from unnest(%(text_hashes)s::text[], %(vectors)s::vector[]) as u (text_hash, vector)
+from unnest(%(text_hashes)s::text[], %(vectors)b::vector[]) as u (text_hash, vector)
 join embedding_sets s on s.id = %(set_id)s and s.dimensions = vector_dims(u.vector)
 on conflict do nothing
 
