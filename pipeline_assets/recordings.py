@@ -5,6 +5,7 @@ the good ones are materialised one by one as they are made, the bad ones are not
 fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what a stage makes.
 """
 
+import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -47,6 +48,7 @@ def recordings(
     context: dg.AssetExecutionContext, config: Asked, workbench: dg.ResourceParam[Workbench]
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
+    gc.freeze()  # what is loaded by now stays: collecting garbage need not look at it each time
     turn = Turn(
         run_id=context.run.run_id,
         last=context.retry_number >= RETRY_POLICY.max_retries,

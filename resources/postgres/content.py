@@ -35,6 +35,7 @@ from resources.records import (
 )
 
 _SQL = queries("content")
+_CUT_ANEW = "cut anew"  # as put_vectors says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +108,15 @@ class Content:
     ) -> None:
         """Make the recording's chunks of this recipe exactly ``chunks``. Those that are searched
         and no longer wanted stay until ``put_embeddings`` lets go of them."""
-        connection.execute(_SQL["desired_chunks"])
-        with connection.cursor().copy(_SQL["copy_chunks"]) as copy:
-            for row in _chunk_rows(chunks):
-                copy.write_row(row)
-        values = _chunked(recording, recipe_hash)
-        connection.execute(_SQL["delete_unsearched_unwanted_chunks"], values)
-        connection.execute(_SQL["mark_unwanted_chunks"], values)
         connection.execute(
-            _SQL["supersede_other_vectors"], values | {"chunks_hash": chunks_hash(chunks)}
-        )
-        connection.execute(
-            _SQL["merge_chunks"], values | {"result_id": result.id, "language": language}
+            _SQL["put_chunks"],
+            _chunked(recording, recipe_hash)
+            | {
+                "result_id": result.id,
+                "language": language,
+                "chunks": Jsonb(list(_chunk_rows(chunks))),
+                "chunks_hash": chunks_hash(chunks),
+            },
         )
 
     def uncached_texts(
@@ -168,23 +166,15 @@ class Content:
             "result_id": result.id,
             "chunks_result": chunks.id,
         }
-        if not connection.execute(_SQL["still_current"], values).rowcount:
+        row = connection.execute(_SQL["put_vectors"], values).fetchone()
+        assert row is not None
+        if row["fault"] == _CUT_ANEW:
             raise ClaimLost(
                 f"The passages of {recording.id} were cut anew.",
                 remedy="Nothing to do: they are embedded next.",
             )
-        connection.execute(_SQL["embed_chunks"], values)
-        if bare := connection.execute(_SQL["chunks_without_vector"], values).fetchall():
-            raise InvalidResult(
-                f"{len(bare)} chunks have no vector.", remedy=f"playhead retry {recording.id}"
-            )
-        for name in (
-            "put_embedded_recording",
-            "delete_replaced_vectors",
-            "supersede_unsearched_chunks",
-            "delete_unsearched_chunks",
-        ):
-            connection.execute(_SQL[name], values)
+        if row["fault"]:
+            raise InvalidResult(f"{row['fault']}.", remedy=f"playhead retry {recording.id}")
 
     def coverage(self, recording: Recording, recipe_hash: str, set_id: int) -> Coverage:
         """How many of the recording's chunks of a recipe have a vector in the set."""
@@ -222,20 +212,9 @@ def chunks_hash(chunks: Sequence[Chunk]) -> str:
     return content_hash(sorted(_identities(chunks)))
 
 
-def _chunk_rows(chunks: Sequence[Chunk]) -> Iterator[tuple[Any, ...]]:
-    for identity, chunk in zip(_identities(chunks), chunks, strict=True):
-        yield (
-            *identity,
-            chunk.text,
-            chunk.ordinal,
-            chunk.char_start,
-            chunk.char_end,
-            chunk.start_seconds,
-            chunk.end_seconds,
-            chunk.speaker,
-            chunk.token_count,
-            Jsonb([asdict(phrase) for phrase in chunk.phrases]),
-        )
+def _chunk_rows(chunks: Sequence[Chunk]) -> Iterator[dict[str, Any]]:
+    for (_, key, occurrence), chunk in zip(_identities(chunks), chunks, strict=True):
+        yield storable(asdict(chunk)) | {"text_hash": key, "occurrence": occurrence}
 
 
 def _identities(chunks: Sequence[Chunk]) -> Iterator[tuple[str, str, int]]:

@@ -100,24 +100,25 @@ class Ledger:
         ``inputs`` names what it is made from: output hashes of earlier stages by their names,
         and whatever else goes in. Found or made, it becomes current for ``sets``. Leaving
         without ``finish`` or ``fail`` leaves the row to the next worker."""
-        row = self._remember(recording, recipe, inputs)
+        connection = self._lock_session()
+        try:
+            row = self._begin(connection, recording, recipe, inputs, run_id, detail)
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error
         if row["state"] == "done":
             found = self._found(row, sets)
             yield Claim(found.id, recording, recipe, inputs, sets, found.attempt, found)
             return
-        with self._lock(row["id"]) as connection:
-            values = {"id": row["id"], "run_id": run_id, "detail": detail}
-            started = connection.execute(_SQL["start"], values).fetchone()
-            if started is None:  # another worker finished it while this one waited
-                found = self._found(self._find(row), sets)
-                yield Claim(found.id, recording, recipe, inputs, sets, found.attempt, found)
-            else:
-                yield Claim(row["id"], recording, recipe, inputs, sets, started["attempt"])
+        try:
+            yield Claim(row["id"], recording, recipe, inputs, sets, row["attempt"])
+        finally:
+            with suppress(psycopg.OperationalError):  # a lost session has lost its lock already
+                connection.execute(_SQL["unlock"], {"id": row["id"]})
 
     def progress(self, claim: Claim, percent: int, detail: str) -> None:
-        self._database.run(
-            _SQL["progress"], id=claim.id, attempt=claim.attempt, percent=percent, detail=detail
-        )
+        values = {"id": claim.id, "attempt": claim.attempt, "percent": percent, "detail": detail}
+        with suppress(psycopg.OperationalError):  # what matters is said by finish
+            self._lock_session().execute(_SQL["progress"], values)
 
     @contextmanager
     def finish(
@@ -236,42 +237,41 @@ class Ledger:
         if self._lock_connection is not None:
             self._lock_connection.close()
 
-    def _remember(self, recording: Recording, recipe: Recipe, inputs: Mapping[str, Any]) -> DictRow:
-        key = {
+    def _begin(
+        self,
+        connection: psycopg.Connection[DictRow],
+        recording: Recording,
+        recipe: Recipe,
+        inputs: Mapping[str, Any],
+        run_id: str,
+        detail: str,
+    ) -> DictRow:
+        """The result's row: done, or running with its lock in this session's hands."""
+        values = {
             "org_id": recording.org_id,
             "recording_id": recording.id,
             "stage": recipe.stage,
+            "inputs": Jsonb(dict(inputs)),
             "input_hash": content_hash(inputs),
+            "recipe": Jsonb(recipe.as_json),
             "recipe_hash": recipe.hash,
+            "run_id": run_id,
+            "detail": detail,
         }
-        if found := self._database.row(_SQL["find"], **key):
-            return found
-        values = key | {"inputs": Jsonb(dict(inputs)), "recipe": Jsonb(recipe.as_json)}
-        self._database.run(_SQL["remember"], **values)
-        return self._find(key)
-
-    def _find(self, key: Mapping[str, Any]) -> DictRow:
-        row = self._database.row(_SQL["find"], **key)
-        assert row is not None, "a ledger row is only ever deleted with its recording"
-        return row
+        row = _one(connection, _SQL["claim"], values)
+        if row["state"] != "held":
+            return row
+        key = {"id": row["id"], "run_id": run_id, "detail": detail}
+        connection.execute(_SQL["lock"], key)
+        if started := connection.execute(_SQL["start"], key).fetchone():
+            return started
+        connection.execute(_SQL["unlock"], key)  # another worker finished it meanwhile
+        return _one(connection, _SQL["found"], key)
 
     def _found(self, row: DictRow, sets: Sequence[int]) -> Result:
         with self._database.connection() as connection:
             _make_current(connection, row["id"], sets, None, progressed=False)
         return _result(row)
-
-    @contextmanager
-    def _lock(self, result_id: int) -> Iterator[psycopg.Connection[DictRow]]:
-        connection = self._lock_session()
-        try:
-            connection.execute(_SQL["lock"], {"id": result_id})
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from error
-        try:
-            yield connection
-        finally:
-            with suppress(psycopg.OperationalError):  # a lost session has lost its lock already
-                connection.execute(_SQL["unlock"], {"id": result_id})
 
     def _lock_session(self) -> psycopg.Connection[DictRow]:
         """A session of its own, since the pool may hand a connection to somebody else."""
@@ -281,11 +281,22 @@ class Ledger:
                 return self._lock_connection
         try:
             self._lock_connection = psycopg.connect(
-                self._database.url, autocommit=True, row_factory=dict_row
+                self._database.url,
+                autocommit=True,
+                row_factory=dict_row,
+                # Claims and progress need not outlive a power cut: what was made is committed
+                # for good, and carries all that was written before.
+                options="-c synchronous_commit=off",
             )
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
         return self._lock_connection
+
+
+def _one(connection: psycopg.Connection[DictRow], sql: bytes, values: Mapping[str, Any]) -> DictRow:
+    row = connection.execute(sql, values).fetchone()
+    assert row is not None, "a ledger row is only ever deleted with its recording"
+    return row
 
 
 def _make_current(

@@ -24,8 +24,9 @@ UNSPACED: Final = (
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 
-#: Comparisons that difflib may make of words that are all said again and again; about a second.
-MOST_COMPARISONS: Final = 2_000_000
+#: What may be spent on stretches where every word is said again and again; about a second.
+#: What is left then is not paired, unless as many words are replaced by as many.
+MOST_COMPARISONS: Final = 8_000_000
 
 _SPACE: Final = r"\s\x1c-\x1f"  # what Python calls white space
 _MARKS: Final = rf"[^\w{_SPACE}]*"
@@ -45,8 +46,8 @@ def aligned(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
     punctuation, or, where as many were replaced by as many, for the one in its place."""
     head, tail = _shared_ends(old, new)
     middle = _alike(
-        [_key(word) for word in old[head : len(old) - tail]],
-        [_key(word) for word in new[head : len(new) - tail]],
+        [letters(word) or word for word in old[head : len(old) - tail]],
+        [letters(word) or word for word in new[head : len(new) - tail]],
     )
     pairs = [(head + old_at, head + new_at) for old_at, new_at in middle]
     edges = [(head - 1, head - 1), *pairs, (len(old) - tail, len(new) - tail)]
@@ -61,8 +62,9 @@ def aligned(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
     return mates
 
 
-def _key(word: str) -> str:
-    return "".join(filter(str.isalnum, word)).casefold() or word
+def letters(text: str) -> str:
+    """The text's letters and digits alone, whether they are capitals or not."""
+    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def _shared_ends(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
@@ -77,9 +79,11 @@ def _shared(old: Iterable[str], new: Iterable[str]) -> int:
 
 def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
     """Pairs of equals, increasing in both. Patience diff (Bram Cohen): words that both sides
-    say once part what lies between, where then others are said only once."""
+    say once part what lies between, where then others are said only once. Where none is, the
+    longest row of equals does."""
     pairs: list[Pair] = []
     stretches = [(0, len(old), 0, len(new))]
+    comparisons = MOST_COMPARISONS
     while stretches:
         a, old_end, b, new_end = stretches.pop()
         head, tail = _shared_ends(old[a:old_end], new[b:new_end])
@@ -87,11 +91,13 @@ def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
         pairs += [(old_end - at, new_end - at) for at in range(1, tail + 1)]
         a, b, old_end, new_end = a + head, b + head, old_end - tail, new_end - tail
         here, there = old[a:old_end], new[b:new_end]
-        anchors = _anchors(here, there)
-        found = [(a + i, b + j) for i, j in anchors or _repeated(here, there)]
-        pairs += found
-        if anchors:
-            edges = [(a - 1, b - 1), *found, (old_end, new_end)]
+        found = _anchors(here, there)
+        if not found and (needed := _comparisons(here, there)) <= comparisons:
+            comparisons -= needed
+            found = _longest_row(here, there)
+        if found:
+            edges = [(a - 1, b - 1), *((a + i, b + j) for i, j in found), (old_end, new_end)]
+            pairs += edges[1:-1]
             stretches += [(i + 1, k, j + 1, n) for (i, j), (k, n) in pairwise(edges)]
     return sorted(pairs)
 
@@ -127,10 +133,12 @@ def _rising(pairs: Sequence[Pair]) -> list[Pair]:
     return row[::-1]
 
 
-def _repeated(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
-    """Pairs of equals where no word is said once; none where that would take too long."""
-    counts = Counter(old)
-    if sum(counts[word] for word in new) > MOST_COMPARISONS:
-        return []
-    blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
-    return [(block.a + i, block.b + i) for block in blocks for i in range(block.size)]
+def _comparisons(old: Sequence[str], new: Sequence[str]) -> int:
+    """How many difflib makes to find the longest row."""
+    counts = Counter(new)
+    return sum(counts[word] for word in old)
+
+
+def _longest_row(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
+    row = SequenceMatcher(None, old, new, autojunk=False).find_longest_match()
+    return [(row.a + at, row.b + at) for at in range(row.size)]

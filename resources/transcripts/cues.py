@@ -1,9 +1,9 @@
-"""The lines of SubRip (.srt) and WebVTT (.vtt) files: cues with their times, read and written.
+"""The lines of SubRip (.srt) and WebVTT (.vtt) files: cues with their times.
 
 Not by a library: srt 3.5, webvtt-py 0.6 and pysubs2 1.8 stop at an unreadable cue, drop it or
 take it for text of the one before, and none tells the line of each.
 
-Here: what both formats share. Not here: what a cue's text means (``captions.py``).
+Here: what both formats share. Not here: what a cue's text means (``markup.py``).
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ def read_cues(text: str, *, webvtt: bool) -> Iterator[Cue | Fault]:
     settings, comments and styles are passed over; hours, and what follows the seconds, may be
     missing; comma and point are the same."""
     lines = _LINE_END.split(text)
-    if webvtt and not _NO_CUE.match(lines[0]):
+    if webvtt and not lines[0].startswith("WEBVTT"):
         yield Fault(1, "a WebVTT file begins with WEBVTT")
     for block in _blocks(lines):
-        if not (webvtt and _NO_CUE.match(block[0][1])):
+        if webvtt and _NO_CUE.match(block[0][1]):
+            yield from _hidden(block)
+        else:
             yield from _cue(block)
 
 
@@ -78,16 +80,21 @@ def _cue(block: Sequence[Line]) -> Iterator[Cue | Fault]:
         if times := _TIMES.fullmatch(line):
             said = block[at:]
             yield Cue(number, *_seconds(times), "\n".join(line for _, line in said))
-            for begin in (number for number, line in said if _BEGIN.search(line)):
-                yield Fault(begin, "a cue begins here without an empty line before it")
+            yield from _hidden(said)
             return
     number, line = next((one for one in block[:2] if _LIKE_TIMES.search(one[1])), block[0])
+    shown = repr(line.strip()[:60])
     if _LIKE_TIMES.search(line):
-        yield Fault(
-            number, f"no times of a cue: {line.strip()!r}, not hh:mm:ss,mmm --> hh:mm:ss,mmm"
-        )
+        yield Fault(number, f"no times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm")
     else:
-        yield Fault(number, f"{line.strip()!r} is in no cue; an empty line ends a cue")
+        yield Fault(number, f"{shown} is in no cue; an empty line ends a cue")
+
+
+def _hidden(block: Sequence[Line]) -> Iterator[Fault]:
+    """Cues that would be lost in what is above them."""
+    for number, line in block:
+        if _BEGIN.search(line):
+            yield Fault(number, "a cue begins here without an empty line before it")
 
 
 def _seconds(times: re.Match[str]) -> tuple[float, float]:

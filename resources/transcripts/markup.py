@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from resources.records import Segment, Transcript
-from resources.transcripts.alignment import UNSPACED
+from resources.transcripts.alignment import UNSPACED, letters
 
 Said = tuple[str | None, str]  # who, and what on one line
 
@@ -47,11 +47,12 @@ class WebVtt:
 
 class SubRip:
     """Speakers before a colon, ``Ann: ``, since the format has no mark for them. What the
-    transcript itself says is neither a name nor a tag; text of nobody that begins like that of
-    a speaker has a colon before it."""
+    transcript itself says is neither a tag nor a name, unless it is that of one of its
+    speakers; text of nobody that begins with such a name has a colon before it."""
 
     def __init__(self, transcript: Transcript) -> None:
         self._text = one_line(transcript.text)
+        self._letters = letters(transcript.text)
         names = {one_line(segment.speaker or "") for segment in transcript.segments}
         self._marks = [f"{name}: " for name in names if name] + [": "]
 
@@ -64,13 +65,17 @@ class SubRip:
         if mark := self._mark(text):
             return mark[:-2] or None, text[len(mark) :]
         new = _NAME.match(text)
-        if new and f"{new[1]}:" not in self._text:
-            return new[1], text[new.end() :]
-        return None, text
+        if new is None or self._says(new[1], text[new.end() :]):
+            return None, text
+        return new[1], text[new.end() :]
 
     def _mark(self, text: str) -> str:
-        """With which speaker's name and colon the text begins, the longest of several."""
-        return max(filter(f"{text} ".startswith, self._marks), key=len, default="")
+        """With which speaker's name and colon the text begins."""
+        return next(filter(f"{text} ".startswith, self._marks), "")
+
+    def _says(self, name: str, rest: str) -> bool:
+        """Whether that is no name but words, to which somebody may have added the colon."""
+        return f"{name}:" in self._text or letters(name + rest.split()[0]) in self._letters
 
     def _unless_said(self, tag: re.Match[str]) -> str:
         return tag[0] if tag[0] in self._text else ""

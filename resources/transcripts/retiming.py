@@ -40,8 +40,9 @@ def retimed(words: Sequence[Word], edit: Edit, duration_seconds: float) -> tuple
     Untouched words are the same to the bit. A word in another's place (as many for as many)
     has that one's times. Other new words share, by their characters, the seconds of the words
     they replace, or else the pause between the words around them, as far as it lies in their
-    segment. What was said there was said in these seconds, so no time is off by more than they
-    last, which may be nothing. A word beside text that never had times has none itself where
+    segment, which may be no time at all. They stand, as what was really said, between the
+    start of the untouched word before and the end of the one after, so no time is off by more
+    than lies between these two. A word beside text that never had times has none itself where
     it could not be told from that.
     """
     if not words:

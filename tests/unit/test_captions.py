@@ -108,6 +108,13 @@ def test_json_has_all_of_the_transcript() -> None:
 # --- reading what people and programs write -------------------------------------------------
 
 
+def test_a_space_that_an_engine_puts_before_its_segments_is_kept() -> None:
+    old = replace(heard(Segment(" One.", 0.0, 1.0), Segment(" Two.", 1.0, 2.0)), text="One. Two.")
+    for caption_format in FORMATS:
+        written = write_captions(old, caption_format)
+        assert correct_all(old, read_captions(written, caption_format, old)) == old
+
+
 def test_an_edited_cue_comes_with_the_exact_times_of_its_segment() -> None:
     text = write_captions(TALK, "srt").replace("Good morning", "Good evening")
     assert read(text)[0] == Segment("Good evening.", 1.23456, 2.5)
@@ -169,6 +176,11 @@ def test_a_speaker_named_in_subrip_is_known() -> None:
         (None, "Note: it rains."),
         ("Bob B.", "Bye."),
     ]
+
+
+def test_words_with_a_new_colon_are_no_speaker() -> None:
+    text = write_captions(TALK, "srt").replace("Good morning", "Good: Morning")
+    assert read(text)[0] == Segment("Good: Morning.", 1.23456, 2.5)
 
 
 def test_a_speaker_renamed_in_subrip_is_renamed() -> None:
@@ -296,9 +308,20 @@ def test_a_file_that_ends_long_before_the_speech_does_is_refused() -> None:
     assert "another recording" in problem
 
 
+def test_a_file_may_lack_minutes_of_a_long_recording() -> None:
+    hello, music = Segment("Hello.", 0.0, 240.0), Segment("La la.", 240.0, 400.0)
+    text = "1\n00:00:00,000 --> 00:04:00,000\nHello.\n"
+    assert read(text, of=heard(hello, music, duration=400.0)) == [hello]
+
+
 def test_words_invented_at_the_end_may_go() -> None:
     old = heard(Segment("Hello.", 0.0, 2.0), Segment("Thanks for watching!", 3.0, 30.0))
     assert read("1\n00:00:00,000 --> 00:00:02,000\nHello.\n", of=old) == [old.segments[0]]
+
+
+def test_a_cue_that_would_be_lost_in_the_head_of_a_file_is_told() -> None:
+    text = "WEBVTT\n00:01:00.000 --> 00:01:30.000\nHi\n\nNOTE\n01:31.000 --> 01:32.000\nHo\n"
+    assert [problem[:7] for problem in problems(text, "vtt")] == ["line 2:", "line 6:"]
 
 
 def test_two_voices_in_one_cue_are_refused() -> None:

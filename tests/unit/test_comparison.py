@@ -57,6 +57,13 @@ def test_a_renamed_speaker_is_told_once() -> None:
     assert compare(nobody, old) == (Change("speaker", 0.0, "", "SPEAKER_00"),)
 
 
+def test_a_speaker_without_a_space_before_is_told_too() -> None:
+    ann, bob = Segment("今日", 0.0, 1.0, "Ann"), Segment("雨", 1.0, 2.0, "Bob")
+    old = Transcript("今日雨", "ja", 2.0, (), (ann, bob))
+    new = correct_all(old, [ann, replace(bob, speaker="Eve")])
+    assert compare(old, new) == (Change("speaker", 1.0, "Bob", "Eve"),)
+
+
 def test_a_character_of_a_script_without_spaces_is_told_alone() -> None:
     old = replace(heard("今日は雨です。"), words=())
     new = correct_segment(old, 0, "今日は雪です。")

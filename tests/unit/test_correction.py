@@ -183,6 +183,20 @@ def test_a_new_segment_in_a_silence_has_its_own_times() -> None:
     assert new.text == "one hear hear two"
 
 
+def test_new_segments_that_overlap_are_said_one_after_the_other() -> None:
+    old = heard("one", "two")
+    old = replace(
+        old,
+        duration_seconds=60.0,
+        words=(old.words[0], Word("two", 50.0, 51.0)),
+        segments=(old.segments[0], Segment("two", 50.0, 51.0)),
+    )
+    added = [Segment("I see", 20.0, 30.0, "Ann"), Segment("no no", 22.0, 32.0, "Bob")]
+    new = correct_all(old, [old.segments[0], *added, old.segments[1]])
+    assert [word.end for word in new.words[1:5]] == sorted(word.end for word in new.words[1:5])
+    assert new.words[3].start == 30.0
+
+
 def test_words_said_anew_over_several_segments_stay_in_theirs() -> None:
     old = heard("la la la", "lo lo lo")
     new = correct_all(
@@ -190,6 +204,29 @@ def test_words_said_anew_over_several_segments_stay_in_theirs() -> None:
         [replace(old.segments[0], text="a b"), replace(old.segments[1], text="c d e f g")],
     )
     assert [one.start < 3.0 for one in new.words] == [True] * 2 + [False] * 5
+
+
+def test_a_word_is_known_in_other_letters_and_with_other_marks() -> None:
+    new = correct_segment(heard("well um Yes. go"), 0, "yes, go")
+    assert timed(new)[0] == ("yes,", 2.0, 2.8)
+
+
+def test_times_shared_by_words_end_where_those_they_replace_do() -> None:
+    words = (Word("one", 0.03, 0.2), Word("two", 0.2, 0.29), Word("now", 0.29, 0.6))
+    old = Transcript("one two now", "en", 1.0, words, (Segment("one two now", 0.03, 0.6),))
+    new = correct_segment(old, 0, "won to a now")
+    assert (new.words[0].start, new.words[2].end) == (0.03, 0.29)
+    assert new.words[3] == words[2]
+
+
+def test_sentences_that_changed_places_are_said_in_their_new_order() -> None:
+    old = heard("alpha beta gamma", "delta epsilon")
+    texts = ["delta epsilon", "alpha beta gamma"]
+    new = correct_all(
+        old, [replace(one, text=text) for one, text in zip(old.segments, texts, strict=True)]
+    )
+    check_times(new)
+    assert [word.word for word in new.words] == "delta epsilon alpha beta gamma".split()
 
 
 def test_a_deleted_word_is_gone_and_the_rest_stays() -> None:
@@ -252,6 +289,11 @@ def test_characters_added_in_a_script_without_spaces_leave_the_words_around() ->
         ("了", 1.8, 1.8),
     ]
     assert new.text == "今天又下雨了"
+
+
+def test_as_many_words_of_other_lengths_have_the_times_of_those_they_replace() -> None:
+    new = correct_segment(heard("今日は", words=["今日", "は"]), 0, "雪だ")
+    assert timed(new) == [("雪", 0.0, 0.8), ("だ", 1.0, 1.8)]
 
 
 def test_thai_vowels_stay_with_their_consonants() -> None:
@@ -327,8 +369,18 @@ def test_a_lecture_with_every_line_edited_is_corrected_soon() -> None:
     vocabulary = prose(rng, 3_000).split()
     spoken = rng.choices(vocabulary, [1 / (i + 1) for i in range(len(vocabulary))], k=40_000)
     old = heard(*(" ".join(spoken[i : i + 12]) for i in range(0, len(spoken), 12)))
-    segments = [replace(one, text="so " + one.text.partition(" ")[2]) for one in old.segments]
+    segments = [replace(one, text=one.text + " so it is") for one in old.segments]
     begin = time.process_time()
     new = correct_all(old, segments)
     assert time.process_time() - begin < 4  # 0.6 s on an idle 2-core machine
     assert len(set(new.words) & set(old.words)) > 0.9 * len(spoken)
+
+
+def test_one_word_said_for_hours_is_no_trap() -> None:
+    old = heard("lo", *["la"] * 20_000, "lu")
+    first, _, *rest, last = old.segments
+    begin = time.process_time()
+    new = correct_all(old, [replace(first, text="li"), *rest, replace(last, text="le")])
+    assert time.process_time() - begin < 3  # 0.2 s on an idle 2-core machine
+    check_times(new)
+    assert new.text.split() == ["li", *["la"] * 19_999, "le"]
