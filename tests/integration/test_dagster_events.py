@@ -140,6 +140,25 @@ def commits(settings: Settings) -> int:
     return int(row[0])
 
 
+def test_keys_are_seen_in_their_order_whoever_added_them(open_instance: Open) -> None:
+    one, other = open_instance(), open_instance()
+    one.add_dynamic_partitions("recordings", ["b", "a"])
+    assert list(one.get_dynamic_partitions("recordings")) == ["b", "a"]
+    other.add_dynamic_partitions("recordings", ["c"])
+    one.add_dynamic_partitions("recordings", ["0"])
+    assert list(one.get_dynamic_partitions("recordings")) == ["b", "a", "c", "0"]
+    assert list(other.get_dynamic_partitions("recordings")) == ["b", "a", "c", "0"]
+
+
+def test_a_key_that_was_taken_away_is_seen_no_longer(open_instance: Open) -> None:
+    one, other = open_instance(), open_instance()
+    one.add_dynamic_partitions("recordings", ["a", "b"])
+    assert list(one.get_dynamic_partitions("recordings")) == ["a", "b"]
+    one.delete_dynamic_partition("recordings", "a")
+    assert list(one.get_dynamic_partitions("recordings")) == ["b"]
+    assert list(other.get_dynamic_partitions("recordings")) == ["b"]
+
+
 def test_a_restart_of_postgres_loses_nothing_that_waits(tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path / "postgres")
     server.attach()
