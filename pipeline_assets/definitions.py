@@ -31,10 +31,12 @@ def build_definitions(
             jobs.report_backlog,
             jobs.reconcile_recordings,
             jobs.change_embedding_model,
+            jobs.prune_history,
             collect_file,
         ],
         schedules=[
             schedules.nightly_reconcile,
+            schedules.nightly_prune,
             schedules.hourly_backlog,
             schedules.model_change,
         ],

@@ -5,6 +5,7 @@ import dagster as dg
 from pipeline_assets.backlog import backlog
 from pipeline_assets.model_change import change_model
 from pipeline_assets.policies import LIMITS
+from pipeline_assets.prune import prune
 from pipeline_assets.reconcile import reconcile
 from pipeline_assets.recordings import recordings
 
@@ -38,3 +39,9 @@ def reconcile_recordings() -> None:
 def change_embedding_model() -> None:
     """Begin, complete, judge and switch sets of vectors as settings want it."""
     change_model()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=LIMITS)
+def prune_history() -> None:
+    """Let go of Dagster's old events and runs; partitions stay as they are shown."""
+    prune()

@@ -15,7 +15,7 @@ from pipeline_assets import chunks, document, embeddings, raw_media, transcript
 from pipeline_assets.checks import check_specs, evaluation
 from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
 from pipeline_assets.requests import Asked
-from pipeline_assets.stages import MakeStage, Outcome, Turn, Work
+from pipeline_assets.stages import MakeStage, Outcome, Turn, Unforeseen, Work
 from resources.errors import ClaimLost, PlayheadError, Stopped
 from resources.postgres.ledger import Result
 from resources.postgres.versions import PERSON
@@ -110,9 +110,7 @@ class _Hands:
             return False
         except PlayheadError as error:
             self.failures.append((work.recording, error))
-            self._context.log.error(
-                f"{work.recording.title} ({work.recording.id}): {error} {error.remedy}"
-            )
+            self._context.log.error(f"{work.recording.id}: {error} {error.remedy}")
             return False
         return True
 
@@ -227,13 +225,18 @@ def _maker(result: Result) -> dg.MetadataValue:
 
 
 def _failure(failures: list[tuple[Recording, PlayheadError]]) -> dg.Failure:
-    """Fails the step; worth another try when any of the errors is."""
+    """Fails the step; worth another try when any of the errors is. Recordings share this text, so
+    no word of theirs is in it: what an engine said stands with the partition alone, where it goes
+    with the recording when that is forgotten."""
     lines = [
-        f"- **{recording.title}** `{recording.id}`: {error} {error.remedy}"
-        for recording, error in failures
+        f"- `{recording.id}`: {_kind_of(error)} {error.remedy}" for recording, error in failures
     ]
     return dg.Failure(
         f"{len(failures)} recording(s) failed, the others are done. {lines[0]}",
         metadata={"failed": dg.MetadataValue.md("\n".join(lines))},
         allow_retries=any(error.retryable for _, error in failures),
     )
+
+
+def _kind_of(error: PlayheadError) -> str:
+    return "An unforeseen error." if isinstance(error, Unforeseen) else str(error)
