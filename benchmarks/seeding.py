@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, LiteralString
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import dagster as dg
 import psycopg
@@ -300,7 +300,9 @@ class _Copies:
         results = {row[2]: row[0] for row in tables["stage_results"] if row[3] == "embeddings"}
         for row, vector in zip(chunks, vectors, strict=True):
             tables["embeddings"].append((lane.set.id, row[1], row[0], results[row[2]], vector))
-        cached = {row[6]: (vector, row[2]) for row, vector in zip(chunks, vectors, strict=True)}
+        cached = {
+            row[6]: (vector, UUID(row[2])) for row, vector in zip(chunks, vectors, strict=True)
+        }
         tables["embedding_cache"] += [
             (self._template.org_id, lane.set.id, key, vector, identity)
             for key, (vector, identity) in cached.items()

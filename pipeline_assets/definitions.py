@@ -28,6 +28,7 @@ def build_definitions(
         asset_checks=[models_live_on],
         jobs=[
             jobs.ingest_recording,
+            jobs.rework_archived,
             jobs.report_backlog,
             jobs.reconcile_recordings,
             jobs.change_embedding_model,
