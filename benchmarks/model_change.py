@@ -26,7 +26,6 @@ import click
 from benchmarks import seeding
 from benchmarks.homes import Home, json_option, print_rows, temporary_home
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.processor import Processor
 from playhead.search.search import Found, Search
 from resources.embedding.instant import InstantEmbedder
@@ -174,8 +173,8 @@ def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
 
 
 def _build(home: Home, bench: Workbench) -> None:
-    job = build_definitions(bench.settings, bench=bench).resolve_job_def(INGEST_RECORDING)
-    Processor(bench, home.instance, job).work(None)
+    definitions = build_definitions(bench.settings, bench=bench)
+    Processor(bench, home.instance, definitions).work(None)
 
 
 def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Counted) -> Row:

@@ -22,9 +22,8 @@ import dagster as dg
 from benchmarks import seeding
 from benchmarks.homes import Home, json_option, print_rows, temporary_home
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.policies import RECORDINGS_A_RUN
-from pipeline_assets.requests import RANGE_END, RANGE_START, RunPlan
+from pipeline_assets.requests import INGEST_RECORDING, RANGE_END, RANGE_START, RunPlan
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Vectors
 from resources.engines import Embedders, Engines

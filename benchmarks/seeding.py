@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, LiteralString
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import dagster as dg
 import psycopg
@@ -67,14 +67,15 @@ _COPIES: dict[str, LiteralString] = {
     "token_count, phrases, search_config) from stdin",
     "embeddings": "copy embeddings (set_id, org_id, chunk_id, result_id, vector) from stdin "
     "(format binary)",
-    "embedding_cache": "copy embedding_cache (org_id, set_id, text_hash, vector) from stdin "
+    "embedding_cache": "copy embedding_cache (org_id, set_id, text_hash, vector, recording_id) "
+    "from stdin "
     "(format binary)",
     "embedded_recordings": "copy embedded_recordings (result_id, org_id, recording_id, set_id, "
     "chunk_recipe_hash) from stdin",
 }
 _BINARY: dict[str, list[str]] = {
     "embeddings": ["int4", "text", "uuid", "int4", "vector"],
-    "embedding_cache": ["text", "int4", "text", "vector"],
+    "embedding_cache": ["text", "int4", "text", "vector", "uuid"],
 }
 
 
@@ -299,10 +300,13 @@ class _Copies:
         results = {row[2]: row[0] for row in tables["stage_results"] if row[3] == "embeddings"}
         for row, vector in zip(chunks, vectors, strict=True):
             tables["embeddings"].append((lane.set.id, row[1], row[0], results[row[2]], vector))
-        cached = {row[6]: vector for row, vector in zip(chunks, vectors, strict=True)}
-        cached = {key: vector for key, vector in cached.items() if key not in self._shared}
+        cached = {
+            row[6]: (vector, UUID(row[2])) for row, vector in zip(chunks, vectors, strict=True)
+        }
         tables["embedding_cache"] += [
-            (self._template.org_id, lane.set.id, key, vector) for key, vector in cached.items()
+            (self._template.org_id, lane.set.id, key, vector, identity)
+            for key, (vector, identity) in cached.items()
+            if key not in self._shared
         ]
 
 

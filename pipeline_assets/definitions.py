@@ -28,13 +28,16 @@ def build_definitions(
         asset_checks=[models_live_on],
         jobs=[
             jobs.ingest_recording,
+            jobs.rework_archived,
             jobs.report_backlog,
             jobs.reconcile_recordings,
             jobs.change_embedding_model,
+            jobs.prune_history,
             collect_file,
         ],
         schedules=[
             schedules.nightly_reconcile,
+            schedules.nightly_prune,
             schedules.hourly_backlog,
             schedules.model_change,
         ],

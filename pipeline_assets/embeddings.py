@@ -18,7 +18,7 @@ from pipeline_assets.stages import (
 )
 from resources.embedding.protocol import Embedder
 from resources.errors import PlayheadError
-from resources.postgres.content import Coverage
+from resources.postgres.content import Coverage, Uncached
 from resources.records import Recipe, Usage, content_hash
 from resources.workbench import Lane, Workbench
 
@@ -106,10 +106,11 @@ def _fill_cache(
         yield start + len(batch), len(hashes)
 
 
-def _embed(bench: Workbench, org_id: str, lane: Lane, texts: Mapping[str, str]) -> None:
+def _embed(bench: Workbench, org_id: str, lane: Lane, texts: Mapping[str, Uncached]) -> None:
     """Cache the vectors of these texts; those that another worker is at are waited for."""
     set_id = lane.set.id
     with bench.ledger.texts_locked(org_id, set_id, list(texts)):
         if missing := bench.content.uncached_of(org_id, set_id, list(texts)):
-            vectors = lane.embedder.embed([texts[key] for key in missing])
-            bench.content.cache_vectors(org_id, set_id, missing, vectors)
+            vectors = lane.embedder.embed([texts[key].text for key in missing])
+            wanted = {key: texts[key] for key in missing}
+            bench.content.cache_vectors(org_id, set_id, wanted, vectors)

@@ -2,13 +2,14 @@
 
 import dagster as dg
 
+from pipeline_assets.archived import archived
 from pipeline_assets.backlog import backlog
 from pipeline_assets.model_change import change_model
 from pipeline_assets.policies import LIMITS
+from pipeline_assets.prune import prune
 from pipeline_assets.reconcile import reconcile
 from pipeline_assets.recordings import recordings
-
-INGEST_RECORDING = "ingest_recording"
+from pipeline_assets.requests import INGEST_RECORDING, REWORK_ARCHIVED
 
 # One process a run: the default executor starts one a step and costs five times the CPU.
 ingest_recording = dg.define_asset_job(
@@ -18,6 +19,13 @@ ingest_recording = dg.define_asset_job(
     tags=LIMITS,
     description="A recording through all five stages; what is there already stays.",
 )
+
+
+@dg.job(name=REWORK_ARCHIVED, executor_def=dg.in_process_executor, tags=LIMITS)
+def rework_archived() -> None:
+    """What a plan wants of archived recordings."""
+    archived()
+
 
 report_backlog = dg.define_asset_job(
     "report_backlog",
@@ -38,3 +46,9 @@ def reconcile_recordings() -> None:
 def change_embedding_model() -> None:
     """Begin, complete, judge and switch sets of vectors as settings want it."""
     change_model()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=LIMITS)
+def prune_history() -> None:
+    """Let go of Dagster's old events and runs; partitions stay as they are shown."""
+    prune()

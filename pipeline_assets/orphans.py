@@ -13,9 +13,8 @@ import time
 
 import dagster as dg
 
-from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.requests import NOT_RETRIED, covered
+from pipeline_assets.requests import INGEST_RECORDING, NOT_RETRIED, covered
 from pipeline_assets.untold import tell_untold_of_run
 from resources.postgres.attendance import Attendance, run_duty
 from resources.workbench import Rooms

@@ -39,5 +39,16 @@ PATIENCE_SECONDS = 120.0
 #: (``dagster.yaml``): local models use every core they get.
 POOL = "recordings"
 
+#: Dagster's events and runs older than this are pruned: a month to look into what went wrong.
+#: What shows a partition as materialised stays for ever.
+HISTORY_DAYS = 30
+
+#: In one transaction. A run of a hundred recordings has 1,800 events, so about 90,000 rows.
+RUNS_A_BATCH = 50
+CHECKS_A_BATCH = 100_000
+
+#: A night's pruning; the rest waits for the next.
+PRUNING_SECONDS = 1800
+
 GROUP = "recordings"
 OWNERS = ["team:playhead"]

@@ -24,7 +24,6 @@ from dagster._core.instance import InstanceRef
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.processor import Processor
 from pipeline_assets.worker import Worker
@@ -32,7 +31,7 @@ from resources.engines import choose_engines
 from resources.errors import DatabaseUnavailable, PlayheadError
 from resources.postgres.catalogue import Catalogue
 from resources.settings import load_settings
-from resources.workbench import Rooms, Workbench, open_workbench
+from resources.workbench import Rooms, open_workbench
 
 _TELL_SECONDS = 0.5
 _LOOK_SECONDS = 0.2  # at whether a signal came
@@ -87,7 +86,7 @@ def main(recordings: tuple[str, ...], watch: bool) -> None:
     with open_workbench(settings, choose_engines(settings)) as bench, open_instance() as instance:
         if recordings:
             bench.catalogue.statuses(settings.org, recordings)  # NotFound before any work
-        processor = Processor(bench, instance, _job(bench))
+        processor = Processor(bench, instance, build_definitions(settings, bench=bench))
         with _telling(bench.catalogue, processor.working):
             if watch:
                 worker = Worker(bench, instance, processor)
@@ -97,10 +96,6 @@ def main(recordings: tuple[str, ...], watch: bool) -> None:
             _until_done(work, stop=processor.leave)
         code = _report(bench.catalogue, sorted({*processor.handled, *recordings}))
     sys.exit(code)
-
-
-def _job(bench: Workbench) -> dg.JobDefinition:
-    return build_definitions(bench.settings, bench=bench).resolve_job_def(INGEST_RECORDING)
 
 
 def _work(

@@ -29,14 +29,14 @@ class Processor:
     ``working``: set while there is progress to look at."""
 
     def __init__(
-        self, bench: Workbench, instance: dg.DagsterInstance, job: dg.JobDefinition
+        self, bench: Workbench, instance: dg.DagsterInstance, definitions: dg.Definitions
     ) -> None:
         self.handled: set[str] = set()
         self.leaving = threading.Event()
         self.working = threading.Event()
         self._bench = bench
         self._instance = instance
-        self._job = job
+        self._definitions = definitions
 
     def leave(self) -> None:
         """Have the run under way handed back, and begin no other."""
@@ -116,7 +116,7 @@ class Processor:
         self._bench.catalogue.requested(plan.ids)
         run_id = str(uuid.uuid4())
         with watched(self._instance, run_id, self._bench.stopping) as canceled:
-            self._job.execute_in_process(
+            self._definitions.resolve_job_def(plan.job).execute_in_process(
                 instance=self._instance,
                 run_id=run_id,
                 tags={**plan.tags, **NOT_RETRIED},

@@ -2,7 +2,8 @@
 
 - media files that belong to no recording (a crash while taking in): removed after a day
 - recordings whose media file is gone: told, since only a person can bring it back
-- partitions without a recording, recordings without a partition: removed, added
+- partitions without a recording or of an archived one, recordings without a partition: removed,
+  added
 - results that say done and whose content is not whole: taken back, so the stage runs again
 - results that Dagster was never told of: told
 - workers that died too often over one result: a dead letter
@@ -26,7 +27,7 @@ def reconcile(
     missing = workbench.media.missing(stored.items())
     for identity in missing:
         context.log.error(f"The media file of {identity} is gone; add it again from its source.")
-    added, removed = _mend_partitions(context.instance, set(stored))
+    added, removed = mend_partitions(context.instance, set(workbench.catalogue.unarchived()))
     facts = {
         "recordings": len(stored),
         "media_swept": len(swept),
@@ -42,7 +43,8 @@ def reconcile(
     yield dg.Output(None)
 
 
-def _mend_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
+def mend_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
+    """Have Dagster's partitions be these recordings; how many were added and removed."""
     keys = set(instance.get_dynamic_partitions(PARTITION_SET))
     added, removed = sorted(recordings - keys), sorted(keys - recordings)
     if added:

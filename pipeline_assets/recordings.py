@@ -7,6 +7,7 @@ fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what 
 
 import gc
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
@@ -15,7 +16,7 @@ from pipeline_assets import chunks, document, embeddings, raw_media, transcript
 from pipeline_assets.checks import check_specs, evaluation
 from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
 from pipeline_assets.requests import Asked
-from pipeline_assets.stages import MakeStage, Outcome, Turn, Work
+from pipeline_assets.stages import MakeStage, Outcome, Turn, Unforeseen, Work
 from resources.errors import ClaimLost, PlayheadError, Stopped
 from resources.postgres.ledger import Result
 from resources.postgres.versions import PERSON
@@ -25,6 +26,8 @@ from resources.workbench import Workbench
 _TOGETHER_SECONDS = 1.0  # recordings that come within it are embedded together,
 _TOGETHER = 32  # but no more than these
 _STANDING_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
+
+Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 MAKERS: dict[Stage, MakeStage] = {
     "raw_media": raw_media.make_raw_media,
@@ -48,21 +51,37 @@ def recordings(
     context: dg.AssetExecutionContext, config: Asked, workbench: dg.ResourceParam[Workbench]
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
+    wanted = workbench.catalogue.recordings(config.only or context.partition_keys)
+    stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
+    take_all(context, config, workbench, wanted, stages)
+    yield from ()
+
+
+def take_all(
+    context: Context,
+    config: Asked,
+    bench: Workbench,
+    wanted: Sequence[Recording],
+    stages: Sequence[Stage],
+) -> None:
+    """Take these recordings through the stages; those that fail are told of at the end, by a
+    ``Failure``."""
     gc.freeze()  # what is loaded by now stays: collecting garbage need not look at it each time
     turn = Turn(
         run_id=context.run.run_id,
         last=context.retry_number >= RETRY_POLICY.max_retries,
         log=context.log.info,
     )
-    stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
+    if context.retry_number:
+        failed = {letter.id for letter in bench.catalogue.dead_letters()}
+        wanted = [recording for recording in wanted if recording.id not in failed]
     hands = _Hands(context, {stage: MAKERS[stage] for stage in stages})
     try:
-        for work in _works(context, config, workbench, turn):
+        for work in _works(bench, wanted, turn):
             hands.take(work, _wanted(config, work, stages))
         hands.embed()
     except Stopped:
         raise dg.Failure("Stopped; what is not done is handed back.", allow_retries=False) from None
-    yield from ()
     if hands.failures:
         raise _failure(hands.failures)
 
@@ -71,9 +90,7 @@ class _Hands:
     """Takes recordings through their stages one by one, and embeds several together: as many as
     come within a second, so that calls are full and a recording that took long waits for none."""
 
-    def __init__(
-        self, context: dg.AssetExecutionContext, makers: Mapping[Stage, MakeStage]
-    ) -> None:
+    def __init__(self, context: Context, makers: Mapping[Stage, MakeStage]) -> None:
         self.failures: list[tuple[Recording, PlayheadError]] = []
         self._context = context
         self._makers = makers
@@ -110,9 +127,7 @@ class _Hands:
             return False
         except PlayheadError as error:
             self.failures.append((work.recording, error))
-            self._context.log.error(
-                f"{work.recording.title} ({work.recording.id}): {error} {error.remedy}"
-            )
+            self._context.log.error(f"{work.recording.id}: {error} {error.remedy}")
             return False
         return True
 
@@ -129,21 +144,14 @@ class _Hands:
             _tell(self._context, work.recording, stage, outcome)
 
 
-def _works(
-    context: dg.AssetExecutionContext, config: Asked, bench: Workbench, turn: Turn
-) -> Iterator[Work]:
-    """The run's recordings with what stands of each; in a retry, without those that failed for
-    good."""
-    wanted = bench.catalogue.recordings(config.only or context.partition_keys)
-    if context.retry_number:
-        failed = {letter.id for letter in bench.catalogue.dead_letters()}
-        wanted = [recording for recording in wanted if recording.id not in failed]
-    lanes = bench.lanes()
-    while wanted:
-        standing = bench.ledger.standing(wanted)
+def _works(bench: Workbench, wanted: Sequence[Recording], turn: Turn) -> Iterator[Work]:
+    """The recordings with what stands of each."""
+    lanes, left = bench.lanes(), deque(wanted)
+    while left:
+        standing = bench.ledger.standing(list(left))
         looked = time.monotonic()
-        while wanted and time.monotonic() - looked < _STANDING_SECONDS:
-            recording = wanted.pop(0)
+        while left and time.monotonic() - looked < _STANDING_SECONDS:
+            recording = left.popleft()
             yield Work(bench, recording, turn, lanes, standing[recording.id])
 
 
@@ -158,9 +166,7 @@ def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[St
     return selected
 
 
-def _tell(
-    context: dg.AssetExecutionContext, recording: Recording, stage: Stage, outcome: Outcome
-) -> None:
+def _tell(context: Context, recording: Recording, stage: Stage, outcome: Outcome) -> None:
     context.log_event(
         dg.AssetMaterialization(
             stage,
@@ -169,6 +175,8 @@ def _tell(
             tags=_versions(outcome.result),
         )
     )
+    if not isinstance(context, dg.AssetExecutionContext):
+        return  # of an archived recording: this run knows no assets, and so no checks of any
     for check in outcome.checks:
         context.log_event(evaluation(check, recording.id))
 
@@ -227,13 +235,18 @@ def _maker(result: Result) -> dg.MetadataValue:
 
 
 def _failure(failures: list[tuple[Recording, PlayheadError]]) -> dg.Failure:
-    """Fails the step; worth another try when any of the errors is."""
+    """Fails the step; worth another try when any of the errors is. Recordings share this text, so
+    no word of theirs is in it: what an engine said stands with the partition alone, where it goes
+    with the recording when that is forgotten."""
     lines = [
-        f"- **{recording.title}** `{recording.id}`: {error} {error.remedy}"
-        for recording, error in failures
+        f"- `{recording.id}`: {_kind_of(error)} {error.remedy}" for recording, error in failures
     ]
     return dg.Failure(
         f"{len(failures)} recording(s) failed, the others are done. {lines[0]}",
         metadata={"failed": dg.MetadataValue.md("\n".join(lines))},
         allow_retries=any(error.retryable for _, error in failures),
     )
+
+
+def _kind_of(error: PlayheadError) -> str:
+    return "An unforeseen error." if isinstance(error, Unforeseen) else str(error)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipeline_assets.jobs import change_embedding_model, reconcile_recordings, report_backlog
+from pipeline_assets.jobs import (
+    change_embedding_model,
+    prune_history,
+    reconcile_recordings,
+    report_backlog,
+)
 from pipeline_assets.model_change import anything_to_do
 from resources.workbench import Workbench
 
@@ -12,6 +17,13 @@ nightly_reconcile = dg.ScheduleDefinition(
     name="nightly_reconcile",
     job=reconcile_recordings,
     cron_schedule="17 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+nightly_prune = dg.ScheduleDefinition(
+    name="nightly_prune",
+    job=prune_history,
+    cron_schedule="41 2 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 

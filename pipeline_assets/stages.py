@@ -66,7 +66,7 @@ class Work:
         if result := self.standing.get((stage, set_id)):
             return result
         raise MissingUpstream(
-            f"{self.recording.title}: there is no {stage} yet.",
+            f"There is no {stage} yet.",
             remedy=f"Materialise {stage} first: playhead process {self.recording.id}",
         )
 
@@ -173,7 +173,7 @@ def in_every_lane(
             raise
         except PlayheadError as error:
             names = ", ".join(f"set {lane.set.id}" for lane in group)
-            work.turn.log(f"{work.recording.title}, {names}: {error} {error.remedy}")
+            work.turn.log(f"{work.recording.id}, {names}: {error} {error.remedy}")
     return outcome
 
 

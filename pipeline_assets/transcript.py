@@ -86,7 +86,7 @@ def _progress(work: Work, claim: Claim, duration: float) -> Callable[[float], No
         detail = f"transcribed {short_clock(seconds)} of {short_clock(duration)}"
         work.bench.ledger.progress(claim, percent, detail)
         if percent // 10 > told // 10:
-            work.turn.log(f"{claim.recording.title}: {detail}")
+            work.turn.log(f"{claim.recording.id}: {detail}")
         told = percent
 
     return progress

@@ -17,6 +17,7 @@
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
     ├── ClaimLost               a newer attempt owns this work; nothing was written
+    │   └── Forgotten           the recording is gone; nothing was written
     └── Stopped                 a person stopped this worker; the work is handed back
 
 Not here: what to do about an error (``pipeline_assets/policies.py``).
@@ -113,6 +114,17 @@ class NotFound(PlayheadError):
 
 class ClaimLost(PlayheadError):
     """Another worker took this work over; this attempt must stop and write nothing."""
+
+
+class Forgotten(ClaimLost):
+    """Somebody had the recording forgotten while this worker was at it."""
+
+    def __init__(self) -> None:
+        # Without its id: what is told of a forgotten recording would be a trace of it.
+        super().__init__(
+            "A recording was forgotten while a worker was at it.",
+            remedy="Nothing to do: nothing more is made of it.",
+        )
 
 
 class Stopped(PlayheadError):

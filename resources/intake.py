@@ -56,8 +56,12 @@ class Intake:
         kind: Kind,
         language: str | None,
     ) -> Arrival:
-        same = self.catalogue.with_bytes(org_id, received.sha256)
-        wanted = same or Recording(
+        if same := self.catalogue.with_bytes(org_id, received.sha256):
+            if not self.media.has(same):
+                self.media.keep(received, same)
+            self.catalogue.unarchive(org_id, [same.id])
+            return Arrival(same, duplicate=True)
+        wanted = Recording(
             id=new_recording_id(),
             org_id=org_id,
             sha256=received.sha256,
@@ -67,12 +71,11 @@ class Intake:
             language=language,
             suffix=safe_suffix(name),
         )
-        if not self.media.has(wanted):
-            self.media.keep(received, wanted)
+        self.media.keep(received, wanted)
         registered = self.catalogue.add(wanted)
         if registered.id != wanted.id:  # the same bytes came in twice at this very moment
             self.media.discard(wanted)
-        return Arrival(registered, duplicate=same is not None or registered.id != wanted.id)
+        return Arrival(registered, duplicate=registered.id != wanted.id)
 
 
 def clean_title(title: str) -> str:

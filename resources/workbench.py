@@ -24,6 +24,7 @@ from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Content
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
+from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
 from resources.postgres.plans import Plans
 from resources.postgres.search import Passages
@@ -47,6 +48,7 @@ class Rooms:
     passages: Passages
     attendance: Attendance
     audit: Audit
+    forgetting: Forgetting
 
     @property
     def intake(self) -> Intake:
@@ -123,6 +125,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             passages=Passages(database),
             attendance=attendance,
             audit=Audit(database),
+            forgetting=Forgetting(database),
         )
     finally:
         attendance.close()

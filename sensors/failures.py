@@ -7,8 +7,7 @@ reason; what a dead one made and did not tell is told.
 
 import dagster as dg
 
-from pipeline_assets.jobs import INGEST_RECORDING
-from pipeline_assets.requests import covered
+from pipeline_assets.requests import INGEST_RECORDING, covered
 from pipeline_assets.untold import tell_untold_of_run
 from resources.workbench import Workbench
 

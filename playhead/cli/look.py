@@ -22,12 +22,13 @@ _FOLLOW_SECONDS = 0.5
 
 
 @click.command("list")
+@click.option("--archived", is_flag=True, help="Archived ones, too.")
 @org_option
 @json_option
-def list_recordings(org: str | None, as_json: bool) -> None:
+def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
     """All recordings and how each is doing."""
     with open_rooms(load_settings()) as rooms:
-        statuses = rooms.catalogue.statuses(org or rooms.settings.org)
+        statuses = rooms.catalogue.statuses(org or rooms.settings.org, archived=archived)
     if as_json:
         for status in statuses:
             print_json(_status_line(status))
@@ -97,11 +98,12 @@ def _status_line(status: Status) -> dict[str, Any]:
 
 
 def _reason(status: Status) -> str:
-    return f"{status.detail}: {status.error['message']}" if status.error else status.detail
+    told = f"{status.detail}: {status.error['message']}" if status.error else status.detail
+    return f"{told}, archived" if status.archived else told
 
 
 def _ended(status: Status) -> bool:
-    return status.status in {"ready", "failed"}
+    return status.status in {"ready", "failed"} or status.archived
 
 
 def _print_status(current: Status, as_json: bool) -> None:

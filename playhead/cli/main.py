@@ -14,6 +14,7 @@ from playhead.cli.become import plan
 from playhead.cli.corrections import correct, speakers, transcript, versions
 from playhead.cli.doctor import doctor
 from playhead.cli.intake import add, process, retry
+from playhead.cli.keeping import archive, forget, unarchive
 from playhead.cli.look import list_recordings, show, status
 from playhead.cli.models import models
 from playhead.cli.search import search
@@ -41,6 +42,9 @@ for command in (
     speakers,
     plan,
     models,
+    archive,
+    unarchive,
+    forget,
     doctor,
     migrate,
     stop,

@@ -79,6 +79,11 @@ class MediaStore:
     def discard(self, recording: Recording) -> None:
         self.path(recording).unlink(missing_ok=True)
 
+    def forget(self, recording_id: str) -> None:
+        """Remove its file, whatever its suffix."""
+        for path in self.place(recording_id, "").parent.glob(f"{recording_id}*"):
+            path.unlink(missing_ok=True)
+
     def path(self, recording: Recording) -> Path:
         """Where the recording's bytes are, as they were uploaded."""
         return self.place(recording.id, recording.suffix)
@@ -87,7 +92,7 @@ class MediaStore:
         """As ``path``. Raises ``MediaMissing`` when the file is gone."""
         if not self.has(recording):
             raise MediaMissing(
-                f"The stored file of {recording.title} is gone.",
+                "The stored file is gone.",
                 remedy="Add the same file again (its bytes take the old place), then: "
                 f"playhead retry {recording.id}",
             )

@@ -35,7 +35,8 @@ def new_recording_id() -> str:
 @dataclass(frozen=True, slots=True)
 class Status:
     """How a recording is doing, as ``recording_status`` tells it. ``percent`` is of the whole
-    way from upload to ready; ``error`` has stage, class, message, remedy and attempts."""
+    way from upload to ready; ``error`` has stage, class, message, remedy and attempts;
+    ``archived``: kept and searched, and no longer worked on."""
 
     id: str
     title: str
@@ -47,6 +48,7 @@ class Status:
     language: str | None
     error: Json | None
     live: bool
+    archived: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,12 @@ class Catalogue:
         """Register, or return the recording that already has these bytes in its organisation."""
         with self._database.transaction() as connection:
             connection.execute(_SQL["add_organisation"], {"org_id": recording.org_id})
-            if connection.execute(_SQL["add_recording"], asdict(recording)).fetchone():
-                return recording
-            same = {"org_id": recording.org_id, "sha256": recording.sha256}
-            row = connection.execute(_SQL["same_bytes"], same).fetchone()
-        assert row is not None, "the insert met a row with the same key"
-        return recording_of(row)
+            while True:
+                if connection.execute(_SQL["add_recording"], asdict(recording)).fetchone():
+                    return recording
+                same = {"org_id": recording.org_id, "sha256": recording.sha256}
+                if row := connection.execute(_SQL["same_bytes"], same).fetchone():
+                    return recording_of(row)  # else it was forgotten between the two
 
     def with_bytes(self, org_id: str, sha256: str) -> Recording | None:
         row = self._database.row(_SQL["same_bytes"], org_id=org_id, sha256=sha256)
@@ -106,8 +108,8 @@ class Catalogue:
         besides: Iterable[str] = (),
         unrequested: bool = False,
     ) -> list[Recording]:
-        """Recordings that are not ready, not failed and in nobody's hands, most urgent first;
-        with ``unrequested``, without those that a run was asked for just now."""
+        """Recordings that are not ready, not failed, not archived and in nobody's hands, most
+        urgent first; with ``unrequested``, without those that a run was asked for just now."""
         rows = self._database.rows(
             _SQL["waiting"],
             limit=limit,
@@ -117,11 +119,14 @@ class Catalogue:
         )
         return [recording_of(row) for row in rows]
 
-    def statuses(self, org_id: str | None, ids: Sequence[str] | None = None) -> list[Status]:
-        """Of all recordings of the organisation, or of ``ids``. Raises ``NotFound``. Without an
-        organisation, of any: for workers, who serve all."""
+    def statuses(
+        self, org_id: str | None, ids: Sequence[str] | None = None, *, archived: bool = True
+    ) -> list[Status]:
+        """Of all recordings of the organisation, or of ``ids``; without ``archived``, of those
+        that are not. Raises ``NotFound``. Without an organisation, of any: for workers, who
+        serve all."""
         wanted = None if ids is None else _uuids(ids)
-        rows = self._database.rows(_SQL["status"], org_id=org_id, ids=wanted)
+        rows = self._database.rows(_SQL["status"], org_id=org_id, ids=wanted, archived=archived)
         statuses = [_status(row) for row in rows]
         if ids is not None:
             _require(ids, [status.id for status in statuses])
@@ -160,6 +165,23 @@ class Catalogue:
         assert row is not None
         return int(row["ready"])
 
+    def unarchived(self) -> list[str]:
+        """The ids of recordings that belong among Dagster's partitions, oldest first."""
+        return [str(row["id"]) for row in self._database.rows(_SQL["unarchived"])]
+
+    def archive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
+        """Work on these no longer; every row and the search stay. Id and title of each that was
+        not archived before."""
+        return _titles(self._database.rows(_SQL["archive"], org_id=org_id, ids=_uuids(ids)))
+
+    def archive_before(self, org_id: str, before: datetime) -> dict[str, str]:
+        """As ``archive``, all that were added before this time."""
+        return _titles(self._database.rows(_SQL["archive_before"], org_id=org_id, before=before))
+
+    def unarchive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
+        """Id and title of each that was archived; it waits again if it is not ready."""
+        return _titles(self._database.rows(_SQL["unarchive"], org_id=org_id, ids=_uuids(ids)))
+
     def stored(self) -> dict[str, str]:
         """The suffix of every recording's stored file, by id."""
         return {str(row["id"]): row["suffix"] for row in self._database.rows(_SQL["stored"])}
@@ -167,6 +189,10 @@ class Catalogue:
 
 def recording_of(row: DictRow) -> Recording:
     return Recording(**row | {"id": str(row["id"])})
+
+
+def _titles(rows: Iterable[DictRow]) -> dict[str, str]:
+    return {str(row["id"]): row["title"] for row in rows}
 
 
 def _status(row: DictRow) -> Status:

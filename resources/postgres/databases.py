@@ -37,13 +37,16 @@ def unmigrated_url(settings: Settings) -> str:
 def dagster_url(settings: Settings) -> str:
     """The URL of Dagster's database, made, for SQLAlchemy: with psycopg2 named, since a bare
     ``postgresql://`` means psycopg 3 to SQLAlchemy 2.1, which dagster-postgres does not speak."""
+    return urlunsplit(urlsplit(dagster_tables_url(settings))._replace(scheme="postgresql+psycopg2"))
+
+
+def dagster_tables_url(settings: Settings) -> str:
+    """As ``dagster_url``, for our own SQL."""
     if settings.database_url is None:
-        url = _embedded(settings, f"{_EMBEDDED_NAME}_dagster")
-    else:
-        name = urlsplit(settings.database_url).path.lstrip("/") + "_dagster"
-        create_database(settings.database_url, name)
-        url = with_database(settings.database_url, name)
-    return urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg2"))
+        return _embedded(settings, f"{_EMBEDDED_NAME}_dagster")
+    name = urlsplit(settings.database_url).path.lstrip("/") + "_dagster"
+    create_database(settings.database_url, name)
+    return with_database(settings.database_url, name)
 
 
 def embedded_server(settings: Settings) -> EmbeddedServer:

@@ -20,7 +20,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from resources.errors import ClaimLost, PlayheadError
+from resources.errors import ClaimLost, Forgotten, PlayheadError
 from resources.postgres.database import Connection, Database, queries, storable, unavailable
 from resources.records import Json, Recipe, Recording, Stage, Usage, content_hash
 
@@ -103,6 +103,8 @@ class Ledger:
         connection = self._lock_session()
         try:
             row = self._begin(connection, recording, recipe, inputs, run_id, detail)
+        except psycopg.errors.ForeignKeyViolation:
+            raise Forgotten from None
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
         if row["state"] == "done":
@@ -116,9 +118,14 @@ class Ledger:
                 connection.execute(_SQL["unlock"], {"id": row["id"]})
 
     def progress(self, claim: Claim, percent: int, detail: str) -> None:
+        """Raises ``ClaimLost`` when there is nothing to go on for."""
         values = {"id": claim.id, "attempt": claim.attempt, "percent": percent, "detail": detail}
-        with suppress(psycopg.OperationalError):  # what matters is said by finish
-            self._lock_session().execute(_SQL["progress"], values)
+        try:
+            going_on = self._lock_session().execute(_SQL["progress"], values).rowcount
+        except psycopg.OperationalError:  # what matters is said by finish
+            return
+        if not going_on:
+            raise _lost(claim)
 
     @contextmanager
     def finish(
@@ -295,7 +302,8 @@ class Ledger:
 
 def _one(connection: psycopg.Connection[DictRow], sql: bytes, values: Mapping[str, Any]) -> DictRow:
     row = connection.execute(sql, values).fetchone()
-    assert row is not None, "a ledger row is only ever deleted with its recording"
+    if row is None:  # a ledger row is only ever deleted with its recording
+        raise Forgotten
     return row
 
 
@@ -308,7 +316,10 @@ def _make_current(
     progressed: bool,
 ) -> None:
     values = {"id": result_id, "sets": list(sets), "by_whom": by_whom, "progressed": progressed}
-    connection.execute(_SQL["make_current"], values)
+    try:
+        connection.execute(_SQL["make_current"], values)
+    except psycopg.errors.NotNullViolation:  # of a result that is no more
+        raise Forgotten from None
 
 
 def _result(row: DictRow) -> Result:

@@ -73,8 +73,11 @@ def dominant_speaker(spans: Sequence[TimedSpan], char_start: int, char_end: int)
     """Who spoke longest, in seconds, in ``[char_start, char_end)``, the first of equals; None
     where that is speech without a speaker, or nothing. A span that is partly in the range
     counts by the share of its characters."""
+    inside = overlapping(spans, char_start, char_end)
+    if all(span.speaker is None for span in inside):
+        return None
     seconds: defaultdict[str | None, float] = defaultdict(float)
-    for span in overlapping(spans, char_start, char_end):
+    for span in inside:
         shared = min(span.char_end, char_end) - max(span.char_start, char_start)
         share = shared / max(1, span.char_end - span.char_start)
         seconds[span.speaker] += share * (span.end_seconds - span.start_seconds)
@@ -157,6 +160,10 @@ def places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
     cursor = 0
     for i, piece in enumerate(pieces):
         bare = piece.strip()
+        if end := _right_here(text, cursor, bare):
+            cursor = end
+            found[i] = (end - len(bare), end)
+            continue
         reach = cursor + ANCHOR_REACH_CHARACTERS
         at = text.find(bare, cursor, reach + len(bare)) if bare else -1
         if at < 0:
@@ -167,6 +174,16 @@ def places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
             cursor = at + len(bare)
             found[i] = (at, cursor)
     return found
+
+
+def _right_here(text: str, cursor: int, bare: str) -> int | None:
+    """Where a piece ends that stands after no more than one space and before no letter, as nearly
+    all do."""
+    start = cursor + text.startswith(" ", cursor)
+    end = start + len(bare)
+    if bare and text.startswith(bare, start) and not text[end : end + 1].isalnum():
+        return end
+    return None
 
 
 def _next_in_line(text: str, cursor: int, at: int, end: int, following: Sequence[str]) -> bool:

@@ -200,8 +200,9 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
     rewrite(worker, recording, passages("one", "two"))
     set_id = worker.set_id
     texts = worker.uncached(recording, CHUNK_RECIPE, set_id)
-    only = next(iter(texts))
-    worker.content.cache_vectors(recording.org_id, set_id, [only], making.unit_vectors([only], 3))
+    only = dict([next(iter(texts.items()))])
+    vectors_of_one = making.unit_vectors(list(only), 3)
+    worker.content.cache_vectors(recording.org_id, set_id, only, vectors_of_one)
     chunks = worker.current(recording, "chunks", set_id)
     assert chunks is not None
     with (

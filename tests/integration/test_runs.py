@@ -107,7 +107,7 @@ def test_a_stage_before_its_time_says_what_is_missing(pipeline: Pipeline, add: A
     result = pipeline.run(add("a.wav"), only=("chunks",))
     assert not result.success
     [failed] = [event for event in result.all_events if event.is_step_failure]
-    assert "there is no transcript yet" in str(failed.step_failure_data.user_failure_data)
+    assert "There is no transcript yet" in str(failed.step_failure_data.user_failure_data)
 
 
 def test_a_passing_trouble_is_not_final_until_the_last_try(

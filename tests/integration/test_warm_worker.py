@@ -18,7 +18,7 @@ import pytest
 
 from pipeline_assets import orphans
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.jobs import INGEST_RECORDING
+from pipeline_assets.requests import INGEST_RECORDING
 from resources.postgres import attendance
 from resources.postgres.attendance import WORKER
 from resources.postgres.databases import embedded_server
@@ -58,8 +58,8 @@ embedders = Embedders("instant", {"instant": InstantEmbedder})
 engines = Engines(Slow(), ExtractiveWriter(), embedders)
 instance = dg.DagsterInstance.from_config(".")
 with open_workbench(load_settings(), engines) as bench, instance:
-    job = build_definitions(bench.settings, bench=bench).resolve_job_def("ingest_recording")
-    worker = Worker(bench, instance, Processor(bench, instance, job))
+    definitions = build_definitions(bench.settings, bench=bench)
+    worker = Worker(bench, instance, Processor(bench, instance, definitions))
     signal.signal(signal.SIGTERM, lambda *_: worker.leave())
     with ThreadPoolExecutor(1) as thread:  # Dagster takes signals for itself on the main one
         thread.submit(worker.attend).result()

@@ -19,7 +19,7 @@ where id = any(%(ids)s) order by id
 -- name: waiting
 select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
 from recordings r
-where r.stages_done < 5
+where r.stages_done < 5 and r.archived_at is null
   and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
                   and d.resolved_at is null)
   and not exists (select from live_results l where l.recording_id = r.id)
@@ -32,14 +32,17 @@ order by r.priority desc, r.id
 limit %(limit)s
 
 -- name: status
-select id, title, kind, status, percent, detail, duration_seconds, language, error, live
+select id, title, kind, status, percent, detail, duration_seconds, language, error, live,
+    archived_at is not null as archived
 from recording_status
 where (%(org_id)s::text is null or org_id = %(org_id)s)
   and (%(ids)s::uuid[] is null or id = any(%(ids)s))
+  and (%(archived)s or archived_at is null)
 order by id
 
 -- name: under_way
-select id, title, kind, status, percent, detail, duration_seconds, language, error, live
+select id, title, kind, status, percent, detail, duration_seconds, language, error, live,
+    archived_at is not null as archived
 from recording_status
 where (%(org_id)s::text is null or org_id = %(org_id)s)
   and id = any(array(select recording_id from live_results))
@@ -58,7 +61,7 @@ with resolved as (
     where org_id = %(org_id)s and recording_id = any(%(ids)s) and resolved_at is null
     returning recording_id, stage
 ), rested as (
-    update recordings r set requested_at = null, requests = 0
+    update recordings r set requested_at = null, requests = 0, archived_at = null
     from resolved where r.id = resolved.recording_id
 )
 select recording_id as id, stage from resolved order by recording_id
@@ -66,7 +69,7 @@ select recording_id as id, stage from resolved order by recording_id
 -- name: backlog
 select r.stages_done, count(*) as recordings, min(r.created_at) as oldest
 from recordings r
-where r.stages_done < 5
+where r.stages_done < 5 and r.archived_at is null
   and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
                   and d.resolved_at is null)
 group by r.stages_done
@@ -74,6 +77,24 @@ order by r.stages_done
 
 -- name: stored
 select id, suffix from recordings order by id
+
+-- name: unarchived
+select id from recordings where archived_at is null order by id
+
+-- name: archive
+update recordings set archived_at = now()
+where org_id = %(org_id)s and id = any(%(ids)s) and archived_at is null
+returning id, title
+
+-- name: archive_before
+update recordings set archived_at = now()
+where org_id = %(org_id)s and created_at < %(before)s and archived_at is null
+returning id, title
+
+-- name: unarchive
+update recordings set archived_at = null, requested_at = null, requests = 0
+where org_id = %(org_id)s and id = any(%(ids)s) and archived_at is not null
+returning id, title
 
 -- name: ready
 select count(*) as ready from recordings where stages_done = 5

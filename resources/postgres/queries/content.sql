@@ -40,7 +40,7 @@ where org_id = %(org_id)s and recording_id = %(recording_id)s and recipe_hash = 
 order by source desc, ordinal
 
 -- name: uncached_texts
-select distinct on (c.text_hash) c.text_hash, c.text
+select distinct on (c.text_hash) c.text_hash, c.text, c.recording_id::text as recording_id
 from unnest(%(ids)s::uuid[], %(recipes)s::text[]) as wanted (id, recipe_hash)
 join chunks c on c.org_id = %(org_id)s and c.recording_id = wanted.id
     and c.recipe_hash = wanted.recipe_hash and c.wanted
@@ -56,9 +56,16 @@ where not exists (
     where e.org_id = %(org_id)s and e.set_id = %(set_id)s and e.text_hash = hash)
 
 -- name: cache_vectors
-insert into embedding_cache (org_id, set_id, text_hash, vector)
-select %(org_id)s, %(set_id)s, u.text_hash, u.vector
-from unnest(%(text_hashes)s::text[], %(vectors)s::vector[]) as u (text_hash, vector)
+with known as (  -- a late writer's recording may be forgotten, or just being so
+    select id from recordings
+    where org_id = %(org_id)s and id = any(%(recording_ids)s::uuid[])
+    for key share
+)
+insert into embedding_cache (org_id, set_id, text_hash, vector, recording_id)
+select %(org_id)s, %(set_id)s, u.text_hash, u.vector, known.id
+from unnest(%(text_hashes)s::text[], %(vectors)b::vector[], %(recording_ids)s::uuid[])
+    as u (text_hash, vector, recording_id)
+join known on known.id = u.recording_id
 join embedding_sets s on s.id = %(set_id)s and s.dimensions = vector_dims(u.vector)
 on conflict do nothing
 

@@ -1,0 +1,64 @@
+-- name: phrases
+select title as phrase from recordings where id = any(%(ids)s)
+union
+select spoken.phrase
+from unnest(%(ids)s) as one (id), lateral (
+    select left(segment ->> 'text', 80) as phrase
+    from transcripts t, jsonb_array_elements(t.segments) as segment
+    where t.recording_id = one.id
+    order by length(segment ->> 'text') desc
+    limit %(most)s
+) as spoken
+
+-- name: distinctive
+with elsewhere as (
+    select title as text from recordings where id <> all(%(ids)s)
+    union all
+    select text from transcripts where recording_id <> all(%(ids)s)
+    union all
+    select content from documents where recording_id <> all(%(ids)s)
+)
+select phrase from unnest(%(phrases)s::text[]) as phrase
+where length(phrase) >= %(shortest)s
+except
+select phrase
+from (select text || '' as plain from elsewhere offset 0) as texts  -- unpacked once
+cross join unnest(%(phrases)s::text[]) as phrase
+where strpos(plain, phrase) > 0
+
+-- name: lock
+select id from recordings where id = any(%(ids)s) order by id for update
+
+-- name: bury
+insert into forgotten (recording_id) select unnest(%(ids)s)
+on conflict (recording_id) do update set erased_at = null
+
+-- name: forget_vectors
+delete from embedding_cache e
+where (e.recording_id = any(%(ids)s) or exists (
+        select from chunks c
+        where c.recording_id = any(%(ids)s) and c.org_id = e.org_id and c.text_hash = e.text_hash))
+  and not exists (
+        select from chunks c
+        where c.recording_id <> all(%(ids)s) and c.org_id = e.org_id and c.text_hash = e.text_hash)
+
+-- name: hand_on_vectors
+update embedding_cache e set recording_id = (
+    select c.recording_id from chunks c
+    where c.recording_id <> all(%(ids)s) and c.org_id = e.org_id and c.text_hash = e.text_hash
+    limit 1)
+where e.recording_id = any(%(ids)s)
+
+-- name: forget
+delete from recordings where id = any(%(ids)s)
+
+-- name: forgotten
+select recording_id as id from forgotten
+where recording_id::text = any(%(ids)s::text[]) and not exists (
+    select from recordings r where r.id = forgotten.recording_id)
+
+-- name: unfinished
+select recording_id as id from forgotten where erased_at is null order by recording_id
+
+-- name: erased
+update forgotten set erased_at = now() where recording_id = any(%(ids)s)
