@@ -13,7 +13,6 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.processor import Processor
 from resources.postgres.plans import Scope
 from resources.records import Engine, Recording
@@ -47,8 +46,7 @@ class NextTranscriber(InstantTranscriber):
 
 
 def over(bench: Workbench, instance: dg.DagsterInstance) -> Processor:
-    job = build_definitions(bench.settings, bench=bench).resolve_job_def(INGEST_RECORDING)
-    return Processor(bench, instance, job)
+    return Processor(bench, instance, build_definitions(bench.settings, bench=bench))
 
 
 def statuses(bench: Workbench) -> set[str]:
