@@ -15,6 +15,7 @@ it should be (``verdicts.py``). Exit code 1 when there are any.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import sys
@@ -167,13 +168,13 @@ def _model_change(home: Home) -> _Phase:
 
 
 def _switch(home: Home) -> None:
-    """To the set that was built; what was searched before is let go, and settings follow."""
+    """To the set that was built; what was searched before is let go, and settings follow. Past
+    the gate, which asks for meaning where seeded sentences have none."""
     bench = verdicts.today(home)
-    change = ModelChange(bench, bench.engines.embedders)
     before, built = bench.sets.live()
-    change.activate(built)
+    bench.sets.activate(built)
     os.environ["PLAYHEAD_EMBEDDER"] = built.name
-    change.retire(before)
+    ModelChange(bench, bench.engines.embedders).retire(before)
 
 
 def _settled(home: Home, phase: _Phase, killing: Killing) -> tuple[float | None, str]:
@@ -213,6 +214,7 @@ def main(
 ) -> None:
     """KILLS in all, at most so many A PHASE, over this many RECORDINGS."""
     rows: list[Row] = []
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # that the database is away is known
     with temporary_home(
         transcriber="instant", embedder="instant", chunking=seeding.CHUNKING
     ) as home:

@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import LiteralString
 
 import dagster as dg
+import numpy as np
 import psycopg
+from pgvector.psycopg import register_vector
 
 from benchmarks import seeding
 from benchmarks.counting import embedded
@@ -28,6 +30,8 @@ from resources.settings import load_settings
 from resources.workbench import Workbench
 
 _HITS = 10
+_AT_ONCE = 500
+_SAME = 0.999  # a model is not bit-stable
 
 #: Each counts what should not be.
 _LEDGER: dict[str, LiteralString] = {
@@ -98,6 +102,10 @@ _TOLD: LiteralString = """
 _CACHED: LiteralString = """
     select s.name, k.text_hash from embedding_cache k join embedding_sets s on s.id = k.set_id"""
 
+_VECTORS: LiteralString = """
+    select c.text, v.vector from embeddings v join chunks c on c.id = v.chunk_id
+    where v.set_id = %(set)s"""
+
 
 def today(home: Home) -> Workbench:
     """The workbench with the settings of this moment."""
@@ -115,6 +123,7 @@ def complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:
         "not of today's recipe": sum(one.recordings for one in differing),
         "embedded and lost": len(embedded(home.settings).keys() - _cached(home)),
         "not materialised": _untold(home),
+        "vectors of other texts": _mistaken(bench),
         "not found": _not_found(bench, ids),
     }
 
@@ -159,6 +168,20 @@ def _untold(home: Home) -> int:
         stage: home.instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in STAGES
     }
     return sum(len(home.bench.audit.made(stage) - told[stage]) for stage in STAGES)
+
+
+def _mistaken(bench: Workbench) -> int:
+    """Vectors that are not what their set's model makes of their chunk's text."""
+    count = 0
+    with psycopg.connect(app_url(bench.settings)) as connection:
+        register_vector(connection)
+        for lane in bench.lanes():
+            rows = connection.execute(_VECTORS, {"set": lane.set.id}).fetchall()
+            for start in range(0, len(rows), _AT_ONCE):
+                texts, kept = zip(*rows[start : start + _AT_ONCE], strict=True)
+                alike = np.sum(lane.embedder.embed(texts) * np.stack(kept), axis=1)
+                count += int(np.count_nonzero(alike < _SAME))
+    return count
 
 
 def _not_found(bench: Workbench, ids: Sequence[str]) -> int:
