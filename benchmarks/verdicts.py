@@ -179,7 +179,8 @@ def _mistaken(bench: Workbench) -> int:
             rows = connection.execute(_VECTORS, {"set": lane.set.id}).fetchall()
             for start in range(0, len(rows), _AT_ONCE):
                 texts, kept = zip(*rows[start : start + _AT_ONCE], strict=True)
-                alike = np.sum(lane.embedder.embed(texts) * np.stack(kept), axis=1)
+                found = np.stack([vector.to_numpy() for vector in kept])
+                alike = np.sum(lane.embedder.embed(texts) * found, axis=1)
                 count += int(np.count_nonzero(alike < _SAME))
     return count
 
