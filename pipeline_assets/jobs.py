@@ -56,7 +56,9 @@ _JOBS = {
 def works_on_recordings(run: dg.DagsterRun) -> bool:
     """Whether by our job, or by the one that Dagster has for backfills and what a person
     materialises in the UI."""
-    return run.job_name == INGEST_RECORDING or bool(recordings.keys & (run.asset_selection or ()))
+    return run.job_name == INGEST_RECORDING or not recordings.keys.isdisjoint(
+        run.asset_selection or ()
+    )
 
 
 def is_ours(run: dg.DagsterRun) -> bool:
