@@ -97,7 +97,7 @@ class Home:
     def dagster(self) -> Iterator[psutil.Process]:
         """``dagster dev`` as ``make dev`` has it; its sensors have looked once."""
         workspace = str(_REPOSITORY / "workspace.yaml")
-        arguments = ("dev", "-w", workspace, "--port", str(_free_port()))
+        arguments = ("dev", "-w", workspace, "--port", str(free_port()))
         with self.running("dagster", *arguments) as process:
             wait_until(self._watched, seconds=_START_SECONDS)
             yield process
@@ -189,7 +189,7 @@ def wait_until(holds: Callable[[], bool], *, seconds: float, every: float = 0.5)
         time.sleep(every)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

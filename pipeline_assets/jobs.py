@@ -4,6 +4,7 @@ import dagster as dg
 
 from pipeline_assets.archived import archived
 from pipeline_assets.backlog import backlog
+from pipeline_assets.collect import collect_file
 from pipeline_assets.model_change import change_model
 from pipeline_assets.policies import LIMITS
 from pipeline_assets.prune import prune
@@ -52,3 +53,30 @@ def change_embedding_model() -> None:
 def prune_history() -> None:
     """Let go of Dagster's old events and runs; partitions stay as they are shown."""
     prune()
+
+
+_JOBS = {
+    job.name
+    for job in (
+        ingest_recording,
+        report_backlog,
+        reconcile_recordings,
+        change_embedding_model,
+        rework_archived,
+        prune_history,
+        collect_file,
+    )
+}
+
+
+def works_on_recordings(run: dg.DagsterRun) -> bool:
+    """Whether by our job, or by the one that Dagster has for backfills and what a person
+    materialises in the UI."""
+    return run.job_name == INGEST_RECORDING or not recordings.keys.isdisjoint(
+        run.asset_selection or ()
+    )
+
+
+def is_ours(run: dg.DagsterRun) -> bool:
+    """Whether its worker has attendance for it, as all have that use the workbench."""
+    return run.job_name in _JOBS or works_on_recordings(run)

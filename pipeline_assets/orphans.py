@@ -13,8 +13,9 @@ import time
 
 import dagster as dg
 
+from pipeline_assets.jobs import is_ours
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.requests import INGEST_RECORDING, NOT_RETRIED, covered
+from pipeline_assets.requests import NOT_RETRIED, covered
 from pipeline_assets.untold import tell_untold_of_run
 from resources.postgres.attendance import Attendance, run_duty
 from resources.workbench import Rooms
@@ -42,6 +43,6 @@ def fail_orphans(instance: dg.DagsterInstance, rooms: Rooms) -> int:
 
 
 def _unattended(instance: dg.DagsterInstance, attendance: Attendance) -> list[dg.DagsterRun]:
-    started = dg.RunsFilter(job_name=INGEST_RECORDING, statuses=[dg.DagsterRunStatus.STARTED])
-    runs = {run_duty(run.run_id): run for run in instance.get_runs(started)}
+    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    runs = {run_duty(run.run_id): run for run in started if is_ours(run)}
     return [runs[duty] for duty in attendance.unattended(list(runs))]

@@ -7,6 +7,7 @@ Not here: what runs (``pipeline_assets``), our own rows (``resources/postgres``)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,10 @@ from resources.settings import load_settings
 
 Config = Mapping[str, Any]
 
+#: Dagster's own switch, off by default and in no configuration file: without it a backfill fails
+#: for good when the daemon looks at it while the code server is being started again.
+_BACKFILLS_WAIT = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
+
 #: What using our database or Dagster's raises while the server is away, for those who outlive it.
 DATABASE_AWAY = (DatabaseUnavailable, DagsterPostgresException, DBAPIError)
 
@@ -38,6 +43,7 @@ class PlayheadStorage(DagsterPostgresStorage):
     Postgres fails a run whose steps all succeeded (docs/decisions/0003-dagster-storage.md)."""
 
     def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        os.environ.setdefault(_BACKFILLS_WAIT, "1")
         super().__init__(url, inst_data=inst_data)
         pool = _pooled(url)
         self._run_storage._engine = self._schedule_storage._engine = pool

@@ -7,7 +7,8 @@ reason; what a dead one made and did not tell is told.
 
 import dagster as dg
 
-from pipeline_assets.requests import INGEST_RECORDING, covered
+from pipeline_assets.jobs import works_on_recordings
+from pipeline_assets.requests import covered
 from pipeline_assets.untold import tell_untold_of_run
 from resources.workbench import Workbench
 
@@ -22,7 +23,7 @@ def failures(
 ) -> dg.SkipReason:
     buried = workbench.ledger.bury_lost()
     run = context.dagster_run
-    if run.job_name == INGEST_RECORDING:
+    if works_on_recordings(run):
         keys = context.instance.get_dynamic_partitions("recordings")
         buried += workbench.ledger.bury_stuck(
             sorted(covered(run.tags, keys)),

@@ -76,3 +76,25 @@ def test_the_end_of_a_dead_run_tells_what_it_made(
     assert pipeline.materialised("transcript") == set()
     assert bench.catalogue.waiting(limit=9, unrequested=True) == [recording], "at once"
     database.close()
+
+
+def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
+    pipeline: Pipeline, bench: Workbench, add: Add
+) -> None:
+    recording = add("a.wav")
+    pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
+    backfill = pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_implicit_global_asset_job_def(),
+        asset_selection=frozenset({dg.AssetKey("raw_media")}),
+        tags={PARTITION: recording.id},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_job_def("change_embedding_model"),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    database = Database(str(bench.settings.database_url))
+    Worker(database, backfill.run_id).probe(recording)
+    assert fail_orphans(pipeline.instance, bench) == 2
+    assert pipeline.materialised("raw_media") == {recording.id}
+    database.close()
