@@ -19,7 +19,6 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.process import open_instance
 from pipeline_assets.processor import Processor
 from pipeline_assets.worker import Worker
@@ -44,6 +43,7 @@ class Counted:
         self.dimensions = embedder.dimensions
         self.window_tokens = embedder.window_tokens
         self.tokenizer = embedder.tokenizer
+        self.tokens = embedder.tokens
         self._name = name
         self._embedder = embedder
         self._log = log
@@ -82,8 +82,8 @@ def main() -> None:
     """The warm worker."""
     settings = load_settings()
     with open_workbench(settings, _engines(settings)) as bench, open_instance() as instance:
-        job = build_definitions(settings, bench=bench).resolve_job_def(INGEST_RECORDING)
-        Worker(bench, instance, Processor(bench, instance, job)).attend()
+        definitions = build_definitions(settings, bench=bench)
+        Worker(bench, instance, Processor(bench, instance, definitions)).attend()
 
 
 if __name__ == "__main__":
