@@ -5,11 +5,11 @@
 Code server, daemon and warm worker run as under systemd, the database server with its keeper. In
 turn, until all kills are spent: the chunk size in settings is another, and a backfill of all
 assets over all partitions is launched as the UI's button does it; then a second embedding model
-is added, built, switched to, and the first retired. As soon as a run works on it, somebody kills a
-process of the deployment every 0.3 to 3 s: a run worker, the warm worker, the daemon, the code server, the
-postmaster, one of its backends, or the keeper. After a phase's last kill everything must settle by
-itself, and nothing be lost or there twice. A row a phase; a complaint is anything that is not as
-it should be (``verdicts.py``). Exit code 1 when there are any.
+is added, built, switched to, and the first retired. As soon as a run works on it, somebody kills
+a process of the deployment every 0.3 to 3 s: a run worker, the warm worker, the daemon, the code
+server, the postmaster, one of its backends, or the keeper. After a phase's last kill everything
+must settle by itself, and nothing be lost or there twice. A row a phase; a complaint is anything
+that is not as it should be (``verdicts.py``). Exit code 1 when there are any.
 """
 
 from __future__ import annotations
