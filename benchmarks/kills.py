@@ -5,11 +5,11 @@
 Code server, daemon and warm worker run as under systemd, the database server with its keeper. In
 turn, until all kills are spent: the chunk size in settings is another, and a backfill of all
 assets over all partitions is launched as the UI's button does it; then a second embedding model
-is added, built, switched to, and the first retired. Meanwhile somebody kills a process of the
-deployment every 0.3 to 3 s: a run worker, the warm worker, the daemon, the code server, the
-postmaster, one of its backends, or the keeper. After a phase's last kill everything must settle by
-itself, and nothing be lost or there twice. A row a phase; a complaint is anything that is not as
-it should be (``verdicts.py``). Exit code 1 when there are any.
+is added, built, switched to, and the first retired. As soon as a run works on it, somebody kills
+a process of the deployment every 0.3 to 3 s: a run worker, the warm worker, the daemon, the code
+server, the postmaster, one of its backends, or the keeper. After a phase's last kill everything
+must settle by itself, and nothing be lost or there twice. A row a phase; a complaint is anything
+that is not as it should be (``verdicts.py``). Exit code 1 when there are any.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ def _run(home: Home, phase: _Phase, kills: int, ids: list[str], dice: random.Ran
     before = (_runs(home), verdicts.made_again(home), verdicts.embedded_again(home))
     with Deployment(home, dice) as deployment:
         phase.begin(deployment)
+        wait_until(lambda: _at_work(home), seconds=_START_SECONDS, every=0.1)
         began = time.monotonic()
         killing = deployment.kill(kills)
         at, end = _settled(home, phase, killing)
@@ -198,13 +199,17 @@ def _quiet(home: Home) -> bool:
     return home.idle and not home.instance.get_runs_count(unfinished)
 
 
+def _at_work(home: Home) -> bool:
+    return bool(home.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
+
+
 def _runs(home: Home) -> int:
     return home.instance.get_runs_count()
 
 
 @click.command()
 @click.option("--kills", type=click.IntRange(min=0), default=200, show_default=True)
-@click.option("--a-phase", type=click.IntRange(min=0), default=50, show_default=True)
+@click.option("--a-phase", type=click.IntRange(min=0), default=14, show_default=True)
 @click.option("--recordings", type=click.IntRange(min=10), default=600, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of moments and victims.")
 @click.option("--keep-log", type=click.Path(path_type=Path), help="Where to keep all logs.")
