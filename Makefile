@@ -27,9 +27,9 @@ test: setup
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --skip-covered
 
-# The Dagster UI with sensors and schedules; the inbox is .playhead/inbox.
+# The Dagster UI with sensors and schedules, and the warm worker; the inbox is .playhead/inbox.
 dev: setup
-	$(BIN)/dagster dev --port $(PORT)
+	PORT=$(PORT) deploy/dev.sh
 
 check: setup
 	$(BIN)/ruff format --check .

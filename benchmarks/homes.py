@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 import psutil
+import psycopg
 from dagster._core.scheduler.instigation import InstigatorType
 from rich.console import Console
 from rich.table import Table
@@ -96,7 +97,7 @@ class Home:
     def dagster(self) -> Iterator[psutil.Process]:
         """``dagster dev`` as ``make dev`` has it; its sensors have looked once."""
         workspace = str(_REPOSITORY / "workspace.yaml")
-        arguments = ("dev", "-w", workspace, "--port", str(_free_port()))
+        arguments = ("dev", "-w", workspace, "--port", str(free_port()))
         with self.running("dagster", *arguments) as process:
             wait_until(self._watched, seconds=_START_SECONDS)
             yield process
@@ -109,13 +110,14 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds of wall and CPU since some moment, and runs. ``ours`` is the CPU of all programs
-    started from here."""
+    """Seconds of wall and CPU since some moment, runs, and sessions that were opened at the
+    databases. ``ours`` is the CPU of all programs started from here."""
 
     wall: float
     ours: float
     postgres: float
     runs: int
+    sessions: int
 
     def __sub__(self, earlier: Spent) -> Spent:
         return Spent(
@@ -123,6 +125,7 @@ class Spent:
             self.ours - earlier.ours,
             self.postgres - earlier.postgres,
             self.runs - earlier.runs,
+            self.sessions - earlier.sessions,
         )
 
 
@@ -163,7 +166,18 @@ def spent(home: Home) -> Spent:
         if server
         else 0.0,
         runs=home.instance.get_runs_count(),
+        sessions=_sessions(home.settings),
     )
+
+
+def _sessions(settings: Settings) -> int:
+    url = embedded_server(settings).url("postgres")
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "select sum(sessions) from pg_stat_database where datname like 'playhead%'"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float, every: float = 0.5) -> None:
@@ -175,7 +189,7 @@ def wait_until(holds: Callable[[], bool], *, seconds: float, every: float = 0.5)
         time.sleep(every)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

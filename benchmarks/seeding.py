@@ -1,8 +1,9 @@
 """Many recordings at once, without running the pipeline: rows as it would have written them.
 
-One recording goes through the real stages. The others are its copies, with a word of their own
-in every sentence, so that no two texts are alike and all positions stay; their hashes are made
-as the pipeline makes them, so a plan finds nothing to do. Rows go in by COPY.
+One recording goes through the real stages, and says placeholders. The others are its copies with
+words of the same length in their place: one that is the copy's own, in every sentence, and some
+of a vocabulary of 4,096. So no two texts are alike, no word is everywhere, and all positions
+stay; hashes are made as the pipeline makes them, so a plan finds nothing to do. Rows go in by COPY.
 
 Not here: Dagster's events. ``reconcile`` tells Dagster what the ledger has and it has not.
 """
@@ -10,13 +11,15 @@ Not here: Dagster's events. ``reconcile`` tells Dagster what the ledger has and 
 from __future__ import annotations
 
 import json
+import random
+import re
 import wave
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, LiteralString
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import dagster as dg
 import psycopg
@@ -40,9 +43,10 @@ from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Progress
 from resources.workbench import Workbench
 
-_OWN = "xxxxxxxx"  # stands for the word that each copy has for itself
-_VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
-_WORDS_A_SENTENCE = 12
+_PLACEHOLDER = re.compile(r"xxxxxx(\d\d)")  # 00 stands for the copy's own word
+_OWN = "xxxxxx00"
+_PLACEHOLDERS = 60
+_SYLLABLES = "ba de fi go ku la me ni".split()
 _BLOCK = 500
 
 #: For sentences to be chunks of their own: PLAYHEAD_CHUNKING.
@@ -67,14 +71,15 @@ _COPIES: dict[str, LiteralString] = {
     "token_count, phrases, search_config) from stdin",
     "embeddings": "copy embeddings (set_id, org_id, chunk_id, result_id, vector) from stdin "
     "(format binary)",
-    "embedding_cache": "copy embedding_cache (org_id, set_id, text_hash, vector) from stdin "
+    "embedding_cache": "copy embedding_cache (org_id, set_id, text_hash, vector, recording_id) "
+    "from stdin "
     "(format binary)",
     "embedded_recordings": "copy embedded_recordings (result_id, org_id, recording_id, set_id, "
     "chunk_recipe_hash) from stdin",
 }
 _BINARY: dict[str, list[str]] = {
     "embeddings": ["int4", "text", "uuid", "int4", "vector"],
-    "embedding_cache": ["text", "int4", "text", "vector"],
+    "embedding_cache": ["text", "int4", "text", "vector", "uuid"],
 }
 
 
@@ -103,15 +108,35 @@ def seed(
         ids += copies.write(range(start, min(count, start + _BLOCK)))
     copies.close()
     if instance is not None:
-        for start in range(0, len(ids), 10_000):
-            instance.add_dynamic_partitions("recordings", ids[start : start + 10_000])
+        keys = [template.id, *ids]
+        for start in range(0, len(keys), 10_000):
+            instance.add_dynamic_partitions("recordings", keys[start : start + 10_000])
     return ids
 
 
+def sentence_of(number: int) -> str:
+    """The first sentence of a copy."""
+    return _said_by(number, " ".join(_sentence(0)))
+
+
 def _sentence(number: int) -> list[str]:
-    size = len(_VOCABULARY)
-    own = [_VOCABULARY[(number * 7 + at * (number % 5 + 1)) % size] for at in range(10)]
-    return [_OWN, *own, f"{_VOCABULARY[number % size]}."]
+    """Twelve placeholders, the first that of the own word."""
+    dice = random.Random(number)
+    spoken = [f"xxxxxx{dice.randrange(1, _PLACEHOLDERS):02d}" for _ in range(11)]
+    return [_OWN, *spoken[:-1], f"{spoken[-1]}."]
+
+
+def _said_by(copy: int, text: str) -> str:
+    """The text with the copy's words for its placeholders."""
+    return _PLACEHOLDER.sub(lambda match: _word(copy, int(match[1])), text)
+
+
+def _word(copy: int, place: int) -> str:
+    """Eight letters."""
+    if place == 0:
+        return f"w{copy:07d}"
+    drawn = (copy * 2654435761 + place * 40503) >> 7  # Knuth's multiplicative hash
+    return "".join(_SYLLABLES[drawn >> 3 * power & 7] for power in range(4))
 
 
 def _template(bench: Workbench, sentences: int) -> Recording:
@@ -204,7 +229,7 @@ class _Copies:
         return row
 
     def _copy(self, number: int, identity: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        own, org = f"w{number:07d}", self._template.org_id
+        own, org = _word(number, 0), self._template.org_id
         made = {row["stage"]: content_hash([row["stage"], identity]) for row in self._rows.results}
         owner = (org, identity)
         yield (
@@ -217,9 +242,9 @@ class _Copies:
             result_ids[row["stage"]] = self._next
             yield from self._result(row, owner, outputs | {_OWN: own})
             self._next += 1
-        yield from self._content(own, owner, result_ids)
+        yield from self._content(number, owner, result_ids)
         for chunk in self._rows.chunks:
-            text = chunk["text"].replace(_OWN, own)
+            text = _said_by(number, chunk["text"])
             values = chunk | {
                 "id": uuid4(),
                 "recording_id": identity,
@@ -267,14 +292,16 @@ class _Copies:
         yield "current_results", (*owner, row["stage"], row["set_id"], self._next)
 
     def _content(
-        self, own: str, owner: tuple[str, str], result_ids: Mapping[str, int]
+        self, copy: int, owner: tuple[str, str], result_ids: Mapping[str, int]
     ) -> Iterator[tuple[str, tuple[Any, ...]]]:
         stages = {"raw_media": "raw_media", "transcripts": "transcript", "documents": "document"}
         for table, stage in stages.items():
             row = dict(self._rows.content[table])
             for name in ("result_id", "org_id", "recording_id"):
                 del row[name]
-            cells = [value if table == "raw_media" else _cell(value, own) for value in row.values()]
+            cells = [
+                value if table == "raw_media" else _cell(value, copy) for value in row.values()
+            ]
             yield table, (result_ids[stage], *owner, *cells)
 
     def _embed(self, tables: dict[str, list[tuple[Any, ...]]]) -> None:
@@ -283,16 +310,19 @@ class _Copies:
         results = {row[2]: row[0] for row in tables["stage_results"] if row[3] == "embeddings"}
         for row, vector in zip(chunks, vectors, strict=True):
             tables["embeddings"].append((lane.set.id, row[1], row[0], results[row[2]], vector))
-        cached = {row[6]: vector for row, vector in zip(chunks, vectors, strict=True)}
-        cached = {key: vector for key, vector in cached.items() if key not in self._shared}
+        cached = {
+            row[6]: (vector, UUID(row[2])) for row, vector in zip(chunks, vectors, strict=True)
+        }
         tables["embedding_cache"] += [
-            (self._template.org_id, lane.set.id, key, vector) for key, vector in cached.items()
+            (self._template.org_id, lane.set.id, key, vector, identity)
+            for key, (vector, identity) in cached.items()
+            if key not in self._shared
         ]
 
 
-def _cell(value: Any, own: str) -> Any:
+def _cell(value: Any, copy: int) -> Any:
     if isinstance(value, str):
-        return value.replace(_OWN, own)
+        return _said_by(copy, value)
     if isinstance(value, list | dict):
-        return json.dumps(value).replace(_OWN, own)
+        return _said_by(copy, json.dumps(value))
     return value

@@ -1,53 +1,66 @@
 """Recordings an hour where transcribing and embedding take no time: the cost of the rest.
 
     python -m benchmarks.throughput [--few 20] [--many 400] [--json]
+    python -m benchmarks.throughput --present 1000 --present 100000 --many 1000 --plot FILE.svg
 
-Four ways, each in a home of its own with the ``instant`` engines, over distinct tiny WAV files:
+With the ``instant`` engines, over distinct tiny WAV files, in a home of their own each:
 
 - ``daemon, one by one``: a file is put in ``dagster dev``'s inbox when the one before is ready
-- ``watch, one by one``: the same with a warm ``playhead process --watch`` and no inbox
+- ``watch, one by one``: a file is added when the one before is ready, to a warm worker
 - ``daemon, at once``: all files are put in the inbox at once
 - ``process, at once``: all files are added, then ``playhead process``
 
-Time runs from the first file given (``process``: from its start) to all ready. CPU seconds are
-those of every process started, that of Postgres apart; start-up of the daemon and of the warm
-worker are not in them.
+With ``--present``, the second and the fourth where so many recordings are there already (seeded,
+and told to Dagster). Time runs from the first file given (``process``: from its start) to all
+ready. CPU seconds are those of every process started, that of Postgres apart; sessions are those
+opened at the databases. Start-up of daemon and warm worker, and seeding, are in none of them.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import struct
+import tempfile
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from benchmarks import seeding
+from benchmarks.charts import chart
 from benchmarks.homes import Home, Spent, json_option, print_rows, spent, temporary_home, wait_until
+from pipeline_assets.untold import tell_untold
 
 _RATE = 16_000  # Hz
 _PATIENCE_SECONDS = 1800.0
+_SENTENCES = 2
+
+Way = Callable[[Home, list[Path]], Spent]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way, measured. CPU in seconds a recording."""
+    """One way, measured. CPU seconds and sessions a recording."""
 
     way: str
+    present: int
     recordings: int
     runs: int
     wall_seconds: float
     recordings_an_hour: float
     cpu_seconds: float
     postgres_cpu_seconds: float
+    sessions: float
     load_average: float
 
 
 def tiny_recordings(folder: Path, count: int) -> list[Path]:
     """Files of a tenth of a second, no two alike."""
-    return [_tiny(folder / f"recording-{number:04}.wav", number) for number in range(count)]
+    start = random.randrange(1 << 30)  # so that no two calls give the same bytes
+    return [_tiny(folder / f"recording-{number:04}.wav", start + number) for number in range(count)]
 
 
 def _tiny(path: Path, number: int) -> Path:
@@ -77,7 +90,8 @@ def daemon_at_once(home: Home, files: list[Path]) -> Spent:
 
 def watch_one_by_one(home: Home, files: list[Path]) -> Spent:
     with home.running("playhead", "process", "--watch"):
-        _take_through(home, _tiny(files[0].with_name("first.wav"), -1))  # then it is warm
+        warm = _tiny(files[0].with_name("first.wav"), -random.randrange(1 << 30))
+        _take_through(home, warm)
         before = spent(home)
         for file in files:
             _take_through(home, file)
@@ -96,37 +110,82 @@ def process_at_once(home: Home, files: list[Path]) -> Spent:
     return spent(home) - before
 
 
-def measure(way: str, run: Callable[[Home, list[Path]], Spent], count: int) -> Row:
-    with temporary_home(transcriber="instant", embedder="instant") as home:
-        folder = home.settings.home.parent / "files"
-        folder.mkdir()
-        cost = run(home, tiny_recordings(folder, count))
-        return Row(
-            way=way,
-            recordings=count,
-            runs=cost.runs,
-            wall_seconds=round(cost.wall, 1),
-            recordings_an_hour=round(3600 * count / cost.wall),
-            cpu_seconds=round(cost.ours / count, 3),
-            postgres_cpu_seconds=round(cost.postgres / count, 3),
-            load_average=round(os.getloadavg()[0], 1),
-        )
+def measure(way: str, run: Way, home: Home, count: int, present: int) -> Row:
+    folder = Path(tempfile.mkdtemp(dir=home.settings.home.parent))
+    cost = run(home, tiny_recordings(folder, count))
+    return Row(
+        way=way,
+        present=present,
+        recordings=count,
+        runs=cost.runs,
+        wall_seconds=round(cost.wall, 1),
+        recordings_an_hour=round(3600 * count / cost.wall),
+        cpu_seconds=round(cost.ours / count, 3),
+        postgres_cpu_seconds=round(cost.postgres / count, 3),
+        sessions=round(cost.sessions / count, 2),
+        load_average=round(os.getloadavg()[0], 1),
+    )
 
 
 def rows(few: int, many: int) -> Iterator[Row]:
-    yield measure("process, at once", process_at_once, many)
-    yield measure("watch, one by one", watch_one_by_one, few)
-    yield measure("daemon, at once", daemon_at_once, many)
-    yield measure("daemon, one by one", daemon_one_by_one, few)
+    ways: list[tuple[str, Way, int]] = [
+        ("process, at once", process_at_once, many),
+        ("watch, one by one", watch_one_by_one, few),
+        ("daemon, at once", daemon_at_once, many),
+        ("daemon, one by one", daemon_one_by_one, few),
+    ]
+    for way, run, count in ways:
+        with temporary_home(transcriber="instant", embedder="instant") as home:
+            yield measure(way, run, home, count, 0)
+
+
+def rows_among(present: int, few: int, many: int) -> Iterator[Row]:
+    """Where ``present`` recordings are there already."""
+    engines = {"transcriber": "instant", "embedder": "instant"}
+    with temporary_home(**engines, chunking=seeding.CHUNKING) as home:
+        seeding.seed(home.bench, home.instance, present, _SENTENCES)
+        tell_untold(home.instance, home.bench.audit)
+        yield measure("watch, one by one", watch_one_by_one, home, few, present)
+        yield measure("process, at once", process_at_once, home, many, present)
 
 
 @click.command()
 @click.option("--few", type=click.IntRange(min=2), default=20, show_default=True)
 @click.option("--many", type=click.IntRange(min=1), default=400, show_default=True)
+@click.option("--present", type=click.IntRange(min=1), multiple=True)
+@click.option("--plot", type=click.Path(path_type=Path), help="Where to draw it, as SVG.")
 @json_option
-def main(few: int, many: int, as_json: bool) -> None:
-    """FEW recordings one by one, MANY at once."""
-    print_rows(rows(few, many), as_json=as_json)
+def main(few: int, many: int, present: tuple[int, ...], plot: Path | None, as_json: bool) -> None:
+    """FEW recordings one by one, MANY at once; among so many PRESENT."""
+    measured: list[Row] = []
+
+    def kept(found: Iterable[Row]) -> Iterator[Row]:
+        for row in found:
+            measured.append(row)
+            yield row
+
+    among = (row for count in present for row in rows_among(count, few, many))
+    print_rows(kept(among if present else rows(few, many)), as_json=as_json)
+    if plot:
+        plot.write_text(draw(measured))
+
+
+def draw(measured: Sequence[Row]) -> str:
+    ways = sorted({row.way for row in measured})
+    picked = {way: [row for row in measured if row.way == way] for way in ways}
+    return chart(
+        "recordings present",
+        {
+            "recordings an hour": {
+                way: [(row.present, row.recordings_an_hour) for row in found]
+                for way, found in picked.items()
+            },
+            "CPU seconds a recording, Postgres's too": {
+                way: [(row.present, row.cpu_seconds + row.postgres_cpu_seconds) for row in found]
+                for way, found in picked.items()
+            },
+        },
+    )
 
 
 if __name__ == "__main__":

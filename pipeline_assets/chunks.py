@@ -43,12 +43,13 @@ SPEC = stage_spec(
 
 
 def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
-    """The window and the tokens are the embedding model's, so each set may have its own."""
+    """The window and the tokens are the embedding model's: sets whose models count alike share
+    chunks, others have their own."""
     parameters = {
         str(source): asdict(config) for source, config in _configs(settings, kind, embedder).items()
     }
     return Recipe(
-        "chunks", CODE_VERSION, Engine("chunker", f"tokens of {embedder.engine.model}", parameters)
+        "chunks", CODE_VERSION, Engine("chunker", f"tokens of {embedder.tokens}", parameters)
     )
 
 
@@ -131,14 +132,10 @@ def _cut(
 ) -> list[Chunk]:
     transcript, document = sources.transcript, sources.document
     cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
-    heard = cut(
-        "transcript",
-        transcript.text,
-        config=configs["transcript"],
-        spans=transcript_spans(transcript),
-    )
+    spans = transcript_spans(transcript)
+    heard = cut("transcript", transcript.text, config=configs["transcript"], spans=spans)
     written = cut("document", document.content, config=configs["document"], spans=document.spans)
-    spoken, quoted = spoken_phrases(transcript), written_phrases(document)
+    spoken, quoted = spoken_phrases(transcript, spans), written_phrases(document)
     return [
         *(with_phrases(passage, spoken) for passage in heard),
         *(with_phrases(passage, quoted) for passage in written),

@@ -1,6 +1,8 @@
-"""Collecting one file of the inbox: by the sensor itself when it is small, by a run of
-``collect_file`` when copying it would outlast a sensor's tick."""
+"""Collecting one file of the inbox: by the warm worker, or by the sensor itself when it is small
+and by a run of ``collect_file`` when copying it would outlast a sensor's tick."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -19,9 +21,14 @@ class InboxFile(dg.Config):
 
 
 def take_from_inbox(bench: Workbench, file: Path) -> Arrival:
-    """Store and register the file, then remove it from the inbox. Raises ``OSError``."""
+    """Store and register the file, then remove it from the inbox, unless somebody has changed or
+    replaced it meanwhile. Two may take the same file at once. Raises ``OSError``."""
+    before = file.stat()
     arrival = bench.intake.take_in(file, org_id=bench.settings.org)
-    file.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        after = file.stat()
+        if os.path.samestat(before, after) and before.st_mtime_ns == after.st_mtime_ns:
+            file.unlink()
     return arrival
 
 

@@ -1,8 +1,6 @@
 """The composition root: everything above, put together once. Nobody imports this module;
 Dagster loads ``defs`` from it. It alone may look at ``sensors``."""
 
-from threading import Event
-
 import dagster as dg
 
 from pipeline_assets import jobs, schedules
@@ -12,6 +10,7 @@ from pipeline_assets.recordings import recordings
 from resources.configured import workbench_resource
 from resources.engines import Engines, choose_engines
 from resources.settings import Settings, load_settings
+from resources.workbench import Workbench
 from sensors.failures import failures
 from sensors.inbox import inbox
 from sensors.plans import plans
@@ -19,16 +18,17 @@ from sensors.uploads import uploads
 
 
 def build_definitions(
-    settings: Settings, *, engines: Engines | None = None, stopping: Event | None = None
+    settings: Settings, *, engines: Engines | None = None, bench: Workbench | None = None
 ) -> dg.Definitions:
-    """The whole of Playhead for Dagster. ``engines`` replaces those that settings name;
-    ``stopping``, once set, has runs in this process hand back what they are at."""
-    chosen = engines or choose_engines(settings)
+    """The whole of Playhead for Dagster. ``engines`` replaces those that settings name; ``bench``,
+    open already, is what all runs and sensors of this process use, with its engines."""
+    chosen = bench.engines if bench else engines or choose_engines(settings)
     return dg.Definitions(
         assets=[recordings, backlog],
         asset_checks=[models_live_on],
         jobs=[
             jobs.ingest_recording,
+            jobs.rework_archived,
             jobs.report_backlog,
             jobs.reconcile_recordings,
             jobs.change_embedding_model,
@@ -42,7 +42,7 @@ def build_definitions(
             schedules.model_change,
         ],
         sensors=[inbox, uploads, plans, failures],
-        resources={"workbench": workbench_resource(settings, chosen, stopping)},
+        resources={"workbench": workbench_resource(settings, chosen, bench)},
         executor=dg.in_process_executor,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from pipeline_assets import checks
@@ -16,9 +17,9 @@ from pipeline_assets.stages import (
     stage_spec,
 )
 from resources.embedding.protocol import Embedder
-from resources.postgres.content import Coverage
-from resources.postgres.ledger import Claim
-from resources.records import Recipe, Recording, Usage, content_hash
+from resources.errors import PlayheadError
+from resources.postgres.content import Coverage, Uncached
+from resources.records import Recipe, Usage, content_hash
 from resources.workbench import Lane, Workbench
 
 CODE_VERSION = "1"
@@ -50,7 +51,9 @@ def _make(work: Work, lanes: Sequence[Lane]) -> Outcome:
     with claimed(work, recipe(lane.embedder), inputs, detail="embedding", lanes=lanes) as claim:
         if claim.done:
             return work.found(claim, claim.done)
-        _fill_cache(bench, claim, chunks.recipe_hash, lane)
+        recipes = {recording.id: chunks.recipe_hash}
+        for done, of in _fill_cache(bench, recording.org_id, recipes, lane):
+            bench.ledger.progress(claim, 100 * done // of, f"embedded {done} of {of} passages")
         output_hash = content_hash([chunks.output_hash, claim.recipe.hash])
         with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
             connection,
@@ -72,23 +75,42 @@ def _describe(lane: Lane, coverage: Coverage) -> Metadata:
     }
 
 
-def _fill_cache(bench: Workbench, claim: Claim, chunk_recipe: str, lane: Lane) -> None:
-    texts = bench.content.uncached_texts(claim.recording, chunk_recipe, lane.set.id)
+def embed_ahead(works: Sequence[Work]) -> None:
+    """Embed the passages of several recordings together, so that calls are full; each finds its
+    vectors in the cache then. What fails here is met again, and told, by the recording it is of."""
+    bench, lanes = works[0].bench, works[0].lanes
+    for org_id in {work.recording.org_id for work in works}:
+        for lane in lanes:
+            recipes = {
+                work.recording.id: chunks.recipe_hash
+                for work in works
+                if work.recording.org_id == org_id
+                and (chunks := work.standing.get(("chunks", lane.set.id)))
+            }
+            with suppress(PlayheadError):
+                for _ in _fill_cache(bench, org_id, recipes, lane):
+                    pass
+
+
+def _fill_cache(
+    bench: Workbench, org_id: str, recipes: Mapping[str, str], lane: Lane
+) -> Iterator[tuple[int, int]]:
+    """Gives how many texts of how many are embedded, after each call. ``recipes``: of the chunks,
+    by recording id."""
+    texts = bench.content.uncached_texts(org_id, recipes, lane.set.id)
     hashes = list(texts)
     for start in range(0, len(hashes), TEXTS_A_CALL):
         bench.keep_on()
         batch = hashes[start : start + TEXTS_A_CALL]
-        _embed(bench, claim.recording, lane, {key: texts[key] for key in batch})
-        finished = start + len(batch)
-        bench.ledger.progress(
-            claim, 100 * finished // len(hashes), f"embedded {finished} of {len(hashes)} passages"
-        )
+        _embed(bench, org_id, lane, {key: texts[key] for key in batch})
+        yield start + len(batch), len(hashes)
 
 
-def _embed(bench: Workbench, recording: Recording, lane: Lane, texts: Mapping[str, str]) -> None:
+def _embed(bench: Workbench, org_id: str, lane: Lane, texts: Mapping[str, Uncached]) -> None:
     """Cache the vectors of these texts; those that another worker is at are waited for."""
     set_id = lane.set.id
-    with bench.ledger.texts_locked(recording.org_id, set_id, list(texts)):
-        if missing := bench.content.uncached_of(recording, set_id, list(texts)):
-            vectors = lane.embedder.embed([texts[key] for key in missing])
-            bench.content.cache_vectors(recording, set_id, missing, vectors)
+    with bench.ledger.texts_locked(org_id, set_id, list(texts)):
+        if missing := bench.content.uncached_of(org_id, set_id, list(texts)):
+            vectors = lane.embedder.embed([texts[key].text for key in missing])
+            wanted = {key: texts[key] for key in missing}
+            bench.content.cache_vectors(org_id, set_id, wanted, vectors)

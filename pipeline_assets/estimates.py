@@ -64,7 +64,7 @@ def _line(
         calls=calls, tokens=tokens, audio_seconds=one.audio_seconds if count else 0.0
     )
     seconds = _pace(one.stage, wanted, pace)
-    compared = wanted if one.reason in ("stale", "chosen") else None
+    compared = wanted if one.reason == "stale" else None
     return Line(
         stage=one.stage,
         set=one.set_id or None,

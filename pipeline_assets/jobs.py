@@ -2,14 +2,15 @@
 
 import dagster as dg
 
+from pipeline_assets.archived import archived
 from pipeline_assets.backlog import backlog
+from pipeline_assets.collect import collect_file
 from pipeline_assets.model_change import change_model
 from pipeline_assets.policies import LIMITS
 from pipeline_assets.prune import prune
 from pipeline_assets.reconcile import reconcile
 from pipeline_assets.recordings import recordings
-
-INGEST_RECORDING = "ingest_recording"
+from pipeline_assets.requests import INGEST_RECORDING, REWORK_ARCHIVED
 
 # One process a run: the default executor starts one a step and costs five times the CPU.
 ingest_recording = dg.define_asset_job(
@@ -19,6 +20,13 @@ ingest_recording = dg.define_asset_job(
     tags=LIMITS,
     description="A recording through all five stages; what is there already stays.",
 )
+
+
+@dg.job(name=REWORK_ARCHIVED, executor_def=dg.in_process_executor, tags=LIMITS)
+def rework_archived() -> None:
+    """What a plan wants of archived recordings."""
+    archived()
+
 
 report_backlog = dg.define_asset_job(
     "report_backlog",
@@ -45,3 +53,30 @@ def change_embedding_model() -> None:
 def prune_history() -> None:
     """Let go of Dagster's old events and runs; partitions stay as they are shown."""
     prune()
+
+
+_JOBS = {
+    job.name
+    for job in (
+        ingest_recording,
+        report_backlog,
+        reconcile_recordings,
+        change_embedding_model,
+        rework_archived,
+        prune_history,
+        collect_file,
+    )
+}
+
+
+def works_on_recordings(run: dg.DagsterRun) -> bool:
+    """Whether by our job, or by the one that Dagster has for backfills and what a person
+    materialises in the UI."""
+    return run.job_name == INGEST_RECORDING or not recordings.keys.isdisjoint(
+        run.asset_selection or ()
+    )
+
+
+def is_ours(run: dg.DagsterRun) -> bool:
+    """Whether its worker has attendance for it, as all have that use the workbench."""
+    return run.job_name in _JOBS or works_on_recordings(run)

@@ -1,9 +1,10 @@
 """Orphans: runs that say "started" while nobody works on them.
 
 Dagster sees a worker die through the code server that started it. Where both died (a power
-cut, a container's end), or there was none (``playhead process``), the run would say "started"
-until its time limit, hold its place in the pool and keep its recordings from other runs. A
-living worker holds the run's lock (``Ledger.attend``), and that ends with it however it dies.
+cut, a container's end), where there was none (``playhead process``), or where the worker hangs,
+the run would say "started" until its time limit, hold its place in the pool and keep its
+recordings from other runs. A living worker has attendance for its run
+(``resources/postgres/attendance.py``).
 """
 
 from __future__ import annotations
@@ -12,26 +13,36 @@ import time
 
 import dagster as dg
 
-from pipeline_assets.jobs import INGEST_RECORDING
-from resources.postgres.ledger import Ledger
+from pipeline_assets.jobs import is_ours
+from pipeline_assets.partitions import PARTITION_SET
+from pipeline_assets.requests import NOT_RETRIED, covered
+from pipeline_assets.untold import tell_untold_of_run
+from resources.postgres.attendance import Attendance, run_duty
+from resources.workbench import Rooms
 
-_GRACE_SECONDS = 5.0  # between "started" and the lock, and between its release and the end
+_GRACE_SECONDS = 5.0  # between "started" and attendance, and between its end and the run's
 
 
-def fail_orphans(instance: dg.DagsterInstance, ledger: Ledger) -> int:
-    """End the runs that nobody attends and free their places in the pool; how many."""
-    suspects = {run.run_id for run in _unattended(instance, ledger)}
+def fail_orphans(instance: dg.DagsterInstance, rooms: Rooms) -> int:
+    """End what hangs, end the runs that nobody attends, and free what they held; how many runs.
+    What they made and did not tell is told."""
+    rooms.attendance.end_silent()
+    suspects = {run.run_id for run in _unattended(instance, rooms.attendance)}
     if not suspects:
         return 0
     time.sleep(_GRACE_SECONDS)
-    orphans = [run for run in _unattended(instance, ledger) if run.run_id in suspects]
+    orphans = [run for run in _unattended(instance, rooms.attendance) if run.run_id in suspects]
+    keys = instance.get_dynamic_partitions(PARTITION_SET)
     for run in orphans:
         instance.report_run_failed(run, "Its worker died without a word.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        tell_untold_of_run(instance, rooms.audit, run, keys)
+        if NOT_RETRIED.items() <= run.tags.items():
+            rooms.attendance.hand_back(sorted(covered(run.tags, keys)))
     return len(orphans)
 
 
-def _unattended(instance: dg.DagsterInstance, ledger: Ledger) -> list[dg.DagsterRun]:
-    started = dg.RunsFilter(job_name=INGEST_RECORDING, statuses=[dg.DagsterRunStatus.STARTED])
-    runs = {run.run_id: run for run in instance.get_runs(started)}
-    return [runs[run_id] for run_id in ledger.unattended(list(runs))]
+def _unattended(instance: dg.DagsterInstance, attendance: Attendance) -> list[dg.DagsterRun]:
+    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    runs = {run_duty(run.run_id): run for run in started if is_ours(run)}
+    return [runs[duty] for duty in attendance.unattended(list(runs))]

@@ -5,4 +5,5 @@ from __future__ import annotations
 
 import dagster as dg
 
-recordings_partitions = dg.DynamicPartitionsDefinition(name="recordings")
+PARTITION_SET = "recordings"
+recordings_partitions = dg.DynamicPartitionsDefinition(name=PARTITION_SET)

@@ -28,16 +28,16 @@ from resources.workbench import Workbench, open_workbench
 _ACTED_ON = frozenset({"missing", "stale", "outdated", "orphaned", "follows"})
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--org", help="Only of this organisation. [default: all]")
-@click.option("--kind", type=click.Choice(KINDS), help="Only recordings of this kind.")
-@click.option("--since", type=click.DateTime(), help="Only recordings added since.")
-@click.option("--stage", type=click.Choice(STAGES), help="Only from this stage on.")
-@click.option("--apply", "wanted", is_flag=True, help="Have it made so.")
-@click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
-@click.option("--list", "listed", is_flag=True, help="What was planned so far.")
-@click.option("--cancel", type=int, metavar="PLAN", help="Begin nothing more of this plan.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON value a line.")
+@click.command()
+@click.option("--org")
+@click.option("--kind", type=click.Choice(KINDS))
+@click.option("--since", type=click.DateTime())
+@click.option("--stage", type=click.Choice(STAGES))
+@click.option("--apply", "wanted", is_flag=True)
+@click.option("--confirm-usd", type=float)
+@click.option("--list", "listed", is_flag=True)
+@click.option("--cancel", type=int)
+@click.option("--json", "as_json", is_flag=True)
 def main(
     org: str | None,
     kind: Kind | None,
@@ -49,8 +49,7 @@ def main(
     cancel: int | None,
     as_json: bool,
 ) -> None:
-    """What is missing, stale, outdated, failed or orphaned, by stage, and what making it right
-    would take. Exit 0 when it was done as asked, 1 when not."""
+    """Exit 0 when it was done as asked, 1 when not."""
     settings = load_settings()
     with open_workbench(settings, choose_engines(settings)) as bench:
         if cancel is not None:
@@ -144,7 +143,7 @@ def _show_plans(plans: Sequence[Plan], as_json: bool) -> None:
 
 if __name__ == "__main__":
     try:
-        main(prog_name="playhead plan")
+        main()
     except PlayheadError as error:
         click.echo(f"{error}\n{error.remedy}", err=True)
         sys.exit(1)

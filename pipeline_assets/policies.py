@@ -31,6 +31,10 @@ BYTES_A_RUN = 64 * 1024 * 1024
 MAX_RUNTIME_SECONDS = 8 * 3600
 LIMITS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
 
+#: While a warm worker attends, sensors leave it what came within this time. A worker that is
+#: busy with a long recording may keep others waiting longer: then a second run helps.
+PATIENCE_SECONDS = 120.0
+
 #: How many recordings a run works on at once is one; how many runs, the pool's limit
 #: (``dagster.yaml``): local models use every core they get.
 POOL = "recordings"

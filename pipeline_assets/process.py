@@ -1,7 +1,7 @@
-"""``python -m pipeline_assets.process``: run what waits through Dagster, in this process.
+"""``python -m pipeline_assets.process``: run what waits through Dagster, in this process; with
+``--watch`` as the warm worker.
 
-The way to work without a daemon: the same job, the same ledger, one warm process. Beside a
-running daemon it is safe, since the ledger lets one worker at a time make a result. Started by
+The way to work without a daemon, and beside one: the same job, the same ledger. Started by
 ``playhead process``; like ``definitions.py`` it is a way in, so nobody imports it.
 """
 
@@ -11,121 +11,47 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import click
 import dagster as dg
+from dagster._core.instance import InstanceRef
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.jobs import INGEST_RECORDING
 from pipeline_assets.orphans import fail_orphans
-from pipeline_assets.partitions import recordings_partitions
-from pipeline_assets.policies import RECORDINGS_A_RUN
-from pipeline_assets.requests import RunPlan, new_keys, plan_runs
-from resources.errors import PlayheadError
+from pipeline_assets.processor import Processor
+from pipeline_assets.worker import Worker
+from resources.engines import choose_engines
+from resources.errors import DatabaseUnavailable, PlayheadError
 from resources.postgres.catalogue import Catalogue
-from resources.records import Recording
 from resources.settings import load_settings
-from resources.workbench import Rooms, open_rooms
+from resources.workbench import Rooms, open_workbench
 
-_WATCH_SECONDS = 1.0
 _TELL_SECONDS = 0.5
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-class Processor:
-    """Plans and makes runs. ``handled``: what ``work`` took up, by id."""
-
-    def __init__(
-        self,
-        rooms: Rooms,
-        instance: dg.DagsterInstance,
-        job: dg.JobDefinition,
-        stopping: threading.Event,
-    ) -> None:
-        self.handled: set[str] = set()
-        self._rooms = rooms
-        self._instance = instance
-        self._job = job
-        self._stopping = stopping
-
-    def work(self, only: Sequence[str] | None) -> None:
-        """Run every waiting recording once; of ``only``, also see those through that another
-        worker holds."""
-        while (waiting := self._waiting(only)) or self._elsewhere(only):
-            self.handled.update(recording.id for recording in waiting)
-            self._work_on(waiting)
-
-    def watch(self) -> None:
-        """Work whenever something waits, until told to stop; what a run brought no further is
-        tried again after the same growing pauses as the sensor makes."""
-        while not self._stopping.wait(_WATCH_SECONDS):
-            catalogue = self._rooms.catalogue
-            while waiting := catalogue.waiting(limit=RECORDINGS_A_RUN, unrequested=True):
-                self._work_on(waiting)
-                if self._stopping.is_set():
-                    return
-
-    def _work_on(self, waiting: Sequence[Recording]) -> None:
-        self._rooms.ledger.bury_lost()
-        fail_orphans(self._instance, self._rooms.ledger)
-        for plan in self._plans(waiting):
-            self._run(plan)
-
-    def _waiting(self, only: Sequence[str] | None) -> list[Recording]:
-        if self._stopping.is_set():
-            return []
-        return self._rooms.catalogue.waiting(
-            limit=RECORDINGS_A_RUN, only=only, besides=self.handled
-        )
-
-    def _elsewhere(self, only: Sequence[str] | None) -> bool:
-        """Whether to look again in a while, since another worker is at it."""
-        if only is None or self._stopping.is_set():
-            return False
-        statuses = self._rooms.catalogue.statuses(None, only)
-        busy = any(status.live for status in statuses)
-        return busy and not self._stopping.wait(_WATCH_SECONDS)
-
-    def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunPlan]:
-        name = recordings_partitions.name
-        assert name is not None
-        keys = self._instance.get_dynamic_partitions(name)
-        if added := new_keys(waiting, keys):
-            self._instance.add_dynamic_partitions(name, added)
-        for plan in plan_runs(waiting, [*keys, *added]):
-            if self._stopping.is_set():
-                return
-            yield plan
-
-    def _run(self, plan: RunPlan) -> None:
-        self._rooms.catalogue.requested(plan.ids)
-        self._job.execute_in_process(
-            instance=self._instance,
-            tags=dict(plan.tags),
-            run_config=plan.run_config | _QUIET,
-            asset_selection=plan.assets,
-            raise_on_error=False,
-        )
+_LOOK_SECONDS = 0.2  # at whether a signal came
 
 
 class Teller(threading.Thread):
     """Prints how the recordings under way are doing, whenever a tenth more is done."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, working: threading.Event) -> None:
         super().__init__(daemon=True)
         self._catalogue = catalogue
+        self._working = working
         self._told: dict[str, tuple[str, int]] = {}
         self._ended = threading.Event()
 
     def run(self) -> None:
         while not self._ended.wait(_TELL_SECONDS):
-            self._tell()
+            if self._working.is_set():
+                with suppress(DatabaseUnavailable):
+                    self._tell()
 
     def end(self) -> None:
         self._ended.set()
@@ -141,9 +67,14 @@ class Teller(threading.Thread):
 
 def open_instance() -> dg.DagsterInstance:
     """The instance that ``$DAGSTER_HOME`` or, as for ``dagster dev``, the project's own
-    ``dagster.yaml`` describes."""
+    ``dagster.yaml`` describes. What steps print stays on this process's console: to copy it costs
+    four more processes a run, a fifth of a lone recording's CPU."""
     project = Path(__file__).resolve().parent.parent
-    return dg.DagsterInstance.from_config(os.environ.get("DAGSTER_HOME") or str(project))
+    folder = os.environ.get("DAGSTER_HOME") or str(project)
+    logs = {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}
+    return dg.DagsterInstance.from_ref(
+        InstanceRef.from_dir(folder, overrides={"compute_logs": logs})
+    )
 
 
 @click.command()
@@ -152,41 +83,62 @@ def open_instance() -> dg.DagsterInstance:
 def main(recordings: tuple[str, ...], watch: bool) -> None:
     """Exit 0 when all that was run is ready, 1 when some failed."""
     settings = load_settings()
-    stopping = threading.Event()
-    job = build_definitions(settings, stopping=stopping).resolve_job_def(INGEST_RECORDING)
-    with open_rooms(settings) as rooms, open_instance() as instance:
+    with open_workbench(settings, choose_engines(settings)) as bench, open_instance() as instance:
         if recordings:
-            rooms.catalogue.statuses(settings.org, recordings)  # NotFound before any work
-        processor = Processor(rooms, instance, job, stopping)
-        teller = Teller(rooms.catalogue)
-        teller.start()
-        try:
-            with _stopped_by_signals(stopping), ThreadPoolExecutor(1) as worker:
-                only = recordings or None
-                work = worker.submit(processor.watch if watch else partial(processor.work, only))
-                work.result()
-        finally:
-            teller.end()
-        if not watch:
-            sys.exit(_report(rooms.catalogue, sorted({*processor.handled, *recordings})))
+            bench.catalogue.statuses(settings.org, recordings)  # NotFound before any work
+        processor = Processor(bench, instance, build_definitions(settings, bench=bench))
+        with _telling(bench.catalogue, processor.working):
+            if watch:
+                worker = Worker(bench, instance, processor)
+                _until_done(worker.attend, stop=worker.leave)
+                return
+            work = partial(_work, processor, bench, instance, recordings)
+            _until_done(work, stop=processor.leave)
+        code = _report(bench.catalogue, sorted({*processor.handled, *recordings}))
+    sys.exit(code)
 
 
-@contextmanager
-def _stopped_by_signals(stopping: threading.Event) -> Iterator[None]:
+def _work(
+    processor: Processor, rooms: Rooms, instance: dg.DagsterInstance, recordings: Sequence[str]
+) -> None:
+    rooms.ledger.bury_lost()
+    fail_orphans(instance, rooms)
+    processor.work(recordings or None)
+
+
+def _until_done(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
     """The first SIGINT or SIGTERM has the work under way handed back, a second one ends the
     process at once. Dagster takes signals for itself on the main thread and may swallow one
     between two steps, so runs are made on another."""
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        stopping.set()
+    asked: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)  # and nothing with a lock: a signal may interrupt its own handler
         signal.signal(number, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, on_signal) for number in signals}
     try:
-        yield
+        with ThreadPoolExecutor(1) as worker:
+            done = worker.submit(work)
+            while not wait([done], timeout=_LOOK_SECONDS).done:
+                if asked:
+                    stop()
+            done.result()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _telling(catalogue: Catalogue, working: threading.Event) -> Iterator[None]:
+    teller = Teller(catalogue, working)
+    teller.start()
+    try:
+        yield
+    finally:
+        teller.end()
 
 
 def _report(catalogue: Catalogue, ids: Sequence[str]) -> int:

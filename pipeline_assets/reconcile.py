@@ -5,6 +5,7 @@
 - partitions without a recording or of an archived one, recordings without a partition: removed,
   added
 - results that say done and whose content is not whole: taken back, so the stage runs again
+- results that Dagster was never told of: told
 - workers that died too often over one result: a dead letter
 """
 
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.partitions import PARTITION_SET
+from pipeline_assets.untold import tell_untold
 from resources.workbench import Workbench
 
 
@@ -33,6 +35,7 @@ def reconcile(
         "partitions_added": added,
         "partitions_removed": removed,
         "results_taken_back": workbench.content.take_back_partial(),
+        "told": tell_untold(context.instance, workbench.audit),
         "buried": workbench.ledger.bury_lost(),
     }
     yield dg.AssetObservation("backlog", metadata=facts)
@@ -42,12 +45,10 @@ def reconcile(
 
 def mend_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
     """Have Dagster's partitions be these recordings; how many were added and removed."""
-    name = recordings_partitions.name
-    assert name is not None
-    keys = set(instance.get_dynamic_partitions(name))
+    keys = set(instance.get_dynamic_partitions(PARTITION_SET))
     added, removed = sorted(recordings - keys), sorted(keys - recordings)
     if added:
-        instance.add_dynamic_partitions(name, added)
+        instance.add_dynamic_partitions(PARTITION_SET, added)
     for key in removed:
-        instance.delete_dynamic_partition(name, key)
+        instance.delete_dynamic_partition(PARTITION_SET, key)
     return len(added), len(removed)

@@ -5,8 +5,10 @@ the good ones are materialised one by one as they are made, the bad ones are not
 fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what a stage makes.
 """
 
+import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -21,7 +23,11 @@ from resources.postgres.versions import PERSON
 from resources.records import STAGES, Recording, Stage
 from resources.workbench import Workbench
 
+_TOGETHER_SECONDS = 1.0  # recordings that come within it are embedded together,
+_TOGETHER = 32  # but no more than these
 _STANDING_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
+
+Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 MAKERS: dict[Stage, MakeStage] = {
     "raw_media": raw_media.make_raw_media,
@@ -45,45 +51,107 @@ def recordings(
     context: dg.AssetExecutionContext, config: Asked, workbench: dg.ResourceParam[Workbench]
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
+    wanted = workbench.catalogue.recordings(config.only or context.partition_keys)
+    stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
+    take_all(context, config, workbench, wanted, stages)
+    yield from ()
+
+
+def take_all(
+    context: Context,
+    config: Asked,
+    bench: Workbench,
+    wanted: Sequence[Recording],
+    stages: Sequence[Stage],
+) -> None:
+    """Take these recordings through the stages; those that fail are told of at the end, by a
+    ``Failure``."""
+    gc.freeze()  # what is loaded by now stays: collecting garbage need not look at it each time
     turn = Turn(
         run_id=context.run.run_id,
         last=context.retry_number >= RETRY_POLICY.max_retries,
         log=context.log.info,
     )
-    stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
-    failures: list[tuple[Recording, PlayheadError]] = []
-    for work in _works(context, config, workbench, turn):
-        try:
-            _take_through(context, work, _wanted(config, work, stages))
-        except Stopped:
-            raise dg.Failure(
-                "Stopped; what is not done is handed back.", allow_retries=False
-            ) from None
-        except ClaimLost as lost:
-            context.log.warning(str(lost))
-        except PlayheadError as error:
-            failures.append((work.recording, error))
-            context.log.error(f"{work.recording.id}: {error} {error.remedy}")
-    yield from ()
-    if failures:
-        raise _failure(failures)
-
-
-def _works(
-    context: dg.AssetExecutionContext, config: Asked, bench: Workbench, turn: Turn
-) -> Iterator[Work]:
-    """The run's recordings with what stands of each; in a retry, without those that failed for
-    good."""
-    wanted = bench.catalogue.recordings(config.only or context.partition_keys)
     if context.retry_number:
         failed = {letter.id for letter in bench.catalogue.dead_letters()}
         wanted = [recording for recording in wanted if recording.id not in failed]
-    lanes = bench.lanes()
-    while wanted:
-        standing = bench.ledger.standing(wanted)
+    hands = _Hands(context, {stage: MAKERS[stage] for stage in stages})
+    try:
+        for work in _works(bench, wanted, turn):
+            hands.take(work, _wanted(config, work, stages))
+        hands.embed()
+    except Stopped:
+        raise dg.Failure("Stopped; what is not done is handed back.", allow_retries=False) from None
+    if hands.failures:
+        raise _failure(hands.failures)
+
+
+class _Hands:
+    """Takes recordings through their stages one by one, and embeds several together: as many as
+    come within a second, so that calls are full and a recording that took long waits for none."""
+
+    def __init__(self, context: Context, makers: Mapping[Stage, MakeStage]) -> None:
+        self.failures: list[tuple[Recording, PlayheadError]] = []
+        self._context = context
+        self._makers = makers
+        self._cut: list[Work] = []
+        self._since = 0.0
+
+    def take(self, work: Work, stages: Sequence[Stage]) -> None:
+        began = time.monotonic()
+        before = [stage for stage in stages if stage != "embeddings"]
+        if not self._through(work, before) or "embeddings" not in stages:
+            return
+        self._since = self._since if self._cut else began
+        self._cut.append(work)
+        if time.monotonic() - self._since > _TOGETHER_SECONDS or len(self._cut) == _TOGETHER:
+            self.embed()
+
+    def embed(self) -> None:
+        """What was cut so far."""
+        works, self._cut = self._cut, []
+        if len(works) > 1:
+            embeddings.embed_ahead(works)
+        for work in works:
+            self._through(work, ["embeddings"])
+
+    def _through(self, work: Work, stages: Sequence[Stage]) -> bool:
+        try:
+            for stage in stages:
+                work.bench.keep_on()
+                self._make(work, stage)
+        except Stopped:
+            raise
+        except ClaimLost as lost:
+            self._context.log.warning(str(lost))
+            return False
+        except PlayheadError as error:
+            self.failures.append((work.recording, error))
+            self._context.log.error(f"{work.recording.id}: {error} {error.remedy}")
+            return False
+        return True
+
+    def _make(self, work: Work, stage: Stage) -> None:
+        try:
+            outcome = self._makers[stage](work)
+        except (ClaimLost, Stopped):
+            raise
+        except PlayheadError as error:
+            self._context.log_event(_observation(stage, work.recording, error))
+            raise
+        told_before = outcome.unchanged and outcome.result.run_id == work.turn.run_id
+        if not told_before:
+            _tell(self._context, work.recording, stage, outcome)
+
+
+def _works(bench: Workbench, wanted: Sequence[Recording], turn: Turn) -> Iterator[Work]:
+    """The recordings with what stands of each."""
+    lanes, left = bench.lanes(), deque(wanted)
+    while left:
+        standing = bench.ledger.standing(list(left))
         looked = time.monotonic()
-        while wanted and time.monotonic() - looked < _STANDING_SECONDS:
-            recording = wanted.pop(0)
+        while left and time.monotonic() - looked < _STANDING_SECONDS:
+            recording = left.popleft()
             yield Work(bench, recording, turn, lanes, standing[recording.id])
 
 
@@ -98,24 +166,7 @@ def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[St
     return selected
 
 
-def _take_through(context: dg.AssetExecutionContext, work: Work, stages: Sequence[Stage]) -> None:
-    for stage in stages:
-        work.bench.keep_on()
-        try:
-            outcome = MAKERS[stage](work)
-        except (ClaimLost, Stopped):
-            raise
-        except PlayheadError as error:
-            context.log_event(_observation(stage, work.recording, error))
-            raise
-        told_before = outcome.unchanged and outcome.result.run_id == work.turn.run_id
-        if not told_before:
-            _tell(context, work.recording, stage, outcome)
-
-
-def _tell(
-    context: dg.AssetExecutionContext, recording: Recording, stage: Stage, outcome: Outcome
-) -> None:
+def _tell(context: Context, recording: Recording, stage: Stage, outcome: Outcome) -> None:
     context.log_event(
         dg.AssetMaterialization(
             stage,
@@ -124,6 +175,8 @@ def _tell(
             tags=_versions(outcome.result),
         )
     )
+    if not isinstance(context, dg.AssetExecutionContext):
+        return  # of an archived recording: this run knows no assets, and so no checks of any
     for check in outcome.checks:
         context.log_event(evaluation(check, recording.id))
 

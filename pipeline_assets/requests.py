@@ -16,10 +16,16 @@ from pipeline_assets.policies import BYTES_A_RUN, LOW_PRIORITY, RECORDINGS_A_RUN
 from resources.postgres.plans import Plan
 from resources.records import Recording
 
+INGEST_RECORDING = "ingest_recording"
+REWORK_ARCHIVED = "rework_archived"
+
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 PRIORITY = "dagster/priority"
+
+#: On runs that their maker repeats itself, so that Dagster does not start a process for it.
+NOT_RETRIED = {"dagster/max_retries": "0"}
 
 #: Runs that will still do something. Not NOT_STARTED: a `playhead process` killed while it makes
 #: a run leaves that for ever.
@@ -46,15 +52,22 @@ class Asked(dg.Config):
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Recordings that share a run, in the order of their partitions."""
+    """Recordings that share a run, in the order of their partitions; archived ones have none."""
 
     ids: tuple[str, ...]
     plan: Plan | None = None
+    archived: bool = False
+
+    @property
+    def job(self) -> str:
+        return REWORK_ARCHIVED if self.archived else INGEST_RECORDING
 
     @property
     def tags(self) -> Mapping[str, str]:
         """How Dagster names the run's partitions: by a range, which may span others."""
         urgency = {} if self.plan is None else {PRIORITY: LOW_PRIORITY}
+        if self.archived:
+            return urgency
         if len(self.ids) == 1:
             return {PARTITION: self.ids[0]} | urgency
         return {RANGE_START: self.ids[0], RANGE_END: self.ids[-1]} | urgency
@@ -64,12 +77,16 @@ class RunPlan:
         asked: dict[str, Any] = {"only": list(self.ids), "task": "finish"}
         if self.plan is not None:
             asked |= {"task": "plan", "plan": self.plan.id}
-        return {"ops": {"recordings": {"config": asked}}}
+        return {"ops": {"archived" if self.archived else "recordings": {"config": asked}}}
 
     @property
     def assets(self) -> list[dg.AssetKey] | None:
         """The assets to be made; None for all."""
-        return None if self.plan is None else [dg.AssetKey(stage) for stage in self.plan.stages]
+        return (
+            None
+            if self.plan is None or self.archived
+            else [dg.AssetKey(stage) for stage in self.plan.stages]
+        )
 
 
 def new_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from pipeline_assets.policies import PLANNED_AHEAD
+from pipeline_assets.policies import PLANNED_AHEAD, RECORDINGS_A_RUN
 from pipeline_assets.requests import RunPlan, plan_runs
 from pipeline_assets.wanted import wanted_now
+from resources.postgres.plans import Plan
 from resources.workbench import Workbench
 
 
@@ -25,10 +26,18 @@ def planned_runs(
     wanted, known = wanted_now(bench), set(keys)
     for plan in plans:
         batch = bench.plans.batch(plan, wanted, PLANNED_AHEAD)
-        free = [one for one in batch if one.id in known and one.id not in busy]
-        for run in plan_runs(free, keys, plan):
+        free = [one for one in batch if one.id not in busy]
+        present = [one for one in free if one.id in known]
+        archived = [one.id for one in free if one.id not in known]
+        for run in [*plan_runs(present, keys, plan), *_archived_runs(archived, plan)]:
             bench.catalogue.requested(run.ids)
             yield run
         if batch:
             bench.plans.move_on(plan, batch)
             return
+
+
+def _archived_runs(ids: Sequence[str], plan: Plan) -> Iterator[RunPlan]:
+    """Archived recordings have no partition, and are searched all the same."""
+    for start in range(0, len(ids), RECORDINGS_A_RUN):
+        yield RunPlan(tuple(ids[start : start + RECORDINGS_A_RUN]), plan, archived=True)

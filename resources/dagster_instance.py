@@ -7,6 +7,7 @@ Not here: what runs (``pipeline_assets``), our own rows (``resources/postgres``)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,27 +15,39 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
-from sqlalchemy import Engine, create_engine
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
+from resources.dagster_events import BatchedEventLog
+from resources.errors import DatabaseUnavailable
+from resources.postgres.database import is_quiet
 from resources.postgres.databases import dagster_url
 from resources.settings import load_settings
 
 Config = Mapping[str, Any]
 
+#: Dagster's own switch, off by default and in no configuration file: without it a backfill fails
+#: for good when the daemon looks at it while the code server is being started again.
+_BACKFILLS_WAIT = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
+
+#: What using our database or Dagster's raises while the server is away, for those who outlive it.
+DATABASE_AWAY = (DatabaseUnavailable, DagsterPostgresException, DBAPIError)
+
 
 class PlayheadStorage(DagsterPostgresStorage):
-    """Dagster's Postgres storage on pooled connections that are tried before use.
+    """Dagster's Postgres storage on pooled connections that are looked at before use.
 
     Dagster's own opens a connection a query outside the webserver, about 200 a run. The pool
-    has to be set from outside: there is no option for it, and without the trying
-    (``pool_pre_ping``) a restart of Postgres fails a run whose steps all succeeded
-    (docs/decisions/0003-dagster-storage.md)."""
+    has to be set from outside: there is no option for it, and without the look a restart of
+    Postgres fails a run whose steps all succeeded (docs/decisions/0003-dagster-storage.md)."""
 
     def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        os.environ.setdefault(_BACKFILLS_WAIT, "1")
         super().__init__(url, inst_data=inst_data)
         pool = _pooled(url)
-        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
-            storage._engine = pool
+        self._run_storage._engine = self._schedule_storage._engine = pool
+        self._event_log_storage = BatchedEventLog(url, pool)
 
     @classmethod
     def config_type(cls) -> Config:
@@ -77,11 +90,23 @@ class PlayheadArtifacts(LocalArtifactStorage):
 
 
 def _pooled(url: str) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
+        connect_args={"keepalives_idle": 30},
         isolation_level="AUTOCOMMIT",
         pool_size=2,
         max_overflow=20,
-        pool_pre_ping=True,
         pool_recycle=3600,
     )
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: Any, record: object, _fairy: object) -> None:
+        """As ``pool_pre_ping``, and without asking where the socket tells."""
+        if is_quiet(connection.fileno()):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+    return engine

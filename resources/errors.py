@@ -6,7 +6,8 @@
     │   ├── UnreadableMedia     not media at all, or damaged beyond decoding
     │   ├── TruncatedMedia
     │   ├── NoAudioTrack
-    │   └── InvalidResult       an engine's reply broke its own contract
+    │   ├── InvalidResult       an engine's reply broke its own contract
+    │   └── BadCorrection       an edited transcript does not fit its recording
     ├── TransientError          worth another try in a while
     │   └── DatabaseUnavailable
     ├── ConfigurationError      a person must change something first
@@ -24,7 +25,11 @@ Not here: what to do about an error (``pipeline_assets/policies.py``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+#: Of an edited file's problems, as many as a person reads before mending them.
+PROBLEMS_TOLD = 50
 
 
 class PlayheadError(Exception):
@@ -59,6 +64,18 @@ class NoAudioTrack(PermanentError):
 
 class InvalidResult(PermanentError):
     """An engine's reply has the wrong shape, count, size or times."""
+
+
+class BadCorrection(PermanentError):
+    """An edited transcript cannot be used. ``problems`` are all that is wrong with it, in order,
+    each with its place ("line 14: …"); the message has the first ``PROBLEMS_TOLD``."""
+
+    def __init__(self, problems: Sequence[str], *, remedy: str) -> None:
+        told = [*problems[:PROBLEMS_TOLD]]
+        if more := len(problems) - len(told):
+            told.append(f"and {more} more")
+        super().__init__("\n".join(told), remedy=remedy)
+        self.problems = tuple(problems)
 
 
 class TransientError(PlayheadError):

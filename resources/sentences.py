@@ -15,7 +15,7 @@ Range = tuple[int, int]
 
 # sentencex 1.0.32 panics on an initial after white space of several bytes (" A\u00a0."), and
 # lone surrogates are no text to it.
-_UNREADABLE = re.compile("[^\\S\r\n]|[\ud800-\udfff]")
+_UNREADABLE = re.compile("[^\\S\r\n ]|[\ud800-\udfff]")
 
 
 def sentences(text: str, language: str) -> tuple[Range, ...]:

@@ -1,8 +1,9 @@
 """Everything outside the process, in one hand: the rooms of the database and the media store,
 and for those who make results the engines too.
 
-Opened once a command, run or tick; engines are shared between runs of one process, so that
-weights are loaded once. Not here: what is done with it (``pipeline_assets``, ``playhead``).
+Opened once a command, run or tick, and by the warm worker once for all its runs; engines are
+shared between runs of one process, so that weights are loaded once. Not here: what is done with
+it (``pipeline_assets``, ``playhead``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from resources.engines import Embedders, Engines
 from resources.errors import ModelUnavailable, Stopped
 from resources.intake import Intake
 from resources.media.store import MediaStore
+from resources.postgres.attendance import Attendance
+from resources.postgres.audit import Audit
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Content
 from resources.postgres.database import Database
@@ -43,6 +46,8 @@ class Rooms:
     sets: EmbeddingSets
     plans: Plans
     passages: Passages
+    attendance: Attendance
+    audit: Audit
     forgetting: Forgetting
 
     @property
@@ -106,7 +111,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
     """Starts the embedded server and migrates where needed. Raises ``DatabaseUnavailable`` or
     ``DatabaseUnsuitable``."""
     database = Database(app_url(settings))
-    ledger, content = Ledger(database), Content(database)
+    ledger, content, attendance = Ledger(database), Content(database), Attendance(database)
     try:
         yield Rooms(
             settings=settings,
@@ -118,9 +123,12 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             sets=EmbeddingSets(database),
             plans=Plans(database),
             passages=Passages(database),
+            attendance=attendance,
+            audit=Audit(database),
             forgetting=Forgetting(database),
         )
     finally:
+        attendance.close()
         ledger.close()
         database.close()
 

@@ -2,13 +2,14 @@
 
 A stage that fails has told the ledger itself. This sensor sees to what could not: workers that
 died, runs that never began. They are tried again until there is no hope, then buried with the
-reason.
+reason; what a dead one made and did not tell is told.
 """
 
 import dagster as dg
 
-from pipeline_assets.jobs import INGEST_RECORDING
+from pipeline_assets.jobs import works_on_recordings
 from pipeline_assets.requests import covered
+from pipeline_assets.untold import tell_untold_of_run
 from resources.workbench import Workbench
 
 
@@ -22,11 +23,12 @@ def failures(
 ) -> dg.SkipReason:
     buried = workbench.ledger.bury_lost()
     run = context.dagster_run
-    if run.job_name == INGEST_RECORDING:
+    if works_on_recordings(run):
         keys = context.instance.get_dynamic_partitions("recordings")
         buried += workbench.ledger.bury_stuck(
             sorted(covered(run.tags, keys)),
             run_id=run.run_id,
             message=context.failure_event.message or "The run failed before it began.",
         )
+        tell_untold_of_run(context.instance, workbench.audit, run, keys)
     return dg.SkipReason(f"{buried} dead letters written")

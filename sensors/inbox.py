@@ -1,29 +1,30 @@
 """The inbox: a folder whose files become recordings. Here only the taking in; what to do with
 recordings is decided by ``uploads.py``.
 
-A file is taken when it has kept size and time for two looks, and removed from the inbox only
-when it is safely stored. A look that fails changes nothing.
+The safety net of the warm worker, which is told of files by the kernel: a file is taken when it
+has kept size and time for two looks, and removed from the inbox only when it is safely stored. A
+look that fails changes nothing.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
 
 from pipeline_assets.collect import FILE_TAG, collect_file, take_from_inbox
+from pipeline_assets.policies import PATIENCE_SECONDS
 from pipeline_assets.requests import UNFINISHED
+from resources.inbox import look, still
+from resources.postgres.attendance import WORKER
 from resources.workbench import Workbench
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
 _TICK_SECONDS = 20  # a tick has 60, and a file begun must be finished in what is left
 _LARGE_BYTES = 1 << 30  # a larger file is copied and hashed by a run of its own
 _ENOUGH_RUNS = 100
-
-#: Size and time of modification by file name, as last seen.
-Listing = Mapping[str, tuple[int, int]]
 
 
 @dg.sensor(
@@ -38,7 +39,8 @@ def inbox(
     folder = workbench.settings.inbox_folder
     folder.mkdir(parents=True, exist_ok=True)
     seen, now = _load(context.cursor), look(folder)
-    settled = still(seen, now)
+    attended = workbench.attendance.attended(WORKER)
+    settled = _left(still(seen, now), folder, attended)
     small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
     taken = sum(1 for _ in _take(context, workbench, folder, small))
     requests = [
@@ -53,20 +55,17 @@ def inbox(
     )
 
 
-def look(folder: Path) -> dict[str, tuple[int, int]]:
-    """The visible files of a folder. Raises ``OSError`` when it cannot be read: that is not an
-    empty folder."""
-    found: dict[str, tuple[int, int]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            facts = path.stat()
-            found[path.name] = (facts.st_size, facts.st_mtime_ns)
-    return found
+def _left(settled: Sequence[str], folder: Path, attended: bool) -> list[str]:
+    """What is for this sensor: of an attending worker it takes over only what came long ago."""
+    return [name for name in settled if not attended or _age(folder / name) > PATIENCE_SECONDS]
 
 
-def still(seen: Listing, now: Listing) -> list[str]:
-    """Files that nobody has written to since the last look."""
-    return [name for name, facts in now.items() if seen.get(name) == facts]
+def _age(path: Path) -> float:
+    """Seconds since it was written or moved; none when it is gone."""
+    try:
+        return time.time() - path.stat().st_ctime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _take(

@@ -1,4 +1,5 @@
-"""Plans: runs for what a person or the schedule decided to make again, when nothing new waits.
+"""Plans: runs for what a person or the schedule decided to make again, when nothing new waits and
+no warm worker sees to it.
 
 Not here: what differs (``pipeline_assets/wanted.py``), which recordings are next
 (``pipeline_assets/reworking.py``).
@@ -6,8 +7,9 @@ Not here: what differs (``pipeline_assets/wanted.py``), which recordings are nex
 
 import dagster as dg
 
-from pipeline_assets.jobs import ingest_recording
+from pipeline_assets.jobs import ingest_recording, rework_archived
 from pipeline_assets.reworking import planned_runs
+from resources.postgres.attendance import WORKER
 from resources.workbench import Workbench
 from sensors.uploads import under_way
 
@@ -15,7 +17,7 @@ _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is
 
 
 @dg.sensor(
-    job=ingest_recording,
+    jobs=[ingest_recording, rework_archived],
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests runs of low priority for the open plans, a few hundred recordings ahead.",
@@ -23,10 +25,17 @@ _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is
 def plans(
     context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
 ) -> dg.SensorResult:
+    if workbench.attendance.attended(WORKER):
+        return dg.SensorResult(skip_reason="a warm worker attends")
     keys = context.instance.get_dynamic_partitions("recordings")
     busy = under_way(context.instance, keys)
     runs = [
-        dg.RunRequest(tags=dict(run.tags), run_config=run.run_config, asset_selection=run.assets)
+        dg.RunRequest(
+            job_name=run.job,
+            tags=dict(run.tags),
+            run_config=run.run_config,
+            asset_selection=run.assets,
+        )
         for run in planned_runs(workbench, keys, busy)
     ]
     return dg.SensorResult(run_requests=runs, skip_reason=None if runs else "nothing is planned")

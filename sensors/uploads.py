@@ -1,4 +1,5 @@
-"""Uploads: runs for recordings that wait, whichever way they came in.
+"""Uploads: runs for recordings that wait, whichever way they came in: all of them where no warm
+worker attends, else what it leaves.
 
 What waits is the ledger's answer; what is under way is Dagster's. A request is noted before it
 is made, so a tick that dies is repeated after a pause and never twice at once. Not here: how
@@ -14,7 +15,10 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from pipeline_assets.jobs import ingest_recording
 from pipeline_assets.orphans import fail_orphans
 from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.policies import PATIENCE_SECONDS
 from pipeline_assets.requests import UNFINISHED, RunPlan, covered, new_keys, plan_runs
+from resources.postgres.attendance import WORKER
+from resources.records import Recording
 from resources.workbench import Workbench
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
@@ -32,10 +36,10 @@ _RETRY_APPEARS = timedelta(minutes=2)  # Dagster makes the retry of a dead run w
 def uploads(
     context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
 ) -> dg.SensorResult | dg.SkipReason:
-    fail_orphans(context.instance, workbench.ledger)
-    waiting = workbench.catalogue.waiting(limit=_RECORDINGS_A_TICK, unrequested=True)
+    fail_orphans(context.instance, workbench)
+    waiting = _left(workbench)
     if not waiting:
-        return dg.SkipReason("nothing waits")
+        return dg.SkipReason("nothing waits that is not the worker's")
     keys = context.instance.get_dynamic_partitions("recordings")
     busy = under_way(context.instance, keys)
     free = [recording for recording in waiting if recording.id not in busy]
@@ -46,6 +50,16 @@ def uploads(
         run_requests=[_request(plan) for plan in plans],
         dynamic_partitions_requests=[recordings_partitions.build_add_request(added)],
     )
+
+
+def _left(bench: Workbench) -> list[Recording]:
+    """What waits and is for this sensor: of an attending worker it takes over only what should
+    have been taken long ago."""
+    waiting = bench.catalogue.waiting(limit=_RECORDINGS_A_TICK, unrequested=True)
+    if not waiting or not bench.attendance.attended(WORKER):
+        return waiting
+    overdue = bench.attendance.overdue([one.id for one in waiting], PATIENCE_SECONDS)
+    return [recording for recording in waiting if recording.id in overdue]
 
 
 def _request(plan: RunPlan) -> dg.RunRequest:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.postgres.catalogue import Catalogue, Status, new_recording_id
-from resources.postgres.content import Content, chunks_hash
+from resources.postgres.content import Content, Uncached, chunks_hash
 from resources.postgres.database import Database
 from resources.postgres.ledger import NO_SET, Claim, Ledger, Result
 from resources.postgres.sets import EmbeddingSets
@@ -215,10 +215,17 @@ class Worker:
     def fill_cache(
         self, recording: Recording, chunk_recipe: Recipe, set_id: int, dimensions: int
     ) -> None:
-        texts = self.content.uncached_texts(recording, chunk_recipe.hash, set_id)
-        self.asked += texts.values()
-        vectors = unit_vectors(list(texts.values()), dimensions)
-        self.content.cache_vectors(recording, set_id, list(texts), vectors)
+        texts = self.uncached(recording, chunk_recipe, set_id)
+        asked = [one.text for one in texts.values()]
+        self.asked += asked
+        vectors = unit_vectors(asked, dimensions)
+        self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
+
+    def uncached(
+        self, recording: Recording, chunk_recipe: Recipe, set_id: int
+    ) -> dict[str, Uncached]:
+        recipes = {recording.id: chunk_recipe.hash}
+        return self.content.uncached_texts(recording.org_id, recipes, set_id)
 
     def current(self, recording: Recording, stage: Stage, set_id: int = 0) -> Result | None:
         return self.ledger.standing([recording])[recording.id].get((stage, set_id))

@@ -9,13 +9,13 @@ from itertools import pairwise
 
 from resources.records import Chunk, Document, TimedSpan, Transcript
 from resources.sentences import sentences
-from resources.transcripts.timing import overlapping, segment_spans, span_of, transcript_spans
+from resources.transcripts.timing import overlapping, segment_spans, span_of
 
 
-def spoken_phrases(transcript: Transcript) -> tuple[TimedSpan, ...]:
+def spoken_phrases(transcript: Transcript, spans: Sequence[TimedSpan]) -> tuple[TimedSpan, ...]:
     """The transcript's sentences, cut where its segments are too: a speaker's sentence may be
-    a minute long."""
-    text, spans = transcript.text, transcript_spans(transcript)
+    a minute long. ``spans``: its ``transcript_spans``."""
+    text = transcript.text
     edges = {at for span in sentences(text, transcript.language) for at in span}
     edges |= {span.char_start for span in segment_spans(text, transcript.segments)}
     return tuple(

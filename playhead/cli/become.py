@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import click
 
+from playhead.cli.options import json_option
+from resources.records import KINDS, STAGES
 from resources.settings import load_settings
 
 _QUIET = ("-W", "ignore:Parameter `owners`")  # Dagster warns of its own sensors
@@ -22,10 +24,17 @@ def become(module: str, *arguments: str) -> NoReturn:
     os.execv(sys.executable, program)  # noqa: S606
 
 
-@click.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    short_help="What should be made again, what it would cost, and the order to do it.",
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def plan(arguments: tuple[str, ...]) -> None:
-    become("plan", *arguments)
+@click.command()
+@click.option("--org", help="Only of this organisation. [default: all]")
+@click.option("--kind", type=click.Choice(KINDS), help="Only recordings of this kind.")
+@click.option("--since", type=click.DateTime(), help="Only recordings added since.")
+@click.option("--stage", type=click.Choice(STAGES), help="Only from this stage on.")
+@click.option("--apply", is_flag=True, help="Have it made so.")
+@click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
+@click.option("--list", is_flag=True, help="What was planned so far.")
+@click.option("--cancel", type=int, metavar="PLAN", help="Begin nothing more of this plan.")
+@json_option
+def plan(**_checked: object) -> None:
+    """What is missing, stale, outdated, failed or orphaned, by stage, and what making it right
+    would take."""
+    become("plan", *sys.argv[sys.argv.index("plan") + 1 :])

@@ -11,6 +11,7 @@ import sys
 import click
 
 from playhead.cli.become import plan
+from playhead.cli.corrections import correct, speakers, transcript, versions
 from playhead.cli.doctor import doctor
 from playhead.cli.intake import add, process, retry
 from playhead.cli.keeping import archive, forget, unarchive
@@ -35,6 +36,10 @@ for command in (
     show,
     search,
     retry,
+    transcript,
+    correct,
+    versions,
+    speakers,
     plan,
     models,
     archive,

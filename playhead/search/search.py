@@ -47,10 +47,12 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Hits, best first. ``note`` says what a person should know of how they were found."""
+    """Hits, best first. ``note`` says what a person should know of how they were found;
+    ``searched``: the set they were found in."""
 
     hits: list[Hit]
     note: str | None = None
+    searched: EmbeddingSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Search:
             rows, question = self._find(searched, query, kind, recording_id, limit * _SPARE)
             if rows or self.sets.active() == searched:
                 hits = [self._hit(row, question) for row in rows]
-                return Found(_distinct(hits)[:limit], question.note)
+                return Found(_distinct(hits)[:limit], question.note, searched)
         return Found([], "Nothing is ready to be searched yet: playhead list")
 
     def _find(

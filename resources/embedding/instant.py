@@ -25,7 +25,7 @@ class WordTokenizer:
         return [match.span() for match in _TOKEN.finditer(text)]
 
     def count(self, text: str) -> int:
-        return len(_TOKEN.findall(text))
+        return len(text.split())
 
 
 class InstantEmbedder:
@@ -36,6 +36,7 @@ class InstantEmbedder:
     dimensions = 64
     window_tokens = 512
     tokenizer = WordTokenizer()
+    tokens = "words"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)

@@ -56,6 +56,7 @@ class MiniLM:
         self._loaded: _Model | None = None
 
     price = FREE
+    tokens = _MODEL
 
     @property
     def engine(self) -> Engine:

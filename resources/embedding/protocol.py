@@ -49,6 +49,11 @@ class Embedder(Protocol):
     @property
     def tokenizer(self) -> Tokenizer: ...
 
+    @property
+    def tokens(self) -> str:
+        """Whose tokens these are: models that count alike share chunks."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row a text, ``(len(texts), dimensions)``, each of length 1."""
         ...

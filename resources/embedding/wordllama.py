@@ -41,6 +41,7 @@ class WordLlama:
         self._loaded: _Model | None = None
 
     price = FREE
+    tokens = _MODEL
 
     @property
     def engine(self) -> Engine:

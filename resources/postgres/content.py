@@ -9,7 +9,7 @@ Not here: who may write (``ledger.py``) and how passages are found (``search.py`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ from resources.records import (
 )
 
 _SQL = queries("content")
+_CUT_ANEW = "cut anew"  # as put_vectors says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class Coverage:
     chunks: int
     tokens: int
     vectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uncached:
+    """A text without a vector, and a recording that has it."""
+
+    text: str
+    recording_id: str
 
 
 class Content:
@@ -68,7 +77,7 @@ class Content:
             text=row["text"],
             language=row["language"],
             duration_seconds=row["duration_seconds"],
-            words=tuple(Word(**word) for word in row["words"]),
+            words=tuple(Word(one["word"], one["start"], one["end"]) for one in row["words"]),
             segments=tuple(Segment(**segment) for segment in row["segments"]),
         )
 
@@ -107,44 +116,52 @@ class Content:
     ) -> None:
         """Make the recording's chunks of this recipe exactly ``chunks``. Those that are searched
         and no longer wanted stay until ``put_embeddings`` lets go of them."""
-        connection.execute(_SQL["desired_chunks"])
-        with connection.cursor().copy(_SQL["copy_chunks"]) as copy:
-            for row in _chunk_rows(chunks):
-                copy.write_row(row)
-        values = _chunked(recording, recipe_hash)
-        connection.execute(_SQL["delete_unsearched_unwanted_chunks"], values)
-        connection.execute(_SQL["mark_unwanted_chunks"], values)
         connection.execute(
-            _SQL["supersede_other_vectors"], values | {"chunks_hash": chunks_hash(chunks)}
-        )
-        connection.execute(
-            _SQL["merge_chunks"], values | {"result_id": result.id, "language": language}
+            _SQL["put_chunks"],
+            _chunked(recording, recipe_hash)
+            | {
+                "result_id": result.id,
+                "language": language,
+                "chunks": Jsonb(list(_chunk_rows(chunks))),
+                "chunks_hash": chunks_hash(chunks),
+            },
         )
 
-    def uncached_texts(self, recording: Recording, recipe_hash: str, set_id: int) -> dict[str, str]:
-        """The texts of the recording's chunks that this set has no vector of, by hash."""
+    def uncached_texts(
+        self, org_id: str, recipes: Mapping[str, str], set_id: int
+    ) -> dict[str, Uncached]:
+        """The texts of these recordings' chunks that the set has no vector of, by hash.
+        ``recipes``: the recipe hash of the chunks meant, by recording id."""
         rows = self._database.rows(
-            _SQL["uncached_texts"], **_chunked(recording, recipe_hash), set_id=set_id
+            _SQL["uncached_texts"],
+            org_id=org_id,
+            ids=list(recipes),
+            recipes=list(recipes.values()),
+            set_id=set_id,
         )
-        return {row["text_hash"]: row["text"] for row in rows}
+        return {row["text_hash"]: Uncached(row["text"], row["recording_id"]) for row in rows}
 
-    def uncached_of(self, recording: Recording, set_id: int, hashes: Sequence[str]) -> list[str]:
+    def uncached_of(self, org_id: str, set_id: int, hashes: Sequence[str]) -> list[str]:
         """Those of the texts that still have no vector, in their order."""
-        values = {"org_id": recording.org_id, "set_id": set_id, "text_hashes": list(hashes)}
+        values = {"org_id": org_id, "set_id": set_id, "text_hashes": list(hashes)}
         return [row["hash"] for row in self._database.rows(_SQL["uncached_of"], **values)]
 
     def cache_vectors(
-        self, recording: Recording, set_id: int, hashes: Sequence[str], vectors: NDArray[np.float32]
+        self,
+        org_id: str,
+        set_id: int,
+        texts: Mapping[str, Uncached],
+        vectors: NDArray[np.float32],
     ) -> None:
         """Keep vectors as soon as they are paid for, whatever becomes of the run; none for a
-        recording that was forgotten meanwhile."""
+        recording that was forgotten meanwhile. ``texts`` by hash, a row of ``vectors`` each."""
         self._database.run(
             _SQL["cache_vectors"],
-            org_id=recording.org_id,
-            recording_id=recording.id,
+            org_id=org_id,
             set_id=set_id,
-            text_hashes=list(hashes),
+            text_hashes=list(texts),
             vectors=list(vectors),
+            recording_ids=[one.recording_id for one in texts.values()],
         )
 
     def put_embeddings(
@@ -163,23 +180,15 @@ class Content:
             "result_id": result.id,
             "chunks_result": chunks.id,
         }
-        if not connection.execute(_SQL["still_current"], values).rowcount:
+        row = connection.execute(_SQL["put_vectors"], values).fetchone()
+        assert row is not None
+        if row["fault"] == _CUT_ANEW:
             raise ClaimLost(
                 f"The passages of {recording.id} were cut anew.",
                 remedy="Nothing to do: they are embedded next.",
             )
-        connection.execute(_SQL["embed_chunks"], values)
-        if bare := connection.execute(_SQL["chunks_without_vector"], values).fetchall():
-            raise InvalidResult(
-                f"{len(bare)} chunks have no vector.", remedy=f"playhead retry {recording.id}"
-            )
-        for name in (
-            "put_embedded_recording",
-            "delete_replaced_vectors",
-            "supersede_unsearched_chunks",
-            "delete_unsearched_chunks",
-        ):
-            connection.execute(_SQL[name], values)
+        if row["fault"]:
+            raise InvalidResult(f"{row['fault']}.", remedy=f"playhead retry {recording.id}")
 
     def coverage(self, recording: Recording, recipe_hash: str, set_id: int) -> Coverage:
         """How many of the recording's chunks of a recipe have a vector in the set."""
@@ -218,20 +227,33 @@ def chunks_hash(chunks: Sequence[Chunk]) -> str:
     return content_hash(sorted(_identities(chunks)))
 
 
-def _chunk_rows(chunks: Sequence[Chunk]) -> Iterator[tuple[Any, ...]]:
-    for identity, chunk in zip(_identities(chunks), chunks, strict=True):
-        yield (
-            *identity,
-            chunk.text,
-            chunk.ordinal,
-            chunk.char_start,
-            chunk.char_end,
-            chunk.start_seconds,
-            chunk.end_seconds,
-            chunk.speaker,
-            chunk.token_count,
-            Jsonb([asdict(phrase) for phrase in chunk.phrases]),
-        )
+def _chunk_rows(chunks: Sequence[Chunk]) -> Iterator[dict[str, Any]]:
+    """By hand, since ``asdict`` takes ten times as long and a transcript has hundreds of phrases.
+    Their text came out of the database, so it can go in."""
+    for (source, key, occurrence), chunk in zip(_identities(chunks), chunks, strict=True):
+        yield {
+            "source": source,
+            "text_hash": key,
+            "occurrence": occurrence,
+            "text": chunk.text,
+            "ordinal": chunk.ordinal,
+            "char_start": chunk.char_start,
+            "char_end": chunk.char_end,
+            "start_seconds": chunk.start_seconds,
+            "end_seconds": chunk.end_seconds,
+            "speaker": chunk.speaker,
+            "token_count": chunk.token_count,
+            "phrases": [
+                {
+                    "char_start": phrase.char_start,
+                    "char_end": phrase.char_end,
+                    "start_seconds": phrase.start_seconds,
+                    "end_seconds": phrase.end_seconds,
+                    "speaker": phrase.speaker,
+                }
+                for phrase in chunk.phrases
+            ],
+        }
 
 
 def _identities(chunks: Sequence[Chunk]) -> Iterator[tuple[str, str, int]]:

@@ -84,17 +84,6 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock_connection: psycopg.Connection[DictRow] | None = None
-        self._run_id: str | None = None
-
-    def attend(self, run_id: str) -> None:
-        """Until ``close`` or this process's end, ``unattended`` knows that the run has a worker."""
-        self._run_id = run_id
-        self._lock_session()
-
-    def unattended(self, run_ids: Sequence[str]) -> list[str]:
-        """Those of the runs that no living worker attends."""
-        rows = self._database.rows(_SQL["unattended"], run_ids=list(run_ids))
-        return [row["run_id"] for row in rows]
 
     @contextmanager
     def claim(
@@ -111,24 +100,31 @@ class Ledger:
         ``inputs`` names what it is made from: output hashes of earlier stages by their names,
         and whatever else goes in. Found or made, it becomes current for ``sets``. Leaving
         without ``finish`` or ``fail`` leaves the row to the next worker."""
-        row = self._remember(recording, recipe, inputs)
+        connection = self._lock_session()
+        try:
+            row = self._begin(connection, recording, recipe, inputs, run_id, detail)
+        except psycopg.errors.ForeignKeyViolation:
+            raise Forgotten from None
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error
         if row["state"] == "done":
             found = self._found(row, sets)
             yield Claim(found.id, recording, recipe, inputs, sets, found.attempt, found)
             return
-        with self._lock(row["id"]) as connection:
-            values = {"id": row["id"], "run_id": run_id, "detail": detail}
-            started = connection.execute(_SQL["start"], values).fetchone()
-            if started is None:  # another worker finished it while this one waited
-                found = self._found(self._find(row), sets)
-                yield Claim(found.id, recording, recipe, inputs, sets, found.attempt, found)
-            else:
-                yield Claim(row["id"], recording, recipe, inputs, sets, started["attempt"])
+        try:
+            yield Claim(row["id"], recording, recipe, inputs, sets, row["attempt"])
+        finally:
+            with suppress(psycopg.OperationalError):  # a lost session has lost its lock already
+                connection.execute(_SQL["unlock"], {"id": row["id"]})
 
     def progress(self, claim: Claim, percent: int, detail: str) -> None:
         """Raises ``ClaimLost`` when there is nothing to go on for."""
         values = {"id": claim.id, "attempt": claim.attempt, "percent": percent, "detail": detail}
-        if not self._database.run(_SQL["progress"], **values):
+        try:
+            going_on = self._lock_session().execute(_SQL["progress"], values).rowcount
+        except psycopg.OperationalError:  # what matters is said by finish
+            return
+        if not going_on:
             raise self._lost(claim)
 
     @contextmanager
@@ -248,28 +244,38 @@ class Ledger:
         if self._lock_connection is not None:
             self._lock_connection.close()
 
-    def _remember(self, recording: Recording, recipe: Recipe, inputs: Mapping[str, Any]) -> DictRow:
-        key = {
+    def _begin(
+        self,
+        connection: psycopg.Connection[DictRow],
+        recording: Recording,
+        recipe: Recipe,
+        inputs: Mapping[str, Any],
+        run_id: str,
+        detail: str,
+    ) -> DictRow:
+        """The result's row: done, or running with its lock in this session's hands."""
+        values = {
             "org_id": recording.org_id,
             "recording_id": recording.id,
             "stage": recipe.stage,
+            "inputs": Jsonb(dict(inputs)),
             "input_hash": content_hash(inputs),
+            "recipe": Jsonb(recipe.as_json),
             "recipe_hash": recipe.hash,
+            "run_id": run_id,
+            "detail": detail,
         }
-        if found := self._database.row(_SQL["find"], **key):
-            return found
-        values = key | {"inputs": Jsonb(dict(inputs)), "recipe": Jsonb(recipe.as_json)}
-        try:
-            self._database.run(_SQL["remember"], **values)
-        except psycopg.errors.ForeignKeyViolation:
-            raise Forgotten from None
-        return self._find(key)
-
-    def _find(self, key: Mapping[str, Any]) -> DictRow:
-        row = self._database.row(_SQL["find"], **key)
-        if row is None:  # a ledger row is only ever deleted with its recording
+        row = _one(connection, _SQL["claim"], values)
+        if row["id"] is None:  # forgotten while it was claimed
             raise Forgotten
-        return row
+        if row["state"] != "held":
+            return row
+        key = {"id": row["id"], "run_id": run_id, "detail": detail}
+        connection.execute(_SQL["lock"], key)
+        if started := connection.execute(_SQL["start"], key).fetchone():
+            return started
+        connection.execute(_SQL["unlock"], key)  # another worker finished it meanwhile
+        return _one(connection, _SQL["found"], key)
 
     def _found(self, row: DictRow, sets: Sequence[int]) -> Result:
         with self._database.connection() as connection:
@@ -277,25 +283,12 @@ class Ledger:
         return _result(row)
 
     def _lost(self, claim: Claim) -> ClaimLost:
-        if self._database.row(_SQL["still_there"], id=claim.id) is None:
+        if self._database.row(_SQL["found"], id=claim.id) is None:
             return Forgotten()
         return ClaimLost(
             f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
             remedy="Nothing to do: the newer attempt goes on.",
         )
-
-    @contextmanager
-    def _lock(self, result_id: int) -> Iterator[psycopg.Connection[DictRow]]:
-        connection = self._lock_session()
-        try:
-            connection.execute(_SQL["lock"], {"id": result_id})
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from error
-        try:
-            yield connection
-        finally:
-            with suppress(psycopg.OperationalError):  # a lost session has lost its lock already
-                connection.execute(_SQL["unlock"], {"id": result_id})
 
     def _lock_session(self) -> psycopg.Connection[DictRow]:
         """A session of its own, since the pool may hand a connection to somebody else."""
@@ -305,13 +298,23 @@ class Ledger:
                 return self._lock_connection
         try:
             self._lock_connection = psycopg.connect(
-                self._database.url, autocommit=True, row_factory=dict_row
+                self._database.url,
+                autocommit=True,
+                row_factory=dict_row,
+                # Claims and progress need not outlive a power cut: what was made is committed
+                # for good, and carries all that was written before.
+                options="-c synchronous_commit=off",
             )
-            if self._run_id is not None:
-                self._lock_connection.execute(_SQL["attend"], {"run_id": self._run_id})
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
         return self._lock_connection
+
+
+def _one(connection: psycopg.Connection[DictRow], sql: bytes, values: Mapping[str, Any]) -> DictRow:
+    row = connection.execute(sql, values).fetchone()
+    if row is None:  # a ledger row is only ever deleted with its recording
+        raise Forgotten
+    return row
 
 
 def _make_current(

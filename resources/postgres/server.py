@@ -1,9 +1,10 @@
 """The embedded Postgres server, as its users see it: attach, and it runs.
 
 It starts with its first user, is shared by all of them, and stops a few seconds after the
-last one ended, however that was. Here: being a user, the URL, the stop on command. Not here:
-the server's processes and files (``cluster.py``), who starts and stops it (``keeper.py``),
-databases and their schema.
+last one ended, however that was. Its users see to it that it has a keeper: one that was killed
+is replaced, or nobody would start the server again. Here: being a user, the URL, the stop on
+command. Not here: the server's processes and files (``cluster.py``), who starts and stops it
+(``keeper.py``), databases and their schema.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -24,8 +25,10 @@ from urllib.parse import quote
 from psycopg import pq
 
 from resources import errors
-from resources.errors import DatabaseUnavailable, DatabaseUnsuitable
+from resources.errors import DatabaseUnavailable, DatabaseUnsuitable, PlayheadError
 from resources.postgres.cluster import START_SECONDS, TICK_SECONDS, Cluster, folder_error
+
+_LOOK_SECONDS = 1.0  # at whether there is a keeper: one system call
 
 # Isolated, and without site-packages: it starts in milliseconds and stays small.
 _KEEPER = (
@@ -93,10 +96,19 @@ class EmbeddedServer:
                 if (descriptor := self._cluster.lock("users", fcntl.LOCK_SH)) is not None:
                     os.utime(descriptor)  # a visit the keeper sees even when it was short
                     _registrations[folder] = descriptor
+                    threading.Thread(target=self._guard, args=(descriptor,), daemon=True).start()
                 elif time.monotonic() > deadline:
                     raise self._silent()
                 else:
                     time.sleep(TICK_SECONDS)
+
+    def _guard(self, registration: int) -> None:
+        """While this process is a user: a server that was not stopped has a keeper."""
+        while _registrations.get(self._cluster.folder) == registration:
+            with suppress(PlayheadError, OSError):  # the next look tries again
+                if self._cluster.crashed and (lock := self._cluster.lock("keeper")) is not None:
+                    self._start_keeper(lock)
+            time.sleep(_LOOK_SECONDS)
 
     def _wait_until_ready(self, deadline: float) -> None:
         ping = f"{self.url('postgres')}&connect_timeout=2".encode()

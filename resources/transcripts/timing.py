@@ -35,16 +35,16 @@ _by_end = attrgetter("char_end")
 def word_spans(text: str, words: Sequence[Word]) -> tuple[TimedSpan, ...]:
     """The characters each word occupies in ``text``, in order, without the white space a
     word may carry. A word that is not there in its turn is left out, never put elsewhere."""
-    places = _places(text, [word.word for word in words])
-    return tuple(TimedSpan(*places[i], words[i].start, words[i].end) for i in sorted(places))
+    at = places(text, [word.word for word in words])
+    return tuple(TimedSpan(*at[i], words[i].start, words[i].end) for i in sorted(at))
 
 
 def segment_spans(text: str, segments: Sequence[Segment]) -> tuple[TimedSpan, ...]:
     """As ``word_spans``, for segments, with their speakers."""
-    places = _places(text, [segment.text for segment in segments])
+    at = places(text, [segment.text for segment in segments])
     return tuple(
-        TimedSpan(*places[i], segments[i].start, segments[i].end, segments[i].speaker)
-        for i in sorted(places)
+        TimedSpan(*at[i], segments[i].start, segments[i].end, segments[i].speaker)
+        for i in sorted(at)
     )
 
 
@@ -73,8 +73,11 @@ def dominant_speaker(spans: Sequence[TimedSpan], char_start: int, char_end: int)
     """Who spoke longest, in seconds, in ``[char_start, char_end)``, the first of equals; None
     where that is speech without a speaker, or nothing. A span that is partly in the range
     counts by the share of its characters."""
+    inside = overlapping(spans, char_start, char_end)
+    if all(span.speaker is None for span in inside):
+        return None
     seconds: defaultdict[str | None, float] = defaultdict(float)
-    for span in overlapping(spans, char_start, char_end):
+    for span in inside:
         shared = min(span.char_end, char_end) - max(span.char_start, char_start)
         share = shared / max(1, span.char_end - span.char_start)
         seconds[span.speaker] += share * (span.end_seconds - span.start_seconds)
@@ -102,7 +105,7 @@ def check_times(transcript: Transcript) -> None:
         *_time_faults("segment", transcript.segments, duration),
     ]
     spoken = [word for word in transcript.words if word.word.strip()]
-    placed = _places(transcript.text, [word.word for word in spoken])
+    placed = places(transcript.text, [word.word for word in spoken])
     if missing := [word for i, word in enumerate(spoken) if i not in placed]:
         faults.append(
             f"{len(missing)} of {len(spoken)} words are not in the text in their order, "
@@ -150,13 +153,17 @@ def overlapping(spans: Sequence[TimedSpan], char_start: int, char_end: int) -> S
     return spans[first : bisect_left(spans, char_end, key=_by_start)]
 
 
-def _places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
+def places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
     """``{index of piece: (char_start, char_end)}`` of the pieces that stand in ``text`` in
     their turn: next after the last one placed, or where several in a row match again."""
-    places: dict[int, tuple[int, int]] = {}
+    found: dict[int, tuple[int, int]] = {}
     cursor = 0
     for i, piece in enumerate(pieces):
         bare = piece.strip()
+        if end := _right_here(text, cursor, bare):
+            cursor = end
+            found[i] = (end - len(bare), end)
+            continue
         reach = cursor + ANCHOR_REACH_CHARACTERS
         at = text.find(bare, cursor, reach + len(bare)) if bare else -1
         if at < 0:
@@ -165,8 +172,18 @@ def _places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
             at = _anchor(text, cursor, reach, pieces[i : i + ANCHOR_WORDS])
         if at >= 0:
             cursor = at + len(bare)
-            places[i] = (at, cursor)
-    return places
+            found[i] = (at, cursor)
+    return found
+
+
+def _right_here(text: str, cursor: int, bare: str) -> int | None:
+    """Where a piece ends that stands after no more than one space and before no letter, as nearly
+    all do."""
+    start = cursor + text.startswith(" ", cursor)
+    end = start + len(bare)
+    if bare and text.startswith(bare, start) and not text[end : end + 1].isalnum():
+        return end
+    return None
 
 
 def _next_in_line(text: str, cursor: int, at: int, end: int, following: Sequence[str]) -> bool:

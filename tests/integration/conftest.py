@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.jobs import INGEST_RECORDING
+from pipeline_assets.requests import INGEST_RECORDING
 from pipeline_assets.reworking import planned_runs
 from resources.embedding.instant import InstantEmbedder
 from resources.engines import Embedders, Engines
@@ -98,13 +98,12 @@ class Pipeline:
 
     def carry_out_plans(self) -> int:
         """Everything that open plans want, run by run; how many runs."""
-        job = self.definitions.resolve_job_def(INGEST_RECORDING)
         keys = self.instance.get_dynamic_partitions("recordings")
         runs = 0
         while planned := list(planned_runs(self.bench, keys)):
             for run in planned:
                 runs += 1
-                job.execute_in_process(
+                self.definitions.resolve_job_def(run.job).execute_in_process(
                     instance=self.instance,
                     tags=dict(run.tags),
                     run_config=run.run_config,

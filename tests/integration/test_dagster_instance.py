@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster._daemon.backfill import execute_backfill_iteration
 
+from pipeline_assets.definitions import build_definitions
 from resources.dagster_instance import PlayheadStorage
 from resources.postgres.databases import create_database, dagster_url, with_database
 from resources.postgres.server import EmbeddedServer
@@ -51,3 +58,37 @@ def test_a_servers_url_gives_dagster_a_database_beside_ours(server: EmbeddedServ
         server.url("ours").replace("postgresql://", "postgresql+psycopg2://"), "x"
     )
     assert "/ours_dagster?" in url
+
+
+def test_a_backfill_waits_for_a_code_server_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYHEAD_HOME", str(tmp_path))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    away = GrpcServerTarget("localhost", None, str(tmp_path / "nobody"), "playhead")
+    graph = build_definitions(Settings(home=tmp_path)).resolve_asset_graph()
+    with (
+        dg.DagsterInstance.from_config(str(_ROOT)) as instance,
+        WorkspaceProcessContext(instance, away) as daemon,
+    ):
+        instance.add_dynamic_partitions("recordings", ["a"])
+        instance.add_backfill(
+            PartitionBackfill.from_asset_partitions(
+                backfill_id="chosen",
+                asset_graph=graph,
+                partition_names=None,
+                asset_selection=[dg.AssetKey("raw_media")],
+                backfill_timestamp=time.time(),
+                tags={},
+                dynamic_partitions_store=instance,
+                all_partitions=True,
+                title=None,
+                description=None,
+                run_config=None,
+            )
+        )
+        list(execute_backfill_iteration(daemon, logging.getLogger()))
+        backfill = instance.get_backfill("chosen")
+        assert backfill is not None
+        assert backfill.status is BulkActionStatus.REQUESTED
+    EmbeddedServer(load_settings().home / "postgres").stop()

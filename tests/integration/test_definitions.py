@@ -73,6 +73,7 @@ def test_all_sensors_and_schedules_run_by_themselves(definitions: dg.Definitions
     assert {sensor.name for sensor in definitions.sensors or []} == {
         "inbox",
         "uploads",
+        "plans",
         "failures",
     }
     for sensor in definitions.sensors or []:

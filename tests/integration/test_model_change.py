@@ -175,6 +175,19 @@ def test_what_arrives_during_the_change_is_embedded_for_both(
     assert change.rollback().name == "instant"
 
 
+def test_archived_recordings_are_in_the_new_set_too(
+    several: Pipeline, change: ModelChange, add: Add
+) -> None:
+    old = add("a.wav")
+    several.run(old, add("b.wav"))
+    several.bench.catalogue.archive("default", [old.id])
+    several.instance.delete_dynamic_partition("recordings", old.id)
+    added = several.bench.sets.get(add_set(change, "wide"))
+    several.carry_out_plans()
+    change.activate(added)
+    assert old.id in {hit.recording for hit in search(several.bench, "amber birch cedar").hits}
+
+
 def test_a_half_built_set_is_not_switched_to(
     several: Pipeline, change: ModelChange, add: Add
 ) -> None:

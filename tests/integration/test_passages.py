@@ -172,7 +172,7 @@ def test_a_text_is_paid_for_once_even_when_the_worker_dies_right_after(
     rewrite(worker, recording, passages("one", "two"))
     set_id = worker.set_id
     worker.fill_cache(recording, CHUNK_RECIPE, set_id, 3)  # and then it dies
-    assert worker.content.uncached_texts(recording, CHUNK_RECIPE.hash, set_id) == {}
+    assert worker.uncached(recording, CHUNK_RECIPE, set_id) == {}
     worker.embed(recording)
     assert sorted(worker.asked) == ["one", "two"]
     assert len(vectors(database)) == 2
@@ -199,9 +199,10 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
 ) -> None:
     rewrite(worker, recording, passages("one", "two"))
     set_id = worker.set_id
-    texts = worker.content.uncached_texts(recording, CHUNK_RECIPE.hash, set_id)
-    only = next(iter(texts))
-    worker.content.cache_vectors(recording, set_id, [only], making.unit_vectors([only], 3))
+    texts = worker.uncached(recording, CHUNK_RECIPE, set_id)
+    only = dict([next(iter(texts.items()))])
+    vectors_of_one = making.unit_vectors(list(only), 3)
+    worker.content.cache_vectors(recording.org_id, set_id, only, vectors_of_one)
     chunks = worker.current(recording, "chunks", set_id)
     assert chunks is not None
     with (

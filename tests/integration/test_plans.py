@@ -10,8 +10,7 @@ import pytest
 
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.estimates import Line, price_lines, total_usd
-from pipeline_assets.jobs import INGEST_RECORDING
-from pipeline_assets.requests import RunPlan
+from pipeline_assets.requests import INGEST_RECORDING, RunPlan
 from pipeline_assets.wanted import wanted_now
 from resources.errors import PermanentError
 from resources.postgres.plans import Plan, Scope

@@ -161,7 +161,8 @@ def test_a_stopped_worker_hands_back_what_it_is_at_and_blames_nobody(
 ) -> None:
     stopping = Event()
     engines = replace(bench.engines, transcriber=StoppedWhileHearing(stopping))
-    definitions = build_definitions(bench.settings, engines=engines, stopping=stopping)
+    stoppable = replace(bench, engines=engines, stopping=stopping)
+    definitions = build_definitions(bench.settings, bench=stoppable)
     pipeline = Pipeline(bench, instance, definitions)
     recordings = [add("a.wav"), add("b.wav")]
     assert not pipeline.run(*recordings).success

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from pipeline_assets.collect import take_from_inbox
 from pipeline_assets.requests import PARTITION, RANGE_END, RANGE_START
+from resources.inbox import still
+from resources.postgres.attendance import WORKER, run_duty
+from resources.postgres.catalogue import Catalogue
 from resources.records import Recording
 from resources.workbench import Workbench
-from sensors.inbox import inbox, still
+from sensors.inbox import inbox
 from sensors.uploads import uploads
 from tests.integration.conftest import Pipeline, write_sound
 
@@ -172,6 +177,71 @@ def test_a_request_that_led_to_nothing_is_made_again(
     assert again.tags[PARTITION] == recording.id
 
 
+def test_what_is_new_is_left_to_a_worker_that_attends(
+    bench: Workbench, instance: dg.DagsterInstance, add: Add
+) -> None:
+    recording = add("a.wav")
+    with bench.attendance.holding(WORKER):
+        assert ask(bench, instance) == []
+    [request] = ask(bench, instance)
+    assert request.tags[PARTITION] == recording.id
+
+
+def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
+    bench: Workbench, instance: dg.DagsterInstance, add: Add
+) -> None:
+    recording = add("a.wav")
+    bench.catalogue.requested([recording.id])
+    long_ago(bench)
+    with bench.attendance.holding(WORKER):
+        [request] = ask(bench, instance)
+    assert request.tags[PARTITION] == recording.id
+
+
+def test_new_files_are_left_to_a_worker_that_attends(
+    bench: Workbench, folder: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sound(folder / "talk.wav")
+    with bench.attendance.holding(WORKER):
+        watcher.tick()
+        watcher.tick()
+        assert titles(bench) == []
+        monkeypatch.setattr("sensors.inbox.PATIENCE_SECONDS", 0.0)
+        watcher.tick()
+        assert titles(bench) == ["talk"]
+
+
+def test_two_that_take_the_same_file_make_one_recording_and_lose_nothing(
+    bench: Workbench, folder: Path
+) -> None:
+    files = [write_sound(folder / f"{number}.wav") for number in range(8)]
+    with ThreadPoolExecutor(4) as takers:
+        taken = [takers.submit(take_from_inbox, bench, file) for file in files for _ in range(4)]
+    arrivals = [one.result() for one in taken if one.exception() is None]
+    assert {arrival.recording.id for arrival in arrivals} == {
+        status.id for status in bench.catalogue.statuses("default")
+    }
+    assert sorted(titles(bench)) == [str(number) for number in range(8)]
+    assert all(isinstance(one.exception(), FileNotFoundError | None) for one in taken)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_that_changes_while_it_is_taken_is_not_removed(
+    bench: Workbench, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_sound(folder / "talk.wav")
+    register = Catalogue.add
+
+    def written_to(catalogue: Catalogue, recording: Recording) -> Recording:
+        with file.open("ab") as growing:
+            growing.write(b"more")
+        return register(catalogue, recording)
+
+    monkeypatch.setattr(Catalogue, "add", written_to)
+    take_from_inbox(bench, file)
+    assert file.exists()
+
+
 def started_run(pipeline: Pipeline, request: dg.RunRequest) -> dg.DagsterRun:
     return pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_job_def("ingest_recording"),
@@ -186,9 +256,9 @@ def test_what_a_living_run_will_do_is_not_asked_for(
     add("a.wav")
     [request] = ask(bench, instance)
     run = started_run(pipeline, request)
-    bench.ledger.attend(run.run_id)
-    long_ago(bench)
-    assert ask(bench, instance) == []
+    with bench.attendance.holding(run_duty(run.run_id)):
+        long_ago(bench)
+        assert ask(bench, instance) == []
     instance.report_run_failed(run)
     assert len(ask(bench, instance)) == 1
 

@@ -24,6 +24,18 @@ create unique index embedding_sets_one_active on embedding_sets (state) where st
 alter table embeddings drop constraint embeddings_pkey;
 alter table embeddings add primary key (org_id, chunk_id, set_id);
 
+-- So do the other keys that begin with the organisation begin with what tells rows apart: on
+-- fresh tables the planner takes any index that starts with an equal column for a good one, and
+-- reads all of an organisation.
+alter table embedding_cache drop constraint embedding_cache_pkey;
+alter table embedding_cache add primary key (text_hash, set_id, org_id);
+alter table chunks
+    drop constraint chunks_org_id_recording_id_recipe_hash_source_text_hash_occ_key,
+    add unique (recording_id, recipe_hash, source, text_hash, occurrence, org_id);
+alter table stage_results
+    drop constraint stage_results_org_id_recording_id_stage_input_hash_recipe_h_key,
+    add unique (recording_id, stage, input_hash, recipe_hash, org_id);
+
 -- Chunks and vectors are current for a set; the stages before belong to none, which is set 0.
 -- chosen_by: a person corrected or restored this result, so the pipeline leaves it in place.
 alter table current_results
@@ -117,6 +129,150 @@ begin
         requests = case when progressed then 0 else requests end
     where org_id = made.org_id and id = made.recording_id
       and (stages_done <> reached or progressed and requests > 0);
+end $$;
+
+-- Find a result by its name, or begin it: one call, for every stage of every recording comes by
+-- here. Its state says what came of it: done, running (this session has its lock now), or held
+-- by another worker.
+create function claim_result(
+    org text, recording uuid, of_stage text, made_from jsonb, made_from_hash text, by_recipe jsonb,
+    by_recipe_hash text, by_run text, doing text
+) returns stage_results language plpgsql as $$
+declare
+    found_row stage_results;
+    begun stage_results;
+begin
+    select * into found_row from stage_results
+    where org_id = org and recording_id = recording and stage = of_stage
+      and input_hash = made_from_hash and recipe_hash = by_recipe_hash;
+    if not found then
+        insert into stage_results
+            (org_id, recording_id, stage, inputs, input_hash, recipe, recipe_hash)
+        values (org, recording, of_stage, made_from, made_from_hash, by_recipe, by_recipe_hash)
+        on conflict (org_id, recording_id, stage, input_hash, recipe_hash)
+            do update set stage = excluded.stage  -- so that the other worker's row comes back
+        returning * into found_row;
+    end if;
+    if found_row.state = 'done' then
+        return found_row;
+    end if;
+    if not pg_try_advisory_lock(playhead_lock_class(), found_row.id) then
+        found_row.state := 'held';
+        return found_row;
+    end if;
+    update stage_results
+    set state = 'running', attempt = attempt + 1, run_id = by_run, started_at = now(),
+        finished_at = null, percent = 0, detail = doing, error = null
+    where id = found_row.id and state <> 'done'
+    returning * into begun;
+    if begun.id is null then  -- finished a moment ago
+        perform pg_advisory_unlock(playhead_lock_class(), found_row.id);
+        select * into begun from stage_results where id = found_row.id;
+    end if;
+    return begun;
+end $$;
+
+-- Make a recording's chunks of a recipe exactly ``desired``. What is no longer wanted goes where
+-- no set searches it, and is marked where one does.
+create function put_chunks(
+    org text, recording uuid, cut_by text, result integer, said_in text, desired jsonb,
+    desired_hash text
+) returns void language plpgsql as $$
+begin
+    with wanted_ones as materialized (
+        select * from jsonb_to_recordset(desired) as d (
+            source text, text_hash text, occurrence integer, text text, ordinal integer,
+            char_start integer, char_end integer, start_seconds double precision,
+            end_seconds double precision, speaker text, token_count integer, phrases jsonb)
+    ), replaced as materialized (
+        select c.id, exists (select from embeddings e
+                             where e.org_id = c.org_id and e.chunk_id = c.id) as searched
+        from chunks c
+        where c.org_id = org and c.recording_id = recording and c.recipe_hash = cut_by
+          and not exists (
+              select from wanted_ones d
+              where d.source = c.source and d.text_hash = c.text_hash
+                and d.occurrence = c.occurrence)
+    ), gone as (
+        delete from chunks c using replaced r where c.id = r.id and not r.searched
+    ), marked as (
+        update chunks c set wanted = false from replaced r
+        where c.id = r.id and r.searched and c.wanted
+    )
+    insert into chunks as c (org_id, recording_id, recipe_hash, result_id, source, text_hash,
+        occurrence, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
+        token_count, phrases, search_config)
+    select org, recording, cut_by, result, source, text_hash, occurrence, text, ordinal,
+        char_start, char_end, start_seconds, end_seconds, speaker, token_count, phrases,
+        search_config(said_in)
+    from wanted_ones
+    on conflict (org_id, recording_id, recipe_hash, source, text_hash, occurrence) do update
+    set ordinal = excluded.ordinal, char_start = excluded.char_start,
+        char_end = excluded.char_end, start_seconds = excluded.start_seconds,
+        end_seconds = excluded.end_seconds, speaker = excluded.speaker,
+        phrases = excluded.phrases, search_config = excluded.search_config, wanted = true
+    where (c.ordinal, c.char_start, c.char_end, c.start_seconds, c.end_seconds, c.speaker,
+           c.phrases, c.search_config, c.wanted)
+       is distinct from
+          (excluded.ordinal, excluded.char_start, excluded.char_end, excluded.start_seconds,
+           excluded.end_seconds, excluded.speaker, excluded.phrases, excluded.search_config, true);
+    update stage_results set state = 'superseded'
+    where org_id = org and recording_id = recording and stage = 'embeddings' and state = 'done'
+      and inputs ->> 'chunk_recipe' = cut_by and inputs ->> 'chunks' <> desired_hash;
+end $$;
+
+-- Give every chunk of a recipe its cached vector: from now on exactly these are searched in the
+-- set, and chunks that no set searches any more go. Gives what is wrong, if something is.
+create function put_vectors(
+    org text, recording uuid, cut_by text, chunks_result integer, into_set integer, result integer
+) returns text language plpgsql as $$
+declare
+    bare bigint;
+begin
+    perform from current_results c
+    where c.org_id = org and c.recording_id = recording and c.stage = 'chunks'
+      and c.set_id = into_set and c.result_id = chunks_result
+    for share;
+    if not found then
+        return 'cut anew';
+    end if;
+    insert into embeddings (set_id, org_id, chunk_id, result_id, vector)
+    select into_set, c.org_id, c.id, result, e.vector
+    from chunks c
+    join embedding_cache e
+      on e.org_id = c.org_id and e.set_id = into_set and e.text_hash = c.text_hash
+    where c.org_id = org and c.recording_id = recording and c.recipe_hash = cut_by and c.wanted
+    on conflict (org_id, chunk_id, set_id) do nothing;
+    select count(*) into bare from chunks c
+    where c.org_id = org and c.recording_id = recording and c.recipe_hash = cut_by and c.wanted
+      and not exists (select from embeddings e where e.org_id = c.org_id
+                      and e.chunk_id = c.id and e.set_id = into_set);
+    if bare > 0 then
+        return bare || ' chunks have no vector';
+    end if;
+    insert into embedded_recordings (result_id, org_id, recording_id, set_id, chunk_recipe_hash)
+    values (result, org, recording, into_set, cut_by)
+    on conflict (org_id, recording_id, set_id) do update
+    set result_id = excluded.result_id, chunk_recipe_hash = excluded.chunk_recipe_hash;
+    delete from embeddings e using chunks c
+    where e.set_id = into_set and e.org_id = org and e.chunk_id = c.id
+      and c.org_id = org and c.recording_id = recording
+      and (not c.wanted or c.recipe_hash <> cut_by);
+    update stage_results s set state = 'superseded'
+    where s.org_id = org and s.recording_id = recording and s.stage = 'chunks'
+      and s.state = 'done'
+      and not exists (select from current_results c where c.org_id = s.org_id
+                      and c.recording_id = s.recording_id and c.result_id = s.id);
+    delete from chunks c
+    where c.org_id = org and c.recording_id = recording
+      and (not c.wanted or c.recipe_hash <> cut_by)
+      and (not c.wanted or not exists (
+          select from current_results cur
+          join stage_results s on s.id = cur.result_id
+          where cur.org_id = org and cur.recording_id = recording and cur.stage = 'chunks'
+            and s.recipe_hash = c.recipe_hash))
+      and not exists (select from embeddings e where e.org_id = c.org_id and e.chunk_id = c.id);
+    return null;
 end $$;
 
 -- The set of this engine; made, with its partition, when it is new or was retired. The first is

@@ -27,57 +27,9 @@ values (%(result_id)s, %(org_id)s, %(recording_id)s, %(title)s, %(content)s, %(f
 select title, content, format, spans, metadata
 from documents where result_id = %(result_id)s
 
--- name: desired_chunks
-create temporary table desired_chunks (
-    source text, text_hash text, occurrence integer, text text, ordinal integer,
-    char_start integer, char_end integer, start_seconds double precision,
-    end_seconds double precision, speaker text, token_count integer, phrases jsonb
-) on commit drop
-
--- name: copy_chunks
-copy desired_chunks from stdin
-
--- name: delete_unsearched_unwanted_chunks
-delete from chunks c
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s
-  and not exists (
-      select from desired_chunks d
-      where d.source = c.source and d.text_hash = c.text_hash and d.occurrence = c.occurrence)
-  and not exists (select from embeddings e where e.org_id = c.org_id and e.chunk_id = c.id)
-
--- name: mark_unwanted_chunks
-update chunks c set wanted = false
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s and c.wanted
-  and not exists (
-      select from desired_chunks d
-      where d.source = c.source and d.text_hash = c.text_hash and d.occurrence = c.occurrence)
-
--- name: supersede_other_vectors
-update stage_results set state = 'superseded'
-where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = 'embeddings'
-  and state = 'done' and inputs ->> 'chunk_recipe' = %(recipe_hash)s
-  and inputs ->> 'chunks' <> %(chunks_hash)s
-
--- name: merge_chunks
-insert into chunks (org_id, recording_id, recipe_hash, result_id, source, text_hash, occurrence,
-    text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker, token_count,
-    phrases, search_config)
-select %(org_id)s, %(recording_id)s, %(recipe_hash)s, %(result_id)s, source, text_hash,
-    occurrence, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
-    token_count, phrases, search_config(%(language)s)
-from desired_chunks
-on conflict (org_id, recording_id, recipe_hash, source, text_hash, occurrence) do update
-set ordinal = excluded.ordinal, char_start = excluded.char_start, char_end = excluded.char_end,
-    start_seconds = excluded.start_seconds, end_seconds = excluded.end_seconds,
-    speaker = excluded.speaker, phrases = excluded.phrases,
-    search_config = excluded.search_config, wanted = true
-where (chunks.ordinal, chunks.char_start, chunks.char_end, chunks.start_seconds,
-       chunks.end_seconds, chunks.speaker, chunks.phrases, chunks.search_config, chunks.wanted)
-   is distinct from
-      (excluded.ordinal, excluded.char_start, excluded.char_end, excluded.start_seconds,
-       excluded.end_seconds, excluded.speaker, excluded.phrases, excluded.search_config, true)
+-- name: put_chunks
+select put_chunks(%(org_id)s, %(recording_id)s, %(recipe_hash)s, %(result_id)s, %(language)s,
+    %(chunks)s, %(chunks_hash)s)
 
 -- name: chunks
 select id, source, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
@@ -88,13 +40,13 @@ where org_id = %(org_id)s and recording_id = %(recording_id)s and recipe_hash = 
 order by source desc, ordinal
 
 -- name: uncached_texts
-select distinct on (c.text_hash) c.text_hash, c.text
-from chunks c
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s and c.wanted
-  and not exists (
-      select from embedding_cache e
-      where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash)
+select distinct on (c.text_hash) c.text_hash, c.text, c.recording_id::text as recording_id
+from unnest(%(ids)s::uuid[], %(recipes)s::text[]) as wanted (id, recipe_hash)
+join chunks c on c.org_id = %(org_id)s and c.recording_id = wanted.id
+    and c.recipe_hash = wanted.recipe_hash and c.wanted
+where not exists (
+    select from embedding_cache e
+    where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash)
 order by c.text_hash
 
 -- name: uncached_of
@@ -106,34 +58,20 @@ where not exists (
 -- name: cache_vectors
 with known as (  -- a late writer's recording may be forgotten, or just being so
     select id from recordings
-    where org_id = %(org_id)s and id = %(recording_id)s
+    where org_id = %(org_id)s and id = any(%(recording_ids)s::uuid[])
     for key share
 )
 insert into embedding_cache (org_id, set_id, text_hash, vector, recording_id)
 select %(org_id)s, %(set_id)s, u.text_hash, u.vector, known.id
-from known
-cross join unnest(%(text_hashes)s::text[], %(vectors)s::vector[]) as u (text_hash, vector)
+from unnest(%(text_hashes)s::text[], %(vectors)b::vector[], %(recording_ids)s::uuid[])
+    as u (text_hash, vector, recording_id)
+join known on known.id = u.recording_id
 join embedding_sets s on s.id = %(set_id)s and s.dimensions = vector_dims(u.vector)
 on conflict do nothing
 
--- name: embed_chunks
-insert into embeddings (set_id, org_id, chunk_id, result_id, vector)
-select %(set_id)s, c.org_id, c.id, %(result_id)s, e.vector
-from chunks c
-join embedding_cache e
-  on e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s and c.wanted
-on conflict (set_id, org_id, chunk_id) do nothing
-
--- name: chunks_without_vector
-select c.id
-from chunks c
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s and c.wanted
-  and not exists (
-      select from embeddings e
-      where e.set_id = %(set_id)s and e.org_id = c.org_id and e.chunk_id = c.id)
+-- name: put_vectors
+select put_vectors(%(org_id)s, %(recording_id)s, %(recipe_hash)s, %(chunks_result)s, %(set_id)s,
+    %(result_id)s) as fault
 
 -- name: coverage
 select count(*) as chunks, coalesce(sum(c.token_count), 0) as tokens,
@@ -142,44 +80,6 @@ from chunks c
 left join embeddings e on e.set_id = %(set_id)s and e.org_id = c.org_id and e.chunk_id = c.id
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
   and c.recipe_hash = %(recipe_hash)s and c.wanted
-
--- name: still_current
-select from current_results
-where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = 'chunks'
-  and set_id = %(set_id)s and result_id = %(chunks_result)s
-for share
-
--- name: put_embedded_recording
-insert into embedded_recordings (result_id, org_id, recording_id, set_id, chunk_recipe_hash)
-values (%(result_id)s, %(org_id)s, %(recording_id)s, %(set_id)s, %(recipe_hash)s)
-on conflict (org_id, recording_id, set_id) do update
-set result_id = excluded.result_id, chunk_recipe_hash = excluded.chunk_recipe_hash
-
--- name: delete_replaced_vectors
-delete from embeddings e
-using chunks c
-where e.set_id = %(set_id)s and e.org_id = %(org_id)s and e.chunk_id = c.id
-  and c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and (not c.wanted or c.recipe_hash <> %(recipe_hash)s)
-
--- name: delete_unsearched_chunks
-delete from chunks c
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and (not c.wanted or not exists (
-      select from current_results cur
-      join stage_results s on s.id = cur.result_id
-      where cur.org_id = c.org_id and cur.recording_id = c.recording_id
-        and cur.stage = 'chunks' and s.recipe_hash = c.recipe_hash))
-  and not exists (select from embeddings e where e.org_id = c.org_id and e.chunk_id = c.id)
-
--- name: supersede_unsearched_chunks
-update stage_results s set state = 'superseded'
-where s.org_id = %(org_id)s and s.recording_id = %(recording_id)s and s.stage = 'chunks'
-  and s.state = 'done'
-  and not exists (
-      select from current_results cur
-      where cur.org_id = s.org_id and cur.recording_id = s.recording_id
-        and cur.result_id = s.id)
 
 -- name: take_back_partial
 with taken as (

@@ -1,29 +1,15 @@
--- name: still_there
-select id from stage_results where id = %(id)s
+-- name: claim
+select * from claim_result(%(org_id)s, %(recording_id)s, %(stage)s, %(inputs)s, %(input_hash)s,
+    %(recipe)s, %(recipe_hash)s, %(run_id)s, %(detail)s)
 
--- name: remember
-insert into stage_results (org_id, recording_id, stage, inputs, input_hash, recipe, recipe_hash)
-values (%(org_id)s, %(recording_id)s, %(stage)s, %(inputs)s, %(input_hash)s, %(recipe)s,
-    %(recipe_hash)s)
-on conflict (org_id, recording_id, stage, input_hash, recipe_hash) do nothing
-
--- name: find
-select * from stage_results
-where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = %(stage)s
-  and input_hash = %(input_hash)s and recipe_hash = %(recipe_hash)s
+-- name: found
+select * from stage_results where id = %(id)s
 
 -- name: lock
 select pg_advisory_lock(playhead_lock_class(), %(id)s)
 
 -- name: unlock
 select pg_advisory_unlock(playhead_lock_class(), %(id)s)
-
--- name: attend
-select pg_advisory_lock_shared(hashtextextended('run ' || %(run_id)s, 0))
-
--- name: unattended
-select run_id from unnest(%(run_ids)s::text[]) as run (run_id)
-where pg_try_advisory_xact_lock(hashtextextended('run ' || run_id, 0))
 
 -- name: start
 update stage_results

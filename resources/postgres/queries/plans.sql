@@ -115,7 +115,7 @@ select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.su
 from recordings r
 join plans p on p.id = %(plan)s
 where (p.position is null or r.id > p.position)
-  and r.stages_done = 5 and r.archived_at is null
+  and r.stages_done = 5
   and (p.org_id is null or r.org_id = p.org_id)
   and (p.kind is null or r.kind = p.kind)
   and (p.since is null or r.created_at >= p.since)
@@ -144,8 +144,7 @@ limit %(limit)s
 select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
 from lacking(%(set_id)s) l
 join recordings r on r.org_id = l.org_id and r.id = l.recording_id
-where r.archived_at is null
-  and not exists (select from live_results live where live.recording_id = r.id)
+where not exists (select from live_results live where live.recording_id = r.id)
   and (r.requested_at is null or r.requested_at < now() - interval '1 minute')
   and not exists (
       select from stage_results f

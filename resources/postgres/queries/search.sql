@@ -11,15 +11,24 @@ with recursive configs as (
 ), queries as materialized (
     select config, any_word(config, %(query)s) as query from configs where config is not null
 ), by_words as (
-    -- A chunk is searched while it has a vector in the set: so both legs see the same ones.
-    select c.id, row_number() over (order by ts_rank_cd(c.words, q.query) desc, c.id) as place
+    select id, row_number() over (order by rank desc, id) as place
     from queries q
-    join chunks c
-      on c.org_id = %(org_id)s and c.search_config = q.config and c.words @@ q.query
-    join embeddings e on e.org_id = c.org_id and e.chunk_id = c.id and e.set_id = %(set_id)s
-    join recordings r on r.org_id = c.org_id and r.id = c.recording_id
-    where (%(kind)s::text is null or r.kind = %(kind)s)
-      and (%(recording_id)s::uuid is null or r.id = %(recording_id)s)
+    cross join lateral (
+        -- A chunk is searched while it has a vector in the set: so both legs see the same ones.
+        -- A subquery for each language, so that the index on words is used.
+        select c.id, ts_rank_cd(c.words, q.query) as rank
+        from chunks c
+        where c.org_id = %(org_id)s and c.search_config = q.config and c.words @@ q.query
+          and exists (
+              select from embeddings e
+              where e.org_id = c.org_id and e.chunk_id = c.id and e.set_id = %(set_id)s)
+          and (%(recording_id)s::uuid is null or c.recording_id = %(recording_id)s)
+          and (%(kind)s::text is null or exists (
+              select from recordings r
+              where r.org_id = c.org_id and r.id = c.recording_id and r.kind = %(kind)s))
+        order by rank desc, c.id
+        limit %(depth)s
+    ) as found
     order by place
     limit %(depth)s
 ), near as (
@@ -73,6 +82,11 @@ join chunks c on c.org_id = e.org_id and c.id = e.chunk_id
 where e.set_id = %(set_id)s and e.org_id = %(org_id)s
 order by distance, c.id
 limit %(depth)s
+
+-- name: strangers
+select chunk from unnest(%(chunks)s::text[]) as chunk
+where not exists (
+    select from embeddings e where e.set_id = %(set_id)s and e.chunk_id = chunk::uuid)
 
 -- name: known_items
 select c.org_id, c.recording_id::text as recording, c.start_seconds, c.end_seconds, c.text

@@ -1,0 +1,238 @@
+"""kill -9 at random points of a deployment, during backfills and during model changes.
+
+    python -m benchmarks.kills [--kills 200] [--recordings 600] [--seed 1] [--json]
+
+Code server, daemon and warm worker run as under systemd, the database server with its keeper. In
+turn, until all kills are spent: the chunk size in settings is another, and a backfill of all
+assets over all partitions is launched as the UI's button does it; then a second embedding model
+is added, built, switched to, and the first retired. As soon as a run works on it, somebody kills
+a process of the deployment every 0.3 to 3 s: a run worker, the warm worker, the daemon, the code
+server, the postmaster, one of its backends, or the keeper. After a phase's last kill everything
+must settle by itself, and nothing be lost or there twice. A row a phase; a complaint is anything
+that is not as it should be (``verdicts.py``). Exit code 1 when there are any.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import click
+import dagster as dg
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
+
+from benchmarks import seeding, verdicts
+from benchmarks.deployment import Deployment, Killing
+from benchmarks.homes import Home, json_option, print_rows, temporary_home, wait_until
+from pipeline_assets.requests import UNFINISHED
+from resources.dagster_instance import DATABASE_AWAY
+from resources.model_change import ModelChange
+from resources.records import STAGES
+
+_PATIENCE_SECONDS = 1200.0
+_START_SECONDS = 180.0
+_SETTLED_SECONDS = 12.0  # so long nothing new must come: a retry of Dagster's takes some
+_SENTENCES = 7
+_SIZES = cycle([16, 24, 32, 20, 28, 14])
+_MODELS = cycle(["wordllama", "instant"])
+_LAUNCH = """mutation ($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A phase. ``converged``: seconds from the last kill until all was settled, None when it
+    never was; ``end``: what the backfill or the plan says of itself; ``made_again``: attempts at
+    results beyond the first; ``embedded_again``: texts; ``outdated``: partitions whose newest
+    materialisation in Dagster is of an earlier result."""
+
+    phase: str
+    kills: int
+    victims: str
+    seconds: float
+    converged: float | None
+    end: str
+    runs: int
+    made_again: int
+    embedded_again: int
+    outdated: int
+    complaints: str
+    load_average: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """What to begin under the deployment; whether it ended, and how."""
+
+    name: str
+    begin: Callable[[Deployment], None]
+    ended: Callable[[], str | None]
+
+
+def trial(home: Home, kills: int, a_phase: int, recordings: int, seed: int) -> Iterator[Row]:
+    dice = random.Random(seed)
+    ids = seeding.seed(home.bench, home.instance, recordings, _SENTENCES)
+    left = kills
+    for phase in cycle([_backfill(home), _model_change(home)]):
+        if phase.name == "backfill":
+            size = {"size": next(_SIZES), "overlap": 0, "minimum": 8}
+            os.environ["PLAYHEAD_CHUNKING"] = json.dumps({"recording": size})
+        row = _run(home, phase, min(left, a_phase), ids[:], dice)
+        left -= row.kills
+        yield row
+        if left <= 0:
+            return
+
+
+def _run(home: Home, phase: _Phase, kills: int, ids: list[str], dice: random.Random) -> Row:
+    before = (_runs(home), verdicts.made_again(home), verdicts.embedded_again(home))
+    with Deployment(home, dice) as deployment:
+        phase.begin(deployment)
+        wait_until(lambda: _at_work(home), seconds=_START_SECONDS, every=0.1)
+        began = time.monotonic()
+        killing = deployment.kill(kills)
+        at, end = _settled(home, phase, killing)
+        ended = time.monotonic() if at is None else at
+        last = killing.last
+        if phase.name == "model change":
+            _switch(home)
+        found = {name: n for name, n in verdicts.complaints(home, ids).items() if n}
+        return Row(
+            phase=phase.name,
+            kills=killing.made.total(),
+            victims=json.dumps(dict(sorted(killing.made.items()))),
+            seconds=round(ended - began, 1),
+            converged=None if at is None else round(max(0.0, at - last), 1),
+            end=end,
+            runs=_runs(home) - before[0],
+            made_again=verdicts.made_again(home) - before[1],
+            embedded_again=verdicts.embedded_again(home) - before[2],
+            outdated=verdicts.outdated_in_dagster(home),
+            complaints=json.dumps(found) if found else "",
+            load_average=round(os.getloadavg()[0], 1),
+        )
+
+
+def _backfill(home: Home) -> _Phase:
+    """Of all assets over all partitions, as the button in the UI launches it."""
+
+    def begin(deployment: Deployment) -> None:
+        params = {
+            "assetSelection": [{"path": [stage]} for stage in STAGES],
+            "allPartitions": True,
+            "tags": [],
+        }
+        wait_until(lambda: _launched(home, deployment, params), seconds=_START_SECONDS)
+
+    def ended() -> str | None:
+        newest = home.instance.get_backfills(limit=1)[0]
+        over = newest.status in BULK_ACTION_TERMINAL_STATUSES
+        return newest.status.value if over else None
+
+    return _Phase("backfill", begin, ended)
+
+
+def _launched(home: Home, deployment: Deployment, params: dict[str, Any]) -> bool:
+    answer = home.log.with_name("answer.json")
+    answer.unlink(missing_ok=True)
+    query = ["-t", _LAUNCH, "-v", json.dumps({"params": params}), "-o", str(answer)]
+    asking = home.start("dagster-graphql", "-w", str(deployment.workspace), *query)
+    asking.wait()
+    return answer.exists() and "LaunchBackfillSuccess" in answer.read_text()
+
+
+def _model_change(home: Home) -> _Phase:
+    """By the command line, as a person does it."""
+
+    def begin(_: Deployment) -> None:
+        home.run("playhead", "models", "add", next(_MODELS))
+
+    def ended() -> str | None:
+        return None if home.bench.plans.under_way() else home.bench.plans.all()[-1].state
+
+    return _Phase("model change", begin, ended)
+
+
+def _switch(home: Home) -> None:
+    """To the set that was built; what was searched before is let go, and settings follow. Past
+    the gate, which asks for meaning where seeded sentences have none."""
+    bench = verdicts.today(home)
+    before, built = bench.sets.live()
+    bench.sets.activate(built)
+    os.environ["PLAYHEAD_EMBEDDER"] = built.name
+    ModelChange(bench, bench.engines.embedders).retire(before)
+
+
+def _settled(home: Home, phase: _Phase, killing: Killing) -> tuple[float | None, str]:
+    """Since when nothing is under way any more, and the end of what was begun."""
+    deadline, since, end = time.monotonic() + _PATIENCE_SECONDS, None, "never"
+    while time.monotonic() < deadline:
+        found = None
+        with suppress(*DATABASE_AWAY):
+            found = phase.ended() if _quiet(home) else None
+        since, end = (since or time.monotonic(), found) if found else (None, end)
+        if since and killing.left:
+            killing.left = 0  # nothing is left to be killed at
+        if since and time.monotonic() - since > _SETTLED_SECONDS:
+            return since, end
+        time.sleep(0.5)
+    return None, end
+
+
+def _quiet(home: Home) -> bool:
+    unfinished = dg.RunsFilter(statuses=UNFINISHED)
+    return home.idle and not home.instance.get_runs_count(unfinished)
+
+
+def _at_work(home: Home) -> bool:
+    return bool(home.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
+
+
+def _runs(home: Home) -> int:
+    return home.instance.get_runs_count()
+
+
+@click.command()
+@click.option("--kills", type=click.IntRange(min=0), default=200, show_default=True)
+@click.option("--a-phase", type=click.IntRange(min=0), default=14, show_default=True)
+@click.option("--recordings", type=click.IntRange(min=10), default=600, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of moments and victims.")
+@click.option("--keep-log", type=click.Path(path_type=Path), help="Where to keep all logs.")
+@json_option
+def main(
+    kills: int, a_phase: int, recordings: int, seed: int, keep_log: Path | None, as_json: bool
+) -> None:
+    """KILLS in all, at most so many A PHASE, over this many RECORDINGS."""
+    rows: list[Row] = []
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # that the database is away is known
+    with temporary_home(
+        transcriber="instant", embedder="instant", chunking=seeding.CHUNKING
+    ) as home:
+        os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+        try:
+            for row in trial(home, kills, a_phase, recordings, seed):
+                rows.append(row)
+                print_rows([row], as_json=as_json)
+        finally:
+            if keep_log:
+                keep_log.write_bytes(home.log.read_bytes())
+    sys.exit(1 if any(row.complaints or row.converged is None for row in rows) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""A whole change of the embedding model under search: build, switch, back, switch, retire.
+
+    python -m benchmarks.model_change [--recordings 4600] [--sentences 7] [--json]
+
+Seeds ready recordings in the set of the ``instant`` embedder (about 22 chunks each), then builds
+a set with ``wordllama`` through the plan's runs, judges it, switches to it, goes back, switches
+again and retires the first set. Meanwhile a thread asks every 100 ms for a sentence of a known
+recording, in which every recording has a word of its own. An answer is *failed* (an error),
+*empty*, *wrong* (the recording is not among the hits) or *mixed* (a hit is no passage of the one
+set that was searched). Calls are counted at the embedder; the fewest possible is one for each 64
+different texts.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import click
+
+from benchmarks import seeding
+from benchmarks.homes import Home, json_option, print_rows, temporary_home
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.processor import Processor
+from playhead.search.search import Found, Search
+from resources.embedding.instant import InstantEmbedder
+from resources.embedding.protocol import Vectors
+from resources.embedding.wordllama import WordLlama
+from resources.engines import Embedders, choose_embedders
+from resources.errors import PlayheadError
+from resources.model_change import ModelChange
+from resources.workbench import Workbench, open_rooms
+
+_EVERY_SECONDS = 0.1
+_HITS = 50  # as many as each leg gives
+
+
+class Counted(WordLlama):
+    """Counts while building; the questions are embedded by another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.calls += 1
+        self.texts += texts
+        return super().embed(texts)
+
+
+@dataclass
+class Answers:
+    """What the asking thread saw."""
+
+    asked: int = 0
+    failed: int = 0
+    empty: int = 0
+    wrong: int = 0
+    mixed: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A step of the change, and what was answered during it. Latency in seconds."""
+
+    step: str
+    seconds: float
+    asked: int
+    failed: int
+    empty: int
+    wrong: int
+    mixed: int
+    median: float
+    slowest: float
+    calls: int
+    fewest_calls: int
+    texts: int
+    load_average: float
+
+
+class Asker(threading.Thread):
+    """Asks through rooms of its own, as another process would."""
+
+    def __init__(self, home: Home, ids: Sequence[str]) -> None:
+        super().__init__(daemon=True)
+        self._home = home
+        self._ids = ids
+        self._ended = threading.Event()
+        self._dice = random.Random(1)
+        self._lock = threading.Lock()
+        self._answers = Answers()
+
+    def run(self) -> None:
+        settings = self._home.settings
+        with open_rooms(settings) as rooms:
+            embedders = choose_embedders(settings)
+            search = Search(rooms.passages, rooms.sets, embedders, rooms.media, settings.org)
+            while not self._ended.is_set():
+                begun = time.monotonic()
+                self._ask(search)
+                self._ended.wait(max(0.0, _EVERY_SECONDS - (time.monotonic() - begun)))
+
+    def take(self) -> Answers:
+        """What was answered since the last time."""
+        with self._lock:
+            answers, self._answers = self._answers, Answers()
+        return answers
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def _ask(self, search: Search) -> None:
+        number = self._dice.randrange(len(self._ids))
+        begun = time.monotonic()
+        try:
+            found = search(seeding.sentence_of(number), limit=_HITS)
+        except PlayheadError:
+            found = None
+        seconds = time.monotonic() - begun
+        mixed = bool(found and found.searched and self._mixed(search, found))
+        with self._lock:
+            self._answers.asked += 1
+            self._answers.seconds.append(seconds)
+            self._answers.failed += found is None
+            self._answers.empty += found is not None and not found.hits
+            known = self._ids[number]
+            self._answers.wrong += bool(found and found.hits) and all(
+                hit.recording != known for hit in (found.hits if found else [])
+            )
+            self._answers.mixed += mixed
+
+    def _mixed(self, search: Search, found: Found) -> bool:
+        """A set that was retired meanwhile cannot be looked into any more."""
+        chunks = [hit.chunk for hit in found.hits]
+        assert found.searched is not None
+        strangers = search.passages.strangers(chunks, found.searched)
+        return bool(strangers) and search.sets.get(found.searched.id).state != "retired"
+
+
+def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
+    ids = seeding.seed(home.bench, home.instance, recordings, sentences)
+    counted = Counted()
+    embedders = Embedders("instant", {"instant": InstantEmbedder, "wordllama": lambda: counted})
+    bench = replace(home.bench, engines=replace(home.bench.engines, embedders=embedders))
+    sets = ModelChange(bench, embedders)
+    first = bench.sets.live()[0]
+    second = sets.add("wordllama", author="benchmark", confirmed_usd=None)
+    asker = Asker(home, ids)
+    asker.start()
+    steps: dict[str, Callable[[], object]] = {
+        "search alone": lambda: time.sleep(5),
+        "build": lambda: _build(home, bench),
+        "index and gate": lambda: sets.judge(second),
+        "switch": lambda: bench.sets.activate(second),
+        "search the new set": lambda: time.sleep(5),
+        "rollback": sets.rollback,
+        "search the old set": lambda: time.sleep(5),
+        "switch again": lambda: bench.sets.activate(second),
+        "retire": lambda: sets.retire(first),
+        "search after": lambda: time.sleep(5),
+    }
+    for step, take in steps.items():
+        yield _measured(step, take, asker, counted)
+    asker.end()
+
+
+def _build(home: Home, bench: Workbench) -> None:
+    definitions = build_definitions(bench.settings, bench=bench)
+    Processor(bench, home.instance, definitions).work(None)
+
+
+def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Counted) -> Row:
+    asker.take()
+    calls, texts, begun = counted.calls, len(counted.texts), time.monotonic()
+    take()
+    seconds = time.monotonic() - begun
+    time.sleep(2 * _EVERY_SECONDS)  # for what was asked during it to be answered
+    answers, embedded = asker.take(), len(counted.texts) - texts
+    return Row(
+        step=step,
+        seconds=round(seconds, 3),
+        asked=answers.asked,
+        failed=answers.failed,
+        empty=answers.empty,
+        wrong=answers.wrong,
+        mixed=answers.mixed,
+        median=round(statistics.median(answers.seconds or [0.0]), 3),
+        slowest=round(max(answers.seconds or [0.0]), 3),
+        calls=counted.calls - calls,
+        fewest_calls=-(-len(set(counted.texts[texts:])) // 64),
+        texts=embedded,
+        load_average=round(os.getloadavg()[0], 1),
+    )
+
+
+@click.command()
+@click.option("--recordings", type=click.IntRange(min=2), default=4600, show_default=True)
+@click.option("--sentences", type=click.IntRange(min=1), default=7, show_default=True)
+@json_option
+def main(recordings: int, sentences: int, as_json: bool) -> None:
+    """Build, switch, back, switch, retire, while somebody searches."""
+    with temporary_home(
+        transcriber="instant", embedder="instant", chunking=seeding.CHUNKING
+    ) as home:
+        print_rows(change(home, recordings, sentences), as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()

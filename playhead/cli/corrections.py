@@ -1,0 +1,174 @@
+"""Commands that put right what was heard: transcript, correct, versions, speakers.
+
+A correction is a new version; the document, passages and vectors follow as far as it changed
+them. Not here: how an edit becomes a transcript (``resources/transcripts``).
+"""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from playhead.cli.options import json_option, org_option, print_json
+from resources.clock import clock
+from resources.postgres.versions import Version
+from resources.records import Recording, Transcript
+from resources.settings import load_settings
+from resources.transcripts.captions import (
+    CaptionFormat,
+    decoded,
+    format_of,
+    read_captions,
+    write_captions,
+)
+from resources.transcripts.comparison import compare as compared
+from resources.transcripts.correction import correct_all, correct_segment
+from resources.workbench import Rooms, open_rooms
+
+_FORMATS = click.Choice(get_args(CaptionFormat))
+author_option = click.option(
+    "--author", default=getpass.getuser, show_default="your user name", help="Who says so."
+)
+
+
+@click.command()
+@click.argument("recording")
+@click.option(
+    "--as", "wanted", type=click.Choice(get_args(CaptionFormat)), default="srt", show_default=True
+)
+@org_option
+def transcript(recording: str, wanted: CaptionFormat, org: str | None) -> None:
+    """The transcript of RECORDING as a file to edit, for `playhead correct`."""
+    with open_rooms(load_settings()) as rooms:
+        known = _known(rooms, org, recording)
+        click.echo(write_captions(rooms.versions.current(known), wanted), nl=False)
+
+
+@click.command()
+@click.argument("recording")
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--segment", type=click.IntRange(min=1), help="The segment to correct, from 1.")
+@click.option("--text", help="What was said there.")
+@author_option
+@org_option
+@json_option
+def correct(
+    recording: str,
+    file: Path | None,
+    segment: int | None,
+    text: str | None,
+    author: str,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Correct RECORDING: one segment, or all of it by an edited FILE (SRT, WebVTT, JSON).
+
+    Words that you leave alone keep their times."""
+    if (file is None) == (segment is None or text is None):
+        raise click.UsageError("Give an edited FILE, or --segment and --text.")
+    with open_rooms(load_settings()) as rooms:
+        known = _known(rooms, org, recording)
+        before = rooms.versions.current(known)
+        after = _edited(before, file, segment, text)
+        version = rooms.versions.correct(known, after, author)
+    changes = compared(before, after)
+    if as_json:
+        print_json({"version": version, "changes": changes})
+    else:
+        click.echo(
+            f"Version {version.number} by {author}, {len(changes)} change(s). "
+            "What follows from it is made next: playhead process"
+        )
+
+
+@click.command()
+@click.argument("recording")
+@click.option("--compare", nargs=2, type=int, metavar="OLD NEW", help="What changed between two.")
+@click.option("--restore", type=int, metavar="VERSION", help="Put a version in place again.")
+@click.option("--release", is_flag=True, help="Let the pipeline choose again.")
+@author_option
+@org_option
+@json_option
+def versions(
+    recording: str,
+    compare: tuple[int, int] | None,
+    restore: int | None,
+    release: bool,
+    author: str,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """The transcripts of RECORDING that there are, and who made each."""
+    with open_rooms(load_settings()) as rooms:
+        known = _known(rooms, org, recording)
+        if compare:
+            _print_changes(rooms, known, *compare, as_json=as_json)
+            return
+        if restore is not None:
+            rooms.versions.restore(known, restore, author)
+        if release:
+            rooms.versions.release(known)
+        for version in rooms.versions.all(known):
+            print_json(version) if as_json else click.echo(_line(version))
+
+
+@click.command()
+@click.argument("recording")
+@click.option("--name", nargs=2, metavar="LABEL NAME", help="Call LABEL by NAME from now on.")
+@org_option
+@json_option
+def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_json: bool) -> None:
+    """Who speaks in RECORDING. Naming somebody makes nothing again."""
+    with open_rooms(load_settings()) as rooms:
+        known = _known(rooms, org, recording)
+        if name:
+            rooms.versions.name_speaker(known, *name)
+        labels, names = rooms.versions.labels(known), rooms.versions.speaker_names(known)
+    for label in labels:
+        if as_json:
+            print_json({"label": label, "name": names.get(label)})
+        else:
+            click.echo(f"{label}  {names.get(label, '')}".rstrip())
+    if not labels and not as_json:
+        click.echo("No speaker is told apart in this recording.")
+
+
+def _known(rooms: Rooms, org: str | None, recording: str) -> Recording:
+    """Raises ``NotFound``, also for another organisation's."""
+    rooms.catalogue.statuses(org or rooms.settings.org, [recording])
+    [known] = rooms.catalogue.recordings([recording])
+    return known
+
+
+def _edited(
+    before: Transcript, file: Path | None, segment: int | None, text: str | None
+) -> Transcript:
+    if file is None:
+        return correct_segment(before, (segment or 1) - 1, text or "")
+    content = decoded(file.read_bytes())
+    return correct_all(before, read_captions(content, format_of(file.name, content), before))
+
+
+def _print_changes(rooms: Rooms, known: Recording, old: int, new: int, *, as_json: bool) -> None:
+    before, after = (
+        rooms.content.transcript(rooms.versions.get(known, number).id) for number in (old, new)
+    )
+    for change in compared(before, after):
+        if as_json:
+            print_json(change)
+        else:
+            click.echo(f"{clock(change.seconds)}  - {change.before}\n          + {change.after}")
+
+
+def _line(version: Version) -> str:
+    mark = "*" if version.current else " "
+    chosen = f", put in place by {version.chosen_by}" if version.chosen_by else ""
+    return (
+        f"{mark} {version.number:3d}  {version.finished_at:%Y-%m-%d %H:%M}  "
+        f"{version.engine} {version.model}{chosen}"
+    )

@@ -1,0 +1,144 @@
+"""Which words of one text are which of another: the smallest pieces, and their pairs.
+
+Here: pure functions over texts. Not here: when the words were said (``timing.py``), what
+follows from an edit (``correction.py``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise, takewhile
+from typing import Final
+
+import regex
+
+Range = tuple[int, int]
+Pair = tuple[int, int]
+
+#: Thai and Lao, Burmese, Khmer, kana, Chinese characters: nobody puts spaces between words.
+UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+
+#: What may be spent on stretches where every word is said again and again; about a second.
+#: What is left then is not paired, unless as many words are replaced by as many.
+MOST_COMPARISONS: Final = 8_000_000
+
+_SPACE: Final = r"\s\x1c-\x1f"  # what Python calls white space
+_MARKS: Final = rf"[^\w{_SPACE}]*"
+_ATOM: Final = regex.compile(rf"{_MARKS}(?=[{UNSPACED}])\X{_MARKS}|[^{_SPACE}{UNSPACED}]+")
+
+
+def atoms(text: str, start: int = 0, end: int | None = None) -> list[Range]:
+    """Where the smallest pieces are that an edit replaces: what stands between white space,
+    or a character and its punctuation in scripts without spaces. Together they hold all of
+    ``text[start:end]`` but white space."""
+    return [atom.span() for atom in _ATOM.finditer(text, start, end)]
+
+
+def aligned(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
+    """For each of ``new`` the index of that of ``old`` it stands for, None where it is added;
+    indices increase. A word stands for the same word, for the same but for case and
+    punctuation, or, where as many were replaced by as many, for the one in its place."""
+    head, tail = _shared_ends(old, new)
+    middle = _alike(
+        [letters(word) or word for word in old[head : len(old) - tail]],
+        [letters(word) or word for word in new[head : len(new) - tail]],
+    )
+    pairs = [(head + old_at, head + new_at) for old_at, new_at in middle]
+    edges = [(head - 1, head - 1), *pairs, (len(old) - tail, len(new) - tail)]
+    mates: list[int | None] = [None] * len(new)
+    mates[:head] = range(head)
+    mates[len(new) - tail :] = range(len(old) - tail, len(old))
+    for old_at, new_at in pairs:
+        mates[new_at] = old_at
+    for (old_at, new_at), (old_next, new_next) in pairwise(edges):
+        if old_next - old_at == new_next - new_at:
+            mates[new_at + 1 : new_next] = range(old_at + 1, old_next)
+    return mates
+
+
+def letters(text: str) -> str:
+    """The text's letters and digits alone, whether they are capitals or not."""
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
+def _shared_ends(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+    """How many words are the same at the beginning, and how many of the rest at the end."""
+    head = _shared(old, new)
+    return head, min(_shared(reversed(old), reversed(new)), len(old) - head, len(new) - head)
+
+
+def _shared(old: Iterable[str], new: Iterable[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+
+
+def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
+    """Pairs of equals, increasing in both. Patience diff (Bram Cohen): words that both sides
+    say once part what lies between, where then others are said only once. Where none is, the
+    longest row of equals does."""
+    pairs: list[Pair] = []
+    stretches = [(0, len(old), 0, len(new))]
+    comparisons = MOST_COMPARISONS
+    while stretches:
+        a, old_end, b, new_end = stretches.pop()
+        head, tail = _shared_ends(old[a:old_end], new[b:new_end])
+        pairs += [(a + at, b + at) for at in range(head)]
+        pairs += [(old_end - at, new_end - at) for at in range(1, tail + 1)]
+        a, b, old_end, new_end = a + head, b + head, old_end - tail, new_end - tail
+        here, there = old[a:old_end], new[b:new_end]
+        found = _anchors(here, there)
+        if not found and (needed := _comparisons(here, there)) <= comparisons:
+            comparisons -= needed
+            found = _longest_row(here, there)
+        if found:
+            edges = [(a - 1, b - 1), *((a + i, b + j) for i, j in found), (old_end, new_end)]
+            pairs += edges[1:-1]
+            stretches += [(i + 1, k, j + 1, n) for (i, j), (k, n) in pairwise(edges)]
+    return sorted(pairs)
+
+
+def _anchors(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
+    """The longest increasing row of words that both sides say exactly once."""
+    old_counts, new_counts = Counter(old), Counter(new)
+    places = {word: at for at, word in enumerate(new) if new_counts[word] == 1}
+    return _rising(
+        [
+            (at, places[word])
+            for at, word in enumerate(old)
+            if word in places and old_counts[word] == 1
+        ]
+    )
+
+
+def _rising(pairs: Sequence[Pair]) -> list[Pair]:
+    """The longest part of these pairs, of which the first increase, whose second do too."""
+    lowest: list[int] = []  # the lowest end of a row of each length
+    last: list[int] = []  # and which pair that is
+    before: list[int] = []
+    for at, (_, value) in enumerate(pairs):
+        length = bisect_left(lowest, value)
+        before.append(last[length - 1] if length else -1)
+        lowest[length : length + 1] = [value]
+        last[length : length + 1] = [at]
+    row: list[Pair] = []
+    at = last[-1] if last else -1
+    while at >= 0:
+        row.append(pairs[at])
+        at = before[at]
+    return row[::-1]
+
+
+def _comparisons(old: Sequence[str], new: Sequence[str]) -> int:
+    """How many difflib makes to find the longest row."""
+    counts = Counter(new)
+    return sum(counts[word] for word in old)
+
+
+def _longest_row(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
+    row = SequenceMatcher(None, old, new, autojunk=False).find_longest_match()
+    return [(row.a + at, row.b + at) for at in range(row.size)]

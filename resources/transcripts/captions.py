@@ -1,0 +1,200 @@
+"""Transcripts as files that people edit, and such files read back: SubRip, WebVTT and JSON.
+
+Here: a transcript's segments to text in each format and back, and all that is wrong with an
+edited file, by its lines. Not here: lines and times (``cues.py``), names and tags in a cue
+(``markup.py``), what follows from an edit (``correction.py``).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import PurePath
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from resources.errors import BadCorrection
+from resources.records import Segment, Transcript
+from resources.transcripts.cues import Fault, read_cues, stamp
+from resources.transcripts.markup import SubRip, WebVtt
+from resources.transcripts.timing import TOLERANCE_SECONDS
+
+CaptionFormat = Literal["srt", "vtt", "json"]
+
+#: What a file may lack at its end, beside half of the speech: engines invent words in silence,
+#: and these go. One that lacks more is of another recording.
+SHORTFALL_SECONDS = 60.0
+
+_FORMATS: Final[dict[str, CaptionFormat]] = {".srt": "srt", ".vtt": "vtt", ".json": "json"}
+
+Entry = tuple[int, Segment]  # with the number of its line, in JSON of itself
+
+
+def decoded(data: bytes) -> str:
+    """The text of an edited file: UTF-8, or UTF-16 with its mark. Raises ``BadCorrection``."""
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadCorrection(
+            [f"line {line}: not UTF-8"], remedy="Save the file as UTF-8 and give it again."
+        ) from error
+
+
+def format_of(name: str, text: str) -> CaptionFormat:
+    """By the file's suffix, else by how its text begins; SubRip has no mark of its own."""
+    begin = text.removeprefix("\ufeff").lstrip()
+    guess: CaptionFormat = "json" if begin.startswith("{") else "srt"
+    if begin.startswith("WEBVTT"):
+        guess = "vtt"
+    return _FORMATS.get(PurePath(name).suffix.lower(), guess)
+
+
+def write_captions(transcript: Transcript, caption_format: CaptionFormat) -> str:
+    """A cue a segment, its times rounded to milliseconds; JSON has all of the transcript, its
+    times exactly. Ends with a line's end."""
+    if caption_format == "json":
+        return json.dumps(asdict(transcript), ensure_ascii=False, indent=1) + "\n"
+    if caption_format == "vtt":
+        webvtt = WebVtt()
+        cues = [
+            f"\n{stamp(one.start)} --> {stamp(one.end)}\n{webvtt.write(one)}\n"
+            for one in transcript.segments
+        ]
+        return "".join(["WEBVTT\n", *cues])
+    subrip = SubRip(transcript)
+    return "\n".join(
+        f"{number}\n{stamp(one.start, ',')} --> {stamp(one.end, ',')}\n{subrip.write(one)}\n"
+        for number, one in enumerate(transcript.segments, 1)
+    )
+
+
+def read_captions(
+    text: str, caption_format: CaptionFormat, transcript: Transcript
+) -> tuple[Segment, ...]:
+    """The segments in an edited file of this transcript, for ``correct_all``; blank ones are
+    left out. A time that is one of the transcript's in milliseconds is that to the bit. Of JSON
+    only ``segments`` count, and ``duration_seconds`` must be the recording's if it is there.
+
+    Raises ``BadCorrection`` with all that is wrong: what cannot be read, times that go back or
+    lie outside the recording (by more than ``TOLERANCE_SECONDS``); no text; another length.
+    """
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise _refused("the file is empty")
+    if caption_format == "json":
+        place, found = "segments[{}]: {}", list(_from_json(text, transcript))
+    else:
+        place, found = "line {}: {}", list(_from_cues(text, caption_format, transcript))
+    entries = [one for one in found if not isinstance(one, Fault)]
+    faults = [one for one in found if isinstance(one, Fault)]
+    faults += _misfits(entries, transcript.duration_seconds)
+    if faults:
+        faults.sort(key=lambda fault: fault.line)
+        raise _refused(*(place.format(fault.line, fault.what) for fault in faults))
+    segments = tuple(segment for _, segment in entries if segment.text)
+    _insist_on_length(segments, transcript)
+    return segments
+
+
+def _refused(*problems: str) -> BadCorrection:
+    return BadCorrection(problems, remedy="Mend the file and give it again; nothing was changed.")
+
+
+def _from_cues(
+    text: str, caption_format: CaptionFormat, transcript: Transcript
+) -> Iterator[Entry | Fault]:
+    markup = WebVtt() if caption_format == "vtt" else SubRip(transcript)
+    starts = {stamp(segment.start): segment.start for segment in transcript.segments}
+    ends = {stamp(segment.end): segment.end for segment in transcript.segments}
+    for cue in read_cues(text, webvtt=caption_format == "vtt"):
+        if isinstance(cue, Fault):
+            yield cue
+            continue
+        start, end = stamp(cue.start), stamp(cue.end)
+        try:
+            speaker, said = markup.read(cue.text)
+        except ValueError as error:
+            yield Fault(cue.line, str(error))
+        else:
+            yield (
+                cue.line,
+                Segment(said, starts.get(start, cue.start), ends.get(end, cue.end), speaker),
+            )
+
+
+class EditedSegment(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str
+    start: FiniteFloat
+    end: FiniteFloat
+    speaker: str | None = None
+
+
+class EditedFile(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    segments: list[Any]
+    duration_seconds: FiniteFloat | None = None
+
+
+def _from_json(text: str, transcript: Transcript) -> Iterator[Entry | Fault]:
+    try:
+        file = EditedFile.model_validate_json(text)
+    except ValidationError as error:
+        raise _refused(*_messages(error)) from error
+    length, duration = file.duration_seconds, transcript.duration_seconds
+    if length is not None and abs(length - duration) > TOLERANCE_SECONDS:
+        raise _refused(f"duration_seconds: {length}, but the recording has {duration}")
+    for at, item in enumerate(file.segments):
+        try:
+            one = EditedSegment.model_validate(item)
+        except ValidationError as error:
+            yield from (Fault(at, message) for message in _messages(error))
+        else:
+            yield at, Segment(one.text.strip(), one.start, one.end, one.speaker)
+
+
+def _messages(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        where = ".".join(map(str, fault["loc"]))
+        yield f"{where}: {fault['msg']}" if where else fault["msg"]
+
+
+def _misfits(entries: Sequence[Entry], duration: float) -> Iterator[Fault]:
+    """A segment with impossible times is not what the next is compared with."""
+    before = Segment("", 0.0, 0.0)
+    for place, one in entries:
+        faults = list(_impossible(one, before, duration))
+        yield from (Fault(place, what) for what in faults)
+        before = before if faults else one
+
+
+def _impossible(one: Segment, before: Segment, duration: float) -> Iterator[str]:
+    if one.end < one.start - TOLERANCE_SECONDS:
+        yield f"ends at {stamp(one.end)}, before it starts at {stamp(one.start)}"
+    if one.start < -TOLERANCE_SECONDS:
+        yield f"starts at {one.start} s, before the recording"
+    elif one.start < before.start - TOLERANCE_SECONDS:
+        yield f"starts at {stamp(one.start)}, before the one above at {stamp(before.start)}"
+    elif one.end < before.end - TOLERANCE_SECONDS:
+        yield f"ends at {stamp(one.end)}, before the one above at {stamp(before.end)}"
+    if one.end > duration + TOLERANCE_SECONDS:
+        yield f"ends at {stamp(one.end)}, after the recording at {stamp(duration)}"
+
+
+def _insist_on_length(segments: Sequence[Segment], transcript: Transcript) -> None:
+    if not segments:
+        raise _refused("there are no words in the file")
+    spoken = max((segment.end for segment in transcript.segments), default=0.0)
+    end = segments[-1].end
+    if end < spoken / 2 and spoken - end > SHORTFALL_SECONDS:
+        raise _refused(
+            f"the file ends at {stamp(end)}, what is said in the recording at {stamp(spoken)}: "
+            "it is another recording's, or most of it is missing"
+        )

@@ -1,0 +1,107 @@
+"""The lines of SubRip (.srt) and WebVTT (.vtt) files: cues with their times.
+
+Not by a library: srt 3.5, webvtt-py 0.6 and pysubs2 1.8 stop at an unreadable cue, drop it or
+take it for text of the one before, and none tells the line of each.
+
+Here: what both formats share. Not here: what a cue's text means (``markup.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+Line = tuple[int, str]  # its number, from 1, and its text
+
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_STAMP: Final = r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,3}))?"
+_TIMES: Final = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")
+_LIKE_TIMES: Final = re.compile(r"-->|\d:\d\d")
+_BEGIN: Final = re.compile(r"\d\s*-->\s*\d")
+_NO_CUE: Final = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """``text`` was said from ``start`` to ``end`` seconds; ``line`` is that of the times."""
+
+    line: int
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong in a line."""
+
+    line: int
+    what: str
+
+
+def read_cues(text: str, *, webvtt: bool) -> Iterator[Cue | Fault]:
+    """All cues, and all that cannot be read as one, in order. Numbers and names of cues, their
+    settings, comments and styles are passed over; hours, and what follows the seconds, may be
+    missing; comma and point are the same."""
+    lines = _LINE_END.split(text)
+    if webvtt and not lines[0].startswith("WEBVTT"):
+        yield Fault(1, "a WebVTT file begins with WEBVTT")
+    for block in _blocks(lines):
+        if webvtt and _NO_CUE.match(block[0][1]):
+            yield from _hidden(block)
+        else:
+            yield from _cue(block)
+
+
+def stamp(seconds: float, point: str = ".") -> str:
+    """``hh:mm:ss.mmm``, with as many digits of hours as it takes."""
+    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    whole, part = divmod(milliseconds, 1000)
+    return f"{hours:02d}:{minutes:02d}:{whole:02d}{point}{part:03d}"
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[list[Line]]:
+    """Lines between empty ones."""
+    block: list[Line] = []
+    for number, line in enumerate([*lines, ""], 1):
+        if line.strip():
+            block.append((number, line))
+        elif block:
+            yield block
+            block = []
+
+
+def _cue(block: Sequence[Line]) -> Iterator[Cue | Fault]:
+    """The times are in the first line, or after a number or name in the second."""
+    for at, (number, line) in enumerate(block[:2], 1):
+        if times := _TIMES.fullmatch(line):
+            said = block[at:]
+            yield Cue(number, *_seconds(times), "\n".join(line for _, line in said))
+            yield from _hidden(said)
+            return
+    number, line = next((one for one in block[:2] if _LIKE_TIMES.search(one[1])), block[0])
+    shown = repr(line.strip()[:60])
+    if _LIKE_TIMES.search(line):
+        yield Fault(number, f"no times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm")
+    else:
+        yield Fault(number, f"{shown} is in no cue; an empty line ends a cue")
+
+
+def _hidden(block: Sequence[Line]) -> Iterator[Fault]:
+    """Cues that would be lost in what is above them."""
+    for number, line in block:
+        if _BEGIN.search(line):
+            yield Fault(number, "a cue begins here without an empty line before it")
+
+
+def _seconds(times: re.Match[str]) -> tuple[float, float]:
+    start, end = times.groups("0")[:4], times.groups("0")[4:]
+    return _milliseconds(*start) / 1000, _milliseconds(*end) / 1000
+
+
+def _milliseconds(hours: str, minutes: str, seconds: str, part: str) -> int:
+    whole = (int(hours) * 60 + int(minutes)) * 60 + int(seconds)
+    return 1000 * whole + int(part.ljust(3, "0"))

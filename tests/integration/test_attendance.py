@@ -1,0 +1,168 @@
+"""Who attends is seen by all; who died or fell silent does not, and what it held is free."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resources.postgres import attendance
+from resources.postgres.attendance import Attendance, run_duty
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
+from resources.records import Recording
+from tests import making
+from tests.integration.test_workers import soon
+from tests.making import Worker
+
+REPOSITORY = Path(__file__).parents[2]
+
+#: A process that has the duty "run 1", holds a claim, and has a transaction open, until killed.
+HOLDER = """
+import sys
+from resources.postgres.attendance import Attendance
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
+from tests import making
+database = Database(sys.argv[1])
+[recording] = Catalogue(database).recordings([sys.argv[2]])
+worker = making.Worker(database, "1")
+inputs = {"sha256": recording.sha256}
+with (
+    Attendance(database).holding("run 1"),
+    worker.claim(recording, making.recipe("raw_media"), inputs) as claim,
+    database.transaction() as connection,
+):
+    connection.execute("update recordings set title = 'locked'")
+    print("holds", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def here(database: Database) -> Iterator[Attendance]:
+    attendance = Attendance(database)
+    yield attendance
+    attendance.close()
+
+
+@pytest.fixture
+def holder(database: Database, recording: Recording) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, database.url, recording.id],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "holds\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_duty_is_seen_while_it_is_held(here: Attendance) -> None:
+    with here.holding(run_duty("1")), here.holding(run_duty("2")):
+        assert here.unattended(["run 1", "run 2", "run 3"]) == ["run 3"]
+    assert not here.attended(run_duty("1"))
+
+
+def test_two_may_have_the_same_duty(here: Attendance, database: Database) -> None:
+    second = Attendance(database)
+    with here.holding("worker"):
+        with second.holding("worker"):
+            pass
+        assert here.attended("worker")
+    second.close()
+    assert not here.attended("worker")
+
+
+def test_a_killed_process_attends_no_longer(
+    here: Attendance, holder: subprocess.Popen[str]
+) -> None:
+    assert here.attended(run_duty("1"))
+    holder.kill()
+    assert soon(lambda: not here.attended(run_duty("1")))
+
+
+def test_a_lost_session_is_replaced_with_all_its_duties(
+    here: Attendance, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attendance, "_LOOK_SECONDS", 0.05)
+    with here.holding("worker"), here.holding(run_duty("1")):
+        database.rows(b"select pg_terminate_backend(pid, 5000) from attendances group by pid")
+        assert soon(lambda: here.unattended(["worker", "run 1"]) == [])
+
+
+def test_a_process_that_is_only_busy_is_left_alone(here: Attendance) -> None:
+    with here.holding("worker"):
+        assert here.end_silent() == 0
+        assert here.attended("worker")
+
+
+def test_a_silent_process_loses_everything_it_holds(
+    here: Attendance,
+    holder: subprocess.Popen[str],
+    worker: Worker,
+    recording: Recording,
+    catalogue: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attendance, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(attendance, "_LOOK_AGAIN_SECONDS", 0.1)
+    assert catalogue.waiting(limit=1) == []
+    holder.send_signal(19)  # stopped, not killed
+    time.sleep(0.6)
+    assert here.unattended([run_duty("1")]) == ["run 1"]
+    assert here.end_silent() >= 3
+    assert catalogue.waiting(limit=1) == [recording]
+    assert worker.probe(recording)
+
+
+def test_a_worker_is_rung_for_what_comes_and_for_what_waits_again(
+    here: Attendance, database: Database, catalogue: Catalogue, worker: Worker
+) -> None:
+    bell = here.doorbell()
+    bell.start()
+    assert bell.rung.wait(5), "it may have missed something before it listened"
+    bell.rung.clear()
+    recording = making.registered(database)
+    assert bell.rung.wait(5)
+    worker.take_through(recording)
+    bell.rung.clear()
+    assert not bell.rung.wait(0.3), "progress wakes nobody"
+    here.hand_back([recording.id])
+    assert bell.rung.wait(5)
+    bell.close()
+
+
+def test_a_bell_rings_again_after_its_session_was_lost(
+    here: Attendance, database: Database
+) -> None:
+    bell = here.doorbell()
+    bell.start()
+    assert bell.rung.wait(5)
+    bell.rung.clear()
+    database.rows(
+        b"select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+        b" where query = 'listen playhead_waiting'"
+    )
+    assert bell.rung.wait(5)
+    bell.close()
+
+
+def test_what_came_long_ago_is_overdue_unless_it_was_just_asked_for(
+    here: Attendance, database: Database, catalogue: Catalogue
+) -> None:
+    new, old, asked = (making.registered(database) for _ in range(3))
+    database.run(
+        b"update recordings set created_at = now() - interval '1 hour' where id <> %(id)s",
+        id=new.id,
+    )
+    catalogue.requested([asked.id])
+    assert here.overdue([new.id, old.id, asked.id], 60) == {old.id}

@@ -1,0 +1,278 @@
+"""Corrections by people: one word put right costs one word, and no engine takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline_assets.definitions import build_definitions
+from playhead.search.search import Search
+from resources.embedding.instant import InstantEmbedder
+from resources.embedding.protocol import Vectors
+from resources.engines import Embedders, Engines
+from resources.errors import NotFound
+from resources.postgres.database import Database
+from resources.postgres.plans import Scope
+from resources.postgres.versions import NothingToCorrect
+from resources.records import (
+    FREE,
+    Document,
+    Engine,
+    Kind,
+    Recording,
+    Segment,
+    TimedSpan,
+    Transcript,
+    Usage,
+    Word,
+)
+from resources.settings import Chunking, Settings
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.protocol import Progress
+from resources.transcripts.correction import correct_segment
+from resources.workbench import Workbench
+from tests.integration.conftest import Pipeline
+
+Add = Callable[[str], Recording]
+
+VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
+
+
+class Heard(InstantTranscriber):
+    """Ten sentences of twelve words by two speakers, no two sentences alike; counts its calls."""
+
+    engine = Engine("instant", "heard-1")
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        self.calls += 1
+        lines = [
+            " ".join([f"number{line}", *VOCABULARY[line:], *VOCABULARY[:line]][:12]) + "."
+            for line in range(10)
+        ]
+        words, segments = [], []
+        for line, text in enumerate(lines):
+            start = line * 6.0
+            words += [
+                Word(word, start + at / 2, start + (at + 1) / 2)
+                for at, word in enumerate(text.split())
+            ]
+            segments.append(Segment(text, start, start + 6.0, f"SPEAKER_{line % 2}"))
+        return Transcript(" ".join(lines), "en", 60.0, tuple(words), tuple(segments))
+
+
+class Quoting:
+    """Writes a paragraph a segment, word for word."""
+
+    engine = Engine("quoting", "quoting-1")
+    price = FREE
+
+    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
+        spans, content = [], f"# {title}"
+        for segment in transcript.segments:
+            content += "\n\n"
+            start = len(content)
+            content += segment.text
+            spans.append(TimedSpan(start, len(content), segment.start, segment.end))
+        metadata = {"sections": [{"heading": title, "start_seconds": 0.0, "end_seconds": 60.0}]}
+        return Document(title, content, "markdown", tuple(spans), metadata), Usage()
+
+
+class Counted(InstantEmbedder):
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.embedded += texts
+        return super().embed(texts)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    sizes = Chunking(size=12, overlap=0, minimum=8)
+    return settings.model_copy(update={"chunking": {"recording": sizes}})
+
+
+@pytest.fixture
+def bench(bench: Workbench, heard: Heard, counted: Counted) -> Workbench:
+    embedders = Embedders("instant", {"instant": lambda: counted})
+    return replace(bench, engines=Engines(heard, Quoting(), embedders))
+
+
+@pytest.fixture
+def ready(pipeline: Pipeline, add: Add) -> Recording:
+    recording = add("a.wav")
+    assert pipeline.run(recording).success
+    return recording
+
+
+def correct(bench: Workbench, recording: Recording, segment: int, text: str) -> None:
+    before = bench.versions.current(recording)
+    bench.versions.correct(recording, correct_segment(before, segment, text), "Ada")
+
+
+def finish(pipeline: Pipeline, recording: Recording) -> None:
+    """As the sensor does."""
+    assert pipeline.bench.catalogue.waiting(limit=9) == [recording]
+    assert pipeline.run(recording).success
+    assert pipeline.bench.catalogue.statuses("default")[0].status == "ready"
+
+
+def versions_of_rows(database: Database) -> dict[str, str]:
+    """Where every row of content is and which transaction wrote it, by table and key."""
+    tables = {
+        b"chunks": b"id::text",
+        b"embeddings": b"chunk_id::text",
+        b"transcripts": b"result_id::text",
+        b"documents": b"result_id::text",
+        b"embedding_cache": b"text_hash",
+    }
+    found = {}
+    for table, key in tables.items():
+        rows = database.rows(b"select " + key + b" as key, ctid, xmin from " + table)
+        for row in rows:
+            found[f"{table.decode()} {row['key']}"] = f"{row['ctid']} {row['xmin']}"
+    return found
+
+
+@pytest.fixture
+def database(bench: Workbench, settings: Settings) -> Database:
+    assert settings.database_url is not None
+    return Database(settings.database_url)
+
+
+def test_one_word_put_right_embeds_no_more_than_its_passages_and_touches_no_other_row(
+    pipeline: Pipeline, ready: Recording, heard: Heard, counted: Counted, database: Database
+) -> None:
+    before, asked = versions_of_rows(database), len(counted.embedded)
+    segment = pipeline.bench.versions.current(ready).segments[4].text
+    correct(pipeline.bench, ready, 4, segment.replace("grove", "stove"))
+    finish(pipeline, ready)
+    assert heard.calls == 1
+    assert 1 <= len(counted.embedded) - asked <= 2
+    assert all("stove" in text for text in counted.embedded[asked:])
+    after = versions_of_rows(database)
+    assert {key for key in before if after.get(key) != before[key]} == before.keys() - after.keys()
+    assert len(before.keys() - after.keys()) <= 4, "the old passages and their vectors"
+
+
+def test_words_that_were_left_alone_keep_their_times(pipeline: Pipeline, ready: Recording) -> None:
+    bench = pipeline.bench
+    before = bench.versions.current(ready).words
+    correct(bench, ready, 4, "somebody else said this")
+    after = bench.versions.current(ready).words
+    assert after[:48] == before[:48]
+    assert after[-60:] == before[-60:]
+
+
+def test_a_correction_is_searched_and_what_stood_there_is_not(
+    pipeline: Pipeline, ready: Recording
+) -> None:
+    bench = pipeline.bench
+    correct(bench, ready, 0, "The zeppelin landed.")
+    finish(pipeline, ready)
+    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+    best = find("zeppelin").hits[0]
+    assert "zeppelin" in best.text
+    assert best.start_seconds < 6.0
+
+
+def test_no_engine_takes_a_correction_back(
+    pipeline: Pipeline, ready: Recording, heard: Heard
+) -> None:
+    bench = pipeline.bench
+    correct(bench, ready, 4, "Put right.")
+    corrected = bench.versions.current(ready)
+    other = Heard()
+    other.engine = Engine("instant", "heard-2")
+    newer = replace(bench, engines=replace(bench.engines, transcriber=other))
+    changed = Pipeline(
+        newer, pipeline.instance, build_definitions(newer.settings, engines=newer.engines)
+    )
+    assert changed.run(ready).success
+    bench.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
+    changed.carry_out_plans()
+    assert other.calls == 0
+    assert bench.versions.current(ready) == corrected
+
+
+def test_versions_are_listed_and_an_old_one_comes_back_without_a_call(
+    pipeline: Pipeline, ready: Recording, heard: Heard, counted: Counted
+) -> None:
+    bench = pipeline.bench
+    first = bench.versions.current(ready)
+    correct(bench, ready, 4, "Put right.")
+    finish(pipeline, ready)
+    asked = len(counted.embedded)
+    listed = bench.versions.all(ready)
+    assert [(one.number, one.engine, one.model, one.current) for one in listed] == [
+        (1, "instant", "heard-1", False),
+        (2, "person", "Ada", True),
+    ]
+    bench.versions.restore(ready, 1, "Grace")
+    finish(pipeline, ready)
+    assert bench.versions.current(ready) == first
+    assert bench.versions.all(ready)[0].chosen_by == "Grace"
+    assert (heard.calls, len(counted.embedded)) == (1, asked)
+
+
+def test_a_version_handed_back_is_the_engines_again(
+    pipeline: Pipeline, ready: Recording, heard: Heard
+) -> None:
+    bench = pipeline.bench
+    first = bench.versions.current(ready)
+    correct(bench, ready, 4, "Put right.")
+    bench.versions.release(ready)
+    assert pipeline.run(ready).success
+    assert bench.versions.current(ready) == first
+    assert heard.calls == 1
+
+
+def test_the_same_correction_twice_is_one_version(pipeline: Pipeline, ready: Recording) -> None:
+    bench = pipeline.bench
+    correct(bench, ready, 4, "Put right.")
+    with pytest.raises(NothingToCorrect):
+        correct(bench, ready, 4, "Put right.")
+    assert len(bench.versions.all(ready)) == 2
+
+
+def test_there_is_nothing_to_correct_before_there_is_a_transcript(
+    pipeline: Pipeline, add: Add
+) -> None:
+    with pytest.raises(NothingToCorrect):
+        pipeline.bench.versions.current(add("b.wav"))
+
+
+def test_naming_a_speaker_makes_nothing_again_and_hits_have_the_name(
+    pipeline: Pipeline, ready: Recording, heard: Heard, database: Database
+) -> None:
+    bench = pipeline.bench
+    before = versions_of_rows(database)
+    bench.versions.name_speaker(ready, "SPEAKER_0", "Ada Lovelace")
+    assert bench.catalogue.waiting(limit=9) == []
+    assert versions_of_rows(database) == before
+    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+    assert "Ada Lovelace" in {hit.speaker for hit in find("number0 amber").hits}
+    assert heard.calls == 1
+
+
+def test_naming_somebody_who_does_not_speak_is_refused(
+    pipeline: Pipeline, ready: Recording
+) -> None:
+    with pytest.raises(NotFound, match="SPEAKER_0, SPEAKER_1"):
+        pipeline.bench.versions.name_speaker(ready, "SPEAKER_9", "Nobody")

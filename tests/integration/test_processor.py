@@ -1,0 +1,108 @@
+"""The processor: what it takes up, what it leaves alone, and when it gives way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.processor import Processor
+from resources.postgres.plans import Scope
+from resources.records import Engine, Recording
+from resources.transcription.instant import InstantTranscriber
+from resources.workbench import Workbench
+from tests.integration.conftest import Pipeline
+
+REPOSITORY = Path(__file__).parents[2]
+Add = Callable[[str], Recording]
+
+#: A run that is cancelled and does not stop.
+STUBBORN = """
+import threading, time
+import dagster as dg
+from pipeline_assets import run_watch
+run_watch._LOOK_SECONDS = run_watch._STUBBORN_SECONDS = 0.1
+
+@dg.job
+def empty(): ...
+
+with dg.DagsterInstance.ephemeral() as instance:
+    run = instance.create_run_for_job(empty, status=dg.DagsterRunStatus.STARTED)
+    with run_watch.watched(instance, run.run_id, threading.Event()):
+        instance.report_run_canceled(run)
+        time.sleep(60)
+"""
+
+
+class NextTranscriber(InstantTranscriber):
+    engine = Engine("instant", "instant-2")
+
+
+def over(bench: Workbench, instance: dg.DagsterInstance) -> Processor:
+    return Processor(bench, instance, build_definitions(bench.settings, bench=bench))
+
+
+def statuses(bench: Workbench) -> set[str]:
+    return {status.status for status in bench.catalogue.statuses("default")}
+
+
+def test_everything_that_waits_is_made_ready(
+    bench: Workbench, instance: dg.DagsterInstance, add: Add
+) -> None:
+    for number in range(5):
+        add(f"{number}.wav")
+    over(bench, instance).work_off()
+    assert statuses(bench) == {"ready"}
+    assert instance.get_runs_count() == 1
+
+
+def test_who_was_told_to_leave_begins_nothing(
+    bench: Workbench, instance: dg.DagsterInstance, add: Add
+) -> None:
+    recording = add("a.wav")
+    processor = over(bench, instance)
+    processor.leave()
+    processor.work_off()
+    processor.work(None)
+    assert instance.get_runs_count() == 0
+    assert bench.catalogue.waiting(limit=9, unrequested=True) == [recording]
+
+
+def test_what_is_new_comes_between_two_runs_of_a_plan(
+    pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline_assets.requests.RECORDINGS_A_RUN", 1)
+    for number in range(3):
+        pipeline.run(add(f"{number}.wav"))
+    engines = replace(pipeline.bench.engines, transcriber=NextTranscriber())
+    bench = replace(pipeline.bench, engines=engines)
+    processor = over(bench, pipeline.instance)
+    bench.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
+    before = pipeline.instance.get_runs_count()
+    assert processor.carry_out_plans(unless=lambda: True)
+    assert pipeline.instance.get_runs_count() == before + 1
+    while processor.carry_out_plans(unless=lambda: False):
+        pass
+    assert pipeline.instance.get_runs_count() == before + 3
+    assert bench.plans.under_way() == []
+
+
+def test_a_cancelled_run_that_does_not_stop_takes_its_process_with_it() -> None:
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", STUBBORN],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "does not stop" in ended.stderr
+    assert time.monotonic() - began < 50

@@ -1,0 +1,100 @@
+"""What a worker made and did not live to tell is told, once, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.orphans import fail_orphans
+from pipeline_assets.requests import NOT_RETRIED, PARTITION
+from pipeline_assets.untold import tell_untold
+from resources.postgres.database import Database
+from resources.records import STAGES, Recording
+from resources.settings import Settings
+from resources.workbench import Workbench
+from tests.integration.conftest import Pipeline
+from tests.making import Worker
+
+Add = Callable[[str], Recording]
+
+
+@pytest.fixture
+def untold(settings: Settings, add: Add) -> Recording:
+    """Made in all its stages by a run that Dagster never heard of."""
+    recording = add("untold.wav")
+    database = Database(str(settings.database_url))
+    worker = Worker(database, "run-1")
+    worker.take_through(recording)
+    worker.ledger.close()
+    database.close()
+    return recording
+
+
+def test_what_was_never_told_is_told_once(
+    pipeline: Pipeline, bench: Workbench, untold: Recording, add: Add
+) -> None:
+    told = add("told.wav")
+    pipeline.run(told, only=("raw_media",))
+    assert tell_untold(pipeline.instance, bench.audit) == len(STAGES)
+    assert pipeline.materialised("raw_media") == {told.id, untold.id}
+    for stage in STAGES[1:]:
+        assert pipeline.materialised(stage) == {untold.id}
+    assert tell_untold(pipeline.instance, bench.audit) == 0
+
+
+def test_what_is_told_late_carries_its_versions(
+    instance: dg.DagsterInstance, bench: Workbench, untold: Recording
+) -> None:
+    tell_untold(instance, bench.audit)
+    made = {row["stage"]: row for row in bench.ledger.lineage(untold)}
+    for stage in STAGES:
+        event = instance.get_latest_materialization_event(dg.AssetKey(stage))
+        assert event is not None
+        assert event.asset_materialization is not None
+        tags = event.asset_materialization.tags or {}
+        assert tags["dagster/data_version"] == made[stage]["output_hash"][:32]
+        assert event.asset_materialization.metadata["made_by_run"].value == "run-1"
+
+
+def test_the_end_of_a_dead_run_tells_what_it_made(
+    pipeline: Pipeline, bench: Workbench, add: Add
+) -> None:
+    recording = add("a.wav")
+    pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
+    run = pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_job_def("ingest_recording"),
+        tags={PARTITION: recording.id, **NOT_RETRIED},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    bench.catalogue.requested([recording.id])
+    database = Database(str(bench.settings.database_url))
+    Worker(database, run.run_id).probe(recording)
+    assert fail_orphans(pipeline.instance, bench) == 1
+    assert pipeline.materialised("raw_media") == {recording.id}
+    assert pipeline.materialised("transcript") == set()
+    assert bench.catalogue.waiting(limit=9, unrequested=True) == [recording], "at once"
+    database.close()
+
+
+def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
+    pipeline: Pipeline, bench: Workbench, add: Add
+) -> None:
+    recording = add("a.wav")
+    pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
+    backfill = pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_implicit_global_asset_job_def(),
+        asset_selection=frozenset({dg.AssetKey("raw_media")}),
+        tags={PARTITION: recording.id},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_job_def("change_embedding_model"),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    database = Database(str(bench.settings.database_url))
+    Worker(database, backfill.run_id).probe(recording)
+    assert fail_orphans(pipeline.instance, bench) == 2
+    assert pipeline.materialised("raw_media") == {recording.id}
+    database.close()
