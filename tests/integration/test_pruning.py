@@ -120,8 +120,10 @@ def test_what_is_told_outside_of_runs_is_pruned_too(stored: Pipeline) -> None:
         stored.instance.report_runless_asset_event(
             dg.AssetMaterialization("document", partition="a", metadata={"number": number})
         )
+    document = dg.AssetKey("document")
+    assert len(stored.instance.fetch_materializations(document, limit=5).records) == 3
     prune_all(stored)
-    [kept] = stored.instance.fetch_materializations(dg.AssetKey("document"), limit=5).records
+    [kept] = stored.instance.fetch_materializations(document, limit=5).records
     assert kept.asset_materialization is not None
     assert kept.asset_materialization.metadata["number"].value == 2
 

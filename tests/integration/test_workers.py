@@ -228,7 +228,8 @@ def test_a_worker_thought_dead_neither_fails_nor_moves_the_newer_attempt(
     with claim(worker, recording) as lost:
         cut_off(database)
         with claim(newer, recording):
-            newer.ledger.progress(lost, 90, "by the older")
+            with pytest.raises(ClaimLost):
+                newer.ledger.progress(lost, 90, "by the older")
             worker.ledger.fail(lost, DAMAGED, final=True)
             shown = status(catalogue, recording)
             assert (shown.status, shown.detail) == ("transcribing", "working")
