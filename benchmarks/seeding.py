@@ -118,10 +118,11 @@ def _sentence(number: int) -> list[str]:
 
 def sentence_of(number: int) -> str:
     """The first sentence of a copy."""
-    return " ".join(_sentence(0)).replace(_OWN, _own(number))
+    return " ".join(_sentence(0)).replace(_OWN, own_word(number))
 
 
-def _own(number: int) -> str:
+def own_word(number: int) -> str:
+    """In every sentence of this copy, and of no other."""
     return f"w{number:07d}"
 
 
@@ -220,7 +221,7 @@ class _Copies:
         return row
 
     def _copy(self, number: int, identity: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        own, org = _own(number), self._template.org_id
+        own, org = own_word(number), self._template.org_id
         made = {row["stage"]: content_hash([row["stage"], identity]) for row in self._rows.results}
         owner = (org, identity)
         yield (
