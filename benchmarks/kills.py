@@ -59,7 +59,7 @@ class Row:
     """A phase. ``converged``: seconds from the last kill until all was settled, None when it
     never was; ``end``: what the backfill or the plan says of itself; ``made_again``: attempts at
     results beyond the first; ``embedded_again``: texts; ``outdated``: partitions whose newest
-    materialisation in Dagster is of an earlier result."""
+    materialisation in Dagster is of an earlier result, after a backfill."""
 
     phase: str
     kills: int
@@ -70,7 +70,7 @@ class Row:
     runs: int
     made_again: int
     embedded_again: int
-    outdated: int
+    outdated: int | None
     complaints: str
     load_average: float
 
@@ -122,7 +122,7 @@ def _run(home: Home, phase: _Phase, kills: int, ids: list[str], dice: random.Ran
             runs=_runs(home) - before[0],
             made_again=verdicts.made_again(home) - before[1],
             embedded_again=verdicts.embedded_again(home) - before[2],
-            outdated=verdicts.outdated_in_dagster(home),
+            outdated=verdicts.outdated_in_dagster(home) if phase.name == "backfill" else None,
             complaints=json.dumps(found) if found else "",
             load_average=round(os.getloadavg()[0], 1),
         )

@@ -131,10 +131,15 @@ def _said_by(copy: int, text: str) -> str:
     return _PLACEHOLDER.sub(lambda match: _word(copy, int(match[1])), text)
 
 
+def own_word(copy: int) -> str:
+    """In every sentence of this copy, and of no other."""
+    return f"w{copy:07d}"
+
+
 def _word(copy: int, place: int) -> str:
     """Eight letters."""
     if place == 0:
-        return f"w{copy:07d}"
+        return own_word(copy)
     drawn = (copy * 2654435761 + place * 40503) >> 7  # Knuth's multiplicative hash
     return "".join(_SYLLABLES[drawn >> 3 * power & 7] for power in range(4))
 
@@ -229,7 +234,7 @@ class _Copies:
         return row
 
     def _copy(self, number: int, identity: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        own, org = _word(number, 0), self._template.org_id
+        own, org = own_word(number), self._template.org_id
         made = {row["stage"]: content_hash([row["stage"], identity]) for row in self._rows.results}
         owner = (org, identity)
         yield (

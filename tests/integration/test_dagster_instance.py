@@ -60,6 +60,7 @@ def test_a_servers_url_gives_dagster_a_database_beside_ours(server: EmbeddedServ
     assert "/ours_dagster?" in url
 
 
+@pytest.mark.filterwarnings("ignore:Error loading repository location")
 def test_a_backfill_waits_for_a_code_server_that_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
