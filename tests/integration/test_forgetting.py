@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.forgetting import finish, forget
@@ -38,7 +41,7 @@ from tests.canaries import (
     left_in_dump,
     left_in_files,
 )
-from tests.integration.conftest import Pipeline, instant_engines
+from tests.integration.conftest import Pipeline, instant_engines, write_sound
 from tests.making import Worker
 
 _ROOT = Path(__file__).parents[2]
@@ -163,6 +166,31 @@ def test_an_assets_own_page_no_longer_shows_it_as_the_newest(stored: Pipeline, t
         assert event is not None
         assert event.asset_materialization is not None
         assert event.asset_materialization.partition == other.id
+
+
+def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline, tmp_path: Path) -> None:
+    """From the run that took it in, and from what the inbox's sensor remembers."""
+    bench, instance = stored.bench, stored.instance
+    file = write_sound(tmp_path / f"{TITLE}.wav")
+    taken = stored.definitions.resolve_job_def("collect_file").execute_in_process(
+        instance=instance, run_config={"ops": {"collect": {"config": {"path": str(file)}}}}
+    )
+    assert taken.success
+    instance.create_tick(
+        TickData(
+            instigator_origin_id="inbox",
+            instigator_name="inbox",
+            instigator_type=InstigatorType.SENSOR,
+            status=TickStatus.SKIPPED,
+            timestamp=time.time(),
+            cursor=json.dumps({file.name: [1, 2]}),
+        )
+    )
+    [ours] = bench.catalogue.statuses("default")
+    assert left(bench, "Zanzibar", "quokka")
+    assert forget(bench, instance, [ours.id]).found == []
+    assert not left(bench, "Zanzibar", "quokka")
+    assert instance.get_run_by_id(taken.run_id) is None
 
 
 def test_a_worker_that_listens_on_writes_nothing_afterwards(
