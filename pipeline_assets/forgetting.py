@@ -93,7 +93,7 @@ def _look(settings: Settings, needles: Sequence[str]) -> Look:
     look = Look()
     for url in (app_url(settings), dagster_tables_url(settings)):
         look_in_database(look, url, needles)
-    media = settings.home / "media"
+    media, models = settings.home / "media", settings.home / "models"
     look_at_names(look, media, needles)
-    look_in_files(look, settings.home, needles, besides=(media, settings.inbox_folder))
+    look_in_files(look, settings.home, needles, besides=(media, models, settings.inbox_folder))
     return look

@@ -26,7 +26,8 @@ class Forgetting:
 
     def words(self, ids: Sequence[str]) -> list[str]:
         """What these recordings alone have: titles, and their longest sentences (80 characters of
-        each at most). What another recording has, too, proves nothing and is left out."""
+        each at most). What another recording has, too, and what is short or a single English
+        word, proves nothing and is left out."""
         rows = self._database.rows(_SQL["phrases"], ids=_uuids(ids), most=_SENTENCES)
         found = [row["phrase"] for row in rows]
         kept = self._database.rows(

@@ -290,6 +290,14 @@ def test_what_others_said_too_is_not_looked_for(database: Database, worker: Work
     assert Forgetting(database).words([ours.id]) == ["nobody else says this"]
 
 
+@pytest.mark.parametrize("title", ["Introduction", "a b", "Talk"])
+def test_what_may_stand_anywhere_by_chance_is_not_looked_for(
+    database: Database, title: str
+) -> None:
+    ours = making.registered(database, title=title)
+    assert Forgetting(database).words([ours.id]) == []
+
+
 def test_a_forgetting_that_was_killed_is_finished_from_the_id_alone(
     stored: Pipeline, take: Take
 ) -> None:

@@ -20,6 +20,7 @@ with elsewhere as (
 )
 select phrase from unnest(%(phrases)s::text[]) as phrase
 where length(phrase) >= %(shortest)s
+  and phrase ~ '\s|[^ -~]'  -- one English word may stand in Postgres's own catalogue
 except
 select phrase
 from (select text || '' as plain from elsewhere offset 0) as texts  -- unpacked once
