@@ -19,6 +19,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import click
@@ -34,10 +35,18 @@ from resources.embedding.wordllama import WordLlama
 from resources.engines import Embedders, choose_embedders
 from resources.errors import PlayheadError
 from resources.model_change import ModelChange
+from resources.postgres.database import Database
+from resources.postgres.databases import app_url
 from resources.workbench import Workbench, open_rooms
 
 _EVERY_SECONDS = 0.1
 _HITS = 50  # as many as each leg gives
+
+#: Chunks that have no vector in the set.
+_STRANGERS = b"""
+select chunk from unnest(%(chunks)s::uuid[]) as chunk
+where not exists (
+    select from embeddings e where e.set_id = %(set_id)s and e.chunk_id = chunk)"""
 
 
 class Counted(WordLlama):
@@ -99,9 +108,10 @@ class Asker(threading.Thread):
 
     def run(self) -> None:
         settings = self._home.settings
-        with open_rooms(settings) as rooms:
+        with open_rooms(settings) as rooms, closing(Database(app_url(settings))) as database:
             embedders = choose_embedders(settings)
             search = Search(rooms.passages, rooms.sets, embedders, rooms.media, settings.org)
+            self._database = database
             while not self._ended.is_set():
                 begun = time.monotonic()
                 self._ask(search)
@@ -139,9 +149,9 @@ class Asker(threading.Thread):
 
     def _mixed(self, search: Search, found: Found) -> bool:
         """A set that was retired meanwhile cannot be looked into any more."""
-        chunks = [hit.chunk for hit in found.hits]
         assert found.searched is not None
-        strangers = search.passages.strangers(chunks, found.searched)
+        chunks = [hit.chunk for hit in found.hits]
+        strangers = self._database.rows(_STRANGERS, chunks=chunks, set_id=found.searched.id)
         return bool(strangers) and search.sets.get(found.searched.id).state != "retired"
 
 

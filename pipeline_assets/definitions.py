@@ -5,7 +5,6 @@ import dagster as dg
 
 from pipeline_assets import jobs, schedules
 from pipeline_assets.backlog import backlog, models_live_on
-from pipeline_assets.collect import collect_file
 from pipeline_assets.recordings import recordings
 from resources.configured import workbench_resource
 from resources.engines import Engines, choose_engines
@@ -26,15 +25,7 @@ def build_definitions(
     return dg.Definitions(
         assets=[recordings, backlog],
         asset_checks=[models_live_on],
-        jobs=[
-            jobs.ingest_recording,
-            jobs.rework_archived,
-            jobs.report_backlog,
-            jobs.reconcile_recordings,
-            jobs.change_embedding_model,
-            jobs.prune_history,
-            collect_file,
-        ],
+        jobs=jobs.JOBS,
         schedules=[
             schedules.nightly_reconcile,
             schedules.nightly_prune,

@@ -16,14 +16,13 @@ from pipeline_assets.stages import (
     in_every_lane,
     stage_spec,
 )
-from resources.embedding.protocol import Embedder
+from resources.embedding.protocol import TEXTS_A_CALL, Embedder
 from resources.errors import PlayheadError
 from resources.postgres.content import Coverage, Uncached
 from resources.records import Recipe, Usage, content_hash
 from resources.workbench import Lane, Workbench
 
 CODE_VERSION = "1"
-TEXTS_A_CALL = 64  # kept as soon as they are made: a crash costs at most this many
 
 SPEC = stage_spec(
     "embeddings",

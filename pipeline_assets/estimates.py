@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline_assets.embeddings import TEXTS_A_CALL
 from pipeline_assets.wanted import moved
 from resources.postgres.plans import Averages, Difference, Reason, Wanted
 from resources.records import FREE, Price, Recipe, Stage
 from resources.workbench import Workbench
 
 #: What is left alone until a person acts.
-_RESTS: frozenset[Reason] = frozenset({"failed", "chosen"})
+RESTS: frozenset[Reason] = frozenset({"failed", "chosen"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def _line(
     averages: Averages,
     pace: Mapping[tuple[Stage, str], float],
 ) -> Line:
-    count = 0 if one.reason in _RESTS else one.recordings
+    count = 0 if one.reason in RESTS else one.recordings
     calls, tokens = _calls(one.stage, averages, count), _tokens(one.stage, averages, count)
     usd = _price(bench, one).of(
         calls=calls, tokens=tokens, audio_seconds=one.audio_seconds if count else 0.0
@@ -93,7 +92,7 @@ def _sum(one: Line, other: Line) -> Line:
 def _calls(stage: Stage, averages: Averages, count: int) -> float:
     """Of models: a transcript or a document is one, passages are sent together."""
     if stage == "embeddings":
-        return count * max(1.0, averages.chunks / TEXTS_A_CALL)
+        return count * averages.embedder_calls
     return float(count) if stage in ("transcript", "document") else 0.0
 
 

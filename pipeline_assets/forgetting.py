@@ -14,7 +14,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.partitions import PARTITION_SET
 from resources.postgres.dagster_traces import DagsterTraces
 from resources.postgres.databases import app_url, dagster_tables_url
 from resources.postgres.erasing import clear_log, erase, vacuum
@@ -62,12 +62,16 @@ def _forget_in_dagster(
     traces.guard(ids)
     for run_id in traces.own_runs(ids):
         instance.delete_run(run_id)
-        instance.compute_log_manager.delete_logs(prefix=[run_id])
-        shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
+        delete_run_files(instance, run_id)
     traces.forget(ids, words)
-    assert recordings_partitions.name is not None
     for one in ids:
-        instance.delete_dynamic_partition(recordings_partitions.name, one)
+        instance.delete_dynamic_partition(PARTITION_SET, one)
+
+
+def delete_run_files(instance: dg.DagsterInstance, run_id: str) -> None:
+    """What a run printed and left on disk, which Dagster keeps when the run is deleted."""
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
 
 
 def _logs_with(settings: Settings, needles: Sequence[str]) -> Iterator[Path]:

@@ -55,18 +55,16 @@ def prune_history() -> None:
     prune()
 
 
-_JOBS = {
-    job.name
-    for job in (
-        ingest_recording,
-        report_backlog,
-        reconcile_recordings,
-        change_embedding_model,
-        rework_archived,
-        prune_history,
-        collect_file,
-    )
-}
+JOBS = (
+    ingest_recording,
+    rework_archived,
+    report_backlog,
+    reconcile_recordings,
+    change_embedding_model,
+    prune_history,
+    collect_file,
+)
+_NAMES = {job.name for job in JOBS}
 
 
 def works_on_recordings(run: dg.DagsterRun) -> bool:
@@ -79,4 +77,4 @@ def works_on_recordings(run: dg.DagsterRun) -> bool:
 
 def is_ours(run: dg.DagsterRun) -> bool:
     """Whether its worker has attendance for it, as all have that use the workbench."""
-    return run.job_name in _JOBS or works_on_recordings(run)
+    return run.job_name in _NAMES or works_on_recordings(run)

@@ -7,15 +7,20 @@ switched to again. Sets that are kept are kept complete. Not here: how each is d
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import dagster as dg
 
 from resources.errors import PlayheadError
 from resources.model_change import ModelChange
+from resources.postgres.plans import Plan
 from resources.postgres.sets import EmbeddingSet, same_engine
 from resources.workbench import Workbench
 
 AUTHOR = "schedule"
+_PAUSE = timedelta(hours=1)
 
 
 @dg.op(out=dg.Out(dg.Nothing), description=__doc__)
@@ -23,43 +28,55 @@ def change_model(
     context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]
 ) -> Iterator[dg.Output[None]]:
     change = ModelChange(workbench, workbench.engines.embedders)
-    for step in _steps(workbench, change):
-        context.log.info(step)
+    for one in due(workbench):
+        try:
+            context.log.info(_take(change, one))
+        except PlayheadError as error:
+            context.log.error(f"{error} {error.remedy}")
     yield dg.Output(None)
 
 
-def anything_to_do(bench: Workbench) -> bool:
-    """Whether the job is worth a run: a set is wanted, unbuilt, or no longer complete."""
-    live = bench.sets.live()
-    if not live:
-        return False  # the first recording makes the first set
-    return (
-        _wanted(bench, live) is None
-        or any(_to_be_judged(bench, one) for one in live)
-        or any(one.state != "active" and bench.sets.progress(one).lacking for one in live)
-    )
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``begin`` a set of the embedder that settings name; ``build`` what a set lacks; ``judge`` a
+    set that is complete, and search it if it passes."""
+
+    what: Literal["begin", "build", "judge"]
+    set: EmbeddingSet | None = None
 
 
-def _steps(bench: Workbench, change: ModelChange) -> Iterator[str]:
-    name = change.embedders.default
+def due(bench: Workbench) -> list[Step]:
+    """What is to be done now; nothing before the first recording made the first set."""
     live = bench.sets.live()
-    if live and _wanted(bench, live) is None:
-        added = change.add(name, author=AUTHOR, confirmed_usd=None)
-        yield f"Set {added.id} ({name}) is begun, since settings name it."
-    for one in bench.sets.live():
-        if one.state != "active" and bench.sets.progress(one).lacking:
-            plan = change.build(one, author=AUTHOR, usd=0.0, confirmed_usd=None)
-            yield f"Set {one.id} lacks recordings." + (f" Plan {plan.id}." if plan else "")
+    steps = [Step("begin")] if live and _wanted(bench, live) is None else []
+    latest = {plan.set_id: plan for plan in bench.plans.all()}  # in the order they were opened
+    for one in live:
+        if one.state == "active":
+            continue
+        if bench.sets.progress(one).lacking:
+            if _may_build(latest.get(one.id)):
+                steps.append(Step("build", one))
         elif _to_be_judged(bench, one):
-            yield _try_to_activate(change, one)
+            steps.append(Step("judge", one))
+    return steps
 
 
-def _try_to_activate(change: ModelChange, one: EmbeddingSet) -> str:
-    try:
-        verdict = change.activate(one)
-    except PlayheadError as error:
-        return f"{error} {error.remedy}"
-    return f"Set {one.id} is searched now: {verdict}"
+def _take(change: ModelChange, step: Step) -> str:
+    if step.set is None:
+        added = change.add(change.embedders.default, author=AUTHOR, confirmed_usd=None)
+        return f"Set {added.id} ({added.name}) is begun, since settings name it."
+    if step.what == "build":
+        change.build(step.set, author=AUTHOR, confirmed_usd=None)
+        return f"Set {step.set.id} lacks recordings, which are made."
+    return f"Set {step.set.id} is searched now: {change.activate(step.set)}"
+
+
+def _may_build(latest: Plan | None) -> bool:
+    """Not while a plan builds it, nor after a person cancelled that; and what a plan left, since it
+    failed, is tried again after a while."""
+    if latest is None or latest.ended_at is None:
+        return latest is None
+    return latest.state == "done" and datetime.now(UTC) - latest.ended_at > _PAUSE
 
 
 def _wanted(bench: Workbench, live: list[EmbeddingSet]) -> EmbeddingSet | None:
@@ -70,7 +87,6 @@ def _wanted(bench: Workbench, live: list[EmbeddingSet]) -> EmbeddingSet | None:
 
 
 def _to_be_judged(bench: Workbench, one: EmbeddingSet) -> bool:
-    """Complete for the first time, wanted by settings, and not yet found wanting."""
-    wanted = _wanted(bench, [one]) is not None
+    """Wanted by settings, never searched before, and not yet found wanting."""
     fresh = one.state == "building" and one.activated_at is None and one.gate is None
-    return wanted and fresh and not bench.sets.progress(one).lacking
+    return fresh and _wanted(bench, [one]) is not None

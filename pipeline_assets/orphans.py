@@ -38,7 +38,7 @@ def fail_orphans(instance: dg.DagsterInstance, rooms: Rooms) -> int:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         tell_untold_of_run(instance, rooms.audit, run, keys)
         if NOT_RETRIED.items() <= run.tags.items():
-            rooms.attendance.hand_back(sorted(covered(run.tags, keys)))
+            rooms.catalogue.hand_back(sorted(covered(run.tags, keys)))
     return len(orphans)
 
 

@@ -6,63 +6,61 @@ done by whoever runs recordings: ``reworking.py`` says what is next.
 from __future__ import annotations
 
 import getpass
+import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from pipeline_assets.estimates import Line, price_lines, total_usd
+from pipeline_assets.estimates import RESTS, Line, price_lines, total_usd
 from pipeline_assets.wanted import wanted_now
 from resources.engines import choose_engines
 from resources.errors import NotFound, PlayheadError
 from resources.json_lines import json_line
 from resources.postgres.plans import Plan, Scope
-from resources.records import KINDS, STAGES, Kind, Stage
+from resources.records import STAGES, Kind, Stage
 from resources.settings import load_settings
 from resources.spending import refuse_unconfirmed
 from resources.workbench import Workbench, open_workbench
 
-_ACTED_ON = frozenset({"missing", "stale", "outdated", "orphaned", "follows"})
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of ``playhead plan``, which has checked them; ``since`` as ISO 8601."""
+
+    org: str | None
+    kind: Kind | None
+    since: str | None
+    stage: Stage | None
+    apply: bool
+    confirm_usd: float | None
+    listed: bool
+    cancel: int | None
+    as_json: bool
+
+    @property
+    def scope(self) -> Scope:
+        first = STAGES.index(self.stage) if self.stage else 0
+        since = datetime.fromisoformat(self.since).astimezone() if self.since else None
+        return Scope(self.org, self.kind, since, STAGES[first:])
 
 
-@click.command()
-@click.option("--org")
-@click.option("--kind", type=click.Choice(KINDS))
-@click.option("--since", type=click.DateTime())
-@click.option("--stage", type=click.Choice(STAGES))
-@click.option("--apply", "wanted", is_flag=True)
-@click.option("--confirm-usd", type=float)
-@click.option("--list", "listed", is_flag=True)
-@click.option("--cancel", type=int)
-@click.option("--json", "as_json", is_flag=True)
-def main(
-    org: str | None,
-    kind: Kind | None,
-    since: datetime | None,
-    stage: Stage | None,
-    wanted: bool,
-    confirm_usd: float | None,
-    listed: bool,
-    cancel: int | None,
-    as_json: bool,
-) -> None:
-    """Exit 0 when it was done as asked, 1 when not."""
+def main(asked: Asked) -> None:
     settings = load_settings()
     with open_workbench(settings, choose_engines(settings)) as bench:
-        if cancel is not None:
-            _cancel(bench, cancel)
-        elif listed:
-            _show_plans(bench.plans.all(), as_json)
+        if asked.cancel is not None:
+            _cancel(bench, asked.cancel)
+        elif asked.listed:
+            _show_plans(bench.plans.all(), asked.as_json)
         else:
-            first = STAGES.index(stage) if stage else 0
-            scope = Scope(org, kind, since and since.astimezone(), STAGES[first:])
-            lines = look(bench, scope)
-            _show(lines, as_json)
-            if wanted:
-                _apply(bench, scope, lines, confirm_usd)
+            lines = look(bench, asked.scope)
+            _show(lines, asked.as_json)
+            if asked.apply:
+                _apply(bench, asked.scope, lines, asked.confirm_usd)
 
 
 def look(bench: Workbench, scope: Scope) -> list[Line]:
@@ -72,7 +70,7 @@ def look(bench: Workbench, scope: Scope) -> list[Line]:
 
 
 def _apply(bench: Workbench, scope: Scope, lines: Sequence[Line], confirmed: float | None) -> None:
-    if not any(line.reason in _ACTED_ON for line in lines):
+    if all(line.reason in RESTS for line in lines):
         return
     usd = total_usd(lines)
     refuse_unconfirmed(usd, confirmed, bench.settings.confirm_above_usd)
@@ -143,7 +141,7 @@ def _show_plans(plans: Sequence[Plan], as_json: bool) -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        main(Asked(**json.loads(sys.argv[1])))
     except PlayheadError as error:
         click.echo(f"{error}\n{error.remedy}", err=True)
         sys.exit(1)

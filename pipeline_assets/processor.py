@@ -127,4 +127,4 @@ class Processor:
         if canceled.is_set():  # by a person, who does not want it begun again at once
             self._bench.catalogue.requested(plan.ids)
         elif self.leaving.is_set():
-            self._bench.attendance.hand_back(plan.ids)
+            self._bench.catalogue.hand_back(plan.ids)

@@ -2,15 +2,13 @@
 each partition keeps what shows it as materialised or failed. And what a killed ``forget`` left
 is finished."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 
-from pipeline_assets.forgetting import finish
+from pipeline_assets.forgetting import delete_run_files, finish
 from pipeline_assets.policies import (
     CHECKS_A_BATCH,
     HISTORY_DAYS,
@@ -45,8 +43,7 @@ def prune_history(
     for pruned in _batches(history):
         rows, runs = rows + pruned.events, runs + len(pruned.runs)
         for run_id in pruned.runs:
-            instance.compute_log_manager.delete_logs(prefix=[run_id])
-            shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
+            delete_run_files(instance, run_id)
     return rows, runs
 
 

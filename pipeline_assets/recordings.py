@@ -8,7 +8,7 @@ fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what 
 import gc
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -17,9 +17,8 @@ from pipeline_assets.checks import check_specs, evaluation
 from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
 from pipeline_assets.requests import Asked
 from pipeline_assets.stages import MakeStage, Outcome, Turn, Work
+from pipeline_assets.telling import made_by, versions
 from resources.errors import ClaimLost, PlayheadError, Stopped
-from resources.postgres.ledger import Result
-from resources.postgres.versions import PERSON
 from resources.records import STAGES, Recording, Stage
 from resources.workbench import Workbench
 
@@ -66,7 +65,11 @@ def take_all(
 ) -> None:
     """Take these recordings through the stages; those that fail are told of at the end, by a
     ``Failure``."""
-    gc.freeze()  # what is loaded by now stays: collecting garbage need not look at it each time
+    if not gc.get_freeze_count():
+        # What is loaded by now stays: collecting garbage need not look at it each time. Once a
+        # process, or what is garbage when the next run begins would stay for good.
+        gc.collect()
+        gc.freeze()
     turn = Turn(
         run_id=context.run.run_id,
         last=context.retry_number >= RETRY_POLICY.max_retries,
@@ -75,7 +78,7 @@ def take_all(
     if context.retry_number:
         failed = {letter.id for letter in bench.catalogue.dead_letters()}
         wanted = [recording for recording in wanted if recording.id not in failed]
-    hands = _Hands(context, {stage: MAKERS[stage] for stage in stages})
+    hands = _Hands(context)
     try:
         for work in _works(bench, wanted, turn):
             hands.take(work, _wanted(config, work, stages))
@@ -90,10 +93,9 @@ class _Hands:
     """Takes recordings through their stages one by one, and embeds several together: as many as
     come within a second, so that calls are full and a recording that took long waits for none."""
 
-    def __init__(self, context: Context, makers: Mapping[Stage, MakeStage]) -> None:
+    def __init__(self, context: Context) -> None:
         self.failures: list[tuple[Recording, PlayheadError]] = []
         self._context = context
-        self._makers = makers
         self._cut: list[Work] = []
         self._since = 0.0
 
@@ -133,7 +135,7 @@ class _Hands:
 
     def _make(self, work: Work, stage: Stage) -> None:
         try:
-            outcome = self._makers[stage](work)
+            outcome = MAKERS[stage](work)
         except (ClaimLost, Stopped):
             raise
         except PlayheadError as error:
@@ -159,7 +161,7 @@ def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[St
     """A run that only finishes recordings makes nothing again that stands, whichever engine made
     it: making anew is for plans, and for people. A cancelled plan wants nothing more."""
     if config.task == "finish":
-        missing = STAGES[work.stages_done :]
+        missing = STAGES[work.bench.catalogue.stages_done(work.recording) :]
         return [stage for stage in selected if stage in missing]
     if config.plan is not None and work.bench.plans.get(config.plan).state == "cancelled":
         return []
@@ -172,7 +174,11 @@ def _tell(context: Context, recording: Recording, stage: Stage, outcome: Outcome
             stage,
             partition=recording.id,
             metadata={"title": recording.title, **outcome.metadata, **_lineage(outcome)},
-            tags=_versions(outcome.result),
+            tags=versions(
+                outcome.result.recipe["code_version"],
+                outcome.result.output_hash,
+                outcome.result.inputs,
+            ),
         )
     )
     if not isinstance(context, dg.AssetExecutionContext):
@@ -196,24 +202,6 @@ def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg
     )
 
 
-def _versions(result: Result) -> dict[str, str]:
-    """Content hashes as Dagster's data versions, so that it shows as out of sync exactly what
-    was made from something else than what is current."""
-    tags = {
-        "dagster/code_version": result.recipe["code_version"],
-        "dagster/data_version": _version(result.output_hash),
-        "dagster/data_version_is_user_provided": "true",
-    }
-    for stage in MAKERS.keys() & result.inputs.keys():
-        tags[f"dagster/input_data_version/{stage}"] = _version(result.inputs[stage])
-        tags[f"dagster/input_event_pointer/{stage}"] = "NULL"
-    return tags
-
-
-def _version(content_hash: str) -> str:
-    return content_hash[:32]
-
-
 def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:
     result = outcome.result
     return {
@@ -222,16 +210,10 @@ def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:
         "cost_usd": dg.MetadataValue.float(result.cost_usd),
         "result": dg.MetadataValue.int(result.id),
         "attempt": dg.MetadataValue.int(result.attempt),
-        "made_by_run": _maker(result),
+        "made_by_run": made_by(result.run_id),
         "made_from": dg.MetadataValue.json(dict(result.inputs)),
         "recipe": dg.MetadataValue.json(dict(result.recipe)),
     }
-
-
-def _maker(result: Result) -> dg.MetadataValue:
-    if result.recipe["engine"] == PERSON:
-        return dg.MetadataValue.text(f"{result.recipe['model']}, by hand")
-    return dg.MetadataValue.dagster_run(result.run_id)
 
 
 def _failure(failures: list[tuple[Recording, PlayheadError]]) -> dg.Failure:

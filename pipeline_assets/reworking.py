@@ -18,7 +18,7 @@ from resources.workbench import Workbench
 def planned_runs(
     bench: Workbench, keys: Sequence[str], busy: Collection[str] = ()
 ) -> Iterator[RunPlan]:
-    """Runs for the open plans, the oldest plan first; noted as asked for before they are given.
+    """Runs for the open plans, the oldest plan first; to be noted as asked for when they are.
     ``keys``: all partition keys in Dagster's order; ``busy``: those that a run is at."""
     plans = bench.plans.under_way()
     if not plans or len(busy) >= PLANNED_AHEAD:
@@ -29,9 +29,8 @@ def planned_runs(
         free = [one for one in batch if one.id not in busy]
         present = [one for one in free if one.id in known]
         archived = [one.id for one in free if one.id not in known]
-        for run in [*plan_runs(present, keys, plan), *_archived_runs(archived, plan)]:
-            bench.catalogue.requested(run.ids)
-            yield run
+        yield from plan_runs(present, keys, plan)
+        yield from _archived_runs(archived, plan)
         if batch:
             bench.plans.move_on(plan, batch)
             return

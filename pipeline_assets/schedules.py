@@ -10,7 +10,7 @@ from pipeline_assets.jobs import (
     reconcile_recordings,
     report_backlog,
 )
-from pipeline_assets.model_change import anything_to_do
+from pipeline_assets.model_change import due
 from resources.workbench import Workbench
 
 nightly_reconcile = dg.ScheduleDefinition(
@@ -42,6 +42,6 @@ hourly_backlog = dg.ScheduleDefinition(
 )
 def model_change(workbench: dg.ResourceParam[Workbench]) -> dg.RunRequest | dg.SkipReason:
     """Looks without a run whether there is anything to change."""
-    if not anything_to_do(workbench):
+    if not due(workbench):
         return dg.SkipReason("the sets are as settings want them, and complete")
     return dg.RunRequest()

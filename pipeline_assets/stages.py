@@ -24,7 +24,7 @@ from resources.errors import (
     TransientError,
 )
 from resources.postgres.ledger import NO_SET, Claim, Result, Standing
-from resources.records import STAGES, Engine, Json, Recipe, Recording, Stage, content_hash
+from resources.records import Engine, Json, Recipe, Recording, Stage, content_hash
 from resources.workbench import Lane, Workbench
 
 Metadata = dict[str, Any]
@@ -69,21 +69,6 @@ class Work:
             f"There is no {stage} yet.",
             remedy=f"Materialise {stage} first: playhead process {self.recording.id}",
         )
-
-    @property
-    def stages_done(self) -> int:
-        """How many stages, from the first on, stand for the active set, each made from what
-        stands of the one before."""
-        active = self.lanes[0].set.id
-        made: dict[str, str] = {}
-        for number, stage in enumerate(STAGES):
-            result = self.standing.get((stage, active)) or self.standing.get((stage, 0))
-            if result is None or any(
-                result.inputs.get(name, made[name]) != made[name] for name in made
-            ):
-                return number
-            made[stage] = result.output_hash
-        return len(STAGES)
 
     def found(self, claim: Claim, result: Result) -> Outcome:
         self._keep(claim, result)

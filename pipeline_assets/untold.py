@@ -13,6 +13,7 @@ from itertools import islice
 import dagster as dg
 
 from pipeline_assets.requests import covered
+from pipeline_assets.telling import made_by, versions
 from resources.postgres.audit import Audit, Made
 from resources.records import STAGES
 
@@ -59,11 +60,6 @@ def _tell(instance: dg.DagsterInstance, results: Iterable[Made]) -> int:
 
 
 def _materialisation(result: Made) -> dg.AssetMaterialization:
-    tags = {
-        "dagster/code_version": result.code_version,
-        "dagster/data_version": result.output_hash[:32],
-        "dagster/data_version_is_user_provided": "true",
-    }
     return dg.AssetMaterialization(
         result.stage,
         partition=result.recording_id,
@@ -72,13 +68,8 @@ def _materialisation(result: Made) -> dg.AssetMaterialization:
             "title": result.title,
             "result": result.result_id,
             "attempt": result.attempt,
-            "made_by_run": dg.MetadataValue.dagster_run(result.run_id),
+            "made_by_run": made_by(result.run_id),
             "made_from": dg.MetadataValue.json(dict(result.inputs)),
         },
-        tags=tags
-        | {
-            f"dagster/input_data_version/{stage}": str(result.inputs[stage])[:32]
-            for stage in STAGES
-            if stage in result.inputs
-        },
+        tags=versions(result.code_version, result.output_hash, result.inputs),
     )

@@ -1,5 +1,5 @@
 """What should be: the recipe of every stage today, by kind of recording and set, and which part
-of a recipe moved. Pure; what is, the ledger knows (``resources/postgres/plans.py``)."""
+of a recipe moved. What is, the ledger knows (``resources/postgres/plans.py``)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A file is whole when it has kept size and time for a while: a moment when its writer closed it or
 moved it in, as the kernel tells, and some seconds when nobody told. Not here: what is done with
-it (``resources/intake.py``), who does it (``sensors/inbox.py``, ``pipeline_assets/worker.py``).
+it (``resources/intake.py``), who does it (``sensors/inbox.py``, ``pipeline_assets/taking.py``).
 """
 
 from __future__ import annotations

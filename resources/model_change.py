@@ -37,22 +37,22 @@ class ModelChange:
                 f"{name} says {embedder.dimensions} dimensions and gives an array of {shape}.",
                 remedy="Check the model; nothing was changed.",
             )
-        usd = self._price(name)
-        refuse_unconfirmed(usd, confirmed_usd, self.rooms.settings.confirm_above_usd)
+        ready = self.rooms.catalogue.ready()
+        self._agreed_price(name, ready, confirmed_usd)  # before anything is embedded for it
         added = self.rooms.sets.add(name, embedder.engine, embedder.dimensions)
-        self.build(added, author=author, usd=usd, confirmed_usd=confirmed_usd)
+        self.build(added, author=author, confirmed_usd=confirmed_usd)
         return added
 
-    def build(
-        self, one: EmbeddingSet, *, author: str, usd: float, confirmed_usd: float | None
-    ) -> Plan | None:
-        """Have what the set lacks made; None where that is under way."""
+    def build(self, one: EmbeddingSet, *, author: str, confirmed_usd: float | None) -> Plan | None:
+        """Have what the set lacks made; None where that is under way. Raises
+        ``PriceNotConfirmed``."""
         if one.state == "active":
             return None
+        lacking = self.rooms.sets.progress(one).lacking
         return self.rooms.plans.open(
             Scope(stages=("chunks", "embeddings")),
             author=author,
-            estimated_usd=usd,
+            estimated_usd=self._agreed_price(one.name, lacking, confirmed_usd),
             confirmed_usd=confirmed_usd,
             set_id=one.id,
         )
@@ -89,8 +89,13 @@ class ModelChange:
                 self.rooms.plans.cancel(plan.id)
         self.rooms.sets.retire(one)
 
-    def _price(self, name: str) -> float:
-        """Of embedding every ready recording once, in US dollars."""
-        ready, tokens = self.rooms.catalogue.ready(), self.rooms.plans.averages().tokens
-        price = self.embedders.named(name).price
-        return price.of(calls=ready, tokens=ready * tokens, audio_seconds=0.0)
+    def _agreed_price(self, name: str, recordings: int, confirmed_usd: float | None) -> float:
+        """Of embedding as many recordings, in US dollars. Raises ``PriceNotConfirmed``."""
+        averages, price = self.rooms.plans.averages(), self.embedders.named(name).price
+        usd = price.of(
+            calls=recordings * averages.embedder_calls,
+            tokens=recordings * averages.tokens,
+            audio_seconds=0.0,
+        )
+        refuse_unconfirmed(usd, confirmed_usd, self.rooms.settings.confirm_above_usd)
+        return usd

@@ -70,9 +70,10 @@ class Lane:
     def speakable(self) -> bool:
         """Whether its model can be had here."""
         try:
-            return bool(self.embedder)
+            self.embedders.of(self.set)
         except ModelUnavailable:
             return False
+        return True
 
     @property
     def embedder(self) -> Embedder:

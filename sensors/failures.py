@@ -8,6 +8,7 @@ reason; what a dead one made and did not tell is told.
 import dagster as dg
 
 from pipeline_assets.jobs import works_on_recordings
+from pipeline_assets.partitions import PARTITION_SET
 from pipeline_assets.requests import covered
 from pipeline_assets.untold import tell_untold_of_run
 from resources.workbench import Workbench
@@ -24,7 +25,7 @@ def failures(
     buried = workbench.ledger.bury_lost()
     run = context.dagster_run
     if works_on_recordings(run):
-        keys = context.instance.get_dynamic_partitions("recordings")
+        keys = context.instance.get_dynamic_partitions(PARTITION_SET)
         buried += workbench.ledger.bury_stuck(
             sorted(covered(run.tags, keys)),
             run_id=run.run_id,

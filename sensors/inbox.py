@@ -38,9 +38,12 @@ def inbox(
 ) -> dg.SensorResult:
     folder = workbench.settings.inbox_folder
     folder.mkdir(parents=True, exist_ok=True)
-    seen, now = _load(context.cursor), look(folder)
+    now = look(folder)
+    names = {_name(folder / name): name for name in now}  # Dagster need not know what they are
+    listing = {key: now[name] for key, name in names.items()}
     attended = workbench.attendance.attended(WORKER)
-    settled = _left(still(seen, now), folder, attended)
+    settled = [names[key] for key in still(_load(context.cursor), listing)]
+    settled = _left(settled, folder, attended)
     small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
     taken = sum(1 for _ in _take(context, workbench, folder, small))
     requests = [
@@ -50,7 +53,7 @@ def inbox(
     ]
     return dg.SensorResult(
         run_requests=requests[:_ENOUGH_RUNS],
-        cursor=json.dumps(now),
+        cursor=json.dumps(listing),
         skip_reason=None if requests else f"{taken} taken, {len(now) - taken} not yet still",
     )
 
@@ -81,7 +84,7 @@ def _take(
             context.log.warning(f"{name!r} stays in the inbox: {error}")
             continue
         word = "is already" if arrival.duplicate else "becomes"
-        context.log.info(f"{name!r} {word} recording {arrival.recording.id}")
+        context.log.info(f"A file {word} recording {arrival.recording.id}")
         yield name
 
 
@@ -98,7 +101,7 @@ def _collecting(instance: dg.DagsterInstance, path: Path) -> bool:
 
 
 def _name(path: Path) -> str:
-    """A tag's value must be short and plain; a file's name need not be."""
+    """For tags and cursors: short, plain, and of no person's words."""
     return hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

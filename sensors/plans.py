@@ -8,6 +8,8 @@ Not here: what differs (``pipeline_assets/wanted.py``), which recordings are nex
 import dagster as dg
 
 from pipeline_assets.jobs import ingest_recording, rework_archived
+from pipeline_assets.partitions import PARTITION_SET
+from pipeline_assets.requests import RunPlan
 from pipeline_assets.reworking import planned_runs
 from resources.postgres.attendance import WORKER
 from resources.workbench import Workbench
@@ -27,15 +29,20 @@ def plans(
 ) -> dg.SensorResult:
     if workbench.attendance.attended(WORKER):
         return dg.SensorResult(skip_reason="a warm worker attends")
-    keys = context.instance.get_dynamic_partitions("recordings")
+    keys = context.instance.get_dynamic_partitions(PARTITION_SET)
     busy = under_way(context.instance, keys)
-    runs = [
-        dg.RunRequest(
-            job_name=run.job,
-            tags=dict(run.tags),
-            run_config=run.run_config,
-            asset_selection=run.assets,
-        )
-        for run in planned_runs(workbench, keys, busy)
-    ]
-    return dg.SensorResult(run_requests=runs, skip_reason=None if runs else "nothing is planned")
+    runs = list(planned_runs(workbench, keys, busy))
+    workbench.catalogue.requested([identity for run in runs for identity in run.ids])
+    return dg.SensorResult(
+        run_requests=[_request(run) for run in runs],
+        skip_reason=None if runs else "nothing is planned",
+    )
+
+
+def _request(run: RunPlan) -> dg.RunRequest:
+    return dg.RunRequest(
+        job_name=run.job,
+        tags=dict(run.tags),
+        run_config=run.run_config,
+        asset_selection=run.assets,
+    )

@@ -14,7 +14,7 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from pipeline_assets.jobs import ingest_recording
 from pipeline_assets.orphans import fail_orphans
-from pipeline_assets.partitions import recordings_partitions
+from pipeline_assets.partitions import PARTITION_SET, recordings_partitions
 from pipeline_assets.policies import PATIENCE_SECONDS
 from pipeline_assets.requests import UNFINISHED, RunPlan, covered, new_keys, plan_runs
 from resources.postgres.attendance import WORKER
@@ -40,7 +40,7 @@ def uploads(
     waiting = _left(workbench)
     if not waiting:
         return dg.SkipReason("nothing waits that is not the worker's")
-    keys = context.instance.get_dynamic_partitions("recordings")
+    keys = context.instance.get_dynamic_partitions(PARTITION_SET)
     busy = under_way(context.instance, keys)
     free = [recording for recording in waiting if recording.id not in busy]
     added = new_keys(free, keys)
@@ -58,7 +58,7 @@ def _left(bench: Workbench) -> list[Recording]:
     waiting = bench.catalogue.waiting(limit=_RECORDINGS_A_TICK, unrequested=True)
     if not waiting or not bench.attendance.attended(WORKER):
         return waiting
-    overdue = bench.attendance.overdue([one.id for one in waiting], PATIENCE_SECONDS)
+    overdue = bench.catalogue.overdue([one.id for one in waiting], PATIENCE_SECONDS)
     return [recording for recording in waiting if recording.id in overdue]
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from playhead.cli.options import json_option
+from resources.json_lines import json_line
 from resources.records import KINDS, STAGES
 from resources.settings import load_settings
 
@@ -31,10 +32,10 @@ def become(module: str, *arguments: str) -> NoReturn:
 @click.option("--stage", type=click.Choice(STAGES), help="Only from this stage on.")
 @click.option("--apply", is_flag=True, help="Have it made so.")
 @click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
-@click.option("--list", is_flag=True, help="What was planned so far.")
+@click.option("--list", "listed", is_flag=True, help="What was planned so far.")
 @click.option("--cancel", type=int, metavar="PLAN", help="Begin nothing more of this plan.")
 @json_option
-def plan(**_checked: object) -> None:
+def plan(**asked: object) -> None:
     """What is missing, stale, outdated, failed or orphaned, by stage, and what making it right
     would take."""
-    become("plan", *sys.argv[sys.argv.index("plan") + 1 :])
+    become("plan", json_line(asked))

@@ -12,6 +12,9 @@ from resources.records import Engine, Price
 
 Vectors = NDArray[np.float32]
 
+#: Texts sent together, and kept as soon as they are made: a crash costs at most this many.
+TEXTS_A_CALL = 64
+
 
 class Tokenizer(Protocol):
     """The embedding model's own tokens, without its special ones."""

@@ -97,15 +97,6 @@ class Attendance:
         row = self._database.row(_SQL["end"], names=sorted(hung))
         return int(row["ended"]) if row else 0
 
-    def overdue(self, ids: Sequence[str], seconds: float) -> set[str]:
-        """Those of the recordings that came, or were last asked for, longer ago than this."""
-        rows = self._database.rows(_SQL["overdue"], ids=list(ids), seconds=seconds)
-        return {str(row["id"]) for row in rows}
-
-    def hand_back(self, ids: Sequence[str]) -> None:
-        """A worker that asked for these is gone: they may be asked for again at once."""
-        self._database.rows(_SQL["hand_back"], ids=list(ids))
-
     def _silent(self) -> set[str]:
         rows = self._database.rows(_SQL["silent"], silent=SILENT_SECONDS)
         return {row["application_name"] for row in rows}

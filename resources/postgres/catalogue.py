@@ -159,6 +159,20 @@ class Catalogue:
             for row in self._database.rows(_SQL["backlog"])
         ]
 
+    def stages_done(self, recording: Recording) -> int:
+        """How many stages, from the first on, stand for the set that is searched."""
+        row = self._database.row(_SQL["stages_done"], id=recording.id)
+        return row["stages_done"] if row else 0
+
+    def overdue(self, ids: Sequence[str], seconds: float) -> set[str]:
+        """Those of the recordings that came, or were last asked for, longer ago than this."""
+        rows = self._database.rows(_SQL["overdue"], ids=_uuids(ids), seconds=seconds)
+        return {str(row["id"]) for row in rows}
+
+    def hand_back(self, ids: Sequence[str]) -> None:
+        """A worker that asked for these is gone: they may be asked for again at once."""
+        self._database.rows(_SQL["hand_back"], ids=_uuids(ids))
+
     def ready(self) -> int:
         """How many recordings are ready."""
         row = self._database.row(_SQL["ready"])

@@ -52,7 +52,7 @@ class Database:
             connection_class=psycopg.Connection[DictRow],
             kwargs={"row_factory": dict_row, "autocommit": True, "keepalives_idle": 30},
             configure=register_vector,
-            check=_check,
+            check=check,
             min_size=0,
             max_size=_POOL_SIZE,
             timeout=_PATIENCE_SECONDS,
@@ -100,7 +100,9 @@ def is_quiet(descriptor: int) -> bool:
     return not look.poll(0)
 
 
-def _check(connection: Connection) -> None:
+def check(connection: Connection) -> None:
+    """Raises ``OperationalError`` where the connection was lost; asks only when its socket does not
+    tell."""
     if not is_quiet(connection.fileno()):
         ConnectionPool.check_connection(connection)
 

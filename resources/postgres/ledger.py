@@ -18,10 +18,9 @@ from typing import Any
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import ConnectionPool
 
 from resources.errors import ClaimLost, Forgotten, PlayheadError
-from resources.postgres.database import Connection, Database, queries, storable, unavailable
+from resources.postgres.database import Connection, Database, check, queries, storable, unavailable
 from resources.records import Json, Recipe, Recording, Stage, Usage, content_hash
 
 #: A worker that dies this often over one result is being killed by it. High enough that ten
@@ -294,7 +293,7 @@ class Ledger:
         """A session of its own, since the pool may hand a connection to somebody else."""
         if self._lock_connection is not None:
             with suppress(psycopg.OperationalError):
-                ConnectionPool.check_connection(self._lock_connection)
+                check(self._lock_connection)
                 return self._lock_connection
         try:
             self._lock_connection = psycopg.connect(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from psycopg.rows import DictRow
 
+from resources.embedding.protocol import TEXTS_A_CALL
 from resources.errors import NotFound
 from resources.postgres.catalogue import recording_of
 from resources.postgres.database import Database, queries
@@ -74,6 +75,11 @@ class Averages:
 
     chunks: float
     tokens: float
+
+    @property
+    def embedder_calls(self) -> float:
+        """At most: several recordings may share one."""
+        return max(1.0, self.chunks / TEXTS_A_CALL)
 
 
 @dataclass(frozen=True, slots=True)

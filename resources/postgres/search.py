@@ -7,8 +7,6 @@ choosing the moment within a passage (``playhead/search``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.rows import DictRow
@@ -66,11 +64,6 @@ class Passages:
         return self._database.rows(
             _SQL["nearest_exactly"], vector=vector, set_id=searched.id, org_id=org_id, depth=limit
         )
-
-    def strangers(self, chunks: Sequence[str], searched: EmbeddingSet) -> list[str]:
-        """Those of the chunks, by id, that have no vector in the set."""
-        rows = self._database.rows(_SQL["strangers"], chunks=list(chunks), set_id=searched.id)
-        return [row["chunk"] for row in rows]
 
     def known_items(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
         """Passages of the set with their organisation and seconds, chosen by the hash of their

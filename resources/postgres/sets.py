@@ -112,15 +112,18 @@ class EmbeddingSets:
 
     def index(self, one: EmbeddingSet) -> None:
         """Build the set's index beside everything else; searches use it for organisations whose
-        exact scan would take long. Takes about 1 s for 1,200 vectors of 384 dimensions."""
+        exact scan would take long. 13,900 vectors of 384 dimensions took 4 s on 2 cores
+        (``benchmarks.engine_room``)."""
         with self._database.connection() as connection:
             values = {"id": one.id, "dimensions": one.dimensions}
             for broken in connection.execute(_SQL["broken_index"], values).fetchall():
                 connection.execute(broken["statement"].encode())  # an earlier build was killed
-            connection.execute(_SQL["index_memory"], values)
             [row] = connection.execute(_SQL["index_statement"], values).fetchall()
-            connection.execute(row["statement"].encode())
-            connection.execute(b"reset maintenance_work_mem")
+            connection.execute(_SQL["index_memory"], values)
+            try:
+                connection.execute(row["statement"].encode())
+            finally:
+                connection.execute(_SQL["usual_memory"])
             connection.execute(_SQL["indexed"], values)
 
     def activate(self, one: EmbeddingSet) -> None:

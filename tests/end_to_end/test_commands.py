@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,25 @@ def test_a_retry_replays_from_the_failed_stage_and_nothing_earlier(home: Home) -
     assert "from raw_media on" in home.playhead("retry", added["recording"])
     home.playhead("process", added["recording"])
     assert statuses(home) == {"a": "ready"}
+
+
+def test_a_changed_setting_is_planned_then_made_and_then_nothing_is_left(home: Home) -> None:
+    home.playhead("add", tone(home.folder / "a.wav"))
+    home.playhead("process")
+    assert home.json("plan") == []
+    sizes = {"recording": {"size": 16, "overlap": 2, "minimum": 8}}
+    changed = replace(home, settings=home.settings | {"PLAYHEAD_CHUNKING": json.dumps(sizes)})
+    [stale, follows] = changed.json("plan", "--since", "2026-01-01", "--kind", "recording")
+    assert (stale["stage"], stale["reason"], stale["moved"]) == ("chunks", "stale", ["parameters"])
+    assert (follows["stage"], follows["reason"]) == ("embeddings", "follows")
+    assert changed.json("plan", "--stage", "embeddings") == [follows]
+    changed.playhead("plan", "--apply")
+    assert "cancelled" in changed.playhead("plan", "--cancel", "1")
+    changed.playhead("plan", "--cancel", "1", exits=1)
+    changed.playhead("plan", "--apply")
+    assert changed.playhead("process").endswith("1 of 1 ready\n")
+    assert changed.json("plan") == []
+    assert [plan["state"] for plan in changed.json("plan", "--list")] == ["cancelled", "done"]
 
 
 def test_wrong_usage_exits_with_two_and_failure_with_one(home: Home) -> None:

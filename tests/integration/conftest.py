@@ -103,6 +103,7 @@ class Pipeline:
         while planned := list(planned_runs(self.bench, keys)):
             for run in planned:
                 runs += 1
+                self.bench.catalogue.requested(run.ids)
                 self.definitions.resolve_job_def(run.job).execute_in_process(
                     instance=self.instance,
                     tags=dict(run.tags),

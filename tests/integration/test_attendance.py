@@ -136,7 +136,7 @@ def test_a_worker_is_rung_for_what_comes_and_for_what_waits_again(
     worker.take_through(recording)
     bell.rung.clear()
     assert not bell.rung.wait(0.3), "progress wakes nobody"
-    here.hand_back([recording.id])
+    catalogue.hand_back([recording.id])
     assert bell.rung.wait(5)
     bell.close()
 
@@ -154,15 +154,3 @@ def test_a_bell_rings_again_after_its_session_was_lost(
     )
     assert bell.rung.wait(5)
     bell.close()
-
-
-def test_what_came_long_ago_is_overdue_unless_it_was_just_asked_for(
-    here: Attendance, database: Database, catalogue: Catalogue
-) -> None:
-    new, old, asked = (making.registered(database) for _ in range(3))
-    database.run(
-        b"update recordings set created_at = now() - interval '1 hour' where id <> %(id)s",
-        id=new.id,
-    )
-    catalogue.requested([asked.id])
-    assert here.overdue([new.id, old.id, asked.id], 60) == {old.id}

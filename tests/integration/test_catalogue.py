@@ -287,3 +287,15 @@ def test_registering_the_same_bytes_returns_the_first_recording(
     assert catalogue.add(again) == recording
     assert catalogue.with_bytes("default", recording.sha256) == recording
     assert catalogue.with_bytes("other", recording.sha256) is None
+
+
+def test_what_came_long_ago_is_overdue_unless_it_was_just_asked_for(
+    database: Database, catalogue: Catalogue
+) -> None:
+    new, old, asked = (making.registered(database) for _ in range(3))
+    database.run(
+        b"update recordings set created_at = now() - interval '1 hour' where id <> %(id)s",
+        id=new.id,
+    )
+    catalogue.requested([asked.id])
+    assert catalogue.overdue([new.id, old.id, asked.id], 60) == {old.id}

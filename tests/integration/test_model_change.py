@@ -12,6 +12,7 @@ import pytest
 
 from pipeline_assets.backlog import judge_models
 from pipeline_assets.definitions import build_definitions
+from pipeline_assets.model_change import due
 from playhead.search.search import Found, Search
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Vectors
@@ -275,6 +276,39 @@ def test_the_schedule_follows_settings_to_the_end_and_respects_a_rollback(
     change.rollback()
     schedule(wanting)
     assert searched(wanting.bench) == "instant", "a person went back"
+
+
+def test_the_schedule_begins_no_dear_model_unasked(
+    several: Pipeline, models: Models, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    schedule(naming("priced", several, models))
+    assert [one.name for one in several.bench.sets.all()] == ["instant"]
+
+
+def test_what_a_dear_set_lacks_later_needs_agreement_too(
+    several: Pipeline, change: ModelChange, models: Models, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    dear = several.bench.sets.get(change.add("priced", author="Ada", confirmed_usd=10.0).id)
+    [plan] = several.bench.plans.under_way()
+    several.bench.plans.cancel(plan.id)
+    with pytest.raises(PriceNotConfirmed):
+        change.build(dear, author="schedule", confirmed_usd=None)
+
+
+def test_the_schedule_lets_a_person_cancel_a_build(
+    several: Pipeline, change: ModelChange, models: Models, add: Add
+) -> None:
+    several.run(add("a.wav"))
+    add_set(change, "wide")
+    wanting = naming("wide", several, models)
+    assert due(wanting.bench) == [], "its plan is open"
+    [plan] = wanting.bench.plans.under_way()
+    wanting.bench.plans.cancel(plan.id)
+    assert due(wanting.bench) == []
+    schedule(wanting)
+    assert wanting.bench.plans.under_way() == []
 
 
 def test_the_schedule_starts_no_run_while_all_is_as_it_should_be(

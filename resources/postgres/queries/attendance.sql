@@ -21,15 +21,5 @@ select count(*) filter (where pg_terminate_backend(pid, 5000)) as ended
 from pg_stat_activity
 where datname = current_database() and application_name = any(%(names)s)
 
--- name: overdue
-select id from recordings
-where id = any(%(ids)s::uuid[])
-  and coalesce(requested_at, created_at) < now() - %(seconds)s * interval '1 second'
-
--- name: hand_back
-with handed_back as (
-    update recordings set requested_at = null where id = any(%(ids)s::uuid[]) returning id)
-select pg_notify('playhead_waiting', '') from handed_back limit 1
-
 -- name: listen
 listen playhead_waiting

@@ -98,3 +98,16 @@ returning id, title
 
 -- name: ready
 select count(*) as ready from recordings where stages_done = 5
+
+-- name: overdue
+select id from recordings
+where id = any(%(ids)s::uuid[])
+  and coalesce(requested_at, created_at) < now() - %(seconds)s * interval '1 second'
+
+-- name: hand_back
+with handed_back as (
+    update recordings set requested_at = null where id = any(%(ids)s::uuid[]) returning id)
+select pg_notify('playhead_waiting', '') from handed_back limit 1
+
+-- name: stages_done
+select stages_done from recordings where id = %(id)s

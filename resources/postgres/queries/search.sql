@@ -83,11 +83,6 @@ where e.set_id = %(set_id)s and e.org_id = %(org_id)s
 order by distance, c.id
 limit %(depth)s
 
--- name: strangers
-select chunk from unnest(%(chunks)s::text[]) as chunk
-where not exists (
-    select from embeddings e where e.set_id = %(set_id)s and e.chunk_id = chunk::uuid)
-
 -- name: known_items
 select c.org_id, c.recording_id::text as recording, c.start_seconds, c.end_seconds, c.text
 from embeddings e

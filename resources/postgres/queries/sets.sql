@@ -42,6 +42,9 @@ select set_config('maintenance_work_mem', greatest(65536, least(2097152, 2 * cou
     * %(dimensions)s * 4 / 1024))::text || 'kB', false)
 from embeddings where set_id = %(id)s
 
+-- name: usual_memory
+reset maintenance_work_mem
+
 -- name: indexed
 update embedding_sets set indexed = true where id = %(id)s
 
