@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from resources.settings import Settings, load_settings
 from resources.workbench import open_workbench
 
 _LOG = "embedded.txt"
+_CALL_SECONDS = 0.5  # as a provider takes, so that some are killed within a call
 _MAKERS: dict[str, Callable[[], Embedder]] = {"instant": InstantEmbedder, "wordllama": WordLlama}
 
 
@@ -52,6 +54,7 @@ class Counted:
         line = json.dumps([self._name, [text_hash(text) for text in texts]])
         with self._log.open("ab") as log:
             os.write(log.fileno(), f"{line}\n".encode())  # one write: calls never mix
+        time.sleep(_CALL_SECONDS)
         return self._embedder.embed(texts)
 
 

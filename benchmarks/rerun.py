@@ -142,7 +142,8 @@ def rows(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
     def one_word(job: dg.JobDefinition) -> None:
         [recording] = home.bench.catalogue.recordings([ids[len(ids) // 2]])
         before = home.bench.versions.current(recording)
-        text = before.segments[0].text.replace("amber", "umber", 1)
+        said = before.segments[0].text
+        text = said.replace(said.split()[1], "umbrella", 1)
         home.bench.versions.correct(recording, correct_segment(before, 0, text), "benchmark")
         run = RunPlan((recording.id,))
         result = job.execute_in_process(

@@ -179,7 +179,9 @@ class _Copies:
         self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
         register_vector(self._connection)
         self._rows = self._read()
-        self._shared = {chunk["text_hash"] for chunk in self._rows.chunks}  # headings, say
+        self._shared = {
+            chunk["text_hash"] for chunk in self._rows.chunks
+        }  # passages of several copies
         self._next = 1 + self._one("select max(id) as n from stage_results")["n"]
 
     def write(self, numbers: range) -> list[str]:
@@ -323,6 +325,7 @@ class _Copies:
             for key, (vector, identity) in cached.items()
             if key not in self._shared
         ]
+        self._shared |= cached.keys()
 
 
 def _cell(value: Any, copy: int) -> Any:

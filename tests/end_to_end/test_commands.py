@@ -41,7 +41,7 @@ def ready(home: Home) -> int:
 
 def test_killed_workers_cost_nothing_and_the_next_one_goes_on(home: Home) -> None:
     # More than two groups of those that are embedded together, and so are ready at once.
-    files = [tone(home.folder / f"{number}.wav", number) for number in range(100)]
+    files = [tone(home.folder / f"{number}.wav", number) for number in range(70)]
     home.playhead("add", *files)
     for _ in range(2):  # as many as the pool of runs has places, which the dead would keep
         before = ready(home)

@@ -97,6 +97,15 @@ def all_processes(server: EmbeddedServer) -> list[int]:
     return [*filter(None, [server.pid]), *(pid for (pid,) in rows)]
 
 
+def children(server: EmbeddedServer, name: str) -> list[int]:
+    """Processes of the server that call themselves so."""
+    listing = subprocess.run(
+        ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    )
+    lines = [line.split(maxsplit=2) for line in listing.stdout.splitlines()]
+    return [int(pid) for pid, parent, args in lines if int(parent) == server.pid and name in args]
+
+
 def eventually(promise: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not promise() and time.monotonic() < deadline:
@@ -151,6 +160,15 @@ def test_it_comes_back_to_its_users_though_its_keeper_was_killed_too(
     remember(server, "kept")
     kill(keeper_of(folder), *all_processes(server))
     assert eventually(lambda: server.pid is not None, 10)
+    assert remembered(server) == ["kept"]
+
+
+def test_it_comes_back_though_its_recovery_is_killed_too(server: EmbeddedServer) -> None:
+    remember(server, "kept")
+    kill(*children(server, "checkpointer"))
+    assert eventually(lambda: bool(children(server, "startup")), 10)
+    kill(*children(server, "startup"))
+    assert eventually(lambda: not children(server, "startup"), 10)
     assert remembered(server) == ["kept"]
 
 
