@@ -68,6 +68,8 @@ _SETTINGS = {
     "log_checkpoints": "off",
     "log_min_error_statement": "panic",  # statements hold what people said
     "log_error_verbosity": "terse",  # and so do details
+    "wal_level": "minimal",  # nobody copies it, so tables written anew are not logged as well
+    "max_wal_senders": "0",
     "wal_recycle": "off",  # or files of the log would keep it under a new name
     "client_connection_check_interval": "10s",  # a killed client's long query ends
     # The keeper does. Postgres 18 itself waits for ever, deaf to a stop, when the process that
