@@ -26,7 +26,7 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg.rows import DictRow, dict_row
 
-from pipeline_assets.recordings import MAKERS
+from pipeline_assets.hands import Hands
 from pipeline_assets.stages import Turn, Work
 from resources.postgres.catalogue import new_recording_id
 from resources.postgres.databases import app_url
@@ -155,8 +155,9 @@ def _template(bench: Workbench, sentences: int) -> Recording:
             sound.writeframes(uuid4().bytes * 1000)
         recording = bench.intake.take_in(file, org_id=bench.settings.org, title=_OWN).recording
     work = Work(making, recording, Turn("seed", last=True, log=print), bench.lanes(), {})
-    for stage in STAGES:
-        MAKERS[stage](work)
+    with Hands(lambda *_: None) as hands:
+        hands.take(work, STAGES)
+        hands.finish()
     return recording
 
 

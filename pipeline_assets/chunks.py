@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import dagster as dg
 
 from pipeline_assets import checks
-from pipeline_assets.stages import Metadata, Outcome, Work, claimed, in_every_lane, stage_spec
+from pipeline_assets.stages import Metadata, Outcome, Task, Work, stage_spec
+from pipeline_assets.together import Claimed, Together
 from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from pipeline_assets.transforms.phrases import spoken_phrases, with_phrases, written_phrases
 from resources.clock import clock
 from resources.embedding.protocol import Embedder
-from resources.postgres.content import chunks_hash
+from resources.postgres.content import Cut, chunks_hash
 from resources.records import (
     Chunk,
     Document,
@@ -23,7 +24,6 @@ from resources.records import (
     Recipe,
     Source,
     Transcript,
-    Usage,
 )
 from resources.settings import Settings
 from resources.transcripts.timing import transcript_spans
@@ -53,10 +53,6 @@ def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
     )
 
 
-def make_chunks(work: Work) -> Outcome:
-    return in_every_lane(work, _by_recipe(work), partial(_make, work, _Sources(work)))
-
-
 def _by_recipe(work: Work) -> list[list[Lane]]:
     """Lanes whose chunks are the same share them."""
     groups: dict[str, list[Lane]] = {}
@@ -69,51 +65,49 @@ def _recipe(work: Work, lane: Lane) -> Recipe:
     return recipe(work.bench.settings, work.recording.kind, lane.embedder)
 
 
-class _Sources:
-    """What is cut, read when it is needed and once for all lanes."""
-
-    def __init__(self, work: Work) -> None:
-        self._content = work.bench.content
-        self.heard = work.upstream("transcript")
-        self.written = work.upstream("document")
-
-    @cached_property
-    def transcript(self) -> Transcript:
-        return self._content.transcript(self.heard.id)
-
-    @cached_property
-    def document(self) -> Document:
-        return self._content.document(self.written.id)
+def _task(work: Work, lanes: Sequence[Lane]) -> Task:
+    heard, written = work.upstream("transcript"), work.upstream("document")
+    inputs = {"transcript": heard.output_hash, "document": written.output_hash}
+    return Task(work, _recipe(work, lanes[0]), inputs, lanes)
 
 
-def _make(work: Work, sources: _Sources, lanes: Sequence[Lane]) -> Outcome:
-    bench, recording = work.bench, work.recording
-    cutting = _recipe(work, lanes[0])
-    inputs = {"transcript": sources.heard.output_hash, "document": sources.written.output_hash}
-    with claimed(work, cutting, inputs, detail="cutting", lanes=lanes) as claim:
-        if claim.done:
-            return work.found(claim, claim.done)
-        configs = _configs(bench.settings, recording.kind, lanes[0].embedder)
-        made = _cut(lanes[0].embedder, configs, sources)
-        with bench.ledger.finish(claim, output_hash=chunks_hash(made), usage=Usage()) as (
+def _make(claimed: Claimed) -> list[Outcome]:
+    ledger, content = claimed[0][0].work.bench.ledger, claimed[0][0].work.bench.content
+    cuttings = [_cut(task) for task, _ in claimed]
+    hashes = [chunks_hash(one.made) for one in cuttings]
+    with ledger.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
+        ledger.supersede(connection, results)
+        content.put_chunks(
             connection,
-            result,
-        ):
-            bench.ledger.supersede(connection, claim)
-            bench.content.put_chunks(
-                connection,
-                result,
-                recording,
-                cutting.hash,
-                made,
-                language=sources.transcript.language,
-            )
-    texts: dict[Source, str] = {
-        "transcript": sources.transcript.text,
-        "document": sources.document.content,
-    }
-    seconds = sources.transcript.duration_seconds
-    return work.made(claim, result, _describe(made), checks.of_chunks(made, texts, seconds))
+            [
+                Cut(task.work.recording, result, one.made, one.transcript.language)
+                for (task, _), result, one in zip(claimed, results, cuttings, strict=True)
+            ],
+        )
+    return [
+        task.made(result, _describe(one.made), one.checks)
+        for (task, _), result, one in zip(claimed, results, cuttings, strict=True)
+    ]
+
+
+make_chunks = Together("cutting", _by_recipe, _task, _make)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutting:
+    """What was cut, and the chunks."""
+
+    transcript: Transcript
+    document: Document
+    made: list[Chunk]
+
+    @property
+    def checks(self) -> tuple[checks.Check, ...]:
+        texts: dict[Source, str] = {
+            "transcript": self.transcript.text,
+            "document": self.document.content,
+        }
+        return checks.of_chunks(self.made, texts, self.transcript.duration_seconds)
 
 
 def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source, ChunkingConfig]:
@@ -127,19 +121,22 @@ def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source,
     return {"transcript": config(chosen.transcript), "document": config(chosen.document)}
 
 
-def _cut(
-    embedder: Embedder, configs: dict[Source, ChunkingConfig], sources: _Sources
-) -> list[Chunk]:
-    transcript, document = sources.transcript, sources.document
+def _cut(task: Task) -> _Cutting:
+    work, embedder = task.work, task.lanes[0].embedder
+    content = work.bench.content
+    transcript = content.transcript(work.upstream("transcript").id)
+    document = content.document(work.upstream("document").id)
+    configs = _configs(work.bench.settings, work.recording.kind, embedder)
     cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
     spans = transcript_spans(transcript)
     heard = cut("transcript", transcript.text, config=configs["transcript"], spans=spans)
     written = cut("document", document.content, config=configs["document"], spans=document.spans)
     spoken, quoted = spoken_phrases(transcript, spans), written_phrases(document)
-    return [
+    made = [
         *(with_phrases(passage, spoken) for passage in heard),
         *(with_phrases(passage, quoted) for passage in written),
     ]
+    return _Cutting(transcript, document, made)
 
 
 def _describe(made: list[Chunk]) -> Metadata:

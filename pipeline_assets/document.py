@@ -10,6 +10,7 @@ from pipeline_assets import checks
 from pipeline_assets.stages import (
     Metadata,
     Outcome,
+    Task,
     Work,
     claimed,
     engine_line,
@@ -42,9 +43,10 @@ def make_document(work: Work) -> Outcome:
         "title": recording.title,
         "kind": recording.kind,
     }
-    with claimed(work, recipe(bench.engines), inputs, detail="writing") as claim:
+    task = Task(work, recipe(bench.engines), inputs)
+    with claimed(task, detail="writing") as claim:
         if claim.done:
-            return work.found(claim, claim.done)
+            return task.found(claim.done)
         transcript = bench.content.transcript(source.id)
         document, usage = bench.engines.writer.write(
             transcript, title=recording.title, kind=recording.kind
@@ -55,10 +57,9 @@ def make_document(work: Work) -> Outcome:
             result,
         ):
             bench.content.put_document(connection, result, recording, document)
-    return work.made(
-        claim,
+    return task.made(
         result,
-        _describe(document, engine_line(claim.recipe.engine)),
+        _describe(document, engine_line(task.recipe.engine)),
         checks.of_document(document, transcript.duration_seconds),
     )
 

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
 
 from pipeline_assets import checks
-from pipeline_assets.stages import (
-    Metadata,
-    Outcome,
-    Work,
-    claimed,
-    engine_line,
-    in_every_lane,
-    stage_spec,
-)
+from pipeline_assets.stages import Metadata, Outcome, Task, Work, engine_line, stage_spec
+from pipeline_assets.together import Claimed, Together
 from resources.embedding.protocol import TEXTS_A_CALL, Embedder
-from resources.errors import PlayheadError
-from resources.postgres.content import Coverage, Uncached
-from resources.records import Recipe, Usage, content_hash
+from resources.postgres.content import Coverage, Embedded, Uncached
+from resources.postgres.ledger import Result
+from resources.records import Recipe, content_hash
 from resources.workbench import Lane, Workbench
 
 CODE_VERSION = "1"
@@ -38,30 +29,38 @@ def recipe(embedder: Embedder) -> Recipe:
     return Recipe("embeddings", CODE_VERSION, embedder.engine)
 
 
-def make_embeddings(work: Work) -> Outcome:
-    return in_every_lane(work, [[lane] for lane in work.lanes], partial(_make, work))
-
-
-def _make(work: Work, lanes: Sequence[Lane]) -> Outcome:
+def _task(work: Work, lanes: Sequence[Lane]) -> Task:
     [lane] = lanes
-    bench, recording = work.bench, work.recording
     chunks = work.upstream("chunks", lane.set.id)
     inputs = {"chunks": chunks.output_hash, "chunk_recipe": chunks.recipe_hash}
-    with claimed(work, recipe(lane.embedder), inputs, detail="embedding", lanes=lanes) as claim:
-        if claim.done:
-            return work.found(claim, claim.done)
-        recipes = {recording.id: chunks.recipe_hash}
-        for done, of in _fill_cache(bench, recording.org_id, recipes, lane):
-            bench.ledger.progress(claim, 100 * done // of, f"embedded {done} of {of} passages")
-        output_hash = content_hash([chunks.output_hash, claim.recipe.hash])
-        with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
-            connection,
-            result,
-        ):
-            bench.ledger.supersede(connection, claim)
-            bench.content.put_embeddings(connection, result, recording, chunks, lane.set.id)
-    coverage = bench.content.coverage(recording, chunks.recipe_hash, lane.set.id)
-    return work.made(claim, result, _describe(lane, coverage), checks.of_embeddings(coverage))
+    return Task(work, recipe(lane.embedder), inputs, lanes)
+
+
+def _make(claimed: Claimed) -> list[Outcome]:
+    tasks, claims = [task for task, _ in claimed], [claim for _, claim in claimed]
+    [lane], bench = tasks[0].lanes, tasks[0].work.bench
+    chunks = [task.work.upstream("chunks", lane.set.id) for task in tasks]
+    for done, of in _fill_cache(tasks, chunks, lane):
+        bench.ledger.progress(claims, 100 * done // of, f"embedded {done} of {of} passages")
+    hashes = [
+        content_hash([one.output_hash, task.recipe.hash])
+        for task, one in zip(tasks, chunks, strict=True)
+    ]
+    with bench.ledger.finish_all(claims, hashes) as (connection, results):
+        embedded = [
+            Embedded(task.work.recording, result, one)
+            for task, result, one in zip(tasks, results, chunks, strict=True)
+        ]
+        bench.ledger.supersede(connection, results)
+        bench.content.put_embeddings(connection, embedded, lane.set.id)
+    coverages = bench.content.coverage(embedded, lane.set.id)
+    return [
+        task.made(result, _describe(lane, coverage), checks.of_embeddings(coverage))
+        for task, result, coverage in zip(tasks, results, coverages, strict=True)
+    ]
+
+
+make_embeddings = Together("embedding", lambda work: [[lane] for lane in work.lanes], _task, _make)
 
 
 def _describe(lane: Lane, coverage: Coverage) -> Metadata:
@@ -74,28 +73,14 @@ def _describe(lane: Lane, coverage: Coverage) -> Metadata:
     }
 
 
-def embed_ahead(works: Sequence[Work]) -> None:
-    """Embed the passages of several recordings together, so that calls are full; each finds its
-    vectors in the cache then. What fails here is met again, and told, by the recording it is of."""
-    bench, lanes = works[0].bench, works[0].lanes
-    for org_id in {work.recording.org_id for work in works}:
-        for lane in lanes:
-            recipes = {
-                work.recording.id: chunks.recipe_hash
-                for work in works
-                if work.recording.org_id == org_id
-                and (chunks := work.standing.get(("chunks", lane.set.id)))
-            }
-            with suppress(PlayheadError):
-                for _ in _fill_cache(bench, org_id, recipes, lane):
-                    pass
-
-
 def _fill_cache(
-    bench: Workbench, org_id: str, recipes: Mapping[str, str], lane: Lane
+    tasks: Sequence[Task], chunks: Sequence[Result], lane: Lane
 ) -> Iterator[tuple[int, int]]:
-    """Gives how many texts of how many are embedded, after each call. ``recipes``: of the chunks,
-    by recording id."""
+    """Gives how many texts of how many are embedded, after each call."""
+    bench, org_id = tasks[0].work.bench, tasks[0].work.recording.org_id
+    recipes = {
+        task.work.recording.id: one.recipe_hash for task, one in zip(tasks, chunks, strict=True)
+    }
     texts = bench.content.uncached_texts(org_id, recipes, lane.set.id)
     hashes = list(texts)
     for start in range(0, len(hashes), TEXTS_A_CALL):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline_assets import checks
-from pipeline_assets.stages import Metadata, Outcome, Work, claimed, stage_spec
+from pipeline_assets.stages import Metadata, Outcome, Task, Work, claimed, stage_spec
 from resources.media.probe import probe
 from resources.records import Engine, MediaFacts, Recipe, Recording, Usage
 
@@ -24,10 +24,10 @@ RECIPE = Recipe("raw_media", CODE_VERSION, Engine("pyav", "probe"))
 
 def make_raw_media(work: Work) -> Outcome:
     bench, recording = work.bench, work.recording
-    inputs = {"sha256": recording.sha256}
-    with claimed(work, RECIPE, inputs, detail="reading the file") as claim:
+    task = Task(work, RECIPE, {"sha256": recording.sha256})
+    with claimed(task, detail="reading the file") as claim:
         if claim.done:
-            return work.found(claim, claim.done)
+            return task.found(claim.done)
         facts = probe(bench.media.kept(recording))
         # The bytes are the result; the facts describe them. So a better probe does not
         # make anything after it stale.
@@ -36,7 +36,7 @@ def make_raw_media(work: Work) -> Outcome:
             result,
         ):
             bench.content.put_media_facts(connection, result, recording, facts)
-    return work.made(claim, result, _describe(recording, facts), checks.of_media(facts))
+    return task.made(result, _describe(recording, facts), checks.of_media(facts))
 
 
 def _describe(recording: Recording, facts: MediaFacts) -> Metadata:

@@ -14,27 +14,18 @@ import dagster as dg
 
 from pipeline_assets import chunks, document, embeddings, raw_media, transcript
 from pipeline_assets.checks import check_specs, evaluation
+from pipeline_assets.hands import Hands
 from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
 from pipeline_assets.requests import Asked
-from pipeline_assets.stages import MakeStage, Outcome, Turn, Work
+from pipeline_assets.stages import Made, Outcome, Turn, Work
 from pipeline_assets.telling import made_by, versions
 from resources.errors import ClaimLost, PlayheadError, Stopped
 from resources.records import STAGES, Recording, Stage
 from resources.workbench import Workbench
 
-_TOGETHER_SECONDS = 1.0  # recordings that come within it are embedded together,
-_TOGETHER = 32  # but no more than these
 _STANDING_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
-
-MAKERS: dict[Stage, MakeStage] = {
-    "raw_media": raw_media.make_raw_media,
-    "transcript": transcript.make_transcript,
-    "document": document.make_document,
-    "chunks": chunks.make_chunks,
-    "embeddings": embeddings.make_embeddings,
-}
 
 
 @dg.multi_asset(
@@ -51,7 +42,7 @@ def recordings(
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
     wanted = workbench.catalogue.recordings(config.only or context.partition_keys)
-    stages = [stage for stage in MAKERS if dg.AssetKey(stage) in context.selected_asset_keys]
+    stages = [stage for stage in STAGES if dg.AssetKey(stage) in context.selected_asset_keys]
     take_all(context, config, workbench, wanted, stages)
     yield from ()
 
@@ -78,72 +69,36 @@ def take_all(
     if context.retry_number:
         failed = {letter.id for letter in bench.catalogue.dead_letters()}
         wanted = [recording for recording in wanted if recording.id not in failed]
-    hands = _Hands(context)
+    telling = _Telling(context)
     try:
-        for work in _works(bench, wanted, turn):
-            hands.take(work, _wanted(config, work, stages))
-        hands.embed()
+        with Hands(telling.tell) as hands:
+            for work in _works(bench, wanted, turn):
+                hands.take(work, _wanted(config, work, stages))
+            hands.finish()
     except Stopped:
         raise dg.Failure("Stopped; what is not done is handed back.", allow_retries=False) from None
-    if hands.failures:
-        raise _failure(hands.failures)
+    if telling.failures:
+        raise _failure(telling.failures)
 
 
-class _Hands:
-    """Takes recordings through their stages one by one, and embeds several together: as many as
-    come within a second, so that calls are full and a recording that took long waits for none."""
+class _Telling:
+    """What Dagster is told of each stage of each recording."""
 
     def __init__(self, context: Context) -> None:
         self.failures: list[tuple[Recording, PlayheadError]] = []
         self._context = context
-        self._cut: list[Work] = []
-        self._since = 0.0
 
-    def take(self, work: Work, stages: Sequence[Stage]) -> None:
-        began = time.monotonic()
-        before = [stage for stage in stages if stage != "embeddings"]
-        if not self._through(work, before) or "embeddings" not in stages:
-            return
-        self._since = self._since if self._cut else began
-        self._cut.append(work)
-        if time.monotonic() - self._since > _TOGETHER_SECONDS or len(self._cut) == _TOGETHER:
-            self.embed()
-
-    def embed(self) -> None:
-        """What was cut so far."""
-        works, self._cut = self._cut, []
-        if len(works) > 1:
-            embeddings.embed_ahead(works)
-        for work in works:
-            self._through(work, ["embeddings"])
-
-    def _through(self, work: Work, stages: Sequence[Stage]) -> bool:
-        try:
-            for stage in stages:
-                work.bench.keep_on()
-                self._make(work, stage)
-        except Stopped:
-            raise
-        except ClaimLost as lost:
-            self._context.log.warning(str(lost))
-            return False
-        except PlayheadError as error:
-            self.failures.append((work.recording, error))
-            self._context.log.error(f"{work.recording.id}: {error} {error.remedy}")
-            return False
-        return True
-
-    def _make(self, work: Work, stage: Stage) -> None:
-        try:
-            outcome = MAKERS[stage](work)
-        except (ClaimLost, Stopped):
-            raise
-        except PlayheadError as error:
-            self._context.log_event(_observation(stage, work.recording, error))
-            raise
-        told_before = outcome.unchanged and outcome.result.run_id == work.turn.run_id
-        if not told_before:
-            _tell(self._context, work.recording, stage, outcome)
+    def tell(self, work: Work, stage: Stage, made: Made) -> None:
+        if isinstance(made, Outcome):
+            told_before = made.unchanged and made.result.run_id == work.turn.run_id
+            if not told_before:
+                _tell(self._context, work.recording, stage, made)
+        elif isinstance(made, ClaimLost):
+            self._context.log.warning(str(made))
+        else:
+            self.failures.append((work.recording, made))
+            self._context.log_event(_observation(stage, work.recording, made))
+            self._context.log.error(f"{work.recording.id}: {made} {made.remedy}")
 
 
 def _works(bench: Workbench, wanted: Sequence[Recording], turn: Turn) -> Iterator[Work]:

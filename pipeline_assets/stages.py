@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import dagster as dg
 
@@ -23,11 +23,12 @@ from resources.errors import (
     Stopped,
     TransientError,
 )
-from resources.postgres.ledger import NO_SET, Claim, Result, Standing
+from resources.postgres.ledger import NO_SET, Claim, Result, Standing, Wanted
 from resources.records import Engine, Json, Recipe, Recording, Stage, content_hash
 from resources.workbench import Lane, Workbench
 
 Metadata = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +71,61 @@ class Work:
             remedy=f"Materialise {stage} first: playhead process {self.recording.id}",
         )
 
-    def found(self, claim: Claim, result: Result) -> Outcome:
-        self._keep(claim, result)
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A result to be made for a recording, for the sets of ``lanes`` where its stage has any."""
+
+    work: Work
+    recipe: Recipe
+    inputs: Json
+    lanes: Sequence[Lane] = ()
+
+    @property
+    def sets(self) -> tuple[int, ...]:
+        return tuple(lane.set.id for lane in self.lanes) or NO_SET
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(self.work.recording, self.recipe, self.inputs, self.sets)
+
+    @property
+    def standing(self) -> Result | None:
+        """The result that is current for all the sets already, made by this recipe from these
+        inputs."""
+        results = [self.work.standing.get((self.recipe.stage, set_id)) for set_id in self.sets]
+        result = results[0]
+        if result is None or any(other != result for other in results):
+            return None
+        made_from = result.recipe_hash, result.input_hash
+        return result if made_from == (self.recipe.hash, content_hash(self.inputs)) else None
+
+    @property
+    def searched(self) -> bool:
+        """Whether people miss the result while it is not there."""
+        return not self.lanes or any(lane.active for lane in self.lanes)
+
+    def found(self, result: Result) -> Outcome:
+        self._keep(result)
         return Outcome(result, unchanged=True)
 
-    def made(
-        self, claim: Claim, result: Result, metadata: Metadata, checks: tuple[Check, ...]
-    ) -> Outcome:
-        self._keep(claim, result)
+    def made(self, result: Result, metadata: Metadata, checks: tuple[Check, ...]) -> Outcome:
+        self._keep(result)
         return Outcome(result, unchanged=False, metadata=metadata, checks=checks)
 
-    def _keep(self, claim: Claim, result: Result) -> None:
-        for set_id in claim.sets:
-            self.standing[claim.stage, set_id] = result
+    def _keep(self, result: Result) -> None:
+        for set_id in self.sets:
+            self.work.standing[self.recipe.stage, set_id] = result
+
+
+#: What became of a stage of a recording. The ledger has an error's reason by then.
+Made = Outcome | PlayheadError
 
 
 class MakeStage(Protocol):
-    """A stage at work. Raises ``PlayheadError``; the ledger has the reason by then."""
+    """A stage at work: what became of each recording, in their order. Raises ``Stopped``."""
 
-    def __call__(self, work: Work) -> Outcome: ...
+    def __call__(self, works: Sequence[Work]) -> list[Made]: ...
 
 
 def stage_spec(
@@ -110,70 +147,46 @@ def stage_spec(
 
 
 @contextmanager
-def claimed(
-    work: Work,
-    recipe: Recipe,
-    inputs: Json,
-    *,
-    detail: str,
-    lanes: Sequence[Lane] = (),
-) -> Iterator[Claim]:
-    """The ledger's claim, for the sets of ``lanes`` where the stage has any. A failure inside is
-    stored for a person: final when another try cannot help or this was the last one, and the
-    set is searched."""
-    sets = [lane.set.id for lane in lanes] or list(NO_SET)
-    if standing := _standing(work, recipe, inputs, sets):
-        yield Claim(standing.id, work.recording, recipe, inputs, sets, standing.attempt, standing)
+def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
+    """The ledger's claim. A failure inside is stored for a person: final when another try cannot
+    help or this was the last one, and the result is missed."""
+    turn, ledger = task.work.turn, task.work.bench.ledger
+    if standing := task.standing:
+        yield Claim(standing.id, task.wanted, standing.attempt, standing)
         return
-    ledger, run_id = work.bench.ledger, work.turn.run_id
-    final = work.turn.last and _searched(lanes)
-    with ledger.claim(
-        work.recording, recipe, inputs, run_id=run_id, detail=detail, sets=sets
-    ) as claim:
+    final = turn.last and task.searched
+    with ledger.claim(task.wanted, run_id=turn.run_id, detail=detail) as claim:
         try:
             yield claim
         except (Stopped, ClaimLost):
             raise
         except PlayheadError as error:
-            hopeless = not error.retryable and _searched(lanes)
+            hopeless = not error.retryable and task.searched
             ledger.fail(claim, error, final=final or hopeless)
             raise
         except Exception as error:
-            unforeseen = Unforeseen.of(error, work.recording)
+            unforeseen = Unforeseen.of(error, task.work.recording)
             ledger.fail(claim, unforeseen, final=final)
             raise unforeseen from error
 
 
-def in_every_lane(
-    work: Work, lanes: Sequence[Sequence[Lane]], make: Callable[[Sequence[Lane]], Outcome]
-) -> Outcome:
-    """``make`` for each group of lanes, the active set's first; its outcome. What fails for a set
-    that nobody searches yet is kept in the ledger and does not stop the recording."""
-    first, *others = lanes
-    outcome = make(first)
-    for group in others:
-        try:
-            make(group)
-        except Stopped:
-            raise
-        except PlayheadError as error:
-            names = ", ".join(f"set {lane.set.id}" for lane in group)
-            work.turn.log(f"{work.recording.id}, {names}: {error} {error.remedy}")
-    return outcome
+def one_by_one(make: Callable[[Work], Outcome]) -> MakeStage:
+    """A stage whose results take their time: nothing is gained by making several together."""
+
+    def make_each(works: Sequence[Work]) -> list[Made]:
+        return [caught(make, work) for work in works]
+
+    return make_each
 
 
-def _standing(work: Work, recipe: Recipe, inputs: Json, sets: Sequence[int]) -> Result | None:
-    """The result that is current for all the sets already, made by this recipe from these
-    inputs."""
-    result, *others = [work.standing.get((recipe.stage, set_id)) for set_id in sets]
-    if result is None or any(other != result for other in others):
-        return None
-    same = result.recipe_hash == recipe.hash and result.input_hash == content_hash(inputs)
-    return result if same else None
-
-
-def _searched(lanes: Sequence[Lane]) -> bool:
-    return not lanes or any(lane.active for lane in lanes)
+def caught(make: Callable[..., T], *given: Any) -> T | PlayheadError:
+    """What it gives, or its error. Raises ``Stopped``."""
+    try:
+        return make(*given)
+    except Stopped:
+        raise
+    except PlayheadError as error:
+        return error
 
 
 def engine_line(engine: Engine) -> str:

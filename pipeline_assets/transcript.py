@@ -8,6 +8,7 @@ from pipeline_assets import checks
 from pipeline_assets.stages import (
     Metadata,
     Outcome,
+    Task,
     Work,
     claimed,
     engine_line,
@@ -41,9 +42,10 @@ def make_transcript(work: Work) -> Outcome:
     if kept := _chosen(work, media):
         return Outcome(kept, unchanged=True)
     inputs = {"raw_media": media.output_hash, "language": recording.language}
-    with claimed(work, recipe(bench.engines), inputs, detail="listening") as claim:
+    task = Task(work, recipe(bench.engines), inputs)
+    with claimed(task, detail="listening") as claim:
         if claim.done:
-            return work.found(claim, claim.done)
+            return task.found(claim.done)
         duration = bench.content.media_facts(media.id).duration_seconds
         transcript = bench.engines.transcriber.transcribe(
             bench.media.kept(recording),
@@ -57,10 +59,9 @@ def make_transcript(work: Work) -> Outcome:
             result,
         ):
             bench.content.put_transcript(connection, result, recording, transcript)
-    return work.made(
-        claim,
+    return task.made(
         result,
-        _describe(transcript, engine_line(claim.recipe.engine)),
+        _describe(transcript, engine_line(task.recipe.engine)),
         checks.of_transcript(transcript),
     )
 
@@ -84,7 +85,7 @@ def _progress(work: Work, claim: Claim, duration: float) -> Callable[[float], No
         if percent <= told:
             return
         detail = f"transcribed {short_clock(seconds)} of {short_clock(duration)}"
-        work.bench.ledger.progress(claim, percent, detail)
+        work.bench.ledger.progress([claim], percent, detail)
         if percent // 10 > told // 10:
             work.turn.log(f"{claim.recording.id}: {detail}")
         told = percent

@@ -176,6 +176,9 @@ class Usage:
     cost_usd: float = 0.0
 
 
+NO_USAGE = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """What an engine's work costs, in US dollars; nothing for local engines."""

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.postgres.catalogue import Catalogue, Status, new_recording_id
-from resources.postgres.content import Content, Uncached, chunks_hash
+from resources.postgres.content import Content, Cut, Embedded, Uncached, chunks_hash
 from resources.postgres.database import Database
-from resources.postgres.ledger import NO_SET, Claim, Ledger, Result
+from resources.postgres.ledger import NO_SET, Claim, Ledger, Result, Wanted
 from resources.postgres.sets import EmbeddingSets
 from resources.records import (
     Chunk,
@@ -145,9 +145,8 @@ class Worker:
         inputs: Mapping[str, Any],
         sets: Sequence[int] = NO_SET,
     ) -> AbstractContextManager[Claim]:
-        return self.ledger.claim(
-            recording, recipe, inputs, run_id=self.run_id, detail="working", sets=sets
-        )
+        wanted = Wanted(recording, recipe, inputs, sets)
+        return self.ledger.claim(wanted, run_id=self.run_id, detail="working")
 
     def probe(self, recording: Recording, version: str = "1") -> bool:
         with self.claim(recording, recipe("raw_media", version), {"sha256": recording.sha256}) as c:
@@ -190,11 +189,9 @@ class Worker:
 
     def store_chunks(self, claim: Claim, chunks: Sequence[Chunk], language: str = "en") -> None:
         output_hash = chunks_hash(chunks)
-        with self.ledger.finish(claim, output_hash=output_hash, usage=NO_COST) as write:
-            self.ledger.supersede(write[0], claim)
-            self.content.put_chunks(
-                *write, claim.recording, claim.recipe.hash, chunks, language=language
-            )
+        with self.ledger.finish(claim, output_hash=output_hash, usage=NO_COST) as (to, result):
+            self.ledger.supersede(to, [result])
+            self.content.put_chunks(to, [Cut(claim.recording, result, chunks, language)])
 
     def embed(
         self, recording: Recording, chunk_recipe: Recipe = CHUNK_RECIPE, version: str = "1"
@@ -207,9 +204,10 @@ class Worker:
         with self.claim(recording, embedding, inputs, [set_id]) as c:
             if not c.done:
                 self.fill_cache(recording, chunk_recipe, set_id, self.dimensions)
-                with self.ledger.finish(c, output_hash="vectors", usage=NO_COST) as write:
-                    self.ledger.supersede(write[0], c)
-                    self.content.put_embeddings(*write, recording, chunks, set_id)
+                with self.ledger.finish(c, output_hash="vectors", usage=NO_COST) as (to, result):
+                    self.ledger.supersede(to, [result])
+                    embedded = Embedded(recording, result, chunks)
+                    self.content.put_embeddings(to, [embedded], set_id)
         return c.done is None
 
     def fill_cache(

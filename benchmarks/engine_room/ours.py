@@ -19,15 +19,15 @@ from pgvector.psycopg import register_vector
 
 from benchmarks.engine_room.contender import Answer
 from benchmarks.engine_room.embedder import HashEmbedder
-from pipeline_assets.chunks import make_chunks
-from pipeline_assets.embeddings import embed_ahead, make_embeddings
+from pipeline_assets.hands import Hands
 from pipeline_assets.policies import RECORDINGS_A_RUN
-from pipeline_assets.stages import Turn, Work
+from pipeline_assets.stages import Made, Turn, Work
 from resources.embedding.protocol import Embedder, Vectors
 from resources.engines import Embedders, choose_engines
+from resources.errors import PlayheadError
 from resources.postgres.catalogue import new_recording_id
 from resources.postgres.database import Connection
-from resources.postgres.ledger import Result
+from resources.postgres.ledger import Result, Wanted
 from resources.records import (
     Document,
     Engine,
@@ -44,8 +44,6 @@ from tests import making
 
 _TURN = Turn(run_id="engine room", last=True, log=lambda line: None)
 _ORG = "default"
-
-_TOGETHER = 32  # as a run has them
 
 _STORED = """
 select r.title::integer, c.text, v.vector
@@ -116,19 +114,16 @@ class Ours:
             yield number, text, vector and vector.to_numpy()
 
     def _take_through(self, recordings: Sequence[Recording], embedder: Embedder) -> None:
-        """As ``recordings.py`` does, without Dagster."""
+        """As ``recordings.py`` does, which tells Dagster too."""
         self._models[embedder.engine.model] = embedder
         anew = Embedders("A", self._makers)
         bench = replace(self._bench, engines=replace(self._bench.engines, embedders=anew))
         lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
-        works = [Work(bench, one, _TURN, lanes, standing[one.id]) for one in recordings]
-        for start in range(0, len(works), _TOGETHER):
-            together = works[start : start + _TOGETHER]
-            for work in together:
-                make_chunks(work)
-            embed_ahead(together)
-            for work in together:
-                make_embeddings(work)
+        with Hands(_raise_error) as hands:
+            for one in recordings:
+                work = Work(bench, one, _TURN, lanes, standing[one.id])
+                hands.take(work, ["chunks", "embeddings"])
+            hands.finish()
 
     def _add(self, number: int) -> Recording:
         recording = self._bench.catalogue.add(_recording(number))
@@ -153,10 +148,15 @@ class Ours:
         recipe = Recipe(stage, "1", Engine("seed", "engine room"))
         ledger = self._bench.ledger
         with (
-            ledger.claim(recording, recipe, inputs, run_id="seed", detail="") as claim,
+            ledger.claim(Wanted(recording, recipe, inputs), run_id="seed", detail="") as claim,
             ledger.finish(claim, output_hash=output_hash, usage=Usage()) as to,
         ):
             yield to
+
+
+def _raise_error(work: Work, stage: Stage, made: Made) -> None:
+    if isinstance(made, PlayheadError):
+        raise made
 
 
 def _recording(number: int) -> Recording:

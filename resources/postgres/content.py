@@ -9,7 +9,7 @@ Not here: who may write (``ledger.py``) and how passages are found (``search.py`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,6 +53,25 @@ class Uncached:
 
     text: str
     recording_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The chunks that a result is to have, in the language they were said in."""
+
+    recording: Recording
+    result: Result
+    chunks: Sequence[Chunk]
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A result whose vectors are those of the chunks of another."""
+
+    recording: Recording
+    result: Result
+    chunks: Result
 
 
 class Content:
@@ -104,28 +123,16 @@ class Content:
         """The recording's chunks of one recipe, transcript's first, in order."""
         return self._database.rows(_SQL["chunks"], **_chunked(recording, recipe_hash))
 
-    def put_chunks(
-        self,
-        connection: Connection,
-        result: Result,
-        recording: Recording,
-        recipe_hash: str,
-        chunks: Sequence[Chunk],
-        *,
-        language: str,
-    ) -> None:
-        """Make the recording's chunks of this recipe exactly ``chunks``. Those that are searched
-        and no longer wanted stay until ``put_embeddings`` lets go of them."""
-        connection.execute(
-            _SQL["put_chunks"],
-            _chunked(recording, recipe_hash)
-            | {
-                "result_id": result.id,
-                "language": language,
-                "chunks": Jsonb(list(_chunk_rows(chunks))),
-                "chunks_hash": chunks_hash(chunks),
-            },
-        )
+    def put_chunks(self, connection: Connection, cuts: Sequence[Cut]) -> None:
+        """Make the chunks of each result's recording and recipe exactly these. Those that are
+        searched and no longer wanted stay until ``put_embeddings`` lets go of them."""
+        values = _all_chunked((cut.recording, cut.result.recipe_hash) for cut in cuts) | {
+            "result_ids": [cut.result.id for cut in cuts],
+            "languages": [cut.language for cut in cuts],
+            "chunks": [Jsonb(list(_chunk_rows(cut.chunks))) for cut in cuts],
+            "hashes": [cut.result.output_hash for cut in cuts],
+        }
+        connection.execute(_SQL["put_chunks"], values)
 
     def uncached_texts(
         self, org_id: str, recipes: Mapping[str, str], set_id: int
@@ -165,38 +172,32 @@ class Content:
         )
 
     def put_embeddings(
-        self,
-        connection: Connection,
-        result: Result,
-        recording: Recording,
-        chunks: Result,
-        set_id: int,
+        self, connection: Connection, embedded: Sequence[Embedded], set_id: int
     ) -> None:
         """Give every chunk its cached vector: from now on exactly these are searched, and what
         no set searches any more goes. Raises ``ClaimLost`` when the chunks were cut anew
         meanwhile, ``InvalidResult`` if a chunk has no vector."""
-        values = _chunked(recording, chunks.recipe_hash) | {
+        values = _all_chunked((one.recording, one.chunks.recipe_hash) for one in embedded) | {
             "set_id": set_id,
-            "result_id": result.id,
-            "chunks_result": chunks.id,
+            "result_ids": [one.result.id for one in embedded],
+            "chunks_results": [one.chunks.id for one in embedded],
         }
-        row = connection.execute(_SQL["put_vectors"], values).fetchone()
-        assert row is not None
-        if row["fault"] == _CUT_ANEW:
-            raise ClaimLost(
-                f"The passages of {recording.id} were cut anew.",
-                remedy="Nothing to do: they are embedded next.",
-            )
-        if row["fault"]:
-            raise InvalidResult(f"{row['fault']}.", remedy=f"playhead retry {recording.id}")
+        for row in connection.execute(_SQL["put_vectors"], values):
+            if row["fault"] == _CUT_ANEW:
+                raise ClaimLost(
+                    f"The passages of {row['recording_id']} were cut anew.",
+                    remedy="Nothing to do: they are embedded next.",
+                )
+            if row["fault"]:
+                remedy = f"playhead retry {row['recording_id']}"
+                raise InvalidResult(f"{row['fault']}.", remedy=remedy)
 
-    def coverage(self, recording: Recording, recipe_hash: str, set_id: int) -> Coverage:
-        """How many of the recording's chunks of a recipe have a vector in the set."""
-        row = self._database.row(
-            _SQL["coverage"], **_chunked(recording, recipe_hash), set_id=set_id
-        )
-        assert row is not None
-        return Coverage(**row)
+    def coverage(self, embedded: Sequence[Embedded], set_id: int) -> list[Coverage]:
+        """How many of each recording's chunks have a vector in the set."""
+        values = _all_chunked((one.recording, one.chunks.recipe_hash) for one in embedded)
+        rows = self._database.rows(_SQL["coverage"], **values, set_id=set_id)
+        found = {row.pop("recording_id"): Coverage(**row) for row in rows}
+        return [found[one.recording.id] for one in embedded]
 
     def take_back_partial(self) -> int:
         """Results that say done while their content is not whole (a damaged or restored
@@ -267,6 +268,16 @@ def _identities(chunks: Sequence[Chunk]) -> Iterator[tuple[str, str, int]]:
 
 def _owned(recording: Recording, result_id: int) -> dict[str, Any]:
     return {"result_id": result_id, "org_id": recording.org_id, "recording_id": recording.id}
+
+
+def _all_chunked(cut_by: Iterable[tuple[Recording, str]]) -> dict[str, list[str]]:
+    """The values of queries about the chunks of several recordings, each by a recipe."""
+    pairs = list(cut_by)
+    return {
+        "org_ids": [recording.org_id for recording, _ in pairs],
+        "recording_ids": [recording.id for recording, _ in pairs],
+        "recipe_hashes": [recipe_hash for _, recipe_hash in pairs],
+    }
 
 
 def _chunked(recording: Recording, recipe_hash: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ Not here: the content of results (``content.py``), what to do next (``catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,9 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
-from resources.errors import ClaimLost, Forgotten, PlayheadError
+from resources.errors import ClaimLost, DatabaseUnavailable, Forgotten, PlayheadError
 from resources.postgres.database import Connection, Database, check, queries, storable, unavailable
-from resources.records import Json, Recipe, Recording, Stage, Usage, content_hash
+from resources.records import NO_USAGE, Json, Recipe, Recording, Stage, Usage, content_hash
 
 #: A worker that dies this often over one result is being killed by it. High enough that ten
 #: unlucky kills of a healthy recording are survived.
@@ -31,6 +31,8 @@ MAX_ATTEMPTS = 12
 MAX_REQUESTS = 6
 
 _SQL = queries("ledger")
+_HELD = "held"  # as claim_result says it
+_Session = psycopg.Connection[DictRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,71 +62,76 @@ NO_SET = (0,)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to make one result, current for ``sets``. ``done`` is set when there is nothing
-    left to make."""
+class Wanted:
+    """A result by its name. ``inputs`` names what it is made from: output hashes of earlier stages
+    by their names, and whatever else goes in. Found or made, it becomes current for ``sets``."""
 
-    id: int
     recording: Recording
     recipe: Recipe
-    inputs: Mapping[str, Any]
-    sets: Sequence[int]
+    inputs: Json
+    sets: Sequence[int] = NO_SET
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to make one result. ``done`` is set when there is nothing left to make."""
+
+    id: int
+    wanted: Wanted
     attempt: int
     done: Result | None = None
 
     @property
+    def recording(self) -> Recording:
+        return self.wanted.recording
+
+    @property
     def stage(self) -> Stage:
-        return self.recipe.stage
+        return self.wanted.recipe.stage
 
 
 class Ledger:
-    """One worker's view of the ledger; holds at most one claim at a time."""
+    """A process's way to the ledger. A claim holds a session of its own while it lasts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock_connection: psycopg.Connection[DictRow] | None = None
+        self._idle: list[_Session] = []
 
     @contextmanager
-    def claim(
-        self,
-        recording: Recording,
-        recipe: Recipe,
-        inputs: Mapping[str, Any],
-        *,
-        run_id: str,
-        detail: str,
-        sets: Sequence[int] = NO_SET,
-    ) -> Iterator[Claim]:
-        """Find the result done, or wait until no other worker makes it and take it over.
-        ``inputs`` names what it is made from: output hashes of earlier stages by their names,
-        and whatever else goes in. Found or made, it becomes current for ``sets``. Leaving
+    def claim(self, wanted: Wanted, *, run_id: str, detail: str) -> Iterator[Claim]:
+        """Find the result done, or wait until no other worker makes it and take it over. Leaving
         without ``finish`` or ``fail`` leaves the row to the next worker."""
-        connection = self._lock_session()
-        try:
-            row = self._begin(connection, recording, recipe, inputs, run_id, detail)
-        except psycopg.errors.ForeignKeyViolation:
-            raise Forgotten from None
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from error
-        if row["state"] == "done":
-            found = self._found(row, sets)
-            yield Claim(found.id, recording, recipe, inputs, sets, found.attempt, found)
-            return
-        try:
-            yield Claim(row["id"], recording, recipe, inputs, sets, row["attempt"])
-        finally:
-            with suppress(psycopg.OperationalError):  # a lost session has lost its lock already
-                connection.execute(_SQL["unlock"], {"id": row["id"]})
+        with self._session() as session:
+            [row] = self._begin(session, [wanted], run_id, detail)
+            if row["state"] == _HELD:
+                row = self._wait(session, row["id"], run_id, detail)
+            with _unlocking(session, [row]):
+                yield self._claim(wanted, row)
 
-    def progress(self, claim: Claim, percent: int, detail: str) -> None:
-        """Raises ``ClaimLost`` when there is nothing to go on for."""
-        values = {"id": claim.id, "attempt": claim.attempt, "percent": percent, "detail": detail}
+    @contextmanager
+    def claim_free(
+        self, wanted: Sequence[Wanted], *, run_id: str, detail: str
+    ) -> Iterator[list[Claim | None]]:
+        """As ``claim``, all at once, and without waiting: None for those that another worker is
+        at."""
+        with self._session() as session:
+            rows = self._begin(session, wanted, run_id, detail)
+            with _unlocking(session, rows):
+                yield [
+                    None if row["state"] == _HELD else self._claim(one, row)
+                    for one, row in zip(wanted, rows, strict=True)
+                ]
+
+    def progress(self, claims: Sequence[Claim], percent: int, detail: str) -> None:
+        """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
+        values = {**_keys(claims), "percent": percent, "detail": detail}
         try:
-            going_on = self._lock_session().execute(_SQL["progress"], values).rowcount
-        except psycopg.OperationalError:  # what matters is said by finish
+            with self._session() as session:
+                going_on = session.execute(_SQL["progress"], values).rowcount
+        except DatabaseUnavailable:  # what matters is said by finish
             return
-        if not going_on:
-            raise self._lost(claim)
+        if going_on < len(claims):
+            raise self._lost(claims)
 
     @contextmanager
     def finish(
@@ -134,35 +141,39 @@ class Ledger:
         result it is given, then the row is done and current; ``by_whom``, when a person puts it
         in place. Raises ``ClaimLost`` when a newer attempt owns the row; then nothing is
         written."""
-        with self._database.transaction() as connection:
-            row = connection.execute(
-                _SQL["finish"],
-                {
-                    "id": claim.id,
-                    "attempt": claim.attempt,
-                    "output_hash": output_hash,
-                    "tokens": usage.tokens,
-                    "cost_usd": usage.cost_usd,
-                },
-            ).fetchone()
-            if row is None:
-                raise self._lost(claim)
-            yield connection, _result(row)
-            _make_current(connection, row["id"], claim.sets, by_whom, progressed=True)
+        finishing = self.finish_all([claim], [output_hash], usage=usage, by_whom=by_whom)
+        with finishing as (connection, [result]):
+            yield connection, result
 
-    def supersede(self, connection: Connection, claim: Claim) -> None:
-        """Other results of this recording, stage and engine no longer have their content: what
-        is kept by delta has only its newest state, whichever code version made it."""
-        connection.execute(
-            _SQL["supersede"],
-            {
-                "id": claim.id,
-                "org_id": claim.recording.org_id,
-                "recording_id": claim.recording.id,
-                "stage": claim.stage,
-                "recipe": Jsonb(claim.recipe.as_json),
-            },
-        )
+    @contextmanager
+    def finish_all(
+        self,
+        claims: Sequence[Claim],
+        output_hashes: Sequence[str],
+        *,
+        usage: Usage = NO_USAGE,
+        by_whom: str | None = None,
+    ) -> Iterator[tuple[Connection, list[Result]]]:
+        """As ``finish``, all or none; a hash, and a result, for each claim. ``usage`` is that of
+        each."""
+        values = {
+            **_keys(claims),
+            "output_hashes": list(output_hashes),
+            "tokens": usage.tokens,
+            "cost_usd": usage.cost_usd,
+        }
+        with self._database.transaction() as connection:
+            rows = {row["id"]: row for row in connection.execute(_SQL["finish"], values)}
+            if len(rows) < len(claims):
+                raise self._lost([claim for claim in claims if claim.id not in rows])
+            yield connection, [_result(rows[claim.id]) for claim in claims]
+            for sets, ids in _by_sets(claims).items():
+                _make_current(connection, ids, sets, by_whom, progressed=True)
+
+    def supersede(self, connection: Connection, results: Sequence[Result]) -> None:
+        """Other results of the same recordings, stage and engine no longer have their content:
+        what is kept by delta has only its newest state, whichever code version made it."""
+        connection.execute(_SQL["supersede"], {"ids": [result.id for result in results]})
 
     def fail(self, claim: Claim, error: PlayheadError, *, final: bool) -> None:
         """Store the reason. ``final``: no further try will be made, so a dead letter is written
@@ -214,23 +225,20 @@ class Ledger:
         """A person puts an earlier result in place; None hands the choice back to the
         pipeline."""
         with self._database.transaction() as connection:
-            _make_current(connection, result_id, NO_SET, by_whom, progressed=True)
+            _make_current(connection, [result_id], NO_SET, by_whom, progressed=True)
 
     @contextmanager
     def texts_locked(self, org_id: str, set_id: int, hashes: Sequence[str]) -> Iterator[None]:
         """Nobody else embeds these texts for the set meanwhile. Locked in the order of their
         keys, so that two workers never wait for each other."""
-        connection = self._lock_session()
         values = {"org_id": org_id, "set_id": set_id, "hashes": list(hashes)}
-        try:
-            connection.execute(_SQL["lock_texts"], values)
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from error
-        try:
-            yield
-        finally:
-            with suppress(psycopg.OperationalError):  # a lost session has lost its locks already
-                connection.execute(_SQL["unlock_texts"], values)
+        with self._session() as session:
+            session.execute(_SQL["lock_texts"], values)
+            try:
+                yield
+            finally:
+                with suppress(psycopg.OperationalError):  # a lost session has lost its locks
+                    session.execute(_SQL["unlock_texts"], values)
 
     def lineage(self, recording: Recording) -> list[DictRow]:
         """What made each current result, in the order they were made: inputs, recipe, run,
@@ -240,63 +248,85 @@ class Ledger:
         )
 
     def close(self) -> None:
-        if self._lock_connection is not None:
-            self._lock_connection.close()
+        for session in self._idle:
+            session.close()
 
     def _begin(
-        self,
-        connection: psycopg.Connection[DictRow],
-        recording: Recording,
-        recipe: Recipe,
-        inputs: Mapping[str, Any],
-        run_id: str,
-        detail: str,
-    ) -> DictRow:
-        """The result's row: done, or running with its lock in this session's hands."""
+        self, session: _Session, wanted: Sequence[Wanted], run_id: str, detail: str
+    ) -> list[DictRow]:
+        """The row of each: done, running with its lock in this session's hands, or held by another
+        worker."""
         values = {
-            "org_id": recording.org_id,
-            "recording_id": recording.id,
-            "stage": recipe.stage,
-            "inputs": Jsonb(dict(inputs)),
-            "input_hash": content_hash(inputs),
-            "recipe": Jsonb(recipe.as_json),
-            "recipe_hash": recipe.hash,
+            "org_ids": [one.recording.org_id for one in wanted],
+            "ids": [one.recording.id for one in wanted],
+            "stages": [one.recipe.stage for one in wanted],
+            "inputs": [Jsonb(dict(one.inputs)) for one in wanted],
+            "input_hashes": [content_hash(one.inputs) for one in wanted],
+            "recipes": [Jsonb(one.recipe.as_json) for one in wanted],
+            "recipe_hashes": [one.recipe.hash for one in wanted],
             "run_id": run_id,
             "detail": detail,
         }
-        row = _one(connection, _SQL["claim"], values)
-        if row["id"] is None:  # forgotten while it was claimed
+        try:
+            rows = session.execute(_SQL["claim"], values).fetchall()
+        except psycopg.errors.ForeignKeyViolation:
+            raise Forgotten from None
+        if any(row["id"] is None for row in rows):  # forgotten while it was claimed
             raise Forgotten
-        if row["state"] != "held":
-            return row
-        key = {"id": row["id"], "run_id": run_id, "detail": detail}
-        connection.execute(_SQL["lock"], key)
-        if started := connection.execute(_SQL["start"], key).fetchone():
+        return rows
+
+    def _wait(self, session: _Session, result_id: int, run_id: str, detail: str) -> DictRow:
+        key = {"id": result_id, "run_id": run_id, "detail": detail}
+        session.execute(_SQL["lock"], key)
+        if started := session.execute(_SQL["start"], key).fetchone():
             return started
-        connection.execute(_SQL["unlock"], key)  # another worker finished it meanwhile
-        return _one(connection, _SQL["found"], key)
+        session.execute(_SQL["unlock"], {"ids": [result_id]})  # finished by the other meanwhile
+        row = session.execute(_SQL["found"], key).fetchone()
+        if row is None:  # a ledger row is only ever deleted with its recording
+            raise Forgotten
+        return row
 
-    def _found(self, row: DictRow, sets: Sequence[int]) -> Result:
+    def _claim(self, wanted: Wanted, row: DictRow) -> Claim:
+        if row["state"] != "done":
+            return Claim(row["id"], wanted, row["attempt"])
         with self._database.connection() as connection:
-            _make_current(connection, row["id"], sets, None, progressed=False)
-        return _result(row)
+            _make_current(connection, [row["id"]], wanted.sets, None, progressed=False)
+        return Claim(row["id"], wanted, row["attempt"], _result(row))
 
-    def _lost(self, claim: Claim) -> ClaimLost:
-        if self._database.row(_SQL["found"], id=claim.id) is None:
-            return Forgotten()
+    def _lost(self, claims: Sequence[Claim]) -> ClaimLost:
+        for claim in claims:
+            if self._database.row(_SQL["found"], id=claim.id) is None:
+                return Forgotten()
+        claim = claims[0]
         return ClaimLost(
             f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
             remedy="Nothing to do: the newer attempt goes on.",
         )
 
-    def _lock_session(self) -> psycopg.Connection[DictRow]:
-        """A session of its own, since the pool may hand a connection to somebody else."""
-        if self._lock_connection is not None:
-            with suppress(psycopg.OperationalError):
-                check(self._lock_connection)
-                return self._lock_connection
+    @contextmanager
+    def _session(self) -> Iterator[_Session]:
+        """A session of its own, since the pool may hand a connection to somebody else; whoever
+        needs one next has it then."""
+        session = self._idle_session() or self._new_session()
         try:
-            self._lock_connection = psycopg.connect(
+            yield session
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error
+        finally:
+            if not session.broken:
+                self._idle.append(session)
+
+    def _idle_session(self) -> _Session | None:
+        while self._idle:
+            session = self._idle.pop()
+            with suppress(psycopg.OperationalError):
+                check(session)
+                return session
+        return None
+
+    def _new_session(self) -> _Session:
+        try:
+            return psycopg.connect(
                 self._database.url,
                 autocommit=True,
                 row_factory=dict_row,
@@ -306,25 +336,42 @@ class Ledger:
             )
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
-        return self._lock_connection
 
 
-def _one(connection: psycopg.Connection[DictRow], sql: bytes, values: Mapping[str, Any]) -> DictRow:
-    row = connection.execute(sql, values).fetchone()
-    if row is None:  # a ledger row is only ever deleted with its recording
-        raise Forgotten
-    return row
+@contextmanager
+def _unlocking(session: _Session, rows: Sequence[DictRow]) -> Iterator[None]:
+    held = [row["id"] for row in rows if row["state"] == "running"]
+    try:
+        yield
+    finally:
+        with suppress(psycopg.OperationalError):  # a lost session has lost its locks already
+            session.execute(_SQL["unlock"], {"ids": held})
+
+
+def _keys(claims: Sequence[Claim]) -> dict[str, list[int]]:
+    return {
+        "ids": [claim.id for claim in claims],
+        "attempts": [claim.attempt for claim in claims],
+    }
+
+
+def _by_sets(claims: Sequence[Claim]) -> dict[tuple[int, ...], list[int]]:
+    """The results' ids by the sets they are current for."""
+    ids: dict[tuple[int, ...], list[int]] = {}
+    for claim in claims:
+        ids.setdefault(tuple(claim.wanted.sets), []).append(claim.id)
+    return ids
 
 
 def _make_current(
     connection: Connection,
-    result_id: int,
+    ids: Sequence[int],
     sets: Sequence[int],
     by_whom: str | None,
     *,
     progressed: bool,
 ) -> None:
-    values = {"id": result_id, "sets": list(sets), "by_whom": by_whom, "progressed": progressed}
+    values = {"ids": list(ids), "sets": list(sets), "by_whom": by_whom, "progressed": progressed}
     try:
         connection.execute(_SQL["make_current"], values)
     except psycopg.errors.NotNullViolation:  # of a result that is no more

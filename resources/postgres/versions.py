@@ -17,7 +17,7 @@ from datetime import datetime
 from resources.errors import ConfigurationError, NotFound
 from resources.postgres.content import Content, transcript_hash
 from resources.postgres.database import Database, queries
-from resources.postgres.ledger import Ledger, Result
+from resources.postgres.ledger import Ledger, Result, Wanted
 from resources.records import Engine, Recipe, Recording, Transcript, Usage
 
 _SQL = queries("versions")
@@ -84,9 +84,8 @@ class Versions:
             "corrected": output_hash
         }
         recipe = Recipe("transcript", _CODE_VERSION, Engine(PERSON, author))
-        with self._ledger.claim(
-            recording, recipe, inputs, run_id=BY_HAND, detail="correcting"
-        ) as claim:
+        wanted = Wanted(recording, recipe, inputs)
+        with self._ledger.claim(wanted, run_id=BY_HAND, detail="correcting") as claim:
             if claim.done:
                 self._ledger.choose(recording, claim.done.id, author)
             else:

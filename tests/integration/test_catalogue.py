@@ -44,7 +44,7 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
         with worker.claim(recording, making.recipe(stage, "watched"), {}) as claim:
             look()
             for percent in (0, 50, 99):
-                worker.ledger.progress(claim, percent, f"{stage} {percent}")
+                worker.ledger.progress([claim], percent, f"{stage} {percent}")
                 look()
 
     watched("raw_media")

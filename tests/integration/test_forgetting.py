@@ -393,10 +393,10 @@ def test_progress_of_what_is_forgotten_stops_the_worker(database: Database, work
     recording = making.registered(database)
     ledger: Ledger = worker.ledger
     with worker.claim(recording, making.recipe("raw_media"), {"a": "b"}) as claim:
-        ledger.progress(claim, 10, "working")
+        ledger.progress([claim], 10, "working")
         Forgetting(database).forget([recording.id])
         with pytest.raises(Forgotten):
-            ledger.progress(claim, 20, "working")
+            ledger.progress([claim], 20, "working")
     with (
         pytest.raises(Forgotten),
         worker.claim(recording, making.recipe("raw_media"), {"a": "c"}),

@@ -257,7 +257,7 @@ def test_progress_is_seen_by_others_while_the_work_goes_on(
     worker: Worker, recording: Recording, catalogue: Catalogue
 ) -> None:
     with claim(worker, recording) as mine:
-        worker.ledger.progress(mine, 50, "transcribed 0:05 of 0:10")
+        worker.ledger.progress([mine], 50, "transcribed 0:05 of 0:10")
         halfway = status(catalogue, recording)
         assert (halfway.status, halfway.detail) == ("transcribing", "transcribed 0:05 of 0:10")
         before = halfway.percent

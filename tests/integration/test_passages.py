@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from resources.errors import ClaimLost, InvalidResult
 from resources.postgres.catalogue import Catalogue
+from resources.postgres.content import Embedded
 from resources.postgres.database import Database
 from resources.records import Chunk, Engine, Recipe, Recording
 from tests import making
@@ -208,9 +209,9 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
     with (
         worker.claim(recording, making.recipe("embeddings"), {}, [set_id]) as claim,
         pytest.raises(InvalidResult, match="1 chunks have no vector") as raised,
-        worker.ledger.finish(claim, output_hash="vectors", usage=making.NO_COST) as write,
+        worker.ledger.finish(claim, output_hash="vectors", usage=making.NO_COST) as (to, result),
     ):
-        worker.content.put_embeddings(*write, recording, chunks, set_id)
+        worker.content.put_embeddings(to, [Embedded(recording, result, chunks)], set_id)
     assert recording.id in raised.value.remedy
     assert vectors(database) == {}
     assert worker.current(recording, "embeddings", set_id) is None
@@ -244,14 +245,14 @@ def test_passages_cut_anew_while_they_are_embedded_are_left_to_the_newer_run(
     rewrite(worker, recording, passages("one", "three"))
     old = worker.current(recording, "chunks", worker.set_id)
     assert old is not None
-    recipe = making.recipe("embeddings")
-    with worker.claim(recording, recipe, {}, [worker.set_id]) as claim:
+    recipe, set_id = making.recipe("embeddings"), worker.set_id
+    with worker.claim(recording, recipe, {}, [set_id]) as claim:
         rewrite(Worker(database, "newer"), recording, passages("one", "four"))
         with (
             pytest.raises(ClaimLost),
-            worker.ledger.finish(claim, output_hash="vectors", usage=making.NO_COST) as write,
+            worker.ledger.finish(claim, output_hash="late", usage=making.NO_COST) as (to, result),
         ):
-            worker.content.put_embeddings(*write, recording, old, worker.set_id)
+            worker.content.put_embeddings(to, [Embedded(recording, result, old)], set_id)
     assert len(vectors(database)) == 2
 
 
@@ -275,9 +276,10 @@ def test_old_passages_stay_until_the_new_ones_are_embedded_and_then_go(
 ) -> None:
     worker.take_through(recording, ["one", "two"])
     searched = ids(worker, recording)
+    before = vectors(database)
     worker.cut(recording, passages("one two"), OTHER_RECIPE)
     assert ids(worker, recording) == searched
-    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, worker.set_id).vectors == 2
+    assert vectors(database) == before
     worker.embed(recording, OTHER_RECIPE)
     assert ids(worker, recording) == []
     assert [text for text, _ in ids(worker, recording, OTHER_RECIPE)] == ["one two"]
@@ -305,5 +307,5 @@ def test_going_back_to_the_old_way_to_cut_makes_whole_what_was_let_go(
     worker.embed(recording, OTHER_RECIPE, version="2")
     assert worker.cut(recording, passages("one", "two"))
     worker.embed(recording, version="1")
-    assert worker.content.coverage(recording, CHUNK_RECIPE.hash, worker.set_id).vectors == 2
+    assert len(vectors(database)) == 2
     assert sorted(worker.asked) == ["one", "one two", "two"], "vectors came from the cache"

@@ -229,7 +229,7 @@ def test_a_worker_thought_dead_neither_fails_nor_moves_the_newer_attempt(
         cut_off(database)
         with claim(newer, recording):
             with pytest.raises(ClaimLost):
-                newer.ledger.progress(lost, 90, "by the older")
+                newer.ledger.progress([lost], 90, "by the older")
             worker.ledger.fail(lost, DAMAGED, final=True)
             shown = status(catalogue, recording)
             assert (shown.status, shown.detail) == ("transcribing", "working")

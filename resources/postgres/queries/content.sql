@@ -28,8 +28,10 @@ select title, content, format, spans, metadata
 from documents where result_id = %(result_id)s
 
 -- name: put_chunks
-select put_chunks(%(org_id)s, %(recording_id)s, %(recipe_hash)s, %(result_id)s, %(language)s,
-    %(chunks)s, %(chunks_hash)s)
+select put_chunks(c.org_id, c.recording_id, c.recipe_hash, c.result_id, c.language, c.chunks, c.hash)
+from unnest(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[],
+    %(result_ids)s::integer[], %(languages)s::text[], %(chunks)s::jsonb[], %(hashes)s::text[])
+    as c (org_id, recording_id, recipe_hash, result_id, language, chunks, hash)
 
 -- name: chunks
 select id, source, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
@@ -44,9 +46,9 @@ select distinct on (c.text_hash) c.text_hash, c.text, c.recording_id::text as re
 from unnest(%(ids)s::uuid[], %(recipes)s::text[]) as wanted (id, recipe_hash)
 join chunks c on c.org_id = %(org_id)s and c.recording_id = wanted.id
     and c.recipe_hash = wanted.recipe_hash and c.wanted
-where not exists (
-    select from embedding_cache e
-    where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash)
+where (  -- looked up one by one, as in put_vectors
+    select true from embedding_cache e
+    where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash) is null
 order by c.text_hash
 
 -- name: uncached_of
@@ -70,16 +72,22 @@ join embedding_sets s on s.id = %(set_id)s and s.dimensions = vector_dims(u.vect
 on conflict do nothing
 
 -- name: put_vectors
-select put_vectors(%(org_id)s, %(recording_id)s, %(recipe_hash)s, %(chunks_result)s, %(set_id)s,
-    %(result_id)s) as fault
+select v.recording_id::text as recording_id, put_vectors(v.org_id, v.recording_id, v.recipe_hash,
+    v.chunks_result, %(set_id)s, v.result_id) as fault
+from unnest(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[],
+    %(chunks_results)s::integer[], %(result_ids)s::integer[])
+    as v (org_id, recording_id, recipe_hash, chunks_result, result_id)
 
 -- name: coverage
-select count(*) as chunks, coalesce(sum(c.token_count), 0) as tokens,
-    count(e.chunk_id) as vectors
-from chunks c
-left join embeddings e on e.set_id = %(set_id)s and e.org_id = c.org_id and e.chunk_id = c.id
-where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
-  and c.recipe_hash = %(recipe_hash)s and c.wanted
+select w.id::text as recording_id, count(c.id) as chunks, coalesce(sum(c.token_count), 0) as tokens,
+    count((  -- looked up one by one, as in put_vectors
+           select e.chunk_id from embeddings e where e.set_id = %(set_id)s
+           and e.org_id = c.org_id and e.chunk_id = c.id)) as vectors
+from unnest(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[])
+    as w (org_id, id, recipe_hash)
+left join chunks c on c.org_id = w.org_id and c.recording_id = w.id
+    and c.recipe_hash = w.recipe_hash and c.wanted
+group by w.id
 
 -- name: take_back_partial
 with taken as (

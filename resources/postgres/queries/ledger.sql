@@ -1,6 +1,11 @@
 -- name: claim
-select * from claim_result(%(org_id)s, %(recording_id)s, %(stage)s, %(inputs)s, %(input_hash)s,
-    %(recipe)s, %(recipe_hash)s, %(run_id)s, %(detail)s)
+select claimed.*
+from unnest(%(org_ids)s::text[], %(ids)s::uuid[], %(stages)s::text[], %(inputs)s::jsonb[],
+    %(input_hashes)s::text[], %(recipes)s::jsonb[], %(recipe_hashes)s::text[]) with ordinality
+    as w (org_id, id, stage, inputs, input_hash, recipe, recipe_hash, place)
+cross join lateral claim_result(w.org_id, w.id, w.stage, w.inputs, w.input_hash, w.recipe,
+    w.recipe_hash, %(run_id)s, %(detail)s) as claimed
+order by place
 
 -- name: found
 select * from stage_results where id = %(id)s
@@ -9,7 +14,7 @@ select * from stage_results where id = %(id)s
 select pg_advisory_lock(playhead_lock_class(), %(id)s)
 
 -- name: unlock
-select pg_advisory_unlock(playhead_lock_class(), %(id)s)
+select pg_advisory_unlock(playhead_lock_class(), id) from unnest(%(ids)s::integer[]) as id
 
 -- name: start
 update stage_results
@@ -19,18 +24,22 @@ where id = %(id)s and state <> 'done'
 returning *
 
 -- name: progress
-update stage_results set percent = %(percent)s, detail = %(detail)s
-where id = %(id)s and attempt = %(attempt)s and state = 'running'
+update stage_results s set percent = %(percent)s, detail = %(detail)s
+from unnest(%(ids)s::integer[], %(attempts)s::integer[]) as c (id, attempt)
+where s.id = c.id and s.attempt = c.attempt and s.state = 'running'
 
 -- name: finish
-update stage_results
-set state = 'done', finished_at = clock_timestamp(), percent = 100, output_hash = %(output_hash)s,
+update stage_results s
+set state = 'done', finished_at = clock_timestamp(), percent = 100, output_hash = c.output_hash,
     tokens = tokens + %(tokens)s, cost_usd = cost_usd + %(cost_usd)s
-where id = %(id)s and attempt = %(attempt)s and state = 'running'
-returning *
+from unnest(%(ids)s::integer[], %(attempts)s::integer[], %(output_hashes)s::text[])
+    as c (id, attempt, output_hash)
+where s.id = c.id and s.attempt = c.attempt and s.state = 'running'
+returning s.*
 
 -- name: make_current
-select make_current(%(id)s, %(sets)s, %(by_whom)s, %(progressed)s)
+select make_current(id, %(sets)s, %(by_whom)s, %(progressed)s)
+from unnest(%(ids)s::integer[]) as id
 
 -- name: fail
 update stage_results
@@ -64,9 +73,12 @@ where r.id = any(%(ids)s::uuid[]) and r.requests >= %(requests)s and r.stages_do
 on conflict (org_id, recording_id) where resolved_at is null do nothing
 
 -- name: supersede
-update stage_results set state = 'superseded'
-where org_id = %(org_id)s and recording_id = %(recording_id)s and stage = %(stage)s
-  and recipe - 'code_version' = %(recipe)s - 'code_version' and state = 'done' and id <> %(id)s
+update stage_results s set state = 'superseded'
+from unnest(%(ids)s::integer[]) as newest (id)
+join stage_results made on made.id = newest.id
+where s.org_id = made.org_id and s.recording_id = made.recording_id and s.stage = made.stage
+  and s.recipe - 'code_version' = made.recipe - 'code_version' and s.state = 'done'
+  and s.id <> made.id
 
 -- name: standing
 select c.recording_id, c.stage, c.set_id, c.chosen_by, s.id, s.output_hash, s.recipe,

@@ -1,0 +1,103 @@
+"""Hands that take recordings through their stages: one by one where a stage takes its time, and
+many together, beside that, where the writing down takes longer than the work.
+
+Not here: what a stage makes (a file each beside this one) and what Dagster is told of it
+(``recordings.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from pipeline_assets.chunks import make_chunks
+from pipeline_assets.document import make_document
+from pipeline_assets.embeddings import make_embeddings
+from pipeline_assets.raw_media import make_raw_media
+from pipeline_assets.stages import Made, MakeStage, Outcome, Work, one_by_one
+from pipeline_assets.transcript import make_transcript
+from resources.records import Stage
+
+_SECONDS = 1.0  # recordings that come within it are cut and embedded together,
+_MOST = 32  # but no more than these
+_AT_ONCE = 2  # while one group waits for the database or the embedder, another is cut
+
+ALONE: dict[Stage, MakeStage] = {
+    "raw_media": one_by_one(make_raw_media),
+    "transcript": one_by_one(make_transcript),
+    "document": one_by_one(make_document),
+}
+TOGETHER: dict[Stage, MakeStage] = {"chunks": make_chunks, "embeddings": make_embeddings}
+
+Tell = Callable[[Work, Stage, Made], None]
+_Group = list[tuple[Work, Sequence[Stage]]]
+
+
+class Hands:
+    """``tell`` is called in the thread that takes, with what became of each stage. A recording
+    whose stage failed goes no further."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "together")
+        self._busy: deque[Future[list[tuple[Work, Stage, Made]]]] = deque()
+        self._group: _Group = []
+        self._since = 0.0
+
+    def __enter__(self) -> Hands:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def take(self, work: Work, stages: Sequence[Stage]) -> None:
+        """Through ``stages``, in their order. Raises ``Stopped``."""
+        began = time.monotonic()
+        for stage in ALONE:
+            if stage in stages and not self._made_alone(work, stage):
+                return
+        self._since = self._since if self._group else began
+        self._group.append((work, stages))
+        if time.monotonic() - self._since > _SECONDS or len(self._group) == _MOST:
+            self._hand_over()
+
+    def finish(self) -> None:
+        """Returns when all is made and told. Raises ``Stopped``."""
+        if self._busy:
+            self._hand_over()
+        while self._busy:
+            self._tell_all(self._busy.popleft().result())
+        self._tell_all(_make_together(self._group))
+
+    def _made_alone(self, work: Work, stage: Stage) -> bool:
+        work.bench.keep_on()
+        [made] = ALONE[stage]([work])
+        self._tell(work, stage, made)
+        return isinstance(made, Outcome)
+
+    def _hand_over(self) -> None:
+        group, self._group = self._group, []
+        if len(self._busy) == _AT_ONCE:
+            self._tell_all(self._busy.popleft().result())
+        self._busy.append(self._threads.submit(_make_together, group))
+
+    def _tell_all(self, told: Sequence[tuple[Work, Stage, Made]]) -> None:
+        for one in told:
+            self._tell(*one)
+
+
+def _make_together(group: _Group) -> list[tuple[Work, Stage, Made]]:
+    told: list[tuple[Work, Stage, Made]] = []
+    for stage, make in TOGETHER.items():
+        works = [work for work, stages in group if stage in stages]
+        if works:
+            works[0].bench.keep_on()
+        made = make(works)
+        told += [(work, stage, one) for work, one in zip(works, made, strict=True)]
+        failed = [
+            id(work) for work, one in zip(works, made, strict=True) if not isinstance(one, Outcome)
+        ]
+        group = [(work, stages) for work, stages in group if id(work) not in failed]
+    return told
