@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from resources.embedding.instant import InstantEmbedder
@@ -32,16 +33,18 @@ class Embedders:
         self.default = default
         self._makers = makers
         self._made: dict[str, Embedder] = {}
+        self._making = Lock()
 
     def named(self, name: str) -> Embedder:
         """Raises ``ModelUnavailable`` for a name nobody knows."""
-        if name not in self._made:
-            if name not in self._makers:
-                raise ModelUnavailable(
-                    f"There is no embedder {name!r}, only {', '.join(sorted(self._makers))}.",
-                    remedy="Name one of these.",
-                )
-            self._made[name] = self._makers[name]()
+        if name not in self._makers:
+            raise ModelUnavailable(
+                f"There is no embedder {name!r}, only {', '.join(sorted(self._makers))}.",
+                remedy="Name one of these.",
+            )
+        with self._making:
+            if name not in self._made:
+                self._made[name] = self._makers[name]()
         return self._made[name]
 
     def of(self, one: EmbeddingSet) -> Embedder:

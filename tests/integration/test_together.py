@@ -1,0 +1,164 @@
+"""Recordings that are cut and embedded together: each is made once, and fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+
+import pytest
+
+from pipeline_assets.hands import Hands
+from pipeline_assets.stages import Made, Outcome, Turn, Work
+from resources.embedding.instant import InstantEmbedder
+from resources.embedding.protocol import Vectors
+from resources.engines import Embedders
+from resources.errors import ClaimLost, InvalidResult
+from resources.postgres.database import Database
+from resources.postgres.ledger import Claim, Wanted
+from resources.records import STAGES, Recording, Stage
+from resources.settings import Settings
+from resources.workbench import Workbench, open_workbench
+from tests import making
+from tests.integration.conftest import instant_engines
+from tests.making import Worker
+
+Add = Callable[[str], Recording]
+Told = list[tuple[str, Stage, Made]]
+
+
+class Choosy(InstantEmbedder):
+    """Refuses one text, and counts the others."""
+
+    def __init__(self) -> None:
+        self.refused: str | None = None
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        if self.refused in texts:
+            raise InvalidResult("These are no words.", remedy="Say something else.")
+        self.embedded += texts
+        return super().embed(texts)
+
+
+@pytest.fixture
+def embedder() -> Choosy:
+    return Choosy()
+
+
+@pytest.fixture
+def bench(settings: Settings, embedder: Choosy) -> Iterator[Workbench]:
+    engines = replace(
+        instant_engines(), embedders=Embedders("instant", {"instant": lambda: embedder})
+    )
+    with open_workbench(settings, engines) as bench:
+        yield bench
+
+
+def take(
+    bench: Workbench, recordings: Sequence[Recording], stages: Sequence[Stage], run_id: str = "run"
+) -> Told:
+    """What was told, in that order."""
+    told: Told = []
+    turn = Turn(run_id, last=True, log=lambda line: None)
+    lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
+    with Hands(lambda work, stage, made: told.append((work.recording.id, stage, made))) as hands:
+        for one in recordings:
+            hands.take(Work(bench, one, turn, lanes, standing[one.id]), stages)
+        hands.finish()
+    return told
+
+
+def done(told: Told, stage: Stage) -> list[str]:
+    return [one for one, of, made in told if of == stage and isinstance(made, Outcome)]
+
+
+def test_one_that_cannot_be_embedded_fails_alone_with_its_reason(
+    bench: Workbench, embedder: Choosy, add: Add
+) -> None:
+    good, bad, other = (add(f"{name}.wav") for name in ("good", "bad", "other"))
+    take(bench, [good, bad, other], STAGES[:3])
+    heard = bench.ledger.standing([bad])[bad.id]["transcript", 0]
+    embedder.refused = bench.content.transcript(heard.id).text
+    told = take(bench, [good, bad, other], STAGES)
+    assert done(told, "embeddings") == [good.id, other.id]
+    [letter] = bench.catalogue.dead_letters()
+    assert letter.id == bad.id
+    ready = {one.id: making.status(bench.catalogue, one).status for one in (good, bad, other)}
+    assert ready == {good.id: "ready", bad.id: "failed", other.id: "ready"}
+
+
+def test_one_whose_stage_before_is_missing_does_not_hold_up_the_others(
+    bench: Workbench, add: Add
+) -> None:
+    bare, whole = add("bare.wav"), add("whole.wav")
+    take(bench, [whole], STAGES[:3])
+    told = take(bench, [bare, whole], ["chunks", "embeddings"])
+    assert done(told, "embeddings") == [whole.id]
+    assert done(told, "chunks") == [whole.id]
+
+
+def test_two_workers_with_the_same_recordings_embed_each_text_once(
+    bench: Workbench, settings: Settings, embedder: Choosy, add: Add
+) -> None:
+    recordings = [add(f"{number}.wav") for number in range(20)]
+    take(bench, recordings, STAGES[:3])
+    both = Barrier(2)
+
+    def work(run_id: str) -> Told:
+        with open_workbench(settings, bench.engines) as mine:
+            both.wait()
+            return take(mine, recordings, ["chunks", "embeddings"], run_id)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(work, ["one", "other"])
+    for told in (one, other):
+        assert sorted(done(told, "embeddings")) == sorted(one.id for one in recordings)
+    assert len(embedder.embedded) == len(set(embedder.embedded))
+
+
+def test_more_recordings_than_go_together_are_all_made(bench: Workbench, add: Add) -> None:
+    recordings = [add(f"{number}.wav") for number in range(70)]
+    told = take(bench, recordings, STAGES)
+    assert sorted(done(told, "embeddings")) == sorted(one.id for one in recordings)
+    assert not bench.catalogue.waiting(limit=1)
+
+
+def test_results_finished_together_are_all_kept_or_none(
+    worker: Worker, database: Database, probed: Recording
+) -> None:
+    others = [making.registered(database) for _ in range(2)]
+    for one in others:
+        worker.probe(one)
+    wanted = [Wanted(one, making.recipe("transcript"), {}) for one in (probed, *others)]
+    with worker.ledger.claim_free(wanted, run_id="run-1", detail="") as claims:
+        held = [claim for claim in claims if claim]
+        assert len(held) == 3
+        _take_over(database, held[1])
+        with (
+            pytest.raises(ClaimLost, match=held[1].recording.id),
+            worker.ledger.finish_all(held, ["a", "b", "c"]),
+        ):
+            pass
+    assert not any(worker.current(one, "transcript") for one in (probed, *others))
+
+
+def test_what_another_worker_is_at_is_left_to_it(
+    worker: Worker, database: Database, probed: Recording
+) -> None:
+    free = making.registered(database)
+    worker.probe(free)
+    wanted = [Wanted(one, making.recipe("transcript"), {}) for one in (probed, free)]
+    other = Worker(database, "other")
+    with (
+        other.ledger.claim(wanted[0], run_id="other", detail=""),
+        worker.ledger.claim_free(wanted, run_id="run-1", detail="") as claims,
+    ):
+        assert [claim and claim.recording.id for claim in claims] == [None, free.id]
+    other.ledger.close()
+
+
+def _take_over(database: Database, claim: Claim) -> None:
+    """As a worker does that comes after this one was thought dead."""
+    database.run(b"update stage_results set attempt = attempt + 1 where id = %(id)s", id=claim.id)
