@@ -22,11 +22,11 @@ from resources.records import (
     Kind,
     Recipe,
     Source,
-    Transcript,
     Usage,
 )
 from resources.settings import Settings
-from resources.transcripts.timing import transcript_spans
+from resources.transcripts.timeline import Timeline
+from resources.transcripts.timing import Spoken
 from resources.workbench import Lane
 
 CODE_VERSION = "1"
@@ -78,8 +78,8 @@ class _Sources:
         self.written = work.upstream("document")
 
     @cached_property
-    def transcript(self) -> Transcript:
-        return self._content.transcript(self.heard.id)
+    def transcript(self) -> Spoken:
+        return self._content.spoken(self.heard.id)
 
     @cached_property
     def document(self) -> Document:
@@ -132,13 +132,14 @@ def _cut(
 ) -> list[Chunk]:
     transcript, document = sources.transcript, sources.document
     cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
-    spans = transcript_spans(transcript)
-    heard = cut("transcript", transcript.text, config=configs["transcript"], spans=spans)
-    written = cut("document", document.content, config=configs["document"], spans=document.spans)
-    spoken, quoted = spoken_phrases(transcript, spans), written_phrases(document)
+    quotes = Timeline.of(document.spans)
+    heard = cut(
+        "transcript", transcript.text, config=configs["transcript"], timeline=transcript.timeline
+    )
+    written = cut("document", document.content, config=configs["document"], timeline=quotes)
     return [
-        *(with_phrases(passage, spoken) for passage in heard),
-        *(with_phrases(passage, quoted) for passage in written),
+        *with_phrases(heard, spoken_phrases(transcript)),
+        *with_phrases(written, written_phrases(document)),
     ]
 
 
