@@ -23,10 +23,10 @@ from resources.records import (
     Kind,
     Recipe,
     Source,
-    Transcript,
 )
 from resources.settings import Settings
-from resources.transcripts.timing import transcript_spans
+from resources.transcripts.timeline import Timeline
+from resources.transcripts.timing import Spoken
 from resources.workbench import Lane
 
 CODE_VERSION = "1"
@@ -97,7 +97,7 @@ make_chunks = Together("cutting", _by_recipe, _task, _make)
 class _Cutting:
     """What was cut, and the chunks."""
 
-    transcript: Transcript
+    transcript: Spoken
     document: Document
     made: list[Chunk]
 
@@ -124,17 +124,18 @@ def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source,
 def _cut(task: Task) -> _Cutting:
     work, embedder = task.work, task.lanes[0].embedder
     content = work.bench.content
-    transcript = content.transcript(work.upstream("transcript").id)
+    transcript = content.spoken(work.upstream("transcript").id)
     document = content.document(work.upstream("document").id)
     configs = _configs(work.bench.settings, work.recording.kind, embedder)
     cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
-    spans = transcript_spans(transcript)
-    heard = cut("transcript", transcript.text, config=configs["transcript"], spans=spans)
-    written = cut("document", document.content, config=configs["document"], spans=document.spans)
-    spoken, quoted = spoken_phrases(transcript, spans), written_phrases(document)
+    quotes = Timeline.of(document.spans)
+    heard = cut(
+        "transcript", transcript.text, config=configs["transcript"], timeline=transcript.timeline
+    )
+    written = cut("document", document.content, config=configs["document"], timeline=quotes)
     made = [
-        *(with_phrases(passage, spoken) for passage in heard),
-        *(with_phrases(passage, quoted) for passage in written),
+        *with_phrases(heard, spoken_phrases(transcript)),
+        *with_phrases(written, written_phrases(document)),
     ]
     return _Cutting(transcript, document, made)
 

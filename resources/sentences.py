@@ -1,12 +1,13 @@
 """Where sentences end, in any language and script.
 
-Here: one function over the sentencex library, whose answer is checked. Chunks, documents and
+Here: the sentencex library, whose answer is checked, and ranges of text. Chunks, documents and
 search hits are made of the same sentences. Not here: when they were said.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 
 from sentencex import get_sentence_boundaries
@@ -14,10 +15,13 @@ from sentencex import get_sentence_boundaries
 Range = tuple[int, int]
 
 # sentencex 1.0.32 panics on an initial after white space of several bytes (" A\u00a0."), and
-# lone surrogates are no text to it.
-_UNREADABLE = re.compile("[^\\S\r\n ]|[\ud800-\udfff]")
+# lone surrogates are no text to it. One class of characters is found five times as fast as two.
+_UNREADABLE = re.compile(
+    "[\t\v\f\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff]"
+)
 
 
+@lru_cache(maxsize=1)  # asked twice in a row: where to cut, and which phrases to time
 def sentences(text: str, language: str) -> tuple[Range, ...]:
     """Character ranges that tile ``text``, white space after a sentence included: the first
     starts at 0, each next where the one before ended, the last ends at ``len(text)``.
@@ -28,6 +32,12 @@ def sentences(text: str, language: str) -> tuple[Range, ...]:
     found = get_sentence_boundaries(language, _UNREADABLE.sub(" ", text))
     ranges = tuple((one["start_index"], one["end_index"]) for one in found)
     return ranges if _tiles(ranges, len(text)) else _lines(text)
+
+
+def trimmed(text: str, start: int, end: int) -> Range:
+    """The range without white space at its ends; empty if it is blank."""
+    bare = text[start:end].lstrip()
+    return end - len(bare), end - len(bare) + len(bare.rstrip())
 
 
 def _tiles(ranges: tuple[Range, ...], length: int) -> bool:

@@ -3,7 +3,7 @@
 Here: the settings, the three strategies, the one entry ``chunk``. Not here: sentences
 (``resources/sentences.py``), what is too long for a chunk (``units.py``), where chunks end and how
 they overlap (``packing.py``), Markdown's structure (``sections.py``), times
-(``resources/transcripts/timing.py``).
+(``resources/transcripts/timeline.py``).
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import Literal, get_args
 
+import numpy as np
+
 from pipeline_assets.transforms.packing import pack
 from pipeline_assets.transforms.sections import Block, Outline, Section, outline
 from pipeline_assets.transforms.units import Edge, Ruler, Unit
 from resources.embedding.protocol import Tokenizer
 from resources.errors import InvalidSettings
-from resources.records import Chunk, Source, TimedSpan
+from resources.records import Chunk, Source
 from resources.sentences import Range, sentences
-from resources.transcripts import timing
+from resources.transcripts.timeline import Timeline
 
 Strategy = Literal["text", "segments", "markdown"]
 
@@ -83,12 +85,12 @@ def chunk(
     config: ChunkingConfig,
     tokenizer: Tokenizer,
     language: str,
-    spans: Sequence[TimedSpan] = (),
+    timeline: Timeline,
 ) -> tuple[Chunk, ...]:
     """Cut ``text`` into passages of at most ``config.size`` tokens, in order; a blank text
     has none. Together they hold every character that is not white space; each is
-    ``text[char_start:char_end]``, without white space at its ends. ``spans`` (in order, see
-    ``timing``) give their times and speakers.
+    ``text[char_start:char_end]``, without white space at its ends. Their times and
+    speakers are by the ``timeline``.
 
     - ``text``: whole sentences; each chunk begins with the last sentences of the one before.
     - ``segments``: as ``text``, and a chunk of ``minimum`` tokens ends where the speaker
@@ -98,44 +100,43 @@ def chunk(
 
     What exceeds a chunk is cut between words, else between graphemes. Characters for which
     a tokenizer has no token are kept; the model does not read them. Raises ``InvalidResult``
-    for spans out of order.
+    for a timeline out of order.
     """
-    timing.check_order(spans)
+    timeline.check_order()
     ruler = Ruler(text, tokenizer, config.size)
     if config.strategy == "markdown":
         ranges = list(_Markdown(ruler, config, language, outline(text)).ranges())
     else:
-        turns = _turns(spans) if config.strategy == "segments" else frozenset()
+        turns = _turns(timeline) if config.strategy == "segments" else frozenset()
         units = _sentence_units(ruler, (0, len(text)), language, turns)
         ranges = pack(list(units), ruler, overlap=config.overlap, minimum=config.minimum)
-    return tuple(_chunk(source, ruler, ordinal, *at, spans) for ordinal, at in enumerate(ranges))
+    return tuple(_chunks(source, ruler, ranges, timeline))
 
 
-def _chunk(
-    source: Source, ruler: Ruler, ordinal: int, start: int, end: int, spans: Sequence[TimedSpan]
-) -> Chunk:
-    start_seconds, end_seconds = timing.span_of(spans, start, end)
-    return Chunk(
-        source=source,
-        text=ruler.text[start:end],
-        ordinal=ordinal,
-        char_start=start,
-        char_end=end,
-        start_seconds=start_seconds,
-        end_seconds=end_seconds,
-        speaker=timing.dominant_speaker(spans, start, end),
-        token_count=ruler.count(start, end),
-    )
+def _chunks(
+    source: Source, ruler: Ruler, ranges: Sequence[Range], timeline: Timeline
+) -> Iterator[Chunk]:
+    timed = zip(ranges, timeline.seconds(ranges), timeline.speakers(ranges), strict=True)
+    for ordinal, ((start, end), seconds, speaker) in enumerate(timed):
+        yield Chunk(
+            source=source,
+            text=ruler.text[start:end],
+            ordinal=ordinal,
+            char_start=start,
+            char_end=end,
+            start_seconds=seconds[0],
+            end_seconds=seconds[1],
+            speaker=speaker,
+            token_count=ruler.count(start, end),
+        )
 
 
-def _turns(spans: Sequence[TimedSpan]) -> frozenset[int]:
+def _turns(timeline: Timeline) -> frozenset[int]:
     """Where another speaker begins, or the same one after a long pause."""
-    return frozenset(
-        after.char_start
-        for before, after in pairwise(spans)
-        if after.speaker != before.speaker
-        or after.start_seconds - before.end_seconds > LONG_PAUSE_SECONDS
-    )
+    others = np.diff(timeline.voices) != 0
+    pauses = timeline.start_seconds[1:] - timeline.end_seconds[:-1]
+    turns = timeline.char_starts[1:][others | (pauses > LONG_PAUSE_SECONDS)]
+    return frozenset(turns.tolist())
 
 
 def _sentence_units(

@@ -3,25 +3,30 @@ where its words were said and not where a long passage begins."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from resources.records import Chunk, Document, TimedSpan, Transcript
-from resources.sentences import sentences
-from resources.transcripts.timing import overlapping, segment_spans, span_of
+from resources.records import Chunk, Document, TimedSpan
+from resources.sentences import sentences, trimmed
+from resources.transcripts.timeline import Timeline
+from resources.transcripts.timing import Spoken
 
 
-def spoken_phrases(transcript: Transcript, spans: Sequence[TimedSpan]) -> tuple[TimedSpan, ...]:
+def spoken_phrases(spoken: Spoken) -> tuple[TimedSpan, ...]:
     """The transcript's sentences, cut where its segments are too: a speaker's sentence may be
-    a minute long. ``spans``: its ``transcript_spans``."""
-    text = transcript.text
-    edges = {at for span in sentences(text, transcript.language) for at in span}
-    edges |= {span.char_start for span in segment_spans(text, transcript.segments)}
+    a minute long."""
+    text = spoken.text
+    starts = [start for start, _ in sentences(text, spoken.language)]
+    edges = sorted({*starts, *spoken.breaks, len(text)})
+    ranges = [trimmed(text, *edge) for edge in pairwise(edges)]
+    said = [(start, end) for start, end in ranges if start < end]
     return tuple(
-        phrase
-        for start, end in pairwise(sorted(edges))
-        if (phrase := _timed(text, start, end, spans)) is not None
+        TimedSpan(*at, start_seconds, end_seconds)
+        for at, (start_seconds, end_seconds) in zip(
+            said, spoken.timeline.seconds(said), strict=True
+        )
+        if start_seconds is not None and end_seconds is not None
     )
 
 
@@ -36,21 +41,12 @@ def written_phrases(document: Document) -> tuple[TimedSpan, ...]:
     return tuple(sorted(longest.values(), key=lambda span: span.char_start))
 
 
-def with_phrases(chunk: Chunk, phrases: Sequence[TimedSpan]) -> Chunk:
-    """The chunk with those of its source's phrases that it holds, wholly or in part."""
-    inside = overlapping(phrases, chunk.char_start, chunk.char_end)
-    return replace(chunk, phrases=tuple(inside))
+def with_phrases(chunks: Sequence[Chunk], phrases: Sequence[TimedSpan]) -> Iterator[Chunk]:
+    """The chunks with those of their source's phrases that each holds, wholly or in part."""
+    ranges = [(chunk.char_start, chunk.char_end) for chunk in chunks]
+    rows = zip(chunks, *Timeline.of(phrases).within(ranges), strict=True)
+    return (replace(chunk, phrases=tuple(phrases[first:last])) for chunk, first, last in rows)
 
 
 def _length(span: TimedSpan) -> int:
     return span.char_end - span.char_start
-
-
-def _timed(text: str, start: int, end: int, spans: Sequence[TimedSpan]) -> TimedSpan | None:
-    said = text[start:end]
-    start += len(said) - len(said.lstrip())
-    end -= len(said) - len(said.rstrip())
-    start_seconds, end_seconds = span_of(spans, start, end)
-    if start >= end or start_seconds is None or end_seconds is None:
-        return None
-    return TimedSpan(start, end, start_seconds, end_seconds)

@@ -13,15 +13,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import regex
 
 from resources.embedding.protocol import Tokenizer
 from resources.errors import InvalidSettings
-from resources.sentences import Range
+from resources.sentences import Range, trimmed
 
 #: WordPiece reads a longer word as one [UNK]: ``max_input_chars_per_word`` of BERT's
 #: tokenizer, counted after a normalisation that takes characters apart, into four at most.
@@ -52,8 +54,7 @@ _FINER: dict[Edge, tuple[re.Pattern[str] | regex.Pattern[str], Edge]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """Characters ``[start, end)``, without white space at either end."""
 
     start: int
@@ -63,7 +64,7 @@ class Unit:
     apart: bool = False  # never in one chunk with the unit before it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ruler:
     """A text and how the embedding model measures it. ``size``: tokens a chunk may have."""
 
@@ -75,11 +76,6 @@ class Ruler:
         """The tokens of ``text[start:end]`` when it stands alone."""
         return self.tokenizer.count(self.text[start:end])
 
-    def trimmed(self, start: int, end: int) -> Range:
-        """The range without white space at its ends; empty if it is blank."""
-        bare = self.text[start:end].lstrip()
-        return end - len(bare), end - len(bare) + len(bare.rstrip())
-
     def units(self, start: int, end: int, edge: Edge) -> Iterator[Unit]:
         """``[start, end)`` as units of at most ``size`` tokens, none if it is blank. Raises
         ``InvalidSettings`` when one character alone is more tokens than that."""
@@ -88,11 +84,11 @@ class Ruler:
         yield from self._fitting(*first, edge, Edge.SENTENCE)
         for left, right in others:
             unit, *rest = self._fitting(left, right, Edge.GRAPHEME, Edge.SENTENCE)
-            yield replace(unit, apart=True)
+            yield unit._replace(apart=True)
             yield from rest
 
     def _fitting(self, start: int, end: int, edge: Edge, grain: Edge) -> Iterator[Unit]:
-        start, end = self.trimmed(start, end)
+        start, end = trimmed(self.text, start, end)
         if start == end:
             return
         tokens = self.count(start, end)
@@ -106,10 +102,14 @@ class Ruler:
         else:
             raise _too_many_tokens(self.text[start:end], tokens, self.size)
 
+    @cached_property
+    def _has_long_runs(self) -> bool:
+        return max(map(len, self.text.split()), default=0) > _SURELY_READ
+
     def _seams(self, start: int, end: int) -> list[int]:
         """Where to cut words the tokenizer would not read for their length. A word it does
         not know in parts either (foreign script) is left whole: cutting it gains nothing."""
-        if not _LONG_RUN.search(self.text, start, end):
+        if not self._has_long_runs or not _LONG_RUN.search(self.text, start, end):
             return []
         seams: list[int] = []
         for a, b in self.tokenizer.offsets(self.text[start:end]):

@@ -81,10 +81,11 @@ class Database:
         with self.connection() as connection:
             return connection.execute(sql, values).fetchall()
 
-    def row(self, sql: bytes, **values: Any) -> DictRow | None:
-        """The first row, or None."""
+    def row(self, sql: bytes, *, binary: bool = False, **values: Any) -> DictRow | None:
+        """The first row, or None. ``binary``: as the server has it, not as text, which takes
+        half the time where there are many bytes."""
         with self.connection() as connection:
-            return connection.execute(sql, values).fetchone()
+            return connection.execute(sql, values, binary=binary).fetchone()
 
     def run(self, sql: bytes, **values: Any) -> int:
         """Execute and say how many rows it touched."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
 from typing import Literal
 
-from resources.records import TimedSpan, Transcript
+import numpy as np
+
+from resources.records import Transcript
 from resources.transcripts.alignment import Range, aligned, atoms
-from resources.transcripts.timing import segment_spans, word_spans
+from resources.transcripts.timeline import Timeline
+from resources.transcripts.timing import segment_timeline, word_timeline
 
 Pair = tuple[Range, Range]  # where a word was in the old text and is in the new one
 
@@ -42,14 +44,14 @@ def _reworded(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterat
     """What stands between words that stayed the same."""
     same = [(was, now) for was, now in pairs if old.text[slice(*was)] == new.text[slice(*now)]]
     edges = [((0, 0), (0, 0)), *same, ((len(old.text),) * 2, (len(new.text),) * 2)]
-    old_spans, new_spans = _spans(old), _spans(new)
+    old_times, new_times = _timeline(old), _timeline(new)
     for (was, now), (was_next, now_next) in pairwise(edges):
         before = old.text[was[1] : was_next[0]].strip()
         after = new.text[now[1] : now_next[0]].strip()
         if before:
-            yield Change("words", _second(old_spans, was[1]), before, after)
+            yield Change("words", _second(old_times, was[1]), before, after)
         elif after:
-            yield Change("words", _second(new_spans, now[1]), before, after)
+            yield Change("words", _second(new_times, now[1]), before, after)
 
 
 def _renamed(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterator[Change]:
@@ -60,30 +62,26 @@ def _renamed(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterato
     for one, other, (_, now) in zip(before, after, pairs, strict=True):
         if one != other:
             firsts.setdefault((one, other), now[0])
-    spans = _spans(new) if firsts else ()
+    times = _timeline(new) if firsts else Timeline.of(())
     for (one, other), first in firsts.items():
-        yield Change("speaker", _second(spans, first), one, other)
+        yield Change("speaker", _second(times, first), one, other)
 
 
 def _speakers(transcript: Transcript, ranges: Sequence[Range]) -> Iterator[str]:
     """Whose segment each of the ranges begins in; empty for nobody's."""
-    turns = segment_spans(transcript.text, transcript.segments)
-    at = 0
-    for start, _ in ranges:
-        while at < len(turns) and turns[at].char_end <= start:
-            at += 1
-        inside = at < len(turns) and turns[at].char_start <= start
-        yield (turns[at].speaker or "") if inside else ""
+    turns = segment_timeline(transcript.text, transcript.segments)
+    speakers = turns.speakers([(start, start + 1) for start, _ in ranges])
+    return (speaker or "" for speaker in speakers)
 
 
-def _spans(transcript: Transcript) -> tuple[TimedSpan, ...]:
-    text = transcript.text
-    return word_spans(text, transcript.words) or segment_spans(text, transcript.segments)
+def _timeline(transcript: Transcript) -> Timeline:
+    words = word_timeline(transcript.text, transcript.words)
+    return words if len(words) else segment_timeline(transcript.text, transcript.segments)
 
 
-def _second(spans: Sequence[TimedSpan], char: int) -> float:
+def _second(timeline: Timeline, char: int) -> float:
     """When what follows a character is said, or all is said."""
-    at = bisect_right(spans, char, key=attrgetter("char_end"))
-    if at < len(spans):
-        return spans[at].start_seconds
-    return spans[-1].end_seconds if spans else 0.0
+    at = int(np.searchsorted(timeline.char_ends, char, "right"))
+    if at < len(timeline):
+        return float(timeline.start_seconds[at])
+    return float(timeline.end_seconds[-1]) if len(timeline) else 0.0

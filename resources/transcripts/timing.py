@@ -1,24 +1,22 @@
-"""Characters to seconds: where each word of a transcript stands, and when a passage was said.
+"""Where the words of a transcript stand in its text, and whether its times can be.
 
-Here: pure functions over ``TimedSpan``. Not here: cutting text (``pipeline_assets/transforms``),
-making times (the transcription engines).
-
-Functions that take spans need them in order: neither ``char_start`` nor ``char_end`` may
-decrease, which holds for all that this module makes.
+Here: pure functions from words and segments to a ``Timeline``. Not here: what is asked of one
+(``timeline.py``), cutting text (``pipeline_assets/transforms``), making times (the
+transcription engines).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from operator import attrgetter
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from resources.errors import InvalidResult
 from resources.records import Segment, TimedSpan, Transcript, Word
+from resources.transcripts.timeline import Timeline
 
 #: Seconds by which a time may miss its bound: engines count in frames of 0.02 s and round.
 TOLERANCE_SECONDS = 0.05
@@ -28,71 +26,45 @@ TOLERANCE_SECONDS = 0.05
 ANCHOR_WORDS = 4
 ANCHOR_REACH_CHARACTERS = 5_000
 
-_by_start = attrgetter("char_start")
-_by_end = attrgetter("char_end")
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A transcript as passages are cut from it. ``timeline``: of its words, each with the
+    speaker of its segment, or of its segments where the engine timed no words. ``breaks``: the
+    characters where its segments begin."""
+
+    text: str
+    language: str
+    duration_seconds: float
+    timeline: Timeline
+    breaks: Sequence[int]
 
 
-def word_spans(text: str, words: Sequence[Word]) -> tuple[TimedSpan, ...]:
-    """The characters each word occupies in ``text``, in order, without the white space a
-    word may carry. A word that is not there in its turn is left out, never put elsewhere."""
-    at = places(text, [word.word for word in words])
-    return tuple(TimedSpan(*at[i], words[i].start, words[i].end) for i in sorted(at))
-
-
-def segment_spans(text: str, segments: Sequence[Segment]) -> tuple[TimedSpan, ...]:
-    """As ``word_spans``, for segments, with their speakers."""
-    at = places(text, [segment.text for segment in segments])
-    return tuple(
-        TimedSpan(*at[i], segments[i].start, segments[i].end, segments[i].speaker)
-        for i in sorted(at)
+def spoken(transcript: Transcript) -> Spoken:
+    segments = segment_timeline(transcript.text, transcript.segments)
+    words = word_timeline(transcript.text, transcript.words)
+    return Spoken(
+        transcript.text,
+        transcript.language,
+        transcript.duration_seconds,
+        _by_speakers(words, segments) if len(words) else segments,
+        segments.char_starts.tolist(),
     )
 
 
-def transcript_spans(transcript: Transcript) -> tuple[TimedSpan, ...]:
-    """What ``chunk`` wants for a transcript: each word with the speaker of its segment, or
-    the segments where the engine timed no words."""
-    segments = segment_spans(transcript.text, transcript.segments)
-    words = word_spans(transcript.text, transcript.words)
-    if any(segment.speaker is not None for segment in segments):
-        words = tuple(_spoken(words, segments))
-    return words or segments
+def word_timeline(text: str, words: Sequence[Word]) -> Timeline:
+    """The characters each word occupies in ``text``, in order, without the white space a
+    word may carry. A word that is not there in its turn is left out, never put elsewhere."""
+    at = places(text, [word.word for word in words])
+    return Timeline.of([TimedSpan(*at[i], words[i].start, words[i].end) for i in at])
 
 
-def span_of(
-    spans: Sequence[TimedSpan], char_start: int, char_end: int
-) -> tuple[float, float] | tuple[None, None]:
-    """When the characters ``[char_start, char_end)`` were said, as ``(start_seconds,
-    end_seconds)``; ``(None, None)`` where no span overlaps them."""
-    inside = overlapping(spans, char_start, char_end)
-    if not inside:
-        return None, None
-    return min(s.start_seconds for s in inside), max(s.end_seconds for s in inside)
-
-
-def dominant_speaker(spans: Sequence[TimedSpan], char_start: int, char_end: int) -> str | None:
-    """Who spoke longest, in seconds, in ``[char_start, char_end)``, the first of equals; None
-    where that is speech without a speaker, or nothing. A span that is partly in the range
-    counts by the share of its characters."""
-    inside = overlapping(spans, char_start, char_end)
-    if all(span.speaker is None for span in inside):
-        return None
-    seconds: defaultdict[str | None, float] = defaultdict(float)
-    for span in inside:
-        shared = min(span.char_end, char_end) - max(span.char_start, char_start)
-        share = shared / max(1, span.char_end - span.char_start)
-        seconds[span.speaker] += share * (span.end_seconds - span.start_seconds)
-    return max(seconds, key=lambda speaker: seconds[speaker], default=None)
-
-
-def check_order(spans: Sequence[TimedSpan]) -> None:
-    """Raise ``InvalidResult`` unless the spans are in the order this module needs."""
-    for before, after in pairwise(spans):
-        if before.char_start > after.char_start or before.char_end > after.char_end:
-            raise InvalidResult(
-                f"timed spans are out of order: characters {before.char_start} to "
-                f"{before.char_end} come before {after.char_start} to {after.char_end}",
-                remedy="Sort the spans by position and let none lie inside another.",
-            )
+def segment_timeline(text: str, segments: Sequence[Segment]) -> Timeline:
+    """As ``word_timeline``, for segments, with their speakers."""
+    at = places(text, [segment.text for segment in segments])
+    return Timeline.of(
+        [TimedSpan(*at[i], segments[i].start, segments[i].end, segments[i].speaker) for i in at]
+    )
 
 
 def check_times(transcript: Transcript) -> None:
@@ -133,24 +105,20 @@ def _time_faults(name: str, timed: Sequence[Word | Segment], duration: float) ->
         start, end = item.start, item.end
 
 
-def _spoken(words: Sequence[TimedSpan], segments: Sequence[TimedSpan]) -> Iterator[TimedSpan]:
-    """The words with their ``dominant_speaker``, asked for only where segments meet in a word."""
-    at = 0
-    for word in words:
-        while at < len(segments) - 1 and segments[at].char_end <= word.char_start:
-            at += 1
-        start, end, segment = word.char_start, word.char_end, segments[at]
-        if segment.char_start <= start and end <= segment.char_end:
-            speaker = segment.speaker
-        else:
-            speaker = dominant_speaker(segments, start, end)
-        yield TimedSpan(start, end, word.start_seconds, word.end_seconds, speaker)
-
-
-def overlapping(spans: Sequence[TimedSpan], char_start: int, char_end: int) -> Sequence[TimedSpan]:
-    """The spans that share a character with ``[char_start, char_end)``, in order."""
-    first = bisect_right(spans, char_start, key=_by_end)
-    return spans[first : bisect_left(spans, char_end, key=_by_start)]
+def _by_speakers(words: Timeline, segments: Timeline) -> Timeline:
+    """The words with the speaker of the segment each is in, or of the one with most of it."""
+    if len(segments.names) == 1:
+        return words
+    at = np.searchsorted(segments.char_ends, words.char_starts, "right")
+    at = np.minimum(at, len(segments) - 1)
+    voices = segments.voices[at]
+    before, after = segments.char_starts[at], segments.char_ends[at]
+    astride = np.flatnonzero((words.char_starts < before) | (after < words.char_ends))
+    ranges = zip(
+        words.char_starts[astride].tolist(), words.char_ends[astride].tolist(), strict=True
+    )
+    voices[astride] = [segments.names.index(name) for name in segments.speakers(list(ranges))]
+    return replace(words, voices=voices, names=segments.names)
 
 
 def places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:

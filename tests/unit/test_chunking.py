@@ -16,6 +16,7 @@ from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from resources.embedding.protocol import Tokenizer
 from resources.errors import InvalidResult, InvalidSettings
 from resources.records import Chunk, TimedSpan
+from resources.transcripts.timeline import Timeline
 from tests.unit.chunking_strategies import (
     SPACES,
     STRATEGIES,
@@ -40,8 +41,9 @@ def cut(
     spans: Sequence[TimedSpan] = (),
     language: str = "en",
 ) -> tuple[Chunk, ...]:
+    timeline = Timeline.of(spans)
     return chunk(
-        "document", text, config=config, tokenizer=tokenizer, language=language, spans=spans
+        "document", text, config=config, tokenizer=tokenizer, language=language, timeline=timeline
     )
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from resources.errors import BadCorrection, InvalidResult
 from resources.records import Segment, Transcript, Word
 from resources.transcripts.correction import correct_all, correct_segment
-from resources.transcripts.timing import check_times, segment_spans
+from resources.transcripts.timing import check_times, segment_timeline
 from tests.unit.chunking_strategies import prose
 from tests.unit.transcript_strategies import edits, transcripts
 
@@ -63,7 +63,7 @@ def test_every_correction_is_a_sound_transcript_that_says_just_what_was_given(ca
     assert [(one.start, one.end, one.speaker) for one in new.segments] == [
         (one.start, one.end, one.speaker) for one in given_
     ]
-    assert len(segment_spans(new.text, new.segments)) == len(given_)
+    assert len(segment_timeline(new.text, new.segments)) == len(given_)
     assert (new.language, new.duration_seconds) == (old.language, old.duration_seconds)
 
 

@@ -1,10 +1,9 @@
-"""Every word is found where it stands, and every passage knows its seconds."""
+"""Every word is found where it stands, with its speaker; impossible times are refused."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from itertools import pairwise
 
 import pytest
@@ -14,23 +13,22 @@ from hypothesis import strategies as st
 from resources.errors import InvalidResult
 from resources.records import Segment, TimedSpan, Transcript, Word
 from resources.transcripts.timing import (
-    check_order,
     check_times,
-    dominant_speaker,
-    segment_spans,
-    span_of,
-    transcript_spans,
-    word_spans,
+    places,
+    segment_timeline,
+    spoken,
+    word_timeline,
 )
+from tests.unit.chunking_strategies import spans_of
 
 
-def words_of(*spoken: str) -> tuple[Word, ...]:
-    return tuple(Word(word, float(i), i + 0.5) for i, word in enumerate(spoken))
+def words_of(*said: str) -> tuple[Word, ...]:
+    return tuple(Word(word, float(i), i + 0.5) for i, word in enumerate(said))
 
 
-def placed(text: str, *spoken: str) -> list[tuple[int, str]]:
+def placed(text: str, *said: str) -> list[tuple[int, str]]:
     """Which words were placed (by number), and on what text."""
-    spans = word_spans(text, words_of(*spoken))
+    spans = spans_of(word_timeline(text, words_of(*said)))
     return [(int(span.start_seconds), text[span.char_start : span.char_end]) for span in spans]
 
 
@@ -42,7 +40,7 @@ def test_a_word_missing_from_the_text_is_left_out_and_the_next_are_right() -> No
     text = "cat sat on the mat"
     found = placed(text, "the", "cat", "sat", "on", "the", "mat")
     assert found == [(1, "cat"), (2, "sat"), (3, "on"), (4, "the"), (5, "mat")]
-    assert word_spans(text, words_of("the", "cat", "sat"))[0].char_start == 0
+    assert word_timeline(text, words_of("the", "cat", "sat")).char_starts[0] == 0
 
 
 def test_a_word_is_not_found_inside_another() -> None:
@@ -92,63 +90,27 @@ def test_blank_words_have_no_place() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.text(min_size=1).filter(lambda word: word == word.strip()), max_size=30))
-def test_words_joined_by_spaces_are_all_found_in_order(spoken: list[str]) -> None:
-    spans = word_spans(" ".join(spoken), words_of(*spoken))
-    starts = [sum(len(word) + 1 for word in spoken[:i]) for i in range(len(spoken))]
-    assert [(s.char_start, s.char_end) for s in spans] == [
-        (start, start + len(word)) for start, word in zip(starts, spoken, strict=True)
+def test_words_joined_by_spaces_are_all_found_in_order(said: list[str]) -> None:
+    starts = [sum(len(word) + 1 for word in said[:i]) for i in range(len(said))]
+    assert list(places(" ".join(said), said).values()) == [
+        (start, start + len(word)) for start, word in zip(starts, said, strict=True)
     ]
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="ab c.", max_size=60), st.lists(st.text(alphabet="ab c.", max_size=4)))
-def test_whatever_is_placed_stands_there_in_order(text: str, spoken: list[str]) -> None:
-    spans = word_spans(text, words_of(*spoken))
-    for span in spans:
-        assert text[span.char_start : span.char_end] == spoken[int(span.start_seconds)].strip()
-    assert all(a.char_end <= b.char_start for a, b in pairwise(spans))
-
-
-def test_a_passage_was_said_from_its_first_word_to_its_last() -> None:
-    spans = word_spans("one two three", words_of("one", "two", "three"))
-    assert span_of(spans, 0, 13) == (0.0, 2.5)
-    assert span_of(spans, 4, 7) == (1.0, 1.5)
-    assert span_of(spans, 6, 9) == (1.0, 2.5)
-
-
-def test_characters_nobody_said_have_no_time() -> None:
-    spans = word_spans("# one two", words_of("one", "two"))
-    assert span_of(spans, 0, 2) == (None, None)
-    assert span_of(spans, 5, 6) == (None, None)
-    assert span_of((), 0, 9) == (None, None)
-
-
-def test_who_spoke_longest_is_the_speaker() -> None:
-    spans = segment_spans(
-        "Yes yes yes. No.",
-        (Segment("Yes yes yes.", 0, 1, "Ann"), Segment("No.", 1, 9, "Bob")),
-    )
-    assert dominant_speaker(spans, 0, 16) == "Bob"
-    assert dominant_speaker(spans, 0, 12) == "Ann"
-
-
-def test_a_long_turn_counts_only_by_its_part_in_the_passage() -> None:
-    spans = (TimedSpan(0, 100, 0, 50, "Ann"), TimedSpan(100, 110, 50, 55, "Bob"))
-    assert dominant_speaker(spans, 95, 110) == "Bob"
-
-
-def test_mostly_unknown_speech_has_no_speaker() -> None:
-    spans = (TimedSpan(0, 10, 0, 5, None), TimedSpan(10, 20, 5, 6, "Bob"))
-    assert dominant_speaker(spans, 0, 20) is None
-    assert dominant_speaker((), 0, 20) is None
+def test_whatever_is_placed_stands_there_in_order(text: str, said: list[str]) -> None:
+    found = places(text, said)
+    for number, (start, end) in found.items():
+        assert text[start:end] == said[number].strip()
+    assert all(a[1] <= b[0] for a, b in pairwise(found.values()))
+    assert list(found) == sorted(found)
 
 
 def test_words_know_the_speaker_of_their_segment() -> None:
     segments = (Segment("Hi Bob.", 0, 2, "Ann"), Segment("Hi.", 2, 3, "Bob"))
-    spans = transcript_spans(
-        transcript("Hi Bob. Hi.", *words_of("Hi", "Bob.", "Hi."), segments=segments)
-    )
-    assert [span.speaker for span in spans] == ["Ann", "Ann", "Bob"]
+    heard = transcript("Hi Bob. Hi.", *words_of("Hi", "Bob.", "Hi."), segments=segments)
+    assert [span.speaker for span in spans_of(spoken(heard).timeline)] == ["Ann", "Ann", "Bob"]
 
 
 @settings(max_examples=300, deadline=None)
@@ -160,26 +122,25 @@ def test_words_know_the_speaker_of_their_segment() -> None:
     ),
 )
 def test_each_word_has_the_speaker_who_dominates_its_characters(
-    text: str, spoken: list[str], turns: list[tuple[str, str | None]]
+    text: str, said: list[str], turns: list[tuple[str, str | None]]
 ) -> None:
-    segments = tuple(Segment(said, i, i + 1, who) for i, (said, who) in enumerate(turns))
-    turned = segment_spans(text, segments)
-    for span in transcript_spans(transcript(text, *words_of(*spoken), segments=segments)):
-        assert span.speaker == dominant_speaker(turned, span.char_start, span.char_end)
+    segments = tuple(Segment(turn, i, i + 1, who) for i, (turn, who) in enumerate(turns))
+    words = words_of(*said)
+    timeline = spoken(transcript(text, *words, segments=segments)).timeline
+    if word_timeline(text, words):
+        ranges = [(span.char_start, span.char_end) for span in spans_of(timeline)]
+        expected = segment_timeline(text, segments).speakers(ranges)
+        assert [span.speaker for span in spans_of(timeline)] == expected
 
 
 def test_segments_stand_in_where_the_engine_timed_no_words() -> None:
     segments = (Segment(" Hi Bob.", 0, 2, "Ann"), Segment(" Hi.", 2, 3, "Bob"))
-    assert transcript_spans(transcript("Hi Bob. Hi.", segments=segments)) == (
+    heard = spoken(transcript("Hi Bob. Hi.", segments=segments))
+    assert spans_of(heard.timeline) == (
         TimedSpan(0, 7, 0, 2, "Ann"),
         TimedSpan(8, 11, 2, 3, "Bob"),
     )
-
-
-def test_spans_out_of_order_are_refused() -> None:
-    check_order((TimedSpan(0, 5, 0, 1), TimedSpan(3, 5, 1, 2)))
-    with pytest.raises(InvalidResult, match="out of order"):
-        check_order((TimedSpan(0, 9, 0, 1), TimedSpan(3, 5, 1, 2)))
+    assert heard.breaks == [0, 8]
 
 
 GOOD = transcript(
@@ -219,13 +180,3 @@ def test_segments_that_go_back_in_time_are_refused() -> None:
     segments = (Segment("one", 5, 6), Segment("two", 1, 2))
     with pytest.raises(InvalidResult, match="segment 2"):
         check_times(dataclasses.replace(GOOD, segments=segments))
-
-
-def test_a_four_hour_lecture_is_timed_in_seconds() -> None:
-    spoken = [f"word{i % 5_000}" for i in range(40_000)]
-    begin = time.process_time()
-    spans = word_spans(" ".join(spoken), words_of(*spoken))
-    for start in range(0, 300_000, 300):
-        span_of(spans, start, start + 3_000)
-    assert len(spans) == 40_000
-    assert time.process_time() - begin < 3  # 0.3 s on an idle 2-core machine

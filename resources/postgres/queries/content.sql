@@ -10,12 +10,16 @@ from raw_media where result_id = %(result_id)s
 
 -- name: put_transcript
 insert into transcripts (result_id, org_id, recording_id, text, language, duration_seconds,
-    words, segments)
+    words, segments, timeline, speakers, breaks)
 values (%(result_id)s, %(org_id)s, %(recording_id)s, %(text)s, %(language)s,
-    %(duration_seconds)s, %(words)s, %(segments)s)
+    %(duration_seconds)s, %(words)s, %(segments)s, %(timeline)b, %(speakers)s, %(breaks)s)
 
 -- name: transcript
 select text, language, duration_seconds, words, segments
+from transcripts where result_id = %(result_id)s
+
+-- name: spoken
+select text, language, duration_seconds, timeline, speakers, breaks
 from transcripts where result_id = %(result_id)s
 
 -- name: put_document
