@@ -33,6 +33,7 @@ TOGETHER: dict[Stage, MakeStage] = {"chunks": make_chunks, "embeddings": make_em
 
 Tell = Callable[[Work, Stage, Made], None]
 _Group = list[tuple[Work, Sequence[Stage]]]
+_Told = list[tuple[Work, Stage, Made]]
 
 
 class Hands:
@@ -42,7 +43,7 @@ class Hands:
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._threads = ThreadPoolExecutor(_AT_ONCE, "together")
-        self._busy: deque[Future[list[tuple[Work, Stage, Made]]]] = deque()
+        self._busy: deque[tuple[Future[None], _Told]] = deque()
         self._group: _Group = []
         self._since = 0.0
 
@@ -51,6 +52,8 @@ class Hands:
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
+        for _future, told in self._busy:
+            self._tell_all(told)
 
     def take(self, work: Work, stages: Sequence[Stage]) -> None:
         """Through ``stages``, in their order. Raises ``Stopped``."""
@@ -68,8 +71,12 @@ class Hands:
         if self._busy:
             self._hand_over()
         while self._busy:
-            self._tell_all(self._busy.popleft().result())
-        self._tell_all(_make_together(self._group))
+            self._wait()
+        told: _Told = []
+        try:
+            _make_together(self._group, told)
+        finally:
+            self._tell_all(told)
 
     def _made_alone(self, work: Work, stage: Stage) -> bool:
         work.bench.keep_on()
@@ -78,26 +85,30 @@ class Hands:
         return isinstance(made, Outcome)
 
     def _hand_over(self) -> None:
-        group, self._group = self._group, []
         if len(self._busy) == _AT_ONCE:
-            self._tell_all(self._busy.popleft().result())
-        self._busy.append(self._threads.submit(_make_together, group))
+            self._wait()
+        group, self._group = self._group, []
+        told: _Told = []
+        self._busy.append((self._threads.submit(_make_together, group, told), told))
 
-    def _tell_all(self, told: Sequence[tuple[Work, Stage, Made]]) -> None:
+    def _wait(self) -> None:
+        future, told = self._busy.popleft()
+        try:
+            future.result()
+        finally:
+            self._tell_all(told)
+
+    def _tell_all(self, told: _Told) -> None:
         for one in told:
             self._tell(*one)
 
 
-def _make_together(group: _Group) -> list[tuple[Work, Stage, Made]]:
-    told: list[tuple[Work, Stage, Made]] = []
+def _make_together(group: _Group, told: _Told) -> None:
+    """Adds what became of each to ``told`` as it is known, since ``Stopped`` may come between."""
     for stage, make in TOGETHER.items():
         works = [work for work, stages in group if stage in stages]
         if works:
             works[0].bench.keep_on()
-        made = make(works)
-        told += [(work, stage, one) for work, one in zip(works, made, strict=True)]
-        failed = [
-            id(work) for work, one in zip(works, made, strict=True) if not isinstance(one, Outcome)
-        ]
-        group = [(work, stages) for work, stages in group if id(work) not in failed]
-    return told
+        made = dict(zip(map(id, works), make(works), strict=True))
+        told += [(work, stage, made[id(work)]) for work in works]
+        group = [one for one in group if isinstance(made.get(id(one[0])), Outcome | None)]

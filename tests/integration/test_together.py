@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
@@ -14,7 +15,7 @@ from pipeline_assets.stages import Made, Outcome, Turn, Work
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Vectors
 from resources.engines import Embedders
-from resources.errors import ClaimLost, InvalidResult
+from resources.errors import ClaimLost, InvalidResult, Stopped
 from resources.postgres.database import Database
 from resources.postgres.ledger import Claim, Wanted
 from resources.records import STAGES, Recording, Stage
@@ -29,13 +30,16 @@ Told = list[tuple[str, Stage, Made]]
 
 
 class Choosy(InstantEmbedder):
-    """Refuses one text, and counts the others."""
+    """Refuses one text, and counts the others; may tell its worker to stop."""
 
     def __init__(self) -> None:
         self.refused: str | None = None
+        self.stopping: Event | None = None
         self.embedded: list[str] = []
 
     def embed(self, texts: Sequence[str]) -> Vectors:
+        if self.stopping:
+            self.stopping.set()
         if self.refused in texts:
             raise InvalidResult("These are no words.", remedy="Say something else.")
         self.embedded += texts
@@ -59,11 +63,12 @@ def bench(settings: Settings, embedder: Choosy) -> Iterator[Workbench]:
 def take(
     bench: Workbench, recordings: Sequence[Recording], stages: Sequence[Stage], run_id: str = "run"
 ) -> Told:
-    """What was told, in that order."""
+    """What was told, in that order. Ends early when it is stopped."""
     told: Told = []
     turn = Turn(run_id, last=True, log=lambda line: None)
     lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
-    with Hands(lambda work, stage, made: told.append((work.recording.id, stage, made))) as hands:
+    tell = Hands(lambda work, stage, made: told.append((work.recording.id, stage, made)))
+    with suppress(Stopped), tell as hands:
         for one in recordings:
             hands.take(Work(bench, one, turn, lanes, standing[one.id]), stages)
         hands.finish()
@@ -123,6 +128,20 @@ def test_more_recordings_than_go_together_are_all_made(bench: Workbench, add: Ad
     told = take(bench, recordings, STAGES)
     assert sorted(done(told, "embeddings")) == sorted(one.id for one in recordings)
     assert not bench.catalogue.waiting(limit=1)
+
+
+def test_what_was_made_before_the_worker_was_stopped_is_told(
+    bench: Workbench, embedder: Choosy, add: Add
+) -> None:
+    recordings = [add(f"{number}.wav") for number in range(70)]
+    take(bench, recordings, STAGES[:3])
+    embedder.stopping = bench.stopping
+    told = take(bench, recordings, ["chunks", "embeddings"])
+    standing = bench.ledger.standing(recordings).values()
+    for stage in STAGES[3:]:
+        made = [one for one in standing if (stage, bench.lanes()[0].set.id) in one]
+        assert len(done(told, stage)) == len(made)
+    assert len(done(told, "embeddings")) < len(recordings)
 
 
 def test_results_finished_together_are_all_kept_or_none(
