@@ -29,7 +29,7 @@ from resources.settings import Settings
 from resources.transcripts.timing import transcript_spans
 from resources.workbench import Lane
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 _ROWS_SHOWN = 50
 
 SPEC = stage_spec(
@@ -134,7 +134,8 @@ def _cut(
     cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
     spans = transcript_spans(transcript)
     heard = cut("transcript", transcript.text, config=configs["transcript"], spans=spans)
-    written = cut("document", document.content, config=configs["document"], spans=document.spans)
+    own = document.content[: document.metadata.get("quotes_from")]  # the rest is heard already
+    written = cut("document", own, config=configs["document"], spans=document.spans)
     spoken, quoted = spoken_phrases(transcript, spans), written_phrases(document)
     return [
         *(with_phrases(passage, spoken) for passage in heard),
