@@ -1,6 +1,6 @@
 """A whole change of the embedding model under search: build, switch, back, switch, retire.
 
-    python -m benchmarks.model_change [--recordings 4600] [--sentences 7] [--json]
+    python -m benchmarks.model_change [--recordings 4600] [--sentences 19] [--json]
 
 Seeds ready recordings in the set of the ``instant`` embedder (about 22 chunks each), then builds
 a set with ``wordllama`` through the plan's runs, judges it, switches to it, goes back, switches
@@ -213,7 +213,7 @@ def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Coun
 
 @click.command()
 @click.option("--recordings", type=click.IntRange(min=2), default=4600, show_default=True)
-@click.option("--sentences", type=click.IntRange(min=1), default=7, show_default=True)
+@click.option("--sentences", type=click.IntRange(min=1), default=19, show_default=True)
 @json_option
 def main(recordings: int, sentences: int, as_json: bool) -> None:
     """Build, switch, back, switch, retire, while somebody searches."""

@@ -1,20 +1,25 @@
 """What it costs when nothing changed, and when one word did.
 
-    python -m benchmarks.rerun [--recordings 10000] [--sentences 7] [--json]
+    python -m benchmarks.rerun [--recordings 10000] [--sentences 7] [--corrections 5] [--json]
 
 Seeds recordings that are ready (``seeding.py``), then materialises all five assets of all of them
-again, a hundred to a run, as a backfill does; then corrects one word of one recording and
-finishes that. Calls are counted at the engines; row versions in Postgres, by the place and the
-writing transaction of every row. Seeding is not in the seconds.
+again, a hundred to a run, as a backfill does. Then makes some talks of ten minutes, their passages
+as long as by default, and in each corrects a word and finishes it. Calls are counted at the
+engines; row versions in Postgres, by the place and the writing transaction of every row. Seeding
+is not in the seconds.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import LiteralString, NamedTuple
 
 import click
 import dagster as dg
@@ -29,13 +34,28 @@ from resources.embedding.protocol import Vectors
 from resources.engines import Embedders, Engines
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
-from resources.records import Document, Kind, Transcript, Usage
+from resources.records import Document, Kind, Recording, Transcript, Usage
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Progress
 from resources.transcripts.correction import correct_segment
 from resources.writing.extractive import ExtractiveWriter
+from tests.talks import talk
 
-_CONTENT = ("raw_media", "transcripts", "documents", "chunks", "embeddings", "embedding_cache")
+_SENTENCES_A_TALK = 110  # 1,400 words
+
+#: Of talks the default sizes as MiniLM's window caps them, in the instant embedder's tokens: words.
+_SIZES = json.loads(seeding.CHUNKING) | {"lecture": {"size": 190, "overlap": 19, "minimum": 38}}
+
+_CONTENT: dict[str, LiteralString] = {
+    "raw_media": "select result_id::text as key, recording_id, ctid, xmin from raw_media",
+    "transcripts": "select result_id::text as key, recording_id, ctid, xmin from transcripts",
+    "documents": "select result_id::text as key, recording_id, ctid, xmin from documents",
+    "chunks": "select id::text as key, recording_id, ctid, xmin from chunks",
+    "embeddings": "select e.set_id || ' ' || e.chunk_id as key, c.recording_id, e.ctid, e.xmin "
+    "from embeddings e join chunks c on c.id = e.chunk_id",
+    "embedding_cache": "select set_id || ' ' || text_hash as key, recording_id, ctid, xmin "
+    "from embedding_cache",
+}
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -51,8 +71,9 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``written`` and ``gone``: row versions of content tables that were not there before, or are
-    not any more."""
+    """Rows of content tables: ``written`` were not there before, ``gone`` are not any more,
+    ``moved`` have another version, since what stands before them in their recording is longer
+    now. ``others``: those of either sort that are of another recording."""
 
     what: str
     recordings: int
@@ -63,6 +84,8 @@ class Row:
     texts_embedded: int
     written: int
     gone: int
+    moved: int
+    others: int
     load_average: float
 
 
@@ -90,8 +113,18 @@ def counting(calls: Calls) -> Engines:
     return Engines(Transcriber(), Writer(), Embedders("instant", {"instant": Embedder}))
 
 
+class Talker(InstantTranscriber):
+    """Gives the same talk whatever it hears."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        return talk(self._number, _SENTENCES_A_TALK)
+
+
 def measure(
-    what: str, home: Home, recordings: int, work: Callable[[dg.JobDefinition], None]
+    what: str, home: Home, concerned: Sequence[str], work: Callable[[dg.JobDefinition], None]
 ) -> Row:
     calls = Calls()
     bench = replace(home.bench, engines=counting(calls))
@@ -101,35 +134,44 @@ def measure(
     work(job)
     seconds = time.monotonic() - begun
     after = row_versions(home)
+    changed = {row for row in before.keys() | after if before.get(row) != after.get(row)}
     return Row(
         what=what,
-        recordings=recordings,
+        recordings=len(concerned),
         seconds=round(seconds, 1),
         transcriber_calls=calls.transcriber,
         writer_calls=calls.writer,
         embedder_calls=calls.embedder,
         texts_embedded=calls.texts,
-        written=len(after - before),
-        gone=len(before - after),
+        written=len(changed - before.keys()),
+        gone=len(changed - after.keys()),
+        moved=len(changed & before.keys() & after.keys()),
+        others=len({row for row in changed if row.recording not in concerned}),
         load_average=round(os.getloadavg()[0], 1),
     )
 
 
-def row_versions(home: Home) -> set[str]:
+class Known(NamedTuple):
+    """Which row it is, and whose."""
+
+    table: str
+    key: str
+    recording: str
+
+
+def row_versions(home: Home) -> dict[Known, str]:
     database = Database(app_url(home.settings))
     try:
         return {
-            f"{table} {row['version']}"
-            for table in _CONTENT
-            for row in database.rows(
-                b"select tableoid || ' ' || ctid || ' ' || xmin as version from " + table.encode()
-            )
+            Known(table, row["key"], str(row["recording_id"])): f"{row['ctid']} {row['xmin']}"
+            for table, sql in _CONTENT.items()
+            for row in database.rows(sql.encode())
         }
     finally:
         database.close()
 
 
-def rows(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
+def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Iterator[Row]:
     ids = seeding.seed(home.bench, home.instance, recordings, sentences)
 
     def everything(job: dg.JobDefinition) -> None:
@@ -139,32 +181,39 @@ def rows(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
             result = job.execute_in_process(instance=home.instance, tags=tags, run_config=_QUIET)
             assert result.success
 
-    def one_word(job: dg.JobDefinition) -> None:
-        [recording] = home.bench.catalogue.recordings([ids[len(ids) // 2]])
+    def one_word(recording: Recording, job: dg.JobDefinition) -> None:
         before = home.bench.versions.current(recording)
-        said = before.segments[0].text
-        text = said.replace(said.split()[1], "umbrella", 1)
-        home.bench.versions.correct(recording, correct_segment(before, 0, text), "benchmark")
+        segment = dice.randrange(len(before.segments))
+        said = before.segments[segment].text.split()
+        said[dice.randrange(len(said))] = "Kowalczyk"
+        corrected = correct_segment(before, segment, " ".join(said))
+        home.bench.versions.correct(recording, corrected, "benchmark")
         run = RunPlan((recording.id,))
         result = job.execute_in_process(
             instance=home.instance, tags=dict(run.tags), run_config=run.run_config | _QUIET
         )
         assert result.success
 
-    yield measure("everything again, nothing changed", home, recordings, everything)
-    yield measure("one word corrected", home, 1, one_word)
+    yield measure("everything again, nothing changed", home, ids, everything)
+    dice = random.Random(1)
+    for number in range(corrections):
+        title = f"talk {number}"
+        recording = seeding.process(home.bench, Talker(number), title=title, kind="lecture")
+        home.instance.add_dynamic_partitions("recordings", [recording.id])
+        yield measure("one word corrected", home, [recording.id], partial(one_word, recording))
 
 
 @click.command()
 @click.option("--recordings", type=click.IntRange(min=2), default=10_000, show_default=True)
 @click.option("--sentences", type=click.IntRange(min=1), default=7, show_default=True)
+@click.option("--corrections", type=click.IntRange(min=1), default=5, show_default=True)
 @json_option
-def main(recordings: int, sentences: int, as_json: bool) -> None:
-    """Nothing changed, then one word."""
+def main(recordings: int, sentences: int, corrections: int, as_json: bool) -> None:
+    """Nothing changed, then one word, some times over."""
     with temporary_home(
-        transcriber="instant", embedder="instant", chunking=seeding.CHUNKING
+        transcriber="instant", embedder="instant", chunking=json.dumps(_SIZES)
     ) as home:
-        print_rows(rows(home, recordings, sentences), as_json=as_json)
+        print_rows(rows(home, recordings, sentences, corrections), as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from resources.postgres.catalogue import new_recording_id
 from resources.postgres.databases import app_url
 from resources.records import (
     STAGES,
+    Kind,
     Recording,
     Segment,
     Transcript,
@@ -40,7 +41,7 @@ from resources.records import (
     text_hash,
 )
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Progress
+from resources.transcription.protocol import Progress, Transcriber
 from resources.workbench import Workbench
 
 _PLACEHOLDER = re.compile(r"xxxxxx(\d\d)")  # 00 stands for the copy's own word
@@ -145,15 +146,21 @@ def _word(copy: int, place: int) -> str:
 
 
 def _template(bench: Workbench, sentences: int) -> Recording:
-    """The one recording that goes through the real stages."""
-    engines = replace(bench.engines, transcriber=TemplateTranscriber(sentences))
-    making = replace(bench, engines=engines)
+    return process(bench, TemplateTranscriber(sentences), title=_OWN)
+
+
+def process(
+    bench: Workbench, transcriber: Transcriber, *, title: str, kind: Kind = "recording"
+) -> Recording:
+    """One recording through the real stages, of what this transcriber says."""
+    making = replace(bench, engines=replace(bench.engines, transcriber=transcriber))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "template.wav"
         with wave.open(str(file), "wb") as sound:
             sound.setparams((1, 2, 16_000, 0, "NONE", ""))
             sound.writeframes(uuid4().bytes * 1000)
-        recording = bench.intake.take_in(file, org_id=bench.settings.org, title=_OWN).recording
+        org = bench.settings.org
+        recording = bench.intake.take_in(file, org_id=org, title=title, kind=kind).recording
     work = Work(making, recording, Turn("seed", last=True, log=print), bench.lanes(), {})
     with Hands(lambda *_: None) as hands:
         hands.take(work, STAGES)

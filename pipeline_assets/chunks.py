@@ -29,7 +29,7 @@ from resources.transcripts.timeline import Timeline
 from resources.transcripts.timing import Spoken
 from resources.workbench import Lane
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 _ROWS_SHOWN = 50
 
 SPEC = stage_spec(
@@ -128,11 +128,12 @@ def _cut(task: Task) -> _Cutting:
     document = content.document(work.upstream("document").id)
     configs = _configs(work.bench.settings, work.recording.kind, embedder)
     cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
-    quotes = Timeline.of(document.spans)
     heard = cut(
         "transcript", transcript.text, config=configs["transcript"], timeline=transcript.timeline
     )
-    written = cut("document", document.content, config=configs["document"], timeline=quotes)
+    own = document.content[: document.metadata.get("quotes_from")]  # the rest is heard already
+    quotes = Timeline.of(document.spans)
+    written = cut("document", own, config=configs["document"], timeline=quotes)
     made = [
         *with_phrases(heard, spoken_phrases(transcript)),
         *with_phrases(written, written_phrases(document)),

@@ -116,7 +116,9 @@ class Document:
     content: str
     format: Literal["markdown"]
     spans: tuple[TimedSpan, ...]
-    metadata: Json  # JSON; always has "sections": [{"heading", "start_seconds", "end_seconds"}]
+    #: JSON. Always has "sections": [{"heading", "start_seconds", "end_seconds"}]; "quotes_from" is
+    #: the character from which on it only repeats sentences of the transcript.
+    metadata: Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ and their times (``sentences.py``), Markdown (``markdown.py``).
     ## Key phrases                        where the language allows; each with its first second
     ## Highlights                         of recordings with several stretches
     ## 0:00:00–0:05:12 · a key phrase     one a stretch of about five minutes
+
+Behind the key phrases it only quotes, and says so (``quotes_from``): sentences, which are searched
+where they were said.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 from resources.clock import clock
 from resources.records import FREE, Document, Engine, Kind, Transcript, Usage
@@ -31,7 +35,7 @@ from resources.writing.ranking import (
 )
 from resources.writing.sentences import Sentence, spoken_seconds, timed_sentences
 
-_LAYOUT_VERSION = 1  # raise it with every change to what this package writes
+_LAYOUT_VERSION = 2  # raise it with every change to what this package writes
 
 _DISCLAIMER = (
     "Quoted from the recording by the offline writer; nothing here was written by a language model."
@@ -72,14 +76,16 @@ class ExtractiveWriter:
         page = Page()
         _write_top(page, transcript, title=title, kind=kind)
         sentences = timed_sentences(transcript)
-        phrases: list[str] = []
+        metadata: dict[str, Any] = {"writer": "extractive", "key_phrases": []}
         if sentences:
             findings = _read(sentences, transcript.language)
-            _write_findings(page, findings, transcript.duration_seconds)
-            phrases = [phrase for phrase, _ in findings.phrases]
+            _write_key_phrases(page, findings.phrases, transcript.duration_seconds)
+            metadata["key_phrases"] = [phrase for phrase, _ in findings.phrases]
+            metadata["quotes_from"] = len(page.content)
+            _write_quotes(page, findings, transcript.duration_seconds)
         else:
             _write_silence(page, transcript.duration_seconds)
-        metadata = {"writer": "extractive", "key_phrases": phrases, "sections": page.sections}
+        metadata["sections"] = page.sections
         return Document(title, page.content, "markdown", tuple(page.spans), metadata), Usage()
 
 
@@ -129,12 +135,15 @@ def _write_top(page: Page, transcript: Transcript, *, title: str, kind: Kind) ->
     page.add(f"language: {language}*\n\n{_DISCLAIMER}\n")
 
 
-def _write_findings(page: Page, findings: _Findings, duration: float) -> None:
-    if findings.phrases:
+def _write_key_phrases(page: Page, phrases: list[tuple[str, Sentence]], duration: float) -> None:
+    if phrases:
         with page.section("Key phrases", 0.0, duration):
             page.add("\n")
-            for phrase, sentence in findings.phrases:
+            for phrase, sentence in phrases:
                 _write_quote(page, "- ", phrase, sentence)
+
+
+def _write_quotes(page: Page, findings: _Findings, duration: float) -> None:
     if findings.highlights:
         with page.section("Highlights", 0.0, duration):
             page.add("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -76,6 +77,10 @@ def assert_sound(document: Document, said: Transcript) -> None:
         assert 0 <= span.start_seconds <= span.end_seconds <= said.duration_seconds
         assert shown(content[span.char_start : span.char_end]) in one_line(said.text)
     assert all(a.char_end <= b.char_start for a, b in pairwise(document.spans))
+    quotes = content[document.metadata.get("quotes_from", len(content)) :]
+    for line in quotes.splitlines():
+        quote = re.sub(r"^(- )?\[[\d:]+\] ", "", line)
+        assert line.startswith("## ") or not line or shown(quote) in one_line(said.text)
     sections = document.metadata["sections"]
     assert sections
     for section in sections:

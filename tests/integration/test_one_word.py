@@ -1,0 +1,161 @@
+"""What one corrected word costs with the engines and sizes that everybody has at first."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resources.embedding.minilm import MiniLM
+from resources.embedding.protocol import Vectors
+from resources.engines import Embedders, Engines
+from resources.postgres.database import Database
+from resources.records import Recording, Transcript
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.protocol import Progress
+from resources.transcripts.correction import correct_segment
+from resources.workbench import Workbench
+from resources.writing.extractive import ExtractiveWriter
+from tests.integration.conftest import Pipeline
+from tests.talks import talk
+
+TALK = talk(11, 120)  # eleven minutes
+
+
+class Told(InstantTranscriber):
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        return TALK
+
+
+class Counted(MiniLM):
+    def __init__(self, cache: Path) -> None:
+        super().__init__(cache=cache)
+        self.calls: list[Sequence[str]] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.calls.append(texts)
+        return super().embed(texts)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture
+def counted(models: Path) -> Counted:
+    return Counted(models)
+
+
+@pytest.fixture
+def bench(bench: Workbench, counted: Counted) -> Workbench:
+    embedders = Embedders("minilm", {"minilm": lambda: counted})
+    return replace(bench, engines=Engines(Told(), ExtractiveWriter(), embedders))
+
+
+@pytest.fixture
+def ready(pipeline: Pipeline, add: Callable[[str], Recording], counted: Counted) -> Recording:
+    recording = add("talk.wav")
+    assert pipeline.run(recording).success
+    counted.calls.clear()
+    return recording
+
+
+def put_right(pipeline: Pipeline, recording: Recording, old: str, new: str) -> None:
+    """In the first segment that has it."""
+    versions = pipeline.bench.versions
+    before = versions.current(recording)
+    number = next(i for i, said in enumerate(before.segments) if old in said.text.split())
+    text = " ".join(new if word == old else word for word in before.segments[number].text.split())
+    versions.correct(recording, correct_segment(before, number, text), "Ada")
+    assert pipeline.run(recording).success
+
+
+@pytest.fixture
+def database(bench: Workbench) -> Iterator[Database]:
+    assert bench.settings.database_url is not None
+    database = Database(bench.settings.database_url)
+    yield database
+    database.close()
+
+
+def passages(database: Database, source: str) -> list[str]:
+    sql = b"select text from chunks where wanted and source = %(source)s order by ordinal"
+    return [row["text"] for row in database.rows(sql, source=source)]
+
+
+def said_once(among: str, *, but_not_in: str = "") -> str:
+    told, others = TALK.text.split(), set(but_not_in.split())
+    return next(w for w in among.split() if told.count(w) == 1 and w not in others)
+
+
+def vectors(database: Database) -> set[str]:
+    """The versions of their rows."""
+    rows = database.rows(b"select tableoid || ' ' || ctid || ' ' || xmin as row from embeddings")
+    return {row["row"] for row in rows}
+
+
+def test_a_corrected_word_embeds_the_passage_it_is_in_and_touches_no_other_vector(
+    pipeline: Pipeline, ready: Recording, counted: Counted, database: Database
+) -> None:
+    known = vectors(database)
+    _, before, here, after, *_ = passages(database, "transcript")
+    word = said_once(" ".join(here.split()[30:]), but_not_in=f"{before} {after}")
+    put_right(pipeline, ready, word, "Kowalczyk")
+    assert counted.calls == [[here.replace(word, "Kowalczyk")]]
+    assert (len(known - vectors(database)), len(vectors(database) - known)) == (1, 1)
+
+
+def test_a_word_that_two_passages_share_embeds_both(
+    pipeline: Pipeline, ready: Recording, counted: Counted, database: Database
+) -> None:
+    here, after = passages(database, "transcript")[2:4]
+    shared = next(n for n in range(len(after), 0, -1) if here.endswith(after[:n]))
+    word = said_once(after[:shared])
+    put_right(pipeline, ready, word, "Kowalczyk")
+    both = [text.replace(word, "Kowalczyk") for text in (here, after)]
+    assert [sorted(texts) for texts in counted.calls] == [sorted(both)]
+
+
+def test_a_word_of_a_sentence_that_the_document_quotes_embeds_no_more(
+    pipeline: Pipeline, ready: Recording, counted: Counted, database: Database
+) -> None:
+    [document] = database.rows(b"select content, metadata from documents")
+    quotes = document["content"][document["metadata"]["quotes_from"] :]
+    word = said_once(quotes, but_not_in=" ".join(document["metadata"]["key_phrases"]))
+    put_right(pipeline, ready, word, "Kowalczyk")
+    [texts] = counted.calls
+    assert len(texts) <= 2
+    assert set(texts) <= set(passages(database, "transcript"))
+
+
+def test_what_the_document_quotes_is_a_passage_where_it_was_said_and_nowhere_else(
+    ready: Recording, database: Database
+) -> None:
+    [document] = database.rows(b"select content, metadata from documents")
+    content, place = document["content"], document["metadata"]["quotes_from"]
+    overview, quotes = content[:place], content[place:]
+    assert "# talk" in overview
+    assert all(phrase in overview for phrase in document["metadata"]["key_phrases"])
+    assert passages(database, "document") == [overview.strip()]
+    said = re.findall(r"^(?:- )?\[\d\d:\d\d:\d\d\] (.*)$", quotes, re.MULTILINE)
+    heard = passages(database, "transcript")
+    assert len(said) > 10
+    assert all(any(sentence in passage for passage in heard) for sentence in said)
+
+
+def test_ten_words_put_right_one_by_one_embed_two_texts_at_most_each(
+    pipeline: Pipeline, ready: Recording, counted: Counted
+) -> None:
+    dice = random.Random(3)
+    for number in range(10):
+        current = pipeline.bench.versions.current(ready)
+        segment = dice.choice(current.segments[1:])
+        put_right(pipeline, ready, dice.choice(segment.text.split()[1:-1]), f"Name{number}")
+    sizes = [len(texts) for texts in counted.calls]
+    assert len(sizes) == 10
+    assert max(sizes) <= 2
