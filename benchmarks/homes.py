@@ -94,10 +94,11 @@ class Home:
                     survivor.kill()
 
     @contextmanager
-    def dagster(self) -> Iterator[psutil.Process]:
-        """``dagster dev`` as ``make dev`` has it; its sensors have looked once."""
+    def dagster(self, port: int = 0) -> Iterator[psutil.Process]:
+        """``dagster dev`` as ``make dev`` has it, on a free port if none is given; its sensors
+        have looked once."""
         workspace = str(_REPOSITORY / "workspace.yaml")
-        arguments = ("dev", "-w", workspace, "--port", str(free_port()))
+        arguments = ("dev", "-w", workspace, "--port", str(port or free_port()))
         with self.running("dagster", *arguments) as process:
             wait_until(self._watched, seconds=_START_SECONDS)
             yield process

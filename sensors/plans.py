@@ -29,6 +29,8 @@ def plans(
 ) -> dg.SensorResult:
     if workbench.attendance.attended(WORKER):
         return dg.SensorResult(skip_reason="a warm worker attends")
+    if not workbench.plans.under_way():
+        return dg.SensorResult(skip_reason="no plan is open")
     keys = context.instance.get_dynamic_partitions(PARTITION_SET)
     busy = under_way(context.instance, keys)
     runs = list(planned_runs(workbench, keys, busy))

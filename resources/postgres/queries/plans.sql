@@ -18,7 +18,7 @@ with wanted as (
             when s.id is null then 'missing'
             when s.recipe_hash <> w.recipe_hash and c.chosen_by is not null then 'chosen'
             when s.recipe_hash <> w.recipe_hash then 'stale'
-            when w.set_id in (0, active_set()) and w.place > r.stages_done then 'outdated'
+            when w.set_id in (0, (select active_set())) and w.place > r.stages_done then 'outdated'
             when b.set_id is not null then 'outdated'
         end as reason
     from recordings r

@@ -1,0 +1,140 @@
+"""A person at a headless browser, who looks at an asset in Dagster's UI and backfills it.
+
+A step lasts until what it is about can be seen. Not here: what there is to be seen, and the
+figures (``partition_pages.py``). Needs Chromium, and the package that drives it: ``pip install
+--group browser``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from playwright.sync_api import Page, Request, ViewportSize, expect, sync_playwright
+
+_PATIENCE_SECONDS = 300.0
+_WINDOW: ViewportSize = {"width": 1440, "height": 900}
+_SELECT_ALL = re.compile(r"Select all \(\d+\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One time that a step was done. ``query``: the GraphQL operation that took longest."""
+
+    seconds: float
+    query: str
+    query_seconds: float
+    load_average: float
+
+
+class Person:
+    """``seen``: each time, by step."""
+
+    def __init__(self, page: Page, url: str, asset: str, shots: Path | None) -> None:
+        self.seen: dict[str, list[Seen]] = defaultdict(list)
+        self._page = page
+        self._backfills_page = f"{url}/runs?view=backfills"
+        self._asset_page = f"{url}/assets/{asset}"
+        self._shots = shots
+        self._queries: list[tuple[float, str]] = []
+        page.set_default_timeout(1000 * _PATIENCE_SECONDS)
+        expect.set_options(timeout=1000 * _PATIENCE_SECONDS)
+        page.on("requestfinished", self._note)
+
+    def look_around(self, partition: str, title: str, *, partitions: int, present: int) -> None:
+        """The asset's pages, and that of a partition whose metadata has ``title``."""
+        page = self._page
+        with self._timed("asset page"):
+            self._open_asset()
+        with self._timed("its partitions"):
+            page.goto(f"{self._asset_page}?view=partitions")
+            expect(page.get_by_text(f"Materialized ({present})")).to_be_visible()
+            expect(page.get_by_text(re.compile(f"^{partition[:4]}")).first).to_be_visible()
+        with self._timed("a partition"):
+            page.goto(f"{self._asset_page}?view=partitions&partition={partition}")
+            expect(page.get_by_text(title).first).to_be_visible()
+        with self._timed("lineage"):
+            page.goto(f"{self._asset_page}?view=lineage")
+            counts = page.get_by_text(f"{partitions:,} partitions")
+            expect(counts).to_have_count(2)  # the asset's, and of the one before it
+
+    def ask_for_backfill(self, ids: Sequence[str]) -> None:
+        """From the asset's page, in both ways that the dialog has to choose several: all whose
+        key contains what is typed, and then, having taken those back, one by one."""
+        page = self._page
+        self._open_asset()
+        with self._timed("dialog of Materialize"):
+            page.get_by_role("button", name=re.compile("Materialize")).first.click()
+            page.get_by_text("Select a partition or create one").click()
+            expect(page.get_by_text(_SELECT_ALL)).to_be_visible()
+        moment = ids[0][:12]  # ids begin with the time
+        with self._timed("all of a moment chosen"):
+            self._tick(moment, _SELECT_ALL)
+        self._tick(moment, _SELECT_ALL, wanted=False)
+        with self._timed(f"{len(ids)} chosen one by one"):
+            for identity in ids:
+                self._tick(identity, identity)
+        with self._timed("backfill asked for"):
+            page.keyboard.press("Escape")
+            expect(page.get_by_text(f"{len(ids)} partitions selected")).to_be_visible()
+            page.get_by_role("button", name="Launch backfill").click()
+            expect(page.get_by_text("Created backfill")).to_be_visible()
+
+    def look_at_backfills(self) -> None:
+        with self._timed("page of backfills"):
+            self._page.goto(self._backfills_page)
+            expect(self._page.get_by_text("Manually launched").first).to_be_visible()
+
+    def _open_asset(self) -> None:
+        self._page.goto(self._asset_page)
+        expect(self._page.get_by_text("made_from")).to_be_visible()
+
+    def _tick(self, typed: str, what: str | re.Pattern[str], *, wanted: bool = True) -> None:
+        """Type into the filter, and tick what it leaves."""
+        self._page.get_by_placeholder("Filter partitions").fill(typed)
+        line = self._page.get_by_role("menuitem").filter(has_text=what)
+        line.locator("svg").click()
+        expect(line.get_by_role("checkbox")).to_be_checked(checked=wanted)
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        self._queries.clear()
+        begun = time.monotonic()
+        yield
+        seconds, load = time.monotonic() - begun, os.getloadavg()[0]
+        longest, query = max(self._queries, default=(0.0, ""))
+        self.seen[step].append(Seen(seconds, query, longest, load))
+        if self._shots:
+            name = f"{step.replace(' ', '-')}-{len(self.seen[step])}.png"
+            self._page.screenshot(path=self._shots / name)
+
+    def _note(self, request: Request) -> None:
+        if "/graphql" in request.url and request.post_data:
+            query = json.loads(request.post_data)["operationName"]
+            self._queries.append((request.timing["responseEnd"] / 1000, query))
+
+
+@contextmanager
+def at_a_browser(url: str, asset: str, shots: Path | None) -> Iterator[Person]:
+    """``shots``: a folder for a picture of each step. Raises ``ClickException``."""
+    program = _chromium()
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield Person(browser.new_page(viewport=_WINDOW), url, asset, shots)
+        browser.close()
+
+
+def _chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    raise click.ClickException("There is no Chromium here. Install it: apt install chromium")
