@@ -64,7 +64,7 @@ _COPIES: dict[str, LiteralString] = {
     "raw_media": "copy raw_media (result_id, org_id, recording_id, container, codec, media_type, "
     "sample_rate, channels, duration_seconds, streams) from stdin",
     "transcripts": "copy transcripts (result_id, org_id, recording_id, text, language, "
-    "duration_seconds, words, segments) from stdin",
+    "duration_seconds, words, segments, timeline, speakers, breaks) from stdin",
     "documents": "copy documents (result_id, org_id, recording_id, title, content, format, spans, "
     "metadata) from stdin",
     "chunks": "copy chunks (id, org_id, recording_id, recipe_hash, result_id, source, text_hash, "
@@ -78,6 +78,7 @@ _COPIES: dict[str, LiteralString] = {
     "embedded_recordings": "copy embedded_recordings (result_id, org_id, recording_id, set_id, "
     "chunk_recipe_hash) from stdin",
 }
+_JSON = frozenset({"words", "segments", "spans", "metadata"})
 _BINARY: dict[str, list[str]] = {
     "embeddings": ["int4", "text", "uuid", "int4", "vector"],
     "embedding_cache": ["text", "int4", "text", "vector", "uuid"],
@@ -314,9 +315,7 @@ class _Copies:
             row = dict(self._rows.content[table])
             for name in ("result_id", "org_id", "recording_id"):
                 del row[name]
-            cells = [
-                value if table == "raw_media" else _cell(value, copy) for value in row.values()
-            ]
+            cells = (_cell(name, value, copy) for name, value in row.items())
             yield table, (result_ids[stage], *owner, *cells)
 
     def _embed(self, tables: dict[str, list[tuple[Any, ...]]]) -> None:
@@ -336,9 +335,9 @@ class _Copies:
         self._shared |= cached.keys()
 
 
-def _cell(value: Any, copy: int) -> Any:
+def _cell(name: str, value: Any, copy: int) -> Any:
     if isinstance(value, str):
         return _said_by(copy, value)
-    if isinstance(value, list | dict):
+    if name in _JSON:
         return _said_by(copy, json.dumps(value))
     return value

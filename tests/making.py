@@ -36,6 +36,7 @@ from resources.records import (
     Word,
     text_hash,
 )
+from resources.transcripts.timeline import Timeline
 
 NO_COST = Usage()
 MODEL = Engine("vectors by hash", "a")
@@ -239,3 +240,15 @@ class Worker:
         self.write(recording)
         self.cut(recording, passages(*texts))
         self.embed(recording)
+
+
+def spans_of(timeline: Timeline) -> tuple[TimedSpan, ...]:
+    """A timeline row by row."""
+    columns = (
+        timeline.char_starts.tolist(),
+        timeline.char_ends.tolist(),
+        timeline.start_seconds.tolist(),
+        timeline.end_seconds.tolist(),
+        [timeline.names[voice] for voice in timeline.voices],
+    )
+    return tuple(map(TimedSpan, *columns))

@@ -7,8 +7,9 @@ import pytest
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
 from resources.records import Document, Recording, Segment, TimedSpan, Transcript, Word
+from resources.transcripts.timing import Spoken
 from tests import making
-from tests.making import Worker
+from tests.making import Worker, spans_of
 
 ODD_TEXTS = [
     "👩‍👩‍👧‍👦 a family, 🇫🇷 a flag, 👍🏽 a tone",
@@ -51,6 +52,36 @@ def keep_document(worker: Worker, recording: Recording, document: Document) -> D
 def test_a_transcript_comes_back_as_it_was(worker: Worker, recording: Recording) -> None:
     for text in ["", *ODD_TEXTS]:
         assert keep_transcript(worker, recording, heard(text)) == heard(text)
+
+
+def test_passages_are_cut_by_the_same_times_whether_they_were_kept_packed_or_not(
+    worker: Worker, recording: Recording, database: Database
+) -> None:
+    segments = (Segment("One two.", 0, 0.7, "Ann"), Segment(" Three.", 0.7, 1.1, "B\x00b"))
+    words = (Word("One", 0.1, 1 / 3), Word(" two.", 1 / 3, 0.7), Word(" Three.", 0.7, 1))
+    transcript = Transcript("One two. Three.", "en", 1.25, words, segments)
+    for text in ["", *ODD_TEXTS]:
+        keep_transcript(worker, recording, heard(text))
+    keep_transcript(worker, recording, transcript)
+    ids = [
+        row["result_id"] for row in database.rows(b"select result_id from transcripts order by 1")
+    ]
+    packed = [told(worker.content.spoken(one)) for one in ids]
+    database.run(b"update transcripts set timeline = null, speakers = null, breaks = null")
+    assert [told(worker.content.spoken(one)) for one in ids] == packed
+    assert packed[-1][1:] == (
+        [0, 9],
+        (
+            TimedSpan(0, 3, 0.1, 1 / 3, "Ann"),
+            TimedSpan(4, 8, 1 / 3, 0.7, "Ann"),
+            TimedSpan(9, 15, 0.7, 1, "B\ufffdb"),
+        ),
+    )
+
+
+def told(spoken: Spoken) -> tuple[tuple[str, str, float], list[int], tuple[TimedSpan, ...]]:
+    said = (spoken.text, spoken.language, spoken.duration_seconds)
+    return said, list(spoken.breaks), spans_of(spoken.timeline)
 
 
 def test_a_document_comes_back_as_it_was(worker: Worker, recording: Recording) -> None:

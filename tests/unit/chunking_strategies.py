@@ -19,7 +19,6 @@ from resources.embedding.protocol import Tokenizer
 from resources.embedding.tokens import FileTokenizer
 from resources.packaged_models import minilm_folder
 from resources.records import TimedSpan
-from resources.transcripts.timeline import Timeline
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
@@ -133,18 +132,6 @@ def spoken(draw: st.DrawFn) -> tuple[str, tuple[TimedSpan, ...]]:
             spans.append(TimedSpan(*word.span(), now, now + 0.3, draw(st.sampled_from(speakers))))
         now += 0.3
     return text, tuple(spans)
-
-
-def spans_of(timeline: Timeline) -> tuple[TimedSpan, ...]:
-    """A timeline row by row."""
-    columns = (
-        timeline.char_starts.tolist(),
-        timeline.char_ends.tolist(),
-        timeline.start_seconds.tolist(),
-        timeline.end_seconds.tolist(),
-        [timeline.names[voice] for voice in timeline.voices],
-    )
-    return tuple(map(TimedSpan, *columns))
 
 
 def tokenizer_named(name: str) -> Tokenizer:

@@ -12,7 +12,7 @@ from resources.errors import InvalidResult
 from resources.records import TimedSpan, Word
 from resources.transcripts.timeline import Timeline
 from resources.transcripts.timing import word_timeline
-from tests.unit.chunking_strategies import spans_of
+from tests.making import spans_of
 
 
 def words(*said: str) -> Timeline:

@@ -19,7 +19,7 @@ from resources.transcripts.timing import (
     spoken,
     word_timeline,
 )
-from tests.unit.chunking_strategies import spans_of
+from tests.making import spans_of
 
 
 def words_of(*said: str) -> tuple[Word, ...]:
