@@ -35,7 +35,7 @@ LIMITS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
 #: busy with a long recording may keep others waiting longer: then a second run helps.
 PATIENCE_SECONDS = 120.0
 
-#: How many recordings a run works on at once is one; how many runs, the pool's limit
+#: A run listens to one recording at a time; how many runs there are is the pool's limit
 #: (``dagster.yaml``): local models use every core they get.
 POOL = "recordings"
 
