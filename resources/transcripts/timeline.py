@@ -4,7 +4,7 @@ Here: ``Timeline``, and what can be asked of it. Not here: where words stand in 
 (``timing.py``), making times (the transcription engines).
 
 An hour of speech is 9,000 words, so they stand in columns and not in objects: making a
-``TimedSpan`` of each takes ten times as long as cutting the passages.
+``TimedSpan`` of each takes twice as long as cutting the passages.
 """
 
 from __future__ import annotations
