@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -72,17 +72,18 @@ class Ruler:
     tokenizer: Tokenizer
     size: int
 
-    def count(self, start: int, end: int) -> int:
-        """The tokens of ``text[start:end]`` when it stands alone."""
-        return self.tokenizer.count(self.text[start:end])
+    @cached_property
+    def count(self) -> Callable[[int, int], int]:
+        """``count(start, end)``: the tokens of ``text[start:end]`` when it stands alone. Asked
+        again for the same, of a whole chunk above all, it does not count again."""
+        return cache(lambda start, end: self.tokenizer.count(self.text[start:end]))
 
     def units(self, start: int, end: int, edge: Edge) -> Iterator[Unit]:
         """``[start, end)`` as units of at most ``size`` tokens, none if it is blank. Raises
         ``InvalidSettings`` when one character alone is more tokens than that."""
-        seams = self._seams(start, end)
-        first, *others = pairwise([start, *seams, end])
-        yield from self._fitting(*first, edge, Edge.SENTENCE)
-        for left, right in others:
+        edges = [*self._seams(start, end), end]
+        yield from self._fitting(start, edges[0], edge, Edge.SENTENCE)
+        for left, right in pairwise(edges):
             unit, *rest = self._fitting(left, right, Edge.GRAPHEME, Edge.SENTENCE)
             yield unit._replace(apart=True)
             yield from rest

@@ -4,7 +4,7 @@ Here: ``Timeline``, and what can be asked of it. Not here: where words stand in 
 (``timing.py``), making times (the transcription engines).
 
 An hour of speech is 9,000 words, so they stand in columns and not in objects: making a
-``TimedSpan`` of each takes ten times as long as cutting the passages.
+``TimedSpan`` of each takes twice as long as cutting the passages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
 _PACKED = {"char_starts": "<i4", "char_ends": "<i4", "start_seconds": "<f8", "end_seconds": "<f8"}
-_PACKED |= {"voices": "<i2"}
+_PACKED |= {"voices": "<i4"}
 _BYTES = sum(np.dtype(kind).itemsize for kind in _PACKED.values())
 
 
@@ -49,7 +49,7 @@ class Timeline:
             np.array([span.char_end for span in spans], np.int32),
             np.array([span.start_seconds for span in spans], np.float64),
             np.array([span.end_seconds for span in spans], np.float64),
-            np.array([names.setdefault(span.speaker, len(names)) for span in spans], np.int16),
+            np.array([names.setdefault(span.speaker, len(names)) for span in spans], np.int32),
             tuple(names),
         )
 
