@@ -159,6 +159,18 @@ def test_a_key_that_was_taken_away_is_seen_no_longer(open_instance: Open) -> Non
     assert list(other.get_dynamic_partitions("recordings")) == ["b"]
 
 
+def test_of_any_keys_those_are_told_that_are_there(open_instance: Open) -> None:
+    one, other = open_instance(), open_instance()
+    many = [f"key {number}" for number in range(3000)]
+    one.add_dynamic_partitions("recordings", many)
+    one.add_dynamic_partitions("others", ["a key of another name"])
+    asked = [*many, many[0], "", "never there", "a key of another name"]
+    assert other.get_existing_dynamic_partitions("recordings", asked) == set(many)
+    one.delete_dynamic_partition("recordings", many[0])
+    assert other.get_existing_dynamic_partitions("recordings", asked) == set(many[1:])
+    assert other.get_existing_dynamic_partitions("recordings", []) == set()
+
+
 def test_a_restart_of_postgres_loses_nothing_that_waits(tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path / "postgres")
     server.attach()
