@@ -1,7 +1,7 @@
 -- name: claim
 select claimed.*
-from unnest(%(org_ids)s::text[], %(ids)s::uuid[], %(stages)s::text[], %(inputs)s::jsonb[],
-    %(input_hashes)s::text[], %(recipes)s::jsonb[], %(recipe_hashes)s::text[]) with ordinality
+from unnest(%(org_ids)s::text[], %(ids)s::uuid[], %(stages)s::text[], %(inputs)b::jsonb[],
+    %(input_hashes)s::text[], %(recipes)b::jsonb[], %(recipe_hashes)s::text[]) with ordinality
     as w (org_id, id, stage, inputs, input_hash, recipe, recipe_hash, place)
 cross join lateral claim_result(w.org_id, w.id, w.stage, w.inputs, w.input_hash, w.recipe,
     w.recipe_hash, %(run_id)s, %(detail)s) as claimed
