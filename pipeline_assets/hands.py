@@ -21,7 +21,7 @@ from pipeline_assets.transcript import make_transcript
 from resources.records import Stage
 
 _SECONDS = 1.0  # recordings that come within it are cut and embedded together,
-_MOST = 32  # but no more than these
+_MOST = 16  # but no more than these
 _AT_ONCE = 2  # while one group waits for the database or the embedder, another is cut
 
 ALONE: dict[Stage, MakeStage] = {

@@ -23,7 +23,7 @@ from benchmarks.engine_room.embedder import DoomedEmbedder, HashEmbedder
 from benchmarks.engine_room.searcher import asking
 
 _KILLED = 150  # transcripts
-_TEXTS_BEFORE_DEATH = 10  # a transcript, of about 14
+_BEFORE_DEATH = 0.7  # of the texts that a contender makes of them
 
 Open = Callable[[str], Contender]  # at a database's URL
 Stored = Counter[tuple[int, str, bool]]  # transcript, text, whether the vector is the text's
@@ -109,13 +109,13 @@ class Trial:
         url = self._around.make_database("killed")
         with closing(self._open_at(url)) as contender:
             contender.keep((n, transcripts.transcript(n)) for n in range(count))
-        _let_die(self._open_at, url, count * _TEXTS_BEFORE_DEATH)
+        whole = Counter({row: times for row, times in undisturbed.items() if row[0] < count})
+        _let_die(self._open_at, url, round(_BEFORE_DEATH * whole.total()))
         with closing(self._open_at(url)) as contender:
             facts = f"{_stored(contender, 'A').total()} chunks before"
             embedder = HashEmbedder("A")
             cost = self._cost(partial(contender.update, embedder))
             after = _stored(contender, "A")
-        whole = Counter({row: times for row, times in undisturbed.items() if row[0] < count})
         wrong = _wrong(after) + (after - whole).total() + (whole - after).total()
         return _row(contender, "killed between two writes", cost, embedder.texts, wrong, facts)
 

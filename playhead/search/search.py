@@ -126,12 +126,8 @@ def _phrases(row: DictRow) -> list[Phrase]:
     """The passage's sentences; the whole of it where none has a time of its own."""
     base = row["char_start"]
     return [
-        Phrase(
-            row["text"][max(0, phrase["char_start"] - base) : phrase["char_end"] - base],
-            phrase["start_seconds"],
-            phrase["end_seconds"],
-        )
-        for phrase in row["phrases"]
+        Phrase(row["text"][max(0, start - base) : end - base], start_seconds, end_seconds)
+        for start, end, start_seconds, end_seconds in row["phrases"]
     ] or [Phrase(row["text"], row["start_seconds"] or 0.0, row["end_seconds"] or 0.0)]
 
 

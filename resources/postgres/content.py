@@ -263,13 +263,7 @@ def _chunk_rows(chunks: Sequence[Chunk]) -> Iterator[dict[str, Any]]:
             "speaker": chunk.speaker,
             "token_count": chunk.token_count,
             "phrases": [
-                {
-                    "char_start": phrase.char_start,
-                    "char_end": phrase.char_end,
-                    "start_seconds": phrase.start_seconds,
-                    "end_seconds": phrase.end_seconds,
-                    "speaker": phrase.speaker,
-                }
+                (phrase.char_start, phrase.char_end, phrase.start_seconds, phrase.end_seconds)
                 for phrase in chunk.phrases
             ],
         }

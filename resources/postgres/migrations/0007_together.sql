@@ -1,4 +1,13 @@
--- Vectors of many recordings in one transaction, and in time that does not grow with the tables.
+-- Chunks and vectors of many recordings in one transaction, and in time that does not grow with the
+-- tables.
+
+-- Phrases are rows without names, [char_start, char_end, start_seconds, end_seconds]: names were
+-- most of what is sent and parsed, and nobody read the speaker.
+update chunks set phrases = (
+    select coalesce(jsonb_agg(jsonb_build_array(
+        p -> 'char_start', p -> 'char_end', p -> 'start_seconds', p -> 'end_seconds')
+        order by place), '[]')
+    from jsonb_array_elements(phrases) with ordinality as phrase (p, place));
 
 -- Give every chunk of a recipe its cached vector: from now on exactly these are searched in the
 -- set, and chunks that no set searches any more go. Gives what is wrong, if something is.
