@@ -84,7 +84,7 @@ class Together:
             with ledger.claim_free(wanted, run_id=turn.run_id, detail=self.detail) as claims:
                 mine = [(*one, claim) for one, claim in zip(tasks, claims, strict=True) if claim]
                 open_ones = [one for one in mine if not one[2].done]
-                made = self.make([(task, claim) for _, task, claim in open_ones])
+                made = self.make([one[1:] for one in open_ones]) if open_ones else []
         except Stopped:
             raise
         except Exception:  # whoever it is of meets it again, alone, and there it is told

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from resources.errors import ClaimLost, DatabaseUnavailable, Forgotten, PlayheadError
-from resources.postgres.database import Connection, Database, check, queries, storable, unavailable
+from resources.postgres.database import Connection, Database, queries, storable
+from resources.postgres.sessions import Session, Sessions
 from resources.records import NO_USAGE, Json, Recipe, Recording, Stage, Usage, content_hash
 
 #: A worker that dies this often over one result is being killed by it. High enough that ten
@@ -32,7 +33,6 @@ MAX_REQUESTS = 6
 
 _SQL = queries("ledger")
 _HELD = "held"  # as claim_result says it
-_Session = psycopg.Connection[DictRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +95,19 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._idle: list[_Session] = []
+        self._sessions = Sessions(database.url)
 
     @contextmanager
     def claim(self, wanted: Wanted, *, run_id: str, detail: str) -> Iterator[Claim]:
         """Find the result done, or wait until no other worker makes it and take it over. Leaving
         without ``finish`` or ``fail`` leaves the row to the next worker."""
-        with self._session() as session:
+        with self._sessions.one() as session:
             [row] = self._begin(session, [wanted], run_id, detail)
             if row["state"] == _HELD:
                 row = self._wait(session, row["id"], run_id, detail)
             with _unlocking(session, [row]):
-                yield self._claim(wanted, row)
+                [claim] = self._claims([(wanted, row)])
+                yield claim
 
     @contextmanager
     def claim_free(
@@ -114,19 +115,22 @@ class Ledger:
     ) -> Iterator[list[Claim | None]]:
         """As ``claim``, all at once, and without waiting: None for those that another worker is
         at."""
-        with self._session() as session:
+        with self._sessions.one() as session:
             rows = self._begin(session, wanted, run_id, detail)
             with _unlocking(session, rows):
-                yield [
-                    None if row["state"] == _HELD else self._claim(one, row)
+                free = [
+                    (one, row)
                     for one, row in zip(wanted, rows, strict=True)
+                    if row["state"] != _HELD
                 ]
+                claims = {claim.id: claim for claim in self._claims(free)}
+                yield [claims.get(row["id"]) for row in rows]
 
     def progress(self, claims: Sequence[Claim], percent: int, detail: str) -> None:
         """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
         values = {**_keys(claims), "percent": percent, "detail": detail}
         try:
-            with self._session() as session:
+            with self._sessions.one() as session:
                 going_on = session.execute(_SQL["progress"], values).rowcount
         except DatabaseUnavailable:  # what matters is said by finish
             return
@@ -232,7 +236,7 @@ class Ledger:
         """Nobody else embeds these texts for the set meanwhile. Locked in the order of their
         keys, so that two workers never wait for each other."""
         values = {"org_id": org_id, "set_id": set_id, "hashes": list(hashes)}
-        with self._session() as session:
+        with self._sessions.one() as session:
             session.execute(_SQL["lock_texts"], values)
             try:
                 yield
@@ -248,11 +252,10 @@ class Ledger:
         )
 
     def close(self) -> None:
-        for session in self._idle:
-            session.close()
+        self._sessions.close()
 
     def _begin(
-        self, session: _Session, wanted: Sequence[Wanted], run_id: str, detail: str
+        self, session: Session, wanted: Sequence[Wanted], run_id: str, detail: str
     ) -> list[DictRow]:
         """The row of each: done, running with its lock in this session's hands, or held by another
         worker."""
@@ -275,7 +278,7 @@ class Ledger:
             raise Forgotten
         return rows
 
-    def _wait(self, session: _Session, result_id: int, run_id: str, detail: str) -> DictRow:
+    def _wait(self, session: Session, result_id: int, run_id: str, detail: str) -> DictRow:
         key = {"id": result_id, "run_id": run_id, "detail": detail}
         session.execute(_SQL["lock"], key)
         if started := session.execute(_SQL["start"], key).fetchone():
@@ -286,12 +289,17 @@ class Ledger:
             raise Forgotten
         return row
 
-    def _claim(self, wanted: Wanted, row: DictRow) -> Claim:
-        if row["state"] != "done":
-            return Claim(row["id"], wanted, row["attempt"])
-        with self._database.connection() as connection:
-            _make_current(connection, [row["id"]], wanted.sets, None, progressed=False)
-        return Claim(row["id"], wanted, row["attempt"], _result(row))
+    def _claims(self, begun: Sequence[tuple[Wanted, DictRow]]) -> list[Claim]:
+        """What is found done is current from now on."""
+        claims = [
+            Claim(row["id"], one, row["attempt"], _result(row) if row["state"] == "done" else None)
+            for one, row in begun
+        ]
+        if found := _by_sets([claim for claim in claims if claim.done]):
+            with self._database.connection() as connection:
+                for sets, ids in found.items():
+                    _make_current(connection, ids, sets, None, progressed=False)
+        return claims
 
     def _lost(self, claims: Sequence[Claim]) -> ClaimLost:
         for claim in claims:
@@ -303,43 +311,9 @@ class Ledger:
             remedy="Nothing to do: the newer attempt goes on.",
         )
 
-    @contextmanager
-    def _session(self) -> Iterator[_Session]:
-        """A session of its own, since the pool may hand a connection to somebody else; whoever
-        needs one next has it then."""
-        session = self._idle_session() or self._new_session()
-        try:
-            yield session
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from error
-        finally:
-            if not session.broken:
-                self._idle.append(session)
-
-    def _idle_session(self) -> _Session | None:
-        while self._idle:
-            session = self._idle.pop()
-            with suppress(psycopg.OperationalError):
-                check(session)
-                return session
-        return None
-
-    def _new_session(self) -> _Session:
-        try:
-            return psycopg.connect(
-                self._database.url,
-                autocommit=True,
-                row_factory=dict_row,
-                # Claims and progress need not outlive a power cut: what was made is committed
-                # for good, and carries all that was written before.
-                options="-c synchronous_commit=off",
-            )
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from error
-
 
 @contextmanager
-def _unlocking(session: _Session, rows: Sequence[DictRow]) -> Iterator[None]:
+def _unlocking(session: Session, rows: Sequence[DictRow]) -> Iterator[None]:
     held = [row["id"] for row in rows if row["state"] == "running"]
     try:
         yield

@@ -1,0 +1,63 @@
+"""Sessions that belong to one piece of work while it lasts, for locks that must end with it.
+
+Not here: pooled connections, which anybody may get next (``database.py``), and what is locked
+(``ledger.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from resources.postgres.database import check, unavailable
+
+Session = psycopg.Connection[DictRow]
+
+
+class Sessions:
+    """As many as are in use at once, in autocommit mode; kept for whoever needs one next. May be
+    used by several threads."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._idle: list[Session] = []
+
+    def close(self) -> None:
+        for session in self._idle:
+            session.close()
+
+    @contextmanager
+    def one(self) -> Iterator[Session]:
+        """Raises ``DatabaseUnavailable``, also when the session is lost inside."""
+        session = self._kept() or self._new()
+        try:
+            yield session
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error
+        finally:
+            if not session.broken:
+                self._idle.append(session)
+
+    def _kept(self) -> Session | None:
+        while self._idle:
+            session = self._idle.pop()
+            with suppress(psycopg.OperationalError):
+                check(session)
+                return session
+        return None
+
+    def _new(self) -> Session:
+        try:
+            return psycopg.connect(
+                self._url,
+                autocommit=True,
+                row_factory=dict_row,
+                # Claims and progress need not outlive a power cut: what was made is committed
+                # for good, and carries all that was written before.
+                options="-c synchronous_commit=off",
+            )
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error
