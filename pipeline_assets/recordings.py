@@ -8,7 +8,8 @@ fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what 
 import gc
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
@@ -82,16 +83,16 @@ def take_all(
 
 
 class _Telling:
-    """What Dagster is told of each stage of each recording."""
+    """What Dagster is told of each stage of each recording, once a run."""
 
     def __init__(self, context: Context) -> None:
         self.failures: list[tuple[Recording, PlayheadError]] = []
         self._context = context
+        self._told = _told_before(context) if context.retry_number else {}
 
     def tell(self, work: Work, stage: Stage, made: Made) -> None:
         if isinstance(made, Outcome):
-            told_before = made.unchanged and made.result.run_id == work.turn.run_id
-            if not told_before:
+            if work.recording.id not in self._told.get(dg.AssetKey(stage), ()):
                 _tell(self._context, work.recording, stage, made)
         elif isinstance(made, ClaimLost):
             self._context.log.warning(str(made))
@@ -99,6 +100,13 @@ class _Telling:
             self.failures.append((work.recording, made))
             self._context.log_event(_observation(stage, work.recording, made))
             self._context.log.error(f"{work.recording.id}: {made} {made.remedy}")
+
+
+def _told_before(context: Context) -> Mapping[dg.AssetKey, AbstractSet[str | None]]:
+    """Partitions by asset, in an earlier try of this run."""
+    return context.instance.get_asset_partitions_for_run(
+        context.run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION
+    )
 
 
 def _works(bench: Workbench, wanted: Sequence[Recording], turn: Turn) -> Iterator[Work]:

@@ -30,7 +30,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 #: How the server knows all sessions of one process, and a person who it is.
 _PROCESS = f"playhead-{socket.gethostname()[:24]}-{os.getpid()}-{os.urandom(4).hex()}"
 _POOL_SIZE = 4  # a worker does one thing at a time; the sensor and progress need a few more
-_PATIENCE_SECONDS = 30.0  # an embedded server comes back from a crash in about 3 s
+PATIENCE_SECONDS = 30.0  # an embedded server comes back from a crash in about 3 s
 
 
 @cache
@@ -55,7 +55,7 @@ class Database:
             check=check,
             min_size=0,
             max_size=_POOL_SIZE,
-            timeout=_PATIENCE_SECONDS,
+            timeout=PATIENCE_SECONDS,
             open=True,
         )
 

@@ -6,13 +6,16 @@ Not here: pooled connections, which anybody may get next (``database.py``), and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from resources.postgres.database import check, unavailable
+from resources.postgres.database import PATIENCE_SECONDS, check, unavailable
+
+_PAUSE_SECONDS = 0.2  # between two tries to connect
 
 Session = psycopg.Connection[DictRow]
 
@@ -50,14 +53,22 @@ class Sessions:
         return None
 
     def _new(self) -> Session:
-        try:
-            return psycopg.connect(
-                self._url,
-                autocommit=True,
-                row_factory=dict_row,
-                # Claims and progress need not outlive a power cut: what was made is committed
-                # for good, and carries all that was written before.
-                options="-c synchronous_commit=off",
-            )
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from error
+        """Waits for a server that is away as long as the pool does."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._connect()
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise unavailable(error) from error
+                time.sleep(_PAUSE_SECONDS)
+
+    def _connect(self) -> Session:
+        return psycopg.connect(
+            self._url,
+            autocommit=True,
+            row_factory=dict_row,
+            # Claims and progress need not outlive a power cut: what was made is committed for
+            # good, and carries all that was written before.
+            options="-c synchronous_commit=off",
+        )
