@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from threading import Lock
 
 import dagster as dg
 
@@ -31,6 +32,9 @@ from resources.workbench import Lane
 
 CODE_VERSION = "2"
 _ROWS_SHOWN = 50
+
+#: Two threads that cut would only take turns; so one cuts while the other is at the database.
+_CUTTING = Lock()
 
 SPEC = stage_spec(
     "chunks",
@@ -73,7 +77,8 @@ def _task(work: Work, lanes: Sequence[Lane]) -> Task:
 
 def _make(claimed: Claimed) -> list[Outcome]:
     ledger, content = claimed[0][0].work.bench.ledger, claimed[0][0].work.bench.content
-    cuttings = [_cut(task) for task, _ in claimed]
+    with _CUTTING:
+        cuttings = [_cut(task) for task, _ in claimed]
     hashes = [chunks_hash(one.made) for one in cuttings]
     with ledger.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
         ledger.supersede(connection, results)
