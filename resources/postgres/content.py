@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from resources.errors import ClaimLost, Forgotten, InvalidResult
+from resources.errors import ClaimLost, DatabaseUnavailable, Forgotten, InvalidResult
 from resources.postgres.database import Connection, Database, queries, storable
 from resources.postgres.ledger import Result
 from resources.records import (
@@ -180,7 +181,8 @@ class Content:
     ) -> None:
         """Keep vectors as soon as they are paid for, whatever becomes of the run; none for a
         recording that was forgotten meanwhile. ``texts`` by hash, a row of ``vectors`` each."""
-        self._database.run(
+        keep = partial(
+            self._database.run,
             _SQL["cache_vectors"],
             org_id=org_id,
             set_id=set_id,
@@ -188,6 +190,10 @@ class Content:
             vectors=list(vectors),
             recording_ids=[one.recording_id for one in texts.values()],
         )
+        try:
+            keep()
+        except DatabaseUnavailable:  # went away in the middle; it mostly comes back in seconds
+            keep()
 
     def put_embeddings(
         self, connection: Connection, embedded: Sequence[Embedded], set_id: int

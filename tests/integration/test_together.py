@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from threading import Barrier, Event
 
+import psycopg
 import pytest
 
 from pipeline_assets.hands import Hands
@@ -128,6 +129,32 @@ def test_more_recordings_than_go_together_are_all_made(bench: Workbench, add: Ad
     told = take(bench, recordings, STAGES)
     assert sorted(done(told, "embeddings")) == sorted(one.id for one in recordings)
     assert not bench.catalogue.waiting(limit=1)
+
+
+_GOES_AWAY_ONCE = b"""
+create sequence times;
+create function goes_away() returns trigger language plpgsql as $$
+begin
+    if nextval('times') = 1 then
+        perform pg_terminate_backend(pg_backend_pid());
+    end if;
+    return new;
+end $$;
+create trigger goes_away before insert on embedding_cache
+for each row execute function goes_away()"""
+
+
+def test_vectors_are_kept_though_the_server_went_away_as_they_were_written(
+    bench: Workbench, settings: Settings, embedder: Choosy, add: Add
+) -> None:
+    recordings = [add("a.wav"), add("b.wav")]
+    take(bench, recordings, STAGES[:4])
+    assert settings.database_url
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute(_GOES_AWAY_ONCE)
+    told = take(bench, recordings, ["embeddings"])
+    assert len(done(told, "embeddings")) == 2
+    assert len(embedder.embedded) == len(set(embedder.embedded))
 
 
 def test_what_was_made_before_the_worker_was_stopped_is_told(
