@@ -13,6 +13,7 @@ from resources.workbench import Workbench
 from sensors.failures import failures
 from sensors.inbox import inbox
 from sensors.plans import plans
+from sensors.retries import retries
 from sensors.uploads import uploads
 
 
@@ -32,7 +33,7 @@ def build_definitions(
             schedules.hourly_backlog,
             schedules.model_change,
         ],
-        sensors=[inbox, uploads, plans, failures],
+        sensors=[inbox, uploads, plans, failures, retries],
         resources={"workbench": workbench_resource(settings, chosen, bench)},
         executor=dg.in_process_executor,
     )

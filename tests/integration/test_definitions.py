@@ -75,6 +75,7 @@ def test_all_sensors_and_schedules_run_by_themselves(definitions: dg.Definitions
         "uploads",
         "plans",
         "failures",
+        "retries",
     }
     for sensor in definitions.sensors or []:
         assert isinstance(sensor, dg.SensorDefinition)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.collect import take_from_inbox
-from pipeline_assets.requests import PARTITION, RANGE_END, RANGE_START
+from pipeline_assets.requests import INGEST_RECORDING, PARTITION, RANGE_END, RANGE_START
 from resources.inbox import still
 from resources.postgres.attendance import WORKER, run_duty
 from resources.postgres.catalogue import Catalogue
 from resources.records import Recording
 from resources.workbench import Workbench
 from sensors.inbox import inbox
+from sensors.retries import retries
 from sensors.uploads import uploads
 from tests.integration.conftest import Pipeline, write_sound
 
@@ -299,3 +300,49 @@ def test_many_waiting_recordings_share_runs(bench: Workbench, instance: dg.Dagst
     first, second = ask(bench, instance)
     assert {RANGE_START, RANGE_END} <= set(first.tags)
     assert {RANGE_START, RANGE_END} <= set(second.tags)
+
+
+# A retry that Dagster lost
+
+
+@pytest.fixture
+def retrying() -> Iterator[dg.DagsterInstance]:
+    """An instance that tries dead workers' runs again, as ours does."""
+    policy = {"run_retries": {"enabled": True, "max_retries": 1}}
+    with dg.DagsterInstance.local_temp(overrides=policy) as instance:
+        yield instance
+
+
+@dg.job(name=INGEST_RECORDING)
+def bare() -> None:
+    """By its name the job that makes recordings."""
+
+
+def asked_again(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    result = retries(dg.build_sensor_context(instance=instance))
+    assert isinstance(result, dg.SensorResult)
+    return list(result.run_requests or [])
+
+
+def dead_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
+    """A backfill's, whose worker died and which the daemon could not ask for again."""
+    where = {RANGE_START: "a", RANGE_END: "c", "dagster/backfill": "b"}
+    run = instance.create_run_for_job(bare, tags=where)
+    instance.report_run_failed(run, "Its worker died without a word.")
+    instance.add_run_tags(run.run_id, {"dagster/will_retry": "false", **tags})
+    return run
+
+
+def test_a_retry_that_dagster_lost_is_asked_for_again(retrying: dg.DagsterInstance) -> None:
+    run = dead_run(retrying)
+    [again] = asked_again(retrying)
+    assert again.run_key == f"again {run.run_id}"
+    wanted = {RANGE_START: "a", RANGE_END: "c", "dagster/backfill": "b"}
+    assert wanted.items() <= again.tags.items()
+
+
+def test_what_dagster_would_not_have_tried_again_is_left(retrying: dg.DagsterInstance) -> None:
+    dead_run(retrying, **{"dagster/failure_reason": "STEP_FAILURE"})
+    dead_run(retrying, **{"dagster/max_retries": "0"})
+    dead_run(retrying, **{"dagster/auto_retry_run_id": "another"})
+    assert asked_again(retrying) == []

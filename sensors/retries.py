@@ -1,0 +1,80 @@
+"""Retries that Dagster lost.
+
+When a worker dies, Dagster's daemon asks for its run again, once: with the code server away at that
+moment it notes that it will not, and never comes back to it (the comment at the end of
+``auto_run_reexecution.py`` in 1.13.27 says so). A sensor runs in the code server, so when this one
+looks, that is there. Not here: failed stages (``policies.RETRY_POLICY``), recordings that wait
+(``uploads.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.storage.tags import (
+    AUTO_RETRY_RUN_ID_TAG,
+    BACKFILL_ID_TAG,
+    RUN_FAILURE_REASON_TAG,
+    WILL_RETRY_TAG,
+)
+
+from pipeline_assets.jobs import ingest_recording, works_on_recordings
+from pipeline_assets.requests import PARTITION, PRIORITY, RANGE_END, RANGE_START
+
+_INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
+_LOOKED_BACK = timedelta(hours=1)
+_KEPT_TAGS = {PARTITION, RANGE_START, RANGE_END, PRIORITY, BACKFILL_ID_TAG}
+_CANCELLED = {BulkActionStatus.CANCELED, BulkActionStatus.CANCELING}
+
+
+@dg.sensor(
+    job=ingest_recording,
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests again runs whose workers died while the code server was away.",
+)
+def retries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    requests = [_again(run) for run in _lost(context.instance)]
+    return dg.SensorResult(
+        run_requests=requests, skip_reason=None if requests else "no retry was lost"
+    )
+
+
+def _lost(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
+    """Failed runs that Dagster's own rule would try again, but that are marked as not to be."""
+    filters = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={WILL_RETRY_TAG: "false"},
+        updated_after=datetime.now(UTC) - _LOOKED_BACK,
+    )
+    for run in instance.get_runs(filters):
+        reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+        if (
+            works_on_recordings(run)
+            and AUTO_RETRY_RUN_ID_TAG not in run.tags
+            and auto_reexecution_should_retry_run(
+                instance, run, RunFailureReason(reason) if reason else None
+            )
+            and not _cancelled(instance, run)
+        ):
+            yield run
+
+
+def _cancelled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    backfill = instance.get_backfill(run.tags.get(BACKFILL_ID_TAG, ""))
+    return backfill is not None and backfill.status in _CANCELLED
+
+
+def _again(run: dg.DagsterRun) -> dg.RunRequest:
+    """The same partitions and stages, of the same backfill; asked for once, by its key."""
+    return dg.RunRequest(
+        run_key=f"again {run.run_id}",
+        tags={name: value for name, value in run.tags.items() if name in _KEPT_TAGS},
+        run_config=run.run_config,
+        asset_selection=sorted(run.asset_selection or ()) or None,
+    )
