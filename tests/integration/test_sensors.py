@@ -308,8 +308,8 @@ def test_many_waiting_recordings_share_runs(bench: Workbench, instance: dg.Dagst
 @pytest.fixture
 def retrying() -> Iterator[dg.DagsterInstance]:
     """An instance that tries dead workers' runs again, as ours does."""
-    policy = {"run_retries": {"enabled": True, "max_retries": 1}}
-    with dg.DagsterInstance.local_temp(overrides=policy) as instance:
+    retried = {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False}
+    with dg.DagsterInstance.local_temp(overrides={"run_retries": retried}) as instance:
         yield instance
 
 
