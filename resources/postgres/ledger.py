@@ -11,7 +11,7 @@ Not here: the content of results (``content.py``), what to do next (``catalogue.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,9 +105,8 @@ class Ledger:
             [row] = self._begin(session, [wanted], run_id, detail)
             if row["state"] == _HELD:
                 row = self._wait(session, row["id"], run_id, detail)
-            with _unlocking(session, [row]):
-                [claim] = self._claims([(wanted, row)])
-                yield claim
+            [claim] = self._claims([(wanted, row)])
+            yield claim
 
     @contextmanager
     def claim_free(
@@ -117,14 +116,11 @@ class Ledger:
         at."""
         with self._sessions.one() as session:
             rows = self._begin(session, wanted, run_id, detail)
-            with _unlocking(session, rows):
-                free = [
-                    (one, row)
-                    for one, row in zip(wanted, rows, strict=True)
-                    if row["state"] != _HELD
-                ]
-                claims = {claim.id: claim for claim in self._claims(free)}
-                yield [claims.get(row["id"]) for row in rows]
+            free = [
+                (one, row) for one, row in zip(wanted, rows, strict=True) if row["state"] != _HELD
+            ]
+            claims = {claim.id: claim for claim in self._claims(free)}
+            yield [claims.get(row["id"]) for row in rows]
 
     def progress(self, claims: Sequence[Claim], percent: int, detail: str) -> None:
         """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
@@ -238,11 +234,7 @@ class Ledger:
         values = {"org_id": org_id, "set_id": set_id, "hashes": list(hashes)}
         with self._sessions.one() as session:
             session.execute(_SQL["lock_texts"], values)
-            try:
-                yield
-            finally:
-                with suppress(psycopg.OperationalError):  # a lost session has lost its locks
-                    session.execute(_SQL["unlock_texts"], values)
+            yield
 
     def lineage(self, recording: Recording) -> list[DictRow]:
         """What made each current result, in the order they were made: inputs, recipe, run,
@@ -283,8 +275,7 @@ class Ledger:
         session.execute(_SQL["lock"], key)
         if started := session.execute(_SQL["start"], key).fetchone():
             return started
-        session.execute(_SQL["unlock"], {"ids": [result_id]})  # finished by the other meanwhile
-        row = session.execute(_SQL["found"], key).fetchone()
+        row = session.execute(_SQL["found"], key).fetchone()  # finished by the other meanwhile
         if row is None:  # a ledger row is only ever deleted with its recording
             raise Forgotten
         return row
@@ -310,16 +301,6 @@ class Ledger:
             f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
             remedy="Nothing to do: the newer attempt goes on.",
         )
-
-
-@contextmanager
-def _unlocking(session: Session, rows: Sequence[DictRow]) -> Iterator[None]:
-    held = [row["id"] for row in rows if row["state"] == "running"]
-    try:
-        yield
-    finally:
-        with suppress(psycopg.OperationalError):  # a lost session has lost its locks already
-            session.execute(_SQL["unlock"], {"ids": held})
 
 
 def _keys(claims: Sequence[Claim]) -> dict[str, list[int]]:

@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from resources.postgres.database import PATIENCE_SECONDS, check, unavailable
+from resources.postgres.database import PATIENCE_SECONDS, check, queries, unavailable
 
+_SQL = queries("sessions")
 _PAUSE_SECONDS = 0.2  # between two tries to connect
 
 Session = psycopg.Connection[DictRow]
@@ -34,14 +35,16 @@ class Sessions:
 
     @contextmanager
     def one(self) -> Iterator[Session]:
-        """Raises ``DatabaseUnavailable``, also when the session is lost inside."""
+        """What it locked is free when it is left, however that is. Raises
+        ``DatabaseUnavailable``, also when the session is lost inside."""
         session = self._kept() or self._new()
         try:
             yield session
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
         finally:
-            if not session.broken:
+            with suppress(psycopg.OperationalError):  # a lost session has lost its locks already
+                session.execute(_SQL["unlock"])
                 self._idle.append(session)
 
     def _kept(self) -> Session | None:

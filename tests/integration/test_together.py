@@ -16,7 +16,7 @@ from pipeline_assets.stages import Made, Outcome, Turn, Work
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Vectors
 from resources.engines import Embedders
-from resources.errors import ClaimLost, InvalidResult, Stopped
+from resources.errors import ClaimLost, Forgotten, InvalidResult, Stopped
 from resources.postgres.database import Database
 from resources.postgres.ledger import Claim, Wanted
 from resources.records import STAGES, Recording, Stage
@@ -188,6 +188,23 @@ def test_results_finished_together_are_all_kept_or_none(
         ):
             pass
     assert not any(worker.current(one, "transcript") for one in (probed, *others))
+
+
+def test_a_forgotten_recording_among_several_leaves_nothing_locked(
+    worker: Worker, database: Database, probed: Recording
+) -> None:
+    wanted = [Wanted(one, making.recipe("transcript"), {}) for one in (probed, making.recording())]
+    with worker.ledger.claim(wanted[0], run_id="run-1", detail=""):
+        pass  # begun, and left to the next worker
+    with (
+        pytest.raises(Forgotten),
+        worker.ledger.claim_free(wanted, run_id="run-1", detail=""),
+    ):
+        pass
+    other = Worker(database, "other")
+    with other.ledger.claim_free(wanted[:1], run_id="other", detail="") as [claim]:
+        assert claim is not None
+    other.ledger.close()
 
 
 def test_what_another_worker_is_at_is_left_to_it(

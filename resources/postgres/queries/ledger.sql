@@ -13,9 +13,6 @@ select * from stage_results where id = %(id)s
 -- name: lock
 select pg_advisory_lock(playhead_lock_class(), %(id)s)
 
--- name: unlock
-select pg_advisory_unlock(playhead_lock_class(), id) from unnest(%(ids)s::integer[]) as id
-
 -- name: start
 update stage_results
 set state = 'running', attempt = attempt + 1, run_id = %(run_id)s, started_at = now(),
@@ -102,8 +99,3 @@ select pg_advisory_lock(key) from (
     from unnest(%(hashes)s::text[]) as hash
     order by key
 ) as texts
-
--- name: unlock_texts
-select pg_advisory_unlock(
-    hashtextextended(%(set_id)s::text || ' ' || %(org_id)s || ' ' || hash, 0))
-from unnest(%(hashes)s::text[]) as hash

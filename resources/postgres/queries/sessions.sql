@@ -1,0 +1,2 @@
+-- name: unlock
+select pg_advisory_unlock_all()
