@@ -1,10 +1,11 @@
 """Retries that Dagster lost.
 
-When a worker dies, Dagster's daemon asks for its run again, once: with the code server away at that
-moment it notes that it will not, and never comes back to it (the comment at the end of
-``auto_run_reexecution.py`` in 1.13.27 says so). A sensor runs in the code server, so when this one
-looks, that is there. Not here: failed stages (``policies.RETRY_POLICY``), recordings that wait
-(``uploads.py``).
+When a worker dies, Dagster's daemon asks for its run again, once: with the code server away at
+that moment it notes that it will not, and never comes back to it (the comment at the end of
+``auto_run_reexecution.py`` in 1.13.27 says so). When the daemon dies just then, the run stays
+marked as to be tried again, and its backfill waits for ever. A sensor runs in the code server, so
+when this one looks, that is there. Not here: failed stages (``policies.RETRY_POLICY``), recordings
+that wait (``uploads.py``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pipeline_assets.requests import PARTITION, PRIORITY, RANGE_END, RANGE_START
 
 _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
 _LOOKED_BACK = timedelta(hours=1)
+_PATIENCE = timedelta(minutes=1)  # the daemon takes seconds
 _KEPT_TAGS = {PARTITION, RANGE_START, RANGE_END, PRIORITY, BACKFILL_ID_TAG}
 _CANCELLED = {BulkActionStatus.CANCELED, BulkActionStatus.CANCELING}
 
@@ -46,23 +48,28 @@ def retries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 
 
 def _lost(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
-    """Failed runs that Dagster's own rule would try again, but that are marked as not to be."""
-    filters = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.FAILURE],
-        tags={WILL_RETRY_TAG: "false"},
-        updated_after=datetime.now(UTC) - _LOOKED_BACK,
-    )
-    for run in instance.get_runs(filters):
-        reason = run.tags.get(RUN_FAILURE_REASON_TAG)
-        if (
-            works_on_recordings(run)
-            and AUTO_RETRY_RUN_ID_TAG not in run.tags
-            and auto_reexecution_should_retry_run(
-                instance, run, RunFailureReason(reason) if reason else None
-            )
-            and not _cancelled(instance, run)
-        ):
+    """Failed runs that Dagster's own rule would try again, and that it did not. They are marked as
+    not to be by the daemon, so that there is one who asks."""
+    now = datetime.now(UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _LOOKED_BACK)
+    for record in instance.get_run_records(failed):
+        run = record.dagster_run
+        if not works_on_recordings(run) or AUTO_RETRY_RUN_ID_TAG in run.tags:
+            continue
+        if run.is_complete_and_waiting_to_retry:
+            if record.update_timestamp > now - _PATIENCE:
+                continue
+            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
+        if _deserves_another(instance, run):
             yield run
+
+
+def _deserves_another(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    by_rule = auto_reexecution_should_retry_run(
+        instance, run, RunFailureReason(reason) if reason else None
+    )
+    return by_rule and not _cancelled(instance, run)
 
 
 def _cancelled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

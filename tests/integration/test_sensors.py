@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -339,6 +340,19 @@ def test_a_retry_that_dagster_lost_is_asked_for_again(retrying: dg.DagsterInstan
     assert again.run_key == f"again {run.run_id}"
     wanted = {RANGE_START: "a", RANGE_END: "c", "dagster/backfill": "b"}
     assert wanted.items() <= again.tags.items()
+
+
+def test_a_retry_that_never_came_is_asked_for_after_a_minute(
+    retrying: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = dead_run(retrying, **{"dagster/will_retry": "true"})
+    assert asked_again(retrying) == []
+    monkeypatch.setattr("sensors.retries._PATIENCE", timedelta(0))
+    [again] = asked_again(retrying)
+    assert again.run_key == f"again {run.run_id}"
+    left = retrying.get_run_by_id(run.run_id)
+    assert left is not None
+    assert not left.is_complete_and_waiting_to_retry, "or its backfill would wait for ever"
 
 
 def test_what_dagster_would_not_have_tried_again_is_left(retrying: dg.DagsterInstance) -> None:
