@@ -136,13 +136,11 @@ def _cut(task: Task) -> _Cutting:
     heard = cut(
         "transcript", transcript.text, config=configs["transcript"], timeline=transcript.timeline
     )
+    said = list(with_phrases(heard, spoken_phrases(transcript)))
     own = document.content[: document.metadata.get("quotes_from")]  # the rest is heard already
     quotes = Timeline.of(document.spans)
     written = cut("document", own, config=configs["document"], timeline=quotes)
-    made = [
-        *with_phrases(heard, spoken_phrases(transcript)),
-        *with_phrases(written, written_phrases(document)),
-    ]
+    made = [*said, *with_phrases(written, written_phrases(document))]
     return _Cutting(transcript, document, made)
 
 

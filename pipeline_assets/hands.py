@@ -16,7 +16,8 @@ from pipeline_assets.chunks import make_chunks
 from pipeline_assets.document import make_document
 from pipeline_assets.embeddings import make_embeddings
 from pipeline_assets.raw_media import make_raw_media
-from pipeline_assets.stages import Made, MakeStage, Outcome, Work, one_by_one
+from pipeline_assets.stages import Made, Outcome, Work, caught
+from pipeline_assets.together import Together
 from pipeline_assets.transcript import make_transcript
 from resources.records import Stage
 
@@ -24,12 +25,12 @@ _SECONDS = 1.0  # recordings that come within it are cut and embedded together,
 _MOST = 16  # but no more than these
 _AT_ONCE = 2  # while one group waits for the database or the embedder, another is cut
 
-ALONE: dict[Stage, MakeStage] = {
-    "raw_media": one_by_one(make_raw_media),
-    "transcript": one_by_one(make_transcript),
-    "document": one_by_one(make_document),
+_ALONE: dict[Stage, Callable[[Work], Outcome]] = {
+    "raw_media": make_raw_media,
+    "transcript": make_transcript,
+    "document": make_document,
 }
-TOGETHER: dict[Stage, MakeStage] = {"chunks": make_chunks, "embeddings": make_embeddings}
+_TOGETHER: dict[Stage, Together] = {"chunks": make_chunks, "embeddings": make_embeddings}
 
 Tell = Callable[[Work, Stage, Made], None]
 _Group = list[tuple[Work, Sequence[Stage]]]
@@ -58,7 +59,7 @@ class Hands:
     def take(self, work: Work, stages: Sequence[Stage]) -> None:
         """Through ``stages``, in their order. Raises ``Stopped``."""
         began = time.monotonic()
-        for stage in ALONE:
+        for stage in _ALONE:
             if stage in stages and not self._made_alone(work, stage):
                 return
         self._since = self._since if self._group else began
@@ -80,7 +81,7 @@ class Hands:
 
     def _made_alone(self, work: Work, stage: Stage) -> bool:
         work.bench.keep_on()
-        [made] = ALONE[stage]([work])
+        made = caught(_ALONE[stage], work)
         self._tell(work, stage, made)
         return isinstance(made, Outcome)
 
@@ -105,10 +106,14 @@ class Hands:
 
 def _make_together(group: _Group, told: _Told) -> None:
     """Adds what became of each to ``told`` as it is known, since ``Stopped`` may come between."""
-    for stage, make in TOGETHER.items():
-        works = [work for work, stages in group if stage in stages]
+    failed: set[str] = set()
+    for stage, make in _TOGETHER.items():
+        works = [
+            work for work, stages in group if stage in stages and work.recording.id not in failed
+        ]
         if works:
             works[0].bench.keep_on()
-        made = dict(zip(map(id, works), make(works), strict=True))
-        told += [(work, stage, made[id(work)]) for work in works]
-        group = [one for one in group if isinstance(made.get(id(one[0])), Outcome | None)]
+        for work, made in zip(works, make(works), strict=True):
+            told.append((work, stage, made))
+            if not isinstance(made, Outcome):
+                failed.add(work.recording.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline_assets import checks
 from pipeline_assets.stages import Metadata, Outcome, Task, Work, claimed, stage_spec
 from resources.media.probe import probe
-from resources.records import Engine, MediaFacts, Recipe, Recording, Usage
+from resources.records import Engine, MediaFacts, Recipe, Recording
 
 CODE_VERSION = "1"
 
@@ -31,7 +31,7 @@ def make_raw_media(work: Work) -> Outcome:
         facts = probe(bench.media.kept(recording))
         # The bytes are the result; the facts describe them. So a better probe does not
         # make anything after it stale.
-        with bench.ledger.finish(claim, output_hash=recording.sha256, usage=Usage()) as (
+        with bench.ledger.finish(claim, output_hash=recording.sha256) as (
             connection,
             result,
         ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -122,12 +122,6 @@ class Task:
 Made = Outcome | PlayheadError
 
 
-class MakeStage(Protocol):
-    """A stage at work: what became of each recording, in their order. Raises ``Stopped``."""
-
-    def __call__(self, works: Sequence[Work]) -> list[Made]: ...
-
-
 def stage_spec(
     stage: Stage, *, after: tuple[Stage, ...], code_version: str, kinds: set[str], description: str
 ) -> dg.AssetSpec:
@@ -168,15 +162,6 @@ def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
             unforeseen = Unforeseen.of(error, task.work.recording)
             ledger.fail(claim, unforeseen, final=final)
             raise unforeseen from error
-
-
-def one_by_one(make: Callable[[Work], Outcome]) -> MakeStage:
-    """A stage whose results take their time: nothing is gained by making several together."""
-
-    def make_each(works: Sequence[Work]) -> list[Made]:
-        return [caught(make, work) for work in works]
-
-    return make_each
 
 
 def caught(make: Callable[..., T], *given: Any) -> T | PlayheadError:

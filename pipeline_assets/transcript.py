@@ -18,7 +18,7 @@ from resources.clock import short_clock
 from resources.engines import Engines
 from resources.postgres.content import transcript_hash
 from resources.postgres.ledger import Claim, Result
-from resources.records import Recipe, Transcript, Usage
+from resources.records import Recipe, Transcript
 from resources.transcripts.timing import check_times
 
 CODE_VERSION = "1"
@@ -54,7 +54,7 @@ def make_transcript(work: Work) -> Outcome:
         )
         check_times(transcript)
         output_hash = transcript_hash(transcript)
-        with bench.ledger.finish(claim, output_hash=output_hash, usage=Usage()) as (
+        with bench.ledger.finish(claim, output_hash=output_hash) as (
             connection,
             result,
         ):

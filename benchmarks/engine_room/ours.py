@@ -35,7 +35,6 @@ from resources.records import (
     Recording,
     Stage,
     Transcript,
-    Usage,
     text_hash,
 )
 from resources.settings import Settings
@@ -149,7 +148,7 @@ class Ours:
         ledger = self._bench.ledger
         with (
             ledger.claim(Wanted(recording, recipe, inputs), run_id="seed", detail="") as claim,
-            ledger.finish(claim, output_hash=output_hash, usage=Usage()) as to,
+            ledger.finish(claim, output_hash=output_hash) as to,
         ):
             yield to
 

@@ -135,7 +135,7 @@ class Ledger:
 
     @contextmanager
     def finish(
-        self, claim: Claim, *, output_hash: str, usage: Usage, by_whom: str | None = None
+        self, claim: Claim, *, output_hash: str, usage: Usage = NO_USAGE, by_whom: str | None = None
     ) -> Iterator[tuple[Connection, Result]]:
         """Within one transaction: the body writes the content with the connection and for the
         result it is given, then the row is done and current; ``by_whom``, when a person puts it

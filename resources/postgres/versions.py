@@ -18,7 +18,7 @@ from resources.errors import ConfigurationError, NotFound
 from resources.postgres.content import Content, transcript_hash
 from resources.postgres.database import Database, queries
 from resources.postgres.ledger import Ledger, Result, Wanted
-from resources.records import Engine, Recipe, Recording, Transcript, Usage
+from resources.records import Engine, Recipe, Recording, Transcript
 
 _SQL = queries("versions")
 _CODE_VERSION = "1"
@@ -89,9 +89,10 @@ class Versions:
             if claim.done:
                 self._ledger.choose(recording, claim.done.id, author)
             else:
-                with self._ledger.finish(
-                    claim, output_hash=output_hash, usage=Usage(), by_whom=author
-                ) as (connection, result):
+                with self._ledger.finish(claim, output_hash=output_hash, by_whom=author) as (
+                    connection,
+                    result,
+                ):
                     self._content.put_transcript(connection, result, recording, corrected)
         return next(version for version in self.all(recording) if version.current)
 
