@@ -18,11 +18,9 @@ from dagster._core.scheduler.instigation import InstigatorType, TickData, TickSt
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.forgetting import finish, forget
 from resources.engines import Embedders
-from resources.errors import DatabaseUnavailable, Forgotten
-from resources.postgres import erasing
+from resources.errors import Forgotten
 from resources.postgres.database import Database
 from resources.postgres.databases import dagster_tables_url
-from resources.postgres.erasing import StillSeen, erase
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
 from resources.records import STAGES, Recording
@@ -45,7 +43,6 @@ from tests.integration.conftest import Pipeline, instant_engines, write_sound
 from tests.making import Worker
 
 _ROOT = Path(__file__).parents[2]
-_INDEXES = "select indexdef from pg_indexes where schemaname = 'public' order by indexname"
 
 Take = Callable[..., Recording]
 
@@ -319,74 +316,6 @@ def test_the_same_bytes_added_again_are_a_new_recording(stored: Pipeline, take: 
     assert again.id != ours.id
     assert stored.run(again).success
     assert stored.materialised("embeddings") == {again.id}
-
-
-def test_erasing_leaves_every_index_as_it_was(database: Database, worker: Worker) -> None:
-    worker.take_through(making.registered(database))
-    with psycopg.connect(database.url) as connection:
-        before = connection.execute(_INDEXES).fetchall()
-    erase(database.url)
-    with psycopg.connect(database.url) as connection:
-        assert connection.execute(_INDEXES).fetchall() == before
-
-
-def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(erasing, "_PATIENCE_SECONDS", 0.2)
-    ours = making.registered(database)
-    with psycopg.connect(database.url) as onlooker:
-        onlooker.execute("set transaction isolation level repeatable read")
-        onlooker.execute("select 1")
-        Forgetting(database).forget([ours.id])
-        with pytest.raises(StillSeen, match="still seen by"):
-            erase(database.url)
-    erase(database.url)
-
-
-def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(erasing, "_PATIENCE_SECONDS", 0.2)
-    with psycopg.connect(database.url) as user, psycopg.connect(database.url) as searcher:
-        user.execute("select count(*) from chunks")
-        searcher.execute("set statement_timeout = '5s'")
-        with pytest.raises(StillSeen, match="used without end"):
-            erase(database.url)
-        searcher.execute("select count(*) from chunks")
-
-
-def test_erasing_takes_only_its_turn_from_a_worker_that_waits(database: Database) -> None:
-    """One may wait for hours, for another that listens to the same recording."""
-    recording = making.registered(database)
-    first, second = Worker(database), Worker(database)
-    facts = {"sha256": recording.sha256}
-    with (
-        ThreadPoolExecutor(1) as waiting,
-        first.claim(recording, making.recipe("raw_media"), facts),
-    ):
-
-        def wait() -> None:
-            with second.claim(recording, making.recipe("raw_media"), facts):
-                raise AssertionError("it never got its turn")
-
-        waits = waiting.submit(wait)
-        while not held_up(database):
-            pass
-        Forgetting(database).forget([making.registered(database).id])
-        erase(database.url)
-        with pytest.raises(DatabaseUnavailable, match="cancel"):
-            waits.result(30)
-    for worker in (first, second):
-        worker.ledger.close()
-
-
-def held_up(database: Database) -> bool:
-    row = database.row(
-        b"select count(*) as waiting from pg_stat_activity"
-        b" where datname = current_database() and wait_event = 'advisory'"
-    )
-    return row is not None and row["waiting"] > 0
 
 
 def test_progress_of_what_is_forgotten_stops_the_worker(database: Database, worker: Worker) -> None:

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import os
-import pwd
-import signal
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -20,122 +14,19 @@ import pytest
 from resources.errors import DatabaseUnavailable, DatabaseUnsuitable
 from resources.postgres.keeper import LINGER_SECONDS
 from resources.postgres.server import EmbeddedServer
-
-REPOSITORY = Path(__file__).parents[2]
-ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
-USER = """
-import sys
-from pathlib import Path
-from resources.postgres.server import EmbeddedServer
-server = EmbeddedServer(Path(sys.argv[1]))
-server.attach()
-print(server.pid, flush=True)
-sys.stdin.read()
-"""
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root lends Postgres an account")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A fresh place for a server, which is stopped in the end."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as parent:
-        yield Path(parent) / "home" / "postgres"
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(folder)
-    yield server
-    server.detach()
-    server.stop()
-
-
-def user_process(folder: Path, *, uid: int | None = None) -> subprocess.Popen[str]:
-    """Another program that uses the server until its standard input is closed."""
-    return subprocess.Popen(
-        [sys.executable, "-c", USER, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-        user=uid,
-        env=ENVIRONMENT,
-    )
-
-
-def server_pid(user: subprocess.Popen[str]) -> int:
-    assert user.stdout is not None
-    return int(user.stdout.readline())
-
-
-def kill(*pids: int) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def processes_of(folder: Path, name: str = "") -> list[int]:
-    """Programs that have the folder in their command line: keeper, initdb, postmaster."""
-    listing = subprocess.run(
-        ["ps", "-eww", "-o", "pid=,args="], capture_output=True, text=True, check=True
-    )
-    lines = [line.split(maxsplit=1) for line in listing.stdout.splitlines()]
-    return [int(pid) for pid, args in lines if str(folder) in args and name in args]
-
-
-def keeper_of(folder: Path) -> int:
-    (pid,) = processes_of(folder, "keeper")
-    return pid
-
-
-def all_processes(server: EmbeddedServer) -> list[int]:
-    """The postmaster, its workers and its backends."""
-    with psycopg.connect(server.url("postgres")) as connection:
-        rows = connection.execute("select pid from pg_stat_activity").fetchall()
-    return [*filter(None, [server.pid]), *(pid for (pid,) in rows)]
-
-
-def children(server: EmbeddedServer, name: str) -> list[int]:
-    """Processes of the server that call themselves so."""
-    listing = subprocess.run(
-        ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    )
-    lines = [line.split(maxsplit=2) for line in listing.stdout.splitlines()]
-    return [int(pid) for pid, parent, args in lines if int(parent) == server.pid and name in args]
-
-
-def eventually(promise: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not promise() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return promise()
-
-
-def remember(server: EmbeddedServer, word: str) -> None:
-    with psycopg.connect(server.attach(), autocommit=True) as connection:
-        connection.execute("create table if not exists words (word text)")
-        connection.execute("insert into words values (%s)", [word])
-
-
-def remembered(server: EmbeddedServer) -> list[str]:
-    with psycopg.connect(server.attach()) as connection:
-        return [word for (word,) in connection.execute("select word from words").fetchall()]
-
-
-def socket_folder(server: EmbeddedServer) -> Path:
-    return Path(parse_qs(urlsplit(server.url("postgres")).query)["host"][0])
-
-
-def ordinary_user() -> int:
-    """Somebody who is not root, nor an account that root lends, and can reach this Python."""
-    lent = ("root", "postgres", "nobody")
-    uid = next(entry.pw_uid for entry in pwd.getpwall() if entry.pw_name not in lent)
-    probe = ["/bin/sh", "-c", 'test -x "$0" && test -r "$1"', sys.executable, __file__]
-    if subprocess.run(probe, user=uid, check=False).returncode:
-        pytest.skip("no ordinary user can reach this Python or this repository")
-    return uid
+from tests.servers import (
+    all_processes,
+    children,
+    eventually,
+    keeper_of,
+    kill,
+    processes_of,
+    remember,
+    remembered,
+    server_pid,
+    socket_folder,
+    user_process,
+)
 
 
 def test_committed_rows_survive_the_death_of_every_process(
@@ -367,61 +258,3 @@ def test_a_home_that_is_a_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnsuitable, match="home") as caught:
         EmbeddedServer(tmp_path / "home" / "postgres").attach()
     assert "PLAYHEAD_HOME" in caught.value.remedy
-
-
-@as_root
-def test_root_opens_nobodys_folder(folder: Path, server: EmbeddedServer) -> None:
-    folder.mkdir(parents=True)
-    folder.parent.chmod(0o700)
-    before = [parent.stat().st_mode for parent in folder.parents]
-    remember(server, "kept")
-    assert [parent.stat().st_mode for parent in folder.parents] == before
-    assert (folder / "data").stat().st_mode & 0o777 == 0o700
-    assert (folder / "data").stat().st_uid != 0
-
-
-@as_root
-def test_where_others_may_pass_the_server_has_no_capability(
-    folder: Path, server: EmbeddedServer
-) -> None:
-    folder.mkdir(parents=True)
-    folder.parents[1].chmod(0o755)
-    server.attach()
-    status = Path("/proc", str(server.pid), "status").read_text()
-    assert "CapEff:\t0000000000000000" in status
-
-
-@as_root
-def test_a_socket_folder_that_another_user_made_is_refused(folder: Path) -> None:
-    server = EmbeddedServer(folder / "a name with spaces")
-    squat = socket_folder(server)
-    squat.mkdir(mode=0o700)
-    try:
-        with pytest.raises(DatabaseUnsuitable, match=str(squat)):
-            server.attach()
-    finally:
-        squat.rmdir()
-
-
-@as_root
-def test_an_ordinary_user_has_a_server_of_their_own(folder: Path) -> None:
-    uid = ordinary_user()
-    folder.mkdir(parents=True)
-    folder.parents[1].chmod(0o755)
-    os.chown(folder, uid, -1)
-    user = user_process(folder, uid=uid)
-    assert Path("/proc", str(server_pid(user))).stat().st_uid == uid
-    user.communicate()
-    EmbeddedServer(folder).stop()
-    with pytest.raises(DatabaseUnsuitable, match=f"belongs to user {uid}"):
-        EmbeddedServer(folder).attach()
-
-
-@as_root
-def test_roots_home_is_not_an_ordinary_users(server: EmbeddedServer, folder: Path) -> None:
-    uid = ordinary_user()
-    server.attach()
-    folder.parents[1].chmod(0o755)
-    _, complaint = user_process(folder, uid=uid).communicate()
-    assert "DatabaseUnsuitable" in complaint
-    assert str(folder) in complaint
