@@ -1,8 +1,9 @@
 """Results of several recordings with one claim and one transaction, for stages whose work is
 small beside what it takes to write it down.
 
-All or none: when any of them fails, or another worker is at some, those are made alone, one
-after the other, so that each failure is that of its own recording. Not here: what a stage makes.
+All or none: when any of them fails, all are made alone, one after the other, so that each failure
+is that of its own recording; so are those that another worker is at, or died over, which may be
+what kills its workers. Not here: what a stage makes.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Together:
         return made
 
     def _at_once(self, tasks: Sequence[_Numbered]) -> Mapping[int, Outcome]:
-        """Of those that no other worker is at; none when one of them fails."""
+        """Of those that no other worker began; none when one of them fails."""
         turn, ledger = tasks[0][1].work.turn, tasks[0][1].work.bench.ledger
         wanted = [task.wanted for _, task in tasks]
         try:

@@ -102,7 +102,7 @@ class Ledger:
         """Find the result done, or wait until no other worker makes it and take it over. Leaving
         without ``finish`` or ``fail`` leaves the row to the next worker."""
         with self._sessions.one() as session:
-            [row] = self._begin(session, [wanted], run_id, detail)
+            [row] = self._begin(session, [wanted], run_id, detail, fresh=False)
             if row["state"] == _HELD:
                 row = self._wait(session, row["id"], run_id, detail)
             [claim] = self._claims([(wanted, row)])
@@ -113,9 +113,9 @@ class Ledger:
         self, wanted: Sequence[Wanted], *, run_id: str, detail: str
     ) -> Iterator[list[Claim | None]]:
         """As ``claim``, all at once, and without waiting: None for those that another worker is
-        at."""
+        at, or died over."""
         with self._sessions.one() as session:
-            rows = self._begin(session, wanted, run_id, detail)
+            rows = self._begin(session, wanted, run_id, detail, fresh=True)
             free = [
                 (one, row) for one, row in zip(wanted, rows, strict=True) if row["state"] != _HELD
             ]
@@ -247,10 +247,10 @@ class Ledger:
         self._sessions.close()
 
     def _begin(
-        self, session: Session, wanted: Sequence[Wanted], run_id: str, detail: str
+        self, session: Session, wanted: Sequence[Wanted], run_id: str, detail: str, *, fresh: bool
     ) -> list[DictRow]:
         """The row of each: done, running with its lock in this session's hands, or held by another
-        worker."""
+        worker; ``fresh``: or as one that died left it."""
         values = {
             "org_ids": [one.recording.org_id for one in wanted],
             "ids": [one.recording.id for one in wanted],
@@ -261,6 +261,7 @@ class Ledger:
             "recipe_hashes": [one.recipe.hash for one in wanted],
             "run_id": run_id,
             "detail": detail,
+            "fresh": fresh,
         }
         try:
             rows = session.execute(_SQL["claim"], values).fetchall()

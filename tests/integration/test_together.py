@@ -18,7 +18,7 @@ from resources.embedding.protocol import Vectors
 from resources.engines import Embedders
 from resources.errors import ClaimLost, Forgotten, InvalidResult, Stopped
 from resources.postgres.database import Database
-from resources.postgres.ledger import Claim, Wanted
+from resources.postgres.ledger import MAX_ATTEMPTS, Claim, Wanted
 from resources.records import STAGES, Recording, Stage
 from resources.settings import Settings
 from resources.workbench import Workbench, open_workbench
@@ -30,11 +30,16 @@ Add = Callable[[str], Recording]
 Told = list[tuple[str, Stage, Made]]
 
 
+class Died(BaseException):
+    """What is left of a worker that was killed: nothing of it is caught."""
+
+
 class Choosy(InstantEmbedder):
-    """Refuses one text, and counts the others; may tell its worker to stop."""
+    """Refuses one text, dies of another, and counts the others; may tell its worker to stop."""
 
     def __init__(self) -> None:
         self.refused: str | None = None
+        self.deadly: str | None = None
         self.stopping: Event | None = None
         self.embedded: list[str] = []
 
@@ -43,6 +48,8 @@ class Choosy(InstantEmbedder):
             self.stopping.set()
         if self.refused in texts:
             raise InvalidResult("These are no words.", remedy="Say something else.")
+        if self.deadly in texts:
+            raise Died
         self.embedded += texts
         return super().embed(texts)
 
@@ -103,6 +110,23 @@ def test_one_whose_stage_before_is_missing_does_not_hold_up_the_others(
     told = take(bench, [bare, whole], ["chunks", "embeddings"])
     assert done(told, "embeddings") == [whole.id]
     assert done(told, "chunks") == [whole.id]
+
+
+def test_one_that_kills_every_worker_takes_no_others_with_it(
+    bench: Workbench, embedder: Choosy, add: Add
+) -> None:
+    recordings = [add(f"{number}.wav") for number in range(4)]
+    take(bench, recordings, STAGES[:3])
+    deadly = recordings[2]
+    heard = bench.ledger.standing([deadly])[deadly.id]["transcript", 0]
+    embedder.deadly = bench.content.transcript(heard.id).text
+    for _ in range(MAX_ATTEMPTS):
+        with pytest.raises(Died):
+            take(bench, recordings, ["chunks", "embeddings"])
+    assert bench.ledger.bury_lost() == 1
+    take(bench, [one for one in recordings if one != deadly], ["chunks", "embeddings"])
+    assert [letter.id for letter in bench.catalogue.dead_letters()] == [deadly.id]
+    assert not bench.catalogue.waiting(limit=4)
 
 
 def test_two_workers_with_the_same_recordings_embed_each_text_once(
@@ -194,8 +218,8 @@ def test_a_forgotten_recording_among_several_leaves_nothing_locked(
     worker: Worker, database: Database, probed: Recording
 ) -> None:
     wanted = [Wanted(one, making.recipe("transcript"), {}) for one in (probed, making.recording())]
-    with worker.ledger.claim(wanted[0], run_id="run-1", detail=""):
-        pass  # begun, and left to the next worker
+    with worker.ledger.claim(wanted[0], run_id="run-1", detail="") as failed:
+        worker.ledger.fail(failed, InvalidResult("No.", remedy="Try again."), final=False)
     with (
         pytest.raises(Forgotten),
         worker.ledger.claim_free(wanted, run_id="run-1", detail=""),
