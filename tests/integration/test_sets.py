@@ -11,10 +11,11 @@ import pytest
 from resources.errors import NotFound
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
+from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSets, HalfBuilt, NotLive
 from resources.records import Engine, Recording
 from tests import making
-from tests.making import Worker, passages
+from tests.making import Worker, passages, unit_vectors
 
 OTHER_MODEL = Engine("vectors by hash", "b")
 
@@ -177,3 +178,28 @@ def test_however_many_ask_at_once_a_text_is_embedded_by_one(
     assert held == ["in", "out"] * 4
     for one in workers:
         one.ledger.close()
+
+
+def test_among_many_passages_the_index_finds_what_an_exact_scan_finds(
+    database: Database, recording: Recording
+) -> None:
+    worker = Worker(database, dimensions=24)
+    worker.take_through(recording, [f"passage {number}" for number in range(20_100)])
+    [searched] = worker.sets.live()
+    worker.sets.index(searched)
+    searches, found = Passages(database), 0
+    for question in unit_vectors([f"question {number}" for number in range(20)], 24):
+        near = searches.nearest(question, searched, org_id=recording.org_id, limit=10)
+        exactly = searches.nearest_exactly(question, searched, org_id=recording.org_id, limit=10)
+        assert [row["distance"] for row in near] == sorted(row["distance"] for row in near)
+        distances = {row["start_seconds"]: row["distance"] for row in exactly}
+        same = [row for row in near if row["start_seconds"] in distances]
+        assert all(row["distance"] == distances[row["start_seconds"]] for row in same)
+        found += len(same)
+    assert found >= 0.95 * 20 * 10
+    scans = f"select pg_stat_get_xact_numscans('embeddings_set_{searched.id}_nearest'::regclass)"
+    with database.transaction() as connection:
+        before = connection.execute(scans.encode()).fetchall()
+        values = {"set": searched.id, "org": recording.org_id, "question": question}
+        connection.execute(b"select * from nearest(%(set)s, %(org)s, %(question)s, 10)", values)
+        assert connection.execute(scans.encode()).fetchall() != before

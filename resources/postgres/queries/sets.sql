@@ -27,15 +27,18 @@ update embedding_sets set gate = %(gate)s where id = %(id)s
 
 
 -- name: index_statement
-select format('create index concurrently if not exists embeddings_set_%%1$s_hnsw '
-    'on embeddings_set_%%1$s using hnsw ((vector::vector(%%2$s)) vector_cosine_ops)',
+select format('create index concurrently if not exists embeddings_set_%%1$s_nearest '
+    'on embeddings_set_%%1$s using hnsw ((vector::halfvec(%%2$s)) halfvec_cosine_ops)',
     id, dimensions) as statement
 from embedding_sets where id = %(id)s
+
+-- name: analyze_statement
+select format('analyze embeddings_set_%%s (org_id)', %(id)s::integer) as statement
 
 -- name: broken_index
 select format('drop index concurrently if exists %%I', c.relname) as statement
 from pg_index i join pg_class c on c.oid = i.indexrelid
-where c.relname = format('embeddings_set_%%s_hnsw', %(id)s::integer) and not i.indisvalid
+where c.relname = format('embeddings_set_%%s_nearest', %(id)s::integer) and not i.indisvalid
 
 -- name: index_memory
 select set_config('maintenance_work_mem', greatest(65536, least(2097152, 2 * count(*)
