@@ -2,8 +2,8 @@
 small beside what it takes to write it down.
 
 All or none: when any of them fails, all are made alone, one after the other, so that each failure
-is that of its own recording; so are those that another worker is at, or died over, which may be
-what kills its workers. Not here: what a stage makes.
+is that of its own recording; so are those that another worker is at, and those that several died
+over, since one may be what kills them. Not here: what a stage makes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Together:
         return made
 
     def _at_once(self, tasks: Sequence[_Numbered]) -> Mapping[int, Outcome]:
-        """Of those that no other worker began; none when one of them fails."""
+        """Of those that are free; none when one of them fails."""
         turn, ledger = tasks[0][1].work.turn, tasks[0][1].work.bench.ledger
         wanted = [task.wanted for _, task in tasks]
         try:

@@ -13,7 +13,7 @@ from resources.records import Engine, Price
 Vectors = NDArray[np.float32]
 
 #: Texts sent together, and kept as soon as they are made: a crash costs at most this many.
-TEXTS_A_CALL = 64
+TEXTS_A_CALL = 128
 
 
 class Tokenizer(Protocol):

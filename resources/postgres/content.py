@@ -212,9 +212,7 @@ class Content:
                     f"The passages of {row['recording_id']} were cut anew.",
                     remedy="Nothing to do: they are embedded next.",
                 )
-            if row["fault"]:
-                remedy = f"playhead retry {row['recording_id']}"
-                raise InvalidResult(f"{row['fault']}.", remedy=remedy)
+            raise InvalidResult(f"{row['fault']}.", remedy=f"playhead retry {row['recording_id']}")
 
     def coverage(self, embedded: Sequence[Embedded], set_id: int) -> list[Coverage]:
         """How many of each recording's chunks have a vector in the set."""

@@ -28,6 +28,9 @@ from resources.records import NO_USAGE, Json, Recipe, Recording, Stage, Usage, c
 #: unlucky kills of a healthy recording are survived.
 MAX_ATTEMPTS = 12
 
+#: After so many deaths it is made apart from others, which may have been what killed them.
+SUSPECT_ATTEMPTS = 3
+
 #: Runs asked for in a row that brought a recording no further, over about half an hour.
 MAX_REQUESTS = 6
 
@@ -102,7 +105,7 @@ class Ledger:
         """Find the result done, or wait until no other worker makes it and take it over. Leaving
         without ``finish`` or ``fail`` leaves the row to the next worker."""
         with self._sessions.one() as session:
-            [row] = self._begin(session, [wanted], run_id, detail, fresh=False)
+            [row] = self._begin(session, [wanted], run_id, detail)
             if row["state"] == _HELD:
                 row = self._wait(session, row["id"], run_id, detail)
             [claim] = self._claims([(wanted, row)])
@@ -113,9 +116,9 @@ class Ledger:
         self, wanted: Sequence[Wanted], *, run_id: str, detail: str
     ) -> Iterator[list[Claim | None]]:
         """As ``claim``, all at once, and without waiting: None for those that another worker is
-        at, or died over."""
+        at, or several died over."""
         with self._sessions.one() as session:
-            rows = self._begin(session, wanted, run_id, detail, fresh=True)
+            rows = self._begin(session, wanted, run_id, detail, SUSPECT_ATTEMPTS)
             free = [
                 (one, row) for one, row in zip(wanted, rows, strict=True) if row["state"] != _HELD
             ]
@@ -247,10 +250,15 @@ class Ledger:
         self._sessions.close()
 
     def _begin(
-        self, session: Session, wanted: Sequence[Wanted], run_id: str, detail: str, *, fresh: bool
+        self,
+        session: Session,
+        wanted: Sequence[Wanted],
+        run_id: str,
+        detail: str,
+        deaths: int | None = None,
     ) -> list[DictRow]:
-        """The row of each: done, running with its lock in this session's hands, or held by another
-        worker; ``fresh``: or as one that died left it."""
+        """The row of each: done, running with its lock in this session's hands, or held: by another
+        worker, or as the last of ``deaths`` that died left it."""
         values = {
             "org_ids": [one.recording.org_id for one in wanted],
             "ids": [one.recording.id for one in wanted],
@@ -261,7 +269,7 @@ class Ledger:
             "recipe_hashes": [one.recipe.hash for one in wanted],
             "run_id": run_id,
             "detail": detail,
-            "fresh": fresh,
+            "deaths": deaths,
         }
         try:
             rows = session.execute(_SQL["claim"], values).fetchall()

@@ -1,13 +1,13 @@
--- Results that are claimed together are only those that nobody has begun: one that a worker died
--- over is made alone, so that what kills its workers is found out and takes no others with it.
+-- Results are claimed together only while few workers died over them: from then on each is made
+-- alone, so that the one that kills its workers is found out and takes no others with it.
 
 drop function claim_result(text, uuid, text, jsonb, text, jsonb, text, text, text);
 
 -- The row of a result: done, running with its lock in this session's hands, or held. Held is what
--- another worker is at; with ``fresh`` also what a worker left as it died.
+-- another worker is at, and what workers left as they died ``deaths`` times; null: however often.
 create function claim_result(
     org text, recording uuid, of_stage text, made_from jsonb, made_from_hash text, by_recipe jsonb,
-    by_recipe_hash text, by_run text, doing text, fresh boolean
+    by_recipe_hash text, by_run text, doing text, deaths integer
 ) returns stage_results language plpgsql as $$
 declare
     found_row stage_results;
@@ -27,7 +27,7 @@ begin
     if found_row.state = 'done' then
         return found_row;
     end if;
-    if fresh and found_row.state = 'running'
+    if found_row.state = 'running' and found_row.attempt >= deaths
         or not pg_try_advisory_lock(playhead_lock_class(), found_row.id)
     then
         found_row.state := 'held';

@@ -1,5 +1,5 @@
--- A set that is built beside the one that is searched: half the index, and no counting of how far
--- its recordings are for searches.
+-- A set that is built beside the one that is searched: half the index, the vectors of a group of
+-- recordings in one statement, and no counting of how far its recordings are for searches.
 
 -- The chunks of a set whose vectors are nearest to a question's: by an exact scan up to 20,000
 -- vectors of an organisation (15 ms for 384 dimensions), by the set's index beyond. The index is of
@@ -82,4 +82,98 @@ begin
         requests = case when progressed then 0 else requests end
     where org_id = made.org_id and id = made.recording_id
       and (stages_done <> reached or progressed and requests > 0);
+end $$;
+
+-- Give every chunk of each recording's recipe its cached vector: from now on exactly these are
+-- searched in the set, and chunks that no set searches any more go. A row for whatever is wrong.
+-- Arrays of one length, in an order that all workers share. Looked up one by one (lateral, with
+-- ``offset 0``): joins of tables that were just filled the planner made by reading them whole.
+drop function put_vectors(text, uuid, text, integer, integer, integer);
+create function put_vectors(
+    orgs text[], recordings uuid[], cut_by text[], chunks_results integer[], into_set integer,
+    results integer[]
+) returns table (recording_id uuid, fault text) language plpgsql as $$
+declare
+    replaced uuid[];
+begin
+    return query
+    select w.recording, 'cut anew' from unnest(orgs, recordings, chunks_results)
+        as w (org, recording, chunks_result)
+    left join lateral (
+        select true as there from current_results c
+        where c.org_id = w.org and c.recording_id = w.recording and c.stage = 'chunks'
+          and c.set_id = into_set and c.result_id = w.chunks_result
+        for share
+    ) current on true
+    where current.there is null;
+    if found then
+        return;
+    end if;
+    insert into embeddings (set_id, org_id, chunk_id, result_id, vector)
+    select into_set, c.org_id, c.id, c.result, c.vector
+    from (
+        select chunk.org_id, chunk.id, w.result, (
+            select e.vector from embedding_cache e
+            where e.org_id = chunk.org_id and e.set_id = into_set
+              and e.text_hash = chunk.text_hash) as vector
+        from unnest(orgs, recordings, cut_by, results) as w (org, recording, recipe, result)
+        cross join lateral (
+            select * from chunks k
+            where k.org_id = w.org and k.recording_id = w.recording
+              and k.recipe_hash = w.recipe and k.wanted
+            offset 0
+        ) chunk
+        offset 0
+    ) c
+    where c.vector is not null
+    on conflict (org_id, chunk_id, set_id) do nothing;
+    return query
+    select w.recording, count(*) || ' chunks have no vector'
+    from unnest(orgs, recordings, cut_by) as w (org, recording, recipe)
+    cross join lateral (
+        select * from chunks k
+        where k.org_id = w.org and k.recording_id = w.recording
+          and k.recipe_hash = w.recipe and k.wanted
+        offset 0
+    ) chunk
+    where (select true from embeddings e where e.org_id = chunk.org_id
+           and e.chunk_id = chunk.id and e.set_id = into_set) is null
+    group by w.recording;
+    if found then
+        return;
+    end if;
+    insert into embedded_recordings (result_id, org_id, recording_id, set_id, chunk_recipe_hash)
+    select w.result, w.org, w.recording, into_set, w.recipe
+    from unnest(orgs, recordings, cut_by, results) as w (org, recording, recipe, result)
+    on conflict on constraint embedded_recordings_org_id_recording_id_set_id_key do update
+    set result_id = excluded.result_id, chunk_recipe_hash = excluded.chunk_recipe_hash;
+    update stage_results s set state = 'superseded'
+    where s.id = any(array(
+        select old.id from unnest(orgs, recordings) as w (org, recording)
+        cross join lateral (
+            select r.id from stage_results r
+            where r.org_id = w.org and r.recording_id = w.recording and r.stage = 'chunks'
+              and r.state = 'done'
+              and not exists (select from current_results c where c.org_id = r.org_id
+                              and c.recording_id = r.recording_id and c.result_id = r.id)
+            offset 0
+        ) old));
+    replaced := array(
+        select old.id from unnest(orgs, recordings, cut_by) as w (org, recording, recipe)
+        cross join lateral (
+            select k.id from chunks k
+            where k.org_id = w.org and k.recording_id = w.recording
+              and (not k.wanted or k.recipe_hash <> w.recipe)
+            offset 0
+        ) old);
+    delete from embeddings e
+    where e.set_id = into_set and e.org_id = any(orgs) and e.chunk_id = any(replaced);
+    delete from chunks c
+    where c.id = any(replaced)
+      and (not c.wanted or not exists (
+          select from current_results cur
+          join stage_results s on s.id = cur.result_id
+          where cur.org_id = c.org_id and cur.recording_id = c.recording_id
+            and cur.stage = 'chunks' and s.recipe_hash = c.recipe_hash))
+      and not exists (select from embeddings e where e.org_id = c.org_id and e.chunk_id = c.id);
 end $$;

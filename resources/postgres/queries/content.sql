@@ -76,11 +76,9 @@ join embedding_sets s on s.id = %(set_id)s and s.dimensions = vector_dims(u.vect
 on conflict do nothing
 
 -- name: put_vectors
-select v.recording_id::text as recording_id, put_vectors(v.org_id, v.recording_id, v.recipe_hash,
-    v.chunks_result, %(set_id)s, v.result_id) as fault
-from unnest(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[],
-    %(chunks_results)s::integer[], %(result_ids)s::integer[])
-    as v (org_id, recording_id, recipe_hash, chunks_result, result_id)
+select recording_id::text as recording_id, fault
+from put_vectors(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[],
+    %(chunks_results)s::integer[], %(set_id)s, %(result_ids)s::integer[])
 
 -- name: coverage
 select w.id::text as recording_id, count(c.id) as chunks, coalesce(sum(c.token_count), 0) as tokens,

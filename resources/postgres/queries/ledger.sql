@@ -4,7 +4,7 @@ from unnest(%(org_ids)s::text[], %(ids)s::uuid[], %(stages)s::text[], %(inputs)b
     %(input_hashes)s::text[], %(recipes)b::jsonb[], %(recipe_hashes)s::text[]) with ordinality
     as w (org_id, id, stage, inputs, input_hash, recipe, recipe_hash, place)
 cross join lateral claim_result(w.org_id, w.id, w.stage, w.inputs, w.input_hash, w.recipe,
-    w.recipe_hash, %(run_id)s, %(detail)s, %(fresh)s) as claimed
+    w.recipe_hash, %(run_id)s, %(detail)s, %(deaths)s) as claimed
 order by place
 
 -- name: found
