@@ -77,8 +77,9 @@ def _task(work: Work, lanes: Sequence[Lane]) -> Task:
 
 def _make(claimed: Claimed) -> list[Outcome]:
     ledger, content = claimed[0][0].work.bench.ledger, claimed[0][0].work.bench.content
+    read = [_read(task) for task, _ in claimed]
     with _CUTTING:
-        cuttings = [_cut(task) for task, _ in claimed]
+        cuttings = [_cut(task, *one) for (task, _), one in zip(claimed, read, strict=True)]
     hashes = [chunks_hash(one.made) for one in cuttings]
     with ledger.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
         ledger.supersede(connection, results)
@@ -126,11 +127,13 @@ def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source,
     return {"transcript": config(chosen.transcript), "document": config(chosen.document)}
 
 
-def _cut(task: Task) -> _Cutting:
+def _read(task: Task) -> tuple[Spoken, Document]:
+    content, upstream = task.work.bench.content, task.work.upstream
+    return content.spoken(upstream("transcript").id), content.document(upstream("document").id)
+
+
+def _cut(task: Task, transcript: Spoken, document: Document) -> _Cutting:
     work, embedder = task.work, task.lanes[0].embedder
-    content = work.bench.content
-    transcript = content.spoken(work.upstream("transcript").id)
-    document = content.document(work.upstream("document").id)
     configs = _configs(work.bench.settings, work.recording.kind, embedder)
     cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
     heard = cut(
