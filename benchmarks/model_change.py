@@ -30,7 +30,7 @@ from pipeline_assets.definitions import build_definitions
 from pipeline_assets.processor import Processor
 from playhead.search.search import Found, Search
 from resources.embedding.instant import InstantEmbedder
-from resources.embedding.protocol import Vectors
+from resources.embedding.protocol import TEXTS_A_CALL, Vectors
 from resources.embedding.wordllama import WordLlama
 from resources.engines import Embedders, choose_embedders
 from resources.errors import PlayheadError
@@ -205,7 +205,7 @@ def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Coun
         median=round(statistics.median(answers.seconds or [0.0]), 3),
         slowest=round(max(answers.seconds or [0.0]), 3),
         calls=counted.calls - calls,
-        fewest_calls=-(-len(set(counted.texts[texts:])) // 64),
+        fewest_calls=-(-len(set(counted.texts[texts:])) // TEXTS_A_CALL),
         texts=embedded,
         load_average=round(os.getloadavg()[0], 1),
     )
