@@ -124,7 +124,8 @@ class EmbeddingSets:
                 connection.execute(row["statement"].encode())
             finally:
                 connection.execute(_SQL["usual_memory"])
-            # Of a table it knows nothing about the planner does not use the index: 168 ms for 4.
+            # Of tables it knows nothing about the planner uses no index: a search of 4,800 passages
+            # took 150 ms and not 17, one of 60,000 vectors 168 and not 4.
             [row] = connection.execute(_SQL["analyze_statement"], values).fetchall()
             connection.execute(row["statement"].encode())
             connection.execute(_SQL["indexed"], values)
