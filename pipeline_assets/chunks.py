@@ -30,7 +30,7 @@ from resources.transcripts.timeline import Timeline
 from resources.transcripts.timing import Spoken
 from resources.workbench import Lane
 
-CODE_VERSION = "3"
+CODE_VERSION = "2"
 _ROWS_SHOWN = 50
 
 #: Two threads that cut would only take turns; so one cuts while the other is at the database.
