@@ -11,7 +11,7 @@ with recursive configs as (
 ), queries as materialized (
     select config, any_word(config, %(query)s) as query from configs where config is not null
 ), by_words as (
-    select id, row_number() over (order by rank desc, id) as place
+    select id, rank() over (order by rank desc) as place  -- the same words, the same place
     from queries q
     cross join lateral (
         -- A chunk is searched while it has a vector in the set: so both legs see the same ones.
@@ -29,7 +29,7 @@ with recursive configs as (
         order by rank desc, c.id
         limit %(depth)s
     ) as found
-    order by place
+    order by place, id
     limit %(depth)s
 ), near as (
     select chunk_id, distance
@@ -48,7 +48,7 @@ with recursive configs as (
      order by distance, e.chunk_id
      limit %(depth)s)
 ), by_meaning as (
-    select chunk_id as id, row_number() over (order by distance, chunk_id) as place from near
+    select chunk_id as id, rank() over (order by distance) as place from near
 ), fused as (
     -- Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009; 60 is their constant.
     select id, sum(1.0 / (60 + place)) as score, array_agg(leg order by leg) as matched
@@ -65,7 +65,7 @@ join chunks c on c.org_id = %(org_id)s and c.id = f.id
 join recordings r on r.org_id = c.org_id and r.id = c.recording_id
 left join speaker_names n
     on n.org_id = c.org_id and n.recording_id = c.recording_id and n.label = c.speaker
-order by f.score desc, c.id
+order by f.score desc, c.source desc, c.id  -- of equals what was said, then what was written
 limit %(limit)s
 
 -- name: nearest
