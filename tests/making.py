@@ -32,13 +32,11 @@ from resources.records import (
     Stage,
     TimedSpan,
     Transcript,
-    Usage,
     Word,
     text_hash,
 )
 from resources.transcripts.timeline import Timeline
 
-NO_COST = Usage()
 MODEL = Engine("vectors by hash", "a")
 CHUNK_RECIPE = Recipe("chunks", "1", Engine("chunker", "a"))
 
@@ -152,7 +150,7 @@ class Worker:
     def probe(self, recording: Recording, version: str = "1") -> bool:
         with self.claim(recording, recipe("raw_media", version), {"sha256": recording.sha256}) as c:
             if not c.done:
-                with self.ledger.finish(c, output_hash=f"media {version}", usage=NO_COST) as write:
+                with self.ledger.finish(c, output_hash=f"media {version}") as write:
                     self.content.put_media_facts(*write, recording, media_facts())
         return c.done is None
 
@@ -163,7 +161,7 @@ class Worker:
         inputs = {"raw_media": self.output(recording, "raw_media"), "language": recording.language}
         with self.claim(recording, recipe("transcript", version), inputs) as c:
             if not c.done:
-                with self.ledger.finish(c, output_hash=spoken.text, usage=NO_COST) as write:
+                with self.ledger.finish(c, output_hash=spoken.text) as write:
                     self.content.put_transcript(*write, recording, spoken)
         return c.done is None
 
@@ -172,7 +170,7 @@ class Worker:
         with self.claim(recording, recipe("document", version), inputs) as c:
             if not c.done:
                 output_hash = f"document of {inputs['transcript']}"
-                with self.ledger.finish(c, output_hash=output_hash, usage=NO_COST) as write:
+                with self.ledger.finish(c, output_hash=output_hash) as write:
                     self.content.put_document(*write, recording, document())
         return c.done is None
 
@@ -190,7 +188,7 @@ class Worker:
 
     def store_chunks(self, claim: Claim, chunks: Sequence[Chunk], language: str = "en") -> None:
         output_hash = chunks_hash(chunks)
-        with self.ledger.finish(claim, output_hash=output_hash, usage=NO_COST) as (to, result):
+        with self.ledger.finish(claim, output_hash=output_hash) as (to, result):
             self.ledger.supersede(to, [result])
             self.content.put_chunks(to, [Cut(claim.recording, result, chunks, language)])
 
@@ -205,7 +203,7 @@ class Worker:
         with self.claim(recording, embedding, inputs, [set_id]) as c:
             if not c.done:
                 self.fill_cache(recording, chunk_recipe, set_id, self.dimensions)
-                with self.ledger.finish(c, output_hash="vectors", usage=NO_COST) as (to, result):
+                with self.ledger.finish(c, output_hash="vectors") as (to, result):
                     self.ledger.supersede(to, [result])
                     embedded = Embedded(recording, result, chunks)
                     self.content.put_embeddings(to, [embedded], set_id)

@@ -12,7 +12,7 @@ from resources.records import Engine, Price
 
 Vectors = NDArray[np.float32]
 
-#: Texts sent together, and kept as soon as they are made: a crash costs at most this many.
+#: Texts sent together, and kept as soon as they are made: a crash costs the calls under way.
 TEXTS_A_CALL = 128
 
 

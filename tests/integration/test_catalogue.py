@@ -127,7 +127,7 @@ def test_passages_of_another_document_do_not_make_a_recording_ready(
     inputs = {"transcript": worker.output(recording, "transcript")}
     with (
         worker.claim(recording, making.recipe("document", "2"), inputs) as claim,
-        worker.ledger.finish(claim, output_hash="other", usage=making.NO_COST) as write,
+        worker.ledger.finish(claim, output_hash="other") as write,
     ):
         worker.content.put_document(*write, recording, making.document())
     assert status(catalogue, recording).status == "chunking"

@@ -33,7 +33,7 @@ def keep_transcript(worker: Worker, recording: Recording, transcript: Transcript
     recipe = making.recipe("transcript")
     with (
         worker.claim(recording, recipe, {"text": ascii(transcript.text)}) as claim,
-        worker.ledger.finish(claim, output_hash="heard", usage=making.NO_COST) as write,
+        worker.ledger.finish(claim, output_hash="heard") as write,
     ):
         worker.content.put_transcript(*write, recording, transcript)
     return worker.content.transcript(claim.id)
@@ -43,7 +43,7 @@ def keep_document(worker: Worker, recording: Recording, document: Document) -> D
     recipe = making.recipe("document")
     with (
         worker.claim(recording, recipe, {"content": ascii(document.content)}) as claim,
-        worker.ledger.finish(claim, output_hash="written", usage=making.NO_COST) as write,
+        worker.ledger.finish(claim, output_hash="written") as write,
     ):
         worker.content.put_document(*write, recording, document)
     return worker.content.document(claim.id)

@@ -14,6 +14,7 @@ from resources.errors import ClaimLost, InvalidResult
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Embedded
 from resources.postgres.database import Database
+from resources.postgres.search import Passages
 from resources.records import Chunk, Engine, Recipe, Recording
 from tests import making
 from tests.making import CHUNK_RECIPE, Worker, passages
@@ -106,6 +107,28 @@ def test_the_same_words_spoken_and_written_are_two_passages(
     rewrite(worker, recording, [*passages("same"), *passages("same", source="document")])
     rows = worker.content.chunks(recording, CHUNK_RECIPE.hash)
     assert [row["source"] for row in rows] == ["transcript", "document"]
+
+
+def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
+    worker: Worker, database: Database
+) -> None:
+    search, question = Passages(database), making.unit_vectors(["the same"], worker.dimensions)[0]
+    for _ in range(8):  # ids are drawn, so one alone may be in order by chance
+        recording = making.registered(database)
+        both = [*passages("the same"), *passages("the same", source="document")]
+        rewrite(worker, recording, both)
+        worker.embed(recording)
+        [searched] = worker.sets.live()
+        found = search.find(
+            "same",
+            question,
+            searched,
+            org_id=recording.org_id,
+            kind=None,
+            recording_id=recording.id,
+            limit=10,
+        )
+        assert [row["source"] for row in found] == ["transcript", "document"]
 
 
 def test_a_recording_that_turned_out_to_be_in_another_language_is_searched_in_it(
@@ -209,7 +232,7 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
     with (
         worker.claim(recording, making.recipe("embeddings"), {}, [set_id]) as claim,
         pytest.raises(InvalidResult, match="1 chunks have no vector") as raised,
-        worker.ledger.finish(claim, output_hash="vectors", usage=making.NO_COST) as (to, result),
+        worker.ledger.finish(claim, output_hash="vectors") as (to, result),
     ):
         worker.content.put_embeddings(to, [Embedded(recording, result, chunks)], set_id)
     assert recording.id in raised.value.remedy
@@ -250,7 +273,7 @@ def test_passages_cut_anew_while_they_are_embedded_are_left_to_the_newer_run(
         rewrite(Worker(database, "newer"), recording, passages("one", "four"))
         with (
             pytest.raises(ClaimLost),
-            worker.ledger.finish(claim, output_hash="late", usage=making.NO_COST) as (to, result),
+            worker.ledger.finish(claim, output_hash="late") as (to, result),
         ):
             worker.content.put_embeddings(to, [Embedded(recording, result, old)], set_id)
     assert len(vectors(database)) == 2

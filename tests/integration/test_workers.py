@@ -44,7 +44,7 @@ with worker.claim(recording, making.recipe("transcript"), inputs) as claim:
     print("found" if claim.done else f"claimed {claim.attempt}", flush=True)
     if not claim.done:
         order = sys.stdin.readline().strip()
-        with worker.ledger.finish(claim, output_hash="heard", usage=making.NO_COST) as write:
+        with worker.ledger.finish(claim, output_hash="heard") as write:
             worker.content.put_transcript(*write, recording, making.transcript())
             if order == "write":
                 print("written", flush=True)
@@ -112,12 +112,12 @@ def claim(worker: Worker, recording: Recording) -> AbstractContextManager[Claim]
 
 
 def finish(worker: Worker, claim: Claim, output: str = "heard") -> None:
-    with worker.ledger.finish(claim, output_hash=output, usage=making.NO_COST) as write:
+    with worker.ledger.finish(claim, output_hash=output) as write:
         worker.content.put_transcript(*write, claim.recording, making.transcript(output))
 
 
 def interrupted(worker: Worker, claim: Claim) -> None:
-    with worker.ledger.finish(claim, output_hash="heard", usage=making.NO_COST) as write:
+    with worker.ledger.finish(claim, output_hash="heard") as write:
         worker.content.put_transcript(*write, claim.recording, making.transcript())
         raise ZeroDivisionError
 

@@ -33,7 +33,7 @@ select format('create index concurrently if not exists embeddings_set_%%1$s_near
 from embedding_sets where id = %(id)s
 
 -- name: analyze_statement
--- Not the words: of those the planner needs nothing, and they take seconds.
+-- Of the chunks only what the planner asks for: their words take 0.25 s more for 17,800 of them.
 select format('analyze embeddings_set_%%s, '
     'chunks (org_id, recording_id, search_config)', %(id)s::integer) as statement
 
