@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from threading import Lock
 
 import dagster as dg
@@ -22,6 +21,7 @@ from resources.records import (
     Document,
     Engine,
     Kind,
+    Passage,
     Recipe,
     Source,
 )
@@ -30,8 +30,10 @@ from resources.transcripts.timeline import Timeline
 from resources.transcripts.timing import Spoken
 from resources.workbench import Lane
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 _ROWS_SHOWN = 50
+
+_Of = tuple[str, Source]  # a recording's id, and what of it
 
 #: Two threads that cut would only take turns; so one cuts while the other is at the database.
 _CUTTING = Lock()
@@ -77,9 +79,11 @@ def _task(work: Work, lanes: Sequence[Lane]) -> Task:
 
 def _make(claimed: Claimed) -> list[Outcome]:
     ledger, content = claimed[0][0].work.bench.ledger, claimed[0][0].work.bench.content
-    read = [_read(task) for task, _ in claimed]
+    tasks = [task for task, _ in claimed]
+    before = content.passages((task.work.recording, task.recipe.hash) for task in tasks)
+    read = [_read(task) for task in tasks]
     with _CUTTING:
-        cuttings = [_cut(task, *one) for (task, _), one in zip(claimed, read, strict=True)]
+        cuttings = [_cut(task, *one, before) for task, one in zip(tasks, read, strict=True)]
     hashes = [chunks_hash(one.made) for one in cuttings]
     with ledger.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
         ledger.supersede(connection, results)
@@ -132,17 +136,27 @@ def _read(task: Task) -> tuple[Spoken, Document]:
     return content.spoken(upstream("transcript").id), content.document(upstream("document").id)
 
 
-def _cut(task: Task, transcript: Spoken, document: Document) -> _Cutting:
-    work, embedder = task.work, task.lanes[0].embedder
-    configs = _configs(work.bench.settings, work.recording.kind, embedder)
-    cut = partial(chunk, tokenizer=embedder.tokenizer, language=transcript.language)
-    heard = cut(
-        "transcript", transcript.text, config=configs["transcript"], timeline=transcript.timeline
-    )
-    said = list(with_phrases(heard, spoken_phrases(transcript)))
+def _cut(
+    task: Task, transcript: Spoken, document: Document, before: Mapping[_Of, Sequence[Passage]]
+) -> _Cutting:
+    recording, embedder = task.work.recording, task.lanes[0].embedder
+    configs = _configs(task.work.bench.settings, recording.kind, embedder)
+
+    def cut(source: Source, text: str, timeline: Timeline) -> tuple[Chunk, ...]:
+        return chunk(
+            source,
+            text,
+            config=configs[source],
+            tokenizer=embedder.tokenizer,
+            language=transcript.language,
+            timeline=timeline,
+            before=before.get((recording.id, source), ()),
+        )
+
+    heard = cut("transcript", transcript.text, transcript.timeline)
     own = document.content[: document.metadata.get("quotes_from")]  # the rest is heard already
-    quotes = Timeline.of(document.spans)
-    written = cut("document", own, config=configs["document"], timeline=quotes)
+    written = cut("document", own, Timeline.of(document.spans))
+    said = with_phrases(heard, spoken_phrases(transcript))
     made = [*said, *with_phrases(written, written_phrases(document))]
     return _Cutting(transcript, document, made)
 

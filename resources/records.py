@@ -122,6 +122,15 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """Where a chunk stood in its source: ``[char_start, char_end)``."""
+
+    text: str
+    char_start: int
+    char_end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A passage to embed. ``source_text[char_start:char_end] == text``, always."""
 

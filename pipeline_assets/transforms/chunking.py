@@ -2,8 +2,8 @@
 
 Here: the settings, the three strategies, the one entry ``chunk``. Not here: sentences
 (``resources/sentences.py``), what is too long for a chunk (``units.py``), where chunks end and how
-they overlap (``packing.py``), Markdown's structure (``sections.py``), times
-(``resources/transcripts/timeline.py``).
+they overlap (``packing.py``), which ends stay (``keeping.py``), Markdown's structure
+(``sections.py``), times (``resources/transcripts/timeline.py``).
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from pipeline_assets.transforms.keeping import kept_ends
 from pipeline_assets.transforms.packing import pack
 from pipeline_assets.transforms.sections import Block, Outline, Section, outline
 from pipeline_assets.transforms.units import Edge, Ruler, Unit
 from resources.embedding.protocol import Tokenizer
 from resources.errors import InvalidSettings
-from resources.records import Chunk, Source
+from resources.records import Chunk, Passage, Source
 from resources.sentences import Range, sentences
 from resources.transcripts.timeline import Timeline
 
@@ -86,6 +87,7 @@ def chunk(
     tokenizer: Tokenizer,
     language: str,
     timeline: Timeline,
+    before: Sequence[Passage] = (),
 ) -> tuple[Chunk, ...]:
     """Cut ``text`` into passages of at most ``config.size`` tokens, in order; a blank text
     has none. Together they hold every character that is not white space; each is
@@ -99,17 +101,19 @@ def chunk(
       too long do sentences, list items and code blocks part, and chunks overlap.
 
     What exceeds a chunk is cut between words, else between graphemes. Characters for which
-    a tokenizer has no token are kept; the model does not read them. Raises ``InvalidResult``
-    for a timeline out of order.
+    a tokenizer has no token are kept; the model does not read them. What was cut ``before``
+    of an earlier version of the text is cut there again where it can be, so that only those
+    passages change that were corrected. Raises ``InvalidResult`` for a timeline out of order.
     """
     timeline.check_order()
     ruler = Ruler(text, tokenizer, config.size)
+    kept = kept_ends(text, before)
     if config.strategy == "markdown":
-        ranges = list(_Markdown(ruler, config, language, outline(text)).ranges())
+        ranges = list(_Markdown(ruler, config, language, outline(text), kept).ranges())
     else:
         turns = _turns(timeline) if config.strategy == "segments" else frozenset()
-        units = _sentence_units(ruler, (0, len(text)), language, turns)
-        ranges = pack(list(units), ruler, overlap=config.overlap, minimum=config.minimum)
+        units = list(_sentence_units(ruler, (0, len(text)), language, turns))
+        ranges = pack(units, ruler, overlap=config.overlap, minimum=config.minimum, kept=kept)
     return tuple(_chunks(source, ruler, ranges, timeline))
 
 
@@ -156,6 +160,7 @@ class _Markdown:
     config: ChunkingConfig
     language: str
     outline: Outline
+    kept: frozenset[int]
 
     def ranges(self) -> Iterator[Range]:
         return self._neighbours([self.outline.root])
@@ -197,4 +202,5 @@ class _Markdown:
             yield from _sentence_units(ruler, at, self.language)
 
     def _pack(self, units: Sequence[Unit], overlap: int) -> list[Range]:
-        return pack(units, self.ruler, overlap=overlap, minimum=self.config.minimum)
+        minimum, kept = self.config.minimum, self.kept
+        return pack(units, self.ruler, overlap=overlap, minimum=minimum, kept=kept)

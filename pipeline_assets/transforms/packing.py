@@ -1,55 +1,74 @@
-"""Which units share a chunk: cuts that heal after an edit, and the overlap between chunks.
+"""Which units share a chunk: cuts that stay where they were, and the overlap between chunks.
 
 Here: units in, character ranges out. Not here: how text becomes units (``units.py``), what
-a strategy takes for a unit (``chunking.py``).
+a strategy takes for a unit (``chunking.py``), which cuts of an earlier version of the text are
+still in it (``keeping.py``).
 
-Filling each chunk to the brim would move every later cut when one sentence grows. So a cut
-is chosen by what stands behind it, not by how much fits: of the places where a chunk may
-end, the one whose following text has the smallest checksum. Two versions of a text that
-were cut differently soon find the same smallest one, and agree from there on. The idea is
-content-defined chunking (Muthitacharoen et al., "A low-bandwidth network file system",
-2001), with a window in place of a threshold.
+Filling each chunk to the brim would move every later cut when one sentence grows. So a cut that
+was stays as long as what lies between two such cuts fits a chunk and is not too small for one.
+What does not fit any more is cut in two of about one size, what is too small joins what follows, as
+the pages of a B-tree do (Bayer and McCreight, "Organization and maintenance of large ordered
+indices", 1972).
+
+A text without an earlier version (a page that was crawled again, an edited talk uploaded anew) may
+still be like another whose vectors are known. So a new cut is chosen by what stands behind it: of
+the places where a chunk is nearly full, the one whose following text has the smallest checksum.
+Two versions that were cut differently mostly find the same one in the end. The idea is
+content-defined chunking (Muthitacharoen et al., "A low-bandwidth network file system", 2001),
+with a window in place of a threshold.
 """
 
 from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import accumulate
 
 from pipeline_assets.transforms.units import GRAPHEMES, WORDS, Edge, Ruler, Unit
 from resources.sentences import Range
 
-#: A chunk ends where it is at least this full. Measured on texts of 8,000 words, in chunks of
-#: 500 tokens: an edited word changes 1.1 chunks, an inserted sentence 1.4 and 5 at most, in
-#: chunks of 363 tokens on average. At 0.75: 1.2, 2.4 and 20, of 427 tokens; filled to the brim
-#: (1.0): 1.1, 3.4 and 18, of 463 tokens.
-FILL = 0.5
+#: A new chunk is at least this full, of what it may be.
+FILL = 0.85
+
+#: What of its size a new chunk leaves free, so that a corrected word seldom makes it too long: of
+#: 500 tokens 15, of 254 seven.
+LEEWAY = 0.03
 
 #: Characters behind a cut that choose it. Longer: edits hit them more often (at 32 three edited
 #: words in a hundred changed three chunks or more, at 12 one).
 LANDMARK_CHARACTERS = 12
 
 
-def pack(units: Sequence[Unit], ruler: Ruler, *, overlap: int, minimum: int) -> list[Range]:
+def pack(
+    units: Sequence[Unit],
+    ruler: Ruler,
+    *,
+    overlap: int,
+    minimum: int,
+    kept: Set[int] = frozenset(),
+) -> list[Range]:
     """Trimmed ranges of the text, in order, that hold every unit: each of at most
     ``ruler.size`` tokens, each beginning with at most ``overlap`` tokens of the one before.
-    The last has at least ``minimum`` tokens of its own where that can be."""
+    The last has at least ``minimum`` tokens of its own where that can be. ``kept``: characters
+    at which a chunk ends where it has ``minimum`` tokens and not too many."""
     if not units:
         return []
-    packer = _Packer(units, ruler, overlap, minimum)
+    packer = _Packer(units, ruler, overlap, minimum, kept)
     return packer.with_overlap(packer.cuts())
 
 
 class _Packer:
-    def __init__(self, units: Sequence[Unit], ruler: Ruler, overlap: int, minimum: int) -> None:
+    def __init__(
+        self, units: Sequence[Unit], ruler: Ruler, overlap: int, minimum: int, kept: Set[int]
+    ) -> None:
         self.units = units
         self.ruler = ruler
         self.overlap = overlap
         self.minimum = minimum
         self.totals = list(accumulate((unit.tokens for unit in units), initial=0))
         self.seams = [i for i, unit in enumerate(units) if unit.apart]
+        self.kept = [i for i, unit in enumerate(units, start=1) if unit.end in kept]
 
     def cuts(self) -> list[int]:
         """Indices of the first unit of each chunk, and ``len(units)``."""
@@ -75,8 +94,31 @@ class _Packer:
             return turn
         if last == stop:
             return last
-        low = bisect_left(self.totals, self.totals[first] + max(self.minimum, FILL * room))
-        return min(range(min(max(low, first + 1), last), last + 1), key=self._landmark)
+        enough = max(self._place(first, self.minimum), first + 1)
+        kept = next(iter(self.kept[bisect_left(self.kept, enough) :]), stop)
+        if kept <= last:
+            return kept
+        within = (min(enough, last), last)
+        return self._new_cut(first, within, room, min(kept, stop))
+
+    def _new_cut(self, first: int, within: Range, room: int, ahead: int) -> int:
+        """Where a chunk of ``room`` tokens is nearly full; where it is about as full as the next
+        if the two reach ``ahead``, the place where that must end. From half full on where only
+        so a sentence stays whole."""
+        most = min(room - int(LEEWAY * self.ruler.size), self._sum(first, ahead) / (1 + FILL))
+        low, last = within
+        high = max(low, min(bisect_right(self.totals, self.totals[first] + most) - 1, last))
+        full = min(self._place(first, FILL * most), high)
+        half = min(max(self._place(first, most / 2), low), high)
+
+        def rank(place: int) -> tuple[Edge, int, int, int]:
+            return self.units[place].edge, max(0, full - place), self._landmark(place), -place
+
+        return min(range(half, high + 1), key=rank)
+
+    def _place(self, first: int, tokens: float) -> int:
+        """The first place that leaves a chunk from ``first`` so many tokens."""
+        return bisect_left(self.totals, self.totals[first] + tokens)
 
     def _stop(self, first: int) -> int:
         """Where a chunk from ``first`` must end at the latest, whatever its size."""
@@ -85,14 +127,14 @@ class _Packer:
 
     def _first_turn(self, first: int, last: int) -> int | None:
         """The first turn that leaves the chunk at least ``minimum`` tokens, if any."""
-        enough = bisect_left(self.totals, self.totals[first] + self.minimum)
+        enough = self._place(first, self.minimum)
         places = range(max(enough, first + 1), min(last + 1, len(self.units)))
         return next((i for i in places if self.units[i].edge is Edge.TURN), None)
 
-    def _landmark(self, place: int) -> tuple[Edge, int, int]:
+    def _landmark(self, place: int) -> int:
         unit = self.units[place]
         behind = self.ruler.text[unit.start : unit.start + LANDMARK_CHARACTERS]
-        return unit.edge, zlib.crc32(behind.encode("utf-8", "surrogatepass")), -place
+        return zlib.crc32(behind.encode("utf-8", "surrogatepass"))
 
     def _with_fair_tail(self, cuts: list[int]) -> list[int]:
         """Join a last chunk under ``minimum`` to the one before, or share out the two."""

@@ -26,8 +26,10 @@ from resources.records import (
     Chunk,
     Document,
     MediaFacts,
+    Passage,
     Recording,
     Segment,
+    Source,
     TimedSpan,
     Transcript,
     Word,
@@ -141,6 +143,17 @@ class Content:
     def chunks(self, recording: Recording, recipe_hash: str) -> list[DictRow]:
         """The recording's chunks of one recipe, transcript's first, in order."""
         return self._database.rows(_SQL["chunks"], **_chunked(recording, recipe_hash))
+
+    def passages(
+        self, cut_by: Iterable[tuple[Recording, str]]
+    ) -> dict[tuple[str, Source], list[Passage]]:
+        """Where the chunks of each recording and recipe hash stand, in order, by the id of the
+        recording and source; nothing where there are none."""
+        found: dict[tuple[str, Source], list[Passage]] = {}
+        for row in self._database.rows(_SQL["passages"], **_all_chunked(cut_by)):
+            key = row.pop("recording_id"), row.pop("source")
+            found.setdefault(key, []).append(Passage(**row))
+        return found
 
     def put_chunks(self, connection: Connection, cuts: Sequence[Cut]) -> None:
         """Make the chunks of each result's recording and recipe exactly these. Those that are

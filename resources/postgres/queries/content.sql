@@ -45,6 +45,18 @@ where org_id = %(org_id)s and recording_id = %(recording_id)s and recipe_hash = 
   and wanted
 order by source desc, ordinal
 
+-- name: passages
+select c.recording_id::text as recording_id, c.source, c.text, c.char_start, c.char_end
+from unnest(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[])
+    as cut (org_id, recording_id, recipe_hash)
+cross join lateral (  -- looked up one by one, as in put_vectors
+    select * from chunks k
+    where k.org_id = cut.org_id and k.recording_id = cut.recording_id
+      and k.recipe_hash = cut.recipe_hash and k.wanted
+    offset 0
+) c
+order by c.recording_id, c.source, c.ordinal
+
 -- name: uncached_texts
 select distinct on (c.text_hash) c.text_hash, c.text, c.recording_id::text as recording_id
 from unnest(%(ids)s::uuid[], %(recipes)s::text[]) as wanted (id, recipe_hash)
