@@ -32,10 +32,8 @@ select title, content, format, spans, metadata
 from documents where result_id = %(result_id)s
 
 -- name: put_chunks
-select put_chunks(c.org_id, c.recording_id, c.recipe_hash, c.result_id, c.language, c.chunks, c.hash)
-from unnest(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[],
+select put_chunks(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[],
     %(result_ids)s::integer[], %(languages)s::text[], %(chunks)b::jsonb[], %(hashes)s::text[])
-    as c (org_id, recording_id, recipe_hash, result_id, language, chunks, hash)
 
 -- name: chunks
 select id, source, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
