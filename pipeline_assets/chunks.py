@@ -33,7 +33,7 @@ from resources.workbench import Lane
 CODE_VERSION = "3"
 _ROWS_SHOWN = 50
 
-_Of = tuple[str, Source]  # a recording's id, and what of it
+_Part = tuple[str, Source]  # a recording's id, and whether its transcript or its document
 
 #: Two threads that cut would only take turns; so one cuts while the other is at the database.
 _CUTTING = Lock()
@@ -91,12 +91,12 @@ def _make(claimed: Claimed) -> list[Outcome]:
             connection,
             [
                 Cut(task.work.recording, result, one.made, one.transcript.language)
-                for (task, _), result, one in zip(claimed, results, cuttings, strict=True)
+                for task, result, one in zip(tasks, results, cuttings, strict=True)
             ],
         )
     return [
         task.made(result, _describe(one.made), one.checks)
-        for (task, _), result, one in zip(claimed, results, cuttings, strict=True)
+        for task, result, one in zip(tasks, results, cuttings, strict=True)
     ]
 
 
@@ -137,7 +137,7 @@ def _read(task: Task) -> tuple[Spoken, Document]:
 
 
 def _cut(
-    task: Task, transcript: Spoken, document: Document, before: Mapping[_Of, Sequence[Passage]]
+    task: Task, transcript: Spoken, document: Document, before: Mapping[_Part, Sequence[Passage]]
 ) -> _Cutting:
     recording, embedder = task.work.recording, task.lanes[0].embedder
     configs = _configs(task.work.bench.settings, recording.kind, embedder)

@@ -1,5 +1,5 @@
 -- The passages of a group of recordings in one statement, and one that only moved is not read for
--- its words again (of 15 passages of 500 words behind a longer word: 8 ms before).
+-- its words again (of 15 passages of 500 words behind a longer word: 3 ms, 8 before).
 
 -- Make each recording's chunks of a recipe exactly those ``desired``. What is no longer wanted goes
 -- where no set searches it, else it stays until the vectors of what replaces it are there. Arrays of
