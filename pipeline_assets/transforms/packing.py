@@ -28,15 +28,14 @@ from itertools import accumulate
 from pipeline_assets.transforms.units import GRAPHEMES, WORDS, Edge, Ruler, Unit
 from resources.sentences import Range
 
-#: A new chunk is at least this full, of what it may be.
+#: A new chunk is at least this full, of what it may be, where sentences allow it.
 FILL = 0.85
 
 #: What of its size a new chunk leaves free, so that a corrected word seldom makes it too long: of
 #: 500 tokens 15, of 254 seven.
 LEEWAY = 0.03
 
-#: Characters behind a cut that choose it. Longer: edits hit them more often (at 32 three edited
-#: words in a hundred changed three chunks or more, at 12 one).
+#: Characters behind a cut that choose it. Longer: edits hit them more often (decision 8).
 LANDMARK_CHARACTERS = 12
 
 
@@ -94,19 +93,15 @@ class _Packer:
             return turn
         if last == stop:
             return last
-        enough = max(self._place(first, self.minimum), first + 1)
-        kept = next(iter(self.kept[bisect_left(self.kept, enough) :]), stop)
-        if kept <= last:
-            return kept
-        within = (min(enough, last), last)
-        return self._new_cut(first, within, room, min(kept, stop))
+        kept = _first_from(self.kept, self._enough(first), stop)
+        return kept if kept <= last else self._new_cut(first, last, room, min(kept, stop))
 
-    def _new_cut(self, first: int, within: Range, room: int, ahead: int) -> int:
+    def _new_cut(self, first: int, last: int, room: int, ahead: int) -> int:
         """Where a chunk of ``room`` tokens is nearly full; where it is about as full as the next
         if the two reach ``ahead``, the place where that must end. From half full on where only
         so a sentence stays whole."""
         most = min(room - int(LEEWAY * self.ruler.size), self._sum(first, ahead) / (1 + FILL))
-        low, last = within
+        low = min(self._enough(first), last)
         high = max(low, min(bisect_right(self.totals, self.totals[first] + most) - 1, last))
         full = min(self._place(first, FILL * most), high)
         half = min(max(self._place(first, most / 2), low), high)
@@ -120,15 +115,17 @@ class _Packer:
         """The first place that leaves a chunk from ``first`` so many tokens."""
         return bisect_left(self.totals, self.totals[first] + tokens)
 
+    def _enough(self, first: int) -> int:
+        """The first place that leaves a chunk from ``first`` its minimum, and a unit."""
+        return max(self._place(first, self.minimum), first + 1)
+
     def _stop(self, first: int) -> int:
         """Where a chunk from ``first`` must end at the latest, whatever its size."""
-        seam = bisect_right(self.seams, first)
-        return self.seams[seam] if seam < len(self.seams) else len(self.units)
+        return _first_from(self.seams, first + 1, len(self.units))
 
     def _first_turn(self, first: int, last: int) -> int | None:
         """The first turn that leaves the chunk at least ``minimum`` tokens, if any."""
-        enough = self._place(first, self.minimum)
-        places = range(max(enough, first + 1), min(last + 1, len(self.units)))
+        places = range(self._enough(first), min(last + 1, len(self.units)))
         return next((i for i in places if self.units[i].edge is Edge.TURN), None)
 
     def _landmark(self, place: int) -> int:
@@ -202,3 +199,9 @@ class _Packer:
 
     def _tokens(self, first: int, end: int) -> int:
         return self.ruler.count(self.units[first].start, self.units[end - 1].end)
+
+
+def _first_from(places: Sequence[int], place: int, otherwise: int) -> int:
+    """The first of the ordered ``places`` that is not before ``place``."""
+    at = bisect_left(places, place)
+    return places[at] if at < len(places) else otherwise

@@ -1,7 +1,7 @@
 """What chunkers are tried on: tokenizers of three kinds, and texts, sizes and times at random.
 
-Here: hypothesis strategies and the tokenizers they name. Not here: promises
-(``test_chunking.py``).
+Here: hypothesis strategies, the tokenizers they name, and ``cut``. Not here: promises
+(``test_chunking.py``, ``test_keeping.py``).
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy
+from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from resources.embedding.protocol import Tokenizer
 from resources.embedding.tokens import FileTokenizer
 from resources.packaged_models import minilm_folder
-from resources.records import TimedSpan
+from resources.records import Chunk, Passage, TimedSpan
+from resources.transcripts.timeline import Timeline
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
@@ -163,3 +164,22 @@ def prose(rng: random.Random, words: int) -> str:
         sentences.append(" ".join(rng.choices(vocabulary, k=length)).capitalize() + ".")
         words -= length
     return " ".join(sentences)
+
+
+def cut(
+    text: str,
+    config: ChunkingConfig,
+    tokenizer: Tokenizer = SPACES,
+    spans: Sequence[TimedSpan] = (),
+    language: str = "en",
+    before: Sequence[Chunk] = (),
+) -> tuple[Chunk, ...]:
+    return chunk(
+        "document",
+        text,
+        config=config,
+        tokenizer=tokenizer,
+        language=language,
+        timeline=Timeline.of(spans),
+        before=[Passage(one.text, one.char_start, one.char_end) for one in before],
+    )

@@ -12,44 +12,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
-from resources.embedding.protocol import Tokenizer
+from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy
 from resources.errors import InvalidResult, InvalidSettings
-from resources.records import Chunk, Passage, TimedSpan
-from resources.transcripts.timeline import Timeline
+from resources.records import Chunk, TimedSpan
 from tests.unit.chunking_strategies import (
-    SPACES,
     STRATEGIES,
     TEXTS,
     TOKENIZERS,
     Bytes,
     Spaces,
     configs,
+    cut,
     minilm,
     prose,
     said,
     spoken,
     tokenizer_named,
 )
-
-
-def cut(
-    text: str,
-    config: ChunkingConfig,
-    tokenizer: Tokenizer = SPACES,
-    spans: Sequence[TimedSpan] = (),
-    language: str = "en",
-    before: Sequence[Chunk] = (),
-) -> tuple[Chunk, ...]:
-    return chunk(
-        "document",
-        text,
-        config=config,
-        tokenizer=tokenizer,
-        language=language,
-        timeline=Timeline.of(spans),
-        before=[Passage(one.text, one.char_start, one.char_end) for one in before],
-    )
 
 
 def texts(chunks: Sequence[Chunk]) -> list[str]:
