@@ -56,6 +56,8 @@ def test_it_comes_back_to_its_users_though_its_keeper_was_killed_too(
 
 def test_it_comes_back_though_its_recovery_is_killed_too(server: EmbeddedServer) -> None:
     remember(server, "kept")
+    with psycopg.connect(server.attach()) as connection:  # so much that recovery takes a while
+        connection.execute("create table much as select generate_series(1, 3000000) as number")
     kill(*children(server, "checkpointer"))
     assert eventually(lambda: bool(children(server, "startup")), 10)
     kill(*children(server, "startup"))
