@@ -6,14 +6,25 @@
     │   ├── UnreadableMedia     not media at all, or damaged beyond decoding
     │   ├── TruncatedMedia
     │   ├── NoAudioTrack
+    │   ├── DecodingTooCostly   a bomb: decoding it went over a limit
+    │   ├── LanguageUnsupported the engine does not know the recording's language
+    │   ├── RequestRefused      a provider will never take this input
+    │   │   └── InputTooLong    longer than the model can take
     │   ├── InvalidResult       an engine's reply broke its own contract
     │   └── BadCorrection       an edited transcript does not fit its recording
     ├── TransientError          worth another try in a while
-    │   └── DatabaseUnavailable
+    │   ├── DatabaseUnavailable
+    │   ├── ProviderUnavailable no answer, or none that is one (408, 409, 429, 5xx, timeouts)
+    │   └── ReplyNotBelieved    an answer that cannot be right
+    ├── Parked                  not a failure: the work waits, for a moment or for a person
+    │   ├── RateLimited
+    │   ├── BudgetSpent
+    │   └── ProviderStopped     its breaker is open: a bad key, a billing stop
     ├── ConfigurationError      a person must change something first
     │   ├── InvalidSettings
     │   ├── MediaMissing        the stored upload is gone
-    │   ├── ModelUnavailable    weights missing, altered or unknown
+    │   ├── ModelUnavailable    weights missing, altered or unknown; unknown to a provider
+    │   ├── NotAProvider        a server that is not what its address says
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
     ├── ClaimLost               a newer attempt owns this work; nothing was written
@@ -26,6 +37,7 @@ Not here: what to do about an error (``pipeline_assets/policies.py``).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar
 
 #: Of an edited file's problems, as many as a person reads before mending them.
@@ -62,6 +74,23 @@ class NoAudioTrack(PermanentError):
     """Media, but silent by construction: a video or image without sound."""
 
 
+class DecodingTooCostly(PermanentError):
+    """Decoding took more time, memory or output than a recording may: hours of silence in
+    kilobytes, absurd dimensions, a stream without end."""
+
+
+class LanguageUnsupported(PermanentError):
+    """The engine does not know the recording's language; another one may."""
+
+
+class RequestRefused(PermanentError):
+    """A provider will not take this input, however often it is sent (400, 404, 422)."""
+
+
+class InputTooLong(RequestRefused):
+    """More text or sound than the model can take in one request."""
+
+
 class InvalidResult(PermanentError):
     """An engine's reply has the wrong shape, count, size or times."""
 
@@ -88,6 +117,40 @@ class DatabaseUnavailable(TransientError):
     """Postgres cannot be reached or started."""
 
 
+class ProviderUnavailable(TransientError):
+    """A provider gave no answer, or one that asks to come again (408, 409, 429, 5xx)."""
+
+
+class ReplyNotBelieved(TransientError):
+    """A provider's answer cannot be right: its shape, count, order, times or numbers. ``reply``
+    is what came, as it came, for a person to look at; it never reaches a content column."""
+
+    def __init__(self, message: str, *, reply: bytes, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.reply = reply
+
+
+class Parked(PlayheadError):
+    """The work is laid aside and goes on by itself ``until`` has come; None: once a person has
+    resumed the provider. Not a failure, and not counted as an attempt."""
+
+    def __init__(self, message: str, *, until: datetime | None, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.until = until
+
+
+class RateLimited(Parked):
+    """A provider asks for a longer pause than a worker should wait."""
+
+
+class BudgetSpent(Parked):
+    """The organisation's money for the day is spent or reserved."""
+
+
+class ProviderStopped(Parked):
+    """The provider's breaker is open: its key was refused, or it stopped billing."""
+
+
 class ConfigurationError(PlayheadError):
     """A setting or the machine must change before this can work."""
 
@@ -101,7 +164,11 @@ class MediaMissing(ConfigurationError):
 
 
 class ModelUnavailable(ConfigurationError):
-    """A model's files are missing, altered, or its name is unknown."""
+    """A model's files are missing, altered, or its name is unknown, here or to its provider."""
+
+
+class NotAProvider(ConfigurationError):
+    """A server does not speak what its address promises: another program, a login page."""
 
 
 class DatabaseUnsuitable(ConfigurationError):

@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -48,6 +49,18 @@ class Chunking(BaseModel):
         return self
 
 
+class Provider(BaseModel):
+    """A server that speaks OpenAI's protocol. Without ``base_url`` it is OpenAI itself. The two
+    limits are where its pace begins; what it says of its own limits is followed from then on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
+    api_key: SecretStr | None = None
+    requests_a_minute: Annotated[int, Field(ge=1)] = 500
+    tokens_a_minute: Annotated[int, Field(ge=1)] = 1_000_000
+
+
 def _absolute(path: object) -> object:
     return Path(path).expanduser().resolve() if isinstance(path, str | Path) else path
 
@@ -61,9 +74,17 @@ Folder = Annotated[Path, BeforeValidator(_absolute)]
 ChunkingByKind = Annotated[dict[Kind, Chunking], NoDecode, BeforeValidator(_from_json)]
 
 
+ProvidersByName = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")], Provider],
+    NoDecode,
+    BeforeValidator(_from_json),
+]
+
+
 class Settings(BaseSettings):
     """What a person can set; each field by ``PLAYHEAD_<NAME>``, ``database_url`` by
-    ``DATABASE_URL``, in the environment or in ``.env``."""
+    ``DATABASE_URL`` and ``openai_api_key`` by ``OPENAI_API_KEY``, in the environment or in
+    ``.env``."""
 
     model_config = SettingsConfigDict(
         env_prefix="PLAYHEAD_",
@@ -86,10 +107,23 @@ class Settings(BaseSettings):
     writer: str = "extractive"
     chunking: ChunkingByKind = {}
     confirm_above_usd: Annotated[float, Field(ge=0)] = 1.0
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key")
+    )
+    providers: ProvidersByName = {}
+    daily_budget_usd: Annotated[float | None, Field(ge=0)] = None
 
     @property
     def inbox_folder(self) -> Path:
         return self.inbox or self.home / "inbox"
+
+    def provider(self, name: str) -> Provider | None:
+        """Of this name; ``openai`` is there without being named."""
+        if name != "openai":
+            return self.providers.get(name)
+        openai = self.providers.get(name, Provider())
+        key = openai.api_key or self.openai_api_key
+        return openai.model_copy(update={"api_key": key})
 
     def chunking_of(self, kind: Kind) -> Chunking:
         return self.chunking.get(kind, Chunking())
@@ -108,5 +142,5 @@ def load_settings() -> Settings:
 
 def _variable(location: tuple[int | str, ...]) -> str:
     name, *inside = map(str, location)
-    variable = name if name == "DATABASE_URL" else f"PLAYHEAD_{name.upper()}"
+    variable = name if name in ("DATABASE_URL", "OPENAI_API_KEY") else f"PLAYHEAD_{name.upper()}"
     return ".".join([variable, *inside])

@@ -1,0 +1,45 @@
+"""For whom an engine works just now: its calls are counted and paid as theirs.
+
+Not an argument of every engine, since local ones have no use for it and it must reach the wire
+through all that lies between. A thread started meanwhile needs the context of the one that starts
+it (``contextvars.copy_context``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+#: What calls are made for: a stage of the pipeline, a question, or a check of the engine itself.
+Purpose = str
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """``recordings``: the ids of those it is for, each with its share of the cost as a weight;
+    none for a question."""
+
+    org_id: str
+    purpose: Purpose
+    recordings: Mapping[str, float] = field(default_factory=dict)
+
+
+_CURRENT: ContextVar[Errand] = ContextVar("errand")
+
+
+@contextmanager
+def on_errand(errand: Errand) -> Iterator[None]:
+    """Calls within are made for it."""
+    token = _CURRENT.set(errand)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_errand() -> Errand:
+    """Raises ``LookupError`` where nobody said for whom the call is: an engine that costs money
+    must not be called then."""
+    return _CURRENT.get()

@@ -1,0 +1,64 @@
+"""The one way to a provider: an adapter says what it asks, the wire asks it at the right pace, for
+money that is there, as often as it takes, and believes no reply that its adapter does not.
+
+Here: what adapters (``resources/*/openai.py``) and the wire agree on. Not here: how it is done
+(``metered.py``), what a provider's errors mean (``verdicts.py``), what a model can do
+(``capabilities.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Literal, Protocol, TypeVar
+
+Endpoint = Literal[
+    "transcriptions", "responses", "chat", "embeddings", "files", "batches", "models"
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a request is billed by; sums of a request and its reply."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    audio_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """A reply that was believed: ``value`` is what the adapter made of it. ``headers`` in lower
+    case."""
+
+    value: T
+    used: Used
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[T]):
+    """A request, whatever the number of attempts it takes. ``at_most`` is what one attempt may
+    use: it is reserved before and settled after. ``send`` makes one attempt and gives a reply
+    that was checked; it raises ``openai.OpenAIError``, or ``ReplyNotBelieved`` with what came."""
+
+    endpoint: Endpoint
+    model: str
+    at_most: Used
+    send: Callable[[], Reply[T]]
+
+
+class Wire(Protocol):
+    """To one provider, for whomever the current errand is (``errand.py``)."""
+
+    @property
+    def provider(self) -> str: ...
+
+    def ask(self, ask: Ask[T]) -> T:
+        """The reply's value. Seconds of trouble are waited out inside. Raises ``Parked``
+        (a pause of minutes, a spent budget, an open breaker), ``ProviderUnavailable`` when it
+        stays away, ``ReplyNotBelieved`` once a second reply was not to be believed either,
+        ``RequestRefused``, ``ModelUnavailable`` or ``NotAProvider``."""
+        ...
