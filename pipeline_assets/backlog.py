@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from pipeline_assets.policies import GROUP, OWNERS
+from pipeline_assets.wanted import wanted_now
 from resources.model_calendar import ALARM_DAYS, WARN_DAYS, days_left
 from resources.workbench import Workbench
 
@@ -60,6 +61,8 @@ def judge_models(models: Sequence[str], today: date) -> dg.AssetCheckResult:
 
 
 def _models(bench: Workbench) -> list[str]:
-    engines = (bench.engines.transcriber.engine, bench.engines.writer.engine)
+    """Of the default engines, of those chosen for some recordings, and of the sets."""
+    engines = [bench.engines.transcriber.engine, bench.engines.writer.engine]
+    engines += [one.recipe.engine for one in wanted_now(bench)]
     sets = [str(one.engine["model"]) for one in bench.sets.live()]
-    return [*(engine.model for engine in engines), *sets]
+    return sorted({*(engine.model for engine in engines), *sets})

@@ -16,8 +16,8 @@ from pipeline_assets.stages import (
     engine_line,
     stage_spec,
 )
-from resources.engines import Engines
 from resources.records import Document, Recipe, content_hash
+from resources.writing.protocol import Writer
 
 CODE_VERSION = "1"
 
@@ -31,8 +31,8 @@ SPEC = stage_spec(
 )
 
 
-def recipe(engines: Engines) -> Recipe:
-    return Recipe("document", CODE_VERSION, engines.writer.engine)
+def recipe(writer: Writer) -> Recipe:
+    return Recipe("document", CODE_VERSION, writer.engine)
 
 
 def make_document(work: Work) -> Outcome:
@@ -43,14 +43,13 @@ def make_document(work: Work) -> Outcome:
         "title": recording.title,
         "kind": recording.kind,
     }
-    task = Task(work, recipe(bench.engines), inputs)
+    writer = bench.engines.writer_for(recording.choice)
+    task = Task(work, recipe(writer), inputs)
     with claimed(task, detail="writing") as claim:
         if claim.done:
             return task.found(claim.done)
         transcript = bench.content.transcript(source.id)
-        document, usage = bench.engines.writer.write(
-            transcript, title=recording.title, kind=recording.kind
-        )
+        document, usage = writer.write(transcript, title=recording.title, kind=recording.kind)
         output_hash = content_hash(asdict(document))
         with bench.ledger.finish(claim, output_hash=output_hash, usage=usage) as (
             connection,

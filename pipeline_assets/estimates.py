@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pipeline_assets.wanted import moved
 from resources.postgres.plans import Averages, Difference, Reason, Wanted
-from resources.records import FREE, Price, Recipe, Stage
+from resources.records import FREE, Recipe, Stage
 from resources.workbench import Workbench
 
 #: What is left alone until a person acts.
@@ -37,10 +37,10 @@ def price_lines(
 ) -> list[Line]:
     """A line for each stage, set, reason and moved part."""
     averages, pace = bench.plans.averages(), bench.plans.pace()
-    recipes = {one.recipe.hash: one.recipe for one in wanted}
+    recipes = {one.recipe.hash: one for one in wanted}
     lines: dict[tuple[object, ...], Line] = {}
     for one in differences:
-        line = _line(bench, one, recipes.get(one.wanted or ""), averages, pace)
+        line = _line(one, recipes.get(one.wanted or ""), averages, pace)
         key = (line.stage, line.set, line.reason, line.moved)
         lines[key] = _sum(lines[key], line) if key in lines else line
     return list(lines.values())
@@ -51,19 +51,19 @@ def total_usd(lines: Sequence[Line]) -> float:
 
 
 def _line(
-    bench: Workbench,
     one: Difference,
-    wanted: Recipe | None,
+    wanted: Wanted | None,
     averages: Averages,
     pace: Mapping[tuple[Stage, str], float],
 ) -> Line:
     count = 0 if one.reason in RESTS else one.recordings
     calls, tokens = _calls(one.stage, averages, count), _tokens(one.stage, averages, count)
-    usd = _price(bench, one).of(
+    usd = (wanted.price if wanted else FREE).of(
         calls=calls, tokens=tokens, audio_seconds=one.audio_seconds if count else 0.0
     )
-    seconds = _pace(one.stage, wanted, pace)
-    compared = wanted if one.reason == "stale" else None
+    recipe = wanted.recipe if wanted else None
+    seconds = _pace(one.stage, recipe, pace)
+    compared = recipe if one.reason == "stale" else None
     return Line(
         stage=one.stage,
         set=one.set_id or None,
@@ -98,16 +98,6 @@ def _calls(stage: Stage, averages: Averages, count: int) -> float:
 
 def _tokens(stage: Stage, averages: Averages, count: int) -> float:
     return count * averages.tokens if stage in ("document", "embeddings") else 0.0
-
-
-def _price(bench: Workbench, one: Difference) -> Price:
-    if one.stage == "transcript":
-        return bench.engines.transcriber.price
-    if one.stage == "document":
-        return bench.engines.writer.price
-    if one.stage == "embeddings":
-        return bench.engines.embedders.of(bench.sets.get(one.set_id)).price
-    return FREE
 
 
 def _pace(

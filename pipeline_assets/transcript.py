@@ -15,10 +15,10 @@ from pipeline_assets.stages import (
     stage_spec,
 )
 from resources.clock import short_clock
-from resources.engines import Engines
 from resources.postgres.content import transcript_hash
 from resources.postgres.ledger import Claim, Result
 from resources.records import Recipe, Transcript
+from resources.transcription.protocol import Transcriber
 from resources.transcripts.timing import check_times
 
 CODE_VERSION = "1"
@@ -32,8 +32,8 @@ SPEC = stage_spec(
 )
 
 
-def recipe(engines: Engines) -> Recipe:
-    return Recipe("transcript", CODE_VERSION, engines.transcriber.engine)
+def recipe(transcriber: Transcriber) -> Recipe:
+    return Recipe("transcript", CODE_VERSION, transcriber.engine)
 
 
 def make_transcript(work: Work) -> Outcome:
@@ -42,12 +42,13 @@ def make_transcript(work: Work) -> Outcome:
     if kept := _chosen(work, media):
         return Outcome(kept, unchanged=True)
     inputs = {"raw_media": media.output_hash, "language": recording.language}
-    task = Task(work, recipe(bench.engines), inputs)
+    transcriber = bench.engines.transcriber_for(recording.choice)
+    task = Task(work, recipe(transcriber), inputs)
     with claimed(task, detail="listening") as claim:
         if claim.done:
             return task.found(claim.done)
         duration = bench.content.media_facts(media.id).duration_seconds
-        transcript = bench.engines.transcriber.transcribe(
+        transcript = transcriber.transcribe(
             bench.media.kept(recording),
             language=recording.language,
             progress=_progress(work, claim, duration),

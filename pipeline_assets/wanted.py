@@ -1,31 +1,41 @@
-"""What should be: the recipe of every stage today, by kind of recording and set, and which part
-of a recipe moved. What is, the ledger knows (``resources/postgres/plans.py``)."""
+"""What should be: the recipe of every stage today, by what decides about engines and by set, and
+which part of a recipe moved. What is, the ledger knows (``resources/postgres/plans.py``)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from pipeline_assets import chunks, document, embeddings, raw_media, transcript
 from resources.engines import Engines
+from resources.errors import ModelUnavailable
 from resources.postgres.plans import Wanted
-from resources.records import KINDS, Json
+from resources.records import FREE, Choice, Json
 from resources.settings import Settings
 from resources.workbench import Lane, Workbench
 
 
 def wanted_now(bench: Workbench) -> list[Wanted]:
-    """The recipes that a run would use now."""
-    return list(_wanted(bench.settings, bench.engines, bench.lanes()))
+    """The recipes that a run would use now; none for recordings whose engine cannot be had."""
+    lanes, wanted = bench.lanes(), []
+    for choice in bench.catalogue.choices():
+        with suppress(ModelUnavailable):
+            wanted += list(_wanted(bench.settings, bench.engines, lanes, choice))
+    return wanted
 
 
-def _wanted(settings: Settings, engines: Engines, lanes: Sequence[Lane]) -> Iterator[Wanted]:
-    shared = (raw_media.RECIPE, transcript.recipe(engines), document.recipe(engines))
-    for kind in KINDS:
-        for recipe in shared:
-            yield Wanted(kind, 0, recipe)
-        for lane in lanes:
-            yield Wanted(kind, lane.set.id, chunks.recipe(settings, kind, lane.embedder))
-            yield Wanted(kind, lane.set.id, embeddings.recipe(lane.embedder))
+def _wanted(
+    settings: Settings, engines: Engines, lanes: Sequence[Lane], choice: Choice
+) -> Iterator[Wanted]:
+    transcriber, writer = engines.transcriber_for(choice), engines.writer_for(choice)
+    yield Wanted(choice, 0, raw_media.RECIPE, FREE)
+    yield Wanted(choice, 0, transcript.recipe(transcriber), transcriber.price)
+    yield Wanted(choice, 0, document.recipe(writer), writer.price)
+    for lane in lanes:
+        cut = chunks.recipe(settings, choice.kind, lane.embedder)
+        yield Wanted(choice, lane.set.id, cut, FREE)
+        embedded = embeddings.recipe(lane.embedder)
+        yield Wanted(choice, lane.set.id, embedded, lane.embedder.price)
 
 
 def moved(before: Json, now: Json) -> tuple[str, ...]:

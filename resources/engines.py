@@ -5,18 +5,19 @@ Making an engine is cheap: weights are loaded when it first works.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Embedder
 from resources.errors import InvalidSettings, ModelUnavailable
 from resources.packaged_models import WHISPER_MODELS
 from resources.postgres.sets import EmbeddingSet, same_engine
+from resources.records import Choice
 from resources.settings import Settings
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Transcriber
@@ -26,26 +27,35 @@ from resources.writing.protocol import Writer
 _Adapter = TypeVar("_Adapter")
 
 
-class Embedders:
-    """Embedding models by the names that settings and sets have for them, each made once."""
+class Named(Generic[_Adapter]):
+    """Engines for one purpose by the names that people have for them, each made once.
+    ``purpose``: what to call such an engine."""
 
-    def __init__(self, default: str, makers: Mapping[str, Callable[[], Embedder]]) -> None:
-        self.default = default
+    def __init__(self, purpose: str, makers: Mapping[str, Callable[[], _Adapter]]) -> None:
+        self._purpose = purpose
         self._makers = makers
-        self._made: dict[str, Embedder] = {}
+        self._made: dict[str, _Adapter] = {}
         self._making = Lock()
 
-    def named(self, name: str) -> Embedder:
+    def named(self, name: str) -> _Adapter:
         """Raises ``ModelUnavailable`` for a name nobody knows."""
         if name not in self._makers:
             raise ModelUnavailable(
-                f"There is no embedder {name!r}, only {', '.join(sorted(self._makers))}.",
+                f"There is no {self._purpose} {name!r}, only {', '.join(sorted(self._makers))}.",
                 remedy="Name one of these.",
             )
         with self._making:
             if name not in self._made:
                 self._made[name] = self._makers[name]()
         return self._made[name]
+
+
+class Embedders(Named[Embedder]):
+    """Embedding models by the names that settings and sets have for them."""
+
+    def __init__(self, default: str, makers: Mapping[str, Callable[[], Embedder]]) -> None:
+        super().__init__("embedder", makers)
+        self.default = default
 
     def of(self, one: EmbeddingSet) -> Embedder:
         """Who made the vectors of this set. Raises ``ModelUnavailable`` where that name stands for
@@ -59,27 +69,87 @@ class Embedders:
         return embedder
 
 
+def _nobody(_choice: Choice) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Engines that some recordings have instead of the default ones; None for all the rest. Both
+    raise ``ModelUnavailable`` for a name nobody knows."""
+
+    transcriber: Callable[[Choice], Transcriber | None] = _nobody
+    writer: Callable[[Choice], Writer | None] = _nobody
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Who works for this installation."""
+    """Who works for this installation: for most recordings, and for those for which others were
+    chosen. The embedder is one for all, since what is searched together has vectors of one
+    model."""
 
     transcriber: Transcriber
     writer: Writer
     embedders: Embedders
+    others: Others = Others()
+
+    def transcriber_for(self, choice: Choice) -> Transcriber:
+        """Raises ``ModelUnavailable``."""
+        return self.others.transcriber(choice) or self.transcriber
+
+    def writer_for(self, choice: Choice) -> Writer:
+        """Raises ``ModelUnavailable``."""
+        return self.others.writer(choice) or self.writer
 
 
 def choose_engines(settings: Settings) -> Engines:
     """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
-    problems: list[str] = []
-    transcribers = _transcribers(settings)
-    transcriber = _choose("PLAYHEAD_TRANSCRIBER", settings.transcriber, transcribers, problems)
-    writer = _choose("PLAYHEAD_WRITER", settings.writer, _writers(), problems)
-    embedder = _choose("PLAYHEAD_EMBEDDER", settings.embedder, _embedders(settings), problems)
-    if transcriber is None or writer is None or embedder is None:
+    transcribers, writers = (
+        Named("transcriber", _transcribers(settings)),
+        Named("writer", _writers()),
+    )
+    embedders = choose_embedders(settings)
+    wanted: list[tuple[str, Named[Any], str | None]] = [
+        ("PLAYHEAD_TRANSCRIBER", transcribers, settings.transcriber),
+        ("PLAYHEAD_WRITER", writers, settings.writer),
+        ("PLAYHEAD_EMBEDDER", embedders, settings.embedder),
+    ]
+    for place, names in settings.engines.items():
+        wanted += [
+            (f"PLAYHEAD_ENGINES.{place}", transcribers, names.transcriber),
+            (f"PLAYHEAD_ENGINES.{place}", writers, names.writer),
+        ]
+    _insist_on_known(wanted)
+
+    def transcriber_of(one: Choice) -> Transcriber | None:
+        name = one.transcriber or settings.transcriber_of(one.org_id, one.kind)
+        return None if name == settings.transcriber else transcribers.named(name)
+
+    def writer_of(one: Choice) -> Writer | None:
+        name = one.writer or settings.writer_of(one.org_id, one.kind)
+        return None if name == settings.writer else writers.named(name)
+
+    return Engines(
+        transcribers.named(settings.transcriber),
+        writers.named(settings.writer),
+        embedders,
+        Others(transcriber_of, writer_of),
+    )
+
+
+def _insist_on_known(wanted: Sequence[tuple[str, Named[Any], str | None]]) -> None:
+    """Raises ``InvalidSettings`` naming every variable with a name nobody knows."""
+    problems = []
+    for variable, engines, name in wanted:
+        try:
+            if name:
+                engines.named(name)
+        except ModelUnavailable as error:
+            problems.append(f"{variable}: {error}")
+    if problems:
         raise InvalidSettings(
             "\n".join(problems), remedy="Set these variables to one of the names."
         )
-    return Engines(transcriber, writer, choose_embedders(settings))
 
 
 def choose_embedders(settings: Settings) -> Embedders:
@@ -127,12 +197,3 @@ def _wordllama() -> Embedder:
     from resources.embedding.wordllama import WordLlama
 
     return WordLlama()
-
-
-def _choose(
-    variable: str, name: str, known: dict[str, Callable[[], _Adapter]], problems: list[str]
-) -> _Adapter | None:
-    if make := known.get(name):
-        return make()
-    problems.append(f"{variable}: {name!r} is none of {', '.join(sorted(known))}.")
-    return None

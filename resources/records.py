@@ -39,8 +39,20 @@ def text_hash(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """All that decides which engines serve a recording: whose it is, its kind, and the names of
+    those that a person chose for it alone."""
+
+    org_id: str
+    kind: Kind
+    transcriber: str | None
+    writer: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
-    """One distinct file of an organisation. ``id`` is the Dagster partition key."""
+    """One distinct file of an organisation. ``id`` is the Dagster partition key. ``transcriber``
+    and ``writer`` name engines that a person chose for it; None: those of the settings."""
 
     id: str
     org_id: str
@@ -50,6 +62,12 @@ class Recording:
     title: str
     language: str | None  # None: detect it
     suffix: str  # of the stored file, ".flac"; "" where the name gave none we know
+    transcriber: str | None = None
+    writer: str | None = None
+
+    @property
+    def choice(self) -> Choice:
+        return Choice(self.org_id, self.kind, self.transcriber, self.writer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,12 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resources.errors import InvalidSettings
-from resources.records import Kind
+from resources.records import KINDS, Kind
 
 Tokens = Annotated[int, Field(ge=0)]
-OrgId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+_ORG = "[a-z0-9][a-z0-9_-]{0,62}"
+_KIND = "|".join(KINDS)
+OrgId = Annotated[str, Field(pattern=f"^{_ORG}$")]
 
 
 class Chunking(BaseModel):
@@ -47,6 +49,15 @@ class Chunking(BaseModel):
         if not self.minimum <= self.size:
             raise ValueError(f"minimum {self.minimum} must not exceed size {self.size}")
         return self
+
+
+class EngineNames(BaseModel):
+    """Engines for some recordings; None: the default one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    transcriber: str | None = None
+    writer: str | None = None
 
 
 class Provider(BaseModel):
@@ -81,6 +92,14 @@ ProvidersByName = Annotated[
 ]
 
 
+#: By "<organisation>/<kind>", one of which may be "*".
+EnginesByChoice = Annotated[
+    dict[Annotated[str, Field(pattern=rf"^(\*/({_KIND})|{_ORG}/(\*|{_KIND}))$")], EngineNames],
+    NoDecode,
+    BeforeValidator(_from_json),
+]
+
+
 class Settings(BaseSettings):
     """What a person can set; each field by ``PLAYHEAD_<NAME>``, ``database_url`` by
     ``DATABASE_URL`` and ``openai_api_key`` by ``OPENAI_API_KEY``, in the environment or in
@@ -105,6 +124,7 @@ class Settings(BaseSettings):
     transcriber: str = "whisper-base"
     embedder: str = "minilm"
     writer: str = "extractive"
+    engines: EnginesByChoice = {}
     chunking: ChunkingByKind = {}
     confirm_above_usd: Annotated[float, Field(ge=0)] = 1.0
     openai_api_key: SecretStr | None = Field(
@@ -124,6 +144,20 @@ class Settings(BaseSettings):
         openai = self.providers.get(name, Provider())
         key = openai.api_key or self.openai_api_key
         return openai.model_copy(update={"api_key": key})
+
+    def transcriber_of(self, org_id: str, kind: Kind) -> str:
+        """The name of the engine for an organisation's recordings of a kind."""
+        named = [one.transcriber for one in self._engines_of(org_id, kind)]
+        return next(filter(None, named), self.transcriber)
+
+    def writer_of(self, org_id: str, kind: Kind) -> str:
+        named = [one.writer for one in self._engines_of(org_id, kind)]
+        return next(filter(None, named), self.writer)
+
+    def _engines_of(self, org_id: str, kind: Kind) -> list[EngineNames]:
+        """The most specific first; an organisation's word counts more than a kind's."""
+        places = (f"{org_id}/{kind}", f"{org_id}/*", f"*/{kind}")
+        return [self.engines[place] for place in places if place in self.engines]
 
     def chunking_of(self, kind: Kind) -> Chunking:
         return self.chunking.get(kind, Chunking())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from playhead.cli.become import become
 from playhead.cli.options import json_option, org_option, print_json
+from resources.engines import choose_engines
 from resources.errors import PlayheadError
+from resources.postgres.catalogue import Status
 from resources.records import KINDS, Kind
 from resources.settings import load_settings
-from resources.workbench import open_rooms
+from resources.workbench import Rooms, open_rooms
 
 
 @click.command()
@@ -76,12 +80,15 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
 
 @click.command()
 @click.argument("recordings", nargs=-1, required=True)
+@click.option("--engine", help="Another transcriber or writer for the stage they failed at.")
 @org_option
-def retry(recordings: tuple[str, ...], org: str | None) -> None:
+def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> None:
     """Take failed RECORDINGS up again from the stage they failed at, nothing earlier."""
     with open_rooms(load_settings()) as rooms:
         org_id = org or rooms.settings.org
-        rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
+        statuses = rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
+        if engine is not None:
+            _choose(rooms, statuses, engine)
         replayed = dict(rooms.catalogue.replay(org_id, recordings))
     for recording in recordings:
         if recording in replayed:
@@ -96,3 +103,23 @@ def retry(recordings: tuple[str, ...], org: str | None) -> None:
 
 class NothingToRetry(PlayheadError):
     """A retry was asked for where nothing had failed."""
+
+
+def _choose(rooms: Rooms, statuses: Sequence[Status], engine: str) -> None:
+    """The engine for the failed stage of each, from now on. Raises ``ModelUnavailable`` for a name
+    nobody knows; then nothing is changed."""
+    engines = choose_engines(rooms.settings)
+    stages = {status.id: status.error["stage"] for status in statuses if status.error}
+    recordings = rooms.catalogue.recordings(list(stages))
+    for recording in recordings:
+        match stages[recording.id]:
+            case "transcript":
+                engines.transcriber_for(replace(recording, transcriber=engine).choice)
+            case "document":
+                engines.writer_for(replace(recording, writer=engine).choice)
+            case stage:
+                raise click.UsageError(
+                    f"{recording.id} failed at {stage}, which has no engine to choose."
+                )
+    for recording in recordings:
+        rooms.catalogue.choose_engine(recording, stages[recording.id], engine)

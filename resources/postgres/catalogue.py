@@ -17,7 +17,7 @@ from psycopg.rows import DictRow
 
 from resources.errors import NotFound
 from resources.postgres.database import Database, queries
-from resources.records import STAGES, Json, Recording, Stage
+from resources.records import STAGES, Choice, Json, Recording, Stage
 
 _SQL = queries("catalogue")
 
@@ -142,6 +142,20 @@ class Catalogue:
         that had failed."""
         rows = self._database.rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
         return [(str(row["id"]), row["stage"]) for row in rows]
+
+    def choices(self) -> list[Choice]:
+        """What decides about engines, each way of it that occurs."""
+        return [Choice(**row) for row in self._database.rows(_SQL["choices"])]
+
+    def choose_engine(self, recording: Recording, stage: Stage, engine: str) -> None:
+        """From now on this engine makes the recording's transcript, or its document."""
+        self._database.run(
+            _SQL["choose_engine"],
+            org_id=recording.org_id,
+            id=recording.id,
+            stage=stage,
+            engine=engine,
+        )
 
     def dead_letters(self) -> list[DeadLetter]:
         """The open ones, of every organisation, one a recording."""

@@ -1,7 +1,7 @@
 """Plans: what is not as it should be, and what a person or the schedule decided to make again.
 
-What should be is handed in: the recipe that each stage would have today, by kind of recording
-and set. What is, the ledger knows; the difference is a query. Not here: the recipes
+What should be is handed in: the recipe that each stage would have today, by what decides about
+engines, and by set. What is, the ledger knows; the difference is a query. Not here: the recipes
 (``pipeline_assets``), the price (``resources/estimates.py``), running anything.
 """
 
@@ -18,7 +18,7 @@ from resources.embedding.protocol import TEXTS_A_CALL
 from resources.errors import NotFound
 from resources.postgres.catalogue import recording_of
 from resources.postgres.database import Database, queries
-from resources.records import STAGES, Json, Kind, Recipe, Recording, Stage
+from resources.records import STAGES, Choice, Json, Kind, Price, Recipe, Recording, Stage
 
 _SQL = queries("plans")
 
@@ -33,11 +33,13 @@ Reason = Literal["missing", "stale", "outdated", "follows", "failed", "orphaned"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The recipe of a stage today, for recordings of a kind; ``set_id`` 0 where sets share it."""
+    """The recipe of a stage today, for recordings that have their engines chosen so; ``set_id`` 0
+    where sets share it. ``price``: of the engine that works by it."""
 
-    kind: Kind
+    choice: Choice
     set_id: int
     recipe: Recipe
+    price: Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,10 @@ class Plans:
 def _columns(wanted: Sequence[Wanted]) -> dict[str, list[Any]]:
     return {
         "stages": [one.recipe.stage for one in wanted],
-        "kinds": [one.kind for one in wanted],
+        "org_ids": [one.choice.org_id for one in wanted],
+        "kinds": [one.choice.kind for one in wanted],
+        "transcribers": [one.choice.transcriber for one in wanted],
+        "writers": [one.choice.writer for one in wanted],
         "sets": [one.set_id for one in wanted],
         "recipes": [one.recipe.hash for one in wanted],
     }

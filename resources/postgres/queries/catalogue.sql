@@ -9,15 +9,28 @@ on conflict (org_id, sha256) do nothing
 returning id
 
 -- name: same_bytes
-select id, org_id, sha256, size_bytes, kind, title, language, suffix from recordings
+select id, org_id, sha256, size_bytes, kind, title, language, suffix, transcriber, writer
+from recordings
 where org_id = %(org_id)s and sha256 = %(sha256)s
 
 -- name: recordings
-select id, org_id, sha256, size_bytes, kind, title, language, suffix from recordings
+select id, org_id, sha256, size_bytes, kind, title, language, suffix, transcriber, writer
+from recordings
 where id = any(%(ids)s) order by id
 
+-- name: choices
+select distinct org_id, kind, transcriber, writer from recordings
+order by org_id, kind, transcriber nulls first, writer nulls first
+
+-- name: choose_engine
+update recordings set
+    transcriber = case when %(stage)s = 'transcript' then %(engine)s else transcriber end,
+    writer = case when %(stage)s = 'document' then %(engine)s else writer end
+where org_id = %(org_id)s and id = %(id)s
+
 -- name: waiting
-select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
+    r.transcriber, r.writer
 from recordings r
 where r.stages_done < 5 and r.archived_at is null
   and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id

@@ -2,8 +2,9 @@
 with wanted as (
     select w.*, array_position(
         array['raw_media', 'transcript', 'document', 'chunks', 'embeddings'], w.stage) as place
-    from unnest(%(stages)s::text[], %(kinds)s::text[], %(sets)s::integer[], %(recipes)s::text[])
-        as w (stage, kind, set_id, recipe_hash)
+    from unnest(%(stages)s::text[], %(org_ids)s::text[], %(kinds)s::text[],
+        %(transcribers)s::text[], %(writers)s::text[], %(sets)s::integer[], %(recipes)s::text[])
+        as w (stage, org_id, kind, transcriber, writer, set_id, recipe_hash)
 ), behind as (
     select s.id as set_id, l.org_id, l.recording_id
     from embedding_sets s, lacking(s.id) l
@@ -22,7 +23,9 @@ with wanted as (
             when b.set_id is not null then 'outdated'
         end as reason
     from recordings r
-    join wanted w on w.kind = r.kind
+    join wanted w on w.org_id = r.org_id and w.kind = r.kind
+        and w.transcriber is not distinct from r.transcriber
+        and w.writer is not distinct from r.writer
     left join current_results c on c.org_id = r.org_id and c.recording_id = r.id
         and c.stage = w.stage and c.set_id = w.set_id
     left join stage_results s on s.id = c.result_id and s.state = 'done'
@@ -111,9 +114,21 @@ from plans where state = 'open' order by id
 update plans set state = %(state)s, ended_at = now() where id = %(id)s and state = 'open'
 
 -- name: batch
-select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
+with wanted as materialized (  -- one row for each way that engines are chosen
+    select org_id, kind, transcriber, writer, array_agg(stage) as stages,
+        array_agg(set_id) as sets, array_agg(recipe_hash) as recipes
+    from unnest(%(stages)s::text[], %(org_ids)s::text[], %(kinds)s::text[],
+        %(transcribers)s::text[], %(writers)s::text[], %(sets)s::integer[], %(recipes)s::text[])
+        as w (stage, org_id, kind, transcriber, writer, set_id, recipe_hash)
+    group by org_id, kind, transcriber, writer
+)
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
+    r.transcriber, r.writer
 from recordings r
 join plans p on p.id = %(plan)s
+join wanted on wanted.org_id = r.org_id and wanted.kind = r.kind
+    and wanted.transcriber is not distinct from r.transcriber
+    and wanted.writer is not distinct from r.writer
 where (p.position is null or r.id > p.position)
   and r.stages_done = 5
   and (p.org_id is null or r.org_id = p.org_id)
@@ -125,12 +140,11 @@ where (p.position is null or r.id > p.position)
   and (r.requested_at is null or r.requested_at < now() - interval '1 minute')
   and exists (
       select
-      from unnest(%(stages)s::text[], %(kinds)s::text[], %(sets)s::integer[],
-          %(recipes)s::text[]) as w (stage, kind, set_id, recipe_hash)
+      from unnest(wanted.stages, wanted.sets, wanted.recipes) as w (stage, set_id, recipe_hash)
       left join current_results c on c.org_id = r.org_id and c.recording_id = r.id
           and c.stage = w.stage and c.set_id = w.set_id
       left join stage_results s on s.id = c.result_id and s.state = 'done'
-      where w.kind = r.kind and w.stage = any(p.stages)
+      where w.stage = any(p.stages)
         and (p.set_id is null or w.set_id = p.set_id)
         and s.recipe_hash is distinct from w.recipe_hash and c.chosen_by is null)
   and not exists (
@@ -141,7 +155,8 @@ order by r.id
 limit %(limit)s
 
 -- name: lacking_batch
-select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
+    r.transcriber, r.writer
 from lacking(%(set_id)s) l
 join recordings r on r.org_id = l.org_id and r.id = l.recording_id
 where not exists (select from live_results live where live.recording_id = r.id)

@@ -1,0 +1,144 @@
+"""Engines are chosen by organisation and kind, and for one recording by a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.wanted import wanted_now
+from playhead.cli.main import playhead
+from resources.engines import Others, choose_engines
+from resources.errors import InvalidSettings, ModelUnavailable, PermanentError
+from resources.postgres.plans import Scope
+from resources.records import Choice, Engine, Recording, Transcript
+from resources.settings import EngineNames, Settings
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.protocol import Progress, Transcriber
+from resources.workbench import Workbench
+from tests.integration.conftest import Pipeline
+
+Add = Callable[[str], Recording]
+
+
+class Deaf(InstantTranscriber):
+    """Hears nothing that anybody says."""
+
+    engine = Engine("instant", "deaf")
+
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        raise PermanentError("I hear nothing.", remedy="Take another engine.")
+
+
+class Other(InstantTranscriber):
+    engine = Engine("instant", "other")
+
+
+def over(pipeline: Pipeline, others: Others, default: Transcriber | None = None) -> Pipeline:
+    before = pipeline.bench.engines
+    engines = replace(before, others=others, transcriber=default or before.transcriber)
+    definitions = build_definitions(pipeline.bench.settings, engines=engines)
+    return Pipeline(replace(pipeline.bench, engines=engines), pipeline.instance, definitions)
+
+
+def heard_by(bench: Workbench, recording: Recording) -> str:
+    rows = {row["stage"]: row for row in bench.ledger.lineage(recording)}
+    return str(rows["transcript"]["recipe"]["model"])
+
+
+def for_kind(kind: str) -> Others:
+    return Others(transcriber=lambda choice: Other() if choice.kind == kind else None)
+
+
+def differing(bench: Workbench) -> dict[str, int]:
+    found = bench.plans.survey(wanted_now(bench), Scope())
+    return {one.stage: one.recordings for one in found if one.reason == "stale"}
+
+
+def test_a_kind_has_the_engine_that_was_chosen_for_it(pipeline: Pipeline, add: Add) -> None:
+    one = add("a.wav")
+    meetings = over(pipeline, for_kind("recording"))
+    meetings.run(one)
+    assert heard_by(pipeline.bench, one) == "other"
+
+
+def test_only_recordings_whose_engine_was_changed_are_stale(pipeline: Pipeline, add: Add) -> None:
+    pipeline.run(add("a.wav"), add("b.wav"))
+    assert differing(over(pipeline, for_kind("meeting")).bench) == {}
+    assert differing(over(pipeline, for_kind("recording")).bench) == {"transcript": 2}
+
+
+def test_another_engine_takes_over_where_the_first_one_failed(pipeline: Pipeline, add: Add) -> None:
+    one, two = add("a.wav"), add("b.wav")
+    by_name = Others(transcriber=lambda choice: Other() if choice.transcriber else None)
+    deaf = over(pipeline, by_name, Deaf())
+    deaf.run(one, two)
+    catalogue = deaf.bench.catalogue
+    catalogue.choose_engine(one, "transcript", "other")
+    catalogue.replay(one.org_id, [one.id])
+    [chosen] = catalogue.recordings([one.id])
+    deaf.run(chosen)
+    assert heard_by(deaf.bench, chosen) == "other"
+    assert [letter.id for letter in catalogue.dead_letters()] == [two.id]
+    assert differing(deaf.bench) == {}
+
+
+def test_an_engine_that_is_gone_hides_no_other_difference(pipeline: Pipeline, add: Add) -> None:
+    one = add("a.wav")
+    pipeline.run(one, add("b.wav"))
+
+    def gone(choice: Choice) -> Transcriber | None:
+        if choice.transcriber:
+            raise ModelUnavailable("It is gone.", remedy="Choose another.")
+        return Other()
+
+    pipeline.bench.catalogue.choose_engine(one, "transcript", "gone")
+    assert differing(over(pipeline, Others(transcriber=gone)).bench) == {"transcript": 1}
+
+
+def test_retry_refuses_an_engine_that_nobody_knows(
+    pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = add("a.wav")
+    over(pipeline, Others(), Deaf()).run(one)
+    settings = pipeline.bench.settings
+    monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
+    monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
+    done = CliRunner().invoke(playhead, ["retry", "--engine", "nobody", one.id])
+    assert isinstance(done.exception, ModelUnavailable)
+    assert "whisper-base" in str(done.exception)
+    assert [letter.id for letter in pipeline.bench.catalogue.dead_letters()] == [one.id]
+    done = CliRunner().invoke(playhead, ["retry", "--engine", "whisper-tiny.en", one.id])
+    assert done.exit_code == 0, done.output
+    [chosen] = pipeline.bench.catalogue.recordings([one.id])
+    assert chosen.transcriber == "whisper-tiny.en"
+    assert pipeline.bench.catalogue.dead_letters() == []
+
+
+def test_the_most_specific_choice_counts() -> None:
+    settings = Settings(
+        transcriber="whisper-base",
+        engines={
+            "acme/*": EngineNames(transcriber="instant"),
+            "*/meeting": EngineNames(transcriber="whisper-tiny.en", writer="extractive"),
+            "acme/meeting": EngineNames(transcriber="whisper-tiny.en"),
+        },
+    )
+    assert settings.transcriber_of("acme", "meeting") == "whisper-tiny.en"
+    assert settings.transcriber_of("acme", "lecture") == "instant"
+    assert settings.transcriber_of("other", "meeting") == "whisper-tiny.en"
+    assert settings.transcriber_of("other", "lecture") == "whisper-base"
+
+
+def test_every_unknown_engine_is_told_by_its_place() -> None:
+    settings = Settings(
+        transcriber="nobody", engines={"acme/*": EngineNames(writer="nobody either")}
+    )
+    with pytest.raises(InvalidSettings) as caught:
+        choose_engines(settings)
+    assert "PLAYHEAD_TRANSCRIBER: There is no transcriber 'nobody'" in str(caught.value)
+    assert "PLAYHEAD_ENGINES.acme/*: There is no writer 'nobody either'" in str(caught.value)
