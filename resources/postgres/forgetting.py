@@ -39,7 +39,14 @@ class Forgetting:
         """Waits for writers that are at these recordings in this moment."""
         values = {"ids": _uuids(ids)}
         with self._database.transaction() as connection:
-            for name in ("lock", "bury", "forget_vectors", "hand_on_vectors", "forget"):
+            for name in (
+                "lock",
+                "bury",
+                "forget_deferred",
+                "forget_vectors",
+                "hand_on_vectors",
+                "forget",
+            ):
                 connection.execute(_SQL[name], values)
 
     def forgotten(self, ids: Sequence[str]) -> list[str]:

@@ -34,6 +34,10 @@ select id from recordings where id = any(%(ids)s) order by id for update
 insert into forgotten (recording_id) select unnest(%(ids)s)
 on conflict (recording_id) do update set erased_at = null
 
+-- name: forget_deferred
+delete from deferred_requests d using deferred_for f
+where f.org_id = d.org_id and f.request_id = d.id and f.recording_id = any(%(ids)s)
+
 -- name: forget_vectors
 delete from embedding_cache e
 where (e.recording_id = any(%(ids)s) or exists (

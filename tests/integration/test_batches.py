@@ -1,0 +1,168 @@
+"""Batches: what may wait is asked once, however a batch ends and wherever a worker dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from resources.postgres.database import Database
+from resources.postgres.deferred import MOST_TRIES, Answer, Deferred, Request
+from resources.postgres.forgetting import Forgetting
+from resources.providers.batches import Batches
+from resources.records import Recording
+from tests.batch_server import Account, batch_server
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    with batch_server() as account:
+        yield account
+
+
+@pytest.fixture
+def deferred(database: Database) -> Deferred:
+    return Deferred(database)
+
+
+@pytest.fixture
+def client(account: Account) -> openai.OpenAI:
+    return openai.OpenAI(api_key="key", base_url=account.url, max_retries=0)
+
+
+@pytest.fixture
+def batches(deferred: Deferred, client: openai.OpenAI) -> Batches:
+    return Batches(deferred, lambda _: client, ["openai"], quiet_seconds=0.0)
+
+
+def request(text: str) -> Request:
+    return Request("/v1/embeddings", {"model": "text-embedding-3-small", "input": [text]})
+
+
+def put(deferred: Deferred, recording: Recording, *texts: str) -> list[Request]:
+    requests = [request(text) for text in texts]
+    for one in requests:
+        deferred.defer(recording.org_id, "openai", one, [recording.id])
+    return requests
+
+
+def answered(deferred: Deferred, recording: Recording, requests: list[Request]) -> list[float]:
+    """The lengths that came back."""
+    answers = [deferred.answer(recording.org_id, "openai", one) for one in requests]
+    return [one.body["data"][0]["embedding"][0] for one in answers if one]
+
+
+def test_what_waits_is_asked_in_one_batch_and_answered_by_name(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+) -> None:
+    requests = put(deferred, recording, "one", "three", "seventeen")
+    assert batches.step().submitted == 1
+    assert answered(deferred, recording, requests) == []
+    assert batches.step().answered == 3
+    assert answered(deferred, recording, requests) == [3.0, 5.0, 9.0]
+    assert len(account.batches) == 1
+
+
+def test_the_same_request_twice_is_asked_once(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+) -> None:
+    put(deferred, recording, "one", "one")
+    batches.step()
+    put(deferred, recording, "one")
+    batches.step()
+    put(deferred, recording, "one")
+    batches.step()
+    assert len(account.asked) == 1
+
+
+def test_the_half_that_expired_is_asked_again_and_the_other_is_not(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+) -> None:
+    requests = put(deferred, recording, *"abcdef")
+    account.expire_after = 3
+    batches.step()
+    assert batches.step().answered == 3
+    batches.step()
+    batches.step()
+    assert len(answered(deferred, recording, requests)) == 6
+    assert sorted(account.asked) == sorted(one.hash for one in requests)
+
+
+def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
+    deferred: Deferred,
+    batches: Batches,
+    account: Account,
+    recording: Recording,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests = put(deferred, recording, "one")
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(deferred, "submitted", dies)
+        with pytest.raises(KeyboardInterrupt):
+            batches.step()
+    assert len(account.batches) == 1
+    batches.step()
+    batches.step()
+    assert answered(deferred, recording, requests) == [3.0]
+    assert len(account.batches) == 1
+
+
+def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+) -> None:
+    account.refuse_at = 0
+    refused, good = put(deferred, recording, "one", "two")
+    batches.step()
+    batches.step()
+    assert deferred.answer(recording.org_id, "openai", refused) == Answer(
+        400, {"error": {"message": "no", "code": "bad"}}
+    )
+    assert answered(deferred, recording, [good]) == [3.0]
+
+
+def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+) -> None:
+    [one] = put(deferred, recording, "one")
+    for _ in range(MOST_TRIES):
+        assert not deferred.given_up(recording.org_id, "openai", one)
+        account.expire_after = 0
+        batches.step()
+        batches.step()
+    assert deferred.given_up(recording.org_id, "openai", one)
+    assert batches.step().submitted == 0
+
+
+def test_no_words_stay_with_the_provider_once_a_batch_is_over(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+) -> None:
+    put(deferred, recording, "one")
+    batches.step()
+    assert len(account.files) == 1
+    batches.step()
+    assert account.files == {}
+
+
+def test_a_forgotten_recording_leaves_no_request(
+    deferred: Deferred, database: Database, batches: Batches, recording: Recording
+) -> None:
+    requests = put(deferred, recording, "one", "two")
+    batches.step()
+    Forgetting(database).forget([recording.id])
+    batches.step()
+    assert answered(deferred, recording, requests) == []
+
+
+def test_requests_of_two_models_go_in_two_batches(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+) -> None:
+    put(deferred, recording, "one")
+    other = Request("/v1/embeddings", {"model": "other", "input": ["one"]})
+    deferred.defer(recording.org_id, "openai", other, [recording.id])
+    assert batches.step().submitted == 2
+    assert len(account.batches) == 2
