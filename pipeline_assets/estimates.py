@@ -33,14 +33,18 @@ class Line:
 
 
 def price_lines(
-    bench: Workbench, differences: Sequence[Difference], wanted: Sequence[Wanted]
+    bench: Workbench,
+    differences: Sequence[Difference],
+    wanted: Sequence[Wanted],
+    *,
+    patient: bool = False,
 ) -> list[Line]:
-    """A line for each stage, set, reason and moved part."""
+    """A line for each stage, set, reason and moved part. ``patient``: for who waits a day."""
     averages, pace = bench.plans.averages(), bench.plans.pace()
     recipes = {one.recipe.hash: one for one in wanted}
     lines: dict[tuple[object, ...], Line] = {}
     for one in differences:
-        line = _line(one, recipes.get(one.wanted or ""), averages, pace)
+        line = _line(one, recipes.get(one.wanted or ""), averages, pace, patient)
         key = (line.stage, line.set, line.reason, line.moved)
         lines[key] = _sum(lines[key], line) if key in lines else line
     return list(lines.values())
@@ -55,11 +59,15 @@ def _line(
     wanted: Wanted | None,
     averages: Averages,
     pace: Mapping[tuple[Stage, str], float],
+    patient: bool,
 ) -> Line:
     count = 0 if one.reason in RESTS else one.recordings
     calls, tokens = _calls(one.stage, averages, count), _tokens(one.stage, averages, count)
     usd = (wanted.price if wanted else FREE).of(
-        calls=calls, tokens=tokens, audio_seconds=one.audio_seconds if count else 0.0
+        calls=calls,
+        tokens=tokens,
+        audio_seconds=one.audio_seconds if count else 0.0,
+        patient=patient,
     )
     recipe = wanted.recipe if wanted else None
     seconds = _pace(one.stage, recipe, pace)

@@ -38,6 +38,7 @@ class Asked:
     stage: Stage | None
     apply: bool
     confirm_usd: float | None
+    patient: bool
     listed: bool
     cancel: int | None
     as_json: bool
@@ -57,25 +58,29 @@ def main(asked: Asked) -> None:
         elif asked.listed:
             _show_plans(bench.plans.all(), asked.as_json)
         else:
-            lines = look(bench, asked.scope)
+            lines = look(bench, asked.scope, patient=asked.patient)
             _show(lines, asked.as_json)
             if asked.apply:
-                _apply(bench, asked.scope, lines, asked.confirm_usd)
+                _apply(bench, asked, lines)
 
 
-def look(bench: Workbench, scope: Scope) -> list[Line]:
+def look(bench: Workbench, scope: Scope, *, patient: bool) -> list[Line]:
     """What differs, each with its price."""
     wanted = wanted_now(bench)
-    return price_lines(bench, bench.plans.survey(wanted, scope), wanted)
+    return price_lines(bench, bench.plans.survey(wanted, scope), wanted, patient=patient)
 
 
-def _apply(bench: Workbench, scope: Scope, lines: Sequence[Line], confirmed: float | None) -> None:
+def _apply(bench: Workbench, asked: Asked, lines: Sequence[Line]) -> None:
     if all(line.reason in RESTS for line in lines):
         return
     usd = total_usd(lines)
-    refuse_unconfirmed(usd, confirmed, bench.settings.confirm_above_usd)
+    refuse_unconfirmed(usd, asked.confirm_usd, bench.settings.confirm_above_usd)
     plan = bench.plans.open(
-        scope, author=getpass.getuser(), estimated_usd=usd, confirmed_usd=confirmed
+        asked.scope,
+        author=getpass.getuser(),
+        estimated_usd=usd,
+        confirmed_usd=asked.confirm_usd,
+        patient=asked.patient,
     )
     assert plan is not None, "only a set's plan can be open already"
     click.echo(

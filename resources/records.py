@@ -210,18 +210,23 @@ NO_USAGE = Usage()
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What an engine's work costs, in US dollars; nothing for local engines."""
+    """What an engine's work costs, in US dollars; nothing for local engines. ``patient_share``: of
+    that price, for who waits a day."""
 
     usd_a_call: float = 0.0
     usd_a_million_tokens: float = 0.0
     usd_an_audio_minute: float = 0.0
+    patient_share: float = 1.0
 
-    def of(self, *, calls: float, tokens: float, audio_seconds: float) -> float:
-        return (
+    def of(
+        self, *, calls: float, tokens: float, audio_seconds: float, patient: bool = False
+    ) -> float:
+        at_once = (
             calls * self.usd_a_call
             + tokens / 1_000_000 * self.usd_a_million_tokens
             + audio_seconds / 60 * self.usd_an_audio_minute
         )
+        return at_once * self.patient_share if patient else at_once
 
 
 FREE = Price()

@@ -32,6 +32,7 @@ def become(module: str, *arguments: str) -> NoReturn:
 @click.option("--stage", type=click.Choice(STAGES), help="Only from this stage on.")
 @click.option("--apply", is_flag=True, help="Have it made so.")
 @click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
+@click.option("--patient", is_flag=True, help="Wait up to a day, at half the provider's price.")
 @click.option("--list", "listed", is_flag=True, help="What was planned so far.")
 @click.option("--cancel", type=int, metavar="PLAN", help="Begin nothing more of this plan.")
 @json_option

@@ -86,7 +86,8 @@ class Averages:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Something to be made again. ``set_id``: the set that is being built, for such a plan."""
+    """Something to be made again. ``set_id``: the set that is being built, for such a plan;
+    ``patient``: its calls may wait for a batch."""
 
     id: int
     stages: list[Stage]
@@ -97,6 +98,7 @@ class Plan:
     author: str
     estimated_usd: float
     confirmed_usd: float | None
+    patient: bool
     state: Literal["open", "done", "cancelled"]
     created_at: datetime
     ended_at: datetime | None
@@ -139,6 +141,7 @@ class Plans:
         estimated_usd: float,
         confirmed_usd: float | None,
         set_id: int | None = None,
+        patient: bool = False,
     ) -> Plan | None:
         """Decide that what differs in ``scope`` is made again; None where the set's plan is open
         already."""
@@ -149,6 +152,7 @@ class Plans:
             author=author,
             estimated_usd=estimated_usd,
             confirmed_usd=confirmed_usd,
+            patient=patient,
             **scope.values,
         )
         return self.get(row["id"]) if row else None

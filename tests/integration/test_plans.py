@@ -29,7 +29,7 @@ class NewTranscriber(InstantTranscriber):
     """The next model, counted, and not free."""
 
     engine = Engine("instant", "instant-2")
-    price = Price(usd_a_call=0.5)
+    price = Price(usd_a_call=0.5, patient_share=0.5)
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -250,3 +250,13 @@ def test_a_scope_leaves_out_other_kinds_organisations_and_stages(
         ("embeddings", "follows", (), 1),
     ]
     assert told(changed.bench, Scope(org_id="other")) == []
+
+
+def test_who_waits_a_day_is_told_the_price_of_waiting(
+    pipeline: Pipeline, changed: Pipeline, add: Add
+) -> None:
+    pipeline.run(add("a.wav"), add("b.wav"))
+    bench, wanted = changed.bench, wanted_now(changed.bench)
+    survey = bench.plans.survey(wanted, Scope())
+    assert total_usd(price_lines(bench, survey, wanted)) == 1.0
+    assert total_usd(price_lines(bench, survey, wanted, patient=True)) == 0.5

@@ -46,3 +46,6 @@ create table deferred_for (
     foreign key (org_id, recording_id) references recordings (org_id, id) on delete cascade
 );
 create index deferred_for_recording on deferred_for (org_id, recording_id);
+
+-- Whether a plan's calls may wait for a batch.
+alter table plans add column patient boolean not null default false;

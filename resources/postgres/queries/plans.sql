@@ -92,21 +92,22 @@ from (select * from stage_results where state = 'done' order by id desc limit 50
 group by stage, recipe_hash
 
 -- name: open_plan
-insert into plans (stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd)
+insert into plans (stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd,
+    patient)
 values (%(stages)s, %(set_id)s, %(org_id)s, %(kind)s, %(since)s, %(author)s, %(estimated_usd)s,
-    %(confirmed_usd)s)
+    %(confirmed_usd)s, %(patient)s)
 on conflict (set_id) where state = 'open' and set_id is not null do nothing
 returning id
 
 -- name: plans
-select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, state,
+select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, patient, state,
     created_at, ended_at
 from plans
 where %(id)s::integer is null or id = %(id)s
 order by id
 
 -- name: open_plans
-select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, state,
+select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, patient, state,
     created_at, ended_at
 from plans where state = 'open' order by id
 
