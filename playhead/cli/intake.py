@@ -78,7 +78,7 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
 @click.argument("recordings", nargs=-1, required=True)
 @org_option
 def retry(recordings: tuple[str, ...], org: str | None) -> None:
-    """Take failed RECORDINGS up again from the stage they failed at, nothing earlier."""
+    """Take failed or parked RECORDINGS up again from the stage they stopped at, nothing earlier."""
     with open_rooms(load_settings()) as rooms:
         org_id = org or rooms.settings.org
         rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
@@ -87,12 +87,13 @@ def retry(recordings: tuple[str, ...], org: str | None) -> None:
         if recording in replayed:
             click.echo(f"{recording} waits again, from {replayed[recording]} on: playhead process")
         else:
-            click.echo(f"{recording} has not failed.")
+            click.echo(f"{recording} has not failed and is not parked.")
     if not replayed:
         raise NothingToRetry(
-            "None of these recordings has failed.", remedy="`playhead list` shows how they are."
+            "None of these recordings has failed or is parked.",
+            remedy="`playhead list` shows how they are.",
         )
 
 
 class NothingToRetry(PlayheadError):
-    """A retry was asked for where nothing had failed."""
+    """A retry was asked for where nothing had failed or was parked."""

@@ -122,8 +122,8 @@ class _Said:
     @classmethod
     def by(cls, error: openai.APIStatusError) -> _Said:
         body: Any = error.body
-        fields = body if isinstance(body, Mapping) else {}
-        message = fields.get("message") or fields.get("detail") or ""
+        fields = body if isinstance(body, Mapping) else {"message": body}
+        message = fields.get("message") or fields.get("detail")
         return cls(
             _text(fields.get("code")),
             _text(fields.get("type")),
