@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pipeline_assets import checks
 from pipeline_assets.stages import Metadata, Outcome, Task, Work, engine_line, stage_spec
@@ -10,6 +12,7 @@ from pipeline_assets.together import Claimed, Together
 from resources.embedding.protocol import TEXTS_A_CALL, Embedder
 from resources.postgres.content import Coverage, Embedded, Uncached
 from resources.postgres.ledger import Result
+from resources.providers.errand import Errand, current_errand, on_errand
 from resources.records import Recipe, content_hash
 from resources.workbench import Lane, Workbench
 
@@ -95,6 +98,15 @@ def _embed(bench: Workbench, org_id: str, lane: Lane, texts: Mapping[str, Uncach
     set_id = lane.set.id
     with bench.ledger.texts_locked(org_id, set_id, list(texts)):
         if missing := bench.content.uncached_of(org_id, set_id, list(texts)):
-            vectors = lane.embedder.embed([texts[key].text for key in missing])
             wanted = {key: texts[key] for key in missing}
+            with on_errand(_errand_for(wanted)):
+                vectors = lane.embedder.embed([one.text for one in wanted.values()])
             bench.content.cache_vectors(org_id, set_id, wanted, vectors)
+
+
+def _errand_for(texts: Mapping[str, Uncached]) -> Errand:
+    """The stage's, for the recordings that have these texts, by their characters."""
+    weights: Counter[str] = Counter()
+    for text in texts.values():
+        weights[text.recording_id] += len(text.text)
+    return replace(current_errand(), recordings=weights)

@@ -81,7 +81,7 @@ def open_instance() -> dg.DagsterInstance:
 @click.argument("recordings", nargs=-1)
 @click.option("--watch", is_flag=True)
 def main(recordings: tuple[str, ...], watch: bool) -> None:
-    """Exit 0 when all that was run is ready, 1 when some failed."""
+    """Exit 0 when all that was run is ready or parked, 1 when some failed."""
     settings = load_settings()
     with open_workbench(settings, choose_engines(settings)) as bench, open_instance() as instance:
         if recordings:
@@ -151,9 +151,13 @@ def _report(catalogue: Catalogue, ids: Sequence[str]) -> int:
                 f"{error['remedy']}",
                 err=True,
             )
-    ready = sum(status.status == "ready" for status in statuses)
-    click.echo(f"{ready} of {len(statuses)} ready")
-    return 0 if ready == len(statuses) else 1
+        elif status.status == "parked":
+            click.echo(f"{status.title} ({status.id}) is parked {status.detail}", err=True)
+    ready, parked = (
+        sum(status.status == word for status in statuses) for word in ("ready", "parked")
+    )
+    click.echo(f"{ready} of {len(statuses)} ready{f', {parked} parked' if parked else ''}")
+    return 0 if ready + parked == len(statuses) else 1
 
 
 if __name__ == "__main__":

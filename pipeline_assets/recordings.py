@@ -20,7 +20,7 @@ from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
 from pipeline_assets.requests import Asked
 from pipeline_assets.stages import Made, Outcome, Turn, Work
 from pipeline_assets.telling import made_by, versions
-from resources.errors import ClaimLost, PlayheadError, Stopped
+from resources.errors import ClaimLost, Parked, PlayheadError, Stopped
 from resources.records import STAGES, Recording, Stage
 from resources.workbench import Workbench
 
@@ -69,7 +69,8 @@ def take_all(
     )
     if context.retry_number:
         failed = {letter.id for letter in bench.catalogue.dead_letters()}
-        wanted = [recording for recording in wanted if recording.id not in failed]
+        left_alone = failed | bench.catalogue.parked()
+        wanted = [recording for recording in wanted if recording.id not in left_alone]
     telling = _Telling(context)
     try:
         with Hands(telling.tell) as hands:
@@ -88,6 +89,7 @@ class _Telling:
     def __init__(self, context: Context) -> None:
         self.failures: list[tuple[Recording, PlayheadError]] = []
         self._context = context
+        self._stopped: set[str] = set()
         self._told = _told_before(context) if context.retry_number else {}
 
     def tell(self, work: Work, stage: Stage, made: Made) -> None:
@@ -96,10 +98,22 @@ class _Telling:
                 _tell(self._context, work.recording, stage, made)
         elif isinstance(made, ClaimLost):
             self._context.log.warning(str(made))
+        elif isinstance(made, Parked):
+            self._tell_parked(work.recording, stage, made)
         else:
             self.failures.append((work.recording, made))
             self._context.log_event(_observation(stage, work.recording, made))
             self._context.log.error(f"{work.recording.id}: {made} {made.remedy}")
+
+    def _tell_parked(self, recording: Recording, stage: Stage, parked: Parked) -> None:
+        """Not a failure: the run goes on, and the partition is made when its time has come. What
+        waits for a person is an error all the same, once a run."""
+        self._context.log_event(_observation(stage, recording, parked))
+        stopped = parked.until is None and str(parked) not in self._stopped
+        log = self._context.log.error if stopped else self._context.log.warning
+        if stopped:
+            self._stopped.add(str(parked))
+        log(f"{recording.id} is laid aside: {parked} {parked.remedy}")
 
 
 def _told_before(context: Context) -> Mapping[dg.AssetKey, AbstractSet[str | None]]:
@@ -151,7 +165,7 @@ def _tell(context: Context, recording: Recording, stage: Stage, outcome: Outcome
 
 
 def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg.AssetObservation:
-    """Why a partition is red, where a person looks for it: among the partition's events."""
+    """Why a partition is not made, where a person looks for it: among the partition's events."""
     return dg.AssetObservation(
         stage,
         partition=recording.id,

@@ -19,11 +19,13 @@ from pipeline_assets.policies import GROUP, OWNERS
 from resources.errors import (
     ClaimLost,
     ConfigurationError,
+    Parked,
     PlayheadError,
     Stopped,
     TransientError,
 )
 from resources.postgres.ledger import NO_SET, Claim, Result, Standing, Wanted
+from resources.providers.errand import Errand, on_errand
 from resources.records import Engine, Json, Recipe, Recording, Stage, content_hash
 from resources.workbench import Lane, Workbench
 
@@ -142,8 +144,9 @@ def stage_spec(
 
 @contextmanager
 def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
-    """The ledger's claim. A failure inside is stored for a person: final when another try cannot
-    help or this was the last one, and the result is missed."""
+    """The ledger's claim; calls to providers inside are the recording's. A failure inside is stored
+    for a person: final when another try cannot help or this was the last one, and the result is
+    missed. What is parked is given back."""
     turn, ledger = task.work.turn, task.work.bench.ledger
     if standing := task.standing:
         yield Claim(standing.id, task.wanted, standing.attempt, standing)
@@ -151,8 +154,12 @@ def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
     final = turn.last and task.searched
     with ledger.claim(task.wanted, run_id=turn.run_id, detail=detail) as claim:
         try:
-            yield claim
+            with on_errand(errand_for([task])):
+                yield claim
         except (Stopped, ClaimLost):
+            raise
+        except Parked as parked:
+            ledger.park(claim, parked)
             raise
         except PlayheadError as error:
             hopeless = not error.retryable and task.searched
@@ -162,6 +169,13 @@ def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
             unforeseen = Unforeseen.of(error, task.work.recording)
             ledger.fail(claim, unforeseen, final=final)
             raise unforeseen from error
+
+
+def errand_for(tasks: Sequence[Task]) -> Errand:
+    """Of recordings of one organisation that a result is made for together, in equal shares."""
+    recordings = [task.work.recording for task in tasks]
+    weights = dict.fromkeys([recording.id for recording in recordings], 1.0)
+    return Errand(recordings[0].org_id, tasks[0].recipe.stage, weights)
 
 
 def caught(make: Callable[..., T], *given: Any) -> T | PlayheadError:

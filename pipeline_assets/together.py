@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pipeline_assets.stages import Made, Outcome, Task, Work, caught, claimed
-from resources.errors import PlayheadError, Stopped
+from pipeline_assets.stages import Made, Outcome, Task, Work, caught, claimed, errand_for
+from resources.errors import Parked, PlayheadError, Stopped
 from resources.postgres.ledger import Claim
+from resources.providers.errand import on_errand
 from resources.workbench import Lane
 
 Claimed = Sequence[tuple[Task, Claim]]
@@ -85,13 +86,22 @@ class Together:
             with ledger.claim_free(wanted, run_id=turn.run_id, detail=self.detail) as claims:
                 mine = [(*one, claim) for one, claim in zip(tasks, claims, strict=True) if claim]
                 open_ones = [one for one in mine if not one[2].done]
-                made = self.make([one[1:] for one in open_ones]) if open_ones else []
+                made = self._made([one[1:] for one in open_ones]) if open_ones else []
         except Stopped:
             raise
         except Exception:  # whoever it is of meets it again, alone, and there it is told
             return {}
         found = {number: task.found(claim.done) for number, task, claim in mine if claim.done}
         return found | {one[0]: outcome for one, outcome in zip(open_ones, made, strict=True)}
+
+    def _made(self, claimed: Claimed) -> list[Outcome]:
+        try:
+            with on_errand(errand_for([task for task, _ in claimed])):
+                return self.make(claimed)
+        except Parked:  # one alone may fit where all together do not, and says for how long if not
+            claims = [claim for _, claim in claimed]
+            claimed[0][0].work.bench.ledger.give_back(claims)
+            raise
 
     def _alone(self, task: Task) -> Outcome:
         with claimed(task, detail=self.detail) as claim:

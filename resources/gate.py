@@ -19,6 +19,7 @@ from resources.engines import Embedders
 from resources.errors import ConfigurationError
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
+from resources.providers.errand import Errand, on_errand
 from resources.sentences import sentences
 
 QUESTIONS = 50
@@ -120,7 +121,8 @@ class _Trial:
         recalls: list[float] = []
         for item in items:
             begun = time.perf_counter()
-            vector = embedder.embed([_question(item["text"])])[0]
+            with on_errand(Errand(item["org_id"], "gate")):
+                vector = embedder.embed([_question(item["text"])])[0]
             answer = passages.nearest(vector, one, org_id=item["org_id"], limit=DEPTH)
             seconds.append(time.perf_counter() - begun)
             self.answers.append(answer)

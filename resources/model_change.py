@@ -14,6 +14,7 @@ from resources.errors import InvalidResult
 from resources.gate import Verdict, judge, refuse_closed
 from resources.postgres.plans import Plan, Scope
 from resources.postgres.sets import EmbeddingSet, NotLive
+from resources.providers.errand import Errand, on_errand
 from resources.spending import refuse_unconfirmed
 from resources.workbench import Rooms
 
@@ -31,7 +32,8 @@ class ModelChange:
         """Begin a set with this embedder as it is now. Raises ``ModelUnavailable`` for an unknown
         name, ``InvalidResult`` for a model that does not keep its word, ``PriceNotConfirmed``."""
         embedder = self.embedders.named(name)
-        shape = embedder.embed(["Is this model as it says?"]).shape
+        with on_errand(Errand(self.rooms.settings.org, "model check")):
+            shape = embedder.embed(["Is this model as it says?"]).shape
         if shape != (1, embedder.dimensions):
             raise InvalidResult(
                 f"{name} says {embedder.dimensions} dimensions and gives an array of {shape}.",

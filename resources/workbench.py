@@ -20,6 +20,7 @@ from resources.intake import Intake
 from resources.media.store import MediaStore
 from resources.postgres.attendance import Attendance
 from resources.postgres.audit import Audit
+from resources.postgres.breakers import Breakers
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Content
 from resources.postgres.database import Database
@@ -27,8 +28,10 @@ from resources.postgres.databases import app_url
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
 from resources.postgres.plans import Plans
+from resources.postgres.quarantine import Quarantine
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
+from resources.postgres.spend import Spend
 from resources.postgres.versions import Versions
 from resources.settings import Settings
 
@@ -49,6 +52,9 @@ class Rooms:
     attendance: Attendance
     audit: Audit
     forgetting: Forgetting
+    spend: Spend
+    breakers: Breakers
+    quarantine: Quarantine
 
     @property
     def intake(self) -> Intake:
@@ -127,6 +133,9 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             attendance=attendance,
             audit=Audit(database),
             forgetting=Forgetting(database),
+            spend=Spend(database),
+            breakers=Breakers(database),
+            quarantine=Quarantine(database),
         )
     finally:
         attendance.close()

@@ -22,6 +22,7 @@ from resources.postgres.databases import app_url, dagster_url
 from resources.postgres.migrations import check_pgvector
 from resources.records import Engine
 from resources.settings import Settings, load_settings
+from resources.workbench import open_rooms
 
 _FREE_BYTES = 2 << 30  # the base models, an empty database and an hour of video
 _DAGSTER_PORT = 3000
@@ -67,6 +68,7 @@ def _examine() -> Iterator[Finding]:
         "models": _models,
         "database": _database,
         "dagster's database": _dagster_database,
+        "providers": _providers,
         "port": _port,
     }
     for name, check in checks.items():
@@ -112,6 +114,17 @@ def _database(settings: Settings) -> str:
 def _dagster_database(settings: Settings) -> str:
     dagster_url(settings)
     return "there"
+
+
+def _providers(settings: Settings) -> str:
+    with open_rooms(settings) as rooms:
+        opened = rooms.breakers.opened()
+    if opened:
+        raise ConfigurationError(
+            " ".join(f"{one.reason} (organisation {one.org_id})" for one in opened),
+            remedy=" ".join(dict.fromkeys(one.remedy for one in opened)),
+        )
+    return "none is stopped"
 
 
 def _port(_settings: Settings) -> str:

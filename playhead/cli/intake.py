@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -14,7 +15,7 @@ from playhead.cli.options import json_option, org_option, print_json
 from resources.engines import choose_engines
 from resources.errors import PlayheadError
 from resources.postgres.catalogue import Status
-from resources.records import KINDS, Kind
+from resources.records import KINDS, STAGES, Kind, Recording, Stage
 from resources.settings import load_settings
 from resources.workbench import Rooms, open_rooms
 
@@ -80,10 +81,10 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
 
 @click.command()
 @click.argument("recordings", nargs=-1, required=True)
-@click.option("--engine", help="Another transcriber or writer for the stage they failed at.")
+@click.option("--engine", help="Another transcriber or writer for the stage they stopped at.")
 @org_option
 def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> None:
-    """Take failed RECORDINGS up again from the stage they failed at, nothing earlier."""
+    """Take failed or parked RECORDINGS up again from the stage they stopped at, nothing earlier."""
     with open_rooms(load_settings()) as rooms:
         org_id = org or rooms.settings.org
         statuses = rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
@@ -94,32 +95,39 @@ def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> N
         if recording in replayed:
             click.echo(f"{recording} waits again, from {replayed[recording]} on: playhead process")
         else:
-            click.echo(f"{recording} has not failed.")
+            click.echo(f"{recording} has not failed and is not parked.")
     if not replayed:
         raise NothingToRetry(
-            "None of these recordings has failed.", remedy="`playhead list` shows how they are."
+            "None of these recordings has failed or is parked.",
+            remedy="`playhead list` shows how they are.",
         )
 
 
 class NothingToRetry(PlayheadError):
-    """A retry was asked for where nothing had failed."""
+    """A retry was asked for where nothing had failed or was parked."""
 
 
 def _choose(rooms: Rooms, statuses: Sequence[Status], engine: str) -> None:
-    """The engine for the failed stage of each, from now on. Raises ``ModelUnavailable`` for a name
-    nobody knows; then nothing is changed."""
+    """The engine for the stage that each stopped at, from now on. Raises ``ModelUnavailable`` for a
+    name nobody knows; then nothing is changed."""
     engines = choose_engines(rooms.settings)
-    stages = {status.id: status.error["stage"] for status in statuses if status.error}
-    recordings = rooms.catalogue.recordings(list(stages))
-    for recording in recordings:
-        match stages[recording.id]:
-            case "transcript":
-                engines.transcriber_for(replace(recording, transcriber=engine).choice)
-            case "document":
-                engines.writer_for(replace(recording, writer=engine).choice)
-            case stage:
-                raise click.UsageError(
-                    f"{recording.id} failed at {stage}, which has no engine to choose."
-                )
-    for recording in recordings:
-        rooms.catalogue.choose_engine(recording, stages[recording.id], engine)
+    stopped = {one.id: one for one in statuses if one.status in ("failed", "parked")}
+    recordings = rooms.catalogue.recordings(list(stopped))
+    stages = [_stopped_at(rooms, recording, stopped[recording.id]) for recording in recordings]
+    for recording, stage in zip(recordings, stages, strict=True):
+        if stage == "transcript":
+            engines.transcriber_for(replace(recording, transcriber=engine).choice)
+        elif stage == "document":
+            engines.writer_for(replace(recording, writer=engine).choice)
+        else:
+            raise click.UsageError(
+                f"{recording.id} stopped at {stage}, which has no engine to choose."
+            )
+    for recording, stage in zip(recordings, stages, strict=True):
+        rooms.catalogue.choose_engine(recording, stage, engine)
+
+
+def _stopped_at(rooms: Rooms, recording: Recording, status: Status) -> Stage:
+    if status.error:
+        return cast("Stage", status.error["stage"])
+    return STAGES[rooms.catalogue.stages_done(recording)]

@@ -13,12 +13,14 @@ import click
 from playhead.cli.become import plan
 from playhead.cli.corrections import correct, speakers, transcript, versions
 from playhead.cli.doctor import doctor
+from playhead.cli.engines import engines
 from playhead.cli.intake import add, process, retry
 from playhead.cli.keeping import archive, forget, unarchive
 from playhead.cli.look import list_recordings, show, status
 from playhead.cli.models import models
 from playhead.cli.search import search
 from playhead.cli.server import migrate, stop
+from playhead.cli.spend import quarantine, spend
 from resources.errors import PlayheadError
 
 
@@ -42,6 +44,9 @@ for command in (
     speakers,
     plan,
     models,
+    engines,
+    spend,
+    quarantine,
     archive,
     unarchive,
     forget,

@@ -13,10 +13,19 @@ from numpy.typing import NDArray
 
 from resources.embedding.protocol import Embedder
 from resources.engines import Embedders
-from resources.errors import ModelUnavailable
+from resources.errors import (
+    ModelUnavailable,
+    NotAProvider,
+    Parked,
+    ProviderUnavailable,
+    ReplyNotBelieved,
+)
 from resources.postgres.sets import EmbeddingSet
 
 Vector = NDArray[np.float32]
+
+#: A question is answered all the same, by words.
+NOT_NOW = (ModelUnavailable, NotAProvider, Parked, ProviderUnavailable, ReplyNotBelieved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +41,21 @@ class Question:
         """The cosine of each text to the question."""
         if self.embedder is None or self.vector is None:
             return None
-        near: Vector = _embed(self.embedder, texts) @ self.vector
+        try:
+            near: Vector = _embed(self.embedder, texts) @ self.vector
+        except NOT_NOW:
+            return None
         return near
 
 
 def ask(text: str, searched: EmbeddingSet, embedders: Embedders) -> Question:
-    """The question for this set, or without a vector where nobody here speaks its model."""
+    """The question for this set, or without a vector where nobody here speaks its model, or its
+    provider does not answer now."""
     try:
         embedder = embedders.of(searched)
-    except ModelUnavailable as error:
+        return Question(text, embedder, _embed(embedder, [text])[0])
+    except NOT_NOW as error:
         return Question(text, None, None, f"Searched by words alone. {error} {error.remedy}")
-    return Question(text, embedder, _embed(embedder, [text])[0])
 
 
 def _embed(embedder: Embedder, texts: Sequence[str]) -> Vector:

@@ -108,8 +108,9 @@ class Catalogue:
         besides: Iterable[str] = (),
         unrequested: bool = False,
     ) -> list[Recording]:
-        """Recordings that are not ready, not failed, not archived and in nobody's hands, most
-        urgent first; with ``unrequested``, without those that a run was asked for just now."""
+        """Recordings that are not ready, not failed, not parked, not archived and in nobody's
+        hands, most urgent first; with ``unrequested``, without those that a run was asked for
+        just now."""
         rows = self._database.rows(
             _SQL["waiting"],
             limit=limit,
@@ -138,8 +139,8 @@ class Catalogue:
         return [_status(row) for row in rows]
 
     def replay(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
-        """Take failed recordings up again from the stage they failed at; (id, stage) of each
-        that had failed."""
+        """Take failed and parked recordings up again from the stage they stopped at; (id, stage)
+        of each that had."""
         rows = self._database.rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
         return [(str(row["id"]), row["stage"]) for row in rows]
 
@@ -161,6 +162,10 @@ class Catalogue:
         """The open ones, of every organisation, one a recording."""
         rows = self._database.rows(_SQL["dead_letters"])
         return [DeadLetter(**row | {"id": str(row["id"])}) for row in rows]
+
+    def parked(self) -> set[str]:
+        """The ids of those that are laid aside for now, of every organisation."""
+        return {str(row["id"]) for row in self._database.rows(_SQL["parked"])}
 
     def requested(self, ids: Sequence[str]) -> None:
         """Note that a run was asked for, so that it is not asked for again before it had time

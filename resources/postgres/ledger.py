@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from resources.errors import ClaimLost, DatabaseUnavailable, Forgotten, PlayheadError
+from resources.errors import ClaimLost, DatabaseUnavailable, Forgotten, Parked, PlayheadError
 from resources.postgres.database import Connection, Database, queries, storable
 from resources.postgres.sessions import Session, Sessions
 from resources.records import NO_USAGE, Json, Recipe, Recording, Stage, Usage, content_hash
@@ -189,6 +189,25 @@ class Ledger:
         with self._database.transaction() as connection:
             if connection.execute(_SQL["fail"], values).fetchone() and final:
                 connection.execute(_SQL["bury"], {"id": claim.id})
+
+    def give_back(self, claims: Sequence[Claim]) -> None:
+        """Nothing came of these, and it is nobody's failure: they do not count as attempts."""
+        self._database.run(_SQL["give_back"], **_keys(claims))
+
+    def park(self, claim: Claim, parked: Parked) -> None:
+        """Give the claim back, and lay its recording aside until what ``parked`` says. A lost
+        claim is left alone."""
+        values = {
+            "id": claim.id,
+            "attempt": claim.attempt,
+            "until": parked.until,
+            "error_class": type(parked).__name__,
+            "reason": storable(str(parked)),
+            "remedy": storable(parked.remedy),
+        }
+        with self._database.transaction() as connection:
+            if connection.execute(_SQL["give_back"], _keys([claim])).rowcount:
+                connection.execute(_SQL["park"], values)
 
     def bury_lost(self) -> int:
         """Dead letters for results whose workers died ``MAX_ATTEMPTS`` times; how many."""

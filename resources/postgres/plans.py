@@ -176,7 +176,8 @@ class Plans:
         return bool(self._database.run(_SQL["end_plan"], id=identity, state="cancelled"))
 
     def batch(self, plan: Plan, wanted: Sequence[Wanted], limit: int) -> list[Recording]:
-        """The next recordings of the plan. None left and nobody at work: the plan is done."""
+        """The next recordings of the plan. None left, none laid aside and nobody at work: the plan
+        is done."""
         if found := self._next(plan, wanted, limit):
             return found
         row = self._database.row(_SQL["at_work"])

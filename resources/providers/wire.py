@@ -28,6 +28,9 @@ class Used:
     audio_seconds: float = 0.0
 
 
+NOTHING_USED = Used()
+
+
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[T]):
     """A reply that was believed: ``value`` is what the adapter made of it. ``headers`` in lower

@@ -35,6 +35,7 @@ from recordings r
 where r.stages_done < 5 and r.archived_at is null
   and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
                   and d.resolved_at is null)
+  and not exists (select from parked p where p.org_id = r.org_id and p.recording_id = r.id)
   and not exists (select from live_results l where l.recording_id = r.id)
   and r.id <> all(%(except_ids)s)
   and (%(only_ids)s::uuid[] is null or r.id = any(%(only_ids)s))
@@ -65,6 +66,9 @@ select recording_id as id, org_id, stage, error_class, message, remedy, attempts
 from dead_letters where resolved_at is null
 order by recording_id
 
+-- name: parked
+select recording_id as id from parked
+
 -- name: requested
 update recordings set requested_at = now(), requests = requests + 1 where id = any(%(ids)s)
 
@@ -73,11 +77,18 @@ with resolved as (
     update dead_letters set resolved_at = now()
     where org_id = %(org_id)s and recording_id = any(%(ids)s) and resolved_at is null
     returning recording_id, stage
+), unparked as (
+    delete from parked_recordings
+    where org_id = %(org_id)s and recording_id = any(%(ids)s)
+    returning recording_id, stage
 ), rested as (
     update recordings r set requested_at = null, requests = 0, archived_at = null
     from resolved where r.id = resolved.recording_id
 )
-select recording_id as id, stage from resolved order by recording_id
+select recording_id as id, stage from resolved
+union
+select recording_id, stage from unparked
+order by id
 
 -- name: backlog
 select r.stages_done, count(*) as recordings, min(r.created_at) as oldest
@@ -113,9 +124,10 @@ returning id, title
 select count(*) as ready from recordings where stages_done = 5
 
 -- name: overdue
-select id from recordings
-where id = any(%(ids)s::uuid[])
-  and coalesce(requested_at, created_at) < now() - %(seconds)s * interval '1 second'
+select r.id from recordings r
+left join parked_recordings p on p.org_id = r.org_id and p.recording_id = r.id
+where r.id = any(%(ids)s::uuid[])
+  and coalesce(r.requested_at, p.until, r.created_at) < now() - %(seconds)s * interval '1 second'
 
 -- name: hand_back
 with handed_back as (

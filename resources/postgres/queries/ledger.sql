@@ -52,9 +52,28 @@ select org_id, recording_id, id, stage, error ->> 'class', error ->> 'message',
 from stage_results where id = %(id)s and state = 'failed'
 on conflict (org_id, recording_id) where resolved_at is null do nothing
 
+-- name: give_back
+update stage_results s set state = 'waiting', parks = parks + 1, percent = 0, detail = ''
+from unnest(%(ids)s::integer[], %(attempts)s::integer[]) as c (id, attempt)
+where s.id = c.id and s.attempt = c.attempt and s.state = 'running'
+
+-- name: park
+with parked as (
+    insert into parked_recordings
+        (org_id, recording_id, stage, until, error_class, reason, remedy)
+    select org_id, recording_id, stage, %(until)s, %(error_class)s, %(reason)s, %(remedy)s
+    from stage_results where id = %(id)s and attempt = %(attempt)s and state = 'waiting'
+    on conflict (org_id, recording_id) do update
+    set (stage, until, error_class, reason, remedy, parked_at) = (excluded.stage, excluded.until,
+        excluded.error_class, excluded.reason, excluded.remedy, excluded.parked_at)
+    returning org_id, recording_id
+)
+update recordings r set requested_at = null, requests = 0
+from parked p where r.org_id = p.org_id and r.id = p.recording_id
+
 -- name: lost
 select s.* from stage_results s
-where s.state = 'running' and s.attempt >= %(attempts)s
+where s.state = 'running' and s.attempt - s.parks >= %(attempts)s
   and not exists (select from live_results l where l.id = s.id)
 
 -- name: bury_stuck

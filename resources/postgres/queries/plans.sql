@@ -137,6 +137,7 @@ where (p.position is null or r.id > p.position)
   and (p.since is null or r.created_at >= p.since)
   and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id
                   and d.resolved_at is null)
+  and not exists (select from parked k where k.org_id = r.org_id and k.recording_id = r.id)
   and not exists (select from live_results l where l.recording_id = r.id)
   and (r.requested_at is null or r.requested_at < now() - interval '1 minute')
   and exists (
@@ -161,6 +162,7 @@ select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.su
 from lacking(%(set_id)s) l
 join recordings r on r.org_id = l.org_id and r.id = l.recording_id
 where not exists (select from live_results live where live.recording_id = r.id)
+  and not exists (select from parked k where k.org_id = r.org_id and k.recording_id = r.id)
   and (r.requested_at is null or r.requested_at < now() - interval '1 minute')
   and not exists (
       select from stage_results f
@@ -178,5 +180,9 @@ select exists (
     where r.requested_at >= now() - interval '1 minute'
       and not exists (select from dead_letters d where d.org_id = r.org_id
                       and d.recording_id = r.id and d.resolved_at is null)
+    union all
+    select from parked k
+    join recordings r on r.org_id = k.org_id and r.id = k.recording_id
+    where r.stages_done = 5
     union all
     select from live_results) as at_work

@@ -1,0 +1,83 @@
+"""What providers cost, and what they answered that nobody believes: spend, quarantine."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from playhead.cli.options import json_option, org_option, print_json
+from resources.postgres.quarantine import Doubted
+from resources.postgres.spend import GROUPINGS, Grouping, Sum
+from resources.settings import load_settings
+from resources.workbench import open_rooms
+
+
+@click.command()
+@click.option("--by", type=click.Choice(GROUPINGS), default="day", show_default=True)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="From this day (UTC) on.")
+@org_option
+@json_option
+def spend(by: Grouping, since: datetime | None, org: str | None, as_json: bool) -> None:
+    """What was paid to providers; every attempt counts, the failed ones too."""
+    with open_rooms(load_settings()) as rooms:
+        org_id = org if by == "organisation" else org or rooms.settings.org
+        begin = since.replace(tzinfo=UTC) if since else None
+        sums = rooms.spend.sums(by, org_id=org_id, since=begin)
+    if as_json:
+        for one in sums:
+            print_json(asdict(one) | {"by": by})
+    elif sums:
+        _print_sums(by, sums)
+    else:
+        click.echo("Nothing was asked of a provider.")
+
+
+@click.command()
+@click.option("--show", type=int, metavar="REPLY", help="Print this reply as it came.")
+@click.option("--drop", type=int, metavar="REPLY", help="Let go of this reply.")
+@org_option
+@json_option
+def quarantine(show: int | None, drop: int | None, org: str | None, as_json: bool) -> None:
+    """Replies of providers that were not believed."""
+    with open_rooms(load_settings()) as rooms:
+        org_id = org or rooms.settings.org
+        if show is not None:
+            sys.stdout.buffer.write(rooms.quarantine.reply(org_id, show))
+        elif drop is not None:
+            rooms.quarantine.drop(org_id, drop)
+        else:
+            _print_kept(rooms.quarantine.kept(org_id), as_json)
+
+
+def _print_sums(by: Grouping, sums: list[Sum]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in (by, "attempts", "failed", "tokens in", "tokens out", "audio s", "usd"):
+        table.add_column(column, overflow="fold", justify="left" if column == by else "right")
+    for one in sums:
+        table.add_row(
+            one.what or "none",
+            str(one.attempts),
+            str(one.failed),
+            str(one.input_tokens),
+            str(one.output_tokens),
+            f"{one.audio_seconds:.0f}",
+            f"{one.cost_usd:.4f}",
+        )
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(table)
+
+
+def _print_kept(kept: list[Doubted], as_json: bool) -> None:
+    for one in kept:
+        if as_json:
+            print_json(asdict(one))
+            continue
+        click.echo(f"{one.id}  {one.kept_at:%Y-%m-%d %H:%M}  {one.bytes} bytes  {one.reason}")
+        click.echo(f"    {one.purpose} of {', '.join(one.recordings) or 'no recording'}")
+    if not kept and not as_json:
+        click.echo("No reply is in quarantine.")

@@ -1,0 +1,97 @@
+"""What a provider's reply says about pace in its headers: when to come again, and what is left.
+
+Hints of another machine: whatever is absurd in them is left out. Not here: what follows from
+them (``verdicts.py``, ``metered.py``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+#: Whoever asks for a longer pause is asked again after a day.
+LONGEST_PAUSE_SECONDS = 24 * 3600.0
+
+Headers = Mapping[str, str]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SHARE_LEFT = 0.1  # from here on what comes back counts, not what is there
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a provider says of our pace. ``…_a_minute``: how much comes back; ``…_left``: what may
+    be sent at once. None: it does not say."""
+
+    requests_a_minute: float | None = None
+    requests_left: float | None = None
+    tokens_a_minute: float | None = None
+    tokens_left: float | None = None
+
+    @property
+    def known(self) -> bool:
+        return self != Limits()
+
+
+def pause_asked(headers: Headers) -> float | None:
+    """Seconds until it wants to be asked again; None where it does not say, or says nonsense."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return min(milliseconds / 1000, LONGEST_PAUSE_SECONDS)
+    said = headers.get("retry-after")
+    seconds = _number(said)
+    if seconds is None and said is not None:
+        seconds = _until(said, headers.get("date"))
+    return None if seconds is None else min(seconds, LONGEST_PAUSE_SECONDS)
+
+
+def limits(headers: Headers) -> Limits:
+    """From ``x-ratelimit-*`` as OpenAI and Groq send them: a limit, what remains of it, and in how
+    long it is whole again ("6m0s", "20ms")."""
+    requests, tokens = (_bucket(headers, kind) for kind in ("requests", "tokens"))
+    return Limits(*requests, *tokens)
+
+
+def _bucket(headers: Headers, kind: str) -> tuple[float | None, float | None]:
+    limit = _number(headers.get(f"x-ratelimit-limit-{kind}"))
+    left = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
+    if not limit or limit < 1:
+        return None, left
+    whole_in = seconds_of(headers.get(f"x-ratelimit-reset-{kind}", ""))
+    if left is not None and left < limit * _SHARE_LEFT and whole_in and whole_in > 60:
+        return (limit - left) * 60 / whole_in, left  # a limit of a day, not of a minute
+    return limit, left
+
+
+def seconds_of(duration: str) -> float | None:
+    """Of "1h2m3s", "8.64s", "20ms", or a bare number of seconds."""
+    parts = _DURATION.findall(duration)
+    if parts and "".join(number + unit for number, unit in parts) == duration.strip():
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return _number(duration)
+
+
+def _number(text: str | None) -> float | None:
+    with suppress(TypeError, ValueError):
+        number = float(text or "")
+        return number if math.isfinite(number) and number >= 0 else None
+    return None
+
+
+def _until(date: str, now: str | None) -> float | None:
+    """From the server's own clock, where it tells that, so that ours may be wrong."""
+    with suppress(ValueError, TypeError):
+        then = parsedate_to_datetime(date)
+        sent = parsedate_to_datetime(now) if now else datetime.now(UTC)
+        return max((_aware(then) - _aware(sent)) / timedelta(seconds=1), 0.0)
+    return None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,337 @@
+"""The wire: what it does about trouble, what it writes into the books, and whom it lets through."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from psycopg.rows import DictRow
+
+from resources.errors import (
+    BudgetSpent,
+    Forgotten,
+    InvalidResult,
+    ProviderStopped,
+    ProviderUnavailable,
+    RateLimited,
+    ReplyNotBelieved,
+    RequestRefused,
+)
+from resources.postgres.database import Database
+from resources.postgres.forgetting import Forgetting
+from resources.postgres.pace import Beginning
+from resources.postgres.spend import Spend
+from resources.providers.errand import Errand, on_errand
+from resources.providers.wire import Ask, Reply, Used
+from resources.records import Recording
+from tests import making
+from tests.provider_answers import Answer, error
+from tests.wires import AT_MOST, GOOD, LIE, USED, provider
+
+FAILED = error(500)
+STOPPED = error(401, "invalid_api_key")
+
+
+@pytest.fixture(autouse=True)
+def errand() -> Iterator[None]:
+    with on_errand(Errand("default", "search")):
+        yield
+
+
+def attempts(database: Database) -> list[DictRow]:
+    return database.rows(b"select * from provider_attempts order by id")
+
+
+def test_a_reply_that_is_believed_is_given_and_paid(database: Database) -> None:
+    with provider(database) as openai:
+        assert openai.ask() == "chat.completion"
+    [row] = attempts(database)
+    assert (row["state"], row["http_status"], row["purpose"]) == ("done", 200, "search")
+    assert (row["input_tokens"], row["output_tokens"]) == (10, 5)
+    assert float(row["cost_usd"]) == 0.15
+    assert spent_today(database) == 0.15
+
+
+def spent_today(database: Database) -> float:
+    return Spend(database).spent_today("default")
+
+
+def test_seconds_of_trouble_are_waited_out_and_every_attempt_counts(database: Database) -> None:
+    with provider(database, FAILED, error(503), FAILED) as openai:
+        assert openai.ask() == "chat.completion"
+        assert openai.slept == [0.01, 0.02, 0.04]
+    rows = attempts(database)
+    assert [row["http_status"] for row in rows] == [500, 503, 500, 200]
+    assert [row["state"] for row in rows] == ["failed", "failed", "failed", "done"]
+    assert len({row["call_id"] for row in rows}) == 1
+    assert {row["error_class"] for row in rows[:3]} == {"ProviderUnavailable"}
+
+
+def test_a_provider_that_stays_away_is_asked_five_times(database: Database) -> None:
+    with provider(database, *[FAILED] * 9) as openai:
+        with pytest.raises(ProviderUnavailable):
+            openai.ask()
+        assert openai.script.asked == 5
+
+
+def test_an_input_that_is_refused_is_not_sent_again(database: Database) -> None:
+    with provider(database, error(400)) as openai:
+        with pytest.raises(RequestRefused):
+            openai.ask()
+        assert openai.script.asked == 1
+    assert attempts(database)[0]["error_class"] == "RequestRefused"
+
+
+def test_an_error_of_the_adapters_own_is_in_the_books_and_raised(database: Database) -> None:
+    def send() -> Reply[str]:
+        raise InvalidResult("a bug", remedy="Mend it.")
+
+    with provider(database) as openai, pytest.raises(InvalidResult):
+        openai.wire.ask(Ask("chat", "m", AT_MOST, send))
+    assert attempts(database)[0]["error_class"] == "InvalidResult"
+
+
+def test_a_refused_key_stops_the_provider_for_all_until_it_is_resumed(database: Database) -> None:
+    with provider(database, STOPPED) as openai:
+        for _ in range(3):
+            with pytest.raises(ProviderStopped, match="invalid_api_key") as stopped:
+                openai.ask()
+            assert stopped.value.until is None
+        assert openai.script.asked == 1
+        [breaker] = openai.books.breakers.opened()
+        assert breaker.provider == "openai"
+        assert openai.books.breakers.resume("default", "openai").was_open
+        assert openai.ask() == "chat.completion"
+
+
+def test_another_organisation_is_not_stopped(database: Database) -> None:
+    with provider(database, STOPPED) as openai:
+        with pytest.raises(ProviderStopped):
+            openai.ask()
+        with on_errand(Errand("other", "search")):
+            assert openai.ask() == "chat.completion"
+
+
+def test_who_waits_for_a_turn_while_the_breaker_opens_does_not_send(database: Database) -> None:
+    waiting, opened = threading.Event(), threading.Event()
+
+    def sleep(_seconds: float) -> None:
+        waiting.set()
+        assert opened.wait(10)
+
+    slow = Beginning(requests=60, tokens=1_000_000)
+    with provider(database, beginning=slow, sleep=sleep) as openai:
+        for _ in range(60):
+            openai.books.pace.take_turn("default", 1, patience=0)
+
+        def ask() -> str:
+            with on_errand(Errand("default", "search")):
+                return openai.ask()
+
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(ask)
+            assert waiting.wait(10)
+            openai.books.breakers.open("default", "openai", reason="No key.", remedy="Get one.")
+            opened.set()
+            with pytest.raises(ProviderStopped, match=r"No key\."):
+                asked.result()
+        assert openai.script.asked == 0
+    assert attempts(database) == []
+
+
+def test_a_long_pause_is_the_pipelines_and_holds_for_all_workers(database: Database) -> None:
+    with provider(database, error(429, retry_after="600")) as openai:
+        for _ in range(2):
+            with pytest.raises(RateLimited) as limited:
+                openai.ask()
+            until = limited.value.until
+            assert until is not None
+            left = until - datetime.now(UTC)
+            assert timedelta(minutes=9) < left < timedelta(minutes=11)
+        assert openai.script.asked == 1
+        assert openai.slept == []
+
+
+def test_a_pause_longer_than_the_client_library_follows_is_followed(database: Database) -> None:
+    with (
+        provider(database, error(429, retry_after="7200")) as openai,
+        pytest.raises(RateLimited) as limited,
+    ):
+        openai.ask()
+    assert limited.value.until is not None
+    assert limited.value.until - datetime.now(UTC) > timedelta(minutes=119)
+
+
+def test_of_eight_threads_in_a_storm_of_429_all_get_through(database: Database) -> None:
+    storm = [error(429, retry_after_ms="100")] * 12
+    with provider(database, *storm, sleep=time.sleep) as openai:
+
+        def ask(_number: int) -> str:
+            with on_errand(Errand("default", "search")):
+                return openai.ask()
+
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(ask, range(8))) == ["chat.completion"] * 8
+    rows = attempts(database)
+    assert [row["http_status"] for row in rows].count(429) == 12
+    assert [row["state"] for row in rows].count("done") == 8
+
+
+def test_a_storm_that_does_not_end_lays_the_work_aside(database: Database) -> None:
+    storm = [error(429)] * 99
+    with provider(database, *storm, sleep=time.sleep) as openai:
+        with pytest.raises(RateLimited):
+            openai.ask()
+        assert openai.script.asked == 5
+        with pytest.raises(RateLimited):  # and whoever comes next does not even ask
+            openai.ask()
+        assert openai.script.asked == 5
+
+
+def test_a_reply_that_is_not_believed_is_asked_for_once_more(database: Database) -> None:
+    with provider(database, LIE) as openai:
+        assert openai.ask() == "chat.completion"
+        assert openai.books.quarantine.kept("default") == []
+    lie, good = attempts(database)
+    assert (lie["error_class"], good["error_class"]) == ("ReplyNotBelieved", None)
+    assert float(lie["cost_usd"]) == 0.10, "it was billed, and says for what"
+
+
+def test_a_second_reply_that_is_not_believed_is_kept_for_a_person(database: Database) -> None:
+    with provider(database, LIE, LIE) as openai:
+        with pytest.raises(ReplyNotBelieved):
+            openai.ask()
+        assert openai.script.asked == 2
+        [kept] = openai.books.quarantine.kept("default")
+        assert openai.books.quarantine.reply("default", kept.id) == LIE.body
+        openai.books.quarantine.drop("default", kept.id)
+        assert openai.books.quarantine.kept("default") == []
+
+
+def test_no_request_is_sent_that_might_cost_more_than_is_left_of_the_day(
+    database: Database,
+) -> None:
+    with provider(database, budget_usd=0.70) as openai:  # 0.15 each, 0.40 at most
+        for _ in range(3):
+            openai.ask()
+        with pytest.raises(BudgetSpent) as spent:
+            openai.ask()
+        assert openai.script.asked == 3
+    until = spent.value.until
+    assert until is not None
+    assert until.astimezone(UTC).time().isoformat() == "00:00:00"
+    assert timedelta(0) < until - datetime.now(UTC) <= timedelta(days=1)
+
+
+def test_what_costs_nothing_is_sent_when_the_money_is_spent(database: Database) -> None:
+    with provider(database, budget_usd=0.0) as openai:
+        with pytest.raises(BudgetSpent):
+            openai.ask()
+        free = Ask("models", "m", Used(), lambda: Reply("free", Used()))
+        assert openai.wire.ask(free) == "free"
+
+
+def test_what_the_provider_says_of_its_limits_is_followed(database: Database) -> None:
+    said = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0"}
+    with provider(database) as openai:
+        openai.wire.ask(Ask("chat", "m", AT_MOST, lambda: Reply("a", USED, said)))
+        openai.ask()
+        assert openai.slept == [pytest.approx(1.0, abs=0.5)]
+
+
+def test_an_engine_that_works_for_nobody_asks_nothing(database: Database) -> None:
+    with provider(database) as openai:
+        failed: list[type[BaseException]] = []
+
+        def ask() -> None:
+            try:
+                openai.ask()
+            except LookupError as error:
+                failed.append(type(error))
+
+        thread = threading.Thread(target=ask)  # has no errand: contexts are not handed on
+        thread.start()
+        thread.join()
+        assert failed == [LookupError]
+        assert openai.script.asked == 0
+
+
+def for_recordings(*recordings: Recording) -> Errand:
+    return Errand("default", "document", {one.id: 1.0 for one in recordings})
+
+
+def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database) -> None:
+    gone, stays = making.registered(database), making.registered(database)
+    with provider(database, LIE, LIE, GOOD) as openai:
+        with on_errand(for_recordings(gone, stays)):
+            with pytest.raises(ReplyNotBelieved):
+                openai.ask()
+            openai.ask()
+        before = spent_today(database)
+        by_recording = openai.books.spend.sums("recording", org_id="default", since=None)
+        assert {one.what for one in by_recording} == {gone.id, stays.id}
+        Forgetting(database).forget([gone.id])
+        assert openai.books.quarantine.kept("default") == [], "it may quote either of them"
+        after = openai.books.spend.sums("recording", org_id="default", since=None)
+        assert {one.what for one in after} == {"", stays.id}
+        assert sum(one.cost_usd for one in after) == pytest.approx(before)
+    assert spent_today(database) == before
+    assert gone.id not in str(attempts(database))
+
+
+def test_no_attempt_is_made_for_a_recording_that_was_forgotten(database: Database) -> None:
+    gone = making.registered(database)
+    Forgetting(database).forget([gone.id])
+    with provider(database) as openai, on_errand(for_recordings(gone)):
+        with pytest.raises(Forgotten):
+            openai.ask()
+        assert openai.script.asked == 0
+
+
+def test_money_is_shared_by_weight(database: Database) -> None:
+    one, other = making.registered(database), making.registered(database)
+    with provider(database) as openai:
+        with on_errand(Errand("default", "embeddings", {one.id: 300.0, other.id: 100.0})):
+            openai.ask()
+        sums = openai.books.spend.sums("recording", org_id="default", since=None)
+    by_id = {found.what: found.cost_usd for found in sums}
+    assert by_id[one.id] == pytest.approx(3 * by_id[other.id])
+
+
+def test_money_is_told_by_day_model_stage_and_organisation(database: Database) -> None:
+    with provider(database, FAILED) as openai:
+        openai.ask()
+        with on_errand(Errand("other", "document")):
+            openai.ask()
+        spend = openai.books.spend
+        today = datetime.now(UTC).date().isoformat()
+        for by, expected in {
+            "day": [(today, 3, 1)],
+            "model": [("openai m", 3, 1)],
+            "stage": [("document", 1, 0), ("search", 2, 1)],
+            "organisation": [("default", 2, 1), ("other", 1, 0)],
+        }.items():
+            sums = spend.sums(by, org_id=None, since=None)  # type: ignore[arg-type]
+            assert [(one.what, one.attempts, one.failed) for one in sums] == expected
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        assert spend.sums("day", org_id=None, since=tomorrow) == []
+        [default] = spend.sums("day", org_id="default", since=None)
+        assert default.cost_usd == 0.15
+
+
+def test_a_reply_without_end_is_kept_in_part(database: Database) -> None:
+    with provider(database) as openai:
+        openai.ask()
+        [row] = attempts(database)
+        openai.books.quarantine.keep(row["id"], reason="endless", reply=b"x" * (3 << 20))
+        [kept] = openai.books.quarantine.kept("default")
+    assert kept.bytes == 1 << 20
+
+
+def test_a_status_without_a_body_is_trouble_as_well(database: Database) -> None:
+    with provider(database, Answer(504)) as openai:
+        assert openai.ask() == "chat.completion"

@@ -1,0 +1,84 @@
+"""Every answer of a provider leads to the verdict that is promised, at every endpoint."""
+
+from __future__ import annotations
+
+import json
+
+import openai
+import pytest
+
+from resources.errors import ProviderStopped, ReplyNotBelieved, RequestRefused
+from resources.providers.verdicts import Asked, Verdict, verdict_on
+from resources.providers.wire import Endpoint
+from tests import provider_answers
+from tests.provider_answers import ANSWERS, DOCUMENT, ENDPOINTS, Answer, client_of, serving
+
+ASKED = Asked("openai", "m", "chat")
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, dict[Endpoint, str]]:
+    return provider_answers.measured()
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("answer", [*ANSWERS, provider_answers.NOBODY])
+def test_an_answer_leads_to_its_verdict(
+    table: dict[str, dict[Endpoint, str]], answer: str, endpoint: Endpoint
+) -> None:
+    promised = ANSWERS[answer][1] if answer in ANSWERS else provider_answers.AGAIN
+    assert table[answer][endpoint] == promised
+
+
+def test_the_page_of_verdicts_says_what_is_measured(
+    table: dict[str, dict[Endpoint, str]],
+) -> None:
+    assert DOCUMENT.read_text("utf-8") == provider_answers.document(table)
+
+
+def verdict_of(answer: Answer) -> Verdict:
+    with serving(lambda _path: answer) as url, client_of(url) as client:
+        try:
+            provider_answers.send(client, "chat")
+        except Exception as error:
+            verdict = verdict_on(error, ASKED)
+            assert verdict is not None
+            return verdict
+    raise AssertionError("it was believed")
+
+
+def test_what_stops_a_provider_never_quotes_its_words() -> None:
+    verdict = verdict_of(provider_answers.error(401, message="Wrong key: sk-secret"))
+    assert isinstance(verdict.error, ProviderStopped)
+    assert "sk-secret" not in f"{verdict.error}{verdict.error.remedy}"
+    assert verdict.error.until is None
+    assert "playhead engines resume openai" in verdict.error.remedy
+
+
+def test_a_refusal_tells_the_providers_reason_but_not_without_end() -> None:
+    verdict = verdict_of(provider_answers.error(400, message="Too odd. " + "x" * 10_000))
+    assert isinstance(verdict.error, RequestRefused)
+    assert "Too odd." in str(verdict.error)
+    assert len(str(verdict.error)) < 500
+
+
+def test_a_reply_that_is_no_json_is_kept_as_it_came() -> None:
+    verdict = verdict_of(Answer(200, b'{"choices": [{"mess'))
+    assert isinstance(verdict.error, ReplyNotBelieved)
+    assert verdict.error.reply == b'{"choices": [{"mess'
+
+
+def test_an_answer_whose_fields_are_no_words_is_judged_by_its_status() -> None:
+    odd = json.dumps({"error": {"message": ["a"], "type": 7, "code": {"a": 1}}}).encode()
+    assert verdict_of(Answer(500, odd)).action == "again"
+    assert verdict_of(Answer(400, odd)).action == "refuse"
+
+
+def test_an_error_that_is_not_the_providers_gets_no_verdict() -> None:
+    assert verdict_on(KeyError("a"), ASKED) is None
+
+
+def test_what_the_client_will_not_even_send_is_refused() -> None:
+    verdict = verdict_on(openai.OpenAIError("Missing credentials."), ASKED)
+    assert verdict is not None
+    assert verdict.action == "refuse"
