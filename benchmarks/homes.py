@@ -56,7 +56,7 @@ class Home:
 
     @property
     def inbox(self) -> Path:
-        return self.settings.inbox_folder
+        return self.settings.home / "inbox"
 
     @property
     def idle(self) -> bool:
@@ -146,7 +146,7 @@ def temporary_home(**engines: str) -> Iterator[Home]:
         stack.enter_context(_environment(variables))
         stack.enter_context(chdir(folder))  # where no .env is
         settings = load_settings()
-        settings.inbox_folder.mkdir(parents=True)
+        (settings.home / "inbox").mkdir(parents=True)
         stack.callback(embedded_server(settings).stop)
         bench = stack.enter_context(open_workbench(settings, choose_engines(settings)))
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))

@@ -119,8 +119,9 @@ class Judge:
         if recording is None:
             yield "is missing"
             return
-        stored = self._home.bench.media.path(recording).read_bytes()
-        if hashlib.sha256(stored).hexdigest() != sample.sha256:
+        with self._home.bench.media.opened(recording) as path:
+            stored = hashlib.sha256(path.read_bytes())
+        if stored.hexdigest() != sample.sha256:
             yield "is not stored as it was"
         if sample.reason is None:
             yield from self._of_good(sample, recording)

@@ -49,7 +49,7 @@ def finish(
     for path in _logs_with(settings, [*ids, *as_written(words)]):
         path.unlink(missing_ok=True)
     _erase(settings)
-    look = _look(settings, [*ids, *as_written(words)])
+    look = _look(rooms, [*ids, *as_written(words)])
     if not look.found:
         rooms.forgetting.erased(ids)
     return look
@@ -93,11 +93,13 @@ def _erase(settings: Settings) -> None:
         clear_log(urls[0])
 
 
-def _look(settings: Settings, needles: Sequence[str]) -> Look:
-    look = Look()
+def _look(rooms: Rooms, needles: Sequence[str]) -> Look:
+    look, settings = Look(), rooms.settings
     for url in (app_url(settings), dagster_tables_url(settings)):
         look_in_database(look, url, needles)
-    media, models = settings.home / "media", settings.home / "models"
-    look_at_names(look, media, needles)
-    look_in_files(look, settings.home, needles, besides=(media, models, settings.inbox_folder))
+    look_at_names(look, rooms.media.names(), needles)
+    places = (settings.media_place, settings.inbox_place)
+    besides = [settings.home / "models", settings.home / "spool"]
+    besides += [place for place in places if isinstance(place, Path)]
+    look_in_files(look, settings.home, needles, besides=besides)
     return look

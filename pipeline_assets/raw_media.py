@@ -28,7 +28,8 @@ def make_raw_media(work: Work) -> Outcome:
     with claimed(task, detail="reading the file") as claim:
         if claim.done:
             return task.found(claim.done)
-        facts = probe(bench.media.kept(recording))
+        with bench.media.opened(recording) as file:
+            facts = probe(file)
         # The bytes are the result; the facts describe them. So a better probe does not
         # make anything after it stale.
         with bench.ledger.finish(claim, output_hash=recording.sha256) as (

@@ -12,7 +12,7 @@ import click
 
 from pipeline_assets.collect import take_from_inbox
 from resources.errors import PlayheadError
-from resources.inbox import Settling, look, watching
+from resources.inbox import Settling
 from resources.workbench import Workbench
 
 
@@ -22,15 +22,13 @@ class Taker(threading.Thread):
     def __init__(self, bench: Workbench) -> None:
         super().__init__(daemon=True)
         self._bench = bench
-        self._folder = bench.settings.inbox_folder
         self._told: deque[str] = deque()
         self._wake = threading.Event()
         self._closed = False
 
     def run(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         settling = Settling()
-        with watching(self._folder, self._tell):
+        with self._bench.inbox.watching(self._tell):
             while not self._closed:
                 self._take_settled(settling)
                 self._wake.wait(settling.wait(time.monotonic()))
@@ -50,8 +48,8 @@ class Taker(threading.Thread):
         while self._told:
             settling.closed(self._told.popleft(), now)
         try:
-            names = settling.settled(look(self._folder), now)
-        except OSError as error:
+            names = settling.settled(self._bench.inbox.look(), now)
+        except (OSError, PlayheadError) as error:
             click.echo(f"The inbox cannot be read: {error}", err=True)
             return
         for name in names:
@@ -61,7 +59,7 @@ class Taker(threading.Thread):
 
     def _take(self, name: str) -> None:
         try:
-            arrival = take_from_inbox(self._bench, self._folder / name)
+            arrival = take_from_inbox(self._bench, name)
         except FileNotFoundError:
             return  # taken by the sensor, or withdrawn
         except (OSError, PlayheadError) as error:

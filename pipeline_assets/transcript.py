@@ -48,11 +48,12 @@ def make_transcript(work: Work) -> Outcome:
         if claim.done:
             return task.found(claim.done)
         duration = bench.content.media_facts(media.id).duration_seconds
-        transcript = transcriber.transcribe(
-            bench.media.kept(recording),
-            language=recording.language,
-            progress=_progress(work, claim, duration),
-        )
+        with bench.media.opened(recording) as file:
+            transcript = transcriber.transcribe(
+                file,
+                language=recording.language,
+                progress=_progress(work, claim, duration),
+            )
         check_times(transcript)
         output_hash = transcript_hash(transcript)
         with bench.ledger.finish(claim, output_hash=output_hash) as (

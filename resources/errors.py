@@ -15,7 +15,8 @@
     ├── TransientError          worth another try in a while
     │   ├── DatabaseUnavailable
     │   ├── ProviderUnavailable no answer, or none that is one (408, 409, 429, 5xx, timeouts)
-    │   └── ReplyNotBelieved    an answer that cannot be right
+    │   ├── ReplyNotBelieved    an answer that cannot be right
+    │   └── StorageUnavailable  an object store gave no answer
     ├── Parked                  not a failure: the work waits, for a moment or for a person
     │   ├── RateLimited
     │   ├── BudgetSpent
@@ -23,6 +24,8 @@
     ├── ConfigurationError      a person must change something first
     │   ├── InvalidSettings
     │   ├── MediaMissing        the stored upload is gone
+    │   ├── StorageRefused      an object store: wrong credentials, no such bucket
+    │   ├── SpoolFull           no room for a local copy of an object
     │   ├── ModelUnavailable    weights missing, altered or unknown; unknown to a provider
     │   ├── NotAProvider        a server that is not what its address says
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
@@ -130,6 +133,10 @@ class ReplyNotBelieved(TransientError):
         self.reply = reply
 
 
+class StorageUnavailable(TransientError):
+    """An object store cannot be reached, or the object changed under the reader's hands."""
+
+
 class Parked(PlayheadError):
     """The work is laid aside and goes on by itself ``until`` has come; None: once a person has
     resumed the provider. Not a failure, and not counted as an attempt."""
@@ -161,6 +168,14 @@ class InvalidSettings(ConfigurationError):
 
 class MediaMissing(ConfigurationError):
     """The media store no longer has a recording's file."""
+
+
+class StorageRefused(ConfigurationError):
+    """An object store refuses these credentials, or has no such bucket."""
+
+
+class SpoolFull(ConfigurationError):
+    """The disk has no room for a local copy of an object that is to be decoded or taken in."""
 
 
 class ModelUnavailable(ConfigurationError):

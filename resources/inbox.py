@@ -1,36 +1,48 @@
-"""The inbox: a folder that people drop files into, and when a file there is whole.
+"""The inbox: where people drop files, and when a file there is whole.
 
-A file is whole when it has kept size and time for a while: a moment when its writer closed it or
-moved it in, as the kernel tells, and some seconds when nobody told. Not here: what is done with
-it (``resources/intake.py``), who does it (``sensors/inbox.py``, ``pipeline_assets/taking.py``).
+A file is whole when it has not changed for a while: a moment when its writer closed it or moved it
+in, as the kernel tells, and some seconds when nobody told. Not here: the two places an inbox can
+be (``inbox_folder.py``, ``inbox_bucket.py``), what is done with a file (``resources/intake.py``),
+who does it (``sensors/inbox.py``, ``pipeline_assets/taking.py``).
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from typing import Protocol
 
 CLOSED_SECONDS = 0.25  # a writer that closes and goes on at once has not finished
 QUIET_SECONDS = 5.0
 
-#: Size and time of modification by file name, as seen at one moment.
+#: By file name its size, and a number that is another one when it was written to since; as seen at
+#: one moment.
 Listing = Mapping[str, tuple[int, int]]
 
 
-def look(folder: Path) -> dict[str, tuple[int, int]]:
-    """The visible files of a folder. Raises ``OSError`` when it cannot be read: that is not an
-    empty folder."""
-    found: dict[str, tuple[int, int]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            facts = path.stat()
-            found[path.name] = (facts.st_size, facts.st_mtime_ns)
-    return found
+class Inbox(Protocol):
+    """Where files are dropped. One in a bucket raises ``StorageUnavailable`` or ``StorageRefused``
+    from everything."""
+
+    def look(self) -> dict[str, tuple[int, int]]:
+        """The visible files. Raises ``OSError`` when it cannot be read: that is not an empty
+        inbox."""
+        ...
+
+    def age(self, name: str) -> float:
+        """Seconds since the file came or was written to; none when it is gone."""
+        ...
+
+    def taking(self, name: str) -> AbstractContextManager[Path]:
+        """Its bytes as a local file. At the end it leaves the inbox, unless somebody has changed or
+        replaced it meanwhile, or an error ends the context. Raises ``FileNotFoundError``."""
+        ...
+
+    def watching(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Calls ``tell`` with the name of each file that is complete, from a thread of its own,
+        where somebody tells of it."""
+        ...
 
 
 def still(seen: Listing, now: Listing) -> list[str]:
@@ -70,34 +82,3 @@ class Settling:
         """How long until one may have settled, or for the next look."""
         soonest = min(self._due.values(), default=now + QUIET_SECONDS)
         return min(max(soonest - now, 0.0), QUIET_SECONDS)
-
-
-@contextmanager
-def watching(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Calls ``tell`` with the name of each file that a writer closes or moves into the folder, from
-    a thread of its own. Elsewhere than on Linux, and in a network folder, nothing is told."""
-    if sys.platform != "linux":
-        yield
-        return
-    from watchdog.observers.inotify import InotifyObserver
-
-    observer = InotifyObserver(generate_full_events=True)  # else a file moved in looks created
-    kinds: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent]
-    observer.schedule(_Teller(folder, tell), str(folder), event_filter=kinds)
-    observer.start()
-    try:
-        yield
-    finally:
-        observer.stop()
-        observer.join()
-
-
-class _Teller(FileSystemEventHandler):
-    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
-        self._folder = folder
-        self._tell = tell
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        path = Path(os.fsdecode(event.dest_path or event.src_path))
-        if path.parent == self._folder:
-            self._tell(path.name)

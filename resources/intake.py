@@ -35,15 +35,17 @@ class Intake:
         file: Path,
         *,
         org_id: str,
+        name: str | None = None,
         title: str | None = None,
         kind: Kind = "recording",
         language: str | None = None,
     ) -> Arrival:
-        """Store and register one file; the source stays. Raises ``OSError`` when it cannot be
-        read or stored; then nothing was registered."""
+        """Store and register one file; the source stays. ``name``: what it is called, where that
+        is not what its copy here is called. Raises ``OSError`` when it cannot be read or stored,
+        and what ``MediaStore.keep`` raises; then nothing was registered."""
         received = self.media.receive(file)
         try:
-            return self._register(received, file.name, org_id, title, kind, language)
+            return self._register(received, name or file.name, org_id, title, kind, language)
         finally:
             self.media.drop(received)
 

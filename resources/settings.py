@@ -6,6 +6,7 @@ Not here: what the names mean (``resources/engines.py`` turns them into adapters
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -80,7 +81,20 @@ def _from_json(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
+def _address(place: object) -> object:
+    """A bucket's URL stays as it is; everything else is a folder."""
+    if isinstance(place, str) and "://" in place:
+        if not _BUCKET.match(place):
+            raise ValueError("neither a folder nor s3://…, gs://… or az://…")
+        return place
+    return _absolute(place)
+
+
+_BUCKET = re.compile(r"(s3|gs|az)://[^/?#]+[^?#]*$")
+
 Folder = Annotated[Path, BeforeValidator(_absolute)]
+#: A folder, or the URL of a bucket and a prefix in it.
+Place = Annotated[Path | str, BeforeValidator(_address)]
 #: Decoded here, since pydantic-settings would end at broken JSON and tell no other problem.
 ChunkingByKind = Annotated[dict[Kind, Chunking], NoDecode, BeforeValidator(_from_json)]
 
@@ -103,7 +117,7 @@ EnginesByChoice = Annotated[
 class Settings(BaseSettings):
     """What a person can set; each field by ``PLAYHEAD_<NAME>``, ``database_url`` by
     ``DATABASE_URL`` and ``openai_api_key`` by ``OPENAI_API_KEY``, in the environment or in
-    ``.env``."""
+    ``.env``. Credentials of buckets are none of them: see ``resources/object_storage.py``."""
 
     model_config = SettingsConfigDict(
         env_prefix="PLAYHEAD_",
@@ -116,7 +130,9 @@ class Settings(BaseSettings):
     )
 
     home: Folder = Path(".playhead")
-    inbox: Folder | None = None
+    media: Place | None = None
+    inbox: Place | None = None
+    s3_endpoint: Annotated[str | None, Field(pattern=r"^https?://")] = None
     org: OrgId = "default"
     database_url: Annotated[str | None, Field(pattern=r"^postgres(ql)?://")] = Field(
         default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
@@ -134,7 +150,11 @@ class Settings(BaseSettings):
     daily_budget_usd: Annotated[float | None, Field(ge=0)] = None
 
     @property
-    def inbox_folder(self) -> Path:
+    def media_place(self) -> Path | str:
+        return self.media or self.home / "media"
+
+    @property
+    def inbox_place(self) -> Path | str:
         return self.inbox or self.home / "inbox"
 
     def provider(self, name: str) -> Provider | None:

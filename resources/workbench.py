@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from threading import Event
 
+from resources import storage
 from resources.embedding.protocol import Embedder
 from resources.engines import Embedders, Engines
 from resources.errors import ModelUnavailable, Stopped
+from resources.inbox import Inbox
 from resources.intake import Intake
 from resources.media.store import MediaStore
 from resources.postgres.attendance import Attendance
@@ -42,6 +44,7 @@ class Rooms:
 
     settings: Settings
     media: MediaStore
+    inbox: Inbox
     catalogue: Catalogue
     ledger: Ledger
     content: Content
@@ -122,7 +125,8 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
     try:
         yield Rooms(
             settings=settings,
-            media=MediaStore(settings.home / "media"),
+            media=storage.media_store(settings),
+            inbox=storage.inbox(settings),
             catalogue=Catalogue(database),
             ledger=ledger,
             content=content,

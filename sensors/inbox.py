@@ -1,8 +1,8 @@
-"""The inbox: a folder whose files become recordings. Here only the taking in; what to do with
+"""The inbox: its files become recordings. Here only the taking in; what to do with
 recordings is decided by ``uploads.py``.
 
 The safety net of the warm worker, which is told of files by the kernel: a file is taken when it
-has kept size and time for two looks, and removed from the inbox only when it is safely stored. A
+has not changed for two looks, and removed from the inbox only when it is safely stored. A
 look that fails changes nothing.
 """
 
@@ -10,20 +10,20 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import dagster as dg
 
 from pipeline_assets.collect import FILE_TAG, collect_file, take_from_inbox
 from pipeline_assets.policies import PATIENCE_SECONDS
 from pipeline_assets.requests import UNFINISHED
-from resources.inbox import look, still
+from resources.errors import PlayheadError
+from resources.inbox import still
 from resources.postgres.attendance import WORKER
 from resources.workbench import Workbench
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
 _TICK_SECONDS = 20  # a tick has 60, and a file begun must be finished in what is left
-_LARGE_BYTES = 1 << 30  # a larger file is copied and hashed by a run of its own
+_LARGE_BYTES = 128 << 20  # a larger file, at 50 Mbit/s and more, is taken by a run of its own
 _ENOUGH_RUNS = 100
 
 
@@ -31,25 +31,23 @@ _ENOUGH_RUNS = 100
     job=collect_file,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Takes files from the inbox folder into the media store.",
+    description="Takes files from the inbox into the media store.",
 )
 def inbox(
     context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
 ) -> dg.SensorResult:
-    folder = workbench.settings.inbox_folder
-    folder.mkdir(parents=True, exist_ok=True)
-    now = look(folder)
-    names = {_name(folder / name): name for name in now}  # Dagster need not know what they are
+    now = workbench.inbox.look()
+    names = {_name(name): name for name in now}  # Dagster need not know what they are
     listing = {key: now[name] for key, name in names.items()}
     attended = workbench.attendance.attended(WORKER)
     settled = [names[key] for key in still(_load(context.cursor), listing)]
-    settled = _left(settled, folder, attended)
+    settled = _left(settled, workbench, attended)
     small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
-    taken = sum(1 for _ in _take(context, workbench, folder, small))
+    taken = sum(1 for _ in _take(context, workbench, small))
     requests = [
-        _request(folder / name)
+        _request(name)
         for name in settled
-        if name not in small and not _collecting(context.instance, folder / name)
+        if name not in small and not _collecting(context.instance, name)
     ]
     return dg.SensorResult(
         run_requests=requests[:_ENOUGH_RUNS],
@@ -58,29 +56,19 @@ def inbox(
     )
 
 
-def _left(settled: Sequence[str], folder: Path, attended: bool) -> list[str]:
+def _left(settled: Sequence[str], bench: Workbench, attended: bool) -> list[str]:
     """What is for this sensor: of an attending worker it takes over only what came long ago."""
-    return [name for name in settled if not attended or _age(folder / name) > PATIENCE_SECONDS]
+    return [name for name in settled if not attended or bench.inbox.age(name) > PATIENCE_SECONDS]
 
 
-def _age(path: Path) -> float:
-    """Seconds since it was written or moved; none when it is gone."""
-    try:
-        return time.time() - path.stat().st_ctime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _take(
-    context: dg.SensorEvaluationContext, bench: Workbench, folder: Path, names: list[str]
-) -> Iterator[str]:
+def _take(context: dg.SensorEvaluationContext, bench: Workbench, names: list[str]) -> Iterator[str]:
     deadline = time.monotonic() + _TICK_SECONDS
     for name in names:
         if time.monotonic() > deadline:
             return
         try:
-            arrival = take_from_inbox(bench, folder / name)
-        except OSError as error:  # this file only; the next look tries it again
+            arrival = take_from_inbox(bench, name)
+        except (OSError, PlayheadError) as error:  # this file only; the next look tries it again
             context.log.warning(f"{name!r} stays in the inbox: {error}")
             continue
         word = "is already" if arrival.duplicate else "becomes"
@@ -88,21 +76,21 @@ def _take(
         yield name
 
 
-def _request(path: Path) -> dg.RunRequest:
+def _request(name: str) -> dg.RunRequest:
     return dg.RunRequest(
-        run_config={"ops": {"collect": {"config": {"path": str(path)}}}},
-        tags={FILE_TAG: _name(path)},
+        run_config={"ops": {"collect": {"config": {"name": name}}}},
+        tags={FILE_TAG: _name(name)},
     )
 
 
-def _collecting(instance: dg.DagsterInstance, path: Path) -> bool:
-    found = dg.RunsFilter(tags={FILE_TAG: _name(path)}, statuses=UNFINISHED)
+def _collecting(instance: dg.DagsterInstance, name: str) -> bool:
+    found = dg.RunsFilter(tags={FILE_TAG: _name(name)}, statuses=UNFINISHED)
     return instance.get_runs_count(found) > 0
 
 
-def _name(path: Path) -> str:
+def _name(name: str) -> str:
     """For tags and cursors: short, plain, and of no person's words."""
-    return hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _load(cursor: str | None) -> dict[str, tuple[int, int]]:

@@ -15,7 +15,7 @@ import click
 import psycopg
 
 from playhead.cli.options import json_option, print_json
-from resources import packaged_models
+from resources import packaged_models, storage
 from resources.engines import Engines, choose_engines
 from resources.errors import ConfigurationError, PlayheadError
 from resources.postgres.databases import app_url, dagster_url
@@ -64,6 +64,8 @@ def _examine() -> Iterator[Finding]:
     yield Finding("settings", ok=True, detail=f"home {settings.home}")
     checks: dict[str, Callable[[Settings], str]] = {
         "disk": _disk,
+        "media": _media,
+        "inbox": _inbox,
         "engines": _engines,
         "models": _models,
         "database": _database,
@@ -87,6 +89,16 @@ def _disk(settings: Settings) -> str:
             remedy="Free some, or set PLAYHEAD_HOME to a folder on another disk.",
         )
     return f"{free >> 30} GiB free"
+
+
+def _media(settings: Settings) -> str:
+    next(iter(storage.media_store(settings).names()), None)
+    return f"{settings.media_place} can be listed"
+
+
+def _inbox(settings: Settings) -> str:
+    waiting = storage.inbox(settings).look()
+    return f"{len(waiting)} files wait at {settings.inbox_place}"
 
 
 def _engines(settings: Settings) -> str:

@@ -109,7 +109,7 @@ class Search:
 
     def _hit(self, row: DictRow, question: Question) -> Hit:
         moment = best_phrase(question, _phrases(row))
-        place = self.media.place(row["recording"], row["suffix"])
+        link = self.media.link(row["recording"], row["suffix"])
         return Hit(
             recording=row["recording"],
             title=row["title"],
@@ -119,7 +119,7 @@ class Search:
             score=row["score"],
             source=row["source"],
             at=clock(moment.start_seconds),
-            link=f"{place.as_uri()}#t={moment.start_seconds:.2f}",
+            link=f"{link}#t={moment.start_seconds:.2f}",
             passage=row["text"],
             chunk=row["chunk"],
             speaker=row["speaker"],

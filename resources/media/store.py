@@ -1,24 +1,24 @@
-"""Where uploads are kept: one folder, files named by recording id, never by what a person typed.
+"""Where uploads are kept, as those who use it see it: under the recording's id, never by what a
+person typed.
 
-Here: taking bytes in while hashing them, keeping, finding, sweeping. Not here: what the bytes
-are (``probe.py``, ``decode.py``), which recordings exist (``resources/postgres``).
+Here: the protocol of a store, and what its ways of keeping agree on. Not here: the two ways
+(``folder.py``, ``objects.py``), what the bytes are (``probe.py``, ``decode.py``), which recordings
+exist (``resources/postgres``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import time
-import uuid
 from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from resources.errors import MediaMissing
 from resources.records import Recording
 
-_BLOCK_BYTES = 1 << 20
-_FORGOTTEN_SECONDS = 24 * 3600  # a copy still unfinished after a day has no one working on it
+BLOCK_BYTES = 1 << 20
+FORGOTTEN_SECONDS = 24 * 3600  # what no recording has after a day, no one is working on
 
 #: Suffixes that a stored file may keep, so that players know it. A name is a person's input:
 #: anything else is dropped.
@@ -31,102 +31,62 @@ _SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Bytes that are safely on disk but not yet a recording's."""
+    """Bytes that were read to their end but are not yet a recording's."""
 
     path: Path
     sha256: str
     size_bytes: int
 
 
-class MediaStore:
-    """A folder of media files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._incoming = folder / "incoming"
+class MediaStore(Protocol):
+    """Keeps the bytes of recordings. Those in a bucket raise ``StorageUnavailable`` or
+    ``StorageRefused`` from everything but ``drop`` and ``link``."""
 
     def receive(self, source: Path) -> Received:
-        """Copy a file in, hashing it on the way, in constant memory; durable when it returns.
-        Raises ``OSError`` when the source cannot be read or the disk is full; then nothing is
-        left behind."""
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        target = self._incoming / uuid.uuid4().hex
-        digest = hashlib.sha256()
-        try:
-            with source.open("rb") as reader, target.open("xb") as writer:
-                while block := reader.read(_BLOCK_BYTES):
-                    digest.update(block)
-                    writer.write(block)
-                writer.flush()
-                os.fsync(writer.fileno())
-                size = writer.tell()
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
-        return Received(target, digest.hexdigest(), size)
+        """Read a file to its end, hashing it, in constant memory. Raises ``OSError`` when it cannot
+        be read or kept; then nothing is left behind."""
+        ...
 
     def keep(self, received: Received, recording: Recording) -> None:
-        """Give received bytes to a recording, in one step."""
-        path = self.path(recording)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        received.path.replace(path)
-        _sync_folder(path.parent)
-        _sync_folder(self._folder)  # which names the folder, when it is new
+        """Give received bytes to a recording, all or nothing; durable when it returns. Raises
+        ``OSError`` where they are not what was received any more."""
+        ...
 
     def drop(self, received: Received) -> None:
-        received.path.unlink(missing_ok=True)
+        """Done with these, kept or not."""
+        ...
 
     def discard(self, recording: Recording) -> None:
-        self.path(recording).unlink(missing_ok=True)
+        """Remove the file of a recording that was never registered."""
+        ...
 
     def forget(self, recording_id: str) -> None:
-        """Remove its file, whatever its suffix."""
-        for path in self.place(recording_id, "").parent.glob(f"{recording_id}*"):
-            path.unlink(missing_ok=True)
+        """Remove its file, whatever its suffix, and local copies of it."""
+        ...
 
-    def path(self, recording: Recording) -> Path:
-        """Where the recording's bytes are, as they were uploaded."""
-        return self.place(recording.id, recording.suffix)
+    def opened(self, recording: Recording) -> AbstractContextManager[Path]:
+        """Its bytes as a local file, for as long as the context lasts. Raises ``MediaMissing`` when
+        they are gone, ``SpoolFull`` where a copy has no room."""
+        ...
 
-    def kept(self, recording: Recording) -> Path:
-        """As ``path``. Raises ``MediaMissing`` when the file is gone."""
-        if not self.has(recording):
-            raise MediaMissing(
-                "The stored file is gone.",
-                remedy="Add the same file again (its bytes take the old place), then: "
-                f"playhead retry {recording.id}",
-            )
-        return self.path(recording)
+    def link(self, recording_id: str, suffix: str) -> str:
+        """A URL that opens the file."""
+        ...
 
-    def place(self, recording_id: str, suffix: str) -> Path:
-        return self._folder / _place(recording_id, suffix)
+    def has(self, recording: Recording) -> bool: ...
 
-    def has(self, recording: Recording) -> bool:
-        return self.path(recording).is_file()
+    def names(self) -> Iterator[str]:
+        """Of all that is stored, finished or not."""
+        ...
 
-    def sweep(self, known: Collection[tuple[str, str]]) -> list[Path]:
+    def sweep(self, known: Collection[tuple[str, str]]) -> list[str]:
         """Remove files, a day old or more, that belong to no recording: what a crash between
-        keeping and registering left. ``known``: (id, suffix) of every recording."""
-        places = {str(_place(identity, suffix)) for identity, suffix in known}
-        lost = [path for path in self._old_files() if str(self._relative(path)) not in places]
-        for path in lost:
-            path.unlink(missing_ok=True)
-        return lost
+        keeping and registering left; their names. ``known``: (id, suffix) of every recording."""
+        ...
 
     def missing(self, known: Collection[tuple[str, str]]) -> list[str]:
         """The ids of recordings whose file is gone."""
-        return [
-            identity for identity, suffix in known if not self.place(identity, suffix).is_file()
-        ]
-
-    def _old_files(self) -> Iterator[Path]:
-        before = time.time() - _FORGOTTEN_SECONDS
-        for path in self._folder.rglob("*"):
-            if path.is_file() and path.stat().st_mtime < before:
-                yield path
-
-    def _relative(self, path: Path) -> Path:
-        return path.relative_to(self._folder)
+        ...
 
 
 def safe_suffix(name: str) -> str:
@@ -135,14 +95,19 @@ def safe_suffix(name: str) -> str:
     return suffix if suffix in _SUFFIXES else ""
 
 
-def _place(recording_id: str, suffix: str) -> Path:
-    # The end of a version 7 id is random, so folders fill evenly.
-    return Path(recording_id[-2:]) / f"{recording_id}{suffix}"
+def shelf(recording_id: str) -> str:
+    """The folder of a recording. The end of a version 7 id is random, so folders fill evenly."""
+    return recording_id[-2:]
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def place(recording_id: str, suffix: str) -> str:
+    """A recording's file, relative to the store."""
+    return f"{shelf(recording_id)}/{recording_id}{suffix}"
+
+
+def gone(recording: Recording) -> MediaMissing:
+    return MediaMissing(
+        "The stored file is gone.",
+        remedy="Add the same file again (its bytes take the old place), then: "
+        f"playhead retry {recording.id}",
+    )

@@ -3,6 +3,7 @@ time, and Dagster over it."""
 
 from __future__ import annotations
 
+import itertools
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from resources.transcription.instant import InstantTranscriber
 from resources.workbench import Workbench, open_workbench
 from resources.writing.extractive import ExtractiveWriter
 from tests import making
+from tests.buckets import KEY, SECRET, Line, Server, line_to, serving
 from tests.making import Worker
+
+_buckets = itertools.count()
 
 
 @pytest.fixture
@@ -145,3 +149,29 @@ def write_sound(file: Path) -> Path:
         sound.setframerate(16_000)
         sound.writeframes((file.name.encode() * 16_000)[:16_000])
     return file
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that speaks S3."""
+    with serving(tmp_path_factory.mktemp("buckets") / "served") as server:
+        yield server
+
+
+@pytest.fixture
+def line(object_server: Server) -> Iterator[Line]:
+    with line_to(object_server) as line:
+        yield line
+
+
+@pytest.fixture
+def bucket_folder(object_server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the server keeps a bucket of the test's own; its credentials are in the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    return object_server.bucket(f"bucket-{next(_buckets)}")
+
+
+@pytest.fixture
+def url(bucket_folder: Path) -> str:
+    return f"s3://{bucket_folder.name}"

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from resources.intake import Intake, clean_title
-from resources.media.store import MediaStore
+from resources.media.folder import MediaFolder
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
 
@@ -27,7 +27,7 @@ TAKE_IN = """
 import signal, sys
 from pathlib import Path
 from resources.intake import Intake
-from resources.media.store import MediaStore
+from resources.media.folder import MediaFolder
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
 url, media, file, limit = sys.argv[1:]
@@ -35,7 +35,7 @@ if limit:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 database = Database(url)
-intake = Intake(Catalogue(database), MediaStore(Path(media)))
+intake = Intake(Catalogue(database), MediaFolder(Path(media)))
 try:
     arrival = intake.take_in(Path(file), org_id="default")
     print(arrival.recording.id, arrival.duplicate, flush=True)
@@ -64,8 +64,8 @@ HOSTILE_NAMES = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> MediaStore:
-    return MediaStore(tmp_path / "media")
+def store(tmp_path: Path) -> MediaFolder:
+    return MediaFolder(tmp_path / "media")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def catalogue(database: Database) -> Catalogue:
 
 
 @pytest.fixture
-def intake(catalogue: Catalogue, store: MediaStore) -> Intake:
+def intake(catalogue: Catalogue, store: MediaFolder) -> Intake:
     return Intake(catalogue, store)
 
 
@@ -150,7 +150,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
     take_in: Callable[..., subprocess.Popen[str]],
     database: Database,
     catalogue: Catalogue,
-    store: MediaStore,
+    store: MediaFolder,
     file: Path,
     tmp_path: Path,
 ) -> None:
@@ -164,7 +164,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
     age(lost, DAY - 60)
     assert store.sweep(known(catalogue)) == []
     age(lost, DAY + 60)
-    assert store.sweep(known(catalogue)) == [lost]
+    assert store.sweep(known(catalogue)) == [str(lost)]
     assert files(tmp_path / "media") == []
     assert file.exists()
 
@@ -172,7 +172,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
 def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
     take_in: Callable[..., subprocess.Popen[str]],
     catalogue: Catalogue,
-    store: MediaStore,
+    store: MediaFolder,
     tmp_path: Path,
 ) -> None:
     source = tmp_path / "endless.mp3"
@@ -187,12 +187,12 @@ def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
     (part,) = files(tmp_path / "media")
     assert store.sweep([]) == []
     age(part, DAY + 60)
-    assert store.sweep([]) == [part]
+    assert store.sweep([]) == [str(part)]
     assert known(catalogue) == []
 
 
 def test_sweeping_never_touches_the_file_of_a_recording(
-    intake: Intake, catalogue: Catalogue, store: MediaStore, file: Path
+    intake: Intake, catalogue: Catalogue, store: MediaFolder, file: Path
 ) -> None:
     recording = intake.take_in(file, org_id="default").recording
     age(store.path(recording), 400 * DAY)
@@ -226,7 +226,7 @@ def test_what_cannot_be_read_is_an_error_and_nothing_is_registered(
 
 
 def test_a_recording_whose_file_is_gone_is_told_and_has_it_again_once_it_is_added(
-    intake: Intake, catalogue: Catalogue, store: MediaStore, file: Path
+    intake: Intake, catalogue: Catalogue, store: MediaFolder, file: Path
 ) -> None:
     recording = intake.take_in(file, org_id="default").recording
     store.path(recording).unlink()
@@ -282,7 +282,7 @@ def test_the_same_bytes_in_two_organisations_are_two_recordings_with_a_file_each
 
 
 def test_a_hostile_name_only_becomes_a_title(
-    intake: Intake, store: MediaStore, tmp_path: Path
+    intake: Intake, store: MediaFolder, tmp_path: Path
 ) -> None:
     before: list[Path] = []
     for name in HOSTILE_NAMES:
@@ -326,7 +326,7 @@ def test_a_long_title_a_person_gives_is_cut_and_the_upload_kept(
 
 
 def test_an_empty_file_is_taken_and_fails_later_with_its_reason(
-    intake: Intake, store: MediaStore, file: Path
+    intake: Intake, store: MediaFolder, file: Path
 ) -> None:
     file.write_bytes(b"")
     recording = intake.take_in(file, org_id="default").recording
@@ -336,7 +336,7 @@ def test_an_empty_file_is_taken_and_fails_later_with_its_reason(
 
 
 def test_a_large_file_is_taken_in_memory_that_does_not_grow_with_it(
-    store: MediaStore, tmp_path: Path
+    store: MediaFolder, tmp_path: Path
 ) -> None:
     large = tmp_path / "large.wav"
     with large.open("wb") as writer:
@@ -354,7 +354,7 @@ def test_a_large_file_is_taken_in_memory_that_does_not_grow_with_it(
 
 
 def test_what_is_stored_is_what_was_there_and_the_source_stays(
-    intake: Intake, store: MediaStore, tmp_path: Path
+    intake: Intake, store: MediaFolder, tmp_path: Path
 ) -> None:
     source = tmp_path / "talk.FLAC"
     source.write_bytes(os.urandom((5 << 20) + 1))

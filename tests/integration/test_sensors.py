@@ -29,8 +29,9 @@ Add = Callable[[str], Recording]
 
 @pytest.fixture
 def folder(bench: Workbench) -> Path:
-    bench.settings.inbox_folder.mkdir(parents=True)
-    return bench.settings.inbox_folder
+    folder = bench.settings.home / "inbox"
+    folder.mkdir(parents=True)
+    return folder
 
 
 class Watcher:
@@ -218,7 +219,9 @@ def test_two_that_take_the_same_file_make_one_recording_and_lose_nothing(
 ) -> None:
     files = [write_sound(folder / f"{number}.wav") for number in range(8)]
     with ThreadPoolExecutor(4) as takers:
-        taken = [takers.submit(take_from_inbox, bench, file) for file in files for _ in range(4)]
+        taken = [
+            takers.submit(take_from_inbox, bench, file.name) for file in files for _ in range(4)
+        ]
     arrivals = [one.result() for one in taken if one.exception() is None]
     assert {arrival.recording.id for arrival in arrivals} == {
         status.id for status in bench.catalogue.statuses("default")
@@ -240,7 +243,7 @@ def test_a_file_that_changes_while_it_is_taken_is_not_removed(
         return register(catalogue, recording)
 
     monkeypatch.setattr(Catalogue, "add", written_to)
-    take_from_inbox(bench, file)
+    take_from_inbox(bench, file.name)
     assert file.exists()
 
 

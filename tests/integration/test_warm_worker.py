@@ -182,7 +182,7 @@ def test_a_recording_is_begun_at_once_and_nobody_has_to_ask(place: Place) -> Non
 def test_a_dropped_file_is_taken_once_its_writer_has_closed_it(place: Place) -> None:
     place.go.touch()
     place.start()
-    inbox = place.bench.settings.inbox_folder
+    inbox = place.bench.settings.home / "inbox"
     until(inbox.exists)
     sound = write_sound(place.go.parent / "talk.wav").read_bytes()
     with (inbox / "talk.wav").open("wb") as file:

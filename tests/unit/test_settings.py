@@ -67,7 +67,7 @@ def test_broken_json_does_not_hide_the_other_problems(monkeypatch: pytest.Monkey
 def test_without_any_variable_everything_has_its_default(tmp_path: Path) -> None:
     settings = load_settings()
     assert settings.home == tmp_path / ".playhead"
-    assert settings.inbox_folder == tmp_path / ".playhead" / "inbox"
+    assert settings.inbox_place == tmp_path / ".playhead" / "inbox"
     assert (settings.org, settings.database_url) == ("default", None)
     engines = (settings.transcriber, settings.embedder, settings.writer)
     assert engines == ("whisper-base", "minilm", "extractive")

@@ -1,0 +1,77 @@
+"""The inbox in a folder, which is where it is by default. Not here: the same in a bucket
+(``inbox_bucket.py``)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+
+
+class InboxFolder:
+    """A folder, made when it is first looked at. Files whose names begin with a dot are left
+    alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def look(self) -> dict[str, tuple[int, int]]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        found: dict[str, tuple[int, int]] = {}
+        for path in sorted(self._folder.iterdir()):
+            if path.is_file() and not path.name.startswith("."):
+                facts = path.stat()
+                found[path.name] = (facts.st_size, facts.st_mtime_ns)
+        return found
+
+    def age(self, name: str) -> float:
+        try:
+            return time.time() - (self._folder / name).stat().st_ctime
+        except FileNotFoundError:
+            return 0.0
+
+    @contextmanager
+    def taking(self, name: str) -> Iterator[Path]:
+        file = self._folder / name
+        before = file.stat()
+        yield file
+        with suppress(FileNotFoundError):
+            after = file.stat()
+            if os.path.samestat(before, after) and before.st_mtime_ns == after.st_mtime_ns:
+                file.unlink()
+
+    @contextmanager
+    def watching(self, tell: Callable[[str], None]) -> Iterator[None]:
+        """Told by the kernel when a writer closes a file or moves it in. Elsewhere than on Linux,
+        and in a network folder, nothing is told."""
+        if sys.platform != "linux":
+            yield
+            return
+        from watchdog.observers.inotify import InotifyObserver
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        observer = InotifyObserver(generate_full_events=True)  # else a file moved in looks created
+        kinds: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent]
+        observer.schedule(_Teller(self._folder, tell), str(self._folder), event_filter=kinds)
+        observer.start()
+        try:
+            yield
+        finally:
+            observer.stop()
+            observer.join()
+
+
+class _Teller(FileSystemEventHandler):
+    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._tell = tell
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        path = Path(os.fsdecode(event.dest_path or event.src_path))
+        if path.parent == self._folder:
+            self._tell(path.name)

@@ -1,0 +1,166 @@
+"""An inbox in a bucket: what is dropped there is taken once and whole, and leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.collect import take_from_inbox
+from resources.errors import StorageRefused
+from resources.object_storage import PART_BYTES
+from resources.postgres.catalogue import Catalogue
+from resources.records import Recording
+from resources.settings import Settings
+from resources.workbench import Workbench
+from sensors.inbox import inbox
+from tests.buckets import Line
+from tests.integration.conftest import write_sound
+
+
+@pytest.fixture
+def settings(fresh_database: Callable[[], str], tmp_path: Path, url: str, line: Line) -> Settings:
+    return Settings(
+        home=tmp_path / "home",
+        database_url=fresh_database(),
+        inbox=f"{url}/inbox",
+        s3_endpoint=line.endpoint,
+    )
+
+
+@pytest.fixture
+def dropped(bucket_folder: Path) -> Path:
+    """The server's folder of what is in the inbox."""
+    folder = bucket_folder / "inbox"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def tick(bench: Workbench, instance: dg.DagsterInstance) -> Callable[[], dg.SensorResult]:
+    """The inbox sensor, tick by tick, with its cursor."""
+    cursor: list[str | None] = [None]
+
+    def tick() -> dg.SensorResult:
+        context = dg.build_sensor_context(
+            instance=instance, cursor=cursor[-1], resources={"workbench": bench}
+        )
+        result = inbox(context)
+        assert isinstance(result, dg.SensorResult)
+        cursor.append(result.cursor)
+        return result
+
+    return tick
+
+
+def names(dropped: Path) -> list[str]:
+    """Of what is in the inbox; the server removes a folder with the last object in it."""
+    return [path.name for path in dropped.glob("*")]
+
+
+def titles(bench: Workbench) -> list[str]:
+    return sorted(status.title for status in bench.catalogue.statuses("default"))
+
+
+def test_an_object_is_taken_when_two_looks_saw_the_same_and_leaves(
+    bench: Workbench, dropped: Path, tick: Callable[[], dg.SensorResult]
+) -> None:
+    sound = write_sound(dropped / "A talk, part 1.wav").read_bytes()
+    tick()
+    (dropped / "A talk, part 1.wav").write_bytes(sound + b"more")
+    tick()
+    assert titles(bench) == []
+    tick()
+    assert titles(bench) == ["A talk, part 1"]
+    assert names(dropped) == []
+    (recording,) = bench.catalogue.recordings(
+        [one.id for one in bench.catalogue.statuses("default")]
+    )
+    assert recording.suffix == ".wav"
+    with bench.media.opened(recording) as path:
+        assert path.read_bytes() == sound + b"more"
+    assert list((bench.settings.home / "spool").iterdir()) == []
+
+
+def test_hidden_objects_and_those_in_folders_are_left_alone(
+    bench: Workbench, dropped: Path, tick: Callable[[], dg.SensorResult]
+) -> None:
+    (dropped / "deeper").mkdir()
+    left = [write_sound(dropped / name) for name in (".upload.wav", "deeper/b.wav")]
+    tick()
+    tick()
+    assert titles(bench) == []
+    assert all(path.exists() for path in left)
+
+
+def test_one_that_cannot_be_had_stops_no_other(
+    bench: Workbench, dropped: Path, tick: Callable[[], dg.SensorResult]
+) -> None:
+    # The server lists this name and finds nothing by it.
+    unreadable = dropped / os.fsdecode(b"a caf\xe9.wav")
+    unreadable.write_bytes(b"not to be had")
+    write_sound(dropped / "good.wav")
+    tick()
+    tick()
+    assert titles(bench) == ["good"]
+    assert names(dropped) == [unreadable.name]
+
+
+def test_a_listing_that_fails_is_not_an_empty_inbox(
+    dropped: Path, bucket_folder: Path, tick: Callable[[], dg.SensorResult]
+) -> None:
+    write_sound(dropped / "talk.wav")
+    seen = tick().cursor
+    bucket_folder.rename(bucket_folder.with_name("elsewhere"))
+    with pytest.raises(StorageRefused, match="no bucket"):
+        tick()
+    bucket_folder.with_name("elsewhere").rename(bucket_folder)
+    assert tick().cursor != "{}"
+    assert seen != "{}"
+    assert names(dropped) == []
+
+
+def test_the_same_bytes_under_two_names_are_one_recording(bench: Workbench, dropped: Path) -> None:
+    sound = write_sound(dropped / "talk.wav").read_bytes()
+    (dropped / "copy.wav").write_bytes(sound)
+    first, second = (take_from_inbox(bench, name) for name in ("talk.wav", "copy.wav"))
+    assert second.duplicate
+    assert second.recording == first.recording
+    assert names(dropped) == []
+
+
+def test_one_that_is_replaced_while_it_is_taken_stays(
+    bench: Workbench, dropped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sound(dropped / "talk.wav")
+    register = Catalogue.add
+
+    def written_to(catalogue: Catalogue, recording: Recording) -> Recording:
+        (dropped / "talk.wav").write_bytes(b"another talk")
+        return register(catalogue, recording)
+
+    monkeypatch.setattr(Catalogue, "add", written_to)
+    take_from_inbox(bench, "talk.wav")
+    assert (dropped / "talk.wav").read_bytes() == b"another talk"
+
+
+def test_a_line_cut_while_it_is_taken_is_gone_on_with(
+    bench: Workbench, dropped: Path, line: Line
+) -> None:
+    whole = os.urandom(2 * PART_BYTES + 1000)
+    (dropped / "long.wav").write_bytes(whole)
+    line.cut_when_received = line.received + int(len(whole) * 0.6)
+    arrival = take_from_inbox(bench, "long.wav")
+    assert line.cuts == 1
+    with bench.media.opened(arrival.recording) as path:
+        assert path.read_bytes() == whole
+    assert line.received < len(whole) + PART_BYTES
+
+
+def test_one_that_is_gone_was_taken_by_somebody_else(bench: Workbench, dropped: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        take_from_inbox(bench, "talk.wav")
+    assert names(dropped) == []

@@ -1,0 +1,361 @@
+"""Media in a bucket of a real server, over a line that breaks: stored whole or not at all, and what
+was carried is not carried again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from playhead.search.search import Search
+from resources.errors import MediaMissing, SpoolFull, StorageRefused, StorageUnavailable
+from resources.intake import Intake
+from resources.media.folder import MediaFolder
+from resources.media.objects import MediaObjects
+from resources.media.spool import Spool
+from resources.media.store import MediaStore
+from resources.object_storage import PART_BYTES, Bucket, Found
+from resources.postgres.catalogue import Catalogue
+from resources.records import Recording
+from resources.settings import Settings
+from tests import making
+from tests.buckets import Line, free_port
+from tests.integration.conftest import Pipeline
+
+Add = Callable[[str], Recording]
+
+DAY = 24 * 3600
+CHATTER = 200_000  # bytes of headers, at most, in a test
+REPOSITORY = Path(__file__).parents[2]
+COPY = """
+import sys
+from pathlib import Path
+from resources.media.spool import Spool
+from resources.object_storage import Bucket
+folder, url, endpoint, key = sys.argv[1:]
+bucket = Bucket(url, endpoint=endpoint)
+with Spool(Path(folder)).copy(bucket, bucket.find(key), "killed") as path:
+    print(path, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def settings(fresh_database: Callable[[], str], tmp_path: Path, url: str, line: Line) -> Settings:
+    return Settings(
+        home=tmp_path / "home",
+        database_url=fresh_database(),
+        media=f"{url}/media",
+        s3_endpoint=line.endpoint,
+    )
+
+
+@pytest.fixture
+def bucket(url: str, line: Line) -> Bucket:
+    return Bucket(f"{url}/media", endpoint=line.endpoint)
+
+
+@pytest.fixture
+def objects_folder(bucket_folder: Path) -> Path:
+    """Where the server keeps them."""
+    return bucket_folder / "media"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def objects(bucket: Bucket, spool: Spool) -> MediaObjects:
+    return MediaObjects(bucket, spool)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> MediaStore:
+    if request.param == "folder":
+        return MediaFolder(tmp_path / "media")
+    made: MediaObjects = request.getfixturevalue("objects")
+    return made
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Four parts and a bit, none like another."""
+    file = tmp_path / "large.wav"
+    file.write_bytes(os.urandom(4 * PART_BYTES + 1000))
+    return file
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    file = tmp_path / "small.wav"
+    file.write_bytes(os.urandom(50_000))
+    return file
+
+
+def kept(store: MediaStore, file: Path) -> Recording:
+    recording = making.recording(suffix=".wav")
+    received = store.receive(file)
+    store.keep(received, recording)
+    store.drop(received)
+    return recording
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# A line that breaks
+
+
+def test_an_upload_cut_at_60_percent_goes_on_from_the_parts_that_are_there(
+    objects: MediaObjects, objects_folder: Path, line: Line, large: Path
+) -> None:
+    size = large.stat().st_size
+    line.cut_when_sent = int(size * 0.6)
+    kept(objects, large)
+    assert line.cuts == 1
+    assert line.sent < size + PART_BYTES + CHATTER
+    (stored,) = files(objects_folder)
+    assert sha256(stored) == sha256(large)
+
+
+def test_a_download_cut_at_60_percent_goes_on_from_the_byte_it_had(
+    objects: MediaObjects, line: Line, large: Path
+) -> None:
+    recording = kept(objects, large)
+    size, before = large.stat().st_size, line.received
+    line.cut_when_received = before + int(size * 0.6)
+    with objects.opened(recording) as path:
+        assert sha256(path) == sha256(large)
+    assert line.cuts == 1
+    assert line.received - before < size + PART_BYTES + CHATTER
+
+
+def test_a_server_that_is_away_for_a_while_costs_no_part_twice(
+    objects: MediaObjects, line: Line, large: Path
+) -> None:
+    line.down_seconds = 1.0
+    line.cut_when_sent = int(large.stat().st_size * 0.6)
+    recording = kept(objects, large)
+    assert line.sent < large.stat().st_size + PART_BYTES + CHATTER
+    assert objects.has(recording)
+
+
+def test_where_nobody_answers_it_is_told_and_another_try_may_help(url: str) -> None:
+    away = Bucket(
+        url, endpoint=f"http://127.0.0.1:{free_port()}", patience=timedelta(milliseconds=300)
+    )
+    with pytest.raises(StorageUnavailable) as raised:
+        away.find("a")
+    assert raised.value.retryable
+
+
+# What a person set wrongly
+
+
+def test_wrong_credentials_are_told_with_what_to_do_and_nothing_is_registered(
+    url: str,
+    line: Line,
+    spool: Spool,
+    catalogue: Catalogue,
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+    refused = MediaObjects(Bucket(url, endpoint=line.endpoint), spool)
+    with pytest.raises(StorageRefused) as raised:
+        Intake(catalogue, refused).take_in(small, org_id="default")
+    assert "AWS_SECRET_ACCESS_KEY" in raised.value.remedy
+    assert not raised.value.retryable
+    assert catalogue.stored() == {}
+    with pytest.raises(StorageRefused):
+        refused.missing([])
+
+
+def test_a_bucket_that_is_not_there_is_told_by_its_name(
+    spool: Spool, line: Line, small: Path
+) -> None:
+    nowhere = MediaObjects(Bucket("s3://nowhere/media", endpoint=line.endpoint), spool)
+    with pytest.raises(StorageRefused, match="s3://nowhere/media"):
+        kept(nowhere, small)
+    with pytest.raises(StorageRefused, match="s3://nowhere/media"):
+        nowhere.missing([("some id", ".wav")])
+
+
+# Whole or not at all, in both places
+
+
+def test_what_is_opened_is_what_was_received(store: MediaStore, small: Path) -> None:
+    recording = kept(store, small)
+    assert store.has(recording)
+    with store.opened(recording) as path:
+        assert path.read_bytes() == small.read_bytes()
+
+
+def test_a_file_of_no_bytes_is_kept(store: MediaStore, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    recording = kept(store, tmp_path / "empty")
+    with store.opened(recording) as path:
+        assert path.read_bytes() == b""
+
+
+def test_one_that_is_gone_is_missing_and_is_told_when_it_is_opened(
+    store: MediaStore, small: Path
+) -> None:
+    here, gone = kept(store, small), kept(store, small)
+    store.discard(gone)
+    known = [(one.id, one.suffix) for one in (here, gone)]
+    assert store.missing(known) == [gone.id]
+    assert not store.has(gone)
+    with pytest.raises(MediaMissing, match="gone"), store.opened(gone):
+        pass
+
+
+def test_a_forgotten_one_leaves_no_name(store: MediaStore, small: Path) -> None:
+    forgotten, other = kept(store, small), kept(store, small)
+    store.forget(forgotten.id)
+    (left,) = store.names()
+    assert other.id in left
+
+
+def test_a_file_written_to_while_it_is_stored_is_not_kept(
+    objects: MediaObjects, objects_folder: Path, large: Path
+) -> None:
+    received = objects.receive(large)
+    with large.open("r+b") as writer:
+        writer.write(b"other bytes")
+    with pytest.raises(OSError, match="written to"):
+        objects.keep(received, making.recording())
+    assert files(objects_folder) == []
+
+
+def test_what_no_recording_has_is_swept_after_a_day_and_what_is_not_ours_stays(
+    objects: MediaObjects, objects_folder: Path, small: Path
+) -> None:
+    known, lost, new = (kept(objects, small) for _ in range(3))
+    (objects_folder / "somebody else's.wav").write_bytes(b"theirs")
+    for path in files(objects_folder):
+        if new.id not in path.name:
+            os.utime(path, (time.time() - DAY - 60,) * 2)
+    (swept,) = objects.sweep([(known.id, known.suffix)])
+    assert lost.id in swept
+    names = " ".join(path.name for path in files(objects_folder))
+    assert known.id in names
+    assert new.id in names
+    assert "somebody else's" in names
+
+
+# The spool
+
+
+def test_a_copy_is_there_for_as_long_as_it_is_used(
+    objects: MediaObjects, tmp_path: Path, small: Path
+) -> None:
+    recording = kept(objects, small)
+    with objects.opened(recording) as path:
+        assert files(tmp_path / "spool") == [path]
+        assert list(objects.sweep([(recording.id, ".wav")])) == []
+    with pytest.raises(RuntimeError), objects.opened(recording):
+        raise RuntimeError
+    assert files(tmp_path / "spool") == []
+
+
+def test_the_copy_of_a_worker_that_was_killed_is_swept(
+    objects: MediaObjects, bucket: Bucket, line: Line, tmp_path: Path, small: Path
+) -> None:
+    recording = kept(objects, small)
+    key = f"{recording.id[-2:]}/{recording.id}.wav"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", COPY, tmp_path / "spool", bucket.url, line.endpoint, key],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert worker.stdout is not None
+    left = Path(worker.stdout.readline().strip())
+    assert objects.sweep([(recording.id, ".wav")]) == []
+    worker.send_signal(signal.SIGKILL)
+    worker.communicate()
+    assert left.read_bytes() == small.read_bytes()
+    assert objects.sweep([(recording.id, ".wav")]) == [left.name]
+    assert not left.exists()
+
+
+def test_a_copy_goes_when_its_recording_is_forgotten(
+    objects: MediaObjects, tmp_path: Path, small: Path
+) -> None:
+    recording = kept(objects, small)
+    with objects.opened(recording):
+        objects.forget(recording.id)
+        assert list(objects.names()) == []
+    assert files(tmp_path / "spool") == []
+
+
+def test_an_object_larger_than_the_disk_is_not_begun(
+    bucket: Bucket, spool: Spool, line: Line
+) -> None:
+    huge = Found("huge", 1 << 60, "etag", datetime.now(UTC))
+    with pytest.raises(SpoolFull, match="free"), spool.copy(bucket, huge, "huge"):
+        pass
+    assert line.received == 0
+
+
+# The pipeline over it
+
+
+def test_the_same_file_twice_is_one_object_and_is_sent_once(
+    catalogue: Catalogue, objects: MediaObjects, objects_folder: Path, line: Line, large: Path
+) -> None:
+    intake = Intake(catalogue, objects)
+    first = intake.take_in(large, org_id="default")
+    before = line.sent
+    second = intake.take_in(large, org_id="default")
+    assert second == replace(first, duplicate=True)
+    assert line.sent - before < CHATTER
+    assert len(files(objects_folder)) == 1
+
+
+def test_a_recording_in_a_bucket_is_made_and_found_and_its_link_opens_it(
+    pipeline: Pipeline, add: Add, tmp_path: Path
+) -> None:
+    recording = add("a.wav")
+    assert pipeline.run(recording).success
+    bench = pipeline.bench
+    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+    hit = find(bench.versions.current(recording).text.split()[0]).hits[0]
+    address, _, second = hit.link.partition("#t=")
+    assert float(second) == pytest.approx(hit.start_seconds, abs=0.01)
+    with urllib.request.urlopen(address) as answer:
+        assert answer.read() == (tmp_path / "a.wav").read_bytes()
+    assert files(bench.settings.home / "spool") == []
+
+
+def test_an_object_that_is_gone_is_told_at_once_and_healed_by_adding_it_again(
+    pipeline: Pipeline, add: Add
+) -> None:
+    recording = add("a.wav")
+    bench = pipeline.bench
+    bench.media.discard(recording)
+    assert not pipeline.run(recording).success
+    [letter] = bench.catalogue.dead_letters()
+    assert (letter.error_class, letter.attempts) == ("MediaMissing", 1)
+    assert add("a.wav") == recording
+    bench.catalogue.replay("default", [recording.id])
+    assert pipeline.run(recording).success
