@@ -49,4 +49,4 @@ def decode(path: Path, *, voice: Voice = ALL_VOICES) -> Iterator[Samples]:
             pcm = np.frombuffer(payload, dtype="<i2", count=len(payload) // 2)
             samples += len(pcm)
             insist_on_length(samples / RATE, size_bytes)
-            yield pcm.astype(np.float32) / 32768
+            yield pcm.astype(np.float32) / np.float32(32768)

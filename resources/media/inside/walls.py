@@ -30,16 +30,16 @@ _REFUSE, _ALLOW = 0x0005_0001, 0x7FFF_0000  # seccomp.h: with EPERM
 #: All that Python, FFmpeg and the C library call once they are loaded. No file is opened, no
 #: socket made, nothing executed.
 _CALLS: Final = (
-    "brk clock_gettime clock_nanosleep close dup exit exit_group fcntl fstat futex getpid getrandom "
-    "getrlimit getrusage getpeername getsockname getsockopt gettid gettimeofday ioctl lseek madvise mmap mprotect mremap munmap "
-    "nanosleep newfstatat poll ppoll pread64 preadv prlimit64 read readv restart_syscall rseq "
-    "rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity sched_yield sendto set_robust_list "
-    "setrlimit sigaltstack sysinfo uname write writev"
+    "brk clock_gettime clock_nanosleep close dup exit exit_group fcntl fstat futex getpeername "
+    "getpid getrandom getrlimit getrusage getsockname getsockopt gettid gettimeofday ioctl lseek "
+    "madvise mmap mprotect mremap munmap nanosleep newfstatat poll ppoll pread64 preadv prlimit64 "
+    "read readv restart_syscall rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity "
+    "sched_yield sendto set_robust_list setrlimit sigaltstack sysinfo uname write writev"
 )
 #: What only the process needs in which others begin.
 _CALLS_TO_BEGIN: Final = (
-    "clone close_range dup2 dup3 epoll_ctl epoll_pwait epoll_wait fork kill prctl recvfrom recvmsg seccomp "
-    "set_tid_address wait4"
+    "clone close_range dup2 dup3 epoll_ctl epoll_pwait epoll_wait fork kill prctl recvfrom "
+    "recvmsg seccomp set_tid_address wait4"
 )
 
 
