@@ -14,6 +14,7 @@
     │   └── BadCorrection       an edited transcript does not fit its recording
     ├── TransientError          worth another try in a while
     │   ├── DatabaseUnavailable
+    │   ├── DecoderUnavailable  the process that decodes recordings does not live
     │   ├── ProviderUnavailable no answer, or none that is one (408, 409, 429, 5xx, timeouts)
     │   ├── ReplyNotBelieved    an answer that cannot be right
     │   └── StorageUnavailable  an object store gave no answer
@@ -118,6 +119,10 @@ class TransientError(PlayheadError):
 
 class DatabaseUnavailable(TransientError):
     """Postgres cannot be reached or started."""
+
+
+class DecoderUnavailable(TransientError):
+    """The process that decodes recordings does not start, or was ended from outside."""
 
 
 class ProviderUnavailable(TransientError):

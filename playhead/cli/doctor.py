@@ -18,6 +18,7 @@ from playhead.cli.options import json_option, print_json
 from resources import packaged_models, storage
 from resources.engines import Engines, choose_engines
 from resources.errors import ConfigurationError, PlayheadError
+from resources.media.apart import walls
 from resources.postgres.databases import app_url, dagster_url
 from resources.postgres.migrations import check_pgvector
 from resources.records import Engine
@@ -68,6 +69,7 @@ def _examine() -> Iterator[Finding]:
         "inbox": _inbox,
         "engines": _engines,
         "models": _models,
+        "decoding": _decoding,
         "database": _database,
         "dagster's database": _dagster_database,
         "providers": _providers,
@@ -113,6 +115,13 @@ def _models(settings: Settings) -> str:
     for name in names:
         packaged_models.check(name)
     return f"{', '.join(names) or 'none packaged'}: there and unaltered"
+
+
+def _decoding(_settings: Settings) -> str:
+    """A wall that this machine does not have is told, and is no fault: the others stand."""
+    around = walls()
+    missing = f"; missing: {', '.join(around.missing)}" if around.missing else ""
+    return f"apart, with {', '.join(around.standing)}{missing}"
 
 
 def _database(settings: Settings) -> str:

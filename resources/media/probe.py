@@ -1,204 +1,66 @@
-"""What a media file is, and whether it can be transcribed at all.
+"""What a media file is, and whether it can be transcribed at all, found out by a process apart.
 
-A header proves nothing, so the whole audio track is decoded (and thrown away, in constant
-memory); its length is the recording's duration. The seconds are those of ``decode.py``.
-
-Not here: opening files safely and the sound itself (``decode.py``).
+Not here: how it is found out (``inside/facts.py``), the sound itself (``decode.py``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import av
-
-from resources.errors import EmptyFile, TruncatedMedia, UnreadableMedia
-from resources.media.decode import (
-    Timeline,
-    audio_track,
-    decoded,
-    demuxer,
-    has_pictures,
-    open_media,
-    packets,
-)
+from resources.errors import UnreadableMedia
+from resources.media.apart import looked_at, plain
+from resources.media.limits import STREAMS, insist_on_length
 from resources.records import MediaFacts
 
-#: Demuxer to container, media type of sound alone, media type with pictures.
-_TYPES: Final = {
-    "aac": ("aac", "audio/aac", "audio/aac"),
-    "ac3": ("ac3", "audio/ac3", "audio/ac3"),
-    "aiff": ("aiff", "audio/aiff", "audio/aiff"),
-    "amr": ("amr", "audio/amr", "audio/amr"),
-    "asf": ("asf", "audio/x-ms-wma", "video/x-ms-wmv"),
-    "au": ("au", "audio/basic", "audio/basic"),
-    "avi": ("avi", "audio/x-msvideo", "video/x-msvideo"),
-    "caf": ("caf", "audio/x-caf", "audio/x-caf"),
-    "flac": ("flac", "audio/flac", "audio/flac"),
-    "flv": ("flv", "audio/x-flv", "video/x-flv"),
-    "matroska": ("matroska", "audio/x-matroska", "video/x-matroska"),
-    "mov": ("mp4", "audio/mp4", "video/mp4"),
-    "mp3": ("mp3", "audio/mpeg", "audio/mpeg"),
-    "mpeg": ("mpeg", "audio/mpeg", "video/mpeg"),
-    "mpegts": ("mpegts", "video/mp2t", "video/mp2t"),
-    "ogg": ("ogg", "audio/ogg", "video/ogg"),
-    "w64": ("w64", "audio/x-w64", "audio/x-w64"),
-    "wav": ("wav", "audio/wav", "audio/wav"),
-    "wv": ("wavpack", "audio/x-wavpack", "audio/x-wavpack"),
-    "webm": ("webm", "audio/webm", "video/webm"),
-    "quicktime": ("mov", "video/quicktime", "video/quicktime"),
-}
-
-#: Streams without a header that states a length: FFmpeg guesses it from a bit rate or the end.
-_STATE_NO_LENGTH: Final = frozenset({"aac", "ac3", "amr", "mpeg", "mpegts", "ogg"})
-
-_MISSING_SECONDS: Final = 0.5  # this much, and this share, may be missing at the end
-_MISSING_SHARE: Final = 0.01
-_ENDLESS_BYTES: Final = 0x7FFF_0000  # RIFF sizes from here on are a recorder's placeholder
+_CHANNELS: Final = re.compile(r"^audio: .* (\d+) channels$")
 
 
 def probe(path: Path) -> MediaFacts:
     """Decode all of the first audio track and say what the file is. Raises ``EmptyFile``,
-    ``UnreadableMedia``, ``TruncatedMedia`` or ``NoAudioTrack``; a few damaged packets are let
-    pass, and so is silence."""
-    with open_media(path) as container:
-        track = audio_track(container)
-        stated = _stated_seconds(container, track, path)
-        found = _decode_all(container, track)
-        _insist_on_whole(path, stated, found)
-        _insist_on_sound(found)
-        return _facts(path, container, track, found)
+    ``UnreadableMedia``, ``TruncatedMedia``, ``NoAudioTrack``, ``DecodingTooCostly``, and
+    ``DecoderUnavailable``; a few damaged packets are let pass, and so is silence."""
+    for kind, payload in looked_at(path, {"do": "probe"}):
+        if kind == "facts":
+            facts = _believed(payload)
+            insist_on_length(facts.duration_seconds, path.stat().st_size)
+            return facts
+    raise _nothing_said()
 
 
-@dataclass(slots=True)
-class _Found:
-    """What decoding met. ``reached`` is the end of the last packet of any track."""
-
-    seconds: float = 0.0
-    reached: float = 0.0
-    good: int = 0
-    damaged: int = 0
+def channels_of_tracks(facts: MediaFacts) -> tuple[int, ...]:
+    """How many channels each audio track has, 0 where nothing decodes it: what there is to choose
+    a ``Voice`` from."""
+    audio = [line for line in facts.streams if line.startswith("audio: ")]
+    found = [_CHANNELS.match(line) for line in audio]
+    return tuple(int(match[1]) if match else 0 for match in found)
 
 
-def _decode_all(container: av.container.InputContainer, track: av.AudioStream) -> _Found:
-    found, timeline = _Found(), Timeline(container)
-    for packet in packets(container):
-        found.reached = max(found.reached, _end(packet))
-        if packet.stream is not track:
-            continue
-        frames = decoded(packet)
-        found.damaged += frames is None
-        found.good += bool(frames)
-        for frame in frames or ():
-            timeline.place(frame)
-    found.seconds = timeline.end
-    return found
-
-
-def _end(packet: av.Packet) -> float:
-    if packet.pts is None:
-        return 0.0
-    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
-
-
-def _stated_seconds(
-    container: av.container.InputContainer, track: av.AudioStream, path: Path
-) -> float:
-    """How long the header says the file is; 0 where it says nothing."""
-    name = demuxer(container)
-    if name in _STATE_NO_LENGTH or (name == "mp3" and not _mp3_states_length(path)):
-        return 0.0
-    if track.duration is not None:
-        return float(track.duration * track.time_base)
-    return float((container.duration or 0) / av.time_base)
-
-
-def _mp3_states_length(path: Path) -> bool:
-    """Whether the first frame is a Xing or Info one, which counts the frames of the file."""
-    with path.open("rb") as file:
-        tag = file.read(10)
-        # ID3v2.4, 3.1: the tag's size is four bytes of seven bits each, without these ten
-        size = sum((byte & 0x7F) << 7 * (9 - place) for place, byte in enumerate(tag) if place > 5)
-        file.seek(10 + size if tag.startswith(b"ID3") else 0)
-        frame = file.read(1024)
-    return b"Xing" in frame or b"Info" in frame
-
-
-def _insist_on_whole(path: Path, stated: float, found: _Found) -> None:
-    missing = stated - max(found.reached, found.seconds)
-    if missing > max(_MISSING_SECONDS, _MISSING_SHARE * stated):
-        raise _cut_off(f"its header says {stated:.1f} s, {found.seconds:.1f} s are there")
-    size, stated_size = path.stat().st_size, _riff_size(path)
-    if size < stated_size * (1 - _MISSING_SHARE):
-        raise _cut_off(f"its header says {stated_size} bytes, {size} are there")
-
-
-def _cut_off(how: str) -> TruncatedMedia:
-    return TruncatedMedia(
-        f"The file is cut off: {how}.",
-        remedy="Upload the recording again; the last transfer was not complete.",
-    )
-
-
-def _riff_size(path: Path) -> int:
-    """The bytes a WAV or AVI says it has, 0 for all else; FFmpeg quietly takes fewer."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    size = int.from_bytes(head[4:], "little")
-    return size if head.startswith(b"RIFF") and size < _ENDLESS_BYTES else 0
-
-
-def _insist_on_sound(found: _Found) -> None:
-    if found.damaged > found.good:
-        raise UnreadableMedia(
-            f"{found.damaged} of {found.damaged + found.good} audio packets are damaged, or have "
-            "channels that cannot be mixed to one.",
-            remedy="Upload the recording again from its source; mix many channels down to two.",
+def _believed(payload: bytes) -> MediaFacts:
+    """Facts of the right form, whatever came."""
+    try:
+        said: dict[str, Any] = json.loads(payload)
+        facts = MediaFacts(
+            container=plain(said["container"]),
+            codec=plain(said["codec"]),
+            media_type=plain(said["media_type"]),
+            sample_rate=int(said["sample_rate"]),
+            channels=int(said["channels"]),
+            duration_seconds=float(said["duration_seconds"]),
+            streams=tuple(plain(line) for line in said["streams"][:STREAMS]),
         )
-    if not found.seconds:
-        raise EmptyFile(
-            "The file has an audio track without a single sample.",
-            remedy="Record again; nothing was saved.",
-        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise _nothing_said() from error
+    if not math.isfinite(facts.duration_seconds):
+        raise _nothing_said()
+    return facts
 
 
-def _facts(
-    path: Path, container: av.container.InputContainer, track: av.AudioStream, found: _Found
-) -> MediaFacts:
-    name, audio, video = _TYPES[_flavour(path, container)]
-    return MediaFacts(
-        container=name,
-        codec=_codec(track),
-        media_type=video if has_pictures(container) else audio,
-        sample_rate=track.codec_context.sample_rate,
-        channels=track.codec_context.channels,
-        duration_seconds=round(found.seconds, 6),
-        streams=tuple(_line(stream) for stream in container.streams),
+def _nothing_said() -> UnreadableMedia:
+    return UnreadableMedia(
+        "The decoder said nothing of the file that can be believed.",
+        remedy="Upload the recording again from its source, or convert it first.",
     )
-
-
-def _flavour(path: Path, container: av.container.InputContainer) -> str:
-    """The demuxer, or which of two containers it was where it reads both."""
-    name = demuxer(container)
-    if name == "mov" and container.metadata.get("major_brand", "qt").strip() == "qt":
-        return "quicktime"
-    if name == "matroska":
-        with path.open("rb") as file:
-            return "webm" if b"webm" in file.read(64) else name  # the EBML header's DocType
-    return name
-
-
-def _codec(stream: av.stream.Stream) -> str:
-    return str(stream.codec_context.codec.canonical_name) if stream.codec_context else "unknown"
-
-
-def _line(stream: av.stream.Stream) -> str:
-    if stream.type == "audio" and stream.codec_context:
-        context = stream.codec_context
-        return f"audio: {_codec(stream)}, {context.sample_rate} Hz, {context.channels} channels"
-    if stream.type == "video" and stream.codec_context:
-        context = stream.codec_context
-        return f"video: {_codec(stream)}, {context.width} x {context.height}"
-    return f"{stream.type}: {_codec(stream)}"

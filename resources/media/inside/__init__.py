@@ -1,0 +1,1 @@
+"""What runs in the process apart: all that lets FFmpeg look at a file. Nobody else imports it."""

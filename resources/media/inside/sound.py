@@ -1,0 +1,125 @@
+"""From a track to samples: what the process apart sends of it.
+
+Converts like faster-whisper's own decoder (through 16 bit), so that the model hears the same. A
+track that starts late or has holes is filled with silence.
+
+Not here: which bytes may be opened (``opening.py``), the clock (``timeline.py``), the way out
+(``work.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import av
+
+from resources.errors import EmptyFile
+from resources.media.inside.opening import (
+    Fits,
+    audio_track,
+    decoded,
+    mixable,
+    open_media,
+    packets,
+)
+from resources.media.inside.timeline import Timeline
+from resources.media.messages import RATE
+
+_Kind = tuple[str, str, int]  # sample format, channel layout, Hz
+
+_BLOCK: Final = 10 * RATE  # samples
+_BYTES: Final = 2  # of a sample
+
+
+def sound(file: int, size_bytes: int, track: int, channel: int | None) -> Iterator[bytes]:
+    """An audio track, mixed or one channel of it, as blocks of 16 kHz mono samples (signed, 16
+    bit), at most about ten seconds each. Damaged packets are left out; their time is silent.
+    Raises what ``open_media`` and ``audio_track`` raise, ``EmptyFile`` where there was no
+    sample, ``DecodingTooCostly``."""
+    with open_media(file) as container:
+        stream = audio_track(container, track)
+        timeline, output = Timeline(container, size_bytes), _Output(channel)
+        for packet in packets(container, stream):
+            for frame in decoded(packet, fits=_fits(channel)) or ():
+                if timeline.place(frame) or not output.fits(frame):
+                    yield from output.restart(timeline.start)
+                yield from output.write(frame)
+        yield from output.flush()
+    if not timeline.end:
+        raise EmptyFile(
+            "Not one sample of the audio track can be decoded.",
+            remedy="Upload the recording again from its source.",
+        )
+
+
+def _fits(channel: int | None) -> Fits:
+    if channel is None:
+        return mixable
+    return lambda frame: channel < frame.layout.nb_channels
+
+
+class _Output:
+    """Frames in, blocks out."""
+
+    def __init__(self, channel: int | None) -> None:
+        self._channel = channel
+        self._written = 0  # samples
+        self._surplus = 0  # samples still to be dropped, of frames that overlap
+        self._kind: _Kind | None = None
+        self._begin()
+
+    def fits(self, frame: av.AudioFrame) -> bool:
+        """Whether the frame is of the same kind as those held; no other may be written."""
+        return self._kind in (None, _kind(frame))
+
+    def write(self, frame: av.AudioFrame) -> Iterator[bytes]:
+        """Take a frame; a block comes out now and then."""
+        if self._kind is None:
+            self._kind = _kind(frame)
+            self._resampler = self._converter(frame)
+        frame.pts = None  # the fifo would check it; the timeline has done so
+        self._fifo.write(frame)
+        if self._fifo.samples >= _BLOCK * frame.sample_rate // RATE:
+            yield from self._convert(self._fifo.read())
+
+    def restart(self, second: float) -> Iterator[bytes]:
+        """Give out what is held, then silence up to ``second``; the next frame begins there."""
+        yield from self.flush()
+        missing = round(second * RATE) - self._written
+        self._surplus = max(0, -missing)
+        while missing > 0:
+            size = min(missing, _BLOCK)
+            missing -= size
+            self._written += size
+            yield bytes(_BYTES * size)
+
+    def flush(self) -> Iterator[bytes]:
+        """Give out all that is held."""
+        if self._fifo.samples:
+            yield from self._convert(self._fifo.read())
+        if self._kind:
+            yield from self._convert(None)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._kind = None
+        self._fifo = av.AudioFifo()
+
+    def _converter(self, frame: av.AudioFrame) -> av.AudioResampler:
+        if self._channel is None:
+            return av.AudioResampler("s16", "mono", RATE)
+        return av.AudioResampler("s16p", frame.layout, RATE)  # a plane for each channel
+
+    def _convert(self, frame: av.AudioFrame | None) -> Iterator[bytes]:
+        for converted in self._resampler.resample(frame):
+            drop = min(self._surplus, converted.samples)
+            self._surplus -= drop
+            if drop < converted.samples:
+                self._written += converted.samples - drop
+                plane = memoryview(converted.planes[self._channel or 0])
+                yield bytes(plane[_BYTES * drop : _BYTES * converted.samples])
+
+
+def _kind(frame: av.AudioFrame) -> _Kind:
+    return (frame.format.name, frame.layout.name, frame.sample_rate)

@@ -1,0 +1,73 @@
+"""One file, one process: what it does with the file it is given, and says of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from resources.errors import PermanentError, UnreadableMedia
+from resources.media.inside.facts import facts
+from resources.media.inside.sound import sound
+from resources.media.inside.walls import allow_cpu, confine
+from resources.media.limits import too_costly
+from resources.media.messages import RATE, send, send_json, send_sound
+
+_SAY_SECONDS: Final = 60.0  # of sound between two words that it is still at work
+
+
+def work(task: dict[str, Any], media: int, line: socket.socket) -> None:
+    """Does ``task`` and says what came of it, an error too."""
+    confine()
+    try:
+        _TASKS[task.pop("do")](media, line, **task)
+        send(line, "end")
+    except PermanentError as error:
+        _say(line, error)
+    except MemoryError:
+        _say(line, too_costly("it needs more memory than any real recording"))
+    except Exception as error:  # a file nobody foresaw is the file's fault, and says so
+        _say(line, _unforeseen(error))
+
+
+def _decode(media: int, line: socket.socket, track: int, channel: int | None) -> None:
+    seconds = 0.0
+    for block in sound(media, os.fstat(media).st_size, track, channel):
+        seconds += len(block) / 2 / RATE
+        allow_cpu(seconds)
+        send_sound(line, block)
+
+
+def _probe(media: int, line: socket.socket) -> None:
+    found = facts(media, os.fstat(media).st_size, _telling(line))
+    send_json(line, "facts", asdict(found))
+
+
+def _telling(line: socket.socket) -> Callable[[float], None]:
+    told = 0.0
+
+    def working(seconds: float) -> None:
+        nonlocal told
+        if seconds >= told + _SAY_SECONDS:
+            told = seconds
+            allow_cpu(seconds)
+            send(line, "working")
+
+    return working
+
+
+_TASKS: Final[dict[str, Callable[..., None]]] = {"decode": _decode, "probe": _probe}
+
+
+def _say(line: socket.socket, error: PermanentError) -> None:
+    said = {"class": type(error).__name__, "message": str(error), "remedy": error.remedy}
+    send_json(line, "error", said)
+
+
+def _unforeseen(error: Exception) -> PermanentError:
+    return UnreadableMedia(
+        f"The decoder stumbled over the file: {type(error).__name__}.",
+        remedy="Upload the recording again from its source, or convert it first.",
+    )

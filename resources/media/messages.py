@@ -1,0 +1,70 @@
+"""What the process apart says while it works, and how it is put on a socket: a letter, a length,
+that many bytes. JSON for facts and errors, bare samples for sound: nothing that could run here.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+Kind = Literal["sound", "facts", "error", "working", "end"]
+Message = tuple[Kind, bytes]
+
+RATE: Final = 16_000  # Hz, what Whisper and Silero hear
+
+_LETTERS: Final[dict[Kind, bytes]] = {
+    "sound": b"s",  # mono at RATE, signed 16 bit, little-endian
+    "facts": b"f",
+    "error": b"x",
+    "working": b"w",
+    "end": b".",
+}
+_KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
+_HEAD: Final = struct.Struct("<cI")
+_MOST_BYTES: Final = 1 << 20  # thirty seconds of sound; blocks are of ten, and cut at this
+
+
+class Garbled(Exception):
+    """What came is no message."""
+
+
+def send(line: socket.socket, kind: Kind, payload: bytes = b"") -> None:
+    line.sendall(_HEAD.pack(_LETTERS[kind], len(payload)) + payload)
+
+
+def send_sound(line: socket.socket, samples: bytes) -> None:
+    """In as many messages as it takes."""
+    for start in range(0, len(samples), _MOST_BYTES):
+        send(line, "sound", samples[start : start + _MOST_BYTES])
+
+
+def send_json(line: socket.socket, kind: Kind, value: Any) -> None:
+    send(line, kind, json.dumps(value).encode())
+
+
+def received(line: socket.socket) -> Iterator[Message]:
+    """Messages up to the last one, or to where the other side hung up. Raises ``Garbled``, and
+    ``TimeoutError`` as the socket has it."""
+    while head := _exactly(line, _HEAD.size):
+        letter, size = _HEAD.unpack(head)
+        if letter not in _KINDS or size > _MOST_BYTES:
+            raise Garbled(f"{letter!r}, {size} bytes")
+        payload = _exactly(line, size)
+        if len(payload) < size:
+            return
+        yield _KINDS[letter], payload
+        if _KINDS[letter] == "end":
+            return
+
+
+def _exactly(line: socket.socket, size: int) -> bytes:
+    """So many bytes; none where the other side hung up before."""
+    data, done = bytearray(size), 0
+    while done < size:
+        if not (count := line.recv_into(memoryview(data)[done:])):
+            return b""
+        done += count
+    return bytes(data)
