@@ -10,6 +10,7 @@ from pipeline_assets import checks
 from pipeline_assets.stages import Metadata, Outcome, Task, Work, engine_line, stage_spec
 from pipeline_assets.together import Claimed, Together
 from resources.embedding.protocol import TEXTS_A_CALL, Embedder
+from resources.errors import AnswerAwaited
 from resources.postgres.content import Coverage, Embedded, Uncached
 from resources.postgres.ledger import Result
 from resources.providers.errand import Errand, current_errand, on_errand
@@ -79,18 +80,25 @@ def _describe(lane: Lane, coverage: Coverage) -> Metadata:
 def _fill_cache(
     tasks: Sequence[Task], chunks: Sequence[Result], lane: Lane
 ) -> Iterator[tuple[int, int]]:
-    """Gives how many texts of how many are embedded, after each call."""
+    """Gives how many texts of how many are embedded, after each call. Raises ``AnswerAwaited`` once
+    all are asked for."""
     bench, org_id = tasks[0].work.bench, tasks[0].work.recording.org_id
     recipes = {
         task.work.recording.id: one.recipe_hash for task, one in zip(tasks, chunks, strict=True)
     }
     texts = bench.content.uncached_texts(org_id, recipes, lane.set.id)
     hashes = list(texts)
+    awaited: AnswerAwaited | None = None
     for start in range(0, len(hashes), TEXTS_A_CALL):
         bench.keep_on()
         batch = hashes[start : start + TEXTS_A_CALL]
-        _embed(bench, org_id, lane, {key: texts[key] for key in batch})
+        try:
+            _embed(bench, org_id, lane, {key: texts[key] for key in batch})
+        except AnswerAwaited as error:
+            awaited = error
         yield start + len(batch), len(hashes)
+    if awaited:
+        raise awaited
 
 
 def _embed(bench: Workbench, org_id: str, lane: Lane, texts: Mapping[str, Uncached]) -> None:

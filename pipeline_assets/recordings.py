@@ -66,6 +66,7 @@ def take_all(
         run_id=context.run.run_id,
         last=context.retry_number >= RETRY_POLICY.max_retries,
         log=context.log.info,
+        patient=config.plan is not None and bench.plans.get(config.plan).patient,
     )
     if context.retry_number:
         failed = {letter.id for letter in bench.catalogue.dead_letters()}

@@ -35,11 +35,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One try of one Dagster run at its recordings. ``last``: a failure now is final."""
+    """One try of one Dagster run at its recordings. ``last``: a failure now is final; ``patient``:
+    calls may wait for a batch."""
 
     run_id: str
     last: bool
     log: Callable[[str], None]
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,8 @@ def errand_for(tasks: Sequence[Task]) -> Errand:
     """Of recordings of one organisation that a result is made for together, in equal shares."""
     recordings = [task.work.recording for task in tasks]
     weights = dict.fromkeys([recording.id for recording in recordings], 1.0)
-    return Errand(recordings[0].org_id, tasks[0].recipe.stage, weights)
+    patient = tasks[0].work.turn.patient
+    return Errand(recordings[0].org_id, tasks[0].recipe.stage, weights, patient)
 
 
 def caught(make: Callable[..., T], *given: Any) -> T | PlayheadError:

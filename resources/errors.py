@@ -21,6 +21,7 @@
     ├── Parked                  not a failure: the work waits, for a moment or for a person
     │   ├── RateLimited
     │   ├── BudgetSpent
+    │   ├── AnswerAwaited       a batch has the request
     │   └── ProviderStopped     its breaker is open: a bad key, a billing stop
     ├── ConfigurationError      a person must change something first
     │   ├── InvalidSettings
@@ -157,6 +158,10 @@ class RateLimited(Parked):
 
 class BudgetSpent(Parked):
     """The organisation's money for the day is spent or reserved."""
+
+
+class AnswerAwaited(Parked):
+    """The request goes with a batch, or went; its answer comes within a day."""
 
 
 class ProviderStopped(Parked):

@@ -15,7 +15,10 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from resources.errors import BudgetSpent
 from resources.postgres.database import Database, queries
+from resources.providers.errand import Errand
+from resources.providers.wire import NOTHING_USED, Used
 from resources.records import Json, content_hash
 
 _SQL = queries("deferred")
@@ -61,10 +64,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``status_code``: as the provider would have answered the request alone."""
+    """``status_code``: as the provider would have answered the request alone. ``used`` and
+    ``cost_usd``: what its body says it took, at a batch's price."""
 
     status_code: int
     body: Json
+    used: Used = NOTHING_USED
+    cost_usd: float = 0.0
 
 
 class Deferred:
@@ -84,17 +90,35 @@ class Deferred:
         return bool(row and row["tries"] >= MOST_TRIES)
 
     def defer(
-        self, org_id: str, provider: str, request: Request, recordings: Collection[str]
+        self,
+        errand: Errand,
+        provider: str,
+        request: Request,
+        *,
+        at_most_usd: float,
+        budget_usd: float | None,
     ) -> None:
-        """Ask it with the next batch. Asked for already: one request, for these recordings too."""
-        self._database.run(
+        """Ask it with the next batch. Asked for already: one request, for these recordings too.
+        Raises ``BudgetSpent`` where the organisation's day has no money left for it."""
+        row = self._database.row(
             _SQL["defer"],
-            **_name(org_id, provider, request),
+            **_name(errand.org_id, provider, request),
             endpoint=request.endpoint,
             model=request.body["model"],
             body=Jsonb(dict(request.body)),
-            recording_ids=list(recordings),
+            purpose=errand.purpose,
+            recording_ids=list(errand.recordings),
+            at_most_usd=at_most_usd,
+            budget_usd=budget_usd,
+            tries=MOST_TRIES,
         )
+        assert row is not None
+        if not row["taken_on"]:
+            raise BudgetSpent(
+                "The day's money is spent, or reserved for batches.",
+                until=row["tomorrow"],
+                remedy="It goes on tomorrow (UTC), or with a higher PLAYHEAD_DAILY_BUDGET_USD.",
+            )
 
     def forget_answer(self, org_id: str, provider: str, request: Request) -> None:
         """It was not to be believed, or an error: the next who wants it asks anew."""
@@ -137,7 +161,8 @@ class Deferred:
         self._database.run(_SQL["submitted"], id=batch.id, remote_id=remote_id)
 
     def answers(self, batch: Batch, answers: Mapping[str, Answer]) -> None:
-        """What came, by the hash of the request."""
+        """What came, by the hash of the request: each is kept and counted once, and the recordings
+        that wait for it go on."""
         self._database.run(
             _SQL["answer"],
             org_id=batch.org_id,
@@ -147,6 +172,10 @@ class Deferred:
                 Jsonb({"status_code": one.status_code, "body": one.body})
                 for one in answers.values()
             ],
+            calls=[uuid.uuid4() for _ in answers],
+            costs=[one.cost_usd for one in answers.values()],
+            inputs=[one.used.input_tokens for one in answers.values()],
+            outputs=[one.used.output_tokens for one in answers.values()],
         )
 
     def end(self, batch: Batch, error: str | None) -> None:

@@ -19,6 +19,8 @@ import openai
 from openai.types import Batch as Remote
 
 from resources.postgres.deferred import QUIET_SECONDS, Answer, Batch, Deferred
+from resources.providers.wire import Used
+from resources.records import Json
 
 #: Endpoints that a batch may have.
 Path = Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"]
@@ -41,8 +43,8 @@ class Step:
 
 
 class Batches:
-    """``providers`` have a Batch API; ``clients`` speaks to one by its name. A batch is begun when
-    nothing more came for ``quiet_seconds``."""
+    """``providers`` have a Batch API; ``clients`` speaks to one by its name; ``cost_of``: of what
+    an answer used, in US dollars. A batch is begun when nothing more came for ``quiet_seconds``."""
 
     def __init__(
         self,
@@ -50,8 +52,10 @@ class Batches:
         clients: Callable[[str], openai.OpenAI],
         providers: Iterable[str],
         *,
+        cost_of: Callable[[Batch, Used], float],
         quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
+        self._cost_of = cost_of
         self._quiet_seconds = quiet_seconds
         self._deferred = deferred
         self._clients = clients
@@ -105,13 +109,26 @@ class Batches:
             return None
         answered = 0
         for file in filter(None, (remote.output_file_id, remote.error_file_id)):
-            answers = _answers(client, file)
+            answers = self._answers(client, batch, file)
             while some := dict(islice(answers, _ANSWERS_AT_ONCE)):
                 self._deferred.answers(batch, some)
                 answered += len(some)
         self._deferred.end(batch, _error(remote))
         _tidy(client, remote)
         return answered
+
+    def _answers(
+        self, client: openai.OpenAI, batch: Batch, file: str
+    ) -> Iterator[tuple[str, Answer]]:
+        """The lines of a result file, by the hash that names the request. A request that expired
+        has a line without a response; it waits for the next batch."""
+        with client.files.with_streaming_response.content(file) as content:
+            for text in content.iter_lines():
+                line = json.loads(text) if text.strip() else {}
+                if response := line.get("response"):
+                    status, body = response["status_code"], response["body"] or {}
+                    used = _used(body)
+                    yield line["custom_id"], Answer(status, body, used, self._cost_of(batch, used))
 
 
 def _created_before(client: openai.OpenAI, batch: Batch) -> Remote | None:
@@ -127,14 +144,12 @@ def _line(name: str, endpoint: str, body: object) -> bytes:
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _answers(client: openai.OpenAI, file: str) -> Iterator[tuple[str, Answer]]:
-    """The lines of a result file, by the hash that names the request. A request that expired has
-    a line without a response; it waits for the next batch."""
-    with client.files.with_streaming_response.content(file) as content:
-        for text in content.iter_lines():
-            line = json.loads(text) if text.strip() else {}
-            if response := line.get("response"):
-                yield line["custom_id"], Answer(response["status_code"], response["body"])
+def _used(body: Json) -> Used:
+    usage = body.get("usage") or {}
+    return Used(
+        int(usage.get("input_tokens") or usage.get("prompt_tokens") or 0),
+        int(usage.get("output_tokens") or usage.get("completion_tokens") or 0),
+    )
 
 
 def _error(remote: Remote) -> str | None:

@@ -19,11 +19,12 @@ Purpose = str
 @dataclass(frozen=True, slots=True)
 class Errand:
     """``recordings``: the ids of those it is for, each with its share of the cost as a weight;
-    none for a question."""
+    none for a question. ``patient``: a day's wait is worth half the price."""
 
     org_id: str
     purpose: Purpose
     recordings: Mapping[str, float] = field(default_factory=dict)
+    patient: bool = False
 
 
 _CURRENT: ContextVar[Errand] = ContextVar("errand")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar
 
+from resources.records import Json
+
 Endpoint = Literal[
     "transcriptions", "responses", "chat", "embeddings", "files", "batches", "models"
 ]
@@ -42,15 +44,28 @@ class Reply(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Deferrable(Generic[T]):
+    """How a request is put into a batch. ``path``: of the endpoint, "/v1/embeddings"; ``body``:
+    JSON, with the model. ``read`` checks the body of an answer as that of a direct reply is
+    checked; it raises ``ReplyNotBelieved``."""
+
+    path: str
+    body: Json
+    read: Callable[[bytes], Reply[T]]
+
+
+@dataclass(frozen=True, slots=True)
 class Ask(Generic[T]):
     """A request, whatever the number of attempts it takes. ``at_most`` is what one attempt may
     use: it is reserved before and settled after. ``send`` makes one attempt and gives a reply
-    that was checked; it raises ``openai.OpenAIError``, or ``ReplyNotBelieved`` with what came."""
+    that was checked; it raises ``openai.OpenAIError``, or ``ReplyNotBelieved`` with what came.
+    ``deferrable``: None where no batch takes it."""
 
     endpoint: Endpoint
     model: str
     at_most: Used
     send: Callable[[], Reply[T]]
+    deferrable: Deferrable[T] | None = None
 
 
 class Wire(Protocol):
@@ -61,7 +76,7 @@ class Wire(Protocol):
 
     def ask(self, ask: Ask[T]) -> T:
         """The reply's value. Seconds of trouble are waited out inside. Raises ``Parked``
-        (a pause of minutes, a spent budget, an open breaker), ``ProviderUnavailable`` when it
-        stays away, ``ReplyNotBelieved`` once a second reply was not to be believed either,
+        (a pause of minutes, a spent budget, an open breaker, a batch), ``ProviderUnavailable``
+        when it stays away, ``ReplyNotBelieved`` once a second reply was not to be believed either,
         ``RequestRefused``, ``ModelUnavailable`` or ``NotAProvider``."""
         ...

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import TypeVar
 
 import openai
 import pytest
 
+from resources.errors import AnswerAwaited, BudgetSpent, ReplyNotBelieved
 from resources.postgres.database import Database
-from resources.postgres.deferred import MOST_TRIES, Answer, Deferred, Request
+from resources.postgres.deferred import MOST_TRIES, Answer, Batch, Deferred, Request
 from resources.postgres.forgetting import Forgetting
+from resources.postgres.spend import Spend
 from resources.providers.batches import Batches
+from resources.providers.errand import Errand, on_errand
+from resources.providers.patient import PatientWire
+from resources.providers.wire import Ask, Deferrable, Reply, Used
 from resources.records import Recording
 from tests.batch_server import Account, batch_server
 
@@ -33,7 +40,13 @@ def client(account: Account) -> openai.OpenAI:
 
 @pytest.fixture
 def batches(deferred: Deferred, client: openai.OpenAI) -> Batches:
-    return Batches(deferred, lambda _: client, ["openai"], quiet_seconds=0.0)
+    return Batches(
+        deferred, lambda _: client, ["openai"], cost_of=a_cent_a_token, quiet_seconds=0.0
+    )
+
+
+def a_cent_a_token(_batch: Batch, used: Used) -> float:
+    return used.input_tokens / 100
 
 
 def request(text: str) -> Request:
@@ -43,8 +56,15 @@ def request(text: str) -> Request:
 def put(deferred: Deferred, recording: Recording, *texts: str) -> list[Request]:
     requests = [request(text) for text in texts]
     for one in requests:
-        deferred.defer(recording.org_id, "openai", one, [recording.id])
+        defer(deferred, recording, one)
     return requests
+
+
+def defer(
+    deferred: Deferred, recording: Recording, one: Request, budget_usd: float | None = None
+) -> None:
+    errand = Errand(recording.org_id, "embeddings", {recording.id: 1.0}, patient=True)
+    deferred.defer(errand, "openai", one, at_most_usd=0.02, budget_usd=budget_usd)
 
 
 def answered(deferred: Deferred, recording: Recording, requests: list[Request]) -> list[float]:
@@ -163,6 +183,98 @@ def test_requests_of_two_models_go_in_two_batches(
 ) -> None:
     put(deferred, recording, "one")
     other = Request("/v1/embeddings", {"model": "other", "input": ["one"]})
-    deferred.defer(recording.org_id, "openai", other, [recording.id])
+    defer(deferred, recording, other)
     assert batches.step().submitted == 2
     assert len(account.batches) == 2
+
+
+def test_an_answer_is_in_the_books_once_and_its_recordings(
+    deferred: Deferred, batches: Batches, database: Database, recording: Recording
+) -> None:
+    put(deferred, recording, "one", "two")
+    batches.step()
+    batches.step()
+    batches.step()
+    [spent] = Spend(database).sums("recording", org_id=None, since=None)
+    assert (spent.what, spent.attempts, spent.input_tokens) == (recording.id, 2, 2)
+    assert spent.cost_usd == pytest.approx(0.02)
+
+
+def test_what_waits_holds_its_money_until_it_is_answered(
+    deferred: Deferred, batches: Batches, recording: Recording
+) -> None:
+    defer(deferred, recording, request("one"), budget_usd=0.05)
+    defer(deferred, recording, request("two"), budget_usd=0.05)
+    with pytest.raises(BudgetSpent):
+        defer(deferred, recording, request("three"), budget_usd=0.05)
+    defer(deferred, recording, request("two"), budget_usd=0.05)
+    batches.step()
+    batches.step()
+    defer(deferred, recording, request("three"), budget_usd=0.05)
+
+
+T = TypeVar("T")
+
+
+class Direct:
+    """A wire that answers at once, and counts."""
+
+    provider = "openai"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def ask(self, ask: Ask[T]) -> T:
+        self.asked += 1
+        return ask.send().value
+
+
+def asked(text: str) -> Ask[float]:
+    def read(content: bytes) -> Reply[float]:
+        body = json.loads(content)
+        if body["data"][0]["embedding"] == [13.0]:
+            raise ReplyNotBelieved("Unlucky.", reply=content, remedy="")
+        return Reply(body["data"][0]["embedding"][0], Used())
+
+    one = request(text)
+    deferrable = Deferrable(one.endpoint, one.body, read)
+    return Ask("embeddings", "m", Used(10), lambda: Reply(-1.0, Used()), deferrable)
+
+
+def patiently(deferred: Deferred, direct: Direct, recording: Recording, text: str) -> float:
+    wire = PatientWire(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
+    with on_errand(Errand(recording.org_id, "embeddings", {recording.id: 1.0}, patient=True)):
+        return wire.ask(asked(text))
+
+
+def test_a_patient_call_is_answered_by_a_batch_and_nobody_else(
+    deferred: Deferred, batches: Batches, recording: Recording
+) -> None:
+    direct = Direct()
+    for _ in range(2):
+        with pytest.raises(AnswerAwaited):
+            patiently(deferred, direct, recording, "seven")
+        batches.step()
+    assert patiently(deferred, direct, recording, "seven") == 5.0
+    assert direct.asked == 0
+
+
+@pytest.mark.parametrize("trouble", ["refused", "not believed"])
+def test_a_batch_that_was_of_no_use_is_made_up_for_directly(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording, trouble: str
+) -> None:
+    direct, text = Direct(), "x" * (13 if trouble == "not believed" else 3)
+    account.refuse_at = 0 if trouble == "refused" else None
+    with pytest.raises(AnswerAwaited):
+        patiently(deferred, direct, recording, text)
+    batches.step()
+    batches.step()
+    assert patiently(deferred, direct, recording, text) == -1.0
+    assert direct.asked == 1
+
+
+def test_who_is_not_patient_waits_for_no_batch(deferred: Deferred, recording: Recording) -> None:
+    direct = Direct()
+    wire = PatientWire(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
+    with on_errand(Errand(recording.org_id, "search")):
+        assert wire.ask(asked("seven")) == -1.0

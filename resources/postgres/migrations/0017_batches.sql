@@ -23,6 +23,8 @@ create table deferred_requests (
     model text not null,
     request_hash text not null check (length(request_hash) = 64),
     body jsonb not null,
+    purpose text not null,
+    at_most_usd numeric not null,  -- what it is reserved for while it waits
     tries integer not null default 0,  -- batches it was in
     batch_id uuid,  -- that it is in now
     reply jsonb,  -- {"status_code", "body"}

@@ -3,17 +3,36 @@ select reply, tries from deferred_requests
 where org_id = %(org_id)s and provider = %(provider)s and request_hash = %(request_hash)s
 
 -- name: defer
-with request as (
-    insert into deferred_requests (org_id, provider, endpoint, model, request_hash, body)
-    values (%(org_id)s, %(provider)s, %(endpoint)s, %(model)s, %(request_hash)s, %(body)s)
+with day as (
+    select (now() at time zone 'utc')::date as today
+), taken as (
+    select coalesce((select sum(spent_usd) from spent_days, day
+                     where org_id = %(org_id)s and spent_days.day = today), 0)
+        + coalesce((select sum(at_most_usd) from deferred_requests
+                    where org_id = %(org_id)s and reply is null
+                      and (batch_id is not null or tries < %(tries)s)), 0) as usd
+), request as (
+    insert into deferred_requests (org_id, provider, endpoint, model, request_hash, body, purpose,
+        at_most_usd)
+    select %(org_id)s, %(provider)s, %(endpoint)s, %(model)s, %(request_hash)s, %(body)s,
+        %(purpose)s, %(at_most_usd)s::double precision::numeric
+    from taken
+    where %(budget_usd)s::double precision is null
+        or usd + %(at_most_usd)s <= %(budget_usd)s
+        or exists (select from deferred_requests where org_id = %(org_id)s
+                   and provider = %(provider)s and request_hash = %(request_hash)s)
     on conflict (org_id, provider, request_hash) do update set model = excluded.model
     returning org_id, id
+), wanted_by as (
+    insert into deferred_for (org_id, request_id, recording_id)
+    select request.org_id, request.id, r.id
+    from request join recordings r on r.org_id = request.org_id
+    where r.id = any(%(recording_ids)s::uuid[])
+    on conflict do nothing
 )
-insert into deferred_for (org_id, request_id, recording_id)
-select request.org_id, request.id, r.id
-from request join recordings r on r.org_id = request.org_id
-where r.id = any(%(recording_ids)s::uuid[])
-on conflict do nothing
+select exists (select from request) as taken_on,
+    (today + 1)::timestamp at time zone 'utc' as tomorrow
+from day
 
 -- name: forget_reply
 delete from deferred_requests
@@ -60,9 +79,40 @@ where org_id = %(org_id)s and batch_id = %(id)s order by id
 update batches set remote_id = %(remote_id)s where id = %(id)s
 
 -- name: answer
-update deferred_requests d set reply = r.reply, replied_at = now(), batch_id = null
-from unnest(%(hashes)s::text[], %(replies)s::jsonb[]) as r (request_hash, reply)
-where d.org_id = %(org_id)s and d.batch_id = %(id)s and d.request_hash = r.request_hash
+with given as (
+    select * from unnest(%(hashes)s::text[], %(replies)s::jsonb[], %(calls)s::uuid[],
+        %(costs)s::double precision[], %(inputs)s::bigint[], %(outputs)s::bigint[])
+        as g (request_hash, reply, call_id, cost_usd, input_tokens, output_tokens)
+), answered as (
+    update deferred_requests d set reply = g.reply, replied_at = now(), batch_id = null
+    from given g
+    where d.org_id = %(org_id)s and d.batch_id = %(id)s and d.request_hash = g.request_hash
+    returning d.org_id, d.id, d.provider, d.model, d.purpose, g.call_id, g.cost_usd, g.input_tokens,
+        g.output_tokens, (g.reply ->> 'status_code')::smallint as http_status
+), attempts as (
+    insert into provider_attempts (org_id, call_id, provider, model, endpoint, purpose, state, day,
+        reserved_usd, cost_usd, input_tokens, output_tokens, http_status, lapses_at, finished_at)
+    select org_id, call_id, provider, model, 'batches', purpose,
+        case when http_status = 200 then 'done' else 'failed' end,
+        (now() at time zone 'utc')::date, 0, cost_usd, input_tokens, output_tokens, http_status,
+        now(), now()
+    from answered
+    returning org_id, id, call_id, day, cost_usd
+), shared as (
+    insert into attempt_shares (org_id, attempt_id, recording_id, share)
+    select t.org_id, t.id, f.recording_id, 1.0 / count(*) over (partition by t.id)
+    from attempts t
+    join answered a on a.call_id = t.call_id
+    join deferred_for f on f.org_id = a.org_id and f.request_id = a.id
+), spent as (
+    insert into spent_days (org_id, day, spent_usd)
+    select org_id, day, sum(cost_usd) from attempts group by org_id, day
+    on conflict (org_id, day) do update
+    set spent_usd = spent_days.spent_usd + excluded.spent_usd
+)
+delete from parked_recordings p using deferred_for f, answered a  -- they go on
+where f.org_id = a.org_id and f.request_id = a.id
+  and p.org_id = f.org_id and p.recording_id = f.recording_id
 
 -- name: release
 update deferred_requests set batch_id = null where org_id = %(org_id)s and batch_id = %(id)s
