@@ -1,0 +1,355 @@
+"""Parked is not failed: what a provider keeps is laid aside, told of, and goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from psycopg.rows import DictRow
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.processor import Processor
+from playhead.search.search import Search
+from resources.embedding.instant import InstantEmbedder
+from resources.embedding.protocol import Vectors
+from resources.engines import Embedders
+from resources.errors import ClaimLost, Parked, ProviderStopped, RateLimited
+from resources.postgres.attendance import WORKER
+from resources.postgres.database import Database
+from resources.postgres.ledger import MAX_ATTEMPTS
+from resources.postgres.plans import Scope
+from resources.providers.errand import Errand, current_errand
+from resources.records import Engine, Recording, Transcript
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.protocol import Progress
+from resources.workbench import Workbench
+from sensors.uploads import uploads
+from tests import making
+from tests.integration.conftest import Pipeline
+from tests.provider_answers import error
+from tests.servers import eventually
+from tests.wires import USED, Provider, provider
+
+Add = Callable[[str], Recording]
+
+LATER = timedelta(hours=1)
+
+
+def rate_limited() -> Parked:
+    return RateLimited("Come again.", until=datetime.now(UTC) + LATER, remedy="Wait.")
+
+
+class Moody(InstantTranscriber):
+    """Raises ``moods``, by recording, and notes for whom it was asked to work."""
+
+    def __init__(self) -> None:
+        self.moods: dict[str, Callable[[], Parked]] = {}
+        self.errands: list[Errand] = []
+
+    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+        errand = current_errand()
+        self.errands.append(errand)
+        for identity in errand.recordings:
+            if mood := self.moods.get(identity):
+                raise mood()
+        return super().transcribe(media, language=language, progress=progress)
+
+
+class Asking(InstantEmbedder):
+    """Asks a provider before it works."""
+
+    def __init__(self) -> None:
+        self.provider: Provider | None = None
+        self.errands: list[Errand] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.errands.append(current_errand())
+        if self.provider:
+            self.provider.ask(USED)
+        return super().embed(texts)
+
+
+@pytest.fixture
+def transcriber() -> Moody:
+    return Moody()
+
+
+@pytest.fixture
+def embedder() -> Asking:
+    return Asking()
+
+
+@pytest.fixture
+def bench(bench: Workbench, transcriber: Moody, embedder: Asking) -> Workbench:
+    embedders = Embedders("instant", {"instant": lambda: embedder})
+    return replace(
+        bench, engines=replace(bench.engines, transcriber=transcriber, embedders=embedders)
+    )
+
+
+@pytest.fixture
+def rows(bench: Workbench) -> Iterator[Database]:
+    database = Database(str(bench.settings.database_url))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def pipeline(bench: Workbench, instance: dg.DagsterInstance) -> Pipeline:
+    return Pipeline(bench, instance, build_definitions(bench.settings, bench=bench))
+
+
+@pytest.fixture
+def processor(bench: Workbench, instance: dg.DagsterInstance) -> Processor:
+    return Processor(bench, instance, build_definitions(bench.settings, bench=bench))
+
+
+def statuses(bench: Workbench) -> list[str]:
+    return [status.status for status in bench.catalogue.statuses("default")]
+
+
+def waiting(bench: Workbench) -> list[str]:
+    return [one.id for one in bench.catalogue.waiting(limit=999, unrequested=True)]
+
+
+def its_time_has_come(rows: Database) -> None:
+    rows.run(b"update parked_recordings set until = now() - interval '1 second'")
+
+
+def row_of(rows: Database, stage: str) -> DictRow:
+    row = rows.row(b"select * from stage_results where stage = %(stage)s", stage=stage)
+    assert row is not None
+    return row
+
+
+def test_a_parked_recording_among_many_holds_up_no_other_and_fails_no_run(
+    pipeline: Pipeline, add: Add, transcriber: Moody, rows: Database
+) -> None:
+    recordings = [add(f"{number}.wav") for number in range(40)]
+    parked = recordings[21]
+    transcriber.moods[parked.id] = rate_limited
+    run = pipeline.run(*recordings)
+    assert run.success
+    assert sorted(statuses(pipeline.bench)) == ["parked"] + ["ready"] * 39
+    assert pipeline.materialised("embeddings") == {one.id for one in recordings} - {parked.id}
+    assert pipeline.bench.catalogue.dead_letters() == []
+    told = pipeline.instance.fetch_observations(
+        dg.AssetRecordsFilter(dg.AssetKey("transcript"), asset_partitions=[parked.id]), limit=9
+    ).records
+    assert [one.asset_observation.description for one in told if one.asset_observation] == [
+        "Come again."
+    ]
+
+
+def test_a_person_reads_until_when_and_why(
+    pipeline: Pipeline, add: Add, transcriber: Moody
+) -> None:
+    recording = add("a.wav")
+    transcriber.moods[recording.id] = rate_limited
+    pipeline.run(recording)
+    status = making.status(pipeline.bench.catalogue, recording)
+    day = f"{datetime.now(UTC) + LATER:%Y-%m-%d}"
+    assert status.detail.startswith(f"until {day}")
+    assert status.detail.endswith("UTC: Come again. Wait.")
+    assert status.error is None
+
+
+def test_it_is_offered_to_nobody_before_its_time_and_goes_on_then(
+    pipeline: Pipeline, processor: Processor, add: Add, transcriber: Moody, rows: Database
+) -> None:
+    recording = add("a.wav")
+    transcriber.moods[recording.id] = rate_limited
+    processor.work_off()
+    assert waiting(pipeline.bench) == []
+    assert tick(pipeline) == []
+    transcriber.moods.clear()
+    its_time_has_come(rows)
+    assert waiting(pipeline.bench) == [recording.id]
+    assert len(tick(pipeline)) == 1
+    pipeline.run(recording)
+    assert statuses(pipeline.bench) == ["ready"]
+    assert making.count(rows, b"parked_recordings") == 0
+
+
+def tick(pipeline: Pipeline) -> Sequence[dg.RunRequest]:
+    context = dg.build_sensor_context(
+        instance=pipeline.instance, resources={"workbench": pipeline.bench}
+    )
+    result = uploads(context)
+    return (result.run_requests or []) if isinstance(result, dg.SensorResult) else []
+
+
+def test_one_whose_time_has_come_is_first_of_all_the_attending_workers(
+    pipeline: Pipeline, add: Add, transcriber: Moody, rows: Database
+) -> None:
+    recording = add("a.wav")
+    transcriber.moods[recording.id] = rate_limited
+    pipeline.run(recording)
+    rows.run(b"update recordings set created_at = now() - interval '1 day'")
+    its_time_has_come(rows)
+    with pipeline.bench.attendance.holding(WORKER):
+        assert tick(pipeline) == []
+    assert waiting(pipeline.bench) == [recording.id]
+
+
+def test_to_be_parked_again_and_again_is_not_to_die(rows: Database) -> None:
+    recording, worker = making.registered(rows), making.Worker(rows)
+    inputs = {"sha256": recording.sha256}
+    for _ in range(MAX_ATTEMPTS + 2):
+        with worker.claim(recording, making.recipe("raw_media"), inputs) as claim:
+            worker.ledger.park(claim, rate_limited())
+    with worker.claim(recording, making.recipe("raw_media"), inputs):
+        pass  # and a worker that dies over it now is the first one
+    assert worker.ledger.bury_lost() == 0
+    row = row_of(rows, "raw_media")
+    assert (row["state"], row["attempt"] - row["parks"]) == ("running", 1)
+    worker.ledger.close()
+
+
+def test_a_late_write_of_a_parked_attempt_is_lost(rows: Database) -> None:
+    recording, worker = making.registered(rows), making.Worker(rows)
+    inputs = {"sha256": recording.sha256}
+    with worker.claim(recording, making.recipe("raw_media"), inputs) as parked:
+        worker.ledger.park(parked, rate_limited())
+    with worker.claim(recording, making.recipe("raw_media"), inputs) as newer:
+        with pytest.raises(ClaimLost), worker.ledger.finish(parked, output_hash="late"):
+            pass
+        worker.ledger.park(parked, rate_limited())  # nor does it take the newer one's claim away
+        assert row_of(rows, "raw_media")["attempt"] == newer.attempt
+        assert row_of(rows, "raw_media")["state"] == "running"
+    worker.ledger.close()
+
+
+def stopped_provider(rows: Database) -> Any:
+    return provider(rows, error(401, "invalid_api_key"))
+
+
+def test_a_stopped_provider_lays_all_aside_until_a_person_resumes_it(
+    pipeline: Pipeline, processor: Processor, add: Add, embedder: Asking, rows: Database
+) -> None:
+    for number in range(20):
+        add(f"{number}.wav")
+    with stopped_provider(rows) as embedder.provider:
+        processor.work_off()
+        assert statuses(pipeline.bench) == ["parked"] * 20
+        assert embedder.provider.script.asked == 1, "of 20, made together or alone"
+        assert pipeline.bench.catalogue.dead_letters() == []
+        detail = pipeline.bench.catalogue.statuses("default")[0].detail
+        assert detail.startswith("until resumed: openai lets nobody in")
+        doorbell = pipeline.bench.attendance.doorbell()
+        doorbell.start()
+        assert eventually(doorbell.rung.is_set, 10)  # that it listens
+        doorbell.rung.clear()
+        assert pipeline.bench.breakers.resume("default", "openai").recordings == 20
+        assert eventually(doorbell.rung.is_set, 10)
+        doorbell.close()
+        processor.work_off()
+    assert statuses(pipeline.bench) == ["ready"] * 20
+
+
+def test_what_is_laid_aside_just_after_its_provider_was_resumed_waits_on(
+    bench: Workbench, pipeline: Pipeline, add: Add, transcriber: Moody
+) -> None:
+    recording = add("a.wav")
+    transcriber.moods[recording.id] = lambda: ProviderStopped("No key.", until=None, remedy="-")
+    pipeline.run(recording)  # and no breaker is open any more
+    assert waiting(bench) == [recording.id]
+
+
+def test_what_fits_into_the_days_money_is_made_and_the_rest_waits_for_the_next(
+    pipeline: Pipeline, add: Add, embedder: Asking, rows: Database
+) -> None:
+    with provider(rows, budget_usd=0.31) as embedder.provider:  # two requests at $0.15
+        for number in range(3):
+            pipeline.run(add(f"{number}.wav"))
+    assert statuses(pipeline.bench) == ["ready", "ready", "parked"]
+    midnight = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d} 00:00 UTC"
+    assert midnight in pipeline.bench.catalogue.statuses("default")[2].detail
+
+
+def test_a_plan_waits_for_what_is_laid_aside(
+    pipeline: Pipeline, add: Add, transcriber: Moody, rows: Database
+) -> None:
+    kept, parked = add("a.wav"), add("b.wav")
+    pipeline.run(kept, parked)
+    transcriber.engine = Engine("instant", "instant-2")
+    transcriber.moods[parked.id] = rate_limited
+    plan = pipeline.bench.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
+    assert plan is not None
+    pipeline.carry_out_plans()
+    rows.run(b"update recordings set requested_at = now() - interval '1 hour'")
+    pipeline.carry_out_plans()
+    assert pipeline.bench.plans.get(plan.id).state == "open"
+    assert statuses(pipeline.bench) == ["ready", "ready"], "the old results serve meanwhile"
+    transcriber.moods.clear()
+    its_time_has_come(rows)
+    pipeline.carry_out_plans()
+    rows.run(b"update recordings set requested_at = now() - interval '1 hour'")
+    pipeline.carry_out_plans()
+    assert pipeline.bench.plans.get(plan.id).state == "done"
+    models = rows.rows(
+        b"select distinct s.recipe ->> 'model' as model from current_results c"
+        b" join stage_results s on s.id = c.result_id where c.stage = 'transcript'"
+    )
+    assert [row["model"] for row in models] == ["instant-2"]
+
+
+def test_a_retry_takes_a_parked_recording_up_at_once(
+    pipeline: Pipeline, add: Add, transcriber: Moody
+) -> None:
+    recording = add("a.wav")
+    transcriber.moods[recording.id] = rate_limited
+    pipeline.run(recording)
+    replayed = pipeline.bench.catalogue.replay("default", [recording.id])
+    assert replayed == [(recording.id, "transcript")]
+    assert waiting(pipeline.bench) == [recording.id]
+
+
+def test_nothing_is_left_of_a_parked_recording_that_is_forgotten(
+    pipeline: Pipeline, add: Add, embedder: Asking, rows: Database
+) -> None:
+    recording = add("a.wav")
+    with stopped_provider(rows) as embedder.provider:
+        pipeline.run(recording)
+    pipeline.bench.forgetting.forget([recording.id])
+    for table in (b"parked_recordings", b"attempt_shares", b"stage_results"):
+        assert making.count(rows, table) == 0
+    assert making.count(rows, b"provider_attempts") == 1
+
+
+def test_stages_work_for_the_recordings_they_are_at(
+    pipeline: Pipeline, add: Add, transcriber: Moody, embedder: Asking
+) -> None:
+    one, other = add("a.wav"), add("b.wav")
+    pipeline.run(one, other)
+    assert transcriber.errands == [
+        Errand("default", "transcript", {recording.id: 1.0}) for recording in (one, other)
+    ]
+    [together] = embedder.errands
+    assert (together.org_id, together.purpose) == ("default", "embeddings")
+    assert set(together.recordings) <= {one.id, other.id}
+    assert sum(together.recordings.values()) > 0
+    with pytest.raises(LookupError):
+        current_errand()
+
+
+def test_a_question_is_answered_by_words_while_the_provider_is_stopped(
+    pipeline: Pipeline, add: Add, bench: Workbench, embedder: Asking, rows: Database
+) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording)
+    word = bench.content.transcript(row_of(rows, "transcript")["id"]).text.split()[0]
+    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+    with stopped_provider(rows) as embedder.provider:
+        for _ in range(2):
+            found = find(word)
+            assert [hit.recording for hit in found.hits] == [recording.id]
+            assert found.note is not None
+            assert "by words alone" in found.note
+            assert "engines resume openai" in found.note
+        assert embedder.errands[-1] == Errand("default", "search")
