@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline_assets import checks
 from pipeline_assets.stages import Metadata, Outcome, Task, Work, engine_line, stage_spec
 from pipeline_assets.together import Claimed, Together
-from resources.embedding.protocol import TEXTS_A_CALL, Embedder
+from resources.embedding.protocol import Embedder
 from resources.postgres.content import Coverage, Embedded, Uncached
 from resources.postgres.ledger import Result
 from resources.records import Recipe, content_hash
@@ -83,11 +83,10 @@ def _fill_cache(
     }
     texts = bench.content.uncached_texts(org_id, recipes, lane.set.id)
     hashes = list(texts)
-    for start in range(0, len(hashes), TEXTS_A_CALL):
+    for batch in lane.embedder.batches([one.text for one in texts.values()]):
         bench.keep_on()
-        batch = hashes[start : start + TEXTS_A_CALL]
-        _embed(bench, org_id, lane, {key: texts[key] for key in batch})
-        yield start + len(batch), len(hashes)
+        _embed(bench, org_id, lane, {key: texts[key] for key in hashes[batch.start : batch.stop]})
+        yield batch.stop, len(hashes)
 
 
 def _embed(bench: Workbench, org_id: str, lane: Lane, texts: Mapping[str, Uncached]) -> None:

@@ -1,4 +1,5 @@
-"""Names in settings to engines. A new adapter is one line here and a file in its room.
+"""Names in settings to engines. A new adapter is one line here and a file in its room; a model
+behind a network is named ``<provider>:<model>`` and needs none.
 
 Making an engine is cheap: weights are loaded when it first works.
 """
@@ -10,13 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Embedder
 from resources.errors import InvalidSettings, ModelUnavailable
 from resources.packaged_models import WHISPER_MODELS
 from resources.postgres.sets import EmbeddingSet, same_engine
+from resources.providers.names import RemoteModel, missing, remote_model
+from resources.remote_engines import RemoteEngines, Wires, unconnected
 from resources.settings import Settings
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Transcriber
@@ -29,23 +32,35 @@ _Adapter = TypeVar("_Adapter")
 class Embedders:
     """Embedding models by the names that settings and sets have for them, each made once."""
 
-    def __init__(self, default: str, makers: Mapping[str, Callable[[], Embedder]]) -> None:
+    def __init__(
+        self,
+        default: str,
+        makers: Mapping[str, Callable[[], Embedder]],
+        remote: Callable[[RemoteModel], Embedder] | None = None,
+    ) -> None:
+        """``remote`` makes those behind a network."""
         self.default = default
         self._makers = makers
+        self._remote = remote
         self._made: dict[str, Embedder] = {}
         self._making = Lock()
 
     def named(self, name: str) -> Embedder:
         """Raises ``ModelUnavailable`` for a name nobody knows."""
-        if name not in self._makers:
-            raise ModelUnavailable(
-                f"There is no embedder {name!r}, only {', '.join(sorted(self._makers))}.",
-                remedy="Name one of these.",
-            )
         with self._making:
             if name not in self._made:
-                self._made[name] = self._makers[name]()
+                self._made[name] = self._make(name)
         return self._made[name]
+
+    def _make(self, name: str) -> Embedder:
+        if name in self._makers:
+            return self._makers[name]()
+        if self._remote and (model := remote_model(name)):
+            return self._remote(model)
+        raise ModelUnavailable(
+            f"There is no embedder {name!r}, only {', '.join(sorted(self._makers))}.",
+            remedy="Name one of these, or one of a provider: openai:text-embedding-3-small",
+        )
 
     def of(self, one: EmbeddingSet) -> Embedder:
         """Who made the vectors of this set. Raises ``ModelUnavailable`` where that name stands for
@@ -68,23 +83,24 @@ class Engines:
     embedders: Embedders
 
 
-def choose_engines(settings: Settings) -> Engines:
+def choose_engines(settings: Settings, wires: Wires = unconnected) -> Engines:
     """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
+    remote = RemoteEngines(settings, wires)
     problems: list[str] = []
-    transcribers = _transcribers(settings)
-    transcriber = _choose("PLAYHEAD_TRANSCRIBER", settings.transcriber, transcribers, problems)
-    writer = _choose("PLAYHEAD_WRITER", settings.writer, _writers(), problems)
-    embedder = _choose("PLAYHEAD_EMBEDDER", settings.embedder, _embedders(settings), problems)
+    transcriber = _choose("TRANSCRIBER", settings, _transcribers(settings), None, problems)
+    writer = _choose("WRITER", settings, _writers(), remote.writer, problems)
+    embedder = _choose("EMBEDDER", settings, _embedders(settings), remote.embedder, problems)
     if transcriber is None or writer is None or embedder is None:
         raise InvalidSettings(
             "\n".join(problems), remedy="Set these variables to one of the names."
         )
-    return Engines(transcriber, writer, choose_embedders(settings))
+    return Engines(transcriber, writer, choose_embedders(settings, wires))
 
 
-def choose_embedders(settings: Settings) -> Embedders:
+def choose_embedders(settings: Settings, wires: Wires = unconnected) -> Embedders:
     """The embedders alone, for search."""
-    return Embedders(settings.embedder, _embedders(settings))
+    remote = RemoteEngines(settings, wires)
+    return Embedders(settings.embedder, _embedders(settings), remote.embedder)
 
 
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
@@ -130,9 +146,22 @@ def _wordllama() -> Embedder:
 
 
 def _choose(
-    variable: str, name: str, known: dict[str, Callable[[], _Adapter]], problems: list[str]
+    role: Literal["TRANSCRIBER", "WRITER", "EMBEDDER"],
+    settings: Settings,
+    known: Mapping[str, Callable[[], _Adapter]],
+    remote: Callable[[RemoteModel], _Adapter] | None,
+    problems: list[str],
 ) -> _Adapter | None:
+    name: str = getattr(settings, role.lower())
     if make := known.get(name):
         return make()
-    problems.append(f"{variable}: {name!r} is none of {', '.join(sorted(known))}.")
+    model = remote_model(name) if remote else None
+    if remote is None or model is None:
+        problem = f"{name!r} is none of {', '.join(sorted(known))}."
+    else:
+        lacking = missing(settings, model.provider)
+        if lacking is None:
+            return remote(model)
+        problem = f"{name!r}: {lacking}"
+    problems.append(f"PLAYHEAD_{role}: {problem}")
     return None
