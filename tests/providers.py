@@ -7,17 +7,18 @@ not give: lies, torn streams, other people's pages.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from time import sleep
 from typing import Any, TypeVar
 
 import openai
 from pydantic import SecretStr
 
-from resources.errors import ModelUnavailable, NotAProvider, RequestRefused
+from resources.errors import ModelUnavailable, NotAProvider, ReplyNotBelieved, RequestRefused
 from resources.providers.errand import current_errand
 from resources.providers.wire import Ask, Reply, Used
 from resources.settings import Provider, Settings
@@ -26,10 +27,12 @@ T = TypeVar("T")
 
 
 class PlainWire:
-    """A ``Wire`` that sends once and meters nothing; refusals are named as the real one does."""
+    """A ``Wire`` that meters nothing and sends once, or ``tries`` times where no whole reply came;
+    refusals are named as the real one does."""
 
-    def __init__(self, provider: str = "openai", *, errands: bool = False) -> None:
+    def __init__(self, provider: str = "openai", *, errands: bool = False, tries: int = 1) -> None:
         self.provider = provider
+        self._tries = tries
         self.asked: list[Ask[Any]] = []
         self.used: list[Used] = []
         self._errands = errands
@@ -38,6 +41,13 @@ class PlainWire:
         if self._errands:
             current_errand()
         self.asked.append(ask)
+        for _ in range(self._tries - 1):
+            with suppress(ReplyNotBelieved, openai.APIConnectionError):
+                return self._value(ask)
+            sleep(0.1)
+        return self._value(ask)
+
+    def _value(self, ask: Ask[T]) -> T:
         reply = self._sent(ask)
         self.used.append(reply.used)
         return reply.value
@@ -101,10 +111,12 @@ def completed(text: str, **changes: Any) -> Told:
 
 @dataclass
 class Server:
-    """``replies`` are given in turn, the last one for ever; ``asked`` is what came."""
+    """``replies`` are given in turn, the last one for ever, or ``answer`` makes them; ``asked`` is
+    what came."""
 
     url: str
     replies: list[Told] = field(default_factory=list)
+    answer: Callable[[Asked], Told] | None = None
     asked: list[Asked] = field(default_factory=list)
 
     def settings(self, name: str = "openai", key: str | None = "test-key", **more: Any) -> Settings:
@@ -113,6 +125,8 @@ class Server:
 
     def next_reply(self, asked: Asked) -> Told:
         self.asked.append(asked)
+        if self.answer:
+            return self.answer(asked)
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 

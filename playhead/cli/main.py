@@ -13,6 +13,7 @@ import click
 from playhead.cli.become import plan
 from playhead.cli.corrections import correct, speakers, transcript, versions
 from playhead.cli.doctor import doctor
+from playhead.cli.engines import engines
 from playhead.cli.intake import add, process, retry
 from playhead.cli.keeping import archive, forget, unarchive
 from playhead.cli.look import list_recordings, show, status
@@ -42,6 +43,7 @@ for command in (
     speakers,
     plan,
     models,
+    engines,
     archive,
     unarchive,
     forget,

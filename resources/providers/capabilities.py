@@ -61,11 +61,13 @@ class Model:
 @dataclass(frozen=True, slots=True)
 class SpeechModel(Model):
     """``formats``: what it can give, most telling first. ``longest_seconds`` of one file, beside
-    the limit of ``LARGEST_FILE_BYTES``. ``chunking``: it wants to be told to cut long files."""
+    the limit of ``LARGEST_FILE_BYTES``. ``chunking``: it wants to be told to cut long files.
+    ``languages``: how many, for people."""
 
     formats: tuple[SpeechFormat, ...] = ("words", "segments", "text")
     longest_seconds: float = 600.0
     chunking: bool = False
+    languages: str = "many"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ SPEECH_MODELS: Final = (
         Rates(an_audio_minute=0.006),
         formats=("words", "segments", "text"),
         longest_seconds=1_500,
+        languages="99",
     ),
     SpeechModel("gpt-4o-transcribe", Rates(2.5, 10.0), formats=("text",), longest_seconds=480),
     SpeechModel("gpt-4o-mini-transcribe", Rates(1.25, 5.0), formats=("text",), longest_seconds=480),

@@ -40,10 +40,11 @@ def plain(headers: Headers) -> dict[str, str]:
 
 
 def count_of(usage: Any, *names: str) -> int | None:
-    """The first of these counts that usage tells; None where it tells none that is a count."""
+    """The first of these counts that usage tells; None where it tells none. Nought is not told:
+    some servers count nothing, and what was sent was something."""
     if isinstance(usage, dict):
         for name in names:
             value = usage.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            if type(value) is int and value > 0:
                 return value
     return None

@@ -25,8 +25,8 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def aimock() -> Iterator[str]:
-    """CopilotKit's aimock with ``fakes/fixtures``; its base_url. ``make setup`` installs it."""
-    command = [str(_NODE), str(_AIMOCK), "--port", "0", "--strict", "--fixtures"]
+    """CopilotKit's aimock with ``fakes/fixtures``; its base_url. ``make fakes`` installs it."""
+    command = [str(_NODE), str(_AIMOCK), "--port", "0", "--fixtures"]
     fixtures = str(_FAKES / "fixtures")
     with subprocess.Popen([*command, fixtures], stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -41,4 +41,4 @@ def _address(process: subprocess.Popen[str]) -> str:
     for line in process.stdout:
         if "http://" in line:
             return "http://" + line.split("http://")[1].split()[0].strip("/")
-    raise RuntimeError("aimock did not start: make setup installs it")
+    raise RuntimeError("aimock did not start: make fakes installs it")
