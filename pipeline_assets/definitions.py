@@ -6,7 +6,7 @@ import dagster as dg
 from pipeline_assets import jobs, schedules
 from pipeline_assets.backlog import backlog, models_live_on
 from pipeline_assets.recordings import recordings
-from resources.configured import workbench_resource
+from resources.configured import openai_resource, workbench_resource
 from resources.engines import Engines, choose_engines
 from resources.settings import Settings, load_settings
 from resources.workbench import Workbench
@@ -34,7 +34,10 @@ def build_definitions(
             schedules.model_change,
         ],
         sensors=[inbox, uploads, plans, failures, retries],
-        resources={"workbench": workbench_resource(settings, chosen, bench)},
+        resources={
+            "workbench": workbench_resource(settings, chosen, bench),
+            "openai": openai_resource(settings),
+        },
         executor=dg.in_process_executor,
     )
 

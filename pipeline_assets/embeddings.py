@@ -9,7 +9,7 @@ from dataclasses import replace
 from pipeline_assets import checks
 from pipeline_assets.stages import Metadata, Outcome, Task, Work, engine_line, stage_spec
 from pipeline_assets.together import Claimed, Together
-from resources.embedding.protocol import TEXTS_A_CALL, Embedder
+from resources.embedding.protocol import Embedder
 from resources.errors import AnswerAwaited
 from resources.postgres.content import Coverage, Embedded, Uncached
 from resources.postgres.ledger import Result
@@ -89,14 +89,14 @@ def _fill_cache(
     texts = bench.content.uncached_texts(org_id, recipes, lane.set.id)
     hashes = list(texts)
     awaited: AnswerAwaited | None = None
-    for start in range(0, len(hashes), TEXTS_A_CALL):
+    for batch in lane.embedder.batches([one.text for one in texts.values()]):
         bench.keep_on()
-        batch = hashes[start : start + TEXTS_A_CALL]
         try:
-            _embed(bench, org_id, lane, {key: texts[key] for key in batch})
+            part = hashes[batch.start : batch.stop]
+            _embed(bench, org_id, lane, {key: texts[key] for key in part})
         except AnswerAwaited as error:
             awaited = error
-        yield start + len(batch), len(hashes)
+        yield batch.stop, len(hashes)
     if awaited:
         raise awaited
 

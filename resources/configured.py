@@ -1,13 +1,16 @@
-"""The workbench as a Dagster resource. With ``dagster_instance.py`` and ``dagster_events.py`` all
-here that knows Dagster; the arrows are held by a test."""
+"""The workbench and OpenAI's client as Dagster resources. With ``dagster_instance.py`` and
+``dagster_events.py`` all here that knows Dagster; the arrows are held by a test."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
 
 import dagster as dg
+from dagster_openai import OpenAIResource
 
 from resources.engines import Engines
+from resources.errors import ModelUnavailable
 from resources.postgres.attendance import run_duty
+from resources.providers.names import missing
 from resources.settings import Settings
 from resources.workbench import Workbench, open_workbench
 
@@ -28,3 +31,25 @@ def workbench_resource(
                     yield opened
 
     return workbench
+
+
+def openai_resource(settings: Settings) -> dg.ResourceDefinition:
+    """dagster-openai's resource, for assets of people's own: the key and the address are those of
+    our settings, and never stand in Dagster's configuration, which its UI shows. Stages do not use
+    it: what they spend is metered (decision 14)."""
+
+    @dg.resource(description="OpenAI's client, with the key and address of Playhead's settings.")
+    def openai(context: dg.InitResourceContext) -> Iterator[OpenAIResource]:
+        provider = settings.provider("openai")
+        problem = missing(settings, "openai")
+        if provider is None or problem:
+            raise ModelUnavailable(problem or "", remedy="README.md has the table of settings.")
+        key = provider.api_key.get_secret_value() if provider.api_key else "none"
+        resource = OpenAIResource(api_key=key, base_url=provider.base_url)
+        resource.setup_for_execution(context)
+        try:
+            yield resource
+        finally:
+            resource.teardown_after_execution(context)
+
+    return openai

@@ -1,4 +1,5 @@
-"""Names in settings to engines. A new adapter is one line here and a file in its room.
+"""Names in settings to engines. A new adapter is one line here and a file in its room; a model
+behind a network is named ``<provider>:<model>`` and needs none.
 
 Making an engine is cheap: weights are loaded when it first works.
 """
@@ -17,7 +18,9 @@ from resources.embedding.protocol import Embedder
 from resources.errors import InvalidSettings, ModelUnavailable
 from resources.packaged_models import WHISPER_MODELS
 from resources.postgres.sets import EmbeddingSet, same_engine
+from resources.providers.names import RemoteModel, remote_model
 from resources.records import Choice
+from resources.remote_engines import RemoteEngines, Wires, metered
 from resources.settings import Settings
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Transcriber
@@ -29,32 +32,50 @@ _Adapter = TypeVar("_Adapter")
 
 class Named(Generic[_Adapter]):
     """Engines for one purpose by the names that people have for them, each made once.
-    ``purpose``: what to call such an engine."""
+    ``purpose``: what to call such an engine; ``remote`` makes those behind a network."""
 
-    def __init__(self, purpose: str, makers: Mapping[str, Callable[[], _Adapter]]) -> None:
+    def __init__(
+        self,
+        purpose: str,
+        makers: Mapping[str, Callable[[], _Adapter]],
+        remote: Callable[[RemoteModel], _Adapter] | None = None,
+    ) -> None:
         self._purpose = purpose
         self._makers = makers
+        self._remote = remote
         self._made: dict[str, _Adapter] = {}
         self._making = Lock()
 
     def named(self, name: str) -> _Adapter:
-        """Raises ``ModelUnavailable`` for a name nobody knows."""
-        if name not in self._makers:
-            raise ModelUnavailable(
-                f"There is no {self._purpose} {name!r}, only {', '.join(sorted(self._makers))}.",
-                remedy="Name one of these.",
-            )
+        """Raises ``ModelUnavailable`` for a name nobody knows, or a provider that settings do not
+        lead to."""
         with self._making:
             if name not in self._made:
-                self._made[name] = self._makers[name]()
+                self._made[name] = self._make(name)
         return self._made[name]
+
+    def _make(self, name: str) -> _Adapter:
+        if name in self._makers:
+            return self._makers[name]()
+        if self._remote and (model := remote_model(name)):
+            return self._remote(model)
+        raise ModelUnavailable(
+            f"There is no {self._purpose} {name!r}, only {', '.join(sorted(self._makers))}.",
+            remedy="Name one of these, or a provider's model: openai:<model>. `playhead engines` "
+            "lists all.",
+        )
 
 
 class Embedders(Named[Embedder]):
     """Embedding models by the names that settings and sets have for them."""
 
-    def __init__(self, default: str, makers: Mapping[str, Callable[[], Embedder]]) -> None:
-        super().__init__("embedder", makers)
+    def __init__(
+        self,
+        default: str,
+        makers: Mapping[str, Callable[[], Embedder]],
+        remote: Callable[[RemoteModel], Embedder] | None = None,
+    ) -> None:
+        super().__init__("embedder", makers, remote)
         self.default = default
 
     def of(self, one: EmbeddingSet) -> Embedder:
@@ -102,13 +123,12 @@ class Engines:
         return self.others.writer(choice) or self.writer
 
 
-def choose_engines(settings: Settings) -> Engines:
+def choose_engines(settings: Settings, wires: Wires = metered) -> Engines:
     """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
-    transcribers, writers = (
-        Named("transcriber", _transcribers(settings)),
-        Named("writer", _writers()),
-    )
-    embedders = choose_embedders(settings)
+    remote = RemoteEngines(settings, wires)
+    transcribers = Named("transcriber", _transcribers(settings))
+    writers = Named("writer", _writers(), remote.writer)
+    embedders = choose_embedders(settings, wires)
     wanted: list[tuple[str, Named[Any], str | None]] = [
         ("PLAYHEAD_TRANSCRIBER", transcribers, settings.transcriber),
         ("PLAYHEAD_WRITER", writers, settings.writer),
@@ -152,9 +172,10 @@ def _insist_on_known(wanted: Sequence[tuple[str, Named[Any], str | None]]) -> No
         )
 
 
-def choose_embedders(settings: Settings) -> Embedders:
+def choose_embedders(settings: Settings, wires: Wires = metered) -> Embedders:
     """The embedders alone, for search."""
-    return Embedders(settings.embedder, _embedders(settings))
+    remote = RemoteEngines(settings, wires)
+    return Embedders(settings.embedder, _embedders(settings), remote.embedder)
 
 
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:

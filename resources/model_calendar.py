@@ -1,7 +1,7 @@
 """When models end, as their providers announced it.
 
-The dates are OpenAI's (its deprecations page, read in November 2026). Not here: asking a
-provider, which its adapter does where it can.
+The dates are OpenAI's (its deprecations page, read in November 2026). Not here: what else a
+model is (``providers/capabilities.py``), asking a provider (``playhead engines --ask``).
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 from datetime import date
 
 _ENDS = {
-    "gpt-5-nano": date(2026, 12, 11),
-    "gpt-5-mini": date(2026, 12, 11),
     "gpt-5": date(2026, 12, 11),
+    "gpt-5-mini": date(2026, 12, 11),
+    "gpt-5-nano": date(2026, 12, 11),
+    "o3": date(2026, 12, 11),
     "gpt-4.1": date(2027, 1, 14),
+    "gpt-4.1-mini": date(2027, 1, 14),
     "gpt-4o": date(2027, 1, 14),
+    "gpt-4o-mini": date(2027, 1, 14),
     "whisper-1": date(2027, 2, 26),
     "gpt-4o-transcribe": date(2027, 2, 26),
     "gpt-4o-mini-transcribe": date(2027, 2, 26),
     "gpt-4o-transcribe-diarize": date(2027, 2, 26),
+    "gpt-5.1": date(2027, 4, 1),
     "gpt-5.4-nano": date(2027, 4, 1),
 }
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from resources.embedding.instant import WordTokenizer
-from resources.embedding.protocol import Vectors
+from resources.embedding.protocol import Vectors, by_count
 from resources.records import FREE, Engine
 
 DIMENSIONS = 384
@@ -34,6 +34,9 @@ class HashEmbedder:
         self.engine = Engine("hash", model)
         self.calls = 0
         self.texts = 0
+
+    def batches(self, texts: Sequence[str]) -> Sequence[range]:
+        return by_count(texts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         self.calls += 1

@@ -1,20 +1,41 @@
-"""``playhead engines``: providers whose breaker is open, and closing it."""
+"""``playhead engines``: what settings can name, what each gives and costs, and when it ends; and
+providers that a person must see to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, date, datetime
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from playhead.cli.options import json_option, org_option, print_json
+from resources.engine_list import EngineFacts, every_engine
 from resources.errors import NotFound
-from resources.settings import load_settings
+from resources.settings import Settings, load_settings
 from resources.workbench import open_rooms
 
 
-@click.group()
-def engines() -> None:
-    """Who works here, and providers that a person must see to."""
+@click.group(invoke_without_command=True)
+@click.option("--ask", metavar="PROVIDER", help="Ask this provider which models it has.")
+@json_option
+@click.pass_context
+def engines(context: click.Context, ask: str | None, as_json: bool) -> None:
+    """Every engine that settings can name: what it gives, what it costs, when it ends."""
+    if context.invoked_subcommand:
+        return
+    settings, today = load_settings(), datetime.now(UTC).date()
+    if ask:
+        _ask(settings, ask, today, as_json)
+        return
+    rows = every_engine(settings, today)
+    if as_json:
+        for row in rows:
+            print_json(asdict(row))
+    else:
+        _print_table(rows)
 
 
 @engines.command()
@@ -47,3 +68,53 @@ def resume(provider: str, org: str | None) -> None:
         resumed = rooms.breakers.resume(org or settings.org, provider)
     was = "is asked again" if resumed.was_open else "was not stopped"
     click.echo(f"{provider} {was}; {resumed.recordings} recordings wait again: playhead process")
+
+
+def _ask(settings: Settings, provider: str, today: date, as_json: bool) -> None:
+    from resources.providers.models import models_of  # OpenAI's library takes most of a second
+
+    for one in models_of(settings, provider):
+        if as_json:
+            print_json(asdict(one))
+        else:
+            click.echo(f"{provider}:{one.name}  {_end(one.ends, today)}".rstrip())
+
+
+def _print_table(rows: Sequence[EngineFacts]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "role", "name", "gives", "price", "end", "missing"):
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for row in rows:
+        chosen = "*" if row.chosen else ""
+        end = "ended" if row.ended else _end(row.ends, None)
+        table.add_row(chosen, row.role, row.name, _gives(row), _price(row), end, row.lacks or "")
+    console = Console()
+    Console(width=None if console.is_terminal else 200).print(table)
+    click.echo("* in use. Prices in US dollars: a million tokens read + written, or a minute.")
+
+
+def _gives(row: EngineFacts) -> str:
+    if row.role == "transcriber":
+        return f"{', '.join(row.gives)} ({row.languages})"
+    if row.role == "writer":
+        return "quotes" if row.local else "prose that cites"
+    return f"{row.dimensions or '?'} dimensions, reads {row.window_tokens} tokens"
+
+
+def _price(row: EngineFacts) -> str:
+    if row.local:
+        return "free"
+    if row.usd_a_million_tokens is None:
+        return "not known"
+    if row.usd_an_audio_minute:
+        return f"{row.usd_an_audio_minute:g} a minute"
+    read, written = row.usd_a_million_tokens
+    if not read:
+        return "free"
+    return f"{read:g} + {written:g}" if written else f"{read:g}"
+
+
+def _end(ends: date | None, today: date | None) -> str:
+    if ends is None:
+        return ""
+    return f"ended {ends}" if today and ends <= today else str(ends)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resources.embedding.protocol import Vectors
+from resources.embedding.protocol import Vectors, by_count
 from resources.records import FREE, Engine
 
 _TOKEN = re.compile(r"\S+")
@@ -37,6 +37,9 @@ class InstantEmbedder:
     window_tokens = 512
     tokenizer = WordTokenizer()
     tokens = "words"
+
+    def batches(self, texts: Sequence[str]) -> Sequence[range]:
+        return by_count(texts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)

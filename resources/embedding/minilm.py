@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resources.embedding.protocol import Vectors
+from resources.embedding.protocol import Vectors, by_count
 from resources.embedding.tokens import FileTokenizer
 from resources.embedding.vectors import refuse_longer, unit_rows
 from resources.errors import ModelUnavailable
@@ -74,6 +74,9 @@ class MiniLM:
     @property
     def tokenizer(self) -> FileTokenizer:
         return self._model().tokenizer
+
+    def batches(self, texts: Sequence[str]) -> Sequence[range]:
+        return by_count(texts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """``(len(texts), 384)`` unit vectors, in the order of ``texts``. A blank text has one

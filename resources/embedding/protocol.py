@@ -12,8 +12,15 @@ from resources.records import Engine, Price
 
 Vectors = NDArray[np.float32]
 
-#: Texts sent together, and kept as soon as they are made: a crash costs the calls under way.
+#: Texts embedded together on this machine, and kept as soon as they are made: a crash costs the
+#: calls under way.
 TEXTS_A_CALL = 128
+
+
+def by_count(texts: Sequence[str]) -> list[range]:
+    """Batches of ``TEXTS_A_CALL``: of models on this machine, whose calls cost nothing."""
+    starts = range(0, len(texts), TEXTS_A_CALL)
+    return [range(start, min(start + TEXTS_A_CALL, len(texts))) for start in starts]
 
 
 class Tokenizer(Protocol):
@@ -55,6 +62,11 @@ class Embedder(Protocol):
     @property
     def tokens(self) -> str:
         """Whose tokens these are: models that count alike share chunks."""
+        ...
+
+    def batches(self, texts: Sequence[str]) -> Sequence[range]:
+        """Which of ``texts`` to hand to ``embed`` together, in order: what is kept at once. No
+        text is left out, and no batch is empty."""
         ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from safetensors.numpy import load_file
 
-from resources.embedding.protocol import Vectors
+from resources.embedding.protocol import Vectors, by_count
 from resources.embedding.tokens import FileTokenizer
 from resources.embedding.vectors import refuse_longer, unit_rows
 from resources.packaged_models import weights_sha256, wordllama_files
@@ -60,6 +60,9 @@ class WordLlama:
     @property
     def tokenizer(self) -> FileTokenizer:
         return self._model().tokenizer
+
+    def batches(self, texts: Sequence[str]) -> Sequence[range]:
+        return by_count(texts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """``(len(texts), 256)`` unit vectors, in the order of ``texts``. A text without tokens

@@ -14,16 +14,23 @@ from resources.errors import InvalidSettings
 from resources.postgres.breakers import Breakers
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
+from resources.postgres.deferred import Deferred
 from resources.postgres.pace import Beginning, Pace
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.spend import Spend
 from resources.providers.metered import Books, MeteredWire, PriceOf
+from resources.providers.patient import PatientWire
+from resources.providers.wire import Wire
 from resources.settings import Settings
 
 _OPENING = Lock()  # by the first of several threads
 
 
-def open_wire(name: str, settings: Settings, price_of: PriceOf) -> MeteredWire:
+#: Of OpenAI's own protocol; what else speaks it has none.
+HAVE_BATCHES = frozenset({"openai"})
+
+
+def open_wire(name: str, settings: Settings, price_of: PriceOf) -> Wire:
     """Raises ``InvalidSettings`` for a provider that settings do not have."""
     provider = settings.provider(name)
     if provider is None:
@@ -31,10 +38,19 @@ def open_wire(name: str, settings: Settings, price_of: PriceOf) -> MeteredWire:
             f"There is no provider {name!r}.", remedy="Describe it in PLAYHEAD_PROVIDERS."
         )
     beginning = Beginning(provider.requests_a_minute, provider.tokens_a_minute)
-    return MeteredWire(
+    database = cache(lambda: _database(app_url(settings)))
+    wire = MeteredWire(
         name,
-        cache(lambda: books_in(_database(app_url(settings)), name, beginning)),
+        cache(lambda: books_in(database(), name, beginning)),
         price_of=price_of,
+        budget_usd=settings.daily_budget_usd,
+    )
+    if name not in HAVE_BATCHES:
+        return wire
+    return PatientWire(
+        wire,
+        lambda: Deferred(database()),
+        cost_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )
 

@@ -2,7 +2,8 @@
 model, nothing invented.
 
 Here: the layout of its documents. Not here: what is worth quoting (``ranking.py``), sentences
-and their times (``sentences.py``), Markdown (``markdown.py``).
+and their times (``sentences.py``), Markdown (``markdown.py``), what all documents begin with
+(``frame.py``).
 
     # Title
     *Interview · 0:12:10 · language: en*
@@ -24,7 +25,8 @@ from typing import Any
 
 from resources.clock import clock
 from resources.records import FREE, Document, Engine, Kind, Transcript, Usage
-from resources.writing.markdown import Page, escaped, escaped_heading, one_line
+from resources.writing.frame import write_silence, write_top
+from resources.writing.markdown import Page, escaped_heading
 from resources.writing.ranking import (
     Vector,
     key_phrases,
@@ -40,8 +42,6 @@ _LAYOUT_VERSION = 2  # raise it with every change to what this package writes
 _DISCLAIMER = (
     "Quoted from the recording by the offline writer; nothing here was written by a language model."
 )
-_NO_SPEECH = "No speech was found in this recording."
-_LONGEST_TITLE = 200  # characters of it shown as the heading
 _KEY_PHRASES = 10
 _HIGHLIGHTS = 8
 _QUOTES_A_STRETCH = 8
@@ -74,7 +74,7 @@ class ExtractiveWriter:
 
     def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
         page = Page()
-        _write_top(page, transcript, title=title, kind=kind)
+        write_top(page, transcript, title=title, kind=kind, note=_DISCLAIMER)
         sentences = timed_sentences(transcript)
         metadata: dict[str, Any] = {"writer": "extractive", "key_phrases": []}
         if sentences:
@@ -84,7 +84,7 @@ class ExtractiveWriter:
             metadata["quotes_from"] = len(page.content)
             _write_quotes(page, findings, transcript.duration_seconds)
         else:
-            _write_silence(page, transcript.duration_seconds)
+            write_silence(page, transcript.duration_seconds)
         metadata["sections"] = page.sections
         return Document(title, page.content, "markdown", tuple(page.spans), metadata), Usage()
 
@@ -125,16 +125,6 @@ def _fresh_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:
     return None
 
 
-def _write_top(page: Page, transcript: Transcript, *, title: str, kind: Kind) -> None:
-    shown = one_line(title)
-    if len(shown) > _LONGEST_TITLE:
-        shown = shown[:_LONGEST_TITLE].rstrip() + "…"
-    language = escaped(one_line(transcript.language))
-    page.add(f"# {escaped_heading(shown) or 'Untitled'}\n\n")
-    page.add(f"*{kind.capitalize()} · {clock(transcript.duration_seconds)} · ")
-    page.add(f"language: {language}*\n\n{_DISCLAIMER}\n")
-
-
 def _write_key_phrases(page: Page, phrases: list[tuple[str, Sentence]], duration: float) -> None:
     if phrases:
         with page.section("Key phrases", 0.0, duration):
@@ -153,11 +143,6 @@ def _write_quotes(page: Page, findings: _Findings, duration: float) -> None:
         with page.section(_heading(stretch), stretch.start, stretch.end):
             for sentence in stretch.quotes:
                 _write_quote(page, "\n", sentence.text, sentence)
-
-
-def _write_silence(page: Page, duration: float) -> None:
-    with page.section(f"{clock(0)}–{clock(duration)}", 0.0, duration):
-        page.add(f"\n{_NO_SPEECH}\n")
 
 
 def _write_quote(page: Page, opening: str, line: str, said_in: Sentence) -> None:

@@ -1,0 +1,125 @@
+"""Every engine that settings can name, and what is to know before one does: what it gives, what it
+costs, when it ends, what is missing to use it.
+
+Not here: making engines (``engines.py``), printing (``playhead/cli/engines.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from resources.model_calendar import shutdown_date
+from resources.packaged_models import WHISPER_MODELS
+from resources.providers.capabilities import (
+    SPEECH_MODELS,
+    TEXT_MODELS,
+    VECTOR_MODELS,
+    Model,
+    SpeechModel,
+    TextModel,
+    VectorModel,
+    rates_of,
+    speech_model,
+    text_model,
+    vector_model,
+)
+from resources.providers.names import missing, remote_model
+from resources.settings import Settings
+
+Role = Literal["transcriber", "writer", "embedder"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """``name`` as in settings. ``chosen``: they have it. ``gives``: of a transcriber. Window and
+    dimensions: of an embedder. ``lacks``: what is missing to use it. Prices in US dollars; None
+    where they are not known. ``ended``: today or before."""
+
+    role: Role
+    name: str
+    chosen: bool
+    local: bool
+    gives: tuple[str, ...] = ()
+    languages: str = ""
+    dimensions: int | None = None
+    window_tokens: int | None = None
+    usd_a_million_tokens: tuple[float, float] | None = (0.0, 0.0)  # read, written
+    usd_an_audio_minute: float | None = 0.0
+    ends: date | None = None
+    ended: bool = False
+    lacks: str | None = None
+
+
+def every_engine(settings: Settings, today: date) -> list[EngineFacts]:
+    """Those of this machine, OpenAI's, and others that settings name."""
+    known = [*_local(settings), *_openai(settings, today)]
+    names = {(one.role, one.name) for one in known}
+    return [*known, *(one for one in _chosen(settings, today) if (one.role, one.name) not in names)]
+
+
+def _local(settings: Settings) -> Iterator[EngineFacts]:
+    """``instant`` invents its results, for benchmarks."""
+    heard = {"whisper-base": "99", "whisper-tiny.en": "en", "instant": "any"}
+    for name in (*WHISPER_MODELS, "instant"):
+        chosen = settings.transcriber == name
+        yield EngineFacts("transcriber", name, chosen, True, ("words", "segments"), heard[name])
+    yield EngineFacts("writer", "extractive", settings.writer == "extractive", True)
+    for name, size, window in (
+        ("minilm", 384, 254),
+        ("wordllama", 256, 8192),
+        ("instant", 64, 512),
+    ):
+        chosen = settings.embedder == name
+        yield EngineFacts("embedder", name, chosen, True, dimensions=size, window_tokens=window)
+
+
+def _openai(settings: Settings, today: date) -> Iterator[EngineFacts]:
+    for row in (*SPEECH_MODELS, *TEXT_MODELS, *VECTOR_MODELS):
+        yield _remote(settings, f"openai:{row.name}", row, today)
+
+
+def _chosen(settings: Settings, today: date) -> Iterator[EngineFacts]:
+    """Behind other servers, or newer than the table."""
+    rows: list[tuple[str, Model]] = []
+    if named := remote_model(settings.transcriber):
+        rows.append((settings.transcriber, speech_model(named.model)))
+    if named := remote_model(settings.writer):
+        rows.append((settings.writer, text_model(named.model)))
+    if named := remote_model(settings.embedder):
+        rows.append((settings.embedder, vector_model(named.model)))
+    for name, row in rows:
+        yield _remote(settings, name, row, today)
+
+
+def _remote(settings: Settings, name: str, row: Model, today: date) -> EngineFacts:
+    named = remote_model(name)
+    assert named is not None
+    role = _role(row)
+    provider = settings.provider(named.provider)
+    rates = rates_of(provider, row.name) if provider else None
+    ends = shutdown_date(row.name)
+    vectors = row if isinstance(row, VectorModel) else None
+    return EngineFacts(
+        role,
+        name,
+        chosen=getattr(settings, role) == name,
+        local=False,
+        gives=row.formats if isinstance(row, SpeechModel) else (),
+        languages=row.languages if isinstance(row, SpeechModel) else "",
+        dimensions=named.dimensions or (vectors.dimensions if vectors else None),
+        window_tokens=vectors.window_tokens if vectors else None,
+        usd_a_million_tokens=(rates.input_a_million, rates.output_a_million) if rates else None,
+        usd_an_audio_minute=rates.an_audio_minute if rates else None,
+        ends=ends,
+        ended=ends is not None and ends <= today,
+        lacks=missing(settings, named.provider),
+    )
+
+
+def _role(row: Model) -> Role:
+    if isinstance(row, SpeechModel):
+        return "transcriber"
+    return "writer" if isinstance(row, TextModel) else "embedder"

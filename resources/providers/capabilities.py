@@ -1,0 +1,208 @@
+"""What OpenAI's models can do and cost, a row each: what decides what is sent to a model, and what
+is believed of it.
+
+The facts are those of OpenAI's model pages and of the docstrings of its client, read in November
+2026. A model without a row is asked cautiously (``ladder.py``). Not here: when models end
+(``resources/model_calendar.py``), what a request really used (the adapters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Literal, TypeVar
+
+from resources.model_calendar import shutdown_date
+from resources.providers.wire import Used
+from resources.records import Price
+from resources.settings import Provider
+
+#: What a transcription can come as: with a time for each word, with one for each segment and who
+#: spoke it, with one for each segment, as bare text.
+SpeechFormat = Literal["words", "speakers", "segments", "text"]
+Encoding = Literal["cl100k_base", "o200k_base"]
+Effort = Literal["none", "minimal", "low"]
+
+#: Every transcription model's longest file, 25 MB, less what surrounds it in a request.
+LARGEST_FILE_BYTES: Final = 24_900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """US dollars."""
+
+    input_a_million: float = 0.0
+    output_a_million: float = 0.0
+    an_audio_minute: float = 0.0
+
+    def of(self, used: Used) -> float:
+        return (
+            used.input_tokens / 1_000_000 * self.input_a_million
+            + used.output_tokens / 1_000_000 * self.output_a_million
+            + used.audio_seconds / 60 * self.an_audio_minute
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """``known``: there is a row for it, so that what it promises is insisted on."""
+
+    name: str
+    rates: Rates = Rates()
+    known: bool = True
+
+    @property
+    def ends(self) -> date | None:
+        """The day it is shut down; None where no end is announced."""
+        return shutdown_date(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechModel(Model):
+    """``formats``: what it can give, most telling first. ``longest_seconds`` of one file, beside
+    the limit of ``LARGEST_FILE_BYTES``. ``chunking``: it wants to be told to cut long files.
+    ``languages``: how many, for people."""
+
+    formats: tuple[SpeechFormat, ...] = ("words", "segments", "text")
+    longest_seconds: float = 600.0
+    chunking: bool = False
+    languages: str = "many"
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel(Model):
+    """``input_tokens``: the most that is sent at once; ``output_tokens``: the most that is asked
+    for, thinking included. ``temperature``: whether one may be sent. ``effort``: of thinking;
+    None: nothing is said of it."""
+
+    input_tokens: int = 2_600
+    output_tokens: int = 1_200
+    temperature: bool = False
+    effort: Effort | None = None
+    encoding: Encoding = "o200k_base"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorModel(Model):
+    """``dimensions`` of its vectors, None: it must be asked. ``shortens``: gives fewer when asked.
+    ``window_tokens``: the longest text it reads, in tokens of ``encoding``."""
+
+    dimensions: int | None = None
+    shortens: bool = False
+    window_tokens: int = 256
+    encoding: Encoding = "cl100k_base"
+
+
+# gpt-4o's transcribers give at most 2,000 tokens, about ten minutes of speech; gpt-transcribe
+# tells no limit, and is given as much. Whisper's limit is the file's size.
+SPEECH_MODELS: Final = (
+    SpeechModel(
+        "gpt-transcribe", Rates(an_audio_minute=0.0045), formats=("text",), longest_seconds=480
+    ),
+    SpeechModel(
+        "whisper-1",
+        Rates(an_audio_minute=0.006),
+        formats=("words", "segments", "text"),
+        longest_seconds=1_500,
+        languages="99",
+    ),
+    SpeechModel("gpt-4o-transcribe", Rates(2.5, 10.0), formats=("text",), longest_seconds=480),
+    SpeechModel("gpt-4o-mini-transcribe", Rates(1.25, 5.0), formats=("text",), longest_seconds=480),
+    SpeechModel(
+        "gpt-4o-transcribe-diarize",
+        Rates(2.5, 10.0),
+        formats=("speakers", "text"),
+        longest_seconds=480,
+        chunking=True,
+    ),
+)
+
+# Above 272,000 tokens of input the newest models cost twice as much: no request is that long.
+# What the older ones may read and write is less.
+TEXT_MODELS: Final = (
+    TextModel("gpt-6-luna", Rates(0.10, 0.50), True, 250_000, 16_000, effort="low"),
+    TextModel("gpt-6.1-terra", Rates(1.0, 5.0), True, 250_000, 16_000, effort="low"),
+    TextModel("gpt-6.1-sol", Rates(2.0, 10.0), True, 250_000, 16_000, effort="low"),
+    TextModel("gpt-5-nano", Rates(0.05, 0.40), True, 250_000, 16_000, effort="minimal"),
+    TextModel("gpt-5-mini", Rates(0.25, 2.0), True, 250_000, 16_000, effort="minimal"),
+    TextModel("gpt-5.4-nano", Rates(0.20, 1.25), True, 250_000, 16_000, effort="low"),
+    TextModel("gpt-4.1", Rates(2.0, 8.0), True, 250_000, 16_000, temperature=True),
+    TextModel("gpt-4.1-mini", Rates(0.40, 1.60), True, 250_000, 16_000, temperature=True),
+    TextModel("gpt-4o", Rates(2.50, 10.0), True, 100_000, 16_000, temperature=True),
+    TextModel("gpt-4o-mini", Rates(0.15, 0.60), True, 100_000, 16_000, temperature=True),
+)
+
+VECTOR_MODELS: Final = (
+    VectorModel("text-embedding-3-small", Rates(0.02), True, 1536, True, 8_192),
+    VectorModel("text-embedding-3-large", Rates(0.13), True, 3072, True, 8_192),
+)
+
+_M = TypeVar("_M", bound=Model)
+
+
+def _by_name(rows: tuple[_M, ...]) -> Mapping[str, _M]:
+    return {row.name: row for row in rows}
+
+
+_SPEECH, _TEXT, _VECTORS = (
+    _by_name(SPEECH_MODELS),
+    _by_name(TEXT_MODELS),
+    _by_name(VECTOR_MODELS),
+)
+
+
+def speech_model(name: str) -> SpeechModel:
+    """Its row, or for an unknown one what any server can be asked."""
+    return _SPEECH.get(name) or SpeechModel(name, known=False)
+
+
+def text_model(name: str) -> TextModel:
+    """Its row. An unknown one may have a context of 4,096 tokens, the default of servers for small
+    machines, which cut off what is longer without a word."""
+    return _TEXT.get(name) or TextModel(name, known=False)
+
+
+def vector_model(name: str) -> VectorModel:
+    """Its row. An unknown one may read 512 tokens of its own, the least that is usual; half as many
+    of ours fit, even where it makes two of each."""
+    return _VECTORS.get(name) or VectorModel(name, known=False)
+
+
+def rates_of(provider: Provider, model: str) -> Rates | None:
+    """OpenAI's own for a model with a row; nothing for a server without a key, which is one's own.
+    None where the price is not known."""
+    if provider.base_url and provider.api_key is None:
+        return Rates()
+    row: Model | None = _SPEECH.get(model) or _TEXT.get(model) or _VECTORS.get(model)
+    return row.rates if row else None
+
+
+def pricing(provider: Provider) -> Callable[[str, Used], float]:
+    """What a request to this provider cost, in US dollars, by model and use. OpenAI's models
+    without a row count as much as the dearest with one, so that a budget holds; models that
+    another provider has and nobody else count nothing."""
+
+    def cost(model: str, used: Used) -> float:
+        rates = rates_of(provider, model)
+        if rates is None:
+            rates = Rates() if provider.base_url else _DEAREST
+        return rates.of(used)
+
+    return cost
+
+
+_ROWS: Final[tuple[Model, ...]] = (*SPEECH_MODELS, *TEXT_MODELS, *VECTOR_MODELS)
+_DEAREST: Final = Rates(
+    max(row.rates.input_a_million for row in _ROWS),
+    max(row.rates.output_a_million for row in _ROWS),
+    max(row.rates.an_audio_minute for row in _ROWS),
+)
+
+
+def listed(rates: Rates) -> Price:
+    """For estimates, which know how much is read: a document is about a quarter as long."""
+    return Price(
+        usd_a_million_tokens=rates.input_a_million + rates.output_a_million / 4,
+        usd_an_audio_minute=rates.an_audio_minute,
+    )

@@ -1,0 +1,92 @@
+"""Engines behind a network: a provider's model, its client, its wire and what is known of it, put
+together by role.
+
+Not here: names in settings (``engines.py``), what an adapter does with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from resources.embedding.protocol import Embedder
+from resources.providers.capabilities import (
+    Rates,
+    pricing,
+    rates_of,
+    speech_model,
+    text_model,
+    vector_model,
+)
+from resources.providers.names import RemoteModel
+from resources.providers.wire import Used, Wire
+from resources.settings import Provider, Settings
+from resources.transcription.protocol import Listener
+from resources.writing.protocol import Writer
+
+#: Opens the wire to a provider: by its name, the settings, and what its models' use costs (USD).
+Wires = Callable[[str, Settings, Callable[[str, Used], float]], Wire]
+
+_PIECES_AT_ONCE = 4
+
+
+def metered(name: str, settings: Settings, cost: Callable[[str, Used], float]) -> Wire:
+    """At the shared pace, for money that is there."""
+    from resources.providers.opened import open_wire
+
+    return open_wire(name, settings, cost)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEngines:
+    """Makes them. Each raises ``ModelUnavailable`` for a provider that settings do not lead to.
+    Adapters are imported when they are made: OpenAI's library takes most of a second."""
+
+    settings: Settings
+    wires: Wires
+
+    def listener(self, model: RemoteModel) -> Listener:
+        """A server of one's own, without a key, hears a piece at a time."""
+        from resources.providers.client import client_of
+        from resources.transcription.openai import OpenAIListener
+
+        client = client_of(self.settings, model.provider)
+        own = self._provider(model).api_key is None
+        return OpenAIListener(
+            self._wire(model),
+            client,
+            speech_model(model.model),
+            rates=self._rates(model),
+            at_once=1 if own else _PIECES_AT_ONCE,
+        )
+
+    def writer(self, model: RemoteModel) -> Writer:
+        from resources.providers.client import client_of
+        from resources.writing.openai import OpenAIWriter
+
+        client = client_of(self.settings, model.provider)
+        row = text_model(model.model)
+        return OpenAIWriter(self._wire(model), client, row, rates=self._rates(model))
+
+    def embedder(self, model: RemoteModel) -> Embedder:
+        from resources.embedding.openai import OpenAIEmbedder
+        from resources.providers.client import client_of
+
+        client = client_of(self.settings, model.provider)
+        return OpenAIEmbedder(
+            self._wire(model),
+            client,
+            vector_model(model.model),
+            rates=self._rates(model),
+            org=self.settings.org,
+            shortened=model.dimensions,
+        )
+
+    def _provider(self, model: RemoteModel) -> Provider:
+        return self.settings.provider(model.provider) or Provider()
+
+    def _rates(self, model: RemoteModel) -> Rates | None:
+        return rates_of(self._provider(model), model.model)
+
+    def _wire(self, model: RemoteModel) -> Wire:
+        return self.wires(model.provider, self.settings, pricing(self._provider(model)))

@@ -1,0 +1,170 @@
+"""What settings can name: chosen well, refused with every reason, listed with what it costs."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+from click.testing import CliRunner
+from pydantic import SecretStr
+
+from playhead.cli.main import playhead
+from resources.engine_list import EngineFacts, every_engine
+from resources.engines import choose_embedders, choose_engines
+from resources.errors import InvalidSettings, ModelUnavailable
+from resources.model_calendar import shutdown_date
+from resources.providers.capabilities import pricing, rates_of
+from resources.providers.names import RemoteModel, remote_model
+from resources.providers.wire import Used
+from resources.settings import Provider, Settings
+from tests.providers import PlainWire, serving, told
+
+TODAY = date(2026, 11, 22)
+KEY = SecretStr("test-key")
+OWN = Provider(base_url="http://127.0.0.1:9/v1")
+
+
+def settings(**more: object) -> Settings:
+    return Settings(**{"openai_api_key": None, "providers": {}} | more)  # type: ignore[arg-type]
+
+
+def listed(chosen: Settings, today: date = TODAY) -> dict[str, EngineFacts]:
+    return {one.name: one for one in every_engine(chosen, today) if one.name != "instant"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("openai:gpt-transcribe", RemoteModel("openai", "gpt-transcribe")),
+        ("ollama:llama3:8b", RemoteModel("ollama", "llama3:8b")),
+        (
+            "openai:text-embedding-3-large@1024",
+            RemoteModel("openai", "text-embedding-3-large", 1024),
+        ),
+        ("vllm:org/model", RemoteModel("vllm", "org/model")),
+        ("minilm", None),
+        ("openai:", None),
+    ],
+)
+def test_a_provider_its_model_and_dimensions_are_one_name(
+    name: str, parts: RemoteModel | None
+) -> None:
+    assert remote_model(name) == parts
+
+
+def test_no_default_names_a_model_that_ends() -> None:
+    chosen = Settings()
+    for name in (chosen.transcriber, chosen.writer, chosen.embedder):
+        model = remote_model(name)
+        assert shutdown_date(model.model if model else name) is None
+
+
+def test_every_engine_that_cannot_be_had_is_told_at_once_with_what_is_missing() -> None:
+    wrong = settings(writer="openai:gpt-6-luna", embedder="ollama:nomic", transcriber="nobody")
+    with pytest.raises(InvalidSettings) as caught:
+        choose_engines(wrong)
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "PLAYHEAD_TRANSCRIBER",
+        "PLAYHEAD_WRITER",
+        "PLAYHEAD_EMBEDDER",
+    ]
+    assert "OPENAI_API_KEY is not set" in lines[1]
+    assert "PLAYHEAD_PROVIDERS has no 'ollama'" in lines[2]
+
+
+def test_engines_behind_a_network_are_made_by_their_names() -> None:
+    far = settings(
+        writer="openai:gpt-6-luna",
+        embedder="own:nomic",
+        openai_api_key=KEY,
+        providers={"own": OWN},
+    )
+    engines = choose_engines(far, lambda name, *_: PlainWire(name))
+    embedder = engines.embedders.named("own:nomic")
+    assert (engines.writer.engine.name, engines.writer.engine.model) == ("openai", "gpt-6-luna")
+    assert (embedder.engine.name, embedder.engine.model) == ("own", "nomic")
+    other = engines.embedders.named("openai:text-embedding-3-small@256")
+    assert other.dimensions == 256
+
+
+def test_an_embedder_of_a_provider_that_is_gone_is_unavailable_and_search_goes_on() -> None:
+    with pytest.raises(ModelUnavailable, match="'gone'"):
+        choose_embedders(settings(), lambda name, *_: PlainWire(name)).named("gone:nomic")
+
+
+def test_all_of_openais_models_are_listed_with_price_end_and_what_is_missing() -> None:
+    found = listed(settings())
+    whisper, luna = found["openai:whisper-1"], found["openai:gpt-6-luna"]
+    assert (whisper.gives[0], whisper.usd_an_audio_minute) == ("words", 0.006)
+    assert (whisper.ends, whisper.ended) == (date(2027, 2, 26), False)
+    assert whisper.lacks == "OPENAI_API_KEY is not set."
+    assert (luna.usd_a_million_tokens, luna.ends) == ((0.10, 0.50), None)
+    assert found["openai:gpt-transcribe"].gives == ("text",)
+    assert found["openai:text-embedding-3-small"].dimensions == 1536
+    assert found["minilm"].local
+    assert all(one.lacks is None for one in listed(settings(openai_api_key=KEY)).values())
+
+
+def test_a_model_is_marked_from_the_day_it_ends() -> None:
+    before, after = date(2027, 2, 25), date(2027, 2, 26)
+    assert not listed(settings(), before)["openai:whisper-1"].ended
+    assert listed(settings(), after)["openai:whisper-1"].ended
+
+
+def test_what_settings_have_is_marked_and_added_where_no_table_knows_it() -> None:
+    found = listed(settings(writer="own:llama3", providers={"own": OWN}))
+    assert [name for name, one in found.items() if one.chosen] == [
+        "whisper-base",
+        "minilm",
+        "own:llama3",
+    ]
+    assert found["own:llama3"].usd_a_million_tokens == (0.0, 0.0)
+
+
+def test_the_list_says_of_local_embedders_what_they_say_themselves() -> None:
+    found, embedders = listed(settings()), choose_embedders(settings())
+    for name in ("minilm", "wordllama"):
+        embedder = embedders.named(name)
+        assert found[name].dimensions == embedder.dimensions
+        assert found[name].window_tokens == embedder.window_tokens
+
+
+def test_a_server_of_ones_own_is_free_and_an_unknown_model_of_openais_the_dearest() -> None:
+    used = Used(1_000_000, 1_000_000, 60.0)
+    openai = pricing(Provider(api_key=KEY))
+    assert pricing(OWN)("gpt-6-luna", used) == 0.0
+    assert openai("gpt-6-luna", used) == pytest.approx(0.60)
+    assert openai("gpt-transcribe", Used(audio_seconds=120.0)) == pytest.approx(0.009)
+    assert openai("gpt-9", used) >= max(
+        openai(model, used) for model in ("gpt-4o", "gpt-6.1-sol", "whisper-1")
+    )
+    assert rates_of(Provider(base_url="https://x/v1", api_key=KEY), "someones") is None
+
+
+def test_the_command_prints_a_line_an_engine() -> None:
+    done = CliRunner().invoke(playhead, ["engines", "--json"], catch_exceptions=False)
+    rows = [json.loads(line) for line in done.output.splitlines()]
+    assert {row["role"] for row in rows} == {"transcriber", "writer", "embedder"}
+    assert next(row for row in rows if row["name"] == "openai:whisper-1")["ends"] == "2027-02-26"
+    table = CliRunner().invoke(playhead, ["engines"], catch_exceptions=False).output
+    assert "openai:gpt-6-luna" in table
+
+
+def test_a_server_is_asked_which_models_it_has_and_when_they_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving() as api:
+        api.replies = [
+            told({"data": [{"id": "b"}, {"id": "a", "shutdown_date": "2026-11-01"}, {"id": "o3"}]})
+        ]
+        monkeypatch.setenv("PLAYHEAD_PROVIDERS", json.dumps({"own": {"base_url": api.url}}))
+        done = CliRunner().invoke(playhead, ["engines", "--ask", "own", "--json"])
+        rows = [json.loads(line) for line in done.output.splitlines()]
+    assert rows == [
+        {"name": "a", "ends": "2026-11-01"},
+        {"name": "b", "ends": None},
+        {"name": "o3", "ends": "2026-12-11"},
+    ]
+    assert api.asked[0].path == "/v1/models"

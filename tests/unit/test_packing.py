@@ -1,0 +1,66 @@
+"""Requests are filled and never over a limit; tokens are counted as OpenAI counts them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resources.embedding.openai import LIMITS
+from resources.providers.capabilities import vector_model
+from resources.providers.packing import packed
+from resources.providers.tokens import BpeTokenizer
+
+WINDOW = vector_model("text-embedding-3-small").window_tokens
+CL100K = BpeTokenizer("cl100k_base")
+
+
+def test_the_limits_are_the_documented_ones() -> None:
+    assert (LIMITS.texts, LIMITS.tokens, WINDOW) == (2_048, 300_000, 8_192)
+
+
+def test_ten_thousand_batches_are_never_over_a_limit_and_nearly_full() -> None:
+    """Texts of every size from one token to the window; the last request takes what is left."""
+    chance = random.Random(4)
+    requests = 0
+    while requests < 10_000:
+        longest = chance.choice([1, 20, 150, 500, 2_000, WINDOW])
+        sizes = [chance.randint(1, longest) for _ in range(chance.randint(1, 20_000))]
+        batches = list(packed(sizes, LIMITS))
+        requests += len(batches)
+        assert [i for batch in batches for i in batch] == list(range(len(sizes)))
+        sums = [sum(sizes[batch.start : batch.stop]) for batch in batches]
+        assert max(sums) <= LIMITS.tokens
+        assert max(map(len, batches)) <= LIMITS.texts
+        for batch, tokens in zip(batches[:-1], sums, strict=False):
+            assert max(len(batch) / LIMITS.texts, tokens / LIMITS.tokens) >= 0.95
+
+
+def test_no_texts_are_no_request() -> None:
+    assert list(packed([], LIMITS)) == []
+
+
+def test_a_text_beyond_the_limit_stands_alone() -> None:
+    assert list(packed([5, 400_000, 5], LIMITS)) == [range(1), range(1, 2), range(2, 3)]
+
+
+@settings(deadline=None)  # the vocabulary is loaded by the first
+@given(st.text(st.characters(), max_size=200))
+def test_every_token_has_its_characters_whatever_the_text(text: str) -> None:
+    pairs = CL100K.offsets(text)
+    assert len(pairs) == CL100K.count(text)
+    assert all(0 <= start < end <= len(text) for start, end in pairs)
+    assert [*pairs] == sorted(pairs)
+    covered = {i for start, end in pairs for i in range(start, end)}
+    assert covered == set(range(len(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("hello world", 2), ("tiktoken is great!", 6), ("antidisestablishmentarianism", 6)],
+)
+def test_tokens_are_counted_as_openai_documents_it(text: str, tokens: int) -> None:
+    """The last two are the examples of its own guide to counting."""
+    assert CL100K.count(text) == tokens
