@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from threading import Lock
 from typing import Any, Final, NamedTuple
@@ -19,13 +20,13 @@ import openai
 from resources.embedding.protocol import Vectors
 from resources.embedding.vectors import refuse_longer
 from resources.errors import ModelUnavailable
-from resources.providers.capabilities import Rates, VectorModel, listed
+from resources.providers.capabilities import Rates, VectorModel, batch_share, listed
 from resources.providers.errand import Errand, on_errand
 from resources.providers.ladder import Ladder
 from resources.providers.packing import Limits, packed
 from resources.providers.replies import count_of, json_object, not_believed, plain
 from resources.providers.tokens import BpeTokenizer
-from resources.providers.wire import Ask, Reply, Used, Wire
+from resources.providers.wire import Ask, Deferrable, Reply, Used, Wire
 from resources.records import Engine, Price
 from resources.writing.markdown import without_surrogates
 
@@ -80,7 +81,7 @@ class OpenAIEmbedder:
 
     @property
     def price(self) -> Price:
-        return listed(self._rates)
+        return listed(self._rates, batch_share(self._wire.provider))
 
     @property
     def dimensions(self) -> int:
@@ -123,21 +124,26 @@ class OpenAIEmbedder:
         return vectors
 
     def _ask(self, texts: Sequence[str], tokens: int, way: _Way) -> Vectors:
-        asked = self._shortened if way.shorten else None
+        body: dict[str, Any] = {
+            "input": list(texts),
+            "model": self._model.name,
+            "encoding_format": way.encoding,
+        }
+        if way.shorten:
+            body["dimensions"] = self._shortened
+
+        def read(content: bytes) -> Reply[Vectors]:
+            reply = json_object(content)
+            told = count_of(reply.get("usage"), "prompt_tokens", "total_tokens")
+            vectors = _believed(reply, content, len(texts), self._insisted)
+            return Reply(vectors, Used(tokens if told is None else told))
 
         def send() -> Reply[Vectors]:
-            raw = self._client.embeddings.with_raw_response.create(
-                input=list(texts),
-                model=self._model.name,
-                encoding_format="base64" if way.encoding == "base64" else "float",
-                dimensions=asked or openai.omit,
-            )
-            reply = json_object(raw.content)
-            told = count_of(reply.get("usage"), "prompt_tokens", "total_tokens")
-            vectors = _believed(reply, raw.content, len(texts), self._insisted)
-            return Reply(vectors, Used(tokens if told is None else told), plain(raw.headers))
+            raw = self._client.embeddings.with_raw_response.create(**body)
+            return replace(read(raw.content), headers=plain(raw.headers))
 
-        return self._wire.ask(Ask("embeddings", self._model.name, Used(tokens), send))
+        deferrable = Deferrable("/v1/embeddings", body, read)
+        return self._wire.ask(Ask("embeddings", self._model.name, Used(tokens), send, deferrable))
 
     @property
     def _insisted(self) -> int | None:

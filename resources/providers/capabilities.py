@@ -24,6 +24,9 @@ SpeechFormat = Literal["words", "speakers", "segments", "text"]
 Encoding = Literal["cl100k_base", "o200k_base"]
 Effort = Literal["none", "minimal", "low"]
 
+#: Providers with a Batch API; what else speaks OpenAI's protocol has none.
+HAVE_BATCHES: Final = frozenset({"openai"})
+
 #: Every transcription model's longest file, 25 MB, less what surrounds it in a request.
 LARGEST_FILE_BYTES: Final = 24_900_000
 
@@ -200,9 +203,15 @@ _DEAREST: Final = Rates(
 )
 
 
-def listed(rates: Rates) -> Price:
+def batch_share(provider: str) -> float:
+    """Of the price, for an answer within a day (OpenAI's pricing page)."""
+    return 0.5 if provider in HAVE_BATCHES else 1.0
+
+
+def listed(rates: Rates, patient_share: float = 1.0) -> Price:
     """For estimates, which know how much is read: a document is about a quarter as long."""
     return Price(
+        patient_share=patient_share,
         usd_a_million_tokens=rates.input_a_million + rates.output_a_million / 4,
         usd_an_audio_minute=rates.an_audio_minute,
     )

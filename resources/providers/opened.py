@@ -18,16 +18,13 @@ from resources.postgres.deferred import Deferred
 from resources.postgres.pace import Beginning, Pace
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.spend import Spend
+from resources.providers.capabilities import HAVE_BATCHES
 from resources.providers.metered import Books, MeteredWire, PriceOf
 from resources.providers.patient import PatientWire
 from resources.providers.wire import Wire
 from resources.settings import Settings
 
 _OPENING = Lock()  # by the first of several threads
-
-
-#: Of OpenAI's own protocol; what else speaks it has none.
-HAVE_BATCHES = frozenset({"openai"})
 
 
 def open_wire(name: str, settings: Settings, price_of: PriceOf) -> Wire:

@@ -12,14 +12,12 @@ from typing import Final, TypeVar
 
 from resources.errors import AnswerAwaited, ReplyNotBelieved
 from resources.postgres.deferred import Deferred, Request
+from resources.providers.capabilities import batch_share
 from resources.providers.errand import current_errand
 from resources.providers.wire import Ask, Deferrable, Used, Wire
 
 #: A batch ends within a day. What waits longer than this asks again, which costs nothing.
 _LONGEST_WAIT: Final = timedelta(hours=26)
-
-#: Of the price of a direct answer (OpenAI's pricing page, November 2026).
-BATCH_SHARE: Final = 0.5
 
 T = TypeVar("T")
 
@@ -62,7 +60,7 @@ class PatientWire:
         if answer is None:
             if deferred.given_up(errand.org_id, self.provider, request):
                 raise _AskedDirectly
-            at_most_usd = self._cost_of(ask.model, ask.at_most) * BATCH_SHARE
+            at_most_usd = self._cost_of(ask.model, ask.at_most) * batch_share(self.provider)
             deferred.defer(
                 errand,
                 self.provider,

@@ -17,9 +17,9 @@ import openai
 
 from resources.providers.capabilities import TextModel
 from resources.providers.ladder import Ladder
-from resources.providers.replies import count_of, not_believed, plain
+from resources.providers.replies import count_of, json_object, not_believed, plain
 from resources.providers.tokens import BpeTokenizer
-from resources.providers.wire import Ask, Endpoint, Reply, Used, Wire
+from resources.providers.wire import Ask, Deferrable, Endpoint, Reply, Used, Wire
 
 T = TypeVar("T")
 
@@ -97,8 +97,7 @@ class Prompter:
     def _ask(
         self, prompt: Prompt, at_most: Used, way: _Way, believe: Callable[[str], T]
     ) -> Answer[T]:
-        def send() -> Reply[Answer[T]]:
-            told, headers = self._send(prompt, way)
+        def reply(told: _Told, headers: dict[str, str]) -> Reply[Answer[T]]:
             used = _used(told.usage, at_most)
             if told.ended != "complete":
                 return Reply(Answer(told.ended, None, told.why, used), used, headers)
@@ -108,7 +107,21 @@ class Prompter:
                 raise not_believed(str(error), told.content) from error
             return Reply(Answer("complete", value, "", used), used, headers)
 
-        return self._wire.ask(Ask(way.endpoint, self._model.name, at_most, send))
+        def read(content: bytes) -> Reply[Answer[T]]:
+            return reply(_final(json_object(content), content), {})
+
+        deferrable = None
+        if way.endpoint == "responses":
+            deferrable = Deferrable("/v1/responses", self._response_body(prompt), read)
+        return self._wire.ask(
+            Ask(
+                way.endpoint,
+                self._model.name,
+                at_most,
+                lambda: reply(*self._send(prompt, way)),
+                deferrable,
+            )
+        )
 
     def _send(self, prompt: Prompt, way: _Way) -> tuple[_Told, dict[str, str]]:
         raw = self._responses(prompt) if way.endpoint == "responses" else self._chat(prompt, way)
@@ -118,19 +131,24 @@ class Prompter:
         return read(raw.parse()), plain(raw.headers)
 
     def _responses(self, prompt: Prompt) -> Any:
-        form: Any = {"type": "json_schema", "name": "answer", "strict": True}
-        effort = self._model.effort
-        return self._client.responses.with_raw_response.create(
-            model=self._model.name,
-            instructions=prompt.instructions,
-            input=prompt.text,
-            text={"format": form | {"schema": prompt.schema}},
-            max_output_tokens=self._model.output_tokens,
-            reasoning={"effort": effort} if effort else openai.omit,
-            temperature=0 if self._model.temperature else openai.omit,
-            store=False,
-            stream=True,
-        )
+        body = self._response_body(prompt)
+        return self._client.responses.with_raw_response.create(**body, stream=True)
+
+    def _response_body(self, prompt: Prompt) -> dict[str, Any]:
+        form = {"type": "json_schema", "name": "answer", "strict": True, "schema": prompt.schema}
+        body: dict[str, Any] = {
+            "model": self._model.name,
+            "instructions": prompt.instructions,
+            "input": prompt.text,
+            "text": {"format": form},
+            "max_output_tokens": self._model.output_tokens,
+            "store": False,
+        }
+        if self._model.effort:
+            body["reasoning"] = {"effort": self._model.effort}
+        if self._model.temperature:
+            body["temperature"] = 0
+        return body
 
     def _chat(self, prompt: Prompt, way: _Way) -> Any:
         schema = {"name": "answer", "strict": True, "schema": prompt.schema}

@@ -22,7 +22,7 @@ import openai
 
 from resources.clock import clock
 from resources.errors import RequestRefused
-from resources.providers.capabilities import Rates, TextModel, listed
+from resources.providers.capabilities import Rates, TextModel, batch_share, listed
 from resources.providers.packing import Limits, packed
 from resources.providers.prompting import Answer, Prompt, Prompter
 from resources.providers.tokens import BpeTokenizer
@@ -74,7 +74,7 @@ class OpenAIWriter:
 
     @property
     def price(self) -> Price:
-        return listed(self._rates)
+        return listed(self._rates, batch_share(self._provider))
 
     def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
         """See ``Writer``. A transcript without words asks nobody. Raises ``RequestRefused`` where
