@@ -10,6 +10,7 @@ from resources.configured import openai_resource, workbench_resource
 from resources.engines import Engines, choose_engines
 from resources.settings import Settings, load_settings
 from resources.workbench import Workbench
+from sensors.batches import batches
 from sensors.failures import failures
 from sensors.inbox import inbox
 from sensors.plans import plans
@@ -33,7 +34,7 @@ def build_definitions(
             schedules.hourly_backlog,
             schedules.model_change,
         ],
-        sensors=[inbox, uploads, plans, failures, retries],
+        sensors=[inbox, uploads, plans, batches, failures, retries],
         resources={
             "workbench": workbench_resource(settings, chosen, bench),
             "openai": openai_resource(settings),

@@ -4,6 +4,7 @@ import dagster as dg
 
 from pipeline_assets.archived import archived
 from pipeline_assets.backlog import backlog
+from pipeline_assets.batches import carry
 from pipeline_assets.collect import collect_file
 from pipeline_assets.model_change import change_model
 from pipeline_assets.policies import LIMITS
@@ -50,6 +51,12 @@ def change_embedding_model() -> None:
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=LIMITS)
+def carry_batches() -> None:
+    """Send what waits for a batch, and take in what was answered."""
+    carry()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=LIMITS)
 def prune_history() -> None:
     """Let go of Dagster's old events and runs; partitions stay as they are shown."""
     prune()
@@ -61,6 +68,7 @@ JOBS = (
     report_backlog,
     reconcile_recordings,
     change_embedding_model,
+    carry_batches,
     prune_history,
     collect_file,
 )

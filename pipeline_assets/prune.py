@@ -28,6 +28,7 @@ def prune(
     if unfinished := workbench.forgetting.unfinished():
         look = finish(workbench, context.instance, unfinished)
         context.log.info(f"{len(unfinished)} forgotten recordings looked for: {look.found}")
+    workbench.deferred.prune()
     events, runs = prune_history(context.instance, workbench.settings, datetime.now(UTC))
     context.log.info(f"{events} rows of events and checks and {runs} runs pruned.")
     yield dg.Output(None)

@@ -66,7 +66,6 @@ def take_all(
         run_id=context.run.run_id,
         last=context.retry_number >= RETRY_POLICY.max_retries,
         log=context.log.info,
-        patient=config.plan is not None and bench.plans.get(config.plan).patient,
     )
     if context.retry_number:
         failed = {letter.id for letter in bench.catalogue.dead_letters()}
@@ -75,7 +74,7 @@ def take_all(
     telling = _Telling(context)
     try:
         with Hands(telling.tell) as hands:
-            for work in _works(bench, wanted, turn):
+            for work in _works(bench, wanted, turn, patient=_is_patient(config, bench)):
                 hands.take(work, _wanted(config, work, stages))
             hands.finish()
     except Stopped:
@@ -124,15 +123,23 @@ def _told_before(context: Context) -> Mapping[dg.AssetKey, AbstractSet[str | Non
     )
 
 
-def _works(bench: Workbench, wanted: Sequence[Recording], turn: Turn) -> Iterator[Work]:
-    """The recordings with what stands of each."""
+def _is_patient(config: Asked, bench: Workbench) -> bool:
+    return config.plan is not None and bench.plans.get(config.plan).patient
+
+
+def _works(
+    bench: Workbench, wanted: Sequence[Recording], turn: Turn, *, patient: bool
+) -> Iterator[Work]:
+    """The recordings with what stands of each. What a plan began patiently goes on so."""
     lanes, left = bench.lanes(), deque(wanted)
     while left:
         standing = bench.ledger.standing(list(left))
+        waiting = bench.deferred.patient([recording.id for recording in left])
         looked = time.monotonic()
         while left and time.monotonic() - looked < _STANDING_SECONDS:
             recording = left.popleft()
-            yield Work(bench, recording, turn, lanes, standing[recording.id])
+            waits = patient or recording.id in waiting
+            yield Work(bench, recording, turn, lanes, standing[recording.id], waits)
 
 
 def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[Stage]:

@@ -35,13 +35,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One try of one Dagster run at its recordings. ``last``: a failure now is final; ``patient``:
-    calls may wait for a batch."""
+    """One try of one Dagster run at its recordings. ``last``: a failure now is final."""
 
     run_id: str
     last: bool
     log: Callable[[str], None]
-    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,15 @@ class Outcome:
 @dataclass(slots=True)
 class Work:
     """A recording in a run's hands. ``lanes``: the sets it is embedded for, the active one first;
-    ``standing``: its current results, as far as this run knows."""
+    ``standing``: its current results, as far as this run knows; ``patient``: calls for it may
+    wait for a batch."""
 
     bench: Workbench
     recording: Recording
     turn: Turn
     lanes: Sequence[Lane]
     standing: Standing
+    patient: bool = False
 
     def upstream(self, stage: Stage, set_id: int = 0) -> Result:
         """The current result of an earlier stage. Raises ``MissingUpstream``."""
@@ -177,7 +177,7 @@ def errand_for(tasks: Sequence[Task]) -> Errand:
     """Of recordings of one organisation that a result is made for together, in equal shares."""
     recordings = [task.work.recording for task in tasks]
     weights = dict.fromkeys([recording.id for recording in recordings], 1.0)
-    patient = tasks[0].work.turn.patient
+    patient = tasks[0].work.patient
     return Errand(recordings[0].org_id, tasks[0].recipe.stage, weights, patient)
 
 

@@ -3,8 +3,8 @@ small beside what it takes to write it down.
 
 All or none: when any of them fails, all are made alone, one after the other, so that each failure
 is that of its own recording; so are those that another worker is at, and those that several died
-over, since one may be what kills them, and those of a patient run, which ask each
-for its own answer. Not here: what a stage makes.
+over, since one may be what kills them, and patient ones, each of which asks for answers of its
+own. Not here: what a stage makes.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ class Together:
             number: task.found(standing) for number, task in tasks if (standing := task.standing)
         }
         left = [(number, task) for number, task in tasks if number not in made]
-        if len(left) > 1 and not left[0][1].work.turn.patient:
-            made |= self._at_once(left)
+        hasty = [(number, task) for number, task in left if not task.work.patient]
+        if len(hasty) > 1:
+            made |= self._at_once(hasty)
         for number, task in left:
             if number not in made:
                 made[number] = caught(self._alone, task)

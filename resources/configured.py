@@ -3,9 +3,9 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster_openai import OpenAIResource
 
 from resources.engines import Engines
 from resources.errors import ModelUnavailable
@@ -13,6 +13,9 @@ from resources.postgres.attendance import run_duty
 from resources.providers.names import missing
 from resources.settings import Settings
 from resources.workbench import Workbench, open_workbench
+
+if TYPE_CHECKING:  # it takes most of a second, which no run of ours should pay
+    from dagster_openai import OpenAIResource
 
 
 def workbench_resource(
@@ -39,7 +42,9 @@ def openai_resource(settings: Settings) -> dg.ResourceDefinition:
     it: what they spend is metered (decision 14)."""
 
     @dg.resource(description="OpenAI's client, with the key and address of Playhead's settings.")
-    def openai(context: dg.InitResourceContext) -> Iterator[OpenAIResource]:
+    def openai(context: dg.InitResourceContext) -> "Iterator[OpenAIResource]":
+        from dagster_openai import OpenAIResource
+
         provider = settings.provider("openai")
         problem = missing(settings, "openai")
         if provider is None or problem:

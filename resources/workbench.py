@@ -27,6 +27,7 @@ from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Content
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
+from resources.postgres.deferred import Deferred
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
 from resources.postgres.plans import Plans
@@ -48,6 +49,7 @@ class Rooms:
     catalogue: Catalogue
     ledger: Ledger
     content: Content
+    deferred: Deferred
     versions: Versions
     sets: EmbeddingSets
     plans: Plans
@@ -130,6 +132,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             catalogue=Catalogue(database),
             ledger=ledger,
             content=content,
+            deferred=Deferred(database),
             versions=Versions(database, ledger, content),
             sets=EmbeddingSets(database),
             plans=Plans(database),

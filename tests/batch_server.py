@@ -1,5 +1,5 @@
-"""A small server that speaks OpenAI's Files and Batch API: it embeds texts as their lengths, and
-lets a batch expire after as many requests as a test says."""
+"""A small server that speaks OpenAI's Files, Batch and embeddings API: a text's vector tells its
+length. A batch expires after as many requests as a test says."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Account:
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)  # custom ids, as often as they were answered
+    asked_directly: int = 0
     expire_after: int | None = None
     refuse_at: int | None = None
 
@@ -63,7 +64,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        if self.path == "/v1/files":
+        if self.path == "/v1/embeddings":
+            self.account.asked_directly += 1
+            self._send(_embedded(json.loads(body)))
+        elif self.path == "/v1/files":
             content = re.search(rb"filename=.*?\r\n\r\n(.*?)\r\n--", body, re.DOTALL)
             assert content is not None
             self._send({**_file(self._store(content[1])), "purpose": "batch"})
@@ -106,11 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         status = 400
         if place != self.account.refuse_at:
             status = 200
-            vectors = [
-                {"index": i, "embedding": [float(len(t))]}
-                for i, t in enumerate(line["body"]["input"])
-            ]
-            body = {"data": vectors, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+            body = _embedded(line["body"])
         return {
             "custom_id": line["custom_id"],
             "response": {"status_code": status, "body": body},
@@ -131,6 +131,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+
+def _embedded(body: dict[str, Any]) -> dict[str, Any]:
+    """A number for each text; unit vectors where dimensions are asked for."""
+    dimensions = body.get("dimensions")
+    data = [
+        {"object": "embedding", "index": index, "embedding": _vector(text, dimensions)}
+        for index, text in enumerate(body["input"])
+    ]
+    usage = {"prompt_tokens": len(data), "total_tokens": len(data)}
+    return {"object": "list", "model": body["model"], "data": data, "usage": usage}
+
+
+def _vector(text: str, dimensions: int | None) -> list[float]:
+    if dimensions is None:
+        return [float(len(text))]
+    return [float(place == len(text) % dimensions) for place in range(dimensions)]
 
 
 def _file(name: str) -> dict[str, Any]:

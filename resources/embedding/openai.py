@@ -8,7 +8,7 @@ are filled (``providers/packing.py``), what stays of a vector (``resources/postg
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from threading import Lock
@@ -19,9 +19,9 @@ import openai
 
 from resources.embedding.protocol import Vectors
 from resources.embedding.vectors import refuse_longer
-from resources.errors import ModelUnavailable
+from resources.errors import AnswerAwaited, ModelUnavailable
 from resources.providers.capabilities import Rates, VectorModel, batch_share, listed
-from resources.providers.errand import Errand, on_errand
+from resources.providers.errand import Errand, current_errand, on_errand
 from resources.providers.ladder import Ladder
 from resources.providers.packing import Limits, packed
 from resources.providers.replies import count_of, json_object, not_believed, plain
@@ -105,11 +105,18 @@ class OpenAIEmbedder:
         counts = self._counts(texts)
         refuse_longer(counts, self.window_tokens)
         sent = [without_surrogates(text) or _BLANK for text in texts]
-        parts = [
-            self._vectors(sent[part.start : part.stop], counts[part.start : part.stop])
-            for part in packed(counts, LIMITS)
-        ]
-        return np.concatenate(parts)
+        made: list[Vectors] = []
+        awaited: AnswerAwaited | None = None
+        for part in _requests(counts):
+            try:
+                made.append(
+                    self._vectors(sent[part.start : part.stop], counts[part.start : part.stop])
+                )
+            except AnswerAwaited as error:  # all are asked for before any is waited for
+                awaited = error
+        if awaited:
+            raise awaited
+        return np.concatenate(made)
 
     def _counts(self, texts: Sequence[str]) -> list[int]:
         return [self.tokenizer.count(text or _BLANK) for text in texts]
@@ -149,6 +156,14 @@ class OpenAIEmbedder:
     def _insisted(self) -> int | None:
         """How many dimensions a reply must have to be believed: those that OpenAI promises."""
         return self._dimensions if self._model.known else None
+
+
+def _requests(counts: Sequence[int]) -> Iterable[range]:
+    """Texts that are sent together. For a batch each by itself: so a text is known there whoever
+    asks for it, and whichever others still lack a vector."""
+    if current_errand().patient:
+        return (range(place, place + 1) for place in range(len(counts)))
+    return packed(counts, LIMITS)
 
 
 def _ways(model: VectorModel, shortened: int | None) -> list[_Way]:

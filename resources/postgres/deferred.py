@@ -120,9 +120,21 @@ class Deferred:
                 remedy="It goes on tomorrow (UTC), or with a higher PLAYHEAD_DAILY_BUDGET_USD.",
             )
 
+    def patient(self, recordings: Collection[str]) -> set[str]:
+        """Those that a request was deferred for lately: what is still to be asked for them may
+        wait, too."""
+        rows = self._database.rows(_SQL["patient"], ids=list(recordings))
+        return {row["id"] for row in rows}
+
     def forget_answer(self, org_id: str, provider: str, request: Request) -> None:
         """It was not to be believed, or an error: the next who wants it asks anew."""
         self._database.run(_SQL["forget_reply"], **_name(org_id, provider, request))
+
+    def anything(self) -> bool:
+        """Whether a request waits for a batch, or one is under way."""
+        row = self._database.row(_SQL["anything"], tries=MOST_TRIES)
+        assert row is not None
+        return bool(row["anything"])
 
     def gather(self, providers: Collection[str], *, quiet_seconds: float) -> bool:
         """Begin a batch of what waits, at most as large as a provider takes, when nothing more

@@ -7,22 +7,24 @@ outlive it; opened at the first call. Not here: which engine has which wire (``e
 from __future__ import annotations
 
 import atexit
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 
 from resources.errors import InvalidSettings
 from resources.postgres.breakers import Breakers
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
-from resources.postgres.deferred import Deferred
+from resources.postgres.deferred import Batch, Deferred
 from resources.postgres.pace import Beginning, Pace
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.spend import Spend
-from resources.providers.capabilities import HAVE_BATCHES
+from resources.providers.batches import Batches
+from resources.providers.capabilities import HAVE_BATCHES, batch_share, pricing
+from resources.providers.client import client_of
 from resources.providers.metered import Books, MeteredWire, PriceOf
 from resources.providers.patient import PatientWire
-from resources.providers.wire import Wire
-from resources.settings import Settings
+from resources.providers.wire import Used, Wire
+from resources.settings import Provider, Settings
 
 _OPENING = Lock()  # by the first of several threads
 
@@ -50,6 +52,16 @@ def open_wire(name: str, settings: Settings, price_of: PriceOf) -> Wire:
         cost_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )
+
+
+def open_batches(settings: Settings, deferred: Deferred) -> Batches:
+    """Of the providers that take batches and that settings lead to."""
+
+    def cost_of(batch: Batch, used: Used) -> float:
+        provider = settings.provider(batch.provider) or Provider()
+        return pricing(provider)(batch.model, used) * batch_share(batch.provider)
+
+    return Batches(deferred, partial(client_of, settings), HAVE_BATCHES, cost_of=cost_of)
 
 
 def books_in(database: Database, name: str, beginning: Beginning) -> Books:

@@ -34,6 +34,9 @@ select exists (select from request) as taken_on,
     (today + 1)::timestamp at time zone 'utc' as tomorrow
 from day
 
+-- name: patient
+select distinct recording_id::text as id from deferred_for where recording_id = any(%(ids)s::uuid[])
+
 -- name: forget_reply
 delete from deferred_requests
 where org_id = %(org_id)s and provider = %(provider)s and request_hash = %(request_hash)s
@@ -66,6 +69,11 @@ from batch
 -- name: put_into
 update deferred_requests set batch_id = %(id)s, tries = tries + 1
 where id = any(%(requests)s) and batch_id is null
+
+-- name: anything
+select exists (select from batches where ended_at is null)
+    or exists (select from deferred_requests
+               where batch_id is null and reply is null and tries < %(tries)s) as anything
 
 -- name: under_way
 select id, org_id, provider, endpoint, model, remote_id from batches
@@ -110,9 +118,13 @@ with given as (
     on conflict (org_id, day) do update
     set spent_usd = spent_days.spent_usd + excluded.spent_usd
 )
-delete from parked_recordings p using deferred_for f, answered a  -- they go on
+delete from parked_recordings p using deferred_for f, answered a  -- who waits for no other goes on
 where f.org_id = a.org_id and f.request_id = a.id
   and p.org_id = f.org_id and p.recording_id = f.recording_id
+  and not exists (
+      select from deferred_for g join deferred_requests d on d.org_id = g.org_id and d.id = g.request_id
+      where g.org_id = p.org_id and g.recording_id = p.recording_id
+        and d.reply is null and d.id not in (select id from answered))
 
 -- name: release
 update deferred_requests set batch_id = null where org_id = %(org_id)s and batch_id = %(id)s

@@ -1,0 +1,19 @@
+"""Batches carried to their provider and back: a step whenever something is under way.
+
+A run of its own, since a file of requests takes longer to send than a sensor may. Not here: when
+(``sensors/batches.py``), how (``resources/providers/batches.py``).
+"""
+
+from dataclasses import asdict
+
+import dagster as dg
+
+from resources.workbench import Workbench
+
+
+@dg.op(out=dg.Out(dg.Nothing), description=__doc__)
+def carry(context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]) -> None:
+    from resources.providers.opened import open_batches  # OpenAI's library takes most of a second
+
+    step = open_batches(workbench.settings, workbench.deferred).step()
+    context.log.info(f"Batches: {asdict(step)}")

@@ -1,0 +1,122 @@
+"""A plan that may wait a day: its calls go with batches, and nothing else is asked of anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.requests import plan_runs
+from resources.engines import choose_engines
+from resources.postgres.database import Database
+from resources.postgres.plans import Scope
+from resources.records import Recording
+from resources.settings import Chunking, Provider, Settings
+from resources.workbench import Workbench
+from sensors.batches import batches
+from tests.batch_server import Account, batch_server
+from tests.integration.conftest import Pipeline
+
+Add = Callable[[str], Recording]
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    with batch_server() as account:
+        yield account
+
+
+@pytest.fixture
+def remote(pipeline: Pipeline, account: Account) -> Pipeline:
+    """The same installation with vectors from a provider that takes batches."""
+    key = SecretStr("a key")
+    changes = {
+        "transcriber": "instant",
+        "embedder": "openai:text-embedding-3-small@64",
+        "providers": {"openai": Provider(base_url=account.url, api_key=key)},
+    }
+    return over(pipeline, pipeline.bench.settings.model_copy(update=changes))
+
+
+def over(pipeline: Pipeline, settings: Settings) -> Pipeline:
+    bench = replace(pipeline.bench, settings=settings)
+    bench = replace(bench, engines=choose_engines(bench.settings))
+    return Pipeline(bench, pipeline.instance, build_definitions(bench.settings, bench=bench))
+
+
+def smaller(pipeline: Pipeline) -> Pipeline:
+    """Once its settings cut recordings into smaller passages."""
+    chunking = {"recording": Chunking(size=16, overlap=2, minimum=4)}
+    return over(pipeline, pipeline.bench.settings.model_copy(update={"chunking": chunking}))
+
+
+def decide(bench: Workbench) -> None:
+    assert bench.plans.open(
+        Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None, patient=True
+    )
+
+
+def look_after_batches(pipeline: Pipeline, *, quiet: Database) -> None:
+    """The sensor and its run, a good while after the last request."""
+    quiet.run(b"update deferred_requests set created_at = created_at - interval '1 hour'")
+    context = dg.build_sensor_context(
+        instance=pipeline.instance, resources={"workbench": pipeline.bench}
+    )
+    asked = batches(context)
+    assert isinstance(asked, dg.SensorResult)
+    if asked.run_requests:
+        job = pipeline.definitions.resolve_job_def("carry_batches")
+        assert job.execute_in_process(instance=pipeline.instance).success
+
+
+def carry_on(pipeline: Pipeline, rows: Database) -> None:
+    """What waits, as the uploads sensor asks for it, and then what plans want."""
+    rows.run(b"update recordings set requested_at = null")
+    keys = pipeline.instance.get_dynamic_partitions("recordings")
+    for run in plan_runs(pipeline.bench.catalogue.waiting(limit=10), keys):
+        job = pipeline.definitions.resolve_job_def(run.job)
+        job.execute_in_process(
+            instance=pipeline.instance, tags=dict(run.tags), run_config=run.run_config
+        )
+    pipeline.carry_out_plans()
+
+
+@pytest.fixture
+def rows(remote: Pipeline) -> Iterator[Database]:
+    database = Database(str(remote.bench.settings.database_url))
+    yield database
+    database.close()
+
+
+def test_a_patient_plan_asks_in_batches_alone(
+    remote: Pipeline, account: Account, rows: Database, add: Add
+) -> None:
+    recordings = [add("a.wav"), add("b.wav")]
+    remote.run(*recordings)
+    changed, before = smaller(remote), account.asked_directly
+    assert before > 0
+    decide(changed.bench)
+    changed.carry_out_plans()
+    assert {one.status for one in changed.bench.catalogue.statuses("default")} == {"parked"}
+    look_after_batches(changed, quiet=rows)
+    look_after_batches(changed, quiet=rows)
+    carry_on(changed, rows)
+    assert account.asked_directly == before
+    assert len(account.batches) == 1
+    assert {one.status for one in changed.bench.catalogue.statuses("default")} == {"ready"}
+    assert changed.bench.plans.under_way() == []
+    made = changed.bench.ledger.lineage(recordings[0])[-1]
+    assert (made["stage"], made["recipe"]["model"]) == ("embeddings", "text-embedding-3-small")
+
+
+def test_nothing_that_waits_means_no_run_for_batches(remote: Pipeline, rows: Database) -> None:
+    context = dg.build_sensor_context(
+        instance=remote.instance, resources={"workbench": remote.bench}
+    )
+    asked = batches(context)
+    assert isinstance(asked, dg.SensorResult)
+    assert not asked.run_requests
