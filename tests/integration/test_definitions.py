@@ -74,6 +74,7 @@ def test_all_sensors_and_schedules_run_by_themselves(definitions: dg.Definitions
         "inbox",
         "uploads",
         "plans",
+        "batches",
         "failures",
         "retries",
     }
