@@ -27,7 +27,8 @@ from resources.errors import (
     ReplyNotBelieved,
 )
 from resources.postgres.breakers import Breakers
-from resources.postgres.pace import Pace, Turn
+from resources.postgres.database import Database
+from resources.postgres.pace import Beginning, Pace, Turn
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.spend import Ended, Intended, Permit, Spend
 from resources.providers.errand import Errand, current_errand
@@ -40,6 +41,8 @@ MOST_ATTEMPTS = 5
 PATIENCE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 1.0  # at most; it doubles
 _LONGEST_PAUSE_SECONDS = 20.0
+#: For all, when one had tried often enough: longer than anybody waits, so all lay their work aside.
+_STORM_SECONDS = 2 * PATIENCE_SECONDS
 
 #: US dollars of what a model used.
 PriceOf = Callable[[str, Used], float]
@@ -55,6 +58,12 @@ class Books:
     spend: Spend
     breakers: Breakers
     quarantine: Quarantine
+
+    @classmethod
+    def of(cls, database: Database, provider: str, beginning: Beginning) -> Books:
+        """As they are kept in this database."""
+        pace = Pace(database, provider, beginning)
+        return cls(pace, Spend(database), Breakers(database), Quarantine(database))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +113,15 @@ class MeteredWire:
 
     def _permitted(self, call: _Call[T]) -> int:
         """Wait for a turn and reserve the money; the attempt's id. Raises ``Parked``."""
-        errand, used = call.errand, call.ask.at_most
+        errand, used, left = call.errand, call.ask.at_most, PATIENCE_SECONDS
         while True:
             turn = call.books.pace.take_turn(
-                errand.org_id, used.input_tokens + used.output_tokens, patience=PATIENCE_SECONDS
+                errand.org_id, used.input_tokens + used.output_tokens, patience=left
             )
             if not turn.taken:
                 raise _no_turn(turn, call.asked)
             if turn.wait_seconds:
+                left -= turn.wait_seconds
                 self._waiting.sleep(turn.wait_seconds)
             permit = call.books.spend.begin(errand, self._intended(call), self._budget_usd)
             if permit.attempt_id is not None:
@@ -188,7 +198,7 @@ class MeteredWire:
         call.trouble_seconds += seconds
         enough = call.attempts >= MOST_ATTEMPTS or call.trouble_seconds > PATIENCE_SECONDS
         if verdict.everyone:
-            pause = max(seconds, PATIENCE_SECONDS) if enough else seconds
+            pause = max(seconds, _STORM_SECONDS) if enough else seconds
             until = call.books.pace.hold(call.errand.org_id, pause)
             if enough:
                 raise _rate_limited(call.asked, until)

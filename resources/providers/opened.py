@@ -1,30 +1,31 @@
 """The wires of an installation, by the names its settings have for providers.
 
-The books' own door to the database, since engines are made before anything else is opened and
-outlive it; opened at the first call. Not here: which engine has which wire (``engines.py``).
+The books have their own door to the database, since engines are made before anything else is
+opened and outlive it; it opens at the first call. Not here: which engine has which wire.
 """
 
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 from functools import cache
 from threading import Lock
 
 from resources.errors import InvalidSettings
-from resources.postgres.breakers import Breakers
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
-from resources.postgres.pace import Beginning, Pace
-from resources.postgres.quarantine import Quarantine
-from resources.postgres.spend import Spend
-from resources.providers.metered import Books, MeteredWire, PriceOf
+from resources.postgres.pace import Beginning
+from resources.providers.wire import Used, Wire
 from resources.settings import Settings
 
 _OPENING = Lock()  # by the first of several threads
 
 
-def open_wire(name: str, settings: Settings, price_of: PriceOf) -> MeteredWire:
+def open_wire(name: str, settings: Settings, price_of: Callable[[str, Used], float]) -> Wire:
     """Raises ``InvalidSettings`` for a provider that settings do not have."""
+    # OpenAI's library takes most of a second, which engines of this machine should not cost.
+    from resources.providers.metered import Books, MeteredWire
+
     provider = settings.provider(name)
     if provider is None:
         raise InvalidSettings(
@@ -33,19 +34,9 @@ def open_wire(name: str, settings: Settings, price_of: PriceOf) -> MeteredWire:
     beginning = Beginning(provider.requests_a_minute, provider.tokens_a_minute)
     return MeteredWire(
         name,
-        cache(lambda: books_in(_database(app_url(settings)), name, beginning)),
+        cache(lambda: Books.of(_database(app_url(settings)), name, beginning)),
         price_of=price_of,
         budget_usd=settings.daily_budget_usd,
-    )
-
-
-def books_in(database: Database, name: str, beginning: Beginning) -> Books:
-    """Of one provider, in this database."""
-    return Books(
-        Pace(database, name, beginning),
-        Spend(database),
-        Breakers(database),
-        Quarantine(database),
     )
 
 
