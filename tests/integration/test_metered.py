@@ -247,6 +247,29 @@ def test_what_the_provider_says_of_its_limits_is_followed(database: Database) ->
         assert openai.slept == [pytest.approx(1.0, abs=0.5)]
 
 
+def test_a_question_waits_for_seconds_where_a_recording_waits_for_a_minute(
+    database: Database,
+) -> None:
+    with provider(database, beginning=Beginning(requests=1, tokens=1_000_000)) as openai:
+        openai.ask()
+        with pytest.raises(RateLimited):
+            openai.ask()
+        assert openai.slept == []
+        with on_errand(Errand("default", "document")):
+            openai.ask()
+        assert openai.slept == [pytest.approx(60, abs=50)]
+
+
+def test_a_question_that_gives_up_early_holds_nobody_longer_than_was_asked(
+    database: Database,
+) -> None:
+    with provider(database, error(429, retry_after="10")) as openai:
+        with pytest.raises(RateLimited) as limited:
+            openai.ask()
+        assert limited.value.until is not None
+        assert limited.value.until - datetime.now(UTC) < timedelta(seconds=11)
+
+
 def test_an_engine_that_works_for_nobody_asks_nothing(database: Database) -> None:
     with provider(database) as openai:
         failed: list[type[BaseException]] = []
