@@ -8,12 +8,11 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from resources.providers.opened import open_batches
 from resources.workbench import Workbench
 
 
 @dg.op(out=dg.Out(dg.Nothing), description=__doc__)
 def carry(context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]) -> None:
-    from resources.providers.opened import open_batches  # OpenAI's library takes most of a second
-
     step = open_batches(workbench.settings, workbench.deferred).step()
     context.log.info(f"Batches: {asdict(step)}")

@@ -19,8 +19,9 @@ from resources.errors import InvalidSettings, ModelUnavailable
 from resources.packaged_models import WHISPER_MODELS
 from resources.postgres.sets import EmbeddingSet, same_engine
 from resources.providers.names import RemoteModel, remote_model
+from resources.providers.opened import open_wire
 from resources.records import Choice
-from resources.remote_engines import RemoteEngines, Wires, metered
+from resources.remote_engines import RemoteEngines, Wires
 from resources.settings import Settings
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Transcriber
@@ -123,7 +124,7 @@ class Engines:
         return self.others.writer(choice) or self.writer
 
 
-def choose_engines(settings: Settings, wires: Wires = metered) -> Engines:
+def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
     """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
     remote = RemoteEngines(settings, wires)
     transcribers = Named("transcriber", _transcribers(settings))
@@ -172,7 +173,7 @@ def _insist_on_known(wanted: Sequence[tuple[str, Named[Any], str | None]]) -> No
         )
 
 
-def choose_embedders(settings: Settings, wires: Wires = metered) -> Embedders:
+def choose_embedders(settings: Settings, wires: Wires = open_wire) -> Embedders:
     """The embedders alone, for search."""
     remote = RemoteEngines(settings, wires)
     return Embedders(settings.embedder, _embedders(settings), remote.embedder)

@@ -30,13 +30,6 @@ Wires = Callable[[str, Settings, Callable[[str, Used], float]], Wire]
 _PIECES_AT_ONCE = 4
 
 
-def metered(name: str, settings: Settings, cost: Callable[[str, Used], float]) -> Wire:
-    """At the shared pace, for money that is there."""
-    from resources.providers.opened import open_wire
-
-    return open_wire(name, settings, cost)
-
-
 @dataclass(frozen=True, slots=True)
 class RemoteEngines:
     """Makes them. Each raises ``ModelUnavailable`` for a provider that settings do not lead to.

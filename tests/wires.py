@@ -14,7 +14,6 @@ from resources.errors import ReplyNotBelieved
 from resources.postgres.database import Database
 from resources.postgres.pace import Beginning
 from resources.providers.metered import Books, MeteredWire, Waiting
-from resources.providers.opened import books_in
 from resources.providers.wire import Ask, Reply, Used
 from tests.provider_answers import Answer, client_of, send, serving
 
@@ -76,7 +75,7 @@ def provider(
 ) -> Iterator[Provider]:
     """A server and a wire to it, which does not sleep unless it is told how."""
     script, slept = Script(answers), list[float]()
-    books = books_in(database, "openai", beginning)
+    books = Books.of(database, "openai", beginning)
     wire = MeteredWire(
         "openai",
         lambda: books,

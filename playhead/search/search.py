@@ -19,7 +19,7 @@ from resources.engines import Embedders
 from resources.media.store import MediaStore
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
-from resources.providers.errand import Errand, on_errand
+from resources.providers.errand import SEARCH, Errand, on_errand
 from resources.records import Kind, Source
 
 _SPARE = 2  # passages fetched for each hit wanted, since some tell the same moment
@@ -76,7 +76,7 @@ class Search:
     ) -> Found:
         """Full text and vectors fused, the query embedded by the very model that made the active
         set. Where that model cannot be had, by words alone, and ``note`` says so."""
-        with on_errand(Errand(self.org_id, "search")):
+        with on_errand(Errand(self.org_id, SEARCH)):
             return self._search(query, kind, recording_id, limit)
 
     def _search(self, query: str, kind: Kind | None, recording_id: str | None, limit: int) -> Found:

@@ -66,7 +66,8 @@ class Ended:
 @dataclass(frozen=True, slots=True)
 class Sum:
     """``what``: a day, a model, a stage, an organisation or a recording's id; "" for what was for
-    no recording, or for one that is forgotten. US dollars."""
+    no recording, or for one that is forgotten. ``failed``: with those whose worker died. US
+    dollars."""
 
     what: str
     attempts: int

@@ -44,7 +44,7 @@ def as_written(words: Sequence[str]) -> list[str]:
 
 
 def look_in_database(look: Look, url: str, needles: Sequence[str]) -> None:
-    """Every column of text, JSON or ids of every table."""
+    """Every column of text, JSON, ids or bytes of every table."""
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
             columns = connection.execute(
@@ -52,7 +52,8 @@ def look_in_database(look: Look, url: str, needles: Sequence[str]) -> None:
             ).fetchall()
             for row in columns:
                 look.columns += 1
-                holds = sql.SQL(_SQL["holds"].decode()).format(
+                name = "holds_as_bytes" if row["bytes"] else "holds"
+                holds = sql.SQL(_SQL[name].decode()).format(
                     table=sql.Identifier(row["table"]), column=sql.Identifier(row["column"])
                 )
                 answer = connection.execute(holds, {"needles": list(needles)}).fetchone()

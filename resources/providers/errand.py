@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 #: What calls are made for: a stage of the pipeline, a question, or a check of the engine itself.
 Purpose = str
 
+#: Somebody sits and waits for the answer.
+SEARCH: Purpose = "search"
+
 
 @dataclass(frozen=True, slots=True)
 class Errand:

@@ -27,10 +27,11 @@ from resources.errors import (
     ReplyNotBelieved,
 )
 from resources.postgres.breakers import Breakers
-from resources.postgres.pace import Pace, Turn
+from resources.postgres.database import Database
+from resources.postgres.pace import Beginning, Pace, Turn
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.spend import Ended, Intended, Permit, Spend
-from resources.providers.errand import Errand, current_errand
+from resources.providers.errand import SEARCH, Errand, current_errand
 from resources.providers.headers import limits
 from resources.providers.verdicts import Asked, Verdict, verdict_on
 from resources.providers.wire import NOTHING_USED, Ask, Reply, Used
@@ -38,8 +39,11 @@ from resources.providers.wire import NOTHING_USED, Ask, Reply, Used
 MOST_ATTEMPTS = 5
 #: A worker waits no longer, for its turn or for trouble to pass: more than that is the pipeline's.
 PATIENCE_SECONDS = 60.0
+_SEARCH_PATIENCE_SECONDS = 3.0  # a question is rather answered by words than late
 _FIRST_PAUSE_SECONDS = 1.0  # at most; it doubles
 _LONGEST_PAUSE_SECONDS = 20.0
+#: For all, when one had tried often enough: longer than anybody waits, so all lay their work aside.
+_STORM_SECONDS = 2 * PATIENCE_SECONDS
 
 #: US dollars of what a model used.
 PriceOf = Callable[[str, Used], float]
@@ -55,6 +59,12 @@ class Books:
     spend: Spend
     breakers: Breakers
     quarantine: Quarantine
+
+    @classmethod
+    def of(cls, database: Database, provider: str, beginning: Beginning) -> Books:
+        """As they are kept in this database."""
+        pace = Pace(database, provider, beginning)
+        return cls(pace, Spend(database), Breakers(database), Quarantine(database))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +114,15 @@ class MeteredWire:
 
     def _permitted(self, call: _Call[T]) -> int:
         """Wait for a turn and reserve the money; the attempt's id. Raises ``Parked``."""
-        errand, used = call.errand, call.ask.at_most
+        errand, used, left = call.errand, call.ask.at_most, call.patience
         while True:
             turn = call.books.pace.take_turn(
-                errand.org_id, used.input_tokens + used.output_tokens, patience=PATIENCE_SECONDS
+                errand.org_id, used.input_tokens + used.output_tokens, patience=left
             )
             if not turn.taken:
                 raise _no_turn(turn, call.asked)
             if turn.wait_seconds:
+                left -= turn.wait_seconds
                 self._waiting.sleep(turn.wait_seconds)
             permit = call.books.spend.begin(errand, self._intended(call), self._budget_usd)
             if permit.attempt_id is not None:
@@ -186,9 +197,10 @@ class MeteredWire:
             doubled = _FIRST_PAUSE_SECONDS * 2 ** (call.attempts - 1)
             seconds = self._waiting.pause(min(doubled, _LONGEST_PAUSE_SECONDS))
         call.trouble_seconds += seconds
-        enough = call.attempts >= MOST_ATTEMPTS or call.trouble_seconds > PATIENCE_SECONDS
+        spent = call.attempts >= MOST_ATTEMPTS
+        enough = spent or call.trouble_seconds > call.patience
         if verdict.everyone:
-            pause = max(seconds, PATIENCE_SECONDS) if enough else seconds
+            pause = max(seconds, _STORM_SECONDS) if spent else seconds
             until = call.books.pace.hold(call.errand.org_id, pause)
             if enough:
                 raise _rate_limited(call.asked, until)
@@ -210,6 +222,11 @@ class _Call(Generic[T]):
     attempts: int = 0
     trouble_seconds: float = 0.0
     doubted: bool = False
+
+    @property
+    def patience(self) -> float:
+        """In seconds."""
+        return _SEARCH_PATIENCE_SECONDS if self.errand.purpose == SEARCH else PATIENCE_SECONDS
 
     @property
     def asked(self) -> Asked:

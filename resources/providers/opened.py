@@ -1,36 +1,40 @@
-"""The wires of an installation, by the names its settings have for providers.
+"""The wires of an installation, by the names its settings have for providers, and its batches.
 
-The books' own door to the database, since engines are made before anything else is opened and
-outlive it; opened at the first call. Not here: which engine has which wire (``engines.py``).
+The books have their own door to the database, since engines are made before anything else is
+opened and outlive it; it opens at the first call. Not here: which engine has which wire.
 """
 
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 from functools import cache, partial
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from resources.errors import InvalidSettings
-from resources.postgres.breakers import Breakers
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
 from resources.postgres.deferred import Batch, Deferred
-from resources.postgres.pace import Beginning, Pace
-from resources.postgres.quarantine import Quarantine
-from resources.postgres.spend import Spend
-from resources.providers.batches import Batches
+from resources.postgres.pace import Beginning
 from resources.providers.capabilities import HAVE_BATCHES, batch_share, pricing
-from resources.providers.client import client_of
-from resources.providers.metered import Books, MeteredWire, PriceOf
 from resources.providers.patient import PatientWire
 from resources.providers.wire import Used, Wire
 from resources.settings import Provider, Settings
 
+if TYPE_CHECKING:
+    from resources.providers.batches import Batches
+
+# OpenAI's library takes most of a second, which engines of this machine should not cost: what needs
+# it is imported when it is used.
+
 _OPENING = Lock()  # by the first of several threads
 
 
-def open_wire(name: str, settings: Settings, price_of: PriceOf) -> Wire:
+def open_wire(name: str, settings: Settings, price_of: Callable[[str, Used], float]) -> Wire:
     """Raises ``InvalidSettings`` for a provider that settings do not have."""
+    from resources.providers.metered import Books, MeteredWire
+
     provider = settings.provider(name)
     if provider is None:
         raise InvalidSettings(
@@ -40,7 +44,7 @@ def open_wire(name: str, settings: Settings, price_of: PriceOf) -> Wire:
     database = cache(lambda: _database(app_url(settings)))
     wire = MeteredWire(
         name,
-        cache(lambda: books_in(database(), name, beginning)),
+        cache(lambda: Books.of(database(), name, beginning)),
         price_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )
@@ -56,22 +60,14 @@ def open_wire(name: str, settings: Settings, price_of: PriceOf) -> Wire:
 
 def open_batches(settings: Settings, deferred: Deferred) -> Batches:
     """Of the providers that take batches and that settings lead to."""
+    from resources.providers.batches import Batches
+    from resources.providers.client import client_of
 
     def cost_of(batch: Batch, used: Used) -> float:
         provider = settings.provider(batch.provider) or Provider()
         return pricing(provider)(batch.model, used) * batch_share(batch.provider)
 
     return Batches(deferred, partial(client_of, settings), HAVE_BATCHES, cost_of=cost_of)
-
-
-def books_in(database: Database, name: str, beginning: Beginning) -> Books:
-    """Of one provider, in this database."""
-    return Books(
-        Pace(database, name, beginning),
-        Spend(database),
-        Breakers(database),
-        Quarantine(database),
-    )
 
 
 def _database(url: str) -> Database:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import httpx2
 import openai
 
 from resources.errors import (
@@ -78,12 +79,14 @@ def verdict_on(error: Exception, asked: Asked) -> Verdict | None:
         return _doubt(asked, error.response.content, error.status_code)
     if isinstance(error, openai.APIStatusError):
         return _on_status(error, asked)
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, openai.APIConnectionError | httpx2.TransportError):  # within a stream
         return Verdict("again", _unavailable(asked, type(error.__cause__ or error).__name__))
     if isinstance(error, json.JSONDecodeError):
         return _doubt(asked, error.doc.encode("utf-8", "surrogatepass"), 200)
     if isinstance(error, ReplyNotBelieved):
         return _not_a_provider(asked) if _is_page(error.reply) else Verdict("doubt", error)
+    if isinstance(error, openai.APIError):
+        return _within_stream(error, asked)
     if isinstance(error, openai.OpenAIError):  # before anything was sent
         return Verdict("refuse", RequestRefused(f"{asked}: {error}", remedy="See its message."))
     return None
@@ -111,6 +114,16 @@ def _on_status(error: openai.APIStatusError, asked: Asked) -> Verdict:
     return Verdict("refuse", _refused(asked, status, said), status=status)
 
 
+def _within_stream(error: openai.APIError, asked: Asked) -> Verdict:
+    """An error that was sent after the status 200 of a stream."""
+    said = _Said.by(error)
+    if said.is_about(_BILLING):
+        return Verdict("stop", _stopped(asked, 200, said.code), status=200)
+    if said.has(_TOO_LONG):
+        return Verdict("refuse", _too_long(asked, said), status=200)
+    return Verdict("again", _unavailable(asked, "an error within the stream"), status=200)
+
+
 @dataclass(frozen=True, slots=True)
 class _Said:
     """A provider's own words on what is wrong."""
@@ -120,7 +133,7 @@ class _Said:
     message: str
 
     @classmethod
-    def by(cls, error: openai.APIStatusError) -> _Said:
+    def by(cls, error: openai.APIError) -> _Said:
         body: Any = error.body
         fields = body if isinstance(body, Mapping) else {"message": body}
         message = fields.get("message") or fields.get("detail")

@@ -15,6 +15,7 @@ from resources.errors import (
     BudgetSpent,
     Forgotten,
     InvalidResult,
+    InvalidSettings,
     ProviderStopped,
     ProviderUnavailable,
     RateLimited,
@@ -25,12 +26,15 @@ from resources.postgres.database import Database
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.pace import Beginning
 from resources.postgres.spend import Spend
+from resources.postgres.traces import Look, look_in_database
 from resources.providers.errand import Errand, on_errand
+from resources.providers.opened import open_wire
 from resources.providers.wire import Ask, Reply, Used
 from resources.records import Recording
+from resources.settings import Provider, Settings
 from tests import making
 from tests.provider_answers import Answer, error
-from tests.wires import AT_MOST, GOOD, LIE, USED, provider
+from tests.wires import AT_MOST, GOOD, LIE, USED, a_cent_a_token, provider
 
 FAILED = error(500)
 STOPPED = error(401, "invalid_api_key")
@@ -243,6 +247,29 @@ def test_what_the_provider_says_of_its_limits_is_followed(database: Database) ->
         assert openai.slept == [pytest.approx(1.0, abs=0.5)]
 
 
+def test_a_question_waits_for_seconds_where_a_recording_waits_for_a_minute(
+    database: Database,
+) -> None:
+    with provider(database, beginning=Beginning(requests=1, tokens=1_000_000)) as openai:
+        openai.ask()
+        with pytest.raises(RateLimited):
+            openai.ask()
+        assert openai.slept == []
+        with on_errand(Errand("default", "document")):
+            openai.ask()
+        assert openai.slept == [pytest.approx(60, abs=50)]
+
+
+def test_a_question_that_gives_up_early_holds_nobody_longer_than_was_asked(
+    database: Database,
+) -> None:
+    with provider(database, error(429, retry_after="10")) as openai:
+        with pytest.raises(RateLimited) as limited:
+            openai.ask()
+        assert limited.value.until is not None
+        assert limited.value.until - datetime.now(UTC) < timedelta(seconds=11)
+
+
 def test_an_engine_that_works_for_nobody_asks_nothing(database: Database) -> None:
     with provider(database) as openai:
         failed: list[type[BaseException]] = []
@@ -335,3 +362,50 @@ def test_a_reply_without_end_is_kept_in_part(database: Database) -> None:
 def test_a_status_without_a_body_is_trouble_as_well(database: Database) -> None:
     with provider(database, Answer(504)) as openai:
         assert openai.ask() == "chat.completion"
+
+
+def test_wires_of_one_installation_share_their_books(settings: Settings) -> None:
+    limited = settings.model_copy(
+        update={"daily_budget_usd": 0.5, "providers": {"mine": Provider(requests_a_minute=7)}}
+    )
+    one, other = (open_wire("mine", limited, a_cent_a_token) for _ in range(2))
+    ask = Ask("chat", "m", AT_MOST, lambda: Reply("a", USED))
+    assert one.ask(ask) == "a"
+    with pytest.raises(BudgetSpent):
+        other.ask(ask)
+    database = Database(str(settings.database_url))
+    assert [row["provider"] for row in attempts(database)] == ["mine"]
+    assert database.rows(b"select set_requests from provider_pace") == [{"set_requests": 7}]
+    database.close()
+
+
+def test_a_provider_that_nobody_described_has_no_wire(settings: Settings) -> None:
+    with pytest.raises(InvalidSettings, match="nobody"):
+        open_wire("nobody", settings, a_cent_a_token)
+
+
+def test_an_attempt_under_way_has_not_failed_and_one_whose_worker_died_has(
+    database: Database,
+) -> None:
+    with provider(database) as openai:
+        seen: list[int] = []
+
+        def send() -> Reply[str]:
+            for lapsed in (b"1 hour", b"-1 hour"):
+                database.run(
+                    b"update provider_attempts set lapses_at = now() + interval '" + lapsed + b"'"
+                )
+                [today] = openai.books.spend.sums("day", org_id=None, since=None)
+                seen.append(today.failed)
+            return Reply("a", USED)
+
+        openai.wire.ask(Ask("chat", "m", AT_MOST, send))
+    assert seen == [0, 1]
+
+
+def test_a_word_in_a_doubted_reply_is_found_by_whoever_looks_for_it(database: Database) -> None:
+    with provider(database, LIE, LIE) as openai, pytest.raises(ReplyNotBelieved):
+        openai.ask()
+    look = Look()
+    look_in_database(look, database.url, ["a lie"])
+    assert [place.split(": ")[1] for place in look.found] == ["quarantine.reply"]

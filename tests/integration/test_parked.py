@@ -24,6 +24,7 @@ from resources.postgres.database import Database
 from resources.postgres.ledger import MAX_ATTEMPTS
 from resources.postgres.plans import Scope
 from resources.providers.errand import Errand, current_errand
+from resources.providers.wire import Used
 from resources.records import Engine, Recording, Transcript
 from resources.transcription.instant import InstantTranscriber
 from resources.transcription.protocol import Progress
@@ -33,7 +34,7 @@ from tests import making
 from tests.integration.conftest import Pipeline
 from tests.provider_answers import error
 from tests.servers import eventually
-from tests.wires import USED, Provider, provider
+from tests.wires import Provider, provider
 
 Add = Callable[[str], Recording]
 
@@ -61,7 +62,7 @@ class Moody(InstantTranscriber):
 
 
 class Asking(InstantEmbedder):
-    """Asks a provider before it works."""
+    """Asks a provider before it works: for $0.15 a recording at most, and as much in the end."""
 
     def __init__(self) -> None:
         self.provider: Provider | None = None
@@ -70,7 +71,7 @@ class Asking(InstantEmbedder):
     def embed(self, texts: Sequence[str]) -> Vectors:
         self.errands.append(current_errand())
         if self.provider:
-            self.provider.ask(USED)
+            self.provider.ask(Used(input_tokens=15 * len(self.errands[-1].recordings)))
         return super().embed(texts)
 
 
@@ -270,6 +271,20 @@ def test_what_fits_into_the_days_money_is_made_and_the_rest_waits_for_the_next(
     assert statuses(pipeline.bench) == ["ready", "ready", "parked"]
     midnight = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d} 00:00 UTC"
     assert midnight in pipeline.bench.catalogue.statuses("default")[2].detail
+
+
+def test_those_that_are_too_dear_together_are_made_alone(
+    pipeline: Pipeline, add: Add, embedder: Asking, rows: Database
+) -> None:
+    recordings = [add(f"{number}.wav") for number in range(3)]
+    with provider(rows, budget_usd=0.31) as embedder.provider:
+        pipeline.run(*recordings)
+    assert sorted(statuses(pipeline.bench)) == ["parked", "ready", "ready"]
+    claims = rows.rows(
+        b"select attempt - parks as counted from stage_results"
+        b" where stage = 'embeddings' and state = 'waiting'"
+    )
+    assert {row["counted"] for row in claims} == {0}
 
 
 def test_a_plan_waits_for_what_is_laid_aside(

@@ -82,3 +82,35 @@ def test_what_the_client_will_not_even_send_is_refused() -> None:
     verdict = verdict_on(openai.OpenAIError("Missing credentials."), ASKED)
     assert verdict is not None
     assert verdict.action == "refuse"
+
+
+def within_stream(*events: bytes, cut: int | None = None) -> Verdict:
+    """The verdict on a stream that begins well."""
+    body = b"".join(b"data: " + event + b"\n\n" for event in (b'{"choices": []}', *events))
+    answer = Answer(200, body, {"content-type": "text/event-stream"}, cut)
+    with serving(lambda _path: answer) as url, client_of(url) as client:
+        try:
+            for _chunk in client.chat.completions.create(model="m", messages=[], stream=True):
+                pass
+        except Exception as error:
+            verdict = verdict_on(error, ASKED)
+            assert verdict is not None
+            return verdict
+    raise AssertionError("it was believed")
+
+
+def test_a_stream_that_breaks_off_is_asked_for_again() -> None:
+    assert within_stream(b'{"choices": []}', cut=30).action == "again"
+
+
+def test_a_server_error_within_a_stream_is_trouble() -> None:
+    assert within_stream(b'{"error": {"type": "server_error", "code": "x"}}').action == "again"
+
+
+def test_a_billing_error_within_a_stream_stops_the_provider() -> None:
+    verdict = within_stream(b'{"error": {"type": "a", "code": "insufficient_quota"}}')
+    assert verdict.action == "stop"
+
+
+def test_an_event_that_is_no_json_is_not_believed() -> None:
+    assert within_stream(b'{"choi').action == "doubt"

@@ -26,7 +26,9 @@ select case %(by)s
         when 'stage' then purpose
         when 'organisation' then org_id
     end as what,
-    count(*) as attempts, count(*) filter (where state <> 'done') as failed,
+    count(*) as attempts,
+    count(*) filter (
+        where state = 'failed' or state = 'reserved' and lapses_at < now()) as failed,
     sum(input_tokens)::bigint as input_tokens, sum(output_tokens)::bigint as output_tokens,
     sum(audio_seconds) as audio_seconds, sum(cost_usd)::double precision as cost_usd
 from provider_attempts
@@ -36,7 +38,9 @@ group by what order by what
 
 -- name: spent_by_recording
 select coalesce(s.recording_id::text, '') as what,
-    count(*) as attempts, count(*) filter (where a.state <> 'done') as failed,
+    count(*) as attempts,
+    count(*) filter (
+        where a.state = 'failed' or a.state = 'reserved' and a.lapses_at < now()) as failed,
     round(sum(a.input_tokens * coalesce(s.share, 1)))::bigint as input_tokens,
     round(sum(a.output_tokens * coalesce(s.share, 1)))::bigint as output_tokens,
     sum(a.audio_seconds * coalesce(s.share, 1)) as audio_seconds,
