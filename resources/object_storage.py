@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import obstore
 from obstore.exceptions import BaseError
@@ -52,6 +52,14 @@ class Found:
     modified: datetime
 
 
+class Sink(Protocol):
+    """A file that is written from its beginning."""
+
+    def tell(self) -> int: ...
+
+    def write(self, data: memoryview, /) -> int: ...
+
+
 class Bucket:
     """``url``: ``s3://bucket/prefix``, ``gs://…`` or ``az://account/container/prefix``.
     ``endpoint``: of a server that speaks S3 and is not Amazon's, addressed by path. A request that
@@ -76,7 +84,7 @@ class Bucket:
                 max_concurrency=1,  # in order, so that no more than one is ever sent twice
             )
 
-    def fetch(self, found: Found, to: IO[bytes]) -> None:
+    def fetch(self, found: Found, to: Sink) -> None:
         """Append to ``to`` what it does not have yet. Raises ``StorageUnavailable`` where the
         object is not the one that was found any more."""
         while (start := to.tell()) < found.size:

@@ -165,12 +165,14 @@ def test_an_assets_own_page_no_longer_shows_it_as_the_newest(stored: Pipeline, t
         assert event.asset_materialization.partition == other.id
 
 
-def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline, tmp_path: Path) -> None:
+def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline) -> None:
     """From the run that took it in, and from what the inbox's sensor remembers."""
     bench, instance = stored.bench, stored.instance
-    file = write_sound(tmp_path / f"{TITLE}.wav")
+    inbox = bench.settings.home / "inbox"
+    inbox.mkdir()
+    file = write_sound(inbox / f"{TITLE}.wav")
     taken = stored.definitions.resolve_job_def("collect_file").execute_in_process(
-        instance=instance, run_config={"ops": {"collect": {"config": {"path": str(file)}}}}
+        instance=instance, run_config={"ops": {"collect": {"config": {"name": file.name}}}}
     )
     assert taken.success
     instance.create_tick(

@@ -4,6 +4,7 @@ was carried is not carried again."""
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -15,8 +16,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from pipeline_assets.forgetting import forget
 from playhead.search.search import Search
 from resources.errors import MediaMissing, SpoolFull, StorageRefused, StorageUnavailable
 from resources.intake import Intake
@@ -91,9 +94,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> MediaStore:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """Four parts and a bit, none like another."""
+    """Three parts and a bit, none like another."""
     file = tmp_path / "large.wav"
-    file.write_bytes(os.urandom(4 * PART_BYTES + 1000))
+    file.write_bytes(os.urandom(3 * PART_BYTES + 1000))
     return file
 
 
@@ -127,6 +130,7 @@ def test_an_upload_cut_at_60_percent_goes_on_from_the_parts_that_are_there(
     objects: MediaObjects, objects_folder: Path, line: Line, large: Path
 ) -> None:
     size = large.stat().st_size
+    line.down_seconds = 0.5
     line.cut_when_sent = int(size * 0.6)
     kept(objects, large)
     assert line.cuts == 1
@@ -147,16 +151,6 @@ def test_a_download_cut_at_60_percent_goes_on_from_the_byte_it_had(
     assert line.received - before < size + PART_BYTES + CHATTER
 
 
-def test_a_server_that_is_away_for_a_while_costs_no_part_twice(
-    objects: MediaObjects, line: Line, large: Path
-) -> None:
-    line.down_seconds = 1.0
-    line.cut_when_sent = int(large.stat().st_size * 0.6)
-    recording = kept(objects, large)
-    assert line.sent < large.stat().st_size + PART_BYTES + CHATTER
-    assert objects.has(recording)
-
-
 def test_where_nobody_answers_it_is_told_and_another_try_may_help(url: str) -> None:
     away = Bucket(
         url, endpoint=f"http://127.0.0.1:{free_port()}", patience=timedelta(milliseconds=300)
@@ -164,6 +158,17 @@ def test_where_nobody_answers_it_is_told_and_another_try_may_help(url: str) -> N
     with pytest.raises(StorageUnavailable) as raised:
         away.find("a")
     assert raised.value.retryable
+
+
+def test_an_object_that_is_replaced_is_not_read_on(
+    objects: MediaObjects, bucket: Bucket, objects_folder: Path, small: Path
+) -> None:
+    kept(objects, small)
+    (found,) = [bucket.find(one.key) for one in bucket.walk()]
+    assert found is not None
+    files(objects_folder)[0].write_bytes(os.urandom(50_000))
+    with pytest.raises(StorageUnavailable, match="changed"):
+        bucket.fetch(found, io.BytesIO())
 
 
 # What a person set wrongly
@@ -345,6 +350,23 @@ def test_a_recording_in_a_bucket_is_made_and_found_and_its_link_opens_it(
     with urllib.request.urlopen(address) as answer:
         assert answer.read() == (tmp_path / "a.wav").read_bytes()
     assert files(bench.settings.home / "spool") == []
+
+
+def test_forgetting_looks_in_the_bucket_too_and_nothing_is_left(
+    settings: Settings,
+    pipeline: Pipeline,
+    add: Add,
+    objects_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
+    monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
+    ours, other = add("a.wav"), add("b.wav")
+    with dg.DagsterInstance.from_config(str(REPOSITORY)) as instance:
+        look = forget(pipeline.bench, instance, [ours.id])
+    assert look.found == []
+    (stored,) = files(objects_folder)
+    assert stored.stem == other.id
 
 
 def test_an_object_that_is_gone_is_told_at_once_and_healed_by_adding_it_again(

@@ -152,3 +152,20 @@ def test_settings_cannot_be_changed_afterwards() -> None:
 @pytest.mark.parametrize("org", ["-x", "a b", "Ä", "../x", "a" * 64, "a\n"])
 def test_an_organisation_is_a_short_plain_name(monkeypatch: pytest.MonkeyPatch, org: str) -> None:
     assert problems(monkeypatch, PLAYHEAD_ORG=org).startswith("PLAYHEAD_ORG: ")
+
+
+def test_media_and_inbox_are_folders_or_buckets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PLAYHEAD_MEDIA", "s3://talks/media")
+    monkeypatch.setenv("PLAYHEAD_INBOX", "dropped")
+    settings = load_settings()
+    assert settings.media_place == "s3://talks/media"
+    assert settings.inbox_place == tmp_path / "dropped"
+
+
+@pytest.mark.parametrize("broken", ["ftp://talks/media", "s3://", "s3:///media", "https://talks"])
+def test_an_address_that_is_no_bucket_is_told_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    assert problems(monkeypatch, PLAYHEAD_MEDIA=broken).startswith("PLAYHEAD_MEDIA")

@@ -1,0 +1,170 @@
+"""A large file to a bucket and back, over a line that is cut on the way.
+
+    python -m benchmarks.object_storage [--gigabytes 5] [--json]
+
+A real server that speaks S3 (``rclone serve s3``) keeps what is sent in a temporary folder. The
+file is made as it is read and never stored on this side; what comes back is hashed and dropped.
+Each way is gone once whole and once with all connections cut at 60 %, for a second. ``again_mib``:
+what was carried beside the object: headers, and bytes carried twice. Memory is this process's, in
+which the line runs and the server does not, sampled every 20 ms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import psutil
+
+from benchmarks.homes import json_option, print_rows
+from resources.object_storage import PART_BYTES, Bucket
+from tests.buckets import KEY, SECRET, Line, line_to, serving
+
+_CUT_AT = 0.6
+_DOWN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way, once."""
+
+    way: str
+    gib: float
+    seconds: float
+    mib_a_second: float
+    before_mib: float
+    peak_mib: float
+    cuts: int
+    again_mib: float
+    same: bool
+
+
+class Hashed:
+    """A file that is hashed and forgotten."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self._size = 0
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: memoryview, /) -> int:
+        self.digest.update(data)
+        self._size += len(data)
+        return len(data)
+
+
+class Peak:
+    """The most memory this process had, in MiB."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self.before = self.most = self._now()
+
+    def _now(self) -> float:
+        return float(self._process.memory_info().rss / 2**20)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.02):
+                self.most = max(self.most, self._now())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
+def made(size: int) -> Iterator[bytes]:
+    """Parts none of which is like another."""
+    noise = os.urandom(PART_BYTES)
+    for start in range(0, size, PART_BYTES):
+        part = start.to_bytes(8) + noise[8:]
+        yield part[: size - start]
+
+
+def send(bucket: Bucket, size: int) -> str:
+    digest = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for part in made(size):
+            digest.update(part)
+            yield part
+
+    bucket.send("large", hashed(), size)
+    return digest.hexdigest()
+
+
+def fetch(bucket: Bucket) -> str:
+    found = bucket.find("large")
+    if found is None:
+        raise click.ClickException("The object that was just sent is not there.")
+    sink = Hashed()
+    bucket.fetch(found, sink)
+    return sink.digest.hexdigest()
+
+
+def measure(way: str, bucket: Bucket, line: Line, size: int, sums: set[str]) -> Row:
+    sent, received, cuts = line.sent, line.received, line.cuts
+    peak, begun = Peak(), time.monotonic()
+    with peak.watched():
+        sums.add(send(bucket, size) if way.startswith("up") else fetch(bucket))
+    seconds = time.monotonic() - begun
+    carried = line.sent - sent if way.startswith("up") else line.received - received
+    return Row(
+        way=way,
+        gib=round(size / 2**30, 2),
+        seconds=round(seconds, 1),
+        mib_a_second=round(size / 2**20 / seconds),
+        before_mib=round(peak.before),
+        peak_mib=round(peak.most),
+        cuts=line.cuts - cuts,
+        again_mib=round((carried - size) / 2**20, 2),
+        same=len(sums) == 1,
+    )
+
+
+def rows(folder: Path, size: int) -> Iterator[Row]:
+    sums: set[str] = set()
+    with serving(folder / "served", etag_hash="") as server, line_to(server) as line:
+        server.bucket("trial")
+        line.down_seconds = _DOWN_SECONDS
+        bucket = Bucket("s3://trial", endpoint=line.endpoint)
+        for way in ("up", "up, cut at 60 %"):
+            if "cut" in way:
+                bucket.remove("large")
+                sums.clear()
+                line.cut_when_sent = line.sent + int(size * _CUT_AT)
+            yield measure(way, bucket, line, size, sums)
+        yield measure("down", bucket, line, size, sums)
+        line.cut_when_received = line.received + int(size * _CUT_AT)
+        yield measure("down, cut at 60 %", bucket, line, size, sums)
+
+
+@click.command()
+@click.option("--gigabytes", default=5.0, show_default=True, help="Of 2**30 bytes.")
+@json_option
+def main(gigabytes: float, as_json: bool) -> None:
+    """Measure sending and fetching one large object."""
+    os.environ |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+    with tempfile.TemporaryDirectory(prefix="playhead-") as folder:
+        print_rows(rows(Path(folder), int(gigabytes * 2**30)), as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()
