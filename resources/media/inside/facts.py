@@ -59,9 +59,10 @@ _TYPES: Final = {
     "quicktime": ("mov", "video/quicktime", "video/quicktime"),
 }
 
-#: Demuxers whose header states a length. Of others FFmpeg guesses it from a bit rate or the end.
+#: Demuxers whose header states a length. Of others FFmpeg guesses it from a bit rate or the end;
+#: what an AVI says of its sound is often wrong.
 _STATE_LENGTH: Final = frozenset(
-    {"aiff", "ape", "asf", "au", "avi", "caf", "flac", "flv", "matroska", "mov", "mp3", "tta"}
+    {"aiff", "ape", "asf", "au", "caf", "flac", "flv", "matroska", "mov", "mp3", "tta"}
     | {"w64", "wav", "wv"}
 )
 
@@ -97,7 +98,7 @@ class _Found:
 def _decode_all(
     container: av.container.InputContainer, track: av.AudioStream, size_bytes: int, working: Working
 ) -> _Found:
-    found, timeline = _Found(), Timeline(container, size_bytes)
+    found, timeline = _Found(), Timeline(container, track, size_bytes)
     for packet in packets(container):
         found.reached = max(found.reached, _end(packet))
         if packet.stream is not track:

@@ -39,7 +39,7 @@ def sound(file: int, size_bytes: int, track: int, channel: int | None) -> Iterat
     sample, ``DecodingTooCostly``."""
     with open_media(file) as container:
         stream = audio_track(container, track)
-        timeline, output = Timeline(container, size_bytes), _Output(channel)
+        timeline, output = Timeline(container, stream, size_bytes), _Output(channel)
         for packet in packets(container, stream):
             for frame in decoded(packet, fits=_fits(channel)) or ():
                 if timeline.place(frame) or not output.fits(frame):
