@@ -25,7 +25,7 @@ from resources.media import apart
 from resources.media.decode import RATE, decode
 from resources.media.probe import probe
 from tests import hostile, media
-from tests.canary import watched
+from tests.tripwire import watched
 
 ROOT = Path(__file__).parents[2]
 HOUR = 3600 * RATE * 2  # bytes

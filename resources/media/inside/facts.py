@@ -26,6 +26,7 @@ from resources.media.inside.opening import (
     packets,
 )
 from resources.media.inside.timeline import Timeline
+from resources.media.limits import insist_on_hours
 from resources.records import MediaFacts
 
 Working = Callable[[float], None]
@@ -79,6 +80,7 @@ def facts(file: int, size_bytes: int, working: Working) -> MediaFacts:
     with open_media(file) as container:
         track = audio_track(container)
         stated = _stated_seconds(container, track, file)
+        insist_on_hours(stated)
         found = _decode_all(container, track, size_bytes, working)
         _insist_on_whole(file, size_bytes, stated, found)
         _insist_on_sound(found)

@@ -14,7 +14,7 @@ from watchdog.observers import Observer
 from tests import media
 
 
-class Canary(FileSystemEventHandler):
+class Tripwire(FileSystemEventHandler):
     """``opened`` and ``called`` count; ``touched`` looks whether counting works at all, so it is
     asked last."""
 
@@ -61,14 +61,14 @@ class Canary(FileSystemEventHandler):
 
 
 @contextmanager
-def watched(folder: Path) -> Iterator[Canary]:
-    """A canary in a folder of its own."""
-    canary, observer = Canary(folder), Observer()
-    observer.schedule(canary, str(folder))
+def watched(folder: Path) -> Iterator[Tripwire]:
+    """A tripwire in a folder, seen from now on."""
+    tripwire, observer = Tripwire(folder), Observer()
+    observer.schedule(tripwire, str(folder))
     observer.start()
     try:
-        yield canary
+        yield tripwire
     finally:
         observer.stop()
         observer.join()
-        canary.close()
+        tripwire.close()
