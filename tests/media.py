@@ -44,7 +44,8 @@ _CODECS = {
 }
 SUFFIXES: tuple[str, ...] = tuple(_CODECS)
 
-_RATES = {"libopus": 48_000, "libopencore_amrnb": 8_000}  # the only rates these encoders take
+#: Encoders that take no other rate.
+RATES = {"libopus": (48_000,), "libopencore_amrnb": (8_000,)}
 _BLOCK = 960  # samples pushed at once
 
 
@@ -109,7 +110,7 @@ def make_audio(
     recorder does that lost a while. ``options`` go to the muxer."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = _audio_stream(container, path.suffix, layout)
-        for packet in _spoken(stream, sound, late, gaps):
+        for packet in spoken(stream, sound, late, gaps):
             container.mux(packet)
     return path
 
@@ -128,7 +129,7 @@ def make_video(path: Path, sound: Sound, *, late: float = 0.0) -> Path:
     """Moving pictures from second 0 with one audio track that starts ``late`` seconds in."""
     with av.open(str(path), "w") as container:
         pictures, voice = _video_stream(container), _audio_stream(container, path.suffix, "mono")
-        packets = [*_drawn(pictures, late + len(sound) / RATE), *_spoken(voice, sound, late, ())]
+        packets = [*_drawn(pictures, late + len(sound) / RATE), *spoken(voice, sound, late, ())]
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return path
@@ -191,7 +192,7 @@ def _audio_stream(
     codec = _CODECS[suffix]
     layout = "stereo" if codec == "vorbis" else layout  # FFmpeg's own encoder knows no mono
     stream = container.add_stream(
-        codec, rate=_RATES.get(codec, RATE), layout=layout, options={"strict": "-2"}
+        codec, rate=RATES.get(codec, (RATE,))[0], layout=layout, options={"strict": "-2"}
     )
     if codec == "wmav2":
         stream.bit_rate = 32_000
@@ -199,9 +200,13 @@ def _audio_stream(
     return stream
 
 
-def _spoken(
-    stream: av.AudioStream, sound: Sound, late: float, gaps: Sequence[tuple[float, float]]
+def spoken(
+    stream: av.AudioStream,
+    sound: Sound,
+    late: float = 0.0,
+    gaps: Sequence[tuple[float, float]] = (),
 ) -> Iterator[av.Packet]:
+    """The sound, encoded for a stream. ``late`` and ``gaps`` as for ``make_audio``."""
     rate = stream.rate
     resampler = av.AudioResampler(stream.format, stream.layout, rate, stream.frame_size or None)
     blocks = (sound[at : at + _BLOCK] for at in range(0, len(sound), _BLOCK))

@@ -53,6 +53,12 @@ def cpu_seconds(sound_seconds: float) -> int:
     return min(MOST_CPU_SECONDS, int(_CPU_SECONDS + _CPU_A_SECOND * sound_seconds))
 
 
+def insist_on_hours(seconds: float) -> None:
+    """Of what a header says, before it is tried. Raises ``DecodingTooCostly``."""
+    if seconds > LONGEST_SECONDS:
+        raise too_costly(f"its header says {seconds / 3600:.0f} hours")
+
+
 def insist_on_length(seconds: float, size_bytes: int) -> None:
     """Raises ``DecodingTooCostly``."""
     if seconds > most_seconds(size_bytes):

@@ -26,6 +26,7 @@ from resources.media.inside.opening import (
     packets,
 )
 from resources.media.inside.timeline import Timeline
+from resources.media.limits import insist_on_hours
 from resources.records import MediaFacts
 
 Working = Callable[[float], None]
@@ -59,9 +60,10 @@ _TYPES: Final = {
     "quicktime": ("mov", "video/quicktime", "video/quicktime"),
 }
 
-#: Demuxers whose header states a length. Of others FFmpeg guesses it from a bit rate or the end.
+#: Demuxers whose header states a length. Of others FFmpeg guesses it from a bit rate or the end;
+#: what an AVI says of its sound is often wrong.
 _STATE_LENGTH: Final = frozenset(
-    {"aiff", "ape", "asf", "au", "avi", "caf", "flac", "flv", "matroska", "mov", "mp3", "tta"}
+    {"aiff", "ape", "asf", "au", "caf", "flac", "flv", "matroska", "mov", "mp3", "tta"}
     | {"w64", "wav", "wv"}
 )
 
@@ -78,6 +80,7 @@ def facts(file: int, size_bytes: int, working: Working) -> MediaFacts:
     with open_media(file) as container:
         track = audio_track(container)
         stated = _stated_seconds(container, track, file)
+        insist_on_hours(stated)
         found = _decode_all(container, track, size_bytes, working)
         _insist_on_whole(file, size_bytes, stated, found)
         _insist_on_sound(found)
@@ -97,7 +100,7 @@ class _Found:
 def _decode_all(
     container: av.container.InputContainer, track: av.AudioStream, size_bytes: int, working: Working
 ) -> _Found:
-    found, timeline = _Found(), Timeline(container, size_bytes)
+    found, timeline = _Found(), Timeline(container, track, size_bytes)
     for packet in packets(container):
         found.reached = max(found.reached, _end(packet))
         if packet.stream is not track:

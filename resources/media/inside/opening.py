@@ -140,6 +140,7 @@ def audio_track(container: av.container.InputContainer, number: int = 0) -> av.A
 
 def _unknown_codec(container: av.container.InputContainer, track: av.AudioStream) -> str:
     """FFmpeg's name for a codec without a decoder, or the tag that stands in the file."""
+    av.logging.set_level(av.logging.INFO)  # without it nothing is told; here nobody else hears it
     line = rf"Stream #0:{track.index}\b.*?Audio: ([^,\n]*)"
     found = re.search(line, container.dumps_format())
     return found[1].strip() if found else "unknown"

@@ -14,7 +14,7 @@ from typing import Final
 
 import av
 
-from resources.errors import EmptyFile
+from resources.errors import EmptyFile, NoAudioTrack
 from resources.media.inside.opening import (
     Fits,
     audio_track,
@@ -39,7 +39,8 @@ def sound(file: int, size_bytes: int, track: int, channel: int | None) -> Iterat
     sample, ``DecodingTooCostly``."""
     with open_media(file) as container:
         stream = audio_track(container, track)
-        timeline, output = Timeline(container, size_bytes), _Output(channel)
+        _insist_on_channel(stream, channel)
+        timeline, output = Timeline(container, stream, size_bytes), _Output(channel)
         for packet in packets(container, stream):
             for frame in decoded(packet, fits=_fits(channel)) or ():
                 if timeline.place(frame) or not output.fits(frame):
@@ -50,6 +51,15 @@ def sound(file: int, size_bytes: int, track: int, channel: int | None) -> Iterat
         raise EmptyFile(
             "Not one sample of the audio track can be decoded.",
             remedy="Upload the recording again from its source.",
+        )
+
+
+def _insist_on_channel(track: av.AudioStream, channel: int | None) -> None:
+    there = track.codec_context.channels
+    if channel is not None and channel >= there:
+        raise NoAudioTrack(
+            f"The audio track has {there} channels; there is no number {channel + 1}.",
+            remedy="Ask for a channel that is there.",
         )
 
 

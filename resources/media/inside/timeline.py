@@ -14,6 +14,7 @@ from resources.media.inside.opening import demuxer, has_pictures
 from resources.media.limits import insist_on_length
 
 _START_AT_ZERO: Final = frozenset({"asf", "avi", "flv", "matroska", "mov"})
+_STORES_NO_TIMES: Final = frozenset({"avi"})  # they are worked out from bytes: wrong at times
 
 _JITTER_SECONDS: Final = 0.05  # containers round their timestamps; less than this is no gap
 _LONGEST_OVERLAP_SECONDS: Final = 1.0  # a larger step back is a clock that started anew
@@ -24,10 +25,14 @@ class Timeline:
     """Where on the player's clock each frame belongs. ``start`` and ``end`` are the seconds of
     the frame placed last."""
 
-    def __init__(self, container: av.container.InputContainer, size_bytes: int) -> None:
+    def __init__(
+        self, container: av.container.InputContainer, track: av.AudioStream, size_bytes: int
+    ) -> None:
         self.start = self.end = 0.0
         self._size_bytes = size_bytes
         self._zero = _clock_zero(container)
+        counted = demuxer(container) in _STORES_NO_TIMES
+        self._begins = float((track.start_time or 0) * track.time_base) if counted else None
 
     def place(self, frame: av.AudioFrame) -> bool:
         """Put a frame behind the last one, or where its timestamp says. True if it does not
@@ -44,6 +49,8 @@ class Timeline:
         return moved
 
     def _stated(self, frame: av.AudioFrame) -> float:
+        if self._begins is not None:
+            return self.end or self._begins
         if frame.time is None:
             return self.end
         if self._zero is None:

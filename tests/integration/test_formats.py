@@ -1,0 +1,46 @@
+"""What people record with is read, whatever container and codec it uses: the same sound, at its
+second. Every kind that FFmpeg can write is tried by ``benchmarks/formats.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.formats import compared
+from resources.errors import UnreadableMedia
+from resources.media.decode import decode
+from resources.media.probe import probe
+from tests import formats, media
+
+KINDS = """
+    3gp/aac 3gp/libopencore_amrnb ac3/ac3 adts/aac aiff/pcm_s24be amr/libopencore_amrnb asf/wmav2
+    au/pcm_mulaw avi/ac3 avi/eac3 avi/libmp3lame avi/vorbis avi/wmav2
+    caf/alac eac3/eac3 flac/flac flv/aac flv/nellymoser ipod/alac
+    ircam/pcm_s16le latm/aac matroska/ac3 matroska/wavpack mov/alac
+    mov/adpcm_ima_qt mp2/mp2 mp3/libmp3lame mp4/ac3 mp4/alac mp4/flac
+    mp4/libopus mpeg/mp2 mpegts/ac3 mpegts/libopus nut/flac ogg/flac ogg/libopus
+    ogg/speex ogg/vorbis sox/pcm_s32le tta/tta voc/pcm_s16le w64/pcm_s16le
+    wav/adpcm_ima_wav wav/g722 wav/g726 wav/libmp3lame wav/pcm_f64le
+    wav/pcm_u8 webm/libopus webm/vorbis wv/wavpack
+""".split()
+CLIP = media.speech("en_austen_0880")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.split("/")[1] in formats.codecs()])
+def test_a_recording_is_heard_whatever_it_is_kept_in(tmp_path: Path, kind: str) -> None:
+    path = formats.write(tmp_path / "recording", *kind.split("/"), CLIP)
+    heard = compared(np.concatenate(list(decode(path))), CLIP)
+    assert heard.like > 0.3  # AMR keeps the voice, not the wave
+    assert abs(heard.shift_seconds) < 0.1
+    assert probe(path).duration_seconds == pytest.approx(len(CLIP) / media.RATE, abs=0.35)
+
+
+def test_a_codec_that_nothing_decodes_is_called_by_its_name(tmp_path: Path) -> None:
+    path = media.make_audio(tmp_path / "old.wav", CLIP)
+    data = bytearray(path.read_bytes())
+    data[20:22] = b"\x34\x12"
+    path.write_bytes(data)
+    with pytest.raises(UnreadableMedia, match=r"The audio codec is .*0x1234.*, which nothing"):
+        probe(path)

@@ -1,0 +1,203 @@
+"""Files that mean harm reach nothing, cost little, and end with an error of the recording."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import wave
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from resources.errors import (
+    DecoderUnavailable,
+    DecodingTooCostly,
+    PermanentError,
+    UnreadableMedia,
+)
+from resources.media import apart
+from resources.media.decode import RATE, decode
+from resources.media.probe import probe
+from tests import hostile, media
+from tests.tripwire import watched
+
+ROOT = Path(__file__).parents[2]
+HOUR = 3600 * RATE * 2  # bytes
+
+
+def keeper() -> psutil.Process:
+    """The process in which those begin that look at files."""
+    apart.walls()
+    [found] = [
+        child
+        for child in psutil.Process().children()
+        if "resources.media.inside.keeper" in " ".join(child.cmdline())
+    ]
+    return found
+
+
+def hour(folder: Path) -> Path:
+    """A WAV of silence, all of it a hole in the file system."""
+    with wave.open(str(folder / "hour.wav"), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(b"")
+    data = bytearray((folder / "hour.wav").read_bytes())
+    data[4:8], data[40:44] = (size.to_bytes(4, "little") for size in (HOUR + 36, HOUR))
+    (folder / "hour.wav").write_bytes(data)
+    os.truncate(folder / "hour.wav", HOUR + 44)
+    return folder / "hour.wav"
+
+
+def test_a_list_reaches_no_other_file_and_no_host(tmp_path: Path) -> None:
+    with watched(tmp_path) as canary:
+        for name, content in hostile.lists(canary.path, canary.url).items():
+            path = tmp_path / name.replace("/", " ")
+            path.write_bytes(content)
+            with pytest.raises(PermanentError):
+                probe(path)
+            with suppress(PermanentError):  # what a movie has inside may pass for sound
+                list(decode(path))
+        assert canary.touched() == (0, 0)
+
+
+def test_a_list_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "live.mp3").write_text("#EXTM3U\n#EXTINF:9,\nhttp://example.org/a.ts\n")
+    with pytest.raises(UnreadableMedia, match=r"a list of recordings elsewhere \(HLS\)"):
+        probe(tmp_path / "live.mp3")
+
+
+@pytest.mark.parametrize("bomb", hostile.BOMBS)
+def test_a_bomb_ends_early(tmp_path: Path, bomb: str) -> None:
+    path = hostile.BOMBS[bomb](tmp_path)
+    with pytest.raises(DecodingTooCostly) as caught:
+        probe(path)
+    assert "parts" in caught.value.remedy
+    with pytest.raises(DecodingTooCostly):
+        list(decode(path))
+
+
+@pytest.mark.parametrize("absurdity", hostile.ABSURD)
+def test_an_absurd_header_gives_sound_or_a_clear_permanent_error(
+    tmp_path: Path, absurdity: str
+) -> None:
+    path = hostile.ABSURD[absurdity](tmp_path)
+    with suppress(PermanentError):
+        assert probe(path).duration_seconds < 60
+    with suppress(PermanentError):
+        assert sum(map(len, decode(path))) < 60 * RATE
+
+
+def test_hours_of_honest_silence_are_no_bomb(tmp_path: Path) -> None:
+    minute = media.make_silence(tmp_path / "minute.aac", 60).read_bytes()
+    path = tmp_path / "evening.aac"
+    path.write_bytes(minute * 120)
+    assert path.stat().st_size < 1_500_000
+    assert probe(path).duration_seconds == pytest.approx(2 * 3600, abs=20)
+
+
+def test_bent_files_give_facts_or_a_clear_permanent_error(tmp_path: Path) -> None:
+    for path in hostile.mutated(tmp_path, 60, seed=11):
+        with suppress(PermanentError):
+            assert probe(path).duration_seconds >= 0
+        with suppress(PermanentError):
+            assert all(np.isfinite(block).all() for block in decode(path))
+
+
+def test_a_decoder_that_dies_is_an_error_of_the_recording(tmp_path: Path) -> None:
+    path = hour(tmp_path)
+    for number, error in (
+        (signal.SIGSEGV, UnreadableMedia),
+        (signal.SIGABRT, UnreadableMedia),
+        (signal.SIGXCPU, DecodingTooCostly),
+        (signal.SIGKILL, DecodingTooCostly),
+    ):
+        blocks = decode(path)
+        next(blocks)
+        [decoder] = keeper().children()
+        decoder.send_signal(number)
+        with pytest.raises(error):
+            list(blocks)
+    assert probe(path).duration_seconds == 3600
+
+
+def test_a_keeper_that_was_killed_is_worth_another_try(tmp_path: Path) -> None:
+    path = hour(tmp_path)
+    blocks = decode(path)
+    next(blocks)
+    keeper().kill()
+    with pytest.raises(DecoderUnavailable):
+        list(blocks)
+    assert probe(path).duration_seconds == 3600
+
+
+def test_who_gives_up_leaves_no_process_behind(tmp_path: Path) -> None:
+    blocks = decode(hour(tmp_path))
+    next(blocks)
+    [decoder] = keeper().children()
+    blocks.close()
+    decoder.wait(10)
+
+
+def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    path = hour(tmp_path)
+    program = (
+        "import sys, time; from pathlib import Path; from resources.media.decode import decode\n"
+        "blocks = decode(Path(sys.argv[1])); next(blocks); print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert worker.stdout
+    assert worker.stdout.readline() == b"ready\n"
+    left = psutil.Process(worker.pid).children(recursive=True)
+    assert len(left) == 2
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    assert psutil.wait_procs(left, timeout=10)[1] == []
+
+
+def test_recordings_are_decoded_side_by_side(tmp_path: Path) -> None:
+    path = media.make_silence(tmp_path / "quiet.flac", 60)
+    lengths: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: lengths.append(sum(map(len, decode(path)))))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lengths == [60 * RATE] * 8
+
+
+def test_a_process_that_was_forked_has_a_keeper_of_its_own(tmp_path: Path) -> None:
+    path = media.make_silence(tmp_path / "quiet.flac", 5)
+    ours = keeper().pid
+    child = os.fork()
+    if not child:
+        os._exit(0 if probe(path).duration_seconds == 5 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert keeper().pid == ours
+    assert probe(path).duration_seconds == 5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else may look into it")
+def test_nothing_of_ours_is_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a secret")
+    monkeypatch.setattr(apart, "_kept", apart._Kept())
+    blocks = decode(hour(tmp_path))
+    next(blocks)
+    [inside] = [one for one in psutil.Process().children() if one.children()]
+    for process in (inside, *inside.children()):
+        assert process.environ() == {}
+        assert process.cwd() == "/"
+    blocks.close()
+    apart._kept.close()
