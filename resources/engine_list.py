@@ -6,7 +6,7 @@ Not here: making engines (``engines.py``), printing (``playhead/cli/engines.py``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -83,15 +83,16 @@ def _openai(settings: Settings, today: date) -> Iterator[EngineFacts]:
 
 def _chosen(settings: Settings, today: date) -> Iterator[EngineFacts]:
     """Behind other servers, or newer than the table."""
-    rows: list[tuple[str, Model]] = []
-    if named := remote_model(settings.transcriber):
-        rows.append((settings.transcriber, speech_model(named.model)))
-    if named := remote_model(settings.writer):
-        rows.append((settings.writer, text_model(named.model)))
-    if named := remote_model(settings.embedder):
-        rows.append((settings.embedder, vector_model(named.model)))
-    for name, row in rows:
-        yield _remote(settings, name, row, today)
+    makers: dict[str, Callable[[str, bool], Model]] = {
+        settings.transcriber: lambda name, _: speech_model(name),
+        settings.writer: lambda name, own: text_model(name, of_openai=own),
+        settings.embedder: lambda name, own: vector_model(name, of_openai=own),
+    }
+    for name, row in makers.items():
+        if named := remote_model(name):
+            provider = settings.provider(named.provider)
+            of_openai = provider is not None and provider.base_url is None
+            yield _remote(settings, name, row(named.model, of_openai), today)
 
 
 def _remote(settings: Settings, name: str, row: Model, today: date) -> EngineFacts:

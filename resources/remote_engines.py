@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from resources.embedding.protocol import Embedder
 from resources.providers.capabilities import (
     Rates,
+    charged,
     pricing,
-    rates_of,
     speech_model,
     text_model,
     vector_model,
@@ -58,7 +58,7 @@ class RemoteEngines:
         from resources.writing.openai import OpenAIWriter
 
         client = client_of(self.settings, model.provider)
-        row = text_model(model.model)
+        row = text_model(model.model, of_openai=self._provider(model).base_url is None)
         return OpenAIWriter(self._wire(model), client, row, rates=self._rates(model))
 
     def embedder(self, model: RemoteModel) -> Embedder:
@@ -69,7 +69,7 @@ class RemoteEngines:
         return OpenAIEmbedder(
             self._wire(model),
             client,
-            vector_model(model.model),
+            vector_model(model.model, of_openai=self._provider(model).base_url is None),
             rates=self._rates(model),
             org=self.settings.org,
             shortened=model.dimensions,
@@ -78,8 +78,8 @@ class RemoteEngines:
     def _provider(self, model: RemoteModel) -> Provider:
         return self.settings.provider(model.provider) or Provider()
 
-    def _rates(self, model: RemoteModel) -> Rates | None:
-        return rates_of(self._provider(model), model.model)
+    def _rates(self, model: RemoteModel) -> Rates:
+        return charged(self._provider(model), model.model)
 
     def _wire(self, model: RemoteModel) -> Wire:
         return self.wires(model.provider, self.settings, pricing(self._provider(model)))

@@ -44,7 +44,7 @@ class PlainWire:
         for _ in range(self._tries - 1):
             with suppress(ReplyNotBelieved, openai.APIConnectionError):
                 return self._value(ask)
-            sleep(0.1)
+            sleep(0.5)  # a server that tore its stream has to be through with it
         return self._value(ask)
 
     def _value(self, ask: Ask[T]) -> T:

@@ -55,14 +55,14 @@ class OpenAIEmbedder:
         client: openai.OpenAI,
         model: VectorModel,
         *,
-        rates: Rates | None,
+        rates: Rates,
         org: str,
         shortened: int | None = None,
     ) -> None:
         self._wire = wire
         self._client = client
         self._model = model
-        self._rates = rates or Rates()
+        self._rates = rates
         self._org = org
         self._shortened = shortened
         self._dimensions = shortened or model.dimensions

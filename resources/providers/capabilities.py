@@ -8,8 +8,8 @@ The facts are those of OpenAI's model pages and of the docstrings of its client,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, Literal, TypeVar
 
@@ -29,6 +29,9 @@ HAVE_BATCHES: Final = frozenset({"openai"})
 
 #: Every transcription model's longest file, 25 MB, less what surrounds it in a request.
 LARGEST_FILE_BYTES: Final = 24_900_000
+#: At most; OpenAI's estimates of a minute's price come to 10 to 17.
+AUDIO_TOKENS_A_SECOND: Final = 25
+_SPOKEN_TOKENS_A_MINUTE: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Model:
         return shutdown_date(self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechModel(Model):
     """``formats``: what it can give, most telling first. ``longest_seconds`` of one file, beside
     the limit of ``LARGEST_FILE_BYTES``. ``chunking``: it wants to be told to cut long files.
@@ -73,26 +76,25 @@ class SpeechModel(Model):
     languages: str = "many"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextModel(Model):
     """``input_tokens``: the most that is sent at once; ``output_tokens``: the most that is asked
     for, thinking included. ``temperature``: whether one may be sent. ``effort``: of thinking;
     None: nothing is said of it."""
 
-    input_tokens: int = 2_600
-    output_tokens: int = 1_200
+    input_tokens: int = 250_000
+    output_tokens: int = 16_000
     temperature: bool = False
     effort: Effort | None = None
     encoding: Encoding = "o200k_base"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VectorModel(Model):
-    """``dimensions`` of its vectors, None: it must be asked. ``shortens``: gives fewer when asked.
-    ``window_tokens``: the longest text it reads, in tokens of ``encoding``."""
+    """``dimensions`` of its vectors, None: it must be asked. ``window_tokens``: the longest text it
+    reads, in tokens of ``encoding``."""
 
     dimensions: int | None = None
-    shortens: bool = False
     window_tokens: int = 256
     encoding: Encoding = "cl100k_base"
 
@@ -124,52 +126,55 @@ SPEECH_MODELS: Final = (
 # Above 272,000 tokens of input the newest models cost twice as much: no request is that long.
 # What the older ones may read and write is less.
 TEXT_MODELS: Final = (
-    TextModel("gpt-6-luna", Rates(0.10, 0.50), True, 250_000, 16_000, effort="low"),
-    TextModel("gpt-6.1-terra", Rates(1.0, 5.0), True, 250_000, 16_000, effort="low"),
-    TextModel("gpt-6.1-sol", Rates(2.0, 10.0), True, 250_000, 16_000, effort="low"),
-    TextModel("gpt-5-nano", Rates(0.05, 0.40), True, 250_000, 16_000, effort="minimal"),
-    TextModel("gpt-5-mini", Rates(0.25, 2.0), True, 250_000, 16_000, effort="minimal"),
-    TextModel("gpt-5.4-nano", Rates(0.20, 1.25), True, 250_000, 16_000, effort="low"),
-    TextModel("gpt-4.1", Rates(2.0, 8.0), True, 250_000, 16_000, temperature=True),
-    TextModel("gpt-4.1-mini", Rates(0.40, 1.60), True, 250_000, 16_000, temperature=True),
-    TextModel("gpt-4o", Rates(2.50, 10.0), True, 100_000, 16_000, temperature=True),
-    TextModel("gpt-4o-mini", Rates(0.15, 0.60), True, 100_000, 16_000, temperature=True),
+    TextModel("gpt-6-luna", Rates(0.10, 0.50), effort="low"),
+    TextModel("gpt-6.1-terra", Rates(1.0, 5.0), effort="low"),
+    TextModel("gpt-6.1-sol", Rates(2.0, 10.0), effort="low"),
+    TextModel("gpt-5-nano", Rates(0.05, 0.40), effort="minimal"),
+    TextModel("gpt-5-mini", Rates(0.25, 2.0), effort="minimal"),
+    TextModel("gpt-5.4-nano", Rates(0.20, 1.25), effort="low"),
+    TextModel("gpt-4.1", Rates(2.0, 8.0), temperature=True),
+    TextModel("gpt-4.1-mini", Rates(0.40, 1.60), temperature=True),
+    TextModel("gpt-4o", Rates(2.50, 10.0), input_tokens=100_000, temperature=True),
+    TextModel("gpt-4o-mini", Rates(0.15, 0.60), input_tokens=100_000, temperature=True),
 )
 
 VECTOR_MODELS: Final = (
-    VectorModel("text-embedding-3-small", Rates(0.02), True, 1536, True, 8_192),
-    VectorModel("text-embedding-3-large", Rates(0.13), True, 3072, True, 8_192),
+    VectorModel("text-embedding-3-small", Rates(0.02), dimensions=1536, window_tokens=8_192),
+    VectorModel("text-embedding-3-large", Rates(0.13), dimensions=3072, window_tokens=8_192),
 )
+
+_ROWS: Final[tuple[Model, ...]] = (*SPEECH_MODELS, *TEXT_MODELS, *VECTOR_MODELS)
 
 _M = TypeVar("_M", bound=Model)
 
 
-def _by_name(rows: tuple[_M, ...]) -> Mapping[str, _M]:
-    return {row.name: row for row in rows}
-
-
-_SPEECH, _TEXT, _VECTORS = (
-    _by_name(SPEECH_MODELS),
-    _by_name(TEXT_MODELS),
-    _by_name(VECTOR_MODELS),
-)
+def _row(rows: tuple[_M, ...], name: str) -> _M | None:
+    """A dated snapshot (``gpt-4o-2024-08-06``) can what its model can."""
+    of_name = [row for row in rows if name == row.name or name.startswith(f"{row.name}-20")]
+    return replace(of_name[0], name=name) if of_name else None
 
 
 def speech_model(name: str) -> SpeechModel:
     """Its row, or for an unknown one what any server can be asked."""
-    return _SPEECH.get(name) or SpeechModel(name, known=False)
+    return _row(SPEECH_MODELS, name) or SpeechModel(name, known=False)
 
 
-def text_model(name: str) -> TextModel:
-    """Its row. An unknown one may have a context of 4,096 tokens, the default of servers for small
-    machines, which cut off what is longer without a word."""
-    return _TEXT.get(name) or TextModel(name, known=False)
+def text_model(name: str, *, of_openai: bool) -> TextModel:
+    """Its row. OpenAI's own all read 128,000 tokens or more. Of other servers an unknown one may
+    read 4,096, as those for small machines do unasked, and cut off what is longer in silence."""
+    if row := _row(TEXT_MODELS, name):
+        return row
+    if of_openai:
+        return TextModel(name, known=False, input_tokens=100_000)
+    return TextModel(name, known=False, input_tokens=2_600, output_tokens=1_200)
 
 
-def vector_model(name: str) -> VectorModel:
-    """Its row. An unknown one may read 512 tokens of its own, the least that is usual; half as many
-    of ours fit, even where it makes two of each."""
-    return _VECTORS.get(name) or VectorModel(name, known=False)
+def vector_model(name: str, *, of_openai: bool) -> VectorModel:
+    """Its row. OpenAI's own all read 8,192 tokens; of other servers an unknown one may read 512 of
+    its own, the least that is usual. Half as many of ours fit, even where a model makes two of
+    each."""
+    unknown = VectorModel(name, known=False, window_tokens=4_096 if of_openai else 256)
+    return _row(VECTOR_MODELS, name) or unknown
 
 
 def rates_of(provider: Provider, model: str) -> Rates | None:
@@ -177,25 +182,24 @@ def rates_of(provider: Provider, model: str) -> Rates | None:
     None where the price is not known."""
     if provider.base_url and provider.api_key is None:
         return Rates()
-    row: Model | None = _SPEECH.get(model) or _TEXT.get(model) or _VECTORS.get(model)
+    row = _row(_ROWS, model)
     return row.rates if row else None
 
 
+def charged(provider: Provider, model: str) -> Rates:
+    """What is counted where a price is not known: of OpenAI's models the dearest with a row, so
+    that a budget holds; of what another provider has and nobody else, nothing."""
+    known = rates_of(provider, model)
+    if known is not None:
+        return known
+    return Rates() if provider.base_url else _DEAREST
+
+
 def pricing(provider: Provider) -> Callable[[str, Used], float]:
-    """What a request to this provider cost, in US dollars, by model and use. OpenAI's models
-    without a row count as much as the dearest with one, so that a budget holds; models that
-    another provider has and nobody else count nothing."""
-
-    def cost(model: str, used: Used) -> float:
-        rates = rates_of(provider, model)
-        if rates is None:
-            rates = Rates() if provider.base_url else _DEAREST
-        return rates.of(used)
-
-    return cost
+    """What a request to this provider costs, in US dollars, by model and use."""
+    return lambda model, used: charged(provider, model).of(used)
 
 
-_ROWS: Final[tuple[Model, ...]] = (*SPEECH_MODELS, *TEXT_MODELS, *VECTOR_MODELS)
 _DEAREST: Final = Rates(
     max(row.rates.input_a_million for row in _ROWS),
     max(row.rates.output_a_million for row in _ROWS),
@@ -209,9 +213,11 @@ def batch_share(provider: str) -> float:
 
 
 def listed(rates: Rates, patient_share: float = 1.0) -> Price:
-    """For estimates, which know how much is read: a document is about a quarter as long."""
+    """For estimates, which know how much is read: a document is about a quarter as long. Sound
+    that is billed by tokens counts as much as talk without a pause makes of them."""
+    minute = Used(AUDIO_TOKENS_A_SECOND * 60, _SPOKEN_TOKENS_A_MINUTE, 60.0)
     return Price(
         patient_share=patient_share,
         usd_a_million_tokens=rates.input_a_million + rates.output_a_million / 4,
-        usd_an_audio_minute=rates.an_audio_minute,
+        usd_an_audio_minute=rates.of(minute),
     )

@@ -19,6 +19,7 @@ import openai
 from resources.errors import InputTooLong, LanguageUnsupported, RequestRefused
 from resources.media.decode import RATE, Samples
 from resources.providers.capabilities import (
+    AUDIO_TOKENS_A_SECOND,
     LARGEST_FILE_BYTES,
     Rates,
     SpeechFormat,
@@ -47,7 +48,6 @@ _REQUEST: Final[Mapping[SpeechFormat, Mapping[str, Any]]] = {
     "text": {"response_format": "json"},
 }
 
-_TOKENS_A_SECOND: Final = 25  # of sound, at most; the models' pages come to 10 to 17
 _MOST_OUTPUT_TOKENS: Final = 2_000
 _LATE_SECONDS: Final = 1.0  # by which a last word may overrun; engines count in steps of up to that
 
@@ -56,7 +56,7 @@ _Timed = TypeVar("_Timed", tuple[Word, ...], tuple[Segment, ...])
 
 
 class OpenAIListener:
-    """A ``Listener``. Threads may share it. ``rates`` None: the price is not known."""
+    """A ``Listener``. Threads may share it."""
 
     def __init__(
         self,
@@ -64,13 +64,13 @@ class OpenAIListener:
         client: openai.OpenAI,
         model: SpeechModel,
         *,
-        rates: Rates | None,
+        rates: Rates,
         at_once: int,
     ) -> None:
         self._wire = wire
         self._client = client
         self._model = model
-        self._rates = rates or Rates()
+        self._rates = rates
         self._ladder = Ladder(model.formats[:1] if model.known else model.formats)
         self.at_once = at_once
 
@@ -126,7 +126,7 @@ class OpenAIListener:
 
     def _at_most(self, seconds: float) -> Used:
         if self._rates.input_a_million:  # billed by tokens
-            tokens = math.ceil(seconds * _TOKENS_A_SECOND)
+            tokens = math.ceil(seconds * AUDIO_TOKENS_A_SECOND)
             return Used(tokens, _MOST_OUTPUT_TOKENS, seconds)
         return Used(audio_seconds=seconds)
 

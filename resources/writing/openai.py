@@ -54,11 +54,11 @@ class OpenAIWriter:
     """A ``Writer``. Threads may share it."""
 
     def __init__(
-        self, wire: Wire, client: openai.OpenAI, model: TextModel, *, rates: Rates | None
+        self, wire: Wire, client: openai.OpenAI, model: TextModel, *, rates: Rates
     ) -> None:
         self._provider = wire.provider
         self._model = model
-        self._rates = rates or Rates()
+        self._rates = rates
         self._prompter = Prompter(wire, client, model)
         self._tokens = BpeTokenizer(model.encoding)
 

@@ -14,9 +14,10 @@ from resources.engine_list import EngineFacts, every_engine
 from resources.engines import choose_embedders, choose_engines
 from resources.errors import InvalidSettings, ModelUnavailable
 from resources.model_calendar import shutdown_date
-from resources.providers.capabilities import pricing, rates_of
+from resources.providers.capabilities import pricing, rates_of, text_model
 from resources.providers.names import RemoteModel, remote_model
 from resources.providers.wire import Used
+from resources.remote_engines import RemoteEngines
 from resources.settings import Provider, Settings
 from tests.providers import PlainWire, serving, told
 
@@ -141,6 +142,20 @@ def test_a_server_of_ones_own_is_free_and_an_unknown_model_of_openais_the_deares
         openai(model, used) for model in ("gpt-4o", "gpt-6.1-sol", "whisper-1")
     )
     assert rates_of(Provider(base_url="https://x/v1", api_key=KEY), "someones") is None
+
+
+def test_sound_that_is_billed_by_tokens_has_a_price_a_minute_for_estimates() -> None:
+    """Before anything is spent it must be known about what; OpenAI's own estimate is $0.006."""
+    engines = RemoteEngines(settings(openai_api_key=KEY), lambda name, *_: PlainWire(name))
+    price = engines.listener(RemoteModel("openai", "gpt-4o-transcribe")).price
+    assert 0.006 <= price.of(calls=1, tokens=0, audio_seconds=60) <= 0.009
+
+
+def test_a_dated_snapshot_is_known_by_its_model() -> None:
+    snapshot, model = (text_model(name, of_openai=True) for name in ("gpt-4o-2024-08-06", "gpt-4o"))
+    assert snapshot.known
+    assert (snapshot.rates, snapshot.ends) == (model.rates, model.ends)
+    assert not text_model("gpt-4o-mini-tts", of_openai=True).known
 
 
 def test_the_command_prints_a_line_an_engine() -> None:

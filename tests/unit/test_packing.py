@@ -13,7 +13,7 @@ from resources.providers.capabilities import vector_model
 from resources.providers.packing import packed
 from resources.providers.tokens import BpeTokenizer
 
-WINDOW = vector_model("text-embedding-3-small").window_tokens
+WINDOW = vector_model("text-embedding-3-small", of_openai=True).window_tokens
 CL100K = BpeTokenizer("cl100k_base")
 
 

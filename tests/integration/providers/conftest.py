@@ -16,11 +16,17 @@ _AIMOCK = _FAKES / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
 _NODE = Path(executable.ROOT_DIR) / "bin" / "node"
 
 
-@pytest.fixture
-def api() -> Iterator[Server]:
-    """Answers as a test tells it."""
+@pytest.fixture(scope="session")
+def lasting_api() -> Iterator[Server]:
     with serving() as server:
         yield server
+
+
+@pytest.fixture
+def api(lasting_api: Server) -> Server:
+    """Answers as a test tells it; nothing of the test before is left."""
+    lasting_api.replies, lasting_api.asked, lasting_api.answer = [], [], None
+    return lasting_api
 
 
 @pytest.fixture(scope="session")

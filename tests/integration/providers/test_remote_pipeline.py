@@ -1,0 +1,86 @@
+"""A recording through the whole pipeline with a writer and an embedder behind a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.definitions import build_definitions
+from resources.engines import Embedders, Engines
+from resources.providers.names import RemoteModel
+from resources.records import Recording
+from resources.remote_engines import RemoteEngines
+from resources.settings import Settings
+from resources.transcription.instant import InstantTranscriber
+from resources.workbench import Workbench, open_workbench
+from tests.integration.conftest import Pipeline
+from tests.making import unit_vectors
+from tests.providers import Asked, PlainWire, Server, Told, completed, told
+
+Add = Callable[[str], Recording]
+
+NOTES = json.dumps(
+    {
+        "title": "Trees",
+        "sections": [
+            {"heading": "All", "paragraphs": [{"text": "They name trees.", "cites": [1, 2]}]}
+        ],
+    }
+)
+
+
+def provider(asked: Asked) -> Told:
+    if asked.path == "/v1/responses":
+        return completed(NOTES)
+    vectors = unit_vectors(asked.json["input"], 8)
+    return told({"data": [{"index": i, "embedding": v.tolist()} for i, v in enumerate(vectors)]})
+
+
+@pytest.fixture
+def bench(settings: Settings, api: Server) -> Iterator[Workbench]:
+    api.answer = provider
+    remote = RemoteEngines(api.settings("own", key=None), lambda name, *_: PlainWire(name))
+    engines = Engines(
+        InstantTranscriber(),
+        remote.writer(RemoteModel("own", "llama3")),
+        Embedders("own:nomic", {}, remote.embedder),
+    )
+    with open_workbench(settings, engines) as bench:
+        yield bench
+
+
+@pytest.fixture
+def pipeline(bench: Workbench, instance: dg.DagsterInstance) -> Pipeline:
+    return Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+
+
+def test_a_recording_is_written_up_embedded_and_searchable_and_asked_for_once(
+    pipeline: Pipeline, bench: Workbench, add: Add, api: Server
+) -> None:
+    recording = add("a.wav")
+    assert pipeline.run(recording).success
+    assert pipeline.materialised("embeddings") == {recording.id}
+    standing = bench.ledger.standing([recording])[recording.id]
+    document = bench.content.document(standing["document", 0].id)
+    [span] = document.spans
+    assert document.content[span.char_start : span.char_end] == "They name trees."
+    active = bench.sets.active()
+    assert active is not None
+    assert (active.name, active.dimensions) == ("own:nomic", 8)
+    assert bench.sets.progress(active).lacking == 0
+    asked = len(api.asked)
+    assert pipeline.run(recording).success
+    assert len(api.asked) == asked
+
+
+def test_all_passages_of_a_recording_go_in_one_request(
+    pipeline: Pipeline, add: Add, api: Server
+) -> None:
+    assert pipeline.run(add("a.wav")).success
+    sent = [one.json["input"] for one in api.asked if one.path == "/v1/embeddings"]
+    assert sent[0] == ["How many dimensions?"]
+    assert len(sent) == 2
+    assert "They name trees." in " ".join(sent[1])
