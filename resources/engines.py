@@ -17,9 +17,9 @@ from resources.embedding.protocol import Embedder
 from resources.errors import InvalidSettings, ModelUnavailable
 from resources.packaged_models import WHISPER_MODELS
 from resources.postgres.sets import EmbeddingSet, same_engine
-from resources.settings import Settings
+from resources.settings import NO_ALIGNER, Settings
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Transcriber
+from resources.transcription.protocol import Listener, Transcriber
 from resources.writing.extractive import ExtractiveWriter
 from resources.writing.protocol import Writer
 
@@ -75,7 +75,8 @@ def choose_engines(settings: Settings) -> Engines:
     transcriber = _choose("PLAYHEAD_TRANSCRIBER", settings.transcriber, transcribers, problems)
     writer = _choose("PLAYHEAD_WRITER", settings.writer, _writers(), problems)
     embedder = _choose("PLAYHEAD_EMBEDDER", settings.embedder, _embedders(settings), problems)
-    if transcriber is None or writer is None or embedder is None:
+    _choose("PLAYHEAD_ALIGNER", settings.aligner, _aligners(settings), problems)
+    if problems or transcriber is None or writer is None or embedder is None:
         raise InvalidSettings(
             "\n".join(problems), remedy="Set these variables to one of the names."
         )
@@ -88,11 +89,21 @@ def choose_embedders(settings: Settings) -> Embedders:
 
 
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
+    names = _whispers(settings.transcriber)
+    local = {name: partial(_piecewise, partial(_whisper, name)) for name in names}
+    return {**local, "instant": InstantTranscriber}
+
+
+def _aligners(settings: Settings) -> dict[str, Callable[[], Listener | None]]:
+    """Who tells the times of words to which an engine gives none. As they only have to find
+    words that are known, they search less widely."""
+    local = {name: partial(_whisper, name, beam_size=1) for name in _whispers(settings.aligner)}
+    return {**local, NO_ALIGNER: lambda: None}
+
+
+def _whispers(chosen: str) -> list[str]:
     """Besides its names, a folder with a CTranslate2 Whisper model is a name too."""
-    own = [settings.transcriber] if Path(settings.transcriber).is_dir() else []
-    return {name: partial(_whisper, name) for name in [*WHISPER_MODELS, *own]} | {
-        "instant": InstantTranscriber
-    }
+    return [*WHISPER_MODELS, *([chosen] if Path(chosen).is_dir() else [])]
 
 
 def _writers() -> dict[str, Callable[[], Writer]]:
@@ -111,10 +122,20 @@ def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
 # `playhead search` should not pay for speech, nor anyone for a model they do not use.
 
 
-def _whisper(name: str) -> Transcriber:
+def _piecewise(
+    listener: Callable[[], Listener], aligner: Callable[[], Listener | None] = lambda: None
+) -> Transcriber:
+    """Recordings of any length by an engine that hears pieces; ``aligner`` where it gives words
+    no times."""
+    from resources.transcription.piecewise import Piecewise
+
+    return Piecewise(listener(), aligner=aligner())
+
+
+def _whisper(name: str, **options: int) -> Listener:
     from resources.transcription.whisper import LocalWhisper
 
-    return LocalWhisper(name)
+    return LocalWhisper(name, **options)
 
 
 def _minilm(cache: Path) -> Embedder:

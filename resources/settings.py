@@ -28,6 +28,10 @@ Tokens = Annotated[int, Field(ge=0)]
 OrgId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
+#: As ``PLAYHEAD_ALIGNER``: words without times get theirs by where somebody speaks.
+NO_ALIGNER = "none"
+
+
 class Chunking(BaseModel):
     """How recordings of one kind are cut. Sizes in tokens of the embedding model, whose window
     caps ``size``."""
@@ -103,6 +107,7 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
     )
     transcriber: str = "whisper-base"
+    aligner: str = "whisper-base"
     embedder: str = "minilm"
     writer: str = "extractive"
     chunking: ChunkingByKind = {}

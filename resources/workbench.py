@@ -26,6 +26,7 @@ from resources.postgres.database import Database
 from resources.postgres.databases import app_url
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
+from resources.postgres.pieces import Pieces
 from resources.postgres.plans import Plans
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
@@ -42,6 +43,7 @@ class Rooms:
     catalogue: Catalogue
     ledger: Ledger
     content: Content
+    pieces: Pieces
     versions: Versions
     sets: EmbeddingSets
     plans: Plans
@@ -120,6 +122,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             catalogue=Catalogue(database),
             ledger=ledger,
             content=content,
+            pieces=Pieces(database),
             versions=Versions(database, ledger, content),
             sets=EmbeddingSets(database),
             plans=Plans(database),

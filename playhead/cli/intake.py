@@ -10,7 +10,7 @@ import click
 from playhead.cli.become import become
 from playhead.cli.options import json_option, org_option, print_json
 from resources.errors import PlayheadError
-from resources.records import KINDS, Kind
+from resources.records import KINDS, SPEAKERS, Kind, Speakers
 from resources.settings import load_settings
 from resources.workbench import open_rooms
 
@@ -22,6 +22,13 @@ from resources.workbench import open_rooms
 @click.option("--title", help="What to call it. [default: the file's name]")
 @click.option("--kind", type=click.Choice(KINDS), default="recording", show_default=True)
 @click.option("--language", help="ISO 639-1 code. [default: detected]")
+@click.option(
+    "--speakers",
+    type=click.Choice(SPEAKERS),
+    default="none",
+    show_default=True,
+    help="What tells speakers apart: each audio track, or each channel, is one.",
+)
 @org_option
 @json_option
 def add(
@@ -29,6 +36,7 @@ def add(
     title: str | None,
     kind: Kind,
     language: str | None,
+    speakers: Speakers,
     org: str | None,
     as_json: bool,
 ) -> None:
@@ -43,6 +51,7 @@ def add(
                     title=title,
                     kind=kind,
                     language=language,
+                    speakers=speakers,
                 )
             except OSError as error:
                 click.echo(f"{click.format_filename(file)} was not added: {error}", err=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -51,13 +52,21 @@ _LONGEST_OVERLAP_SECONDS: Final = 1.0  # a larger step back is a clock that star
 _LONGEST_GAP_SECONDS: Final = 86_400.0  # a larger step forward is a damaged timestamp
 
 
-def decode(path: Path) -> Iterator[Samples]:
-    """The first audio track as 16 kHz mono blocks in ``[-1, 1]``, at most about ten seconds
-    each. Damaged packets are left out; their time is silent. Raises what ``open_media`` and
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One audio track of a file, or one channel of it; both counted from 0."""
+
+    track: int = 0
+    channel: int | None = None  # None: all of them mixed
+
+
+def decode(path: Path, *, voice: Voice = Voice()) -> Iterator[Samples]:
+    """The first audio track, or a voice, as 16 kHz mono blocks in ``[-1, 1]``, at most about ten
+    seconds each. Damaged packets are left out; their time is silent. Raises what ``open_media`` and
     ``audio_track`` raise, and ``EmptyFile`` where there was no sample."""
     with open_media(path) as container:
-        track = audio_track(container)
-        timeline, output = Timeline(container), _Output()
+        track = audio_track(container, voice.track)
+        timeline, output = Timeline(container), _Output(voice.channel)
         for packet in packets(container, track):
             for frame in decoded(packet) or ():
                 if timeline.place(frame) or not output.fits(frame):
@@ -102,15 +111,15 @@ def _no_media(head: bytes) -> PermanentError:
     )
 
 
-def audio_track(container: av.container.InputContainer) -> av.AudioStream:
-    """The first audio track. Raises ``NoAudioTrack``, or ``UnreadableMedia`` where nothing can
-    decode it."""
-    if not container.streams.audio:
+def audio_track(container: av.container.InputContainer, number: int = 0) -> av.AudioStream:
+    """The first audio track, or another. Raises ``NoAudioTrack``, or ``UnreadableMedia`` where
+    nothing can decode it."""
+    if len(container.streams.audio) <= number:
         raise NoAudioTrack(
             "The file has no audio track.",
             remedy="Upload a recording with sound, or export the video together with its audio.",
         )
-    track: av.AudioStream = container.streams.audio[0]
+    track: av.AudioStream = container.streams.audio[number]
     if track.codec_context is None:
         raise UnreadableMedia(
             "The audio track has a codec that nothing here decodes.",
@@ -202,7 +211,8 @@ class _Output:
     """Frames in, blocks out. Converts like faster-whisper's own decoder (through 16 bit), so
     that the model hears the same samples."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: int | None) -> None:
+        self._channel = channel  # None: all mixed
         self._written = 0  # samples
         self._surplus = 0  # samples still to be dropped, of frames that overlap
         self._kind: _Kind | None = None
@@ -241,11 +251,14 @@ class _Output:
     def _begin(self) -> None:
         self._kind = None
         self._fifo = av.AudioFifo()
-        self._resampler = av.AudioResampler("s16", "mono", RATE)
+        mixed = self._channel is None
+        self._resampler = av.AudioResampler(
+            "s16" if mixed else "s16p", "mono" if mixed else None, RATE
+        )
 
     def _convert(self, frame: av.AudioFrame | None) -> Iterator[Samples]:
         for converted in self._resampler.resample(frame):
-            pcm = converted.to_ndarray()[0]
+            pcm = converted.to_ndarray()[self._channel or 0]
             drop = min(self._surplus, len(pcm))
             self._surplus -= drop
             if drop < len(pcm):

@@ -111,7 +111,8 @@ from plans where state = 'open' order by id
 update plans set state = %(state)s, ended_at = now() where id = %(id)s and state = 'open'
 
 -- name: batch
-select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
+    r.speakers
 from recordings r
 join plans p on p.id = %(plan)s
 where (p.position is null or r.id > p.position)
@@ -141,7 +142,8 @@ order by r.id
 limit %(limit)s
 
 -- name: lacking_batch
-select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
+    r.speakers
 from lacking(%(set_id)s) l
 join recordings r on r.org_id = l.org_id and r.id = l.recording_id
 where not exists (select from live_results live where live.recording_id = r.id)
