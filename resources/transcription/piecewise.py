@@ -138,7 +138,7 @@ class Piecewise:
             return said
         whole = Whole()
         for half in cut_at_pauses([piece.sound], seconds / 2 + 1):
-            whole.add(half, self._timed(half, said.language) if half.kept else None)
+            whole.add(half, self._timed(half, language) if half.kept else None)
         return whole.transcript(said.language)
 
     def _timed(self, piece: Piece, language: str | None) -> Transcript:

@@ -34,7 +34,8 @@ _BEAM_SIZE: Final = 5
 _COMPUTE_TYPE: Final = "int8"
 _LONGEST_SECONDS: Final = 120.0  # what a worker that stops waits for: half a minute
 _WINDOW_SECONDS: Final = 30.0  # what Whisper looks at for a language
-_SURE: Final = 0.8  # of another language than the rest
+_SENTENCE_SECONDS: Final = 8.0
+_SURE: Final = 0.8  # of a language; where it hears two it is at 0.5 to 0.7
 _MODEL_FILES: Final = ("model.bin", "config.json", "tokenizer.json")
 _LOADING: Final = Lock()
 _CONVERT: Final = (
@@ -105,24 +106,46 @@ class LocalWhisper:
 
 
 def _by_language(whisper: WhisperModel, sound: Samples) -> list[_Part]:
-    """The sound in parts of one language each, cut at pauses. A window counts as another language
-    than most only where Whisper is sure."""
+    """The sound in parts of one language each, cut at pauses. Where Whisper is not sure that a
+    window is in the usual language it looks at shorter ones, down to a sentence."""
     if len(sound) <= _WINDOW_SECONDS * RATE:
         return [_Part(0, sound, None)]
-    ends = [piece.end for piece in cut_at_pauses([sound], _WINDOW_SECONDS)]
-    windows = list(zip([0, *ends], ends, strict=False))
-    guesses = [whisper.detect_language(sound[start:end])[:2] for start, end in windows]
-    weights: Counter[str] = Counter()
-    for code, probability in guesses:
-        weights[code] += probability
-    usual = max(weights, key=lambda code: weights[code])
-    spoken = [code if probability >= _SURE else usual for code, probability in guesses]
-    parts = []
-    for code, row in groupby(zip(windows, spoken, strict=True), key=lambda one: one[1]):
-        stretches = [window for window, _ in row]
-        start, end = stretches[0][0], stretches[-1][1]
+    parts, start = [], 0
+    for code, row in groupby(_tongues(whisper, sound), key=lambda stretch: stretch[1]):
+        *_, (end, _) = row
         parts.append(_Part(start, sound[start:end], code))
+        start = end
     return parts
+
+
+def _tongues(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int, str]]:
+    """Where each stretch ends, and its language; the one before where Whisper cannot tell."""
+    windows = list(_guesses(whisper, sound, 0, _WINDOW_SECONDS))
+    weights = dict.fromkeys((code for _, code, _ in windows), 0.0)
+    for _, code, probability in windows:
+        weights[code] += probability
+    usual = last = max(weights, key=lambda code: weights[code])
+    start = 0
+    for end, code, probability in windows:
+        if code == usual and probability >= _SURE:
+            last = usual
+            yield end, usual
+        else:
+            for at, fine, chance in _guesses(whisper, sound[start:end], start, _SENTENCE_SECONDS):
+                last = fine if chance >= _SURE else last
+                yield at, last
+        start = end
+
+
+def _guesses(
+    whisper: WhisperModel, sound: Samples, offset: int, longest: float
+) -> Iterator[tuple[int, str, float]]:
+    """Windows cut at pauses: where each ends, its language, and how probable that is."""
+    start = 0
+    for piece in cut_at_pauses([sound], longest):
+        code, probability, _ = whisper.detect_language(sound[start : piece.end])
+        yield offset + piece.end, code, float(probability)
+        start = piece.end
 
 
 def _joined(parts: Sequence[tuple[_Part, Sequence[Said], str]]) -> Heard:
