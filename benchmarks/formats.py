@@ -28,6 +28,7 @@ from resources.errors import PlayheadError
 from resources.media.decode import decode
 from resources.media.probe import probe
 from resources.records import Transcript
+from resources.transcription.piecewise import Piecewise
 from resources.transcription.protocol import Transcriber
 from resources.transcription.whisper import LocalWhisper
 from tests import formats, media
@@ -173,7 +174,7 @@ def rows(judge: Judge, clip: media.Sound, containers: tuple[str, ...]) -> Iterat
 def main(transcriber: str, containers: tuple[str, ...], as_json: bool) -> None:
     """Write, probe, decode and transcribe a clip in every kind of file."""
     clip = media.speech(_CLIP)
-    judge = Judge(LocalWhisper(transcriber), clip)
+    judge = Judge(Piecewise(LocalWhisper(transcriber)), clip)
     found = list(rows(judge, clip, containers))
     print_rows(found, as_json=as_json)
     wrong = sum(row.verdict == "WRONG" for row in found)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import LiteralString, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 import click
 import dagster as dg
@@ -36,7 +36,6 @@ from resources.postgres.database import Database
 from resources.postgres.databases import app_url
 from resources.records import Document, Kind, Recording, Transcript, Usage
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Progress
 from resources.transcripts.correction import correct_segment
 from resources.writing.extractive import ExtractiveWriter
 from tests.talks import talk
@@ -91,11 +90,9 @@ class Row:
 
 def counting(calls: Calls) -> Engines:
     class Transcriber(InstantTranscriber):
-        def transcribe(
-            self, media: Path, *, language: str | None, progress: Progress
-        ) -> Transcript:
+        def transcribe(self, media: Path, **how: Any) -> Transcript:
             calls.transcriber += 1
-            return super().transcribe(media, language=language, progress=progress)
+            return super().transcribe(media, **how)
 
     class Writer(ExtractiveWriter):
         def write(
@@ -119,7 +116,7 @@ class Talker(InstantTranscriber):
     def __init__(self, number: int) -> None:
         self._number = number
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
         return talk(self._number, _SENTENCES_A_TALK)
 
 

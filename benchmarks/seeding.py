@@ -41,7 +41,7 @@ from resources.records import (
     text_hash,
 )
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Progress, Transcriber
+from resources.transcription.protocol import Transcriber
 from resources.workbench import Workbench
 
 _PLACEHOLDER = re.compile(r"xxxxxx(\d\d)")  # 00 stands for the copy's own word
@@ -91,7 +91,7 @@ class TemplateTranscriber(InstantTranscriber):
     def __init__(self, sentences: int) -> None:
         self._sentences = sentences
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
         spoken = [word for number in range(self._sentences) for word in _sentence(number)]
         words = tuple(Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(spoken))
         end, text = len(spoken) / 2, " ".join(spoken)

@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from resources.packaged_models import WHISPER_MODELS, whisper_files
+from resources.transcription.piecewise import Piecewise
 from resources.transcription.whisper import LocalWhisper
 
 Side = Callable[[Path], str]
@@ -101,7 +102,7 @@ def manifest(folder: Path) -> list[Spoken]:
 
 def ours(model: str) -> Side:
     """Playhead's transcriber, its weights loaded by the first call."""
-    whisper = LocalWhisper(model)
+    whisper = Piecewise(LocalWhisper(model))
     return lambda path: whisper.transcribe(path, language=None, progress=lambda _: None).text
 
 

@@ -34,6 +34,7 @@ class Check:
 DESCRIPTIONS: dict[tuple[Stage, str], str] = {
     ("raw_media", "has_sound"): "The file has a decodable audio track that lasts.",
     ("transcript", "times_in_order"): "Word times never decrease and lie inside the media.",
+    ("transcript", "times_exact"): "Word times are heard, not shared out; else this warns.",
     ("transcript", "has_words"): "Somebody spoke; a silent recording warns.",
     ("document", "quotes_stand"): "Every timed span stands in the document, inside the media.",
     ("chunks", "positions_exact"): "Every chunk is its source's characters, to the letter.",
@@ -61,8 +62,11 @@ def of_media(facts: MediaFacts) -> tuple[Check, ...]:
 
 def of_transcript(transcript: Transcript) -> tuple[Check, ...]:
     words = {"words": len(transcript.words)}
+    exact = transcript.timing != "interpolated"
+    error = {"error_seconds": transcript.error_seconds or 0.0}
     return (
         Check("transcript", "times_in_order", _times_are_right(transcript), facts=words),
+        Check("transcript", "times_exact", exact, warns=True, facts=error),
         Check("transcript", "has_words", bool(transcript.words), warns=True, facts=words),
     )
 

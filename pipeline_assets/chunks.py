@@ -13,6 +13,7 @@ from pipeline_assets.stages import Metadata, Outcome, Task, Work, stage_spec
 from pipeline_assets.together import Claimed, Together
 from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
 from pipeline_assets.transforms.phrases import spoken_phrases, with_phrases, written_phrases
+from pipeline_assets.transforms.tongues import written_tongues
 from resources.clock import clock
 from resources.embedding.protocol import Embedder
 from resources.postgres.content import Cut, chunks_hash
@@ -25,6 +26,7 @@ from resources.records import (
     Recipe,
     Source,
 )
+from resources.sentences import Tongues
 from resources.settings import Settings
 from resources.transcripts.timeline import Timeline
 from resources.transcripts.timing import Spoken
@@ -142,20 +144,22 @@ def _cut(
     recording, embedder = task.work.recording, task.lanes[0].embedder
     configs = _configs(task.work.bench.settings, recording.kind, embedder)
 
-    def cut(source: Source, text: str, timeline: Timeline) -> tuple[Chunk, ...]:
+    def cut(source: Source, text: str, timeline: Timeline, tongues: Tongues) -> tuple[Chunk, ...]:
         return chunk(
             source,
             text,
             config=configs[source],
             tokenizer=embedder.tokenizer,
-            language=transcript.language,
+            tongues=tongues,
             timeline=timeline,
             before=before.get((recording.id, source), ()),
         )
 
-    heard = cut("transcript", transcript.text, transcript.timeline)
+    heard = cut("transcript", transcript.text, transcript.timeline, transcript.tongues)
     own = document.content[: document.metadata.get("quotes_from")]  # the rest is heard already
-    written = cut("document", own, Timeline.of(document.spans))
+    written = cut(
+        "document", own, Timeline.of(document.spans), written_tongues(document, transcript)
+    )
     said = with_phrases(heard, spoken_phrases(transcript))
     made = [*said, *with_phrases(written, written_phrases(document))]
     return _Cutting(transcript, document, made)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
 
 from pipeline_assets import checks
 from pipeline_assets.stages import (
@@ -14,14 +17,15 @@ from pipeline_assets.stages import (
     engine_line,
     stage_spec,
 )
-from resources.clock import short_clock
+from resources.clock import clock, short_clock
 from resources.postgres.content import transcript_hash
 from resources.postgres.ledger import Claim, Result
 from resources.records import Recipe, Transcript
 from resources.transcription.protocol import Transcriber
 from resources.transcripts.timing import check_times
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
+_ROWS_SHOWN = 50
 
 SPEC = stage_spec(
     "transcript",
@@ -42,6 +46,8 @@ def make_transcript(work: Work) -> Outcome:
     if kept := _chosen(work, media):
         return Outcome(kept, unchanged=True)
     inputs = {"raw_media": media.output_hash, "language": recording.language}
+    if recording.speakers != "none":
+        inputs["speakers"] = recording.speakers
     transcriber = bench.engines.transcriber_for(recording.choice)
     task = Task(work, recipe(transcriber), inputs)
     with claimed(task, detail="listening") as claim:
@@ -53,6 +59,8 @@ def make_transcript(work: Work) -> Outcome:
                 file,
                 language=recording.language,
                 progress=_progress(work, claim, duration),
+                speakers=recording.speakers,
+                finished=bench.pieces.of(recording, task.recipe.engine),
             )
         check_times(transcript)
         output_hash = transcript_hash(transcript)
@@ -61,6 +69,7 @@ def make_transcript(work: Work) -> Outcome:
             result,
         ):
             bench.content.put_transcript(connection, result, recording, transcript)
+            bench.pieces.let_go(connection, recording)
     return task.made(
         result,
         _describe(transcript, engine_line(task.recipe.engine)),
@@ -101,6 +110,19 @@ def _describe(transcript: Transcript, model: str) -> Metadata:
         "duration_seconds": transcript.duration_seconds,
         "words": len(transcript.words),
         "segments": len(transcript.segments),
+        "speakers": len({segment.speaker for segment in transcript.segments} - {None}),
+        "timing": transcript.timing,
+        "error_seconds": dg.MetadataValue.float(transcript.error_seconds or 0.0),
+        "dropped": _dropped(transcript),
         "model": model,
         "beginning": transcript.text[:500],
     }
+
+
+def _dropped(transcript: Transcript) -> dg.MetadataValue[Any]:
+    """What the engine said and nobody believed, or what is in doubt."""
+    rows = [
+        dg.TableRecord({"at": clock(one.start), "text": one.text[:160], "reason": one.reason})
+        for one in transcript.dropped[:_ROWS_SHOWN]
+    ]
+    return dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("nothing")

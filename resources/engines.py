@@ -22,9 +22,9 @@ from resources.providers.names import RemoteModel, remote_model
 from resources.providers.opened import open_wire
 from resources.records import Choice
 from resources.remote_engines import RemoteEngines, Wires
-from resources.settings import Settings
+from resources.settings import NO_ALIGNER, Settings
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Transcriber
+from resources.transcription.protocol import Listener, Transcriber
 from resources.writing.extractive import ExtractiveWriter
 from resources.writing.protocol import Writer
 
@@ -127,10 +127,16 @@ class Engines:
 def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
     """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
     remote = RemoteEngines(settings, wires)
-    transcribers = Named("transcriber", _transcribers(settings))
+    aligners = Named[Listener | None]("aligner", _aligners(settings))
+
+    def listening(model: RemoteModel) -> Transcriber:
+        return _piecewise(lambda: remote.listener(model), lambda: aligners.named(settings.aligner))
+
+    transcribers = Named("transcriber", _transcribers(settings), listening)
     writers = Named("writer", _writers(), remote.writer)
     embedders = choose_embedders(settings, wires)
     wanted: list[tuple[str, Named[Any], str | None]] = [
+        ("PLAYHEAD_ALIGNER", aligners, settings.aligner),
         ("PLAYHEAD_TRANSCRIBER", transcribers, settings.transcriber),
         ("PLAYHEAD_WRITER", writers, settings.writer),
         ("PLAYHEAD_EMBEDDER", embedders, settings.embedder),
@@ -180,11 +186,21 @@ def choose_embedders(settings: Settings, wires: Wires = open_wire) -> Embedders:
 
 
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
+    names = _whispers(settings.transcriber)
+    local = {name: partial(_piecewise, partial(_whisper, name)) for name in names}
+    return {**local, "instant": InstantTranscriber}
+
+
+def _aligners(settings: Settings) -> dict[str, Callable[[], Listener | None]]:
+    """Who tells the times of words to which an engine gives none. As they only have to find
+    words that are known, they search less widely."""
+    local = {name: partial(_whisper, name, beam_size=1) for name in _whispers(settings.aligner)}
+    return {**local, NO_ALIGNER: lambda: None}
+
+
+def _whispers(chosen: str) -> list[str]:
     """Besides its names, a folder with a CTranslate2 Whisper model is a name too."""
-    own = [settings.transcriber] if Path(settings.transcriber).is_dir() else []
-    return {name: partial(_whisper, name) for name in [*WHISPER_MODELS, *own]} | {
-        "instant": InstantTranscriber
-    }
+    return [*WHISPER_MODELS, *([chosen] if Path(chosen).is_dir() else [])]
 
 
 def _writers() -> dict[str, Callable[[], Writer]]:
@@ -203,10 +219,20 @@ def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
 # `playhead search` should not pay for speech, nor anyone for a model they do not use.
 
 
-def _whisper(name: str) -> Transcriber:
+def _piecewise(
+    listener: Callable[[], Listener], aligner: Callable[[], Listener | None] = lambda: None
+) -> Transcriber:
+    """Recordings of any length by an engine that hears pieces; ``aligner`` where it gives words
+    no times."""
+    from resources.transcription.piecewise import Piecewise
+
+    return Piecewise(listener(), aligner=aligner())
+
+
+def _whisper(name: str, **options: int) -> Listener:
     from resources.transcription.whisper import LocalWhisper
 
-    return LocalWhisper(name)
+    return LocalWhisper(name, **options)
 
 
 def _minilm(cache: Path) -> Embedder:

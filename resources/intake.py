@@ -12,7 +12,7 @@ from pathlib import Path
 
 from resources.media.store import MediaStore, Received, safe_suffix
 from resources.postgres.catalogue import Catalogue, new_recording_id
-from resources.records import Kind, Recording
+from resources.records import Kind, Recording, Speakers
 
 _LONGEST_TITLE = 500  # characters; longer names are cut, the upload is kept
 
@@ -39,13 +39,16 @@ class Intake:
         title: str | None = None,
         kind: Kind = "recording",
         language: str | None = None,
+        speakers: Speakers = "none",
     ) -> Arrival:
         """Store and register one file; the source stays. ``name``: what it is called, where that
         is not what its copy here is called. Raises ``OSError`` when it cannot be read or stored,
         and what ``MediaStore.keep`` raises; then nothing was registered."""
         received = self.media.receive(file)
         try:
-            return self._register(received, name or file.name, org_id, title, kind, language)
+            return self._register(
+                received, name or file.name, org_id, title, kind, language, speakers
+            )
         finally:
             self.media.drop(received)
 
@@ -57,6 +60,7 @@ class Intake:
         title: str | None,
         kind: Kind,
         language: str | None,
+        speakers: Speakers,
     ) -> Arrival:
         if same := self.catalogue.with_bytes(org_id, received.sha256):
             if not self.media.has(same):
@@ -72,6 +76,7 @@ class Intake:
             title=clean_title(title if title is not None else Path(name).stem),
             language=language,
             suffix=safe_suffix(name),
+            speakers=speakers,
         )
         self.media.keep(received, wanted)
         registered = self.catalogue.add(wanted)

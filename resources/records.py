@@ -20,9 +20,16 @@ from typing import Any, Literal, get_args
 Kind = Literal["recording", "meeting", "interview", "lecture", "podcast", "book", "page"]
 Stage = Literal["raw_media", "transcript", "document", "chunks", "embeddings"]
 Source = Literal["transcript", "document"]
+#: What tells speakers apart in a file: its audio tracks, the channels of its first, or nothing.
+Speakers = Literal["none", "tracks", "channels"]
+#: Whose the times of words are: the engine's own, a local model's that heard the same sound, or
+#: nobody's: shared out over the stretches where somebody speaks. Best first.
+Timing = Literal["native", "aligned", "interpolated"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order data flows
+SPEAKERS: tuple[Speakers, ...] = get_args(Speakers)
+TIMINGS: tuple[Timing, ...] = get_args(Timing)
 
 Json = Mapping[str, Any]
 
@@ -64,6 +71,7 @@ class Recording:
     suffix: str  # of the stored file, ".flac"; "" where the name gave none we know
     transcriber: str | None = None
     writer: str | None = None
+    speakers: Speakers = "none"  # what tells them apart
 
     @property
     def choice(self) -> Choice:
@@ -100,18 +108,34 @@ class Segment:
     start: float
     end: float
     speaker: str | None = None
+    language: str | None = None  # ISO 639-1, where it is not the transcript's
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What an engine said that was not said, or is in doubt, and why it is thought so."""
+
+    text: str
+    start: float
+    end: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """What was said and when. Every word stands in ``text`` in order; silence gives an
-    empty text. Times never decrease and lie in ``[0, duration_seconds]``."""
+    empty text. Times never decrease and lie in ``[0, duration_seconds]``. ``language`` is the one
+    of most speech. No word is off by more than ``error_seconds``; None: as good as the engine's.
+    What is ``dropped`` does not stand in the text, unless its reason says so."""
 
     text: str
     language: str
     duration_seconds: float
     words: tuple[Word, ...]
     segments: tuple[Segment, ...]
+    timing: Timing = "native"
+    error_seconds: float | None = None
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +186,7 @@ class Chunk:
     speaker: str | None
     token_count: int
     phrases: tuple[TimedSpan, ...] = ()  # its sentences that have a time, in source characters
+    language: str | None = None  # of most of it, where that is not the recording's
 
 
 @dataclass(frozen=True, slots=True)

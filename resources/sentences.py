@@ -7,12 +7,15 @@ search hits are made of the same sentences. Not here: when they were said.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from sentencex import get_sentence_boundaries
 
 Range = tuple[int, int]
+#: From which character on which language (ISO 639-1) is spoken; the first from 0.
+Tongues = tuple[tuple[int, str], ...]
 
 # sentencex 1.0.32 panics on an initial after white space of several bytes (" A\u00a0."), and
 # lone surrogates are no text to it. One class of characters is found five times as fast as two.
@@ -21,7 +24,29 @@ _UNREADABLE = re.compile(
 )
 
 
+def merged(runs: Iterable[tuple[int, str]]) -> Tongues:
+    """Without those that say the same again. Of several that begin at one character the last
+    counts."""
+    last = dict(runs)
+    return tuple(next(row) for _, row in groupby(last.items(), key=lambda run: run[1]))
+
+
+def tongues_within(tongues: Tongues, start: int, end: int) -> Tongues:
+    """Of the text ``[start, end)`` alone."""
+    return merged((max(0, at - start), language) for at, language in tongues if at < end)
+
+
 @lru_cache(maxsize=1)  # asked twice in a row: where to cut, and which phrases to time
+def sentences_of(text: str, tongues: Tongues) -> tuple[Range, ...]:
+    """As ``sentences``, each language by its own rules; one ends where another language begins."""
+    edges = pairwise([*(start for start, _ in tongues), len(text)])
+    return tuple(
+        (start + first, start + last)
+        for (start, end), (_, language) in zip(edges, tongues, strict=True)
+        for first, last in sentences(text[start:end], language)
+    )
+
+
 def sentences(text: str, language: str) -> tuple[Range, ...]:
     """Character ranges that tile ``text``, white space after a sentence included: the first
     starts at 0, each next where the one before ended, the last ends at ``len(text)``.

@@ -31,6 +31,10 @@ _KIND = "|".join(KINDS)
 OrgId = Annotated[str, Field(pattern=f"^{_ORG}$")]
 
 
+#: As ``PLAYHEAD_ALIGNER``: words without times get theirs by where somebody speaks.
+NO_ALIGNER = "none"
+
+
 class Chunking(BaseModel):
     """How recordings of one kind are cut. Sizes in tokens of the embedding model, whose window
     caps ``size``."""
@@ -138,6 +142,7 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
     )
     transcriber: str = "whisper-base"
+    aligner: str = "whisper-base"
     embedder: str = "minilm"
     writer: str = "extractive"
     engines: EnginesByChoice = {}

@@ -30,6 +30,7 @@ from resources.postgres.databases import app_url
 from resources.postgres.deferred import Deferred
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
+from resources.postgres.pieces import Pieces
 from resources.postgres.plans import Plans
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.search import Passages
@@ -50,6 +51,7 @@ class Rooms:
     ledger: Ledger
     content: Content
     deferred: Deferred
+    pieces: Pieces
     versions: Versions
     sets: EmbeddingSets
     plans: Plans
@@ -133,6 +135,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             ledger=ledger,
             content=content,
             deferred=Deferred(database),
+            pieces=Pieces(database),
             versions=Versions(database, ledger, content),
             sets=EmbeddingSets(database),
             plans=Plans(database),

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Vectors
 from resources.errors import InvalidResult
 from resources.records import Segment, Transcript, Word
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Progress
 
 TITLE = "Zanzibar “quokka” Çanary"
 SPOKEN = "the axolotl whispered pangolin to the numbat"
@@ -35,12 +35,12 @@ class CanaryTranscriber(InstantTranscriber):
         self.hold = False
         self.listening, self.go_on = Event(), Event()
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
         content = media.read_bytes()
         if UNHEARD in content:
             raise InvalidResult(FAILURE, remedy="Listen again.")
         if HEARD not in content:
-            return super().transcribe(media, language=language, progress=progress)
+            return super().transcribe(media, **how)
         if self.hold:
             self.listening.set()
             assert self.go_on.wait(120)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import random
+import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -112,6 +113,16 @@ def make_audio(
         stream = _audio_stream(container, path.suffix, layout)
         for packet in spoken(stream, sound, late, gaps):
             container.mux(packet)
+    return path
+
+
+def make_stereo(path: Path, channels: Sound) -> Path:
+    """A WAV file with a channel for each row."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(channels))
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.round(channels.T * 32767).astype("<i2").tobytes())
     return path
 
 

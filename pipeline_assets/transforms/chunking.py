@@ -9,6 +9,7 @@ they overlap (``packing.py``), which ends stay (``keeping.py``), Markdown's stru
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -23,7 +24,7 @@ from pipeline_assets.transforms.units import Edge, Ruler, Unit
 from resources.embedding.protocol import Tokenizer
 from resources.errors import InvalidSettings
 from resources.records import Chunk, Passage, Source
-from resources.sentences import Range, sentences
+from resources.sentences import Range, Tongues, sentences_of, tongues_within
 from resources.transcripts.timeline import Timeline
 
 Strategy = Literal["text", "segments", "markdown"]
@@ -85,14 +86,14 @@ def chunk(
     *,
     config: ChunkingConfig,
     tokenizer: Tokenizer,
-    language: str,
+    tongues: Tongues,
     timeline: Timeline,
     before: Sequence[Passage] = (),
 ) -> tuple[Chunk, ...]:
     """Cut ``text`` into passages of at most ``config.size`` tokens, in order; a blank text
     has none. Together they hold every character that is not white space; each is
     ``text[char_start:char_end]``, without white space at its ends. Their times and
-    speakers are by the ``timeline``.
+    speakers are by the ``timeline``; where ``tongues`` has several languages, each says its own.
 
     - ``text``: whole sentences; each chunk begins with the last sentences of the one before.
     - ``segments``: as ``text``, and a chunk of ``minimum`` tokens ends where the speaker
@@ -109,16 +110,20 @@ def chunk(
     ruler = Ruler(text, tokenizer, config.size)
     kept = kept_ends(text, before)
     if config.strategy == "markdown":
-        ranges = list(_Markdown(ruler, config, language, outline(text), kept).ranges())
+        ranges = list(_Markdown(ruler, config, tongues, outline(text), kept).ranges())
     else:
         turns = _turns(timeline) if config.strategy == "segments" else frozenset()
-        units = list(_sentence_units(ruler, (0, len(text)), language, turns))
+        units = list(_sentence_units(ruler, (0, len(text)), tongues, turns))
         ranges = pack(units, ruler, overlap=config.overlap, minimum=config.minimum, kept=kept)
-    return tuple(_chunks(source, ruler, ranges, timeline))
+    return tuple(_chunks(source, ruler, ranges, timeline, tongues))
 
 
 def _chunks(
-    source: Source, ruler: Ruler, ranges: Sequence[Range], timeline: Timeline
+    source: Source,
+    ruler: Ruler,
+    ranges: Sequence[Range],
+    timeline: Timeline,
+    tongues: Tongues,
 ) -> Iterator[Chunk]:
     timed = zip(ranges, timeline.seconds(ranges), timeline.speakers(ranges), strict=True)
     for ordinal, ((start, end), seconds, speaker) in enumerate(timed):
@@ -132,7 +137,17 @@ def _chunks(
             end_seconds=seconds[1],
             speaker=speaker,
             token_count=ruler.count(start, end),
+            language=_language(tongues, start, end) if len(tongues) > 1 else None,
         )
+
+
+def _language(tongues: Tongues, start: int, end: int) -> str:
+    """The one of most characters, the first of equals."""
+    here = tongues_within(tongues, start, end)
+    lengths: Counter[str] = Counter()
+    for (at, language), (until, _) in pairwise([*here, (end - start, "")]):
+        lengths[language] += until - at
+    return max(lengths, key=lambda language: lengths[language])
 
 
 def _turns(timeline: Timeline) -> frozenset[int]:
@@ -144,11 +159,12 @@ def _turns(timeline: Timeline) -> frozenset[int]:
 
 
 def _sentence_units(
-    ruler: Ruler, within: Range, language: str, turns: frozenset[int] = frozenset()
+    ruler: Ruler, within: Range, tongues: Tongues, turns: frozenset[int] = frozenset()
 ) -> Iterator[Unit]:
     """The sentences of a range, cut at turns too."""
     start, end = within
-    starts = {start + at for at, _ in sentences(ruler.text[start:end], language)}
+    here = tongues_within(tongues, start, end)
+    starts = {start + at for at, _ in sentences_of(ruler.text[start:end], here)}
     for left, right in pairwise(sorted({*starts, *turns, start, end})):
         edge = Edge.TURN if left in turns else Edge.SENTENCE
         yield from ruler.units(left, right, edge)
@@ -158,7 +174,7 @@ def _sentence_units(
 class _Markdown:
     ruler: Ruler
     config: ChunkingConfig
-    language: str
+    tongues: Tongues
     outline: Outline
     kept: frozenset[int]
 
@@ -199,7 +215,7 @@ class _Markdown:
             for line in _LINE.finditer(ruler.text, *at):
                 yield from ruler.units(*line.span(), Edge.SENTENCE)
         else:
-            yield from _sentence_units(ruler, at, self.language)
+            yield from _sentence_units(ruler, at, self.tongues)
 
     def _pack(self, units: Sequence[Unit], overlap: int) -> list[Range]:
         minimum, kept = self.config.minimum, self.kept

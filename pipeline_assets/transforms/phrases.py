@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from resources.records import Chunk, Document, TimedSpan
-from resources.sentences import sentences, trimmed
+from resources.sentences import sentences_of, trimmed
 from resources.transcripts.timeline import Timeline
 from resources.transcripts.timing import Spoken
 
@@ -17,7 +17,7 @@ def spoken_phrases(spoken: Spoken) -> tuple[TimedSpan, ...]:
     """The transcript's sentences, cut where its segments are too: a speaker's sentence may be
     a minute long."""
     text = spoken.text
-    starts = [start for start, _ in sentences(text, spoken.language)]
+    starts = [start for start, _ in sentences_of(text, spoken.tongues)]
     edges = sorted({*starts, *spoken.breaks, len(text)})
     ranges = [trimmed(text, *edge) for edge in pairwise(edges)]
     said = [(start, end) for start, end in ranges if start < end]

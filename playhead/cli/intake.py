@@ -15,7 +15,7 @@ from playhead.cli.options import json_option, org_option, print_json
 from resources.engines import choose_engines
 from resources.errors import PlayheadError
 from resources.postgres.catalogue import Status
-from resources.records import KINDS, STAGES, Kind, Recording, Stage
+from resources.records import KINDS, SPEAKERS, STAGES, Kind, Recording, Speakers, Stage
 from resources.settings import load_settings
 from resources.workbench import Rooms, open_rooms
 
@@ -27,6 +27,13 @@ from resources.workbench import Rooms, open_rooms
 @click.option("--title", help="What to call it. [default: the file's name]")
 @click.option("--kind", type=click.Choice(KINDS), default="recording", show_default=True)
 @click.option("--language", help="ISO 639-1 code. [default: detected]")
+@click.option(
+    "--speakers",
+    type=click.Choice(SPEAKERS),
+    default="none",
+    show_default=True,
+    help="What tells speakers apart: each audio track, or each channel, is one.",
+)
 @org_option
 @json_option
 def add(
@@ -34,6 +41,7 @@ def add(
     title: str | None,
     kind: Kind,
     language: str | None,
+    speakers: Speakers,
     org: str | None,
     as_json: bool,
 ) -> None:
@@ -48,6 +56,7 @@ def add(
                     title=title,
                     kind=kind,
                     language=language,
+                    speakers=speakers,
                 )
             except OSError as error:
                 click.echo(f"{click.format_filename(file)} was not added: {error}", err=True)

@@ -15,6 +15,7 @@ from rich.table import Table
 from playhead.cli.options import json_option, org_option, print_json
 from resources.clock import clock
 from resources.postgres.catalogue import Status
+from resources.records import Transcript
 from resources.settings import load_settings
 from resources.workbench import Rooms, open_rooms
 
@@ -162,6 +163,12 @@ def _everything(rooms: Rooms, org_id: str, recording: str) -> dict[str, Any]:
     }
 
 
+def _times(transcript: Transcript) -> str:
+    if transcript.error_seconds is None:
+        return f"times: {transcript.timing}"
+    return f"times: {transcript.timing}, off by {transcript.error_seconds:.1f} s at most"
+
+
 def _print_everything(everything: dict[str, Any]) -> None:
     console = Console(soft_wrap=True)
     recording, transcript = everything["recording"], everything["transcript"]
@@ -177,6 +184,9 @@ def _print_everything(everything: dict[str, Any]) -> None:
         console.print(Markdown(everything["document"].content))
     if transcript:
         console.print("\nTranscript", style="bold")
+        console.print(f"  {_times(transcript)}", markup=False)
+        for one in transcript.dropped:
+            console.print(f"  {clock(one.start)}  [{one.reason}] {one.text}", markup=False)
         for segment in transcript.segments:
             console.print(f"  {clock(segment.start)}  {segment.text}", markup=False)
     console.print(f"\n{len(everything['chunks'])} chunks", style="bold")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from resources.records import FREE, Engine, Segment, Transcript, Word
-from resources.transcription.protocol import Progress
+from resources.records import FREE, Engine, Segment, Speakers, Transcript, Word
+from resources.transcription.protocol import NOTHING_KEPT, Finished, Progress
 
 _VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
 _WORDS = 64
@@ -24,7 +24,15 @@ class InstantTranscriber:
     price = FREE
     engine = Engine(name="instant", model="instant-1")
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(
+        self,
+        media: Path,
+        *,
+        language: str | None,
+        progress: Progress,
+        speakers: Speakers = "none",
+        finished: Finished = NOTHING_KEPT,
+    ) -> Transcript:
         with media.open("rb") as file:
             seed = hashlib.file_digest(file, "sha512").digest()
         spoken = [_VOCABULARY[seed[index] % len(_VOCABULARY)] for index in range(_WORDS)]

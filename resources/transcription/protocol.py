@@ -5,15 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from resources.records import Engine, Price, Segment, Transcript, Word
+from resources.records import Engine, Price, Segment, Speakers, Transcript, Word
 
 if TYPE_CHECKING:  # the face looks at this module and decodes nothing
     from resources.media.decode import Samples
 
+UNKNOWN_LANGUAGE: Final = "und"  # ISO 639-2 "undetermined": nobody spoke and none was given
+
 #: Called now and then with the seconds of audio that are done so far; never decreases.
 Progress = Callable[[float], None]
+
+
+class Finished(Protocol):
+    """What was made of pieces of one recording by one engine, kept while its transcript is not
+    whole: a worker that dies costs the pieces it was at. Several threads use it at once."""
+
+    def found(self, sound: str, language: str | None) -> Transcript | None:
+        """Of the piece with this sha-256, heard as this language (None: as detected)."""
+        ...
+
+    def keep(self, sound: str, language: str | None, piece: Transcript) -> None:
+        """In seconds from the piece's start."""
+        ...
+
+
+class NothingKept:
+    """``Finished`` for whoever makes a transcript at one go."""
+
+    def found(self, sound: str, language: str | None) -> Transcript | None:
+        return None
+
+    def keep(self, sound: str, language: str | None, piece: Transcript) -> None:
+        pass
+
+
+NOTHING_KEPT: Final = NothingKept()
 
 
 class Transcriber(Protocol):
@@ -25,11 +53,20 @@ class Transcriber(Protocol):
     @property
     def price(self) -> Price: ...
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
-        """Transcribe the first audio track of ``media``, in memory that does not grow with
-        its length. ``language`` is an ISO 639-1 code, or None to detect it. Silence gives an
-        empty text. Raises a ``PermanentError`` for media it cannot decode and
-        ``ModelUnavailable`` when its weights cannot be loaded."""
+    def transcribe(
+        self,
+        media: Path,
+        *,
+        language: str | None,
+        progress: Progress,
+        speakers: Speakers = "none",
+        finished: Finished = NOTHING_KEPT,
+    ) -> Transcript:
+        """Transcribe the first audio track of ``media``, or each voice that ``speakers`` tells
+        apart, in memory that does not grow with its length. ``language`` is an ISO 639-1 code, or
+        None to detect it. Silence gives an empty text. Raises a ``PermanentError`` for media it
+        cannot decode, ``ModelUnavailable`` when its weights cannot be loaded, and what
+        ``Listener.hear`` raises; what was ``finished`` by then is not heard again."""
         ...
 
 

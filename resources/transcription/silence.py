@@ -20,6 +20,7 @@ from resources.media.decode import RATE, Samples
 
 SPEECH_THRESHOLD: Final = 0.35  # Silero's default is 0.5; lower, so that no faint word is lost
 MARGIN_SECONDS: Final = 2  # silence this near to speech stays
+OVERLAP_SECONDS: Final = 4  # both pieces have this much where nobody pauses: some ten words
 
 _VAD: Final = VadOptions(
     threshold=SPEECH_THRESHOLD,
@@ -34,26 +35,33 @@ Span = tuple[int, int]  # samples [start, end)
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A stretch of a recording. ``sound`` is what was at the samples ``kept`` of the recording,
-    one after the other; both are empty where nobody speaks. ``end`` is the sample at which
-    the next piece begins."""
+    one after the other; both are empty where nobody speaks. ``speech`` is where in ``sound``
+    somebody does. ``end`` is the sample at which the piece ends; the next one begins there, or
+    ``overlap`` samples before where nobody paused."""
 
     sound: Samples
     kept: tuple[Span, ...]
+    speech: tuple[Span, ...]
     end: int
+    overlap: int = 0
 
 
 def pieces(blocks: Iterable[Samples], longest: float) -> Iterator[Piece]:
     """Sound in blocks to pieces that cover it, each of at most ``longest`` seconds and cut
-    where somebody pauses if anybody does. What is shorter is one piece."""
+    where somebody pauses. Where nobody does, a piece has the end of the one before once more.
+    What is shorter is one piece."""
     size, start, held = round(longest * RATE), 0, np.empty(0, dtype=np.float32)
     for block in blocks:
         held = np.concatenate([held, block])
         while len(held) > size:
             speech = _speech(held[:size])
             cut = _cut(speech, size)
-            yield _piece(held[:cut], [span for span in speech if span[0] < cut], start)
-            start, held = start + cut, held[cut:]
-    yield _piece(held, _speech(held), start)
+            overlap = min(OVERLAP_SECONDS * RATE, size // 4) if cut is None else 0
+            cut = size if cut is None else cut
+            heard = [(first, min(last, cut)) for first, last in speech if first < cut]
+            yield _piece(held[:cut], heard, start, overlap)
+            start, held = start + cut - overlap, held[cut - overlap :]
+    yield _piece(held, _speech(held), start, 0)
 
 
 def _speech(sound: Samples) -> list[Span]:
@@ -61,9 +69,9 @@ def _speech(sound: Samples) -> list[Span]:
     return [(span["start"], span["end"]) for span in get_speech_timestamps(sound, _VAD)]
 
 
-def _cut(speech: list[Span], size: int) -> int:
+def _cut(speech: list[Span], size: int) -> int | None:
     """The middle of the longest pause in the second half of the sound; of the last one where
-    there is none; the end where nobody pauses at all."""
+    there is none; None where nobody pauses at all."""
     edges = [0, *(sample for span in speech for sample in span), size]
     pauses = [
         (end - start, (start + end) // 2)
@@ -71,16 +79,31 @@ def _cut(speech: list[Span], size: int) -> int:
         if end > start and start + end > size // 5
     ]
     late = [pause for pause in pauses if 2 * pause[1] >= size]
-    return max(late or pauses[-1:], default=(0, size))[1]
+    chosen = late or pauses[-1:]
+    return max(chosen)[1] if chosen else None
 
 
-def _piece(sound: Samples, speech: list[Span], start: int) -> Piece:
+def _piece(sound: Samples, speech: list[Span], start: int, overlap: int) -> Piece:
     kept = _widened(speech, len(sound))
     return Piece(
         sound=np.concatenate([sound[:0], *(sound[first:last] for first, last in kept)]),
         kept=tuple((start + first, start + last) for first, last in kept),
+        speech=tuple(_within(kept, speech)),
         end=start + len(sound),
+        overlap=overlap,
     )
+
+
+def _within(kept: list[Span], speech: list[Span]) -> Iterator[Span]:
+    """Where the speech is in what was kept, one stretch after the other."""
+    offset = 0
+    for first, last in kept:
+        yield from (
+            (offset + start - first, offset + end - first)
+            for start, end in speech
+            if first <= start < last
+        )
+        offset += last - first
 
 
 def _widened(speech: list[Span], size: int) -> list[Span]:

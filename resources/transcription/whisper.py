@@ -1,39 +1,41 @@
 """Whisper on this machine's processor, through faster-whisper.
 
-A recording of any length is transcribed piece by piece (``silence.py``) in memory that does not
-grow with it; one shorter than a piece is transcribed as faster-whisper itself would.
+It hears a piece of sound as faster-whisper itself would; only where several languages are spoken
+in one, each part is heard apart.
 
-Not here: where model files come from (``packaged_models.py``), decoding (``media/decode.py``).
+Not here: where model files come from (``packaged_models.py``), cutting recordings into pieces
+(``piecewise.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from itertools import accumulate, islice, pairwise
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from faster_whisper import WhisperModel
-from faster_whisper.transcribe import Segment as Heard
-from faster_whisper.transcribe import restore_speech_timestamps
+from faster_whisper.transcribe import Segment as Said
 
-from resources.errors import ConfigurationError, ModelUnavailable
-from resources.media.decode import RATE, decode
+from resources.errors import LanguageUnsupported, ModelUnavailable
+from resources.media.decode import RATE, Samples
 from resources.packaged_models import WHISPER_MODELS, weights_sha256, whisper_files
-from resources.records import FREE, Engine, Segment, Transcript, Word
-from resources.transcription.protocol import Progress
-from resources.transcription.silence import MARGIN_SECONDS, SPEECH_THRESHOLD, Piece
+from resources.records import FREE, Engine, Segment, Word
+from resources.transcription.protocol import Heard
 from resources.transcription.silence import pieces as cut_at_pauses
-
-UNKNOWN_LANGUAGE: Final = "und"  # ISO 639-2 "undetermined": nobody spoke and none was given
 
 _BEAM_SIZE: Final = 5
 _COMPUTE_TYPE: Final = "int8"
+_LONGEST_SECONDS: Final = 120.0  # what a worker that stops waits for: half a minute
+_WINDOW_SECONDS: Final = 30.0  # what Whisper looks at for a language
+_SENTENCE_SECONDS: Final = 8.0
+_SURE: Final = 0.8  # of a language; where it hears two it is at 0.5 to 0.7
 _MODEL_FILES: Final = ("model.bin", "config.json", "tokenizer.json")
 _LOADING: Final = Lock()
 _CONVERT: Final = (
@@ -42,17 +44,28 @@ _CONVERT: Final = (
 )
 
 
-class LocalWhisper:
-    """A ``Transcriber``. ``model`` is the name of a packaged model or the path of a folder with
-    a CTranslate2 Whisper model. Weights are loaded at the first use, once a process; several
-    threads may transcribe at once. ``piece_seconds`` bounds the memory: about 1 MB a second
-    beside the model."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Samples from ``start`` on, and the language in them; None: not known yet."""
 
-    def __init__(self, model: str, *, piece_seconds: int = 300) -> None:
-        self._model = model
-        self._piece_seconds = piece_seconds
+    start: int
+    sound: Samples
+    language: str | None
+
+
+class LocalWhisper:
+    """A ``Listener`` whose words have times. ``model`` is the name of a packaged model or the path
+    of a folder with a CTranslate2 Whisper model. Weights are loaded at the first use, once a
+    process; several threads may hear at once, by turns. About 1 MB a second of sound beside the
+    model."""
 
     price = FREE
+    longest_seconds = _LONGEST_SECONDS
+    at_once = 1  # it uses all processors by itself
+
+    def __init__(self, model: str, *, beam_size: int = _BEAM_SIZE) -> None:
+        self._model = model
+        self._beam_size = beam_size
 
     @property
     def engine(self) -> Engine:
@@ -61,82 +74,106 @@ class LocalWhisper:
             name="faster-whisper",
             model=f"{Path(self._model).name}@{_weights_sha256(self._model)[:12]}",
             parameters={
-                "beam_size": _BEAM_SIZE,
+                "beam_size": self._beam_size,
                 "compute_type": _COMPUTE_TYPE,
                 "faster_whisper": version("faster-whisper"),
-                "piece_seconds": self._piece_seconds,
-                "silence_margin_seconds": MARGIN_SECONDS,
-                "speech_threshold": SPEECH_THRESHOLD,
             },
         )
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
-        """See ``Transcriber``. The language is detected where speech begins and then kept.
-        Raises ``ConfigurationError`` for a language the model does not know."""
+    def hear(self, sound: Samples, *, language: str | None) -> Heard:
+        """See ``Listener``. Raises ``LanguageUnsupported`` and ``ModelUnavailable``."""
         whisper = _loaded(self._model)
         self._insist_on(language, whisper.supported_languages)
-        segments: list[list[Word]] = []
-        done, end = 0.0, 0.0
-        for piece in cut_at_pauses(decode(media), self._piece_seconds):
-            end = piece.end / RATE
-            if piece.kept:
-                heard, language = _hear(whisper, piece, language)
-                for segment in heard:
-                    segments.append(_words(segment))
-                    done = max(done, min(float(segment.end), end))
-                    progress(done)
-            progress(done := end)
-        return _transcript(segments, language or UNKNOWN_LANGUAGE, end)
+        parts = [_Part(0, sound, language)]
+        if language is None and whisper.model.is_multilingual:
+            parts = _by_language(whisper, sound)
+        return _joined([(part, *self._transcribe(whisper, part)) for part in parts])
+
+    def _transcribe(self, whisper: WhisperModel, part: _Part) -> tuple[list[Said], str]:
+        said, info = whisper.transcribe(
+            part.sound, language=part.language, beam_size=self._beam_size, word_timestamps=True
+        )
+        return list(said), info.language
 
     def _insist_on(self, language: str | None, known: Sequence[str]) -> None:
         if language is not None and language not in known:
-            raise ConfigurationError(
+            raise LanguageUnsupported(
                 f"{self._model} does not know the language {language!r}.",
-                remedy=f"Give one of these, or none to detect it: {', '.join(known)}. English-only "
-                "models (.en) hear nothing else; whisper-base knows all of Whisper's languages.",
+                remedy="Choose another engine (--engine; whisper-base knows all of Whisper's "
+                "languages, models that end in .en English alone), or let the language be "
+                f"detected. This one knows {', '.join(known)}.",
             )
 
 
-def _hear(whisper: WhisperModel, piece: Piece, language: str | None) -> tuple[Iterator[Heard], str]:
-    """Segments as they come, with the recording's own seconds, and their language."""
-    heard, info = whisper.transcribe(
-        piece.sound, language=language, beam_size=_BEAM_SIZE, word_timestamps=True
-    )
-    spans = [{"start": start, "end": end} for start, end in piece.kept]
-    return restore_speech_timestamps(heard, spans, RATE), info.language
+def _by_language(whisper: WhisperModel, sound: Samples) -> list[_Part]:
+    """The sound in parts of one language each, cut at pauses. Where Whisper is not sure that a
+    window is in the usual language it looks at shorter ones, down to a sentence."""
+    if len(sound) <= _WINDOW_SECONDS * RATE:
+        return [_Part(0, sound, None)]
+    parts, start = [], 0
+    for code, row in groupby(_tongues(whisper, sound), key=lambda stretch: stretch[1]):
+        *_, (end, _) = row
+        parts.append(_Part(start, sound[start:end], code))
+        start = end
+    return parts
 
 
-def _words(segment: Heard) -> list[Word]:
+def _tongues(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int, str]]:
+    """Where each stretch ends, and its language; the one before where Whisper cannot tell."""
+    windows = list(_guesses(whisper, sound, 0, _WINDOW_SECONDS))
+    weights = dict.fromkeys((code for _, code, _ in windows), 0.0)
+    for _, code, probability in windows:
+        weights[code] += probability
+    usual = last = max(weights, key=lambda code: weights[code])
+    start = 0
+    for end, code, probability in windows:
+        if code == usual and probability >= _SURE:
+            last = usual
+            yield end, usual
+        else:
+            for at, fine, chance in _guesses(whisper, sound[start:end], start, _SENTENCE_SECONDS):
+                last = fine if chance >= _SURE else last
+                yield at, last
+        start = end
+
+
+def _guesses(
+    whisper: WhisperModel, sound: Samples, offset: int, longest: float
+) -> Iterator[tuple[int, str, float]]:
+    """Windows cut at pauses: where each ends, its language, and how probable that is."""
+    start = 0
+    for piece in cut_at_pauses([sound], longest):
+        code, probability, _ = whisper.detect_language(sound[start : piece.end])
+        yield offset + piece.end, code, float(probability)
+        start = piece.end
+
+
+def _joined(parts: Sequence[tuple[_Part, Sequence[Said], str]]) -> Heard:
+    """In the language of most words."""
+    words: list[Word] = []
+    segments: list[Segment] = []
+    spoken: Counter[str] = Counter()
+    for part, said, language in parts:
+        for one in said:
+            spelled = list(_words(one, part.start / RATE))
+            if text := "".join(word.word for word in spelled).strip():
+                times = spelled[0].start, spelled[-1].end
+                segments.append(Segment(text, *times, language=language))
+                words += [
+                    Word(bare, word.start, word.end)
+                    for word in spelled
+                    if (bare := word.word.strip())
+                ]
+                spoken[language] += len(text)
+    [(usual, _)] = spoken.most_common(1) or [(parts[0][2], 0)]
+    text = " ".join(segment.text for segment in segments)
+    return Heard(text, usual if text else None, tuple(words), tuple(segments))
+
+
+def _words(said: Said, offset: float) -> Iterator[Word]:
     """Words as Whisper writes them: with the space before, where the language has one."""
-    return [Word(word.word, float(word.start), float(word.end)) for word in segment.words]
-
-
-def _transcript(heard: list[list[Word]], language: str, duration: float) -> Transcript:
-    words = iter(_in_order([word for segment in heard for word in segment], duration))
-    segments, spoken = [], []
-    for segment in heard:
-        said = list(islice(words, len(segment)))
-        if text := "".join(word.word for word in said).strip():
-            segments.append(Segment(text, said[0].start, said[-1].end))
-            spoken += [replace(word, word=word.word.strip()) for word in said if word.word.strip()]
-    return Transcript(
-        text=" ".join(segment.text for segment in segments),
-        language=language,
-        duration_seconds=duration,
-        words=tuple(spoken),
-        segments=tuple(segments),
-    )
-
-
-def _in_order(words: list[Word], duration: float) -> list[Word]:
-    """The same words with times that never decrease and lie in ``[0, duration]``. Whisper now
-    and then lets a word end after the next one begins."""
-    starts = list(accumulate((min(max(word.start, 0.0), duration) for word in words), max))
-    bounds = [*starts, duration]
-    return [
-        Word(word.word, start, min(max(start, word.end), following))
-        for word, (start, following) in zip(words, pairwise(bounds), strict=True)
-    ]
+    for word in said.words:
+        yield Word(word.word, offset + float(word.start), offset + float(word.end))
 
 
 def _loaded(model: str) -> WhisperModel:

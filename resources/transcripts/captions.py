@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import codecs
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import PurePath
 from typing import Any, Final, Literal
 
@@ -121,10 +123,14 @@ def _from_cues(
         except ValueError as error:
             yield Fault(cue.line, str(error))
         else:
-            yield (
-                cue.line,
-                Segment(said, starts.get(start, cue.start), ends.get(end, cue.end), speaker),
-            )
+            times = starts.get(start, cue.start), ends.get(end, cue.end)
+            yield cue.line, Segment(said, *times, speaker, _language_at(times[0], transcript))
+
+
+def _language_at(seconds: float, transcript: Transcript) -> str | None:
+    """Captions say no language: that of the segment which was there."""
+    at = bisect_right(transcript.segments, seconds, key=attrgetter("start"))
+    return transcript.segments[at - 1].language if at else None
 
 
 class EditedSegment(BaseModel):
@@ -134,6 +140,7 @@ class EditedSegment(BaseModel):
     start: FiniteFloat
     end: FiniteFloat
     speaker: str | None = None
+    language: str | None = None
 
 
 class EditedFile(BaseModel):
@@ -157,7 +164,7 @@ def _from_json(text: str, transcript: Transcript) -> Iterator[Entry | Fault]:
         except ValidationError as error:
             yield from (Fault(at, message) for message in _messages(error))
         else:
-            yield at, Segment(one.text.strip(), one.start, one.end, one.speaker)
+            yield at, Segment(one.text.strip(), one.start, one.end, one.speaker, one.language)
 
 
 def _messages(error: ValidationError) -> Iterator[str]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from resources.errors import InvalidResult
 from resources.records import Segment, TimedSpan, Transcript, Word
+from resources.sentences import Range, Tongues, merged
 from resources.transcripts.timeline import Timeline
 
 #: Seconds by which a time may miss its bound: engines count in frames of 0.02 s and round.
@@ -31,13 +32,20 @@ ANCHOR_REACH_CHARACTERS = 5_000
 class Spoken:
     """A transcript as passages are cut from it. ``timeline``: of its words, each with the
     speaker of its segment, or of its segments where the engine timed no words. ``breaks``: the
-    characters where its segments begin."""
+    characters where its segments begin; ``languages``: what is spoken from each on, where that
+    is more than one language."""
 
     text: str
     language: str
     duration_seconds: float
     timeline: Timeline
     breaks: Sequence[int]
+    languages: tuple[str, ...] = ()
+
+    @property
+    def tongues(self) -> Tongues:
+        """Where each language begins."""
+        return merged([(0, self.language), *zip(self.breaks, self.languages, strict=False)])
 
 
 def spoken(transcript: Transcript) -> Spoken:
@@ -49,7 +57,27 @@ def spoken(transcript: Transcript) -> Spoken:
         transcript.duration_seconds,
         _by_speakers(words, segments) if len(words) else segments,
         segments.char_starts.tolist(),
+        _languages(transcript),
     )
+
+
+def tongues(transcript: Transcript) -> Tongues:
+    """Where in its text each language begins."""
+    languages = _languages(transcript)
+    starts = [start for start, _ in _segment_places(transcript).values()] if languages else []
+    return merged([(0, transcript.language), *zip(starts, languages, strict=True)])
+
+
+def _languages(transcript: Transcript) -> tuple[str, ...]:
+    """Of each segment that stands in the text; none where there is but one."""
+    if not any(segment.language for segment in transcript.segments):
+        return ()
+    said = [transcript.segments[i].language for i in _segment_places(transcript)]
+    return tuple(language or transcript.language for language in said)
+
+
+def _segment_places(transcript: Transcript) -> dict[int, Range]:
+    return places(transcript.text, [segment.text for segment in transcript.segments])
 
 
 def word_timeline(text: str, words: Sequence[Word]) -> Timeline:

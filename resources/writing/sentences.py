@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resources.records import Segment, Transcript, Word
-from resources.sentences import sentences
+from resources.sentences import sentences_of
+from resources.transcripts.timing import tongues
 from resources.writing.markdown import one_line
 
 _LONGEST_CHARACTERS = 400  # of a sentence; speech recognition may leave out all punctuation
@@ -80,7 +81,7 @@ def _text(said: Word | Segment) -> str:
 
 def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, int]]:
     """Character ranges of sentences, the overlong ones cut, in order, together all the text."""
-    waiting = [*reversed(sentences(transcript.text, transcript.language))]
+    waiting = [*reversed(sentences_of(transcript.text, tongues(transcript)))]
     while waiting:
         begin, end = waiting.pop()
         cut = _cut(begin, end, anchors) if end - begin > _LONGEST_CHARACTERS else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -18,7 +19,7 @@ from resources.postgres.plans import Scope
 from resources.records import Choice, Engine, Recording, Transcript
 from resources.settings import EngineNames, Settings
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Progress, Transcriber
+from resources.transcription.protocol import Transcriber
 from resources.workbench import Workbench
 from tests.integration.conftest import Pipeline
 
@@ -30,7 +31,7 @@ class Deaf(InstantTranscriber):
 
     engine = Engine("instant", "deaf")
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
         raise PermanentError("I hear nothing.", remedy="Take another engine.")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from resources.errors import NoAudioTrack, PermanentError
-from resources.media.decode import RATE, Samples, decode
+from resources.media.decode import RATE, Samples, Voice, decode
 from resources.media.probe import probe
 from tests import media
 
@@ -135,3 +135,15 @@ def test_a_track_without_one_decodable_sample_is_not_silence(tmp_path: Path) -> 
     (tmp_path / "noise.mp3").write_bytes(random.Random(1).randbytes(500_000))
     with pytest.raises(PermanentError):
         list(decode(tmp_path / "noise.mp3"))
+
+
+def test_a_channel_or_a_track_can_be_had_alone(tmp_path: Path) -> None:
+    left, right = media.speech("en_austen_0880"), media.speech("en_austen_0930")
+    size = min(len(left), len(right))
+    call = np.stack([left[:size], right[:size]])
+    file = media.make_stereo(tmp_path / "call.wav", call)
+    for number, wanted in enumerate(call):
+        heard = np.concatenate(list(decode(file, voice=Voice(0, number))))
+        assert np.allclose(heard, wanted, atol=1e-3)
+    with pytest.raises(NoAudioTrack):
+        list(decode(file, voice=Voice(1)))

@@ -27,7 +27,6 @@ from resources.providers.errand import Errand, current_errand
 from resources.providers.wire import Used
 from resources.records import Engine, Recording, Transcript
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Progress
 from resources.workbench import Workbench
 from sensors.uploads import uploads
 from tests import making
@@ -52,13 +51,13 @@ class Moody(InstantTranscriber):
         self.moods: dict[str, Callable[[], Parked]] = {}
         self.errands: list[Errand] = []
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
         errand = current_errand()
         self.errands.append(errand)
         for identity in errand.recordings:
             if mood := self.moods.get(identity):
                 raise mood()
-        return super().transcribe(media, language=language, progress=progress)
+        return super().transcribe(media, **how)
 
 
 class Asking(InstantEmbedder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,6 @@ from resources.records import STAGES, Engine, Price, Recording, Transcript
 from resources.settings import Chunking
 from resources.spending import PriceNotConfirmed, refuse_unconfirmed
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Progress
 from resources.workbench import Workbench
 from tests.integration.conftest import Pipeline
 
@@ -34,9 +34,9 @@ class NewTranscriber(InstantTranscriber):
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
         self.heard.append(media.stem)
-        return super().transcribe(media, language=language, progress=progress)
+        return super().transcribe(media, **how)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_the_old_transcript_serves_until_the_new_one_is_there(
         row for row in pipeline.bench.ledger.lineage(recording) if row["stage"] == "transcript"
     ]
 
-    def away(media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def away(media: Path, **how: Any) -> Transcript:
         raise PermanentError("The new engine is away.", remedy="Wait.")
 
     transcriber.transcribe = away  # type: ignore[method-assign]

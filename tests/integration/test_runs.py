@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,7 +18,6 @@ from pipeline_assets.transcript import make_transcript
 from resources.errors import PlayheadError, TransientError
 from resources.records import STAGES, Recording, Transcript
 from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Progress
 from resources.workbench import Workbench
 from tests.integration.conftest import Pipeline
 
@@ -31,11 +31,11 @@ class CountingTranscriber(InstantTranscriber):
         self.calls = 0
         self.trouble: Exception | None = None
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
         self.calls += 1
         if self.trouble:
             raise self.trouble
-        return super().transcribe(media, language=language, progress=progress)
+        return super().transcribe(media, **how)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_every_stage_is_told_to_dagster_once_with_its_lineage(pipeline: Pipeline
 def test_checks_are_told_by_recording(pipeline: Pipeline, add: Add) -> None:
     result = pipeline.run(add("a.wav"))
     evaluations = result.get_asset_check_evaluations()
-    assert len(evaluations) == 7
+    assert len(evaluations) == 8
     assert all(evaluation.passed and evaluation.partition for evaluation in evaluations)
 
 
@@ -151,9 +151,9 @@ class StoppedWhileHearing(InstantTranscriber):
     def __init__(self, stopping: Event) -> None:
         self.stopping = stopping
 
-    def transcribe(self, media: Path, *, language: str | None, progress: Progress) -> Transcript:
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
         self.stopping.set()
-        return super().transcribe(media, language=language, progress=progress)
+        return super().transcribe(media, **how)
 
 
 def test_a_stopped_worker_hands_back_what_it_is_at_and_blames_nobody(

@@ -48,11 +48,11 @@ from resources.workbench import open_workbench
 from resources.writing.extractive import ExtractiveWriter
 
 class Slow(InstantTranscriber):
-    def transcribe(self, media, *, language, progress):
+    def transcribe(self, media, *, progress, **how):
         while not Path(sys.argv[1]).exists():
             progress(0.0)
             time.sleep(0.02)
-        return super().transcribe(media, language=language, progress=progress)
+        return super().transcribe(media, progress=progress, **how)
 
 embedders = Embedders("instant", {"instant": InstantEmbedder})
 engines = Engines(Slow(), ExtractiveWriter(), embedders)

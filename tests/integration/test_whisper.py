@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from resources.errors import ConfigurationError, ModelUnavailable, UnreadableMedia
+from resources.errors import LanguageUnsupported, ModelUnavailable, UnreadableMedia
 from resources.packaged_models import whisper_files
 from resources.records import Transcript
+from resources.transcription.piecewise import Piecewise
 from resources.transcription.whisper import LocalWhisper
 from tests import media
 
-TINY = LocalWhisper("whisper-tiny.en")
+TINY = Piecewise(LocalWhisper("whisper-tiny.en"))
 JFK = "ask not what your country can do for you"
 
 
-def transcribe(path: Path, model: LocalWhisper = TINY, language: str | None = None) -> Transcript:
+def transcribe(path: Path, model: Piecewise = TINY, language: str | None = None) -> Transcript:
     return model.transcribe(path, language=language, progress=lambda seconds: None)
 
 
@@ -103,7 +104,7 @@ def test_a_file_of_several_pieces_keeps_every_word_at_its_second(tmp_path: Path)
         "en_austen_0930": "amiable",
     }
     parts = [np.concatenate([media.speech(name), media.silence(0.8)]) for name in telling]
-    pieced = LocalWhisper("whisper-tiny.en", piece_seconds=13)
+    pieced = Piecewise(LocalWhisper("whisper-tiny.en"), piece_seconds=13)
     transcript = transcribe(media.make_audio(tmp_path / "long.flac", np.concatenate(parts)), pieced)
     assert_sound(transcript)
     at = 0.0
@@ -117,7 +118,7 @@ def test_a_file_of_several_pieces_keeps_every_word_at_its_second(tmp_path: Path)
 
 
 def test_another_piece_length_is_another_engine() -> None:
-    assert LocalWhisper("whisper-tiny.en", piece_seconds=60).engine != TINY.engine
+    assert Piecewise(LocalWhisper("whisper-tiny.en"), piece_seconds=60).engine != TINY.engine
 
 
 def test_threads_that_share_the_model_do_not_mix_their_words() -> None:
@@ -131,7 +132,8 @@ def test_progress_rises_to_the_end_of_the_recording(tmp_path: Path) -> None:
     seconds: list[float] = []
     sound = np.concatenate([media.speech(), media.silence(10), media.speech(), media.silence(9)])
     path = media.make_audio(tmp_path / "some.wav", sound)
-    TINY.transcribe(path, language="en", progress=seconds.append)
+    pieced = Piecewise(LocalWhisper("whisper-tiny.en"), piece_seconds=13)
+    pieced.transcribe(path, language="en", progress=seconds.append)
     assert seconds == sorted(seconds)
     assert len(seconds) > 2
     assert seconds[-1] == pytest.approx(41)
@@ -139,13 +141,13 @@ def test_progress_rises_to_the_end_of_the_recording(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", ["fr", "klingon", ""])
 def test_a_language_the_model_does_not_know_is_refused_with_the_remedy(language: str) -> None:
-    with pytest.raises(ConfigurationError, match="does not know the language") as caught:
+    with pytest.raises(LanguageUnsupported, match="does not know the language") as caught:
         transcribe(media.SPEECH / "en_jfk.flac", language=language)
     assert "whisper-base" in caught.value.remedy
 
 
 def test_japanese_is_recognised_and_written_without_spaces_between_words() -> None:
-    base = LocalWhisper("whisper-base")
+    base = Piecewise(LocalWhisper("whisper-base"))
     transcript = transcribe(media.SPEECH / "ja_cv_24511055.flac", base)
     assert_sound(transcript)
     assert transcript.language == "ja"
@@ -162,9 +164,9 @@ def test_what_is_not_media_cannot_be_transcribed(tmp_path: Path) -> None:
 def test_a_model_that_is_nowhere_is_unavailable_before_any_work(tmp_path: Path) -> None:
     for name in ("whisper-huge", str(tmp_path)):
         with pytest.raises(ModelUnavailable, match="no Whisper model"):
-            _ = LocalWhisper(name).engine
+            _ = Piecewise(LocalWhisper(name)).engine
         with pytest.raises(ModelUnavailable, match="no Whisper model"):
-            transcribe(media.SPEECH / "en_jfk.flac", LocalWhisper(name))
+            transcribe(media.SPEECH / "en_jfk.flac", Piecewise(LocalWhisper(name)))
 
 
 def test_a_folder_serves_as_a_model_and_its_weights_name_the_engine(tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_a_folder_serves_as_a_model_and_its_weights_name_the_engine(tmp_path: Pa
     folder.mkdir()
     for name, data in whisper_files("whisper-tiny.en").items():
         (folder / name).write_bytes(data)
-    mine = LocalWhisper(str(folder))
+    mine = Piecewise(LocalWhisper(str(folder)))
     assert mine.engine.model == "mine@1a5afae06a4d"
     assert JFK in plain_words(transcribe(media.SPEECH / "en_jfk.flac", mine).text)
 
@@ -181,4 +183,4 @@ def test_weights_that_are_no_model_are_unavailable_not_a_crash(tmp_path: Path) -
     for name in ("model.bin", "config.json", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):
-        transcribe(media.SPEECH / "en_jfk.flac", LocalWhisper(str(tmp_path)))
+        transcribe(media.SPEECH / "en_jfk.flac", Piecewise(LocalWhisper(str(tmp_path))))

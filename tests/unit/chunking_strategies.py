@@ -179,7 +179,7 @@ def cut(
         text,
         config=config,
         tokenizer=tokenizer,
-        language=language,
+        tongues=((0, language),),
         timeline=Timeline.of(spans),
         before=[Passage(one.text, one.char_start, one.char_end) for one in before],
     )

@@ -2,19 +2,20 @@
 insert into organisations (id) values (%(org_id)s) on conflict do nothing
 
 -- name: add_recording
-insert into recordings (id, org_id, sha256, size_bytes, kind, title, language, suffix)
+insert into recordings (id, org_id, sha256, size_bytes, kind, title, language, suffix,
+    speakers)
 values (%(id)s, %(org_id)s, %(sha256)s, %(size_bytes)s, %(kind)s, %(title)s, %(language)s,
-    %(suffix)s)
+    %(suffix)s, %(speakers)s)
 on conflict (org_id, sha256) do nothing
 returning id
 
 -- name: same_bytes
-select id, org_id, sha256, size_bytes, kind, title, language, suffix, transcriber, writer
+select id, org_id, sha256, size_bytes, kind, title, language, suffix, transcriber, writer, speakers
 from recordings
 where org_id = %(org_id)s and sha256 = %(sha256)s
 
 -- name: recordings
-select id, org_id, sha256, size_bytes, kind, title, language, suffix, transcriber, writer
+select id, org_id, sha256, size_bytes, kind, title, language, suffix, transcriber, writer, speakers
 from recordings
 where id = any(%(ids)s) order by id
 
@@ -30,7 +31,7 @@ where org_id = %(org_id)s and id = %(id)s
 
 -- name: waiting
 select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
-    r.transcriber, r.writer
+    r.transcriber, r.writer, r.speakers
 from recordings r
 where r.stages_done < 5 and r.archived_at is null
   and not exists (select from dead_letters d where d.org_id = r.org_id and d.recording_id = r.id

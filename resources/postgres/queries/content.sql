@@ -10,16 +10,17 @@ from raw_media where result_id = %(result_id)s
 
 -- name: put_transcript
 insert into transcripts (result_id, org_id, recording_id, text, language, duration_seconds,
-    words, segments, timeline, speakers, breaks)
+    words, segments, timing, error_seconds, dropped, timeline, speakers, breaks, languages)
 values (%(result_id)s, %(org_id)s, %(recording_id)s, %(text)s, %(language)s,
-    %(duration_seconds)s, %(words)s, %(segments)s, %(timeline)b, %(speakers)s, %(breaks)s)
+    %(duration_seconds)s, %(words)s, %(segments)s, %(timing)s, %(error_seconds)s, %(dropped)s,
+    %(timeline)b, %(speakers)s, %(breaks)s, %(languages)s)
 
 -- name: transcript
-select text, language, duration_seconds, words, segments
+select text, language, duration_seconds, words, segments, timing, error_seconds, dropped
 from transcripts where result_id = %(result_id)s
 
 -- name: spoken
-select text, language, duration_seconds, timeline, speakers, breaks
+select text, language, duration_seconds, timeline, speakers, breaks, languages
 from transcripts where result_id = %(result_id)s
 
 -- name: put_document

@@ -124,7 +124,7 @@ with wanted as materialized (  -- one row for each way that engines are chosen
     group by org_id, kind, transcriber, writer
 )
 select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
-    r.transcriber, r.writer
+    r.transcriber, r.writer, r.speakers
 from recordings r
 join plans p on p.id = %(plan)s
 join wanted on wanted.org_id = r.org_id and wanted.kind = r.kind
@@ -158,7 +158,7 @@ limit %(limit)s
 
 -- name: lacking_batch
 select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
-    r.transcriber, r.writer
+    r.transcriber, r.writer, r.speakers
 from lacking(%(set_id)s) l
 join recordings r on r.org_id = l.org_id and r.id = l.recording_id
 where not exists (select from live_results live where live.recording_id = r.id)

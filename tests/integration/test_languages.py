@@ -1,0 +1,90 @@
+"""Recordings in several languages: each passage is cut and searched by its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from pipeline_assets.definitions import build_definitions
+from resources.postgres.database import Database
+from resources.records import Engine, Segment, Transcript, Word
+from resources.transcription.instant import InstantTranscriber
+from resources.transcription.piecewise import Piecewise
+from resources.transcription.whisper import LocalWhisper
+from resources.workbench import Workbench
+from tests import media
+from tests.integration.conftest import Pipeline, write_sound
+
+ENGLISH = ["The engines were running all night long.", "Nobody knew who had started them."] * 60
+SPANISH = ["Los motores corrieron toda la noche.", "Nadie supo quién los había encendido."] * 60
+
+
+def bilingual() -> Transcript:
+    """A sentence a segment, half a second a word; Spanish from the middle on."""
+    words: list[Word] = []
+    segments: list[Segment] = []
+    for number, sentence in enumerate([*ENGLISH, *SPANISH]):
+        start = len(words) / 2
+        words += [
+            Word(word, start + at / 2, start + at / 2 + 0.5)
+            for at, word in enumerate(sentence.split())
+        ]
+        language = "es" if number >= len(ENGLISH) else None
+        segments.append(Segment(sentence, start, len(words) / 2, language=language))
+    text = " ".join(segment.text for segment in segments)
+    return Transcript(text, "en", len(words) / 2, tuple(words), tuple(segments))
+
+
+class Bilingual(InstantTranscriber):
+    engine = Engine("bilingual", "1")
+
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
+        return bilingual()
+
+
+def test_a_passage_is_searched_in_the_language_that_is_spoken_in_it(
+    bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    bench = replace(bench, engines=replace(bench.engines, transcriber=Bilingual()))
+    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    file = write_sound(tmp_path / "two.wav")
+    recording = bench.intake.take_in(file, org_id="default").recording
+    assert pipeline.run(recording).success
+    database = Database(bench.settings.database_url or "")
+    rows = database.rows(b"select text, search_config::text as config from chunks order by ordinal")
+    database.close()
+    for row in rows:
+        spanish = row["text"].count("noche") + row["text"].count("Nadie")
+        english = row["text"].count("night") + row["text"].count("Nobody")
+        assert row["config"] == ("spanish" if spanish > english else "english")
+    assert {row["config"] for row in rows} == {"english", "spanish"}
+
+
+def test_a_transcript_keeps_the_language_of_each_segment(
+    bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    bench = replace(bench, engines=replace(bench.engines, transcriber=Bilingual()))
+    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    file = write_sound(tmp_path / "two.wav")
+    recording = bench.intake.take_in(file, org_id="default").recording
+    assert pipeline.run(recording, only=("raw_media", "transcript")).success
+    assert bench.versions.current(recording) == bilingual()
+
+
+def test_two_languages_in_one_recording_are_each_written_as_spoken(tmp_path: Path) -> None:
+    names = ("en_austen_0870", "en_austen_0920", "en_jfk", "en_austen_0890")
+    english = [np.append(media.speech(name), media.silence(0.5)) for name in names]
+    sound = np.concatenate([*english, media.silence(1), media.speech("ja_cv_24511055")])
+    file = media.make_audio(tmp_path / "mixed.flac", sound)
+    transcript = Piecewise(LocalWhisper("whisper-base")).transcribe(
+        file, language=None, progress=lambda _: None
+    )
+    assert transcript.language == "en"
+    assert "country can do for you" in transcript.text
+    spoken = {segment.language for segment in transcript.segments}
+    assert spoken == {None, "ja"}
+    assert "キャンプ" in transcript.text

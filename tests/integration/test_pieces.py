@@ -1,0 +1,138 @@
+"""Pieces of a transcript under way, in Postgres: what a killed worker leaves, and when it goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.definitions import build_definitions
+from resources.embedding.instant import InstantEmbedder
+from resources.engines import Embedders, Engines
+from resources.errors import Forgotten
+from resources.postgres.database import Database
+from resources.postgres.pieces import Pieces
+from resources.records import Engine, Recording, Segment, Transcript, Word
+from resources.transcription.piecewise import Piecewise
+from resources.workbench import Workbench
+from resources.writing.extractive import ExtractiveWriter
+from tests import making, media
+from tests.integration.conftest import Pipeline
+from tests.listeners import Oracle, breathless
+
+ENGINE = Engine("oracle", "oracle-1")
+
+#: A worker that hears three pieces, and then no more.
+WORKER = """
+import sys, time
+from pathlib import Path
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.database import Database
+from resources.postgres.pieces import Pieces
+from resources.transcription.piecewise import Piecewise
+from tests.listeners import Oracle
+
+url, recording, file, ready = sys.argv[1:]
+database = Database(url)
+[known] = Catalogue(database).recordings([recording])
+
+def says(words):
+    if len(oracle.asked) > 3:
+        Path(ready).touch()
+        time.sleep(600)
+    return words
+
+oracle = Oracle(Path(file), says=says)
+whole = Piecewise(oracle, piece_seconds=8)
+finished = Pieces(database).of(known, whole.engine)
+whole.transcribe(oracle.file, language=None, progress=lambda _: None, finished=finished)
+"""
+
+
+def piece(text: str = "three small words") -> Transcript:
+    words = tuple(Word(word, at, at + 0.5) for at, word in enumerate(text.split()))
+    return Transcript(text, "en", 3.0, words, (Segment(text, 0.0, 2.5, "A", "fr"),), "aligned", 0.7)
+
+
+def test_a_kept_piece_comes_back_as_it_was(database: Database, recording: Recording) -> None:
+    pieces = Pieces(database).of(recording, ENGINE)
+    pieces.keep("sound", None, piece())
+    assert pieces.found("sound", None) == piece()
+
+
+@pytest.mark.parametrize(
+    ("engine", "sound", "language"),
+    [
+        (replace(ENGINE, parameters={"beam": 1}), "sound", None),
+        (ENGINE, "other", None),
+        (ENGINE, "sound", "en"),
+    ],
+    ids=["another engine", "another sound", "another language"],
+)
+def test_nothing_is_found_of(
+    database: Database, recording: Recording, engine: Engine, sound: str, language: str | None
+) -> None:
+    Pieces(database).of(recording, ENGINE).keep("sound", None, piece())
+    assert Pieces(database).of(recording, engine).found(sound, language) is None
+
+
+def test_no_piece_of_a_forgotten_recording_is_kept(database: Database) -> None:
+    gone = making.recording()
+    with pytest.raises(Forgotten):
+        Pieces(database).of(gone, ENGINE).keep("sound", None, piece())
+
+
+def test_after_a_kill_only_what_was_not_finished_is_heard_again(
+    database: Database, recording: Recording, tmp_path: Path
+) -> None:
+    file = media.make_audio(tmp_path / "talk.flac", breathless(50))
+    ready = tmp_path / "ready"
+    command = [sys.executable, "-c", WORKER, database.url, recording.id, str(file), str(ready)]
+    worker = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    try:
+        while not ready.exists():
+            assert worker.poll() is None
+            time.sleep(0.05)
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    assert making.count(database, b"pieces") == 3
+    oracle, alone = Oracle(file), Oracle(file)
+    whole = Piecewise(oracle, piece_seconds=8)
+    kept = Pieces(database).of(recording, whole.engine)
+    again = whole.transcribe(file, language=None, progress=lambda _: None, finished=kept)
+    at_one_go = Piecewise(alone, piece_seconds=8).transcribe(
+        file, language=None, progress=lambda _: None
+    )
+    assert again == at_one_go
+    assert len(oracle.asked) == len(alone.asked) - 3
+
+
+def engines(transcriber: Piecewise) -> Engines:
+    return Engines(
+        transcriber, ExtractiveWriter(), Embedders("instant", {"instant": InstantEmbedder})
+    )
+
+
+def taken_in(bench: Workbench, file: Path) -> Recording:
+    return bench.intake.take_in(file, org_id="default").recording
+
+
+def test_pieces_go_once_the_transcript_is_stored(
+    bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    file = media.make_audio(tmp_path / "talk.flac", breathless(20))
+    bench = replace(bench, engines=engines(Piecewise(Oracle(file), piece_seconds=8)))
+    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    recording = taken_in(bench, file)
+    assert pipeline.run(recording).success
+    [row] = [row for row in bench.ledger.lineage(recording) if row["stage"] == "transcript"]
+    assert bench.content.transcript(row["result_id"]).words
+    assert making.count(Database(bench.settings.database_url or ""), b"pieces") == 0

@@ -1,0 +1,269 @@
+"""Recordings of any length from pieces: no word twice, none lost, each at its second."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resources.errors import RequestRefused, Stopped
+from resources.providers.errand import Errand, current_errand, on_errand
+from resources.records import Segment, Transcript, Word
+from resources.transcription.piecewise import Piecewise
+from resources.transcription.protocol import Heard
+from tests import media
+from tests.listeners import WORD_SECONDS, Memory, Oracle, breathless, words_between
+from tests.media import Sound
+
+PIECE = 10.0
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """A minute in which nobody pauses."""
+    return media.make_audio(tmp_path / "talk.flac", breathless(60))
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Path:
+    """Sentences with pauses: 41 seconds."""
+    names = ("0870", "0880", "0890", "0920", "0930", "0870", "0890")
+    clips = [np.append(media.speech(f"en_austen_{name}"), media.silence(0.8)) for name in names]
+    louder = [clip * np.float32(1 - at / 50) for at, clip in enumerate(clips)]
+    return media.make_audio(tmp_path / "reading.flac", np.concatenate(louder))
+
+
+def transcribe(
+    listener: Oracle, memory: Memory | None = None, aligner: Oracle | None = None
+) -> Transcript:
+    return Piecewise(listener, aligner=aligner, piece_seconds=PIECE).transcribe(
+        listener.file, language=None, progress=lambda _: None, finished=memory or Memory()
+    )
+
+
+def test_where_nobody_pauses_no_word_is_twice_and_none_is_lost(talk: Path) -> None:
+    oracle = Oracle(talk)
+    transcript = transcribe(oracle)
+    assert len(oracle.asked) > 6
+    assert [word.word for word in transcript.words] == [
+        word.word for word in words_between(0, transcript.duration_seconds)
+    ]
+    for word in transcript.words:
+        assert word.start == pytest.approx(int(word.word[1:]) * WORD_SECONDS, abs=0.02)
+    assert transcript.text == " ".join(word.word for word in transcript.words)
+
+
+def test_where_two_pieces_agree_on_no_word_each_is_believed_for_its_half(talk: Path) -> None:
+    turn = iter(range(100))
+
+    def differently(words: list[Word]) -> list[Word]:
+        hearing = next(turn)
+        return [replace(word, word=f"{word.word}x{hearing}") for word in words]
+
+    transcript = transcribe(Oracle(talk, says=differently))
+    places = [int(word.word[1:].split("x")[0]) for word in transcript.words]
+    assert places == sorted(set(places))
+    assert len(places) >= len(words_between(0, 60)) - 7  # one at most a cut
+
+
+def test_pieces_heard_at_once_come_out_as_one_by_one(reading: Path) -> None:
+    assert transcribe(Oracle(reading, at_once=3)) == transcribe(Oracle(reading))
+
+
+def test_where_nobody_speaks_no_engine_is_asked(tmp_path: Path) -> None:
+    oracle = Oracle(media.make_audio(tmp_path / "hush.wav", media.noise(45, level=0.01)))
+    transcript = transcribe(oracle)
+    assert oracle.asked == []
+    assert (transcript.text, transcript.language) == ("", "und")
+
+
+def test_a_piece_that_fails_for_good_costs_no_other_a_second_hearing(talk: Path) -> None:
+    memory = Memory()
+
+    def refuse(words: list[Word]) -> list[Word]:
+        if any(word.word == "w60" for word in words) and not mended:
+            raise RequestRefused("Not this one.", remedy="Another.")
+        return words
+
+    mended: list[bool] = []
+    with pytest.raises(RequestRefused):
+        transcribe(Oracle(talk, at_once=2, says=refuse), memory)
+    kept = len(memory.pieces)
+    assert kept >= 2
+    mended.append(True)
+    again = Oracle(talk, says=refuse)
+    whole = transcribe(again, memory)
+    assert len(again.asked) == len(memory.pieces) - kept
+    assert whole == transcribe(Oracle(talk))
+
+
+def test_who_is_told_to_stop_loses_nothing_that_was_finished(talk: Path) -> None:
+    memory = Memory()
+
+    def stop(seconds: float) -> None:
+        if seconds > 25:
+            raise Stopped("Enough.", remedy="Go on.")
+
+    with pytest.raises(Stopped):
+        Piecewise(Oracle(talk), piece_seconds=PIECE).transcribe(
+            talk, language=None, progress=stop, finished=memory
+        )
+    again = Oracle(talk)
+    kept = len(memory.pieces)
+    assert kept >= 2
+    assert transcribe(again, memory) == transcribe(Oracle(talk))
+    assert len(again.asked) == len(memory.pieces) - kept
+
+
+def test_an_engine_is_asked_for_whom_the_work_is(reading: Path) -> None:
+    errands: set[str] = set()
+
+    def note(words: list[Word]) -> list[Word]:
+        errands.add(current_errand().org_id)
+        return words
+
+    with on_errand(Errand("acme", "transcript")):
+        transcribe(Oracle(reading, at_once=2, says=note))
+    assert errands == {"acme"}
+
+
+def text_alone(words: list[Word]) -> str:
+    return " ".join(word.word for word in words)
+
+
+def worst(transcript: Transcript) -> float:
+    return max(abs(int(one.word[1:]) * WORD_SECONDS - one.start) for one in transcript.words)
+
+
+def test_without_times_and_aligner_words_share_the_speech_and_say_so(talk: Path) -> None:
+    transcript = transcribe(Oracle(talk, says=text_alone))
+    assert transcript.timing == "interpolated"
+    assert transcript.error_seconds is not None
+    assert worst(transcript) <= transcript.error_seconds <= PIECE
+    assert len(transcript.words) == len(words_between(0, transcript.duration_seconds))
+
+
+def test_no_shared_out_word_lies_in_a_long_silence(tmp_path: Path) -> None:
+    clip = media.speech("en_austen_0870")
+    sound = np.concatenate([clip, media.silence(3), clip * np.float32(0.8)])
+    file = media.make_audio(tmp_path / "apart.flac", sound)
+    transcript = transcribe(Oracle(file, says=lambda words: text_alone(words[:20])))
+    end, start = len(clip) / media.RATE, len(clip) / media.RATE + 3
+    assert not [one for one in transcript.words if end + 0.3 < one.start < start - 0.3]
+
+
+def test_an_aligner_gives_an_engine_without_times_its_own(reading: Path) -> None:
+    def misheard(words: list[Word]) -> list[Word]:
+        return [one for one in words if int(one.word[1:]) % 5]  # every fifth it does not know
+
+    aligner = Oracle(reading, says=misheard)
+    transcript = transcribe(Oracle(reading, says=text_alone), aligner=aligner)
+    assert transcript.timing == "aligned"
+    assert transcript.error_seconds is not None
+    assert worst(transcript) <= min(transcript.error_seconds, 2 * WORD_SECONDS)
+
+
+def test_a_language_the_aligner_does_not_know_is_shared_out(reading: Path) -> None:
+    aligner = Oracle(reading, knows=("fr",))
+    transcript = transcribe(Oracle(reading, says=text_alone), aligner=aligner)
+    assert transcript.timing == "interpolated"
+
+
+def test_words_that_lie_in_silence_are_not_believed_and_told_of(tmp_path: Path) -> None:
+    sound = np.concatenate([media.speech("en_austen_0870"), media.silence(8)])
+    file = media.make_audio(tmp_path / "after.flac", sound)
+    oracle = Oracle(file)
+    transcript = transcribe(oracle)
+    assert transcript.words[-1].end < 8.5
+    assert [one.reason for one in transcript.dropped] == ["nobody speaks there"]
+    assert transcript.dropped[0].start > 7.5
+
+
+def test_an_engine_that_repeats_itself_is_asked_again_by_halves(reading: Path) -> None:
+    def loops_on_long_ones(words: list[Word]) -> list[Word]:
+        return [replace(one, word="again") for one in words] if len(words) > 20 else words
+
+    transcript = transcribe(Oracle(reading, says=loops_on_long_ones))
+    assert "again" not in transcript.text
+    assert transcript.dropped == ()
+
+
+def test_a_loop_that_no_time_allows_stays_once(tmp_path: Path) -> None:
+    file = media.make_audio(tmp_path / "young.flac", media.speech("en_austen_0880"))
+    transcript = transcribe(Oracle(file, says=lambda _: "thank you very much " * 40))
+    assert transcript.text == "thank you very much"
+    assert "more than its time allows" in transcript.dropped[0].reason
+
+
+def test_people_may_repeat_themselves(reading: Path) -> None:
+    def chant(words: list[Word]) -> list[Word]:
+        return [replace(one, word="ora") for one in words]
+
+    transcript = transcribe(Oracle(reading, says=chant))
+    assert transcript.text.split().count("ora") > 50
+    assert {one.reason.split(", ")[1] for one in transcript.dropped} == {"kept: its time allows it"}
+
+
+def test_the_prompt_is_nothing_anybody_said(reading: Path) -> None:
+    prompt = "Names in this talk: Ada, Grace, Barbara."
+    oracle = Oracle(reading, prompt=prompt, says=lambda _: prompt)
+    transcript = transcribe(oracle)
+    assert transcript.text == ""
+    assert {one.reason for one in transcript.dropped} == {"it is the prompt"}
+
+
+def test_a_little_speech_in_another_language_is_heard_in_the_usual_one(reading: Path) -> None:
+    oracle = Oracle(reading)
+
+    def noise(words: list[Word]) -> list[Word]:
+        oracle.language = "cy" if len(oracle.asked) == 3 else "en"
+        return words
+
+    oracle.says = noise
+    transcript = transcribe(oracle)
+    assert len(oracle.asked) == len(set(oracle.asked)) + 1
+    assert {segment.language for segment in transcript.segments} == {None}
+
+
+class Diarising(Oracle):
+    """Says who speaks, as far as one piece tells: always A."""
+
+    def hear(self, sound: Sound, *, language: str | None) -> Heard:
+        heard = super().hear(sound, language=language)
+        segments = [replace(one, speaker="A") for one in heard.segments or ()]
+        return replace(heard, segments=tuple(segments))
+
+
+def test_a_label_of_one_piece_is_not_taken_for_that_of_another(reading: Path) -> None:
+    speakers = [segment.speaker for segment in transcribe(Diarising(reading)).segments]
+    assert len(speakers) > 2
+    assert len(set(speakers)) == len(speakers)
+    assert speakers[0] == "A"
+
+
+def test_who_speaks_across_a_cut_is_one_speaker(talk: Path) -> None:
+    assert {segment.speaker for segment in transcribe(Diarising(talk)).segments} == {"A"}
+
+
+def test_channels_are_speakers_when_asked_and_words_are_in_the_order_they_were_said(
+    tmp_path: Path,
+) -> None:
+    one, other = media.speech("en_austen_0870"), media.speech("en_austen_0920")
+    sound = np.zeros((2, len(one) + len(other)), np.float32)
+    sound[0, : len(one)], sound[1, len(one) :] = one, other
+    file = media.make_stereo(tmp_path / "call.wav", sound)
+
+    class Whoever(Oracle):
+        def hear(self, sound: Sound, *, language: str | None) -> Heard:
+            words = tuple(replace(word, word=f"{word.word},") for word in words_between(2, 5))
+            text = " ".join(word.word for word in words)
+            return Heard(text, "en", words, (Segment(text, 2, 5),))
+
+    transcript = Piecewise(Whoever(file)).transcribe(
+        file, language=None, progress=lambda _: None, speakers="channels"
+    )
+    assert [segment.speaker for segment in transcript.segments] == ["channel-1", "channel-2"]
+    starts = [word.start for word in transcript.words]
+    assert starts == sorted(starts)
