@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KEY, SECRET = "a-key-of-tests", "a-secret-of-tests"
+_UNNOTICED_SECONDS = 0.05  # with none at all rclone does little else than look
 _RCLONE = Path(sys.executable).parent / "rclone"
 
 
@@ -31,6 +32,7 @@ class Server:
     def bucket(self, name: str) -> Path:
         """Makes a bucket; the folder of its objects."""
         (self.folder / name).mkdir(exist_ok=True)
+        noticed()
         return self.folder / name
 
 
@@ -40,7 +42,14 @@ def serving(folder: Path, *, etag_hash: str = "MD5") -> Iterator[Server]:
     folder.mkdir()
     port = free_port()
     arguments = ["serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", f"127.0.0.1:{port}"]
-    nothing_kept = ["--config", "", "--dir-cache-time", "0s", "--etag-hash", etag_hash]
+    nothing_kept = [
+        "--config",
+        "",
+        "--dir-cache-time",
+        f"{_UNNOTICED_SECONDS}s",
+        "--etag-hash",
+        etag_hash,
+    ]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
         process = subprocess.Popen(
             [_RCLONE, *arguments, *nothing_kept, folder], stdout=log, stderr=log
@@ -53,13 +62,18 @@ def serving(folder: Path, *, etag_hash: str = "MD5") -> Iterator[Server]:
             process.wait()
 
 
+def noticed() -> None:
+    """What was written to the server's folder behind its back is seen from now on."""
+    time.sleep(3 * _UNNOTICED_SECONDS)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         with suppress(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port)).close()
@@ -90,6 +104,7 @@ class Line:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # which ends a wait for the next one
         self._listener.close()
         self._cut()
 

@@ -169,7 +169,7 @@ def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline) -> None:
     """From the run that took it in, and from what the inbox's sensor remembers."""
     bench, instance = stored.bench, stored.instance
     inbox = bench.settings.home / "inbox"
-    inbox.mkdir()
+    inbox.mkdir(parents=True)
     file = write_sound(inbox / f"{TITLE}.wav")
     taken = stored.definitions.resolve_job_def("collect_file").execute_in_process(
         instance=instance, run_config={"ops": {"collect": {"config": {"name": file.name}}}}

@@ -17,7 +17,7 @@ from resources.records import Recording
 from resources.settings import Settings
 from resources.workbench import Workbench
 from sensors.inbox import inbox
-from tests.buckets import Line
+from tests.buckets import Line, noticed
 from tests.integration.conftest import write_sound
 
 
@@ -45,6 +45,7 @@ def tick(bench: Workbench, instance: dg.DagsterInstance) -> Callable[[], dg.Sens
     cursor: list[str | None] = [None]
 
     def tick() -> dg.SensorResult:
+        noticed()
         context = dg.build_sensor_context(
             instance=instance, cursor=cursor[-1], resources={"workbench": bench}
         )
@@ -126,6 +127,7 @@ def test_a_listing_that_fails_is_not_an_empty_inbox(
 def test_the_same_bytes_under_two_names_are_one_recording(bench: Workbench, dropped: Path) -> None:
     sound = write_sound(dropped / "talk.wav").read_bytes()
     (dropped / "copy.wav").write_bytes(sound)
+    noticed()
     first, second = (take_from_inbox(bench, name) for name in ("talk.wav", "copy.wav"))
     assert second.duplicate
     assert second.recording == first.recording
@@ -136,10 +138,12 @@ def test_one_that_is_replaced_while_it_is_taken_stays(
     bench: Workbench, dropped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sound(dropped / "talk.wav")
+    noticed()
     register = Catalogue.add
 
     def written_to(catalogue: Catalogue, recording: Recording) -> Recording:
         (dropped / "talk.wav").write_bytes(b"another talk")
+        noticed()
         return register(catalogue, recording)
 
     monkeypatch.setattr(Catalogue, "add", written_to)
@@ -152,6 +156,7 @@ def test_a_line_cut_while_it_is_taken_is_gone_on_with(
 ) -> None:
     whole = os.urandom(2 * PART_BYTES + 1000)
     (dropped / "long.wav").write_bytes(whole)
+    noticed()
     line.cut_when_received = line.received + int(len(whole) * 0.6)
     arrival = take_from_inbox(bench, "long.wav")
     assert line.cuts == 1

@@ -32,7 +32,7 @@ from resources.postgres.catalogue import Catalogue
 from resources.records import Recording
 from resources.settings import Settings
 from tests import making
-from tests.buckets import Line, free_port
+from tests.buckets import Line, free_port, noticed
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]
@@ -167,6 +167,7 @@ def test_an_object_that_is_replaced_is_not_read_on(
     (found,) = [bucket.find(one.key) for one in bucket.walk()]
     assert found is not None
     files(objects_folder)[0].write_bytes(os.urandom(50_000))
+    noticed()
     with pytest.raises(StorageUnavailable, match="changed"):
         bucket.fetch(found, io.BytesIO())
 
@@ -258,6 +259,7 @@ def test_what_no_recording_has_is_swept_after_a_day_and_what_is_not_ours_stays(
     for path in files(objects_folder):
         if new.id not in path.name:
             os.utime(path, (time.time() - DAY - 60,) * 2)
+    noticed()
     (swept,) = objects.sweep([(known.id, known.suffix)])
     assert lost.id in swept
     names = " ".join(path.name for path in files(objects_folder))
