@@ -24,8 +24,9 @@ _FORGOTTEN_SECONDS = 24 * 3600  # a copy still unfinished after a day has no one
 #: anything else is dropped.
 _SUFFIXES = frozenset(
     "." + suffix
-    for suffix in "3g2 3gp aac ac3 aif aiff amr ape au avi caf dts eac3 flac flv m2ts m4a m4b mka mkv "
-    "mov mp2 mp3 mp4 mpc mpeg mpg mxf oga ogg opus ra rm ts tta voc w64 wav webm wma wmv wv".split()
+    for suffix in "3g2 3gp aac ac3 aif aiff amr ape au avi caf dts eac3 flac flv m2ts m4a m4b "
+    "mka mkv mov mp2 mp3 mp4 mpc mpeg mpg mxf oga ogg opus ra rm ts tta voc w64 wav webm wma wmv "
+    "wv".split()
 )
 
 

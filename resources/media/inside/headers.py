@@ -34,7 +34,7 @@ def stated_seconds(
     seconds = float((container.duration or 0) / av.time_base)
     if track.duration is not None:
         seconds = float(track.duration * track.time_base)
-    insist_on_hours(seconds)
+    insist_on_hours(seconds, os.fstat(file).st_size)
     return seconds
 
 
