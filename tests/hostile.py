@@ -189,7 +189,7 @@ def zeros_without_end(folder: Path) -> Path:
 
 def nothing_to_find(folder: Path) -> Path:
     """Three seconds, and a terabyte of zeros to look for more in."""
-    path = media.make_audio(folder / "search.mp3", media.speech("en_austen_0880"))
+    path = media.make_audio(folder / "search.flac", media.speech("en_austen_0880"))
     with path.open("r+b") as file:
         file.truncate(1 << 40)
     return path

@@ -53,9 +53,10 @@ def cpu_seconds(sound_seconds: float) -> int:
     return min(MOST_CPU_SECONDS, int(_CPU_SECONDS + _CPU_A_SECOND * sound_seconds))
 
 
-def insist_on_hours(seconds: float) -> None:
-    """Of what a header says, before it is tried. Raises ``DecodingTooCostly``."""
-    if seconds > LONGEST_SECONDS:
+def insist_on_hours(seconds: float, size_bytes: int) -> None:
+    """Of what a header says, before it is tried; one that the file is too small for is only
+    wrong. Raises ``DecodingTooCostly``."""
+    if LONGEST_SECONDS < seconds <= size_bytes / _BYTES_A_SECOND:
         raise too_costly(f"its header says {seconds / 3600:.0f} hours")
 
 

@@ -24,8 +24,9 @@ FORGOTTEN_SECONDS = 24 * 3600  # what no recording has after a day, no one is wo
 #: anything else is dropped.
 _SUFFIXES = frozenset(
     "." + suffix
-    for suffix in "aac aif aiff amr avi caf flac m4a m4b mka mkv mov mp3 mp4 mpeg mpg oga ogg opus "
-    "wav webm wma wmv 3gp".split()
+    for suffix in "3g2 3gp aac ac3 aif aiff amr ape au avi caf dts eac3 flac flv m2ts m4a m4b "
+    "mka mkv mov mp2 mp3 mp4 mpc mpeg mpg mxf oga ogg opus ra rm ts tta voc w64 wav webm wma wmv "
+    "wv".split()
 )
 
 

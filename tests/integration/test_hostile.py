@@ -140,7 +140,7 @@ def test_who_gives_up_leaves_no_process_behind(tmp_path: Path) -> None:
     blocks = decode(hour(tmp_path))
     next(blocks)
     [decoder] = keeper().children()
-    blocks.close()
+    del blocks
     decoder.wait(10)
 
 
@@ -199,5 +199,5 @@ def test_nothing_of_ours_is_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     for process in (inside, *inside.children()):
         assert process.environ() == {}
         assert process.cwd() == "/"
-    blocks.close()
+    del blocks
     apart._kept.close()

@@ -16,6 +16,7 @@ from typing import Final
 import av
 
 from resources.errors import EmptyFile, TruncatedMedia, UnreadableMedia
+from resources.media.inside.headers import riff_size, stated_seconds
 from resources.media.inside.opening import (
     audio_track,
     decoded,
@@ -26,7 +27,6 @@ from resources.media.inside.opening import (
     packets,
 )
 from resources.media.inside.timeline import Timeline
-from resources.media.limits import insist_on_hours
 from resources.records import MediaFacts
 
 Working = Callable[[float], None]
@@ -60,16 +60,8 @@ _TYPES: Final = {
     "quicktime": ("mov", "video/quicktime", "video/quicktime"),
 }
 
-#: Demuxers whose header states a length. Of others FFmpeg guesses it from a bit rate or the end;
-#: what an AVI says of its sound is often wrong.
-_STATE_LENGTH: Final = frozenset(
-    {"aiff", "ape", "asf", "au", "caf", "flac", "flv", "matroska", "mov", "mp3", "tta"}
-    | {"w64", "wav", "wv"}
-)
-
 _MISSING_SECONDS: Final = 0.5  # this much, and this share, may be missing at the end
 _MISSING_SHARE: Final = 0.01
-_ENDLESS_BYTES: Final = 0x7FFF_0000  # RIFF sizes from here on are a recorder's placeholder
 
 
 def facts(file: int, size_bytes: int, working: Working) -> MediaFacts:
@@ -79,8 +71,7 @@ def facts(file: int, size_bytes: int, working: Working) -> MediaFacts:
     silence."""
     with open_media(file) as container:
         track = audio_track(container)
-        stated = _stated_seconds(container, track, file)
-        insist_on_hours(stated)
+        stated = stated_seconds(container, track, file)
         found = _decode_all(container, track, size_bytes, working)
         _insist_on_whole(file, size_bytes, stated, found)
         _insist_on_sound(found)
@@ -121,32 +112,11 @@ def _end(packet: av.Packet) -> float:
     return float((packet.pts + (packet.duration or 0)) * packet.time_base)
 
 
-def _stated_seconds(
-    container: av.container.InputContainer, track: av.AudioStream, file: int
-) -> float:
-    """How long the header says the file is; 0 where it says nothing."""
-    name = demuxer(container)
-    if name not in _STATE_LENGTH or (name == "mp3" and not _mp3_states_length(file)):
-        return 0.0
-    if track.duration is not None:
-        return float(track.duration * track.time_base)
-    return float((container.duration or 0) / av.time_base)
-
-
-def _mp3_states_length(file: int) -> bool:
-    """Whether the first frame is a Xing or Info one, which counts the frames of the file."""
-    tag = os.pread(file, 10, 0)
-    # ID3v2.4, 3.1: the tag's size is four bytes of seven bits each, without these ten
-    size = sum((byte & 0x7F) << 7 * (9 - place) for place, byte in enumerate(tag) if place > 5)
-    frame = os.pread(file, 1024, 10 + size if tag.startswith(b"ID3") else 0)
-    return b"Xing" in frame or b"Info" in frame
-
-
 def _insist_on_whole(file: int, size_bytes: int, stated: float, found: _Found) -> None:
     missing = stated - max(found.reached, found.seconds)
     if missing > max(_MISSING_SECONDS, _MISSING_SHARE * stated):
         raise _cut_off(f"its header says {stated:.1f} s, {found.seconds:.1f} s are there")
-    stated_size = _riff_size(file)
+    stated_size = riff_size(file)
     if size_bytes < stated_size * (1 - _MISSING_SHARE):
         raise _cut_off(f"its header says {stated_size} bytes, {size_bytes} are there")
 
@@ -156,13 +126,6 @@ def _cut_off(how: str) -> TruncatedMedia:
         f"The file is cut off: {how}.",
         remedy="Upload the recording again; the last transfer was not complete.",
     )
-
-
-def _riff_size(file: int) -> int:
-    """The bytes a WAV or AVI says it has, 0 for all else; FFmpeg quietly takes fewer."""
-    head = os.pread(file, 8, 0)
-    size = int.from_bytes(head[4:], "little")
-    return size if head.startswith(b"RIFF") and size < _ENDLESS_BYTES else 0
 
 
 def _insist_on_sound(found: _Found) -> None:

@@ -38,13 +38,13 @@ Fits = Callable[[av.AudioFrame], bool]
 # purpose: concat, hls, dash, imf, sdp, rtsp, vobsub, image sequences and whatever else names
 # other files or hosts; devices; subtitles and pictures; raw samples that any bytes could be.
 _DEMUXERS: Final = (
-    "3dostr aa aac aax ac3 ac4 acm adx aea aiff alp amr amrnb amrwb apac apc ape apm asf asf_o "
-    "ast au avi avr bfstm binka bonk brstm caf codec2 daud dhav dsf dss dts dtshd dv eac3 epaf "
-    "film_cpk flac flv g729 gsm gxf hca hcom iamf iff ilbc ircam iss kux laf lc3 live_flv loas "
-    "lxf matroska mca mlp mlv mmf mods mov mp3 mpc mpc8 mpeg mpegts mtaf mxf nistsphere nsp nsv "
-    "nut nuv ogg oma osq paf pva pvf qcp qoa rka rm rpl rsd rso sbc sds shn siff smjpeg smk sol "
-    "sox spdif svs tak thp truehd tta ty vag vivo voc vqf w64 wady wav wavarc wsaud wsd wsvqa wtv "
-    "wv wve xa xwma"
+    "3dostr aa aac aax ac3 ac4 acm adx aea aiff alp amr amrnb amrwb apac apc ape apm argo_asf asf "
+    "asf_o ast au avi avr bfstm binka bonk brstm caf codec2 daud dhav dsf dss dts dtshd dv eac3 "
+    "epaf film_cpk flac flv g729 gsm gxf hca hcom iamf iff ilbc ircam iss kux kvag laf lc3 "
+    "live_flv loas lxf matroska mca mlp mlv mmf mods mov mp3 mpc mpc8 mpeg mpegts mtaf mxf "
+    "nistsphere nsp nsv nut nuv ogg oma osq paf pva pvf qcp qoa rka rm rpl rsd rso sbc sds shn "
+    "siff smjpeg smk sol sox spdif svs swf tak thp truehd tta ty vag vivo voc vqf w64 wady wav "
+    "wavarc wsaud wsd wsvqa wtv wv wve xa xwma"
 )
 
 #: How lists of recordings begin, which hold none themselves.

@@ -15,6 +15,7 @@ from typing import Final
 import av
 
 from resources.errors import EmptyFile, NoAudioTrack
+from resources.media.inside.headers import stated_seconds
 from resources.media.inside.opening import (
     Fits,
     audio_track,
@@ -40,6 +41,7 @@ def sound(file: int, size_bytes: int, track: int, channel: int | None) -> Iterat
     with open_media(file) as container:
         stream = audio_track(container, track)
         _insist_on_channel(stream, channel)
+        stated_seconds(container, stream, file)  # an absurd one need not be tried
         timeline, output = Timeline(container, stream, size_bytes), _Output(channel)
         for packet in packets(container, stream):
             for frame in decoded(packet, fits=_fits(channel)) or ():

@@ -14,7 +14,8 @@ from resources.media.inside.opening import demuxer, has_pictures
 from resources.media.limits import insist_on_length
 
 _START_AT_ZERO: Final = frozenset({"asf", "avi", "flv", "matroska", "mov"})
-_STORES_NO_TIMES: Final = frozenset({"avi"})  # they are worked out from bytes: wrong at times
+#: No times of their own, or such that one frame would lie on the other: frame follows frame.
+_STORES_NO_TIMES: Final = frozenset({"avi", "gxf", "rm"})
 
 _JITTER_SECONDS: Final = 0.05  # containers round their timestamps; less than this is no gap
 _LONGEST_OVERLAP_SECONDS: Final = 1.0  # a larger step back is a clock that started anew
