@@ -13,6 +13,10 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import libfaketime
+import pytest
+
+#: For tests that compare the age of a file with the clock: a file's times are the kernel's.
+needs_the_clock_of_files = pytest.mark.skipif("FAKETIME" in os.environ, reason="a moved clock")
 
 _LIBRARY = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
 
