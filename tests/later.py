@@ -13,6 +13,11 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import libfaketime
+import pytest
+
+#: For tests that compare the clock with one that stays: of files, which is the kernel's, and of the
+#: embedded database, which is started with an environment of its own.
+needs_one_clock = pytest.mark.skipif("FAKETIME" in os.environ, reason="a moved clock")
 
 _LIBRARY = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
 

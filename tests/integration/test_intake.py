@@ -20,6 +20,7 @@ from resources.intake import Intake, clean_title
 from resources.media.folder import MediaFolder
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
+from tests.later import needs_one_clock
 
 REPOSITORY = Path(__file__).parents[2]
 DAY = 24 * 3600
@@ -169,6 +170,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
     assert file.exists()
 
 
+@needs_one_clock
 def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
     take_in: Callable[..., subprocess.Popen[str]],
     catalogue: Catalogue,

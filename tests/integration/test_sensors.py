@@ -23,6 +23,7 @@ from sensors.inbox import inbox
 from sensors.retries import retries
 from sensors.uploads import uploads
 from tests.integration.conftest import Pipeline, write_sound
+from tests.later import needs_one_clock
 
 Add = Callable[[str], Recording]
 
@@ -201,6 +202,7 @@ def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
     assert request.tags[PARTITION] == recording.id
 
 
+@needs_one_clock
 def test_new_files_are_left_to_a_worker_that_attends(
     bench: Workbench, folder: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
