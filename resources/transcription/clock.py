@@ -27,8 +27,9 @@ from resources.transcripts.alignment import atoms, letters
 from resources.transcripts.correction import correct_all
 
 #: A word that the aligner heard, too, is where the aligner says, give or take this: of clips put
-#: together at known seconds none was further off (``python -m benchmarks.word_times``).
-PLACED_SECONDS: Final = 1.0
+#: together at known seconds none was further off, 19 of 20 were within 0.4 s
+#: (``python -m benchmarks.word_times``).
+PLACED_SECONDS: Final = 1.5
 
 Stretch = tuple[float, float]  # seconds [start, end)
 
@@ -105,7 +106,7 @@ def _laid(
     placed = [(word.start, word.end, letters(word.word)) in heard for word in words]
     if not any(placed):
         return (), 0.0
-    return words, max(PLACED_SECONDS, *_gaps(words, placed, seconds))
+    return words, max([PLACED_SECONDS, *_gaps(words, placed, seconds)])
 
 
 def _gaps(words: Sequence[Word], placed: Sequence[bool], seconds: float) -> Iterator[float]:

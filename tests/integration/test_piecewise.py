@@ -165,6 +165,12 @@ def test_an_aligner_gives_an_engine_without_times_its_own(reading: Path) -> None
     assert worst(transcript) <= min(transcript.error_seconds, 2 * WORD_SECONDS)
 
 
+def test_what_the_aligner_hears_too_is_where_it_hears_it(reading: Path) -> None:
+    transcript = transcribe(Oracle(reading, says=text_alone), aligner=Oracle(reading))
+    assert transcript.timing == "aligned"
+    assert worst(transcript) < 0.05
+
+
 def test_a_language_the_aligner_does_not_know_is_shared_out(reading: Path) -> None:
     aligner = Oracle(reading, knows=("fr",))
     transcript = transcribe(Oracle(reading, says=text_alone), aligner=aligner)
