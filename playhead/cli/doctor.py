@@ -99,7 +99,12 @@ def _media(settings: Settings) -> str:
 
 
 def _inbox(settings: Settings) -> str:
-    waiting = storage.inbox(settings).look()
+    try:
+        waiting = storage.inbox(settings).look()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The inbox cannot be read: {error}", remedy="Correct its rights, or PLAYHEAD_INBOX."
+        ) from error
     return f"{len(waiting)} files wait at {settings.inbox_place}"
 
 
