@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -20,11 +21,12 @@ from resources.errors import Forgotten
 from resources.postgres.database import Database
 from resources.postgres.pieces import Pieces
 from resources.records import Engine, Recording, Segment, Transcript, Word
+from resources.transcription.instant import InstantTranscriber
 from resources.transcription.piecewise import Piecewise
 from resources.workbench import Workbench
 from resources.writing.extractive import ExtractiveWriter
 from tests import making, media
-from tests.integration.conftest import Pipeline
+from tests.integration.conftest import Pipeline, write_sound
 from tests.listeners import Oracle, breathless
 
 ENGINE = Engine("oracle", "oracle-1")
@@ -36,6 +38,7 @@ from pathlib import Path
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
 from resources.postgres.pieces import Pieces
+from resources.transcription.instant import InstantTranscriber
 from resources.transcription.piecewise import Piecewise
 from tests.listeners import Oracle
 
@@ -136,3 +139,22 @@ def test_pieces_go_once_the_transcript_is_stored(
     [row] = [row for row in bench.ledger.lineage(recording) if row["stage"] == "transcript"]
     assert bench.content.transcript(row["result_id"]).words
     assert making.count(Database(bench.settings.database_url or ""), b"pieces") == 0
+
+
+def test_what_tells_speakers_apart_reaches_the_engine_and_is_part_of_the_inputs(
+    bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    class Noting(InstantTranscriber):
+        def transcribe(self, media: Path, **how: Any) -> Transcript:
+            asked.append(how["speakers"])
+            return super().transcribe(media, **how)
+
+    bench = replace(bench, engines=replace(bench.engines, transcriber=Noting()))
+    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    file = write_sound(tmp_path / "call.wav")
+    recording = bench.intake.take_in(file, org_id="default", speakers="channels").recording
+    assert pipeline.run(recording).success
+    [row] = [row for row in bench.ledger.lineage(recording) if row["stage"] == "transcript"]
+    assert (asked, row["inputs"]["speakers"]) == (["channels"], "channels")
