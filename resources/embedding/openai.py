@@ -21,7 +21,7 @@ from resources.embedding.protocol import Vectors
 from resources.embedding.vectors import refuse_longer
 from resources.errors import AnswerAwaited, ModelUnavailable
 from resources.providers.capabilities import Rates, VectorModel, batch_share, listed
-from resources.providers.errand import Errand, current_errand, on_errand
+from resources.providers.errand import Errand, may_wait, on_errand
 from resources.providers.ladder import Ladder
 from resources.providers.packing import Limits, packed
 from resources.providers.replies import count_of, json_object, not_believed, plain
@@ -161,7 +161,7 @@ class OpenAIEmbedder:
 def _requests(counts: Sequence[int]) -> Iterable[range]:
     """Texts that are sent together. For a batch each by itself: so a text is known there whoever
     asks for it, and whichever others still lack a vector."""
-    if current_errand().patient:
+    if may_wait():
         return (range(place, place + 1) for place in range(len(counts)))
     return packed(counts, LIMITS)
 

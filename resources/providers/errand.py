@@ -43,6 +43,12 @@ def on_errand(errand: Errand) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
+def may_wait() -> bool:
+    """Whether the current errand is a patient one."""
+    errand = _CURRENT.get(None)
+    return errand is not None and errand.patient
+
+
 def current_errand() -> Errand:
     """Raises ``LookupError`` where nobody said for whom the call is: an engine that costs money
     must not be called then."""

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from resources.errors import AnswerAwaited, ReplyNotBelieved
 from resources.postgres.deferred import Deferred, Request
 from resources.providers.capabilities import batch_share
-from resources.providers.errand import current_errand
+from resources.providers.errand import current_errand, may_wait
 from resources.providers.wire import Ask, Deferrable, Used, Wire
 
 #: A batch ends within a day. What waits longer than this asks again, which costs nothing.
@@ -46,7 +46,7 @@ class PatientWire:
     def ask(self, ask: Ask[T]) -> T:
         """See ``Wire.ask``. What no batch answers, and an answer that is an error or not to be
         believed, is asked directly."""
-        if not (ask.deferrable and current_errand().patient):
+        if not (ask.deferrable and may_wait()):
             return self._wire.ask(ask)
         try:
             return self._answer(ask, ask.deferrable)
