@@ -1,4 +1,4 @@
-"""The wire: what it does about trouble, what it writes into the books, and whom it lets through."""
+"""The wire: what it does about trouble, and whom it lets through."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from psycopg.rows import DictRow
 
 from resources.errors import (
     BudgetSpent,
-    Forgotten,
     InvalidResult,
     InvalidSettings,
     ProviderStopped,
@@ -23,18 +22,14 @@ from resources.errors import (
     RequestRefused,
 )
 from resources.postgres.database import Database
-from resources.postgres.forgetting import Forgetting
 from resources.postgres.pace import Beginning
 from resources.postgres.spend import Spend
-from resources.postgres.traces import Look, look_in_database
 from resources.providers.errand import Errand, on_errand
 from resources.providers.opened import open_wire
 from resources.providers.wire import Ask, Reply, Used
-from resources.records import Recording
 from resources.settings import Provider, Settings
-from tests import making
 from tests.provider_answers import Answer, error
-from tests.wires import AT_MOST, GOOD, LIE, USED, a_cent_a_token, provider
+from tests.wires import AT_MOST, LIE, USED, a_cent_a_token, provider
 
 FAILED = error(500)
 STOPPED = error(401, "invalid_api_key")
@@ -287,78 +282,6 @@ def test_an_engine_that_works_for_nobody_asks_nothing(database: Database) -> Non
         assert openai.script.asked == 0
 
 
-def for_recordings(*recordings: Recording) -> Errand:
-    return Errand("default", "document", {one.id: 1.0 for one in recordings})
-
-
-def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database) -> None:
-    gone, stays = making.registered(database), making.registered(database)
-    with provider(database, LIE, LIE, GOOD) as openai:
-        with on_errand(for_recordings(gone, stays)):
-            with pytest.raises(ReplyNotBelieved):
-                openai.ask()
-            openai.ask()
-        before = spent_today(database)
-        by_recording = openai.books.spend.sums("recording", org_id="default", since=None)
-        assert {one.what for one in by_recording} == {gone.id, stays.id}
-        Forgetting(database).forget([gone.id])
-        assert openai.books.quarantine.kept("default") == [], "it may quote either of them"
-        after = openai.books.spend.sums("recording", org_id="default", since=None)
-        assert {one.what for one in after} == {"", stays.id}
-        assert sum(one.cost_usd for one in after) == pytest.approx(before)
-    assert spent_today(database) == before
-    assert gone.id not in str(attempts(database))
-
-
-def test_no_attempt_is_made_for_a_recording_that_was_forgotten(database: Database) -> None:
-    gone = making.registered(database)
-    Forgetting(database).forget([gone.id])
-    with provider(database) as openai, on_errand(for_recordings(gone)):
-        with pytest.raises(Forgotten):
-            openai.ask()
-        assert openai.script.asked == 0
-
-
-def test_money_is_shared_by_weight(database: Database) -> None:
-    one, other = making.registered(database), making.registered(database)
-    with provider(database) as openai:
-        with on_errand(Errand("default", "embeddings", {one.id: 300.0, other.id: 100.0})):
-            openai.ask()
-        sums = openai.books.spend.sums("recording", org_id="default", since=None)
-    by_id = {found.what: found.cost_usd for found in sums}
-    assert by_id[one.id] == pytest.approx(3 * by_id[other.id])
-
-
-def test_money_is_told_by_day_model_stage_and_organisation(database: Database) -> None:
-    with provider(database, FAILED) as openai:
-        openai.ask()
-        with on_errand(Errand("other", "document")):
-            openai.ask()
-        spend = openai.books.spend
-        today = datetime.now(UTC).date().isoformat()
-        for by, expected in {
-            "day": [(today, 3, 1)],
-            "model": [("openai m", 3, 1)],
-            "stage": [("document", 1, 0), ("search", 2, 1)],
-            "organisation": [("default", 2, 1), ("other", 1, 0)],
-        }.items():
-            sums = spend.sums(by, org_id=None, since=None)  # type: ignore[arg-type]
-            assert [(one.what, one.attempts, one.failed) for one in sums] == expected
-        tomorrow = datetime.now(UTC) + timedelta(days=1)
-        assert spend.sums("day", org_id=None, since=tomorrow) == []
-        [default] = spend.sums("day", org_id="default", since=None)
-        assert default.cost_usd == 0.15
-
-
-def test_a_reply_without_end_is_kept_in_part(database: Database) -> None:
-    with provider(database) as openai:
-        openai.ask()
-        [row] = attempts(database)
-        openai.books.quarantine.keep(row["id"], reason="endless", reply=b"x" * (3 << 20))
-        [kept] = openai.books.quarantine.kept("default")
-    assert kept.bytes == 1 << 20
-
-
 def test_a_status_without_a_body_is_trouble_as_well(database: Database) -> None:
     with provider(database, Answer(504)) as openai:
         assert openai.ask() == "chat.completion"
@@ -382,30 +305,3 @@ def test_wires_of_one_installation_share_their_books(settings: Settings) -> None
 def test_a_provider_that_nobody_described_has_no_wire(settings: Settings) -> None:
     with pytest.raises(InvalidSettings, match="nobody"):
         open_wire("nobody", settings, a_cent_a_token)
-
-
-def test_an_attempt_under_way_has_not_failed_and_one_whose_worker_died_has(
-    database: Database,
-) -> None:
-    with provider(database) as openai:
-        seen: list[int] = []
-
-        def send() -> Reply[str]:
-            for lapsed in (b"1 hour", b"-1 hour"):
-                database.run(
-                    b"update provider_attempts set lapses_at = now() + interval '" + lapsed + b"'"
-                )
-                [today] = openai.books.spend.sums("day", org_id=None, since=None)
-                seen.append(today.failed)
-            return Reply("a", USED)
-
-        openai.wire.ask(Ask("chat", "m", AT_MOST, send))
-    assert seen == [0, 1]
-
-
-def test_a_word_in_a_doubted_reply_is_found_by_whoever_looks_for_it(database: Database) -> None:
-    with provider(database, LIE, LIE) as openai, pytest.raises(ReplyNotBelieved):
-        openai.ask()
-    look = Look()
-    look_in_database(look, database.url, ["a lie"])
-    assert [place.split(": ")[1] for place in look.found] == ["quarantine.reply"]
