@@ -1,4 +1,4 @@
-"""A small server that speaks OpenAI's Files, Batch and embeddings API: a text's vector tells its
+"""An account at a provider with OpenAI's Files, Batch and embeddings API: a text's vector tells its
 length. A batch expires after as many requests as a test says."""
 
 from __future__ import annotations
@@ -10,9 +10,17 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from tests.providers import Asked, Told, serving, told
+
+
+@contextmanager
+def batch_server() -> Iterator[Account]:
+    with serving() as server:
+        account = Account(server.url)
+        server.answer = account.answer
+        yield account
 
 
 @dataclass
@@ -20,7 +28,7 @@ class Account:
     """What the server holds and saw. ``expire_after``: requests that the next batch answers;
     ``refuse_at``: the place of a request that it refuses."""
 
-    url: str = ""
+    url: str
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)  # custom ids, as often as they were answered
@@ -28,109 +36,68 @@ class Account:
     expire_after: int | None = None
     refuse_at: int | None = None
 
+    def answer(self, asked: Asked) -> Told:
+        match asked.method, *asked.path.split("?")[0].split("/")[2:]:
+            case "GET", "batches":
+                listed = list(self.batches.values())[::-1]
+                return told({"object": "list", "data": listed, "has_more": False})
+            case "GET", "batches", name:
+                return told(self._looked_at(self.batches[name]))
+            case "GET", "files", name, "content":
+                return Told(self.files[name])
+            case "DELETE", "files", name:
+                del self.files[name]
+                return told({"id": name, "object": "file", "deleted": True})
+            case "POST", "files":
+                return told(_file(self._store(_uploaded(asked.body))))
+            case "POST", "batches":
+                return told(self._created(asked.json))
+        self.asked_directly += 1
+        return told(_embedded(asked.json))
 
-@contextmanager
-def batch_server() -> Iterator[Account]:
-    account = Account()
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (_Handler,), {"account": account})
-    )
-    account.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield account
-    finally:
-        server.shutdown()
-        server.server_close()
+    def _created(self, body: dict[str, Any]) -> dict[str, Any]:
+        name = f"batch_{uuid.uuid4().hex}"
+        begun = {"id": name, "object": "batch", "status": "in_progress", "created_at": _now()}
+        self.batches[name] = body | begun
+        return self.batches[name]
 
+    def _looked_at(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """It is over as soon as somebody looks."""
+        if batch["status"] == "in_progress":
+            lines = self.files[batch["input_file_id"]].splitlines()
+            requests = [json.loads(line) for line in lines]
+            limit = len(requests) if self.expire_after is None else self.expire_after
+            self.expire_after = None
+            answers = [self._answered(place, one) for place, one in enumerate(requests[:limit])]
+            late = [{"custom_id": one["custom_id"], "response": None} for one in requests[limit:]]
+            batch["output_file_id"] = self._store(_json_lines(answers))
+            if late:
+                batch["error_file_id"] = self._store(_json_lines(late))
+            batch["status"] = "expired" if late else "completed"
+        return batch
 
-class _Handler(BaseHTTPRequestHandler):
-    account: Account
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None: ...
-
-    def do_GET(self) -> None:
-        account = self.account
-        match self.path.split("?")[0].split("/")[2:]:
-            case ["batches"]:
-                listed = list(account.batches.values())[::-1]
-                self._send({"object": "list", "data": listed, "has_more": False})
-            case ["batches", name]:
-                self._finish(account.batches[name])
-                self._send(account.batches[name])
-            case ["files", name, "content"]:
-                self._send_bytes(account.files[name])
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.path == "/v1/embeddings":
-            self.account.asked_directly += 1
-            self._send(_embedded(json.loads(body)))
-        elif self.path == "/v1/files":
-            content = re.search(rb"filename=.*?\r\n\r\n(.*?)\r\n--", body, re.DOTALL)
-            assert content is not None
-            self._send({**_file(self._store(content[1])), "purpose": "batch"})
-        else:
-            batch = {
-                **json.loads(body),
-                "id": f"batch_{uuid.uuid4().hex}",
-                "object": "batch",
-                "status": "in_progress",
-                "created_at": int(time.time()),
-            }
-            self.account.batches[batch["id"]] = batch
-            self._send(batch)
-
-    def do_DELETE(self) -> None:
-        name = self.path.split("/")[-1]
-        del self.account.files[name]
-        self._send({"id": name, "object": "file", "deleted": True})
-
-    def _finish(self, batch: dict[str, Any]) -> None:
-        if batch["status"] != "in_progress":
-            return
-        lines = [
-            json.loads(line)
-            for line in self.account.files[batch["input_file_id"]].split(b"\n")
-            if line
-        ]
-        limit = self.account.expire_after if self.account.expire_after is not None else len(lines)
-        answers = [self._answer(place, line) for place, line in enumerate(lines[:limit])]
-        late = [{"custom_id": line["custom_id"], "response": None} for line in lines[limit:]]
-        batch["output_file_id"] = self._store(_json_lines(answers))
-        if late:
-            batch["error_file_id"] = self._store(_json_lines(late))
-        batch["status"] = "expired" if late else "completed"
-        self.account.expire_after = None
-
-    def _answer(self, place: int, line: dict[str, Any]) -> dict[str, Any]:
-        self.account.asked.append(line["custom_id"])
-        body: dict[str, Any] = {"error": {"message": "no", "code": "bad"}}
-        status = 400
-        if place != self.account.refuse_at:
-            status = 200
-            body = _embedded(line["body"])
-        return {
-            "custom_id": line["custom_id"],
-            "response": {"status_code": status, "body": body},
-            "error": None,
-        }
+    def _answered(self, place: int, line: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(line["custom_id"])
+        refused = place == self.refuse_at
+        body = {"error": {"message": "no", "code": "bad"}} if refused else _embedded(line["body"])
+        response = {"status_code": 400 if refused else 200, "body": body}
+        return {"custom_id": line["custom_id"], "response": response, "error": None}
 
     def _store(self, content: bytes) -> str:
         name = f"file-{uuid.uuid4().hex}"
-        self.account.files[name] = content
+        self.files[name] = content
         return name
 
-    def _send(self, value: object) -> None:
-        self._send_bytes(json.dumps(value).encode())
 
-    def _send_bytes(self, content: bytes) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+def _now() -> int:
+    return int(time.time())
+
+
+def _uploaded(form: bytes) -> bytes:
+    """The file in a multipart form."""
+    content = re.search(rb"filename=.*?\r\n\r\n(.*?)\r\n--", form, re.DOTALL)
+    assert content is not None
+    return content[1]
 
 
 def _embedded(body: dict[str, Any]) -> dict[str, Any]:
@@ -154,6 +121,7 @@ def _file(name: str) -> dict[str, Any]:
     return {
         "id": name,
         "object": "file",
+        "purpose": "batch",
         "bytes": 0,
         "created_at": 0,
         "filename": name,

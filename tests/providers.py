@@ -70,6 +70,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
     @property
     def json(self) -> Any:
@@ -141,9 +142,12 @@ def serving() -> Iterator[Server]:
         def do_GET(self) -> None:
             self._answer(b"")
 
+        def do_DELETE(self) -> None:
+            self._answer(b"")
+
         def _answer(self, body: bytes) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = server.next_reply(Asked(self.path, headers, body))
+            reply = server.next_reply(Asked(self.path, headers, body, self.command))
             self.send_response(reply.status)
             self.send_header("content-type", reply.kind)
             self.send_header("content-length", str(len(reply.body)))

@@ -197,22 +197,24 @@ class MeteredWire:
             doubled = _FIRST_PAUSE_SECONDS * 2 ** (call.attempts - 1)
             seconds = self._waiting.pause(min(doubled, _LONGEST_PAUSE_SECONDS))
         call.trouble_seconds += seconds
-        spent = call.attempts >= MOST_ATTEMPTS
-        enough = spent or call.trouble_seconds > call.patience
+        impatient = call.trouble_seconds > call.patience
         if verdict.everyone:
-            pause = max(seconds, _STORM_SECONDS) if spent else seconds
+            call.held += 1
+            storm = call.held >= MOST_ATTEMPTS
+            pause = max(seconds, _STORM_SECONDS) if storm else seconds
             until = call.books.pace.hold(call.errand.org_id, pause)
-            if enough:
+            if storm or impatient:
                 raise _rate_limited(call.asked, until)
-        elif enough:
+        if impatient or call.attempts >= MOST_ATTEMPTS:
             raise verdict.error
-        else:
+        if not verdict.everyone:
             self._waiting.sleep(seconds)
 
 
 @dataclass(slots=True)
 class _Call(Generic[T]):
-    """A request under way. ``doubted``: one reply was not believed already."""
+    """A request under way. ``held``: attempts after which all were asked to keep away; ``doubted``:
+    one reply was not believed already."""
 
     books: Books
     errand: Errand
@@ -221,6 +223,7 @@ class _Call(Generic[T]):
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     attempts: int = 0
     trouble_seconds: float = 0.0
+    held: int = 0
     doubted: bool = False
 
     @property

@@ -191,6 +191,13 @@ def test_a_storm_that_does_not_end_lays_the_work_aside(database: Database) -> No
         assert openai.script.asked == 5
 
 
+def test_one_request_that_is_out_of_luck_lays_nobody_elses_work_aside(database: Database) -> None:
+    with provider(database, *[FAILED] * 4, error(429, "rate_limit_exceeded")) as openai:
+        with pytest.raises(ProviderUnavailable):
+            openai.ask()
+        assert openai.ask() == "chat.completion"
+
+
 def test_a_reply_that_is_not_believed_is_asked_for_once_more(database: Database) -> None:
     with provider(database, LIE) as openai:
         assert openai.ask() == "chat.completion"
