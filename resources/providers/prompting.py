@@ -9,6 +9,7 @@ is stored at the provider. Not here: what is asked and believed (``writing/``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
@@ -128,7 +129,8 @@ class Prompter:
         if not raw.headers.get("content-type", "").startswith("text/event-stream"):
             raise not_believed("is no stream of events", raw.http_response.read())
         read = _of_response if way.endpoint == "responses" else _of_chat
-        return read(raw.parse()), plain(raw.headers)
+        with closing(raw.parse()) as stream:  # nobody sends on what is not read any more
+            return read(stream), plain(raw.headers)
 
     def _responses(self, prompt: Prompt) -> Any:
         body = self._response_body(prompt)

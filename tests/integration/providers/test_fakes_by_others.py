@@ -115,6 +115,7 @@ def test_aimock_what_it_breaks_never_becomes_a_result(
 
 def test_llmock_a_torn_stream_is_asked_again_and_nothing_of_it_is_kept(llmock: LLMock) -> None:
     """Its strict verdict: no failure, no warning."""
+    llmock.pace(20)  # so that a torn stream is not sent to its end before we hang up
     writer = engines(llmock.base_url(), tries=2).writer(LUNA)
     faults = (llmock.truncate, llmock.corrupt, llmock.disconnect)
     for number, fault in enumerate(faults):
@@ -135,6 +136,8 @@ def test_llmock_texts_are_embedded_without_a_word_against_it(llmock: LLMock) -> 
 
 def test_llmock_a_chat_server_that_tears_its_stream_is_asked_again(llmock: LLMock) -> None:
     from llmock.scenarios import Fail, Match
+
+    llmock.pace(20)
 
     llmock.add(Fail(404, times=1, match=Match(path="/v1/responses")))
     own = engines(llmock.base_url(), "own", tries=2).writer(RemoteModel("own", "llama3"))
