@@ -1,0 +1,60 @@
+"""Batches against aimock's Files and Batch API, over a real socket. Its answers are canned: what is
+tested is the way there and back."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+
+from resources.postgres.database import Database
+from resources.postgres.deferred import Deferred, Request
+from resources.providers.batches import Batches, Step
+from resources.providers.errand import Errand
+from resources.records import Recording
+
+
+@pytest.fixture
+def deferred(database: Database) -> Deferred:
+    return Deferred(database)
+
+
+def batches(deferred: Deferred, aimock: str, **headers: str) -> Batches:
+    client = openai.OpenAI(
+        api_key="key", base_url=aimock, max_retries=0, default_headers=headers or None
+    )
+    return Batches(
+        deferred, lambda _: client, ["openai"], cost_of=lambda *_: 0.0, quiet_seconds=0.0
+    )
+
+
+def put(deferred: Deferred, recording: Recording, *texts: str) -> list[Request]:
+    requests = [Request("/v1/responses", {"model": "gpt-6-luna", "input": text}) for text in texts]
+    errand = Errand(recording.org_id, "document", {recording.id: 1.0}, patient=True)
+    for one in requests:
+        deferred.defer(errand, "openai", one, at_most_usd=0.0, budget_usd=None)
+    return requests
+
+
+def test_aimock_takes_a_batch_and_its_answers_come_back_by_name(
+    deferred: Deferred, aimock: str, recording: Recording
+) -> None:
+    requests = put(deferred, recording, "one", "two", "three")
+    carried = batches(deferred, aimock)
+    assert carried.step() == Step(submitted=1)
+    assert carried.step() == Step(), "it is in progress"
+    assert carried.step() == Step(ended=1, answered=3)
+    answers = [deferred.answer(recording.org_id, "openai", one) for one in requests]
+    assert [one.body["status"] for one in answers if one] == ["completed"] * 3
+
+
+@pytest.mark.parametrize("outcome", ["expired", "failed", "cancelled"])
+def test_aimock_ends_a_batch_otherwise_and_nothing_is_lost(
+    deferred: Deferred, aimock: str, recording: Recording, outcome: str
+) -> None:
+    requests = put(deferred, recording, "one", "two")
+    broken = batches(deferred, aimock, **{"X-AIMock-Batch-Outcome": outcome})
+    steps = [broken.step() for _ in range(3)]
+    assert steps[-1] == Step(ended=1)
+    carried = batches(deferred, aimock)
+    assert [carried.step() for _ in range(3)][-1] == Step(ended=1, answered=2)
+    assert all(deferred.answer(recording.org_id, "openai", one) for one in requests)
