@@ -3,7 +3,8 @@ each are 500, 429, broken and cut off, and a tenth come 2 s late.
 
     python -m benchmarks.provider_faults --recordings 1000
 
-Once without faults and once with them, each on a database of its own. Counted are requests, by the
+Once without faults and once with them, each on a database of its own; each recording by itself, as
+those are that come one by one. Counted are requests, by the
 server's own journal and by our books, which must agree; recordings that are not ready; rows that
 are there twice. Needs `make fakes`.
 """
@@ -174,7 +175,7 @@ def _take(bench: Workbench, recordings: Sequence[Recording], *, last: bool) -> N
     with Hands(tell) as hands:
         for one in recordings:
             hands.take(Work(bench, one, turn, lanes, standing[one.id]), STAGES)
-        hands.finish()
+            hands.finish()  # alone: how many share a request depends on how slow the provider is
 
 
 def _row(bench: Workbench, url: str, count: int, seconds: float, *, faults: bool) -> Row:
