@@ -34,7 +34,7 @@ $(FAKES)/installed: .venv/installed tests/fakes/package-lock.json
 test: setup fakes
 	$(BIN)/python -m pytest
 
-# The same with every line counted, which takes a fifth longer.
+# The same with every line counted, which takes a seventh longer.
 coverage: setup fakes
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --skip-covered
