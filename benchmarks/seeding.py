@@ -64,7 +64,8 @@ _COPIES: dict[str, LiteralString] = {
     "raw_media": "copy raw_media (result_id, org_id, recording_id, container, codec, media_type, "
     "sample_rate, channels, duration_seconds, streams) from stdin",
     "transcripts": "copy transcripts (result_id, org_id, recording_id, text, language, "
-    "duration_seconds, words, segments, timeline, speakers, breaks) from stdin",
+    "duration_seconds, words, segments, timeline, speakers, breaks, timing, error_seconds, "
+    "dropped, languages) from stdin",
     "documents": "copy documents (result_id, org_id, recording_id, title, content, format, spans, "
     "metadata) from stdin",
     "chunks": "copy chunks (id, org_id, recording_id, recipe_hash, result_id, source, text_hash, "
@@ -78,7 +79,7 @@ _COPIES: dict[str, LiteralString] = {
     "embedded_recordings": "copy embedded_recordings (result_id, org_id, recording_id, set_id, "
     "chunk_recipe_hash) from stdin",
 }
-_JSON = frozenset({"words", "segments", "spans", "metadata"})
+_JSON = frozenset({"words", "segments", "dropped", "spans", "metadata"})
 _BINARY: dict[str, list[str]] = {
     "embeddings": ["int4", "text", "uuid", "int4", "vector"],
     "embedding_cache": ["text", "int4", "text", "vector", "uuid"],

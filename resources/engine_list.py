@@ -34,9 +34,9 @@ Role = Literal["transcriber", "writer", "embedder"]
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """``name`` as in settings. ``chosen``: they have it. ``gives``: of a transcriber. Window and
-    dimensions: of an embedder. ``lacks``: what is missing to use it. Prices in US dollars; None
-    where they are not known. ``ended``: today or before."""
+    """``name`` as in settings. ``chosen``: they have it, if only for some recordings. ``gives``: of
+    a transcriber. Window and dimensions: of an embedder. ``lacks``: what is missing to use it.
+    Prices in US dollars; None where they are not known. ``ended``: today or before."""
 
     role: Role
     name: str
@@ -64,15 +64,15 @@ def _local(settings: Settings) -> Iterator[EngineFacts]:
     """``instant`` invents its results, for benchmarks."""
     heard = {"whisper-base": "99", "whisper-tiny.en": "en", "instant": "any"}
     for name in (*WHISPER_MODELS, "instant"):
-        chosen = settings.transcriber == name
+        chosen = name in _named(settings, "transcriber")
         yield EngineFacts("transcriber", name, chosen, True, ("words", "segments"), heard[name])
-    yield EngineFacts("writer", "extractive", settings.writer == "extractive", True)
+    yield EngineFacts("writer", "extractive", "extractive" in _named(settings, "writer"), True)
     for name, size, window in (
         ("minilm", 384, 254),
         ("wordllama", 256, 8192),
         ("instant", 64, 512),
     ):
-        chosen = settings.embedder == name
+        chosen = name in _named(settings, "embedder")
         yield EngineFacts("embedder", name, chosen, True, dimensions=size, window_tokens=window)
 
 
@@ -83,16 +83,23 @@ def _openai(settings: Settings, today: date) -> Iterator[EngineFacts]:
 
 def _chosen(settings: Settings, today: date) -> Iterator[EngineFacts]:
     """Behind other servers, or newer than the table."""
-    makers: dict[str, Callable[[str, bool], Model]] = {
-        settings.transcriber: lambda name, _: speech_model(name),
-        settings.writer: lambda name, own: text_model(name, of_openai=own),
-        settings.embedder: lambda name, own: vector_model(name, of_openai=own),
+    makers: dict[Role, Callable[[str, bool], Model]] = {
+        "transcriber": lambda name, _: speech_model(name),
+        "writer": lambda name, own: text_model(name, of_openai=own),
+        "embedder": lambda name, own: vector_model(name, of_openai=own),
     }
-    for name, row in makers.items():
-        if named := remote_model(name):
-            provider = settings.provider(named.provider)
-            of_openai = provider is not None and provider.base_url is None
-            yield _remote(settings, name, row(named.model, of_openai), today)
+    for role, row in makers.items():
+        for name in sorted(_named(settings, role)):
+            if named := remote_model(name):
+                provider = settings.provider(named.provider)
+                of_openai = provider is not None and provider.base_url is None
+                yield _remote(settings, name, row(named.model, of_openai), today)
+
+
+def _named(settings: Settings, role: Role) -> set[str]:
+    """By settings: for most recordings, and for those of some organisations and kinds."""
+    others = [getattr(one, role, None) for one in settings.engines.values()]
+    return {getattr(settings, role), *filter(None, others)}
 
 
 def _remote(settings: Settings, name: str, row: Model, today: date) -> EngineFacts:
@@ -106,7 +113,7 @@ def _remote(settings: Settings, name: str, row: Model, today: date) -> EngineFac
     return EngineFacts(
         role,
         name,
-        chosen=getattr(settings, role) == name,
+        chosen=name in _named(settings, role),
         local=False,
         gives=row.formats if isinstance(row, SpeechModel) else (),
         languages=row.languages if isinstance(row, SpeechModel) else "",

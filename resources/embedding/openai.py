@@ -8,7 +8,7 @@ are filled (``providers/packing.py``), what stays of a vector (``resources/postg
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from threading import Lock
@@ -19,7 +19,7 @@ import openai
 
 from resources.embedding.protocol import Vectors
 from resources.embedding.vectors import refuse_longer
-from resources.errors import AnswerAwaited, ModelUnavailable
+from resources.errors import ModelUnavailable
 from resources.providers.capabilities import Rates, VectorModel, batch_share, listed
 from resources.providers.errand import Errand, may_wait, on_errand
 from resources.providers.ladder import Ladder
@@ -93,7 +93,11 @@ class OpenAIEmbedder:
             return self._dimensions
 
     def batches(self, texts: Sequence[str]) -> Sequence[range]:
-        """Requests, each filled until the next text would break a limit."""
+        """Requests, each filled until the next text would break a limit. For a provider's batch
+        each text by itself: so it is known there whoever asks for it, and whichever others still
+        lack a vector."""
+        if may_wait():
+            return [range(place, place + 1) for place in range(len(texts))]
         return list(packed(self._counts(texts), LIMITS))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -105,18 +109,11 @@ class OpenAIEmbedder:
         counts = self._counts(texts)
         refuse_longer(counts, self.window_tokens)
         sent = [without_surrogates(text) or _BLANK for text in texts]
-        made: list[Vectors] = []
-        awaited: AnswerAwaited | None = None
-        for part in _requests(counts):
-            try:
-                made.append(
-                    self._vectors(sent[part.start : part.stop], counts[part.start : part.stop])
-                )
-            except AnswerAwaited as error:  # all are asked for before any is waited for
-                awaited = error
-        if awaited:
-            raise awaited
-        return np.concatenate(made)
+        parts = [
+            self._vectors(sent[part.start : part.stop], counts[part.start : part.stop])
+            for part in packed(counts, LIMITS)
+        ]
+        return np.concatenate(parts)
 
     def _counts(self, texts: Sequence[str]) -> list[int]:
         return [self.tokenizer.count(text or _BLANK) for text in texts]
@@ -156,14 +153,6 @@ class OpenAIEmbedder:
     def _insisted(self) -> int | None:
         """How many dimensions a reply must have to be believed: those that OpenAI promises."""
         return self._dimensions if self._model.known else None
-
-
-def _requests(counts: Sequence[int]) -> Iterable[range]:
-    """Texts that are sent together. For a batch each by itself: so a text is known there whoever
-    asks for it, and whichever others still lack a vector."""
-    if may_wait():
-        return (range(place, place + 1) for place in range(len(counts)))
-    return packed(counts, LIMITS)
 
 
 def _ways(model: VectorModel, shortened: int | None) -> list[_Way]:

@@ -150,7 +150,7 @@ class _Kept:
         """In a forked process."""
         if self._keeper:
             self._keeper.leave()
-        self.__init__()  # type: ignore[misc]  # a lock of its own, too
+        self._lock, self._keeper = threading.Lock(), None  # nobody here would release the old one
 
 
 _kept = _Kept()

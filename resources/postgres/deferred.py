@@ -2,7 +2,7 @@
 back. Each is named by its content: asked once, whoever wants it and however often.
 
 Not here: speaking to a provider (``resources/providers/batches.py``), who may wait
-(``resources/providers/metered.py``).
+(``resources/providers/patient.py``).
 """
 
 from __future__ import annotations
@@ -129,6 +129,19 @@ class Deferred:
     def forget_answer(self, org_id: str, provider: str, request: Request) -> None:
         """It was not to be believed, or an error: the next who wants it asks anew."""
         self._database.run(_SQL["forget_reply"], **_name(org_id, provider, request))
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody else carries batches meanwhile: two who did would send one twice. The
+        lock ends with its connection, however the process dies."""
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL["begin_step"]).fetchone()
+            assert row is not None
+            try:
+                yield row["mine"]
+            finally:
+                if row["mine"]:
+                    connection.execute(_SQL["end_step"])
 
     def anything(self) -> bool:
         """Whether a request waits for a batch, or one is under way."""

@@ -3,7 +3,7 @@
 A step at a time, so that whoever takes it may die at any point: a batch carries our name for it
 as metadata, so one that was created just before a crash is found again and not paid twice; one
 that expired keeps what it has, and the rest goes into the next. Not here: which requests may
-wait (``metered.py``), where they wait (``resources/postgres/deferred.py``).
+wait (``patient.py``), where they wait (``resources/postgres/deferred.py``).
 """
 
 from __future__ import annotations
@@ -62,8 +62,13 @@ class Batches:
         self._providers = frozenset(providers)
 
     def step(self) -> Step:
-        """Take in what ended, begin what waits. Raises ``openai.OpenAIError`` where a provider
-        cannot be spoken to; what was done before stays done."""
+        """Take in what ended, begin what waits; nothing while somebody else does. Raises
+        ``openai.OpenAIError`` where a provider cannot be spoken to; what was done before stays
+        done."""
+        with self._deferred.alone() as mine:
+            return self._carried() if mine else Step()
+
+    def _carried(self) -> Step:
         ended = answered = submitted = 0
         while self._deferred.gather(self._providers, quiet_seconds=self._quiet_seconds):
             pass

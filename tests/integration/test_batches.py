@@ -14,7 +14,7 @@ from resources.postgres.database import Database
 from resources.postgres.deferred import MOST_TRIES, Answer, Batch, Deferred, Request
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.spend import Spend
-from resources.providers.batches import Batches
+from resources.providers.batches import Batches, Step
 from resources.providers.errand import Errand, on_errand
 from resources.providers.patient import PatientWire
 from resources.providers.wire import Ask, Deferrable, Reply, Used
@@ -278,3 +278,14 @@ def test_who_is_not_patient_waits_for_no_batch(deferred: Deferred, recording: Re
     wire = PatientWire(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
     with on_errand(Errand(recording.org_id, "search")):
         assert wire.ask(asked("seven")) == -1.0
+
+
+def test_two_who_carry_batches_at_once_send_none_twice(
+    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+) -> None:
+    put(deferred, recording, "one")
+    with deferred.alone() as mine:
+        assert mine
+        assert batches.step() == Step()
+        assert account.batches == {}
+    assert batches.step().submitted == 1

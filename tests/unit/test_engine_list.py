@@ -18,7 +18,7 @@ from resources.providers.capabilities import pricing, rates_of, text_model
 from resources.providers.names import RemoteModel, remote_model
 from resources.providers.wire import Used
 from resources.remote_engines import RemoteEngines
-from resources.settings import Provider, Settings
+from resources.settings import EngineNames, Provider, Settings
 from tests.providers import PlainWire, serving, told
 
 TODAY = date(2026, 11, 22)
@@ -183,3 +183,21 @@ def test_a_server_is_asked_which_models_it_has_and_when_they_end(
         {"name": "o3", "ends": "2026-12-11"},
     ]
     assert api.asked[0].path == "/v1/models"
+
+
+def test_engines_for_some_recordings_alone_are_in_use_too() -> None:
+    settings = Settings(
+        engines={
+            "*/meeting": EngineNames(writer="own:llama3", transcriber="whisper-tiny.en"),
+            "acme/*": EngineNames(transcriber="own:llama3"),
+        },
+        providers={"own": Provider(base_url="http://localhost:1/v1")},
+    )
+    used = {(one.role, one.name) for one in every_engine(settings, TODAY) if one.chosen}
+    assert {
+        ("transcriber", "whisper-base"),
+        ("transcriber", "whisper-tiny.en"),
+        ("transcriber", "own:llama3"),
+        ("writer", "own:llama3"),
+        ("writer", "extractive"),
+    } <= used

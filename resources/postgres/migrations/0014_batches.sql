@@ -47,7 +47,7 @@ create table deferred_for (
     foreign key (org_id, request_id) references deferred_requests (org_id, id) on delete cascade,
     foreign key (org_id, recording_id) references recordings (org_id, id) on delete cascade
 );
-create index deferred_for_recording on deferred_for (org_id, recording_id);
+create index deferred_for_recording on deferred_for (recording_id);
 
 -- Whether a plan's calls may wait for a batch.
 alter table plans add column patient boolean not null default false;

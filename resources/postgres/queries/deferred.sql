@@ -70,6 +70,12 @@ from batch
 update deferred_requests set batch_id = %(id)s, tries = tries + 1
 where id = any(%(requests)s) and batch_id is null
 
+-- name: begin_step
+select pg_try_advisory_lock(hashtext('playhead deferred requests')) as mine
+
+-- name: end_step
+select pg_advisory_unlock(hashtext('playhead deferred requests'))
+
 -- name: anything
 select exists (select from batches where ended_at is null)
     or exists (select from deferred_requests
