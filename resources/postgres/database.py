@@ -12,9 +12,10 @@ import select
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from pgvector.psycopg import register_vector
@@ -24,6 +25,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from resources.errors import DatabaseUnavailable
 
 Connection = psycopg.Connection[DictRow]
+Role = Literal["playhead_app", "playhead_pipeline"]
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
@@ -77,6 +79,10 @@ class Database:
         with self.connection() as connection, connection.transaction():
             yield connection
 
+    def within(self, org_id: str, role: Role) -> Organisation:
+        """The door to one organisation's rows, as ``role`` may use them."""
+        return Organisation(self, org_id, role)
+
     def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
         with self.connection() as connection:
             return connection.execute(sql, values).fetchall()
@@ -91,6 +97,44 @@ class Database:
         """Execute and say how many rows it touched."""
         with self.connection() as connection:
             return connection.execute(sql, values).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """One organisation's rows: whatever is asked here, the database shows and takes no other's.
+
+    Role and organisation are the transaction's and end with it, so a pooled connection carries
+    neither to whoever has it next."""
+
+    database: Database
+    org_id: str
+    role: Role
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """As ``Database.transaction``."""
+        with self.database.transaction() as connection:
+            enter(connection, self.org_id, self.role)
+            yield connection
+
+    def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
+        with self.transaction() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def row(self, sql: bytes, *, binary: bool = False, **values: Any) -> DictRow | None:
+        """As ``Database.row``."""
+        with self.transaction() as connection:
+            return connection.execute(sql, values, binary=binary).fetchone()
+
+    def run(self, sql: bytes, **values: Any) -> int:
+        """As ``Database.run``."""
+        with self.transaction() as connection:
+            return connection.execute(sql, values).rowcount
+
+
+def enter(connection: Connection, org_id: str, role: Role) -> None:
+    """For the rest of the open transaction, be ``role`` at work for this organisation."""
+    connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
 
 
 def is_quiet(descriptor: int) -> bool:

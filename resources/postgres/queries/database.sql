@@ -1,0 +1,2 @@
+-- name: enter
+select set_config('playhead.org', %(org_id)s, true), set_config('role', %(role)s, true)
