@@ -18,6 +18,7 @@ from resources.postgres.database import Database
 from resources.postgres.databases import create_database
 from resources.postgres.migrations import migrate
 from resources.postgres.server import EmbeddedServer
+from tests import later
 
 _TEMPLATE = "template_playhead"
 _numbers = itertools.count()
@@ -25,9 +26,11 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A running embedded server of the session's own."""
+    """A running embedded server of the session's own, by the tests' clock."""
     server = EmbeddedServer(tmp_path_factory.mktemp("home") / "postgres")
-    server.attach()
+    with pytest.MonkeyPatch.context() as patch:
+        later.keep_postgres_on_this_clock(patch)
+        server.attach()
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         # Every test's database is hundreds of files, and none need outlive a power cut.
         connection.execute("alter system set fsync = off")

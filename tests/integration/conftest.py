@@ -26,6 +26,7 @@ from resources.workbench import Workbench, open_workbench
 from resources.writing.extractive import ExtractiveWriter
 from tests import making
 from tests.buckets import KEY, SECRET, Line, Server, line_to, serving
+from tests.later import MOVED
 from tests.making import Worker
 
 _buckets = itertools.count()
@@ -154,6 +155,8 @@ def write_sound(file: Path) -> Path:
 @pytest.fixture(scope="session")
 def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One that speaks S3."""
+    if MOVED:
+        pytest.skip("rclone has the kernel's clock and takes signatures of another day for stolen")
     with serving(tmp_path_factory.mktemp("buckets") / "served") as server:
         yield server
 

@@ -13,7 +13,6 @@ from resources.postgres.database import Database
 from resources.records import Recording
 from tests import making
 from tests.integration.conftest import Pipeline
-from tests.later import needs_one_clock
 from tests.making import Worker
 
 Add = Callable[[str], Recording]
@@ -28,7 +27,6 @@ def test_an_archived_recording_waits_no_longer(catalogue: Catalogue, recording: 
     assert catalogue.waiting(limit=5) == [recording]
 
 
-@needs_one_clock
 def test_only_what_is_older_goes_and_only_of_the_organisation(
     database: Database, catalogue: Catalogue
 ) -> None:
