@@ -32,6 +32,8 @@
     │   ├── NotAProvider        a server that is not what its address says
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
+    ├── NotMadeYet              the recording has not come to that stage
+    ├── OutsideRecording        seconds that a recording does not have
     ├── ClaimLost               a newer attempt owns this work; nothing was written
     │   └── Forgotten           the recording is gone; nothing was written
     └── Stopped                 a person stopped this worker; the work is handed back
@@ -202,6 +204,14 @@ class DatabaseUnsuitable(ConfigurationError):
 
 class NotFound(PlayheadError):
     """No such recording in this organisation."""
+
+
+class NotMadeYet(PlayheadError):
+    """The recording is there, what is asked for of it is not made yet."""
+
+
+class OutsideRecording(PlayheadError):
+    """A stretch that begins or ends where the recording has no sound."""
 
 
 class ClaimLost(PlayheadError):

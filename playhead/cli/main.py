@@ -11,9 +11,10 @@ import sys
 import click
 
 from playhead.cli.become import plan
-from playhead.cli.corrections import correct, speakers, transcript, versions
+from playhead.cli.corrections import correct, speakers, versions
 from playhead.cli.doctor import doctor
 from playhead.cli.engines import engines
+from playhead.cli.exports import clip, document, transcript
 from playhead.cli.intake import add, process, retry
 from playhead.cli.keeping import archive, forget, unarchive
 from playhead.cli.look import list_recordings, show, status
@@ -39,6 +40,8 @@ for command in (
     search,
     retry,
     transcript,
+    document,
+    clip,
     correct,
     versions,
     speakers,
