@@ -25,9 +25,11 @@ from resources.postgres.audit import Audit
 from resources.postgres.breakers import Breakers
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Content
+from resources.postgres.conversations import Conversations
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
 from resources.postgres.deferred import Deferred
+from resources.postgres.excerpts import Excerpts
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
 from resources.postgres.pieces import Pieces
@@ -56,6 +58,8 @@ class Rooms:
     sets: EmbeddingSets
     plans: Plans
     passages: Passages
+    excerpts: Excerpts
+    conversations: Conversations
     attendance: Attendance
     audit: Audit
     forgetting: Forgetting
@@ -140,6 +144,8 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             sets=EmbeddingSets(database),
             plans=Plans(database),
             passages=Passages(database),
+            excerpts=Excerpts(database),
+            conversations=Conversations(database),
             attendance=attendance,
             audit=Audit(database),
             forgetting=Forgetting(database),

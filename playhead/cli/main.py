@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from playhead.cli.ask import ask, conversations
 from playhead.cli.become import plan
 from playhead.cli.corrections import correct, speakers, versions
 from playhead.cli.doctor import doctor
@@ -38,6 +39,8 @@ for command in (
     status,
     show,
     search,
+    ask,
+    conversations,
     retry,
     transcript,
     document,
