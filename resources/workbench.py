@@ -38,6 +38,7 @@ from resources.postgres.quarantine import Quarantine
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.postgres.spend import Spend
+from resources.postgres.tables import Tables
 from resources.postgres.versions import Versions
 from resources.settings import Settings
 
@@ -66,6 +67,7 @@ class Rooms:
     spend: Spend
     breakers: Breakers
     quarantine: Quarantine
+    tables: Tables
 
     @property
     def intake(self) -> Intake:
@@ -152,6 +154,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             spend=Spend(database),
             breakers=Breakers(database),
             quarantine=Quarantine(database),
+            tables=Tables(database),
         )
     finally:
         attendance.close()

@@ -117,7 +117,9 @@ def _how_many(leading: str, pieces: Sequence[_Piece], start: float) -> int:
         most += 1
     if most == len(pieces):
         return most
-    return max(range(most // 2 + 1, most + 1), key=lambda size: (_ends(pieces[size - 1]), size))
+    return max(
+        range(most // 2 + 1, most + 1), key=lambda size: (_ends(pieces[size - 1].text), size)
+    )
 
 
 def _fits(leading: str, pieces: Sequence[_Piece], start: float) -> bool:
@@ -126,13 +128,14 @@ def _fits(leading: str, pieces: Sequence[_Piece], start: float) -> bool:
     return short and pieces[-1].end - start <= LONGEST_SECONDS
 
 
-def _ends(piece: _Piece) -> int:
-    bare = piece.text.rstrip("\"'”’»」』)")
+def _ends(text: str) -> int:
+    """More for a sentence than for a clause, which is more than nothing."""
+    bare = text.rstrip("\"'”’»」』)")
     return 2 * bare.endswith(_SENTENCE_ENDS) + bare.endswith(_CLAUSE_ENDS)
 
 
 def _lines(leading: str, pieces: Sequence[_Piece]) -> list[str]:
-    """One line, or the two whose longer one is shortest."""
+    """One line, or two: parted where a sentence or a clause ends, or else in the middle."""
     texts = [" " * piece.spaced + piece.text for piece in pieces]
     if leading:
         texts[:1] = [leading, *(f" {text.lstrip()}" for text in texts[:1])]
@@ -140,5 +143,10 @@ def _lines(leading: str, pieces: Sequence[_Piece]) -> list[str]:
     if cell_len(whole) <= COLUMNS or len(texts) < 2:
         return [whole]
     widths = list(accumulate(map(cell_len, texts)))
-    at = min(range(1, len(texts)), key=lambda at: max(widths[at - 1], widths[-1] - widths[at - 1]))
+
+    def worth(at: int) -> tuple[bool, int, int]:
+        longer = max(widths[at - 1], widths[-1] - widths[at - 1])
+        return longer <= COLUMNS, _ends(texts[at - 1]), -longer
+
+    at = max(range(1, len(texts)), key=worth)
     return ["".join(texts[:at]).lstrip(), "".join(texts[at:]).lstrip()]

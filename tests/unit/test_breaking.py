@@ -41,7 +41,7 @@ def cut(transcript: Transcript) -> list[Caption]:
 
 def parsed(text: str, caption_format: CaptionFormat) -> list[webvtt.Caption]:
     """As somebody else's reader has it."""
-    return list(webvtt.from_buffer(StringIO(text), format=caption_format))
+    return webvtt.from_buffer(StringIO(text), format=caption_format).captions
 
 
 @settings(max_examples=60, deadline=None)
