@@ -26,6 +26,7 @@ from resources.postgres.excerpts import Excerpts
 from resources.providers.errand import ANSWER, Errand, on_errand
 from resources.records import ANYTHING, Engine, Filter
 from resources.workbench import Rooms
+from resources.writing.markdown import one_line
 
 NOT_THERE: Final = "That is not in your recordings."
 
@@ -173,7 +174,7 @@ class _Likeness:
 
 def _cut(question: str) -> tuple[str, str | None]:
     """The question as it is read, and a note where that is not all of it."""
-    asked = " ".join(question.split())
+    asked = one_line(question)
     if len(asked) <= _LONGEST_QUESTION:
         return asked, None
     return asked[:_LONGEST_QUESTION], _TOO_LONG

@@ -24,8 +24,8 @@ _UNSEEN: Final = re.compile(
 _TAG: Final = re.compile(r"<[/!?a-zA-Z][^<>]*>?")
 _PICTURE_OR_LINK: Final = re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|:\s*\S+)")
 _URL: Final = re.compile(
-    r"(?:\b[a-z][a-z0-9+.-]{1,20}:\s?//|\bwww\.|\b(?:mailto|javascript|data|vbscript|tel|file):)"
-    r"[^\s<>\"'“”)\]]+",
+    r"(?:[a-z][a-z0-9+.-]*:\s?//|www\.|(?:mailto|javascript|data|vbscript|tel|file):(?=\S))"
+    r"\S*?(?=[.,;:!?]*(?:\s|$))",
     re.IGNORECASE,
 )
 _MAIL: Final = re.compile(r"(\w)@(?=\w)")
@@ -40,15 +40,14 @@ _SPACE_BEFORE: Final = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
 
 def plain(text: str) -> str:
     """One line in which nothing can be clicked, rendered or taken for a citation."""
-    seen = _UNSEEN.sub("", _unescaped(one_line(unicodedata.normalize("NFC", text))))
+    while (bare := _bared(text)) != text:  # what was taken out may have stood within a link
+        text = bare
+    return text
+
+
+def _bared(text: str) -> str:
+    seen = one_line(_UNSEEN.sub("", unescape(unicodedata.normalize("NFC", text))))
     bare = _PICTURE_OR_LINK.sub(r"\1", _TAG.sub(" ", seen))
     unlinked = _MAIL.sub(r"\1 at ", _URL.sub(LINK, bare))
     unmarked = _CITATION.sub(" ", _DOMAIN_DOT.sub(" dot ", unlinked))
     return _SPACE_BEFORE.sub("", one_line(_LINE_MARK.sub("", unmarked.translate(_MARKUP))))
-
-
-def _unescaped(text: str) -> str:
-    """Without entities, however often they were escaped."""
-    while (bare := unescape(text)) != text:
-        text = bare
-    return one_line(text)
