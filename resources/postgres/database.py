@@ -83,6 +83,11 @@ class Database:
         """The door to one organisation's rows, as ``role`` may use them."""
         return Organisation(self, org_id, role)
 
+    def read_by(self, org_id: str | None) -> Database | Organisation:
+        """What one organisation may read; where none is named, what an operator or a worker may,
+        who look after all."""
+        return self if org_id is None else self.within(org_id, "playhead_app")
+
     def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
         with self.connection() as connection:
             return connection.execute(sql, values).fetchall()

@@ -120,8 +120,9 @@ alter view parked set (security_invoker = true);
 grant select on organisations, recordings, stage_results, current_results, dead_letters,
     parked_recordings, raw_media, transcripts, documents, chunks, embeddings, embedded_recordings,
     embedding_sets, speaker_names, provider_attempts, provider_breakers, attempt_shares, spent_days,
-    recording_status, live_results, parked
+    quarantine, recording_status, live_results, parked
 to playhead_app;
+grant insert, update on speaker_names to playhead_app;
 grant select, insert, update, delete on recordings, stage_results, current_results, dead_letters,
     parked_recordings, raw_media, transcripts, documents, pieces, chunks, embeddings,
     embedded_recordings, embedding_cache, speaker_names, provider_attempts, attempt_shares,
