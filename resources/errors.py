@@ -32,6 +32,7 @@
     │   ├── NotAProvider        a server that is not what its address says
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
+    ├── NotAuthorised           a token that is unknown, ended, or may not do this
     ├── ClaimLost               a newer attempt owns this work; nothing was written
     │   └── Forgotten           the recording is gone; nothing was written
     └── Stopped                 a person stopped this worker; the work is handed back
@@ -202,6 +203,10 @@ class DatabaseUnsuitable(ConfigurationError):
 
 class NotFound(PlayheadError):
     """No such recording in this organisation."""
+
+
+class NotAuthorised(PlayheadError):
+    """A token is unknown, revoked, over, or does not reach as far as what was asked."""
 
 
 class ClaimLost(PlayheadError):

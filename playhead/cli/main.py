@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from playhead.cli.access import members, orgs, tokens
 from playhead.cli.become import plan
 from playhead.cli.corrections import correct, speakers, transcript, versions
 from playhead.cli.doctor import doctor
@@ -47,6 +48,9 @@ for command in (
     engines,
     spend,
     quarantine,
+    orgs,
+    members,
+    tokens,
     archive,
     unarchive,
     forget,

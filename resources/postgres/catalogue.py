@@ -74,8 +74,8 @@ class DeadLetter:
 
 
 class Catalogue:
-    """Recordings by organisation; and what waits, is under way or failed in all of them, for workers
-    and sensors, who serve all."""
+    """Recordings by organisation; and what waits, is under way or failed in all of them, for
+    workers and sensors, who serve all."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

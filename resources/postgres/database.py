@@ -53,7 +53,7 @@ class Database:
             self.url,
             connection_class=psycopg.Connection[DictRow],
             kwargs={"row_factory": dict_row, "autocommit": True, "keepalives_idle": 30},
-            configure=register_vector,
+            configure=_configure,
             check=check,
             min_size=0,
             max_size=_POOL_SIZE,
@@ -118,8 +118,10 @@ class Organisation:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """As ``Database.transaction``."""
-        with self.database.transaction() as connection:
-            enter(connection, self.org_id, self.role)
+        with (
+            self.database.connection() as connection,
+            entered(connection, self.org_id, self.role),
+        ):
             yield connection
 
     def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
@@ -137,9 +139,22 @@ class Organisation:
             return connection.execute(sql, values).rowcount
 
 
-def enter(connection: Connection, org_id: str, role: Role) -> None:
-    """For the rest of the open transaction, be ``role`` at work for this organisation."""
-    connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
+@contextmanager
+def entered(connection: Connection, org_id: str, role: Role) -> Iterator[None]:
+    """A transaction in which the connection is ``role`` at work for this organisation. Locks that
+    are its session's outlive it."""
+    with connection.transaction():
+        connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
+        yield
+
+
+def _configure(connection: Connection) -> None:
+    """A pooler of transactions shows itself by a server process that is not the one that answered:
+    what is prepared on one of its connections is not there on the next."""
+    register_vector(connection)
+    [row] = connection.execute(queries("database")["backend"]).fetchall()
+    if row["pid"] != connection.info.backend_pid:
+        connection.prepare_threshold = None
 
 
 def is_quiet(descriptor: int) -> bool:

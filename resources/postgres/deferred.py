@@ -74,8 +74,8 @@ class Answer:
 
 
 class Deferred:
-    """The waiting requests and their answers, each an organisation's. Which of all is sent next, and
-    what is too old, is asked and decided for all of them."""
+    """The waiting requests and their answers, each an organisation's. Which of all is sent next,
+    and what is too old, is asked and decided for all of them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

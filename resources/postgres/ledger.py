@@ -24,7 +24,8 @@ from resources.postgres.database import (
     Connection,
     Database,
     Organisation,
-    enter,
+    Role,
+    entered,
     queries,
     storable,
 )
@@ -43,6 +44,7 @@ MAX_REQUESTS = 6
 
 _SQL = queries("ledger")
 _HELD = "held"  # as claim_result says it
+_WRITES: Role = "playhead_pipeline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,9 @@ class Ledger:
         with self._sessions.one() as session:
             [row] = self._begin(session, [wanted], run_id, detail)
             if row["state"] == _HELD:
-                row = self._wait(session, wanted, row["id"], run_id, detail)
-            [claim] = self._claims([(wanted, row)])
-            yield claim
+                key = {"id": row["id"], "run_id": run_id, "detail": detail}
+                row = self._wait(session, wanted, key)
+            yield from self._claims([(wanted, row)])
 
     @contextmanager
     def claim_free(
@@ -136,12 +138,11 @@ class Ledger:
         """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
         values = {**_keys(claims), "percent": percent, "detail": detail}
         try:
-            with self._sessions.one() as session, _entered(session, _org_of(claims)):
-                going_on = session.execute(_SQL["progress"], values).rowcount
+            with self._sessions.one() as session, entered(session, _org_of(claims), _WRITES):
+                if session.execute(_SQL["progress"], values).rowcount < len(claims):
+                    raise _lost(session, claims)
         except DatabaseUnavailable:  # what matters is said by finish
             return
-        if going_on < len(claims):
-            raise self._lost(claims)
 
     @contextmanager
     def finish(
@@ -164,8 +165,8 @@ class Ledger:
         usage: Usage = NO_USAGE,
         by_whom: str | None = None,
     ) -> Iterator[tuple[Connection, list[Result]]]:
-        """As ``finish``, all or none, of one organisation; a hash, and a result, for each claim.
-        ``usage`` is that of each. The connection is at work for that organisation."""
+        """As ``finish``, all or none, of one organisation, for which the connection is at work; a
+        hash, and a result, for each claim. ``usage`` is that of each."""
         values = {
             **_keys(claims),
             "output_hashes": list(output_hashes),
@@ -175,7 +176,7 @@ class Ledger:
         with self._writing(_org_of(claims)).transaction() as connection:
             rows = {row["id"]: row for row in connection.execute(_SQL["finish"], values)}
             if len(rows) < len(claims):
-                raise self._lost([claim for claim in claims if claim.id not in rows])
+                raise _lost(connection, [claim for claim in claims if claim.id not in rows])
             yield connection, [_result(rows[claim.id]) for claim in claims]
             for sets, ids in _by_sets(claims).items():
                 _make_current(connection, ids, sets, by_whom, progressed=True)
@@ -198,8 +199,7 @@ class Ledger:
                 connection.execute(_SQL["bury"], {"id": claim.id})
 
     def give_back(self, claims: Sequence[Claim]) -> None:
-        """Nothing came of these, of one organisation, and it is nobody's failure: they do not count
-        as attempts."""
+        """Nothing came of these, and it is nobody's failure: they do not count as attempts."""
         self._writing(_org_of(claims)).run(_SQL["give_back"], **_keys(claims))
 
     def park(self, claim: Claim, parked: Parked) -> None:
@@ -274,7 +274,7 @@ class Ledger:
         self._sessions.close()
 
     def _writing(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_pipeline")
+        return self._database.within(org_id, _WRITES)
 
     def _begin(
         self,
@@ -299,7 +299,7 @@ class Ledger:
             "deaths": deaths,
         }
         try:
-            with _entered(session, wanted[0].recording.org_id):
+            with entered(session, wanted[0].recording.org_id, _WRITES):
                 rows = session.execute(_SQL["claim"], values).fetchall()
         except psycopg.errors.ForeignKeyViolation:
             raise Forgotten from None
@@ -307,12 +307,9 @@ class Ledger:
             raise Forgotten
         return rows
 
-    def _wait(
-        self, session: Session, wanted: Wanted, result_id: int, run_id: str, detail: str
-    ) -> DictRow:
-        key = {"id": result_id, "run_id": run_id, "detail": detail}
+    def _wait(self, session: Session, wanted: Wanted, key: dict[str, Any]) -> DictRow:
         session.execute(_SQL["lock"], key)
-        with _entered(session, wanted.recording.org_id):
+        with entered(session, wanted.recording.org_id, _WRITES):
             if started := session.execute(_SQL["start"], key).fetchone():
                 return started
             row = session.execute(_SQL["found"], key).fetchone()  # finished by the other meanwhile
@@ -332,30 +329,22 @@ class Ledger:
                     _make_current(connection, ids, sets, None, progressed=False)
         return claims
 
-    def _lost(self, claims: Sequence[Claim]) -> ClaimLost:
-        there = self._writing(_org_of(claims))
-        for claim in claims:
-            if there.row(_SQL["found"], id=claim.id) is None:
-                return Forgotten()
-        claim = claims[0]
-        return ClaimLost(
-            f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
-            remedy="Nothing to do: the newer attempt goes on.",
-        )
-
-
-@contextmanager
-def _entered(session: Session, org_id: str) -> Iterator[None]:
-    """A transaction at work for the organisation. Locks that are the session's outlive it."""
-    with session.transaction():
-        enter(session, org_id, "playhead_pipeline")
-        yield
-
 
 def _org_of(claims: Sequence[Claim]) -> str:
     """Whose they are: claims that are written together are one organisation's."""
     [org_id] = {claim.recording.org_id for claim in claims}
     return org_id
+
+
+def _lost(connection: Connection, claims: Sequence[Claim]) -> ClaimLost:
+    for claim in claims:
+        if connection.execute(_SQL["found"], {"id": claim.id}).fetchone() is None:
+            return Forgotten()
+    claim = claims[0]
+    return ClaimLost(
+        f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
+        remedy="Nothing to do: the newer attempt goes on.",
+    )
 
 
 def _keys(claims: Sequence[Claim]) -> dict[str, list[int]]:

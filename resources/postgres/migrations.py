@@ -42,7 +42,9 @@ def migrate(url: str) -> list[str]:
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnsuitable(
             f"The database user may not do what a migration needs: {error}",
-            remedy="Let the owner of the database run `playhead migrate` once.",
+            remedy=f"Let an administrator run: {error.diag.message_hint}"
+            if error.diag.message_hint
+            else "Let the owner of the database run `playhead migrate` once.",
         ) from error
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
