@@ -9,7 +9,7 @@ from rich.text import Text
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.search.search import Hit, Search
 from resources.engines import choose_embedders
-from resources.records import KINDS, Kind
+from resources.records import KINDS, Filter, Kind
 from resources.settings import load_settings
 from resources.workbench import open_rooms
 
@@ -36,7 +36,10 @@ def search(
             rooms.catalogue.statuses(org_id, [recording])  # NotFound, rather than no hits
         embedders = choose_embedders(rooms.settings)
         find = Search(rooms.passages, rooms.sets, embedders, rooms.media, org_id)
-        found = find(query, kind=kind, recording_id=recording, limit=limit)
+        narrowed = Filter(
+            kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
+        )
+        found = find(query, narrowed=narrowed, limit=limit)
     if found.note:
         click.echo(found.note, err=True)
     for hit in found.hits:

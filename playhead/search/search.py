@@ -20,7 +20,7 @@ from resources.media.store import MediaStore
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.providers.errand import SEARCH, Errand, on_errand
-from resources.records import Kind, Source
+from resources.records import ANYTHING, Filter, Source
 
 _SPARE = 2  # passages fetched for each hit wanted, since some tell the same moment
 
@@ -70,18 +70,17 @@ class Search:
         self,
         query: str,
         *,
-        kind: Kind | None = None,
-        recording_id: str | None = None,
+        narrowed: Filter = ANYTHING,
         limit: int = 10,
     ) -> Found:
         """Full text and vectors fused, the query embedded by the very model that made the active
         set. Where that model cannot be had, by words alone, and ``note`` says so."""
         with on_errand(Errand(self.org_id, SEARCH)):
-            return self._search(query, kind, recording_id, limit)
+            return self._search(query, narrowed, limit)
 
-    def _search(self, query: str, kind: Kind | None, recording_id: str | None, limit: int) -> Found:
+    def _search(self, query: str, narrowed: Filter, limit: int) -> Found:
         while searched := self.sets.active():
-            rows, question = self._find(searched, query, kind, recording_id, limit * _SPARE)
+            rows, question = self._find(searched, query, narrowed, limit * _SPARE)
             if rows or self.sets.active() == searched:
                 hits = [self._hit(row, question) for row in rows]
                 return Found(_distinct(hits)[:limit], question.note, searched)
@@ -91,8 +90,7 @@ class Search:
         self,
         searched: EmbeddingSet,
         query: str,
-        kind: Kind | None,
-        recording_id: str | None,
+        narrowed: Filter,
         limit: int,
     ) -> tuple[list[DictRow], Question]:
         question = ask(query, searched, self.embedders)
@@ -101,8 +99,7 @@ class Search:
             question.vector,
             searched,
             org_id=self.org_id,
-            kind=kind,
-            recording_id=recording_id,
+            narrowed=narrowed,
             limit=limit,
         )
         return rows, question

@@ -7,13 +7,16 @@ choosing the moment within a passage (``playhead/search``).
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
-from resources.postgres.database import Database, queries
+from resources.postgres.database import Database, Organisation, queries
 from resources.postgres.sets import EmbeddingSet
-from resources.records import Kind
+from resources.records import Filter
 
 _SQL = queries("search")
 _DEPTH = 50  # passages of each leg that are fused
@@ -32,19 +35,17 @@ class Passages:
         searched: EmbeddingSet,
         *,
         org_id: str,
-        kind: Kind | None,
-        recording_id: str | None,
+        narrowed: Filter,
         limit: int,
     ) -> list[DictRow]:
         """The best passages first; without ``vector``, by words alone."""
-        return self._database.rows(
+        return self._of(org_id).rows(
             _SQL["search"],
             query=query,
             vector=vector,
             set_id=searched.id,
             org_id=org_id,
-            kind=kind,
-            recording_id=recording_id,
+            **_values(narrowed),
             depth=max(_DEPTH, limit),
             limit=limit,
         )
@@ -53,7 +54,7 @@ class Passages:
         self, vector: NDArray[np.float32], searched: EmbeddingSet, *, org_id: str, limit: int
     ) -> list[DictRow]:
         """By vectors alone: recording, seconds and distance of the nearest passages."""
-        return self._database.rows(
+        return self._of(org_id).rows(
             _SQL["nearest"], vector=vector, set_id=searched.id, org_id=org_id, depth=limit
         )
 
@@ -61,7 +62,7 @@ class Passages:
         self, vector: NDArray[np.float32], searched: EmbeddingSet, *, org_id: str, limit: int
     ) -> list[DictRow]:
         """As ``nearest``, by a scan of them all."""
-        return self._database.rows(
+        return self._of(org_id).rows(
             _SQL["nearest_exactly"], vector=vector, set_id=searched.id, org_id=org_id, depth=limit
         )
 
@@ -69,3 +70,14 @@ class Passages:
         """Passages of the set with their organisation and seconds, chosen by the hash of their
         words: the same ones while they are there."""
         return self._database.rows(_SQL["known_items"], set_id=searched.id, limit=limit)
+
+    def _of(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_app")
+
+
+def _values(narrowed: Filter) -> dict[str, Any]:
+    """By the names that the SQL has for them."""
+    return asdict(narrowed) | {
+        name: list(getattr(narrowed, name))
+        for name in ("kinds", "recordings", "speakers", "languages")
+    }
