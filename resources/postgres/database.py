@@ -139,12 +139,16 @@ class Organisation:
             return connection.execute(sql, values).rowcount
 
 
+def enter(connection: Connection, org_id: str, role: Role) -> None:
+    """For the rest of the open transaction, be ``role`` at work for this organisation."""
+    connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
+
+
 @contextmanager
 def entered(connection: Connection, org_id: str, role: Role) -> Iterator[None]:
-    """A transaction in which the connection is ``role`` at work for this organisation. Locks that
-    are its session's outlive it."""
+    """A transaction that begins with ``enter``. Locks that are the session's outlive it."""
     with connection.transaction():
-        connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
+        enter(connection, org_id, role)
         yield
 
 
