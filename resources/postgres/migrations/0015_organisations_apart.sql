@@ -40,7 +40,7 @@ begin
 exception when insufficient_privilege then
     select string_agg(format('create role %I nologin; ', name), '') into missing
     from unnest(names) as name where to_regrole(name) is null;
-    raise insufficient_privilege using
+    raise exception using errcode = 'PH004',
         message = format('%s may not make or enter the roles %s', current_user,
             array_to_string(names, ' and ')),
         hint = format('%sgrant %s to %I;', missing, array_to_string(names, ', '), current_user);
