@@ -34,6 +34,7 @@
     ├── NotFound                no such recording
     ├── NotMadeYet              the recording has not come to that stage
     ├── OutsideRecording        seconds that a recording does not have
+    ├── NotAuthorised           a token that is unknown, ended, or may not do this
     ├── ClaimLost               a newer attempt owns this work; nothing was written
     │   └── Forgotten           the recording is gone; nothing was written
     └── Stopped                 a person stopped this worker; the work is handed back
@@ -212,6 +213,10 @@ class NotMadeYet(PlayheadError):
 
 class OutsideRecording(PlayheadError):
     """A stretch that begins or ends where the recording has no sound."""
+
+
+class NotAuthorised(PlayheadError):
+    """A token is unknown, revoked, over, or does not reach as far as what was asked."""
 
 
 class ClaimLost(PlayheadError):

@@ -32,6 +32,7 @@ from resources.postgres.deferred import Deferred
 from resources.postgres.excerpts import Excerpts
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
+from resources.postgres.members import Members
 from resources.postgres.pieces import Pieces
 from resources.postgres.plans import Plans
 from resources.postgres.quarantine import Quarantine
@@ -39,6 +40,7 @@ from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.postgres.spend import Spend
 from resources.postgres.tables import Tables
+from resources.postgres.tokens import Tokens
 from resources.postgres.versions import Versions
 from resources.settings import Settings
 
@@ -68,6 +70,8 @@ class Rooms:
     breakers: Breakers
     quarantine: Quarantine
     tables: Tables
+    members: Members
+    tokens: Tokens
 
     @property
     def intake(self) -> Intake:
@@ -155,6 +159,8 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             breakers=Breakers(database),
             quarantine=Quarantine(database),
             tables=Tables(database),
+            members=Members(database),
+            tokens=Tokens(database),
         )
     finally:
         attendance.close()

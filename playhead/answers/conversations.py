@@ -56,8 +56,11 @@ class Transcripts:
 
     def of(self, recording: str) -> Spoken | None:
         found = self.rooms.excerpts.transcripts(self.org_id, [recording])
+        if not found:
+            return None
+        known = self.rooms.catalogue.get(self.org_id, recording)
         try:
-            return self.rooms.content.spoken(found[recording]) if found else None
+            return self.rooms.content.spoken(known, found[recording])
         except Forgotten:
             return None
 

@@ -136,7 +136,8 @@ def _edited(
 
 def _print_changes(rooms: Rooms, known: Recording, old: int, new: int, *, as_json: bool) -> None:
     before, after = (
-        rooms.content.transcript(rooms.versions.get(known, number).id) for number in (old, new)
+        rooms.content.transcript(known, rooms.versions.get(known, number).id)
+        for number in (old, new)
     )
     for change in compared(before, after):
         if as_json:

@@ -57,7 +57,7 @@ def document(recording: str, output: Path, org: str | None) -> None:
     """The document of RECORDING as Markdown; its times open the media."""
     with open_rooms(load_settings()) as rooms:
         known = known_recording(rooms, org, recording)
-        found = rooms.content.document(_made(rooms, known, "document"))
+        found = rooms.content.document(known, _made(rooms, known, "document"))
         text = linked(found, rooms.media.link(known.id, known.suffix))
     with _writing(output):
         write_text(text, output)
@@ -86,7 +86,7 @@ def clip(
     """A stretch of RECORDING's sound as a file of its own, of a video, too."""
     with open_rooms(load_settings()) as rooms:
         known = known_recording(rooms, org, recording)
-        facts = rooms.content.media_facts(_made(rooms, known, "raw_media"))
+        facts = rooms.content.media_facts(known, _made(rooms, known, "raw_media"))
         wanted = _stretch(facts.duration_seconds, begin, end, around)
         path = output or Path(f"{known.id}-{wanted.start:g}-{wanted.end:g}.opus")
         with rooms.media.opened(known) as media, _writing(path):

@@ -21,6 +21,4 @@ def print_json(value: Any) -> None:
 
 def known_recording(rooms: Rooms, org: str | None, recording: str) -> Recording:
     """Raises ``NotFound``, also for another organisation's."""
-    rooms.catalogue.statuses(org or rooms.settings.org, [recording])
-    [known] = rooms.catalogue.recordings([recording])
-    return known
+    return rooms.catalogue.get(org or rooms.settings.org, recording)

@@ -108,9 +108,9 @@ class Home:
         return choose_embedders(self._settings)
 
     def _insist_on(self, narrowed: Filter) -> None:
-        if narrowed.recordings:
-            self._open.catalogue.statuses(self.org, narrowed.recordings)
+        for recording in narrowed.recordings:
+            self._insist_on_recording(recording)
 
     def _insist_on_recording(self, recording: str | None) -> None:
         if recording is not None:
-            self._open.catalogue.statuses(self.org, [recording])
+            self._open.catalogue.get(self.org, recording)

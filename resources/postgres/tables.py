@@ -35,7 +35,7 @@ class Tables:
         if self._within(org_id).row(_SQL["organisation"]) is None:
             raise NotFound(
                 f"No such organisation: {org_id}.",
-                remedy="One is there once it has a recording: playhead add --org.",
+                remedy="`playhead orgs` shows those there are.",
             )
 
     def recordings(self, org_id: str) -> list[DictRow]:
@@ -45,9 +45,9 @@ class Tables:
         """One at a time, those that went meanwhile left out."""
         within = self._within(org_id)
         for row in within.rows(_SQL["transcripts"], recording=recording):
-            said = within.row(_CONTENT["transcript"], result_id=row["result_id"])
-            if said:
-                yield row["recording"], transcript_of_row(said), row["names"]
+            names = row.pop("names")
+            if said := within.row(_CONTENT["transcript"], org_id=org_id, **row):
+                yield str(row["recording_id"]), transcript_of_row(said), names
 
     def chunks(self, org_id: str, recording: str | None) -> list[DictRow]:
         """Those that the active set has vectors of."""

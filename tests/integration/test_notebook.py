@@ -82,7 +82,7 @@ def filled(environment: None, pipeline: Pipeline) -> None:
     intended = Intended(uuid.uuid4(), "openai", "gpt-6-luna", "chat", 0.01)
     permit = books.begin(errand, intended, None)
     assert permit.attempt_id
-    books.settle(permit.attempt_id, Ended(0.0021, Used(1200, 340, 0.0)))
+    books.settle("default", permit.attempt_id, Ended(0.0021, Used(1200, 340, 0.0)))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ where org_id = current_org()
 order by id
 
 -- name: transcripts
-select c.recording_id::text as recording, c.result_id,
+select c.recording_id, c.result_id,
     coalesce((
         select jsonb_object_agg(n.label, n.name) from speaker_names n
         where n.org_id = c.org_id and n.recording_id = c.recording_id), '{}') as names
