@@ -35,6 +35,7 @@
     ├── NotMadeYet              the recording has not come to that stage
     ├── OutsideRecording        seconds that a recording does not have
     ├── NotAuthorised           a token that is unknown, ended, or may not do this
+    ├── BadQuestion             a search that cannot be made: no words, a limit out of range
     ├── ClaimLost               a newer attempt owns this work; nothing was written
     │   └── Forgotten           the recording is gone; nothing was written
     └── Stopped                 a person stopped this worker; the work is handed back
@@ -217,6 +218,10 @@ class OutsideRecording(PlayheadError):
 
 class NotAuthorised(PlayheadError):
     """A token is unknown, revoked, over, or does not reach as far as what was asked."""
+
+
+class BadQuestion(PlayheadError):
+    """A question without words, or a filter that contradicts itself."""
 
 
 class ClaimLost(PlayheadError):

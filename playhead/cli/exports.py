@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from playhead.cli.options import known_recording, org_option
+from playhead.cli.search import second
 from playhead.exports.clips import AROUND_SECONDS, SUFFIXES, Stretch, write_clip
 from playhead.exports.document import linked
 from playhead.exports.files import write_text
@@ -65,9 +66,14 @@ def document(recording: str, output: Path, org: str | None) -> None:
 
 @click.command()
 @click.argument("recording")
-@click.option("--from", "begin", type=float, help="The second where it begins.")
-@click.option("--to", "end", type=float, help="The second where it ends.")
-@click.option("--around", type=float, help=f"Or: {AROUND_SECONDS:g} s before and after a second.")
+@click.option("--from", "begin", type=second, metavar="TIME", help="Where it begins.")
+@click.option("--to", "end", type=second, metavar="TIME", help="Where it ends.")
+@click.option(
+    "--around",
+    type=second,
+    metavar="TIME",
+    help=f"Instead: {AROUND_SECONDS:g} seconds before and after.",
+)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),

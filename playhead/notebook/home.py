@@ -8,8 +8,8 @@ as outside. Not here: columns and types (``frames.py``), what the methods do (``
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -17,8 +17,8 @@ import pandas as pd
 
 from playhead.answers.answers import Answers
 from playhead.notebook import frames
-from playhead.search.search import Search
-from resources.engines import Embedders, choose_answerer, choose_embedders
+from playhead.search.search import Search, open_search
+from resources.engines import choose_answerer
 from resources.errors import ConfigurationError
 from resources.postgres.spend import Grouping
 from resources.records import ANYTHING, Filter
@@ -30,17 +30,27 @@ class HomeClosed(ConfigurationError):
     """It was closed, and is asked again."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    rooms: Rooms
+    search: Search
+    answers: Answers
+
+
 class Home:
     """Closed with ``close()``, or at the end of a ``with``."""
 
     def __init__(self, org: str | None = None, *, home: str | Path | None = None) -> None:
-        self._settings = load_settings(home=home)
-        self.org = org or self._settings.org
+        settings = load_settings(home=home)
+        self.org = org or settings.org
         with ExitStack() as opened:
-            self._rooms: Rooms | None = opened.enter_context(open_rooms(self._settings))
+            rooms = opened.enter_context(open_rooms(settings))
             if org is not None:
-                self._open.tables.insist_on_organisation(org)
-            self._opened = opened.pop_all()
+                rooms.tables.insist_on_organisation(org)
+            search = open_search(rooms, self.org)
+            answers = Answers(rooms, search.embedders, choose_answerer(settings), self.org)
+            self._opened: _Opened | None = _Opened(rooms, search, answers)
+            self._closing = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -50,37 +60,29 @@ class Home:
 
     def close(self) -> None:
         """Twice does no harm."""
-        self._rooms = None
-        self._opened.close()
+        self._opened = None
+        self._closing.close()
 
     def search(self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10) -> pd.DataFrame:
-        """The moments that the query is about, best first. Raises ``NotFound`` for a recording
-        that is not there."""
-        rooms = self._open
-        self._insist_on(narrowed)
-        search = Search(rooms.passages, rooms.sets, self._embedders, rooms.media, self.org)
-        return frames.hits_frame(search(query, narrowed=narrowed, limit=limit))
+        """The moments that the query is about, best first. Raises as ``Search``."""
+        return frames.hits_frame(self._open.search(query, narrowed=narrowed, limit=limit))
 
     def ask(
         self, question: str, *, narrowed: Filter = ANYTHING, conversation: str | None = None
     ) -> pd.DataFrame:
         """The answer, a row for each citation of each of its sentences; no row where the
         recordings do not say. ``attrs["conversation"]`` goes on with the next question. Raises
-        ``NotFound``."""
-        rooms = self._open
-        self._insist_on(narrowed)
-        answers = Answers(rooms, self._embedders, choose_answerer(self._settings), self.org)
-        return frames.citations_frame(
-            answers(question, narrowed=narrowed, conversation=conversation)
-        )
+        as ``Answers``."""
+        answer = self._open.answers(question, narrowed=narrowed, conversation=conversation)
+        return frames.citations_frame(answer)
 
     def recordings(self) -> pd.DataFrame:
         """All of them, oldest first."""
-        return frames.frame(self._open.tables.recordings(self.org), frames.RECORDINGS)
+        return frames.frame(self._open.rooms.tables.recordings(self.org), frames.RECORDINGS)
 
     def words(self, recording: str | None = None) -> pd.DataFrame:
         """Of a recording's transcript, or of all. Raises ``NotFound``."""
-        tables = self._open.tables
+        tables = self._open.rooms.tables
         self._insist_on_recording(recording)
         said = tables.transcripts(self.org, recording)
         made = (frames.words_frame(*one) for one in said)
@@ -89,28 +91,20 @@ class Home:
     def chunks(self, recording: str | None = None) -> pd.DataFrame:
         """The passages that are searched, of a recording or of all. Raises ``NotFound``."""
         self._insist_on_recording(recording)
-        return frames.frame(self._open.tables.chunks(self.org, recording), frames.CHUNKS)
+        return frames.frame(self._open.rooms.tables.chunks(self.org, recording), frames.CHUNKS)
 
     def spend(self, by: Grouping = "day", *, since: datetime | None = None) -> pd.DataFrame:
         """What was paid to providers; ``since`` without a zone is UTC."""
         begin = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
-        rows = self._open.tables.spent(self.org, by, begin)
+        rows = self._open.rooms.tables.spent(self.org, by, begin)
         return frames.frame(rows, {"what": "str", **frames.SUMS}).rename(columns={"what": by})
 
     @property
-    def _open(self) -> Rooms:
-        if self._rooms is None:
+    def _open(self) -> _Opened:
+        if self._opened is None:
             raise HomeClosed("This home is closed.", remedy="Open another: playhead.open().")
-        return self._rooms
-
-    @cached_property
-    def _embedders(self) -> Embedders:
-        return choose_embedders(self._settings)
-
-    def _insist_on(self, narrowed: Filter) -> None:
-        for recording in narrowed.recordings:
-            self._insist_on_recording(recording)
+        return self._opened
 
     def _insist_on_recording(self, recording: str | None) -> None:
         if recording is not None:
-            self._open.catalogue.get(self.org, recording)
+            self._open.rooms.catalogue.get(self.org, recording)

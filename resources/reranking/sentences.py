@@ -1,0 +1,45 @@
+"""The nearest sentence: needs no model but the one that the searched set has anyway.
+
+A passage is about many things, and the vector of the whole about none of them exactly; the one
+sentence that answers tells. Not here: how the question is embedded (``playhead/search``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.reranking.protocol import Asked
+
+_WORD = re.compile(r"\w+")
+_STEM_LETTERS = 5  # crude, but the same for every alphabet: "asked" and "asking" meet at "ask.."
+
+
+class NearestSentence:
+    """As near as the nearest of a passage's sentences."""
+
+    depth = 20  # 20 passages of 8 sentences: 0.4 s of MiniLM on 2 cores
+
+    def scores(self, question: Asked, passages: Sequence[Sequence[str]]) -> list[float]:
+        near = sentence_scores(question, [one for sentences in passages for one in sentences])
+        ends = np.cumsum([len(sentences) for sentences in passages])
+        return [float(part.max()) for part in np.split(near, ends[:-1])]
+
+
+def sentence_scores(question: Asked, sentences: Sequence[str]) -> NDArray[np.float32]:
+    """The share of the question's words that each has, 0 to 1, and its cosine to the question."""
+    shared = np.array([_shared(question.text, one) for one in sentences], np.float32)
+    closeness = question.closeness(sentences)
+    return shared if closeness is None else shared + closeness
+
+
+def _shared(query: str, text: str) -> float:
+    wanted = _stems(query)
+    return len(wanted & _stems(text)) / len(wanted) if wanted else 0.0
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM_LETTERS] for word in _WORD.findall(text.lower())}
