@@ -188,7 +188,7 @@ def test_each_sentence_is_told_with_its_citations_when_it_is_written(place: Plac
     place.recording(ECHO)
     told: list[tuple[Sentence | None, tuple[Citation, ...]]] = []
 
-    def write(inquiry: Inquiry) -> Iterator[Statement]:  # type: ignore[misc]
+    def write(inquiry: Inquiry) -> Iterator[Statement]:
         yield statement("A.", "echo test dial 600")
         assert [one.text for one, _ in told if one] == ["A."]
         yield statement("B.", "To execute an echo")
