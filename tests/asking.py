@@ -28,7 +28,7 @@ class Told:
     statements: Sequence[Statement] = ()
     error: PlayheadError | None = None
     asked: list[Inquiry] = field(default_factory=list)
-    engine: Engine = Engine("told", "1")
+    engine: Engine = field(default_factory=lambda: Engine("told", "1"))
     write: Callable[[Inquiry], Sequence[Statement]] | None = None
 
     def answer(self, inquiry: Inquiry, audience: Audience) -> str | None:

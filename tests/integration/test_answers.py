@@ -23,6 +23,7 @@ from resources.postgres.forgetting import Forgetting
 from resources.records import Filter
 from resources.settings import Settings
 from tests.asking import Place, Told, asked_place, statement
+from tests.canaries import left_in_dump
 
 ECHO = "To execute an echo test dial 600."
 MODEM = "In order for it to work a 28.8 kilobit modem is needed."
@@ -187,7 +188,7 @@ def test_each_sentence_is_told_with_its_citations_when_it_is_written(place: Plac
     place.recording(ECHO)
     told: list[tuple[Sentence | None, tuple[Citation, ...]]] = []
 
-    def write(inquiry: Inquiry) -> Iterator[Statement]:  # type: ignore[misc]
+    def write(inquiry: Inquiry) -> Iterator[Statement]:
         yield statement("A.", "echo test dial 600")
         assert [one.text for one, _ in told if one] == ["A."]
         yield statement("B.", "To execute an echo")
@@ -274,6 +275,7 @@ def test_of_a_forgotten_recording_no_word_is_left_and_its_citation_says_so(place
         forgotten = any(by_number[number] in gone for number in sentence.cites)
         assert (sentence.text is None) == forgotten
     assert {one.recording for one in turn.citations} == {None, other.id}
+    assert not left_in_dump(str(place.rooms.settings.database_url), "dial 600", "ZANZIBAR")
     first, second = place.kept().turns(str(kept.conversation))
     assert first.question is None
     assert second.question == "Is there an echo test at noon?"
