@@ -118,7 +118,7 @@ begin
     cross join lateral (
         -- A chunk is searched while it has a vector in the set: so both legs see the same ones.
         -- A subquery for each language, so that the index on words is used.
-        select c.id, ts_rank_cd(c.words, q.query)::double precision as rank
+        select c.id, ts_rank(c.words, q.query)::double precision as rank
         from admitted(org, narrowed) c
         where c.search_config = q.config and c.words @@ q.query
           and exists (
