@@ -20,22 +20,18 @@ from benchmarks.charts import chart
 from benchmarks.homes import Home, json_option, print_rows, temporary_home
 from benchmarks.retrieval.figures import (
     DEEPEST,
-    Answered,
     citations,
     latency,
     quality,
     recall,
 )
-from benchmarks.retrieval.labelled import SETS, Label, Talk, sections, talks
+from benchmarks.retrieval.labelled import SETS, Talk, sections, talks
 from benchmarks.retrieval.spoken import heard
 from benchmarks.retrieval.telling import lay_in
-from benchmarks.retrieval.ways import ask, remembering, ways
-from playhead.search.search import Search
+from benchmarks.retrieval.ways import Asked, by_way, remembering, ways
 from resources.packaged_models import WHISPER_MODELS
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
-
-Asked = dict[str, list[Answered]]  # by way
 
 _TIMED = 100  # questions, each by every way, with nothing remembered
 
@@ -83,13 +79,6 @@ def measure(home: Home, told: dict[str, list[Talk]]) -> tuple[dict[str, Asked], 
         some = [label for of_set in labels.values() for label in of_set]
         timed = by_way(plain, some[:: len(some) // _TIMED], names)
     return asked, timed
-
-
-def by_way(searches: dict[str, Search], labels: list[Label], names: dict[str, str]) -> Asked:
-    asked: Asked = {way: [] for way in searches}
-    for way, answered in ask(searches, labels, names):
-        asked[way].append(answered)
-    return asked
 
 
 def held_out(asked: dict[str, Asked]) -> Asked:

@@ -7,7 +7,7 @@ passages no words, or no vector. Not here: what is computed of the hits (``figur
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from resources.postgres.database import Database
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet
 from resources.workbench import Workbench
+
+Asked = dict[str, list[Answered]]  # by way
 
 
 class ByWords(Passages):
@@ -50,7 +52,8 @@ class Remembering:
     def __init__(self, embedder: Embedder) -> None:
         self.engine, self.price = embedder.engine, embedder.price
         self.dimensions, self.window_tokens = embedder.dimensions, embedder.window_tokens
-        self.tokenizer = embedder.tokenizer
+        self.tokenizer, self.tokens = embedder.tokenizer, embedder.tokens
+        self.batches = embedder.batches
         self._embedder = embedder
         self._known: dict[str, NDArray[np.float32]] = {}
 
@@ -76,11 +79,12 @@ def ways(bench: Workbench, database: Database, embedders: Embedders) -> dict[str
     }
 
 
-def ask(
+def by_way(
     searches: Mapping[str, Search], labels: Iterable[Label], names: Mapping[str, str]
-) -> Iterator[tuple[str, Answered]]:
+) -> Asked:
     """Every question by every way, the ways in turn so that a busy machine slows all; ``names``
     are those of the talks by the ids of their recordings."""
+    asked: Asked = {way: [] for way in searches}
     for label in labels:
         for way, search in searches.items():
             start = time.perf_counter()
@@ -89,4 +93,5 @@ def ask(
             opened = (
                 Opened(names[hit.recording], hit.start_seconds, hit.end_seconds) for hit in hits
             )
-            yield way, Answered(label, tuple(opened), seconds)
+            asked[way].append(Answered(label, tuple(opened), seconds))
+    return asked
