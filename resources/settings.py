@@ -145,6 +145,7 @@ class Settings(BaseSettings):
     aligner: str = "whisper-base"
     embedder: str = "minilm"
     writer: str = "extractive"
+    reranker: Literal["none", "sentences"] = "none"
     engines: EnginesByChoice = {}
     chunking: ChunkingByKind = {}
     confirm_above_usd: Annotated[float, Field(ge=0)] = 1.0

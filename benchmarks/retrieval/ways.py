@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg.rows import DictRow
 
 from benchmarks.retrieval.figures import DEEPEST, Answered, Opened
 from benchmarks.retrieval.labelled import Label
@@ -20,8 +20,9 @@ from playhead.search.search import Search
 from resources.embedding.protocol import Embedder, Vectors
 from resources.engines import Embedders
 from resources.postgres.database import Database
-from resources.postgres.search import Passages
+from resources.postgres.search import Match, Passages
 from resources.postgres.sets import EmbeddingSet
+from resources.reranking.sentences import NearestSentence
 from resources.workbench import Workbench
 
 Asked = dict[str, list[Answered]]  # by way
@@ -32,7 +33,7 @@ class ByWords(Passages):
 
     def find(
         self, query: str, vector: NDArray[np.float32] | None, searched: EmbeddingSet, **how: Any
-    ) -> list[DictRow]:
+    ) -> list[Match]:
         return super().find(query, None, searched, **how)
 
 
@@ -41,7 +42,7 @@ class ByMeaning(Passages):
 
     def find(
         self, query: str, vector: NDArray[np.float32] | None, searched: EmbeddingSet, **how: Any
-    ) -> list[DictRow]:
+    ) -> list[Match]:
         return super().find("", vector, searched, **how)
 
 
@@ -73,10 +74,11 @@ def remembering(embedders: Embedders) -> Embedders:
 def ways(bench: Workbench, database: Database, embedders: Embedders) -> dict[str, Search]:
     """By name, in the order of the table."""
     rooms = {"words": ByWords, "meaning": ByMeaning, "fused": Passages}
-    return {
+    searches = {
         name: Search(room(database), bench.sets, embedders, bench.media, bench.settings.org)
         for name, room in rooms.items()
     }
+    return searches | {"reranked": replace(searches["fused"], reranker=NearestSentence())}
 
 
 def by_way(
