@@ -206,11 +206,15 @@ def open_search(rooms: Rooms, org_id: str) -> Search:
 
 
 def _both_orders(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
-    """The places of what was read, fused by rank with the order of these scores; equals stay as
-    they were. Neither order alone finds as much (docs/retrieval.md)."""
+    """The places of what was read, fused by rank with the order of these scores, which also tells
+    of equals. Neither order alone finds as much (docs/retrieval.md)."""
     places = range(len(scores))
-    again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]), 1)}
-    return sorted(places, key=lambda at: -(1 / (_SMOOTH + at + 1) + 1 / (_SMOOTH + again[at])))
+    again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]))}
+
+    def votes(at: int) -> float:
+        return 1 / (_SMOOTH + 1 + at) + 1 / (_SMOOTH + 1 + again[at])
+
+    return sorted(places, key=lambda at: (-votes(at), again[at]))
 
 
 def _by_recording(found: Sequence[Stretch]) -> dict[str, list[Stretch]]:
