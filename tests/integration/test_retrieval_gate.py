@@ -21,19 +21,20 @@ from tests.integration.conftest import instant_engines
 
 EVERY = 9  # question of the sets, so that embedding takes seconds
 FLOORS = {  # recall at 5, nDCG at 10
-    "words": (0.0, 0.0),
-    "meaning": (0.0, 0.0),
-    "fused": (0.0, 0.0),
+    "words": (0.80, 0.73),
+    "meaning": (0.85, 0.78),
+    "fused": (0.81, 0.80),
+    "reranked": (0.87, 0.83),
 }
 
 
-def test_each_leg_and_both_together_find_no_less_than_they_did(settings: Settings) -> None:
+def test_each_way_finds_no_less_than_it_did_and_both_legs_more_than_one(settings: Settings) -> None:
     measured = measure(settings)
 
     below = {
         way: one
         for way, one in measured.items()
-        if (one.recall_5 < FLOORS[way][0]) or (one.ndcg_10 < FLOORS[way][1])
+        if one.recall_5 < FLOORS[way][0] or one.ndcg_10 < FLOORS[way][1]
     }
     assert not below
     assert measured["fused"].ndcg_10 >= max(measured["words"].ndcg_10, measured["meaning"].ndcg_10)
