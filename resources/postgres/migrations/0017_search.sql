@@ -112,7 +112,7 @@ begin
         query := any_word(config, question);
         return query
         -- A chunk is searched while it has a vector in the set: so both legs see the same ones.
-        select c.id, ts_rank_cd(c.words, query)::double precision as rank
+        select c.id, ts_rank(c.words, query)::double precision as rank
         from admitted(org, narrowed) c
         where c.search_config = config and c.words @@ query
           and exists (
