@@ -14,6 +14,9 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from playhead.search.hits import Hit, distinct, hit_of, marked
 from playhead.search.question import Question, ask
 from playhead.search.stretches import Stretch, stretches
@@ -32,6 +35,7 @@ MOST = 1_000  # hits of one search
 BEST_WITHIN = 3  # moments told of each recording
 
 _SPARE = 5  # stretches read beside those wanted, since some tell the same moment
+_SMOOTH = 5  # of reciprocal rank fusion: the order found, and that of the reranker
 _DEEPER = 4  # times as many passages, where those were not enough
 _AT_ONCE = 32  # stretches whose sentences are embedded in one go
 _Told = TypeVar("_Told")  # moments or recordings
@@ -175,8 +179,7 @@ class Search:
         read, rest = found[: self.reranker.depth], found[self.reranker.depth :]
         sentences = [[phrase.text for phrase in one.phrases] for one in read]
         scores = self.reranker.scores(question, sentences)
-        order = sorted(range(len(read)), key=lambda at: -scores[at])  # equals stay as they were
-        return [*(read[at] for at in order), *rest]
+        return [*(read[at] for at in _both_orders(scores)), *rest]
 
     def _page(self, question: Question, found: Sequence[Stretch], limit: int) -> list[Hit]:
         """The first moments that are told by these."""
@@ -200,6 +203,18 @@ def open_search(rooms: Rooms, org_id: str) -> Search:
         org_id,
         choose_reranker(rooms.settings),
     )
+
+
+def _both_orders(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
+    """The places of what was read, fused by rank with the order of these scores, which also tells
+    of equals. Neither order alone finds as much (docs/retrieval.md)."""
+    places = range(len(scores))
+    again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]))}
+
+    def votes(at: int) -> float:
+        return 1 / (_SMOOTH + 1 + at) + 1 / (_SMOOTH + 1 + again[at])
+
+    return sorted(places, key=lambda at: (-votes(at), again[at]))
 
 
 def _by_recording(found: Sequence[Stretch]) -> dict[str, list[Stretch]]:

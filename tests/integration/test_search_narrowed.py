@@ -205,7 +205,7 @@ def test_words_are_found_by_the_index_under_the_role_that_searches(
     library: Library, database: Database
 ) -> None:
     library.add(*(f"common rare{n}" for n in range(500)))
-    database.run(b"vacuum analyze chunks")
+    database.run(b"vacuum analyze chunks, embeddings")
     scans = b"select pg_stat_get_xact_numscans('chunks_words'::regclass) as scans"
     with database.transaction() as connection:
         # On so few pages reading all of them is as quick, where that is allowed.

@@ -90,45 +90,37 @@ language sql stable as $$
                 and array_prepend(t.language, t.languages) && narrowed.languages)))
 $$;
 
--- The passages of a set that have words of the question, best first, at most ``depth``. Plans are made
--- for each filter: one for all filters would read everything.
+-- The passages of a set that have words of the question, with how well they match: the best of each
+-- language that is spoken, at most ``depth``. Plans are made for each filter, organisation and
+-- question: one for all would read everything, for no statistics tell what any question is like.
 create function matching(searched integer, question text, narrowed search_filter, depth integer)
 returns table (chunk_id uuid, rank double precision)
 language plpgsql stable security definer
 set search_path = public, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     org text := searching_org();
+    config regconfig;
+    query tsquery;
 begin
     narrowed := settled(org, narrowed);
-    return query
-    with recursive configs as (
-        -- The languages of the organisation's chunks, by jumping from one to the next in the index.
-        (select c.search_config as config from chunks c
-         where c.org_id = org order by c.search_config limit 1)
-        union all
-        select (select c.search_config from chunks c
-                where c.org_id = org and c.search_config > configs.config
-                order by c.search_config limit 1)
-        from configs where configs.config is not null
-    ), queries as materialized (
-        select config, any_word(config, question) as query from configs where config is not null
-    )
-    select found.id, found.rank
-    from queries q
-    cross join lateral (
+    loop  -- by jumping from one language to the next in the index
+        config := (
+            select c.search_config from chunks c
+            where c.org_id = org and (config is null or c.search_config > config)
+            order by c.search_config limit 1);
+        exit when config is null;
+        query := any_word(config, question);
+        return query
         -- A chunk is searched while it has a vector in the set: so both legs see the same ones.
-        -- A subquery for each language, so that the index on words is used.
-        select c.id, ts_rank_cd(c.words, q.query)::double precision as rank
+        select c.id, ts_rank(c.words, query)::double precision as rank
         from admitted(org, narrowed) c
-        where c.search_config = q.config and c.words @@ q.query
+        where c.search_config = config and c.words @@ query
           and exists (
               select from embeddings e
-              where e.org_id = c.org_id and e.chunk_id = c.id and e.set_id = searched)
+              where e.org_id = org and e.chunk_id = c.id and e.set_id = searched)
         order by 2 desc, c.id
-        limit depth
-    ) as found
-    order by found.rank desc, found.id
-    limit depth;
+        limit depth;
+    end loop;
 end $$;
 
 -- The passages of a set whose vectors are nearest to a question's, at most ``depth``: by an exact scan

@@ -10,9 +10,10 @@ with narrowed as materialized (
     select chunk_id as id, rank() over (order by distance) as place, 1 - distance as cosine
     from narrowed, nearest(%(set_id)s, %(vector)s, narrowed.by, %(depth)s)
 ), fused as (
-    -- Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009; 60 is their constant.
-    select id, sum(1.0 / (60 + place)) as score, max(cosine) as cosine,
-        jsonb_object_agg(leg, place) as matched
+    -- Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009. Their constant is 60, for
+    -- many long lists; for these two, 7, and 0.7 of a vote for words, found more (docs/retrieval.md).
+    select id, sum(case leg when 'words' then 0.7 else 1.0 end / (7 + place)) as score,
+        max(cosine) as cosine, jsonb_object_agg(leg, place) as matched
     from (select *, 'words' as leg from by_words
           union all
           select *, 'meaning' from by_meaning) as legs
