@@ -148,7 +148,7 @@ def test_a_caption_that_a_person_moved_is_a_segment_of_its_own() -> None:
     assert len(read_captions(moved, "srt", before)) == 2
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(transcripts(), st.sampled_from(["srt", "vtt", "json"]))
 def test_names_that_people_gave_go_out_and_the_labels_come_back(
     before: Transcript, caption_format: CaptionFormat
