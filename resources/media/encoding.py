@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,7 @@ def encode(path: Path, encoding: Encoding, form: Form, blocks: Iterable[Pcm]) ->
     with av.open(str(path), "w", format=encoding.container) as container:
         stream = container.add_stream(encoding.encoder, rate=form.rate, layout=layout)
         for frame in _frames(blocks, form, layout):
+            frame.pts, frame.time_base = samples, Fraction(1, form.rate)  # AAC would begin late
             samples += frame.samples
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
