@@ -29,7 +29,7 @@ from resources.providers.capabilities import (
 from resources.providers.names import missing, remote_model
 from resources.settings import Settings
 
-Role = Literal["transcriber", "writer", "embedder"]
+Role = Literal["transcriber", "writer", "answerer", "embedder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,9 @@ def _local(settings: Settings) -> Iterator[EngineFacts]:
     for name in (*WHISPER_MODELS, "instant"):
         chosen = name in _named(settings, "transcriber")
         yield EngineFacts("transcriber", name, chosen, True, ("words", "segments"), heard[name])
-    yield EngineFacts("writer", "extractive", "extractive" in _named(settings, "writer"), True)
+    roles: tuple[Role, ...] = ("writer", "answerer")
+    for role in roles:
+        yield EngineFacts(role, "extractive", "extractive" in _named(settings, role), True)
     for name, size, window in (
         ("minilm", 384, 254),
         ("wordllama", 256, 8192),
@@ -78,14 +80,16 @@ def _local(settings: Settings) -> Iterator[EngineFacts]:
 
 def _openai(settings: Settings, today: date) -> Iterator[EngineFacts]:
     for row in (*SPEECH_MODELS, *TEXT_MODELS, *VECTOR_MODELS):
-        yield _remote(settings, f"openai:{row.name}", row, today)
+        yield _remote(settings, _role(row), f"openai:{row.name}", row, today)
 
 
 def _chosen(settings: Settings, today: date) -> Iterator[EngineFacts]:
-    """Behind other servers, or newer than the table."""
+    """Behind other servers, or newer than the table; and any that answers, which is a text model
+    as those that write are."""
     makers: dict[Role, Callable[[str, bool], Model]] = {
         "transcriber": lambda name, _: speech_model(name),
         "writer": lambda name, own: text_model(name, of_openai=own),
+        "answerer": lambda name, own: text_model(name, of_openai=own),
         "embedder": lambda name, own: vector_model(name, of_openai=own),
     }
     for role, row in makers.items():
@@ -93,7 +97,7 @@ def _chosen(settings: Settings, today: date) -> Iterator[EngineFacts]:
             if named := remote_model(name):
                 provider = settings.provider(named.provider)
                 of_openai = provider is not None and provider.base_url is None
-                yield _remote(settings, name, row(named.model, of_openai), today)
+                yield _remote(settings, role, name, row(named.model, of_openai), today)
 
 
 def _named(settings: Settings, role: Role) -> set[str]:
@@ -102,10 +106,9 @@ def _named(settings: Settings, role: Role) -> set[str]:
     return {getattr(settings, role), *filter(None, others)}
 
 
-def _remote(settings: Settings, name: str, row: Model, today: date) -> EngineFacts:
+def _remote(settings: Settings, role: Role, name: str, row: Model, today: date) -> EngineFacts:
     named = remote_model(name)
     assert named is not None
-    role = _role(row)
     provider = settings.provider(named.provider)
     rates = rates_of(provider, row.name) if provider else None
     ends = shutdown_date(row.name)

@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
+from resources.answering.extractive import ExtractiveAnswerer
+from resources.answering.protocol import Answerer
 from resources.embedding.instant import InstantEmbedder
 from resources.embedding.protocol import Embedder
 from resources.errors import InvalidSettings, ModelUnavailable
@@ -140,6 +142,7 @@ def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
         ("PLAYHEAD_TRANSCRIBER", transcribers, settings.transcriber),
         ("PLAYHEAD_WRITER", writers, settings.writer),
         ("PLAYHEAD_EMBEDDER", embedders, settings.embedder),
+        ("PLAYHEAD_ANSWERER", _answerers(settings, wires), settings.answerer),
     ]
     for place, names in settings.engines.items():
         wanted += [
@@ -185,6 +188,13 @@ def choose_embedders(settings: Settings, wires: Wires = open_wire) -> Embedders:
     return Embedders(settings.embedder, _embedders(settings), remote.embedder)
 
 
+def choose_answerer(settings: Settings, wires: Wires = open_wire) -> Answerer:
+    """Who answers questions. Raises ``InvalidSettings``."""
+    answerers = _answerers(settings, wires)
+    _insist_on_known([("PLAYHEAD_ANSWERER", answerers, settings.answerer)])
+    return answerers.named(settings.answerer)
+
+
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
     names = _whispers(settings.transcriber)
     local = {name: partial(_piecewise, partial(_whisper, name)) for name in names}
@@ -205,6 +215,11 @@ def _whispers(chosen: str) -> list[str]:
 
 def _writers() -> dict[str, Callable[[], Writer]]:
     return {"extractive": ExtractiveWriter}
+
+
+def _answerers(settings: Settings, wires: Wires) -> Named[Answerer]:
+    makers: dict[str, Callable[[], Answerer]] = {"extractive": ExtractiveAnswerer}
+    return Named("answerer", makers, RemoteEngines(settings, wires).answerer)
 
 
 def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:

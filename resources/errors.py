@@ -32,6 +32,10 @@
     │   ├── NotAProvider        a server that is not what its address says
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
+    ├── NotMadeYet              the recording has not come to that stage
+    ├── OutsideRecording        seconds that a recording does not have
+    ├── NotAuthorised           a token that is unknown, ended, or may not do this
+    ├── BadQuestion             a search that cannot be made: no words, a limit out of range
     ├── ClaimLost               a newer attempt owns this work; nothing was written
     │   └── Forgotten           the recording is gone; nothing was written
     └── Stopped                 a person stopped this worker; the work is handed back
@@ -202,6 +206,22 @@ class DatabaseUnsuitable(ConfigurationError):
 
 class NotFound(PlayheadError):
     """No such recording in this organisation."""
+
+
+class NotMadeYet(PlayheadError):
+    """The recording is there, what is asked for of it is not made yet."""
+
+
+class OutsideRecording(PlayheadError):
+    """A stretch that begins or ends where the recording has no sound."""
+
+
+class NotAuthorised(PlayheadError):
+    """A token is unknown, revoked, over, or does not reach as far as what was asked."""
+
+
+class BadQuestion(PlayheadError):
+    """A question without words, or a filter that contradicts itself."""
 
 
 class ClaimLost(PlayheadError):

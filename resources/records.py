@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 Kind = Literal["recording", "meeting", "interview", "lecture", "podcast", "book", "page"]
@@ -27,6 +28,7 @@ Speakers = Literal["none", "tracks", "channels"]
 Timing = Literal["native", "aligned", "interpolated"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+SOURCES: tuple[Source, ...] = get_args(Source)
 STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order data flows
 SPEAKERS: tuple[Speakers, ...] = get_args(Speakers)
 TIMINGS: tuple[Timing, ...] = get_args(Timing)
@@ -187,6 +189,27 @@ class Chunk:
     token_count: int
     phrases: tuple[TimedSpan, ...] = ()  # its sentences that have a time, in source characters
     language: str | None = None  # of most of it, where that is not the recording's
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What may be found: what is empty or None narrows nothing, and all that is given must hold.
+    ``speakers``: given names or labels; ``languages``: ISO 639-1; ``since`` (itself too) to
+    ``until`` (itself not): when recordings came; ``from_seconds`` to ``to_seconds``: passages that
+    touch this stretch of their recording."""
+
+    kinds: tuple[Kind, ...] = ()
+    recordings: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    source: Source | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    from_seconds: float | None = None
+    to_seconds: float | None = None
+
+
+ANYTHING = Filter()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from resources.answering.protocol import Answerer
 from resources.embedding.protocol import Embedder
 from resources.providers.capabilities import (
     Rates,
@@ -60,6 +61,14 @@ class RemoteEngines:
         client = client_of(self.settings, model.provider)
         row = text_model(model.model, of_openai=self._provider(model).base_url is None)
         return OpenAIWriter(self._wire(model), client, row, rates=self._rates(model))
+
+    def answerer(self, model: RemoteModel) -> Answerer:
+        from resources.answering.openai import OpenAIAnswerer
+        from resources.providers.client import client_of
+
+        client = client_of(self.settings, model.provider)
+        row = text_model(model.model, of_openai=self._provider(model).base_url is None)
+        return OpenAIAnswerer(self._wire(model), client, row)
 
     def embedder(self, model: RemoteModel) -> Embedder:
         from resources.embedding.openai import OpenAIEmbedder

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -145,6 +145,8 @@ class Settings(BaseSettings):
     aligner: str = "whisper-base"
     embedder: str = "minilm"
     writer: str = "extractive"
+    answerer: str = "extractive"
+    reranker: Literal["none", "sentences"] = "none"
     engines: EnginesByChoice = {}
     chunking: ChunkingByKind = {}
     confirm_above_usd: Annotated[float, Field(ge=0)] = 1.0
@@ -188,10 +190,12 @@ class Settings(BaseSettings):
         return self.chunking.get(kind, Chunking())
 
 
-def load_settings() -> Settings:
-    """From the environment and ``.env``. Raises ``InvalidSettings`` naming every problem."""
+def load_settings(*, home: str | Path | None = None) -> Settings:
+    """From the environment and ``.env``; another ``home`` where one is given. Raises
+    ``InvalidSettings`` naming every problem."""
+    given: dict[str, Any] = {} if home is None else {"home": home}
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         problems = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
         raise InvalidSettings(

@@ -25,17 +25,22 @@ from resources.postgres.audit import Audit
 from resources.postgres.breakers import Breakers
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Content
+from resources.postgres.conversations import Conversations
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
 from resources.postgres.deferred import Deferred
+from resources.postgres.excerpts import Excerpts
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
+from resources.postgres.members import Members
 from resources.postgres.pieces import Pieces
 from resources.postgres.plans import Plans
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.postgres.spend import Spend
+from resources.postgres.tables import Tables
+from resources.postgres.tokens import Tokens
 from resources.postgres.versions import Versions
 from resources.settings import Settings
 
@@ -56,12 +61,17 @@ class Rooms:
     sets: EmbeddingSets
     plans: Plans
     passages: Passages
+    excerpts: Excerpts
+    conversations: Conversations
     attendance: Attendance
     audit: Audit
     forgetting: Forgetting
     spend: Spend
     breakers: Breakers
     quarantine: Quarantine
+    tables: Tables
+    members: Members
+    tokens: Tokens
 
     @property
     def intake(self) -> Intake:
@@ -140,12 +150,17 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             sets=EmbeddingSets(database),
             plans=Plans(database),
             passages=Passages(database),
+            excerpts=Excerpts(database),
+            conversations=Conversations(database),
             attendance=attendance,
             audit=Audit(database),
             forgetting=Forgetting(database),
             spend=Spend(database),
             breakers=Breakers(database),
             quarantine=Quarantine(database),
+            tables=Tables(database),
+            members=Members(database),
+            tokens=Tokens(database),
         )
     finally:
         attendance.close()

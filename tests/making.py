@@ -165,13 +165,15 @@ class Worker:
                     self.content.put_transcript(*write, recording, spoken)
         return c.done is None
 
-    def write(self, recording: Recording, version: str = "1") -> bool:
+    def write(
+        self, recording: Recording, version: str = "1", written: Document | None = None
+    ) -> bool:
         inputs = {"transcript": self.output(recording, "transcript")}
         with self.claim(recording, recipe("document", version), inputs) as c:
             if not c.done:
                 output_hash = f"document of {inputs['transcript']}"
                 with self.ledger.finish(c, output_hash=output_hash) as write:
-                    self.content.put_document(*write, recording, document())
+                    self.content.put_document(*write, recording, written or document())
         return c.done is None
 
     def cut(

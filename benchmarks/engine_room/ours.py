@@ -29,6 +29,7 @@ from resources.postgres.catalogue import new_recording_id
 from resources.postgres.database import Connection
 from resources.postgres.ledger import Result, Wanted
 from resources.records import (
+    ANYTHING,
     Document,
     Engine,
     Recipe,
@@ -104,9 +105,9 @@ class Ours:
         assert searched is not None
         [vector] = embedders[searched.name].embed([question])
         found = self._bench.passages.find(
-            "", vector, searched, org_id=_ORG, kind=None, recording_id=None, limit=10
+            "", vector, searched, org_id=_ORG, narrowed=ANYTHING, limit=10
         )
-        return Answer(searched.name, [row["text"] for row in found])
+        return Answer(searched.name, [match.text for match in found])
 
     def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
         for number, text, vector in self._connection.execute(_STORED, [model]):

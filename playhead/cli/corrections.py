@@ -1,4 +1,4 @@
-"""Commands that put right what was heard: transcript, correct, versions, speakers.
+"""Commands that put right what was heard: correct, versions, speakers.
 
 A correction is a new version; the document, passages and vectors follow as far as it changed
 them. Not here: how an edit becomes a transcript (``resources/transcripts``).
@@ -7,44 +7,25 @@ them. Not here: how an edit becomes a transcript (``resources/transcripts``).
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
 
 import click
 
-from playhead.cli.options import json_option, org_option, print_json
+from playhead.cli.options import json_option, known_recording, org_option, print_json
 from resources.clock import clock
 from resources.postgres.versions import Version
 from resources.records import Recording, Transcript
 from resources.settings import load_settings
-from resources.transcripts.captions import (
-    CaptionFormat,
-    decoded,
-    format_of,
-    read_captions,
-    write_captions,
-)
+from resources.transcripts.captions import decoded, format_of, read_captions
 from resources.transcripts.comparison import compare as compared
 from resources.transcripts.correction import correct_all, correct_segment
+from resources.transcripts.naming import labelled, named
 from resources.workbench import Rooms, open_rooms
 
-_FORMATS = click.Choice(get_args(CaptionFormat))
 author_option = click.option(
     "--author", default=getpass.getuser, show_default="your user name", help="Who says so."
 )
-
-
-@click.command()
-@click.argument("recording")
-@click.option(
-    "--as", "wanted", type=click.Choice(get_args(CaptionFormat)), default="srt", show_default=True
-)
-@org_option
-def transcript(recording: str, wanted: CaptionFormat, org: str | None) -> None:
-    """The transcript of RECORDING as a file to edit, for `playhead correct`."""
-    with open_rooms(load_settings()) as rooms:
-        known = _known(rooms, org, recording)
-        click.echo(write_captions(rooms.versions.current(known), wanted), nl=False)
 
 
 @click.command()
@@ -72,9 +53,10 @@ def correct(
     if (file is None) == (segment is None or text is None):
         raise click.UsageError("Give an edited FILE, or --segment and --text.")
     with open_rooms(load_settings()) as rooms:
-        known = _known(rooms, org, recording)
+        known = known_recording(rooms, org, recording)
         before = rooms.versions.current(known)
-        after = _edited(before, file, segment, text)
+        names = rooms.versions.speaker_names(known)
+        after = _edited(before, names, file, segment, text)
         version = rooms.versions.correct(known, after, author)
     changes = compared(before, after)
     if as_json:
@@ -105,7 +87,7 @@ def versions(
 ) -> None:
     """The transcripts of RECORDING that there are, and who made each."""
     with open_rooms(load_settings()) as rooms:
-        known = _known(rooms, org, recording)
+        known = known_recording(rooms, org, recording)
         if compare:
             _print_changes(rooms, known, *compare, as_json=as_json)
             return
@@ -125,7 +107,7 @@ def versions(
 def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_json: bool) -> None:
     """Who speaks in RECORDING. Naming somebody makes nothing again."""
     with open_rooms(load_settings()) as rooms:
-        known = _known(rooms, org, recording)
+        known = known_recording(rooms, org, recording)
         if name:
             rooms.versions.name_speaker(known, *name)
         labels, names = rooms.versions.labels(known), rooms.versions.speaker_names(known)
@@ -138,25 +120,24 @@ def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_j
         click.echo("No speaker is told apart in this recording.")
 
 
-def _known(rooms: Rooms, org: str | None, recording: str) -> Recording:
-    """Raises ``NotFound``, also for another organisation's."""
-    rooms.catalogue.statuses(org or rooms.settings.org, [recording])
-    [known] = rooms.catalogue.recordings([recording])
-    return known
-
-
 def _edited(
-    before: Transcript, file: Path | None, segment: int | None, text: str | None
+    before: Transcript,
+    names: Mapping[str, str],
+    file: Path | None,
+    segment: int | None,
+    text: str | None,
 ) -> Transcript:
     if file is None:
         return correct_segment(before, (segment or 1) - 1, text or "")
     content = decoded(file.read_bytes())
-    return correct_all(before, read_captions(content, format_of(file.name, content), before))
+    segments = read_captions(content, format_of(file.name, content), named(before, names))
+    return correct_all(before, labelled(segments, before, names))
 
 
 def _print_changes(rooms: Rooms, known: Recording, old: int, new: int, *, as_json: bool) -> None:
     before, after = (
-        rooms.content.transcript(rooms.versions.get(known, number).id) for number in (old, new)
+        rooms.content.transcript(known, rooms.versions.get(known, number).id)
+        for number in (old, new)
     )
     for change in compared(before, after):
         if as_json:

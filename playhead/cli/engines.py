@@ -96,7 +96,7 @@ def _print_table(rows: Sequence[EngineFacts]) -> None:
 def _gives(row: EngineFacts) -> str:
     if row.role == "transcriber":
         return f"{', '.join(row.gives)} ({row.languages})"
-    if row.role == "writer":
+    if row.role in ("writer", "answerer"):
         return "quotes" if row.local else "prose that cites"
     return f"{row.dimensions or '?'} dimensions, reads {row.window_tokens} tokens"
 

@@ -10,10 +10,13 @@ import sys
 
 import click
 
+from playhead.cli.access import members, orgs, tokens
+from playhead.cli.ask import ask, conversations
 from playhead.cli.become import plan
-from playhead.cli.corrections import correct, speakers, transcript, versions
+from playhead.cli.corrections import correct, speakers, versions
 from playhead.cli.doctor import doctor
 from playhead.cli.engines import engines
+from playhead.cli.exports import clip, document, transcript
 from playhead.cli.intake import add, process, retry
 from playhead.cli.keeping import archive, forget, unarchive
 from playhead.cli.look import list_recordings, show, status
@@ -37,8 +40,12 @@ for command in (
     status,
     show,
     search,
+    ask,
+    conversations,
     retry,
     transcript,
+    document,
+    clip,
     correct,
     versions,
     speakers,
@@ -47,6 +54,9 @@ for command in (
     engines,
     spend,
     quarantine,
+    orgs,
+    members,
+    tokens,
     archive,
     unarchive,
     forget,

@@ -1,4 +1,4 @@
-"""What commands share: options that many take, and how a line of JSON is printed."""
+"""What commands share: options that many take, the recording that is meant, a line of JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from resources.json_lines import json_line
+from resources.records import Recording
+from resources.workbench import Rooms
 
 org_option = click.option("--org", help="Organisation. [default: PLAYHEAD_ORG, else 'default']")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value a line.")
@@ -15,3 +17,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON val
 def print_json(value: Any) -> None:
     """One line, whatever the value holds."""
     click.echo(json_line(value))
+
+
+def known_recording(rooms: Rooms, org: str | None, recording: str) -> Recording:
+    """Raises ``NotFound``, also for another organisation's."""
+    return rooms.catalogue.get(org or rooms.settings.org, recording)

@@ -22,6 +22,8 @@ from resources.media.apart import looked_at
 from resources.media.limits import insist_on_length
 
 Samples = NDArray[np.float32]
+#: A row a moment, a column a channel; signed, 16 bit.
+Pcm = NDArray[np.int16]
 
 RATE: Final = messages.RATE  # Hz
 
@@ -38,15 +40,38 @@ class Voice:
 ALL_VOICES: Final = Voice()
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How sound is given: Hz, and mixed to one channel or two."""
+
+    rate: int
+    channels: int
+
+
 def decode(path: Path, *, voice: Voice = ALL_VOICES) -> Iterator[Samples]:
     """A voice as 16 kHz mono blocks in ``[-1, 1]``, at most about ten seconds each. Damaged
     packets are left out; their time is silent. Raises ``EmptyFile`` (zero bytes, or not one
     sample), ``NoAudioTrack`` (or no such one), ``TruncatedMedia`` (an MP4 without its index),
     ``UnreadableMedia``, ``DecodingTooCostly``, and ``DecoderUnavailable``."""
+    whole = _decoded(path, voice, Form(RATE, 1), 0.0, None)
+    return (pcm[:, 0].astype(np.float32) / np.float32(32768) for pcm in whole)
+
+
+def stretch(path: Path, form: Form, start: float, end: float) -> Iterator[Pcm]:
+    """What sounds from second ``start`` to ``end`` of the first audio track, as far as there is
+    any, in blocks of at most about ten seconds. Raises as ``decode``."""
+    return _decoded(path, ALL_VOICES, form, start, end)
+
+
+def _decoded(
+    path: Path, voice: Voice, form: Form, start: float, end: float | None
+) -> Iterator[Pcm]:
     size_bytes, samples = path.stat().st_size, 0
-    for kind, payload in looked_at(path, {"do": "decode", **asdict(voice)}):
+    task = {"do": "decode", **asdict(voice), **asdict(form), "start": start, "end": end}
+    for kind, payload in looked_at(path, task):
         if kind == "sound":
-            pcm = np.frombuffer(payload, dtype="<i2", count=len(payload) // 2)
-            samples += len(pcm)
-            insist_on_length(samples / RATE, size_bytes)
-            yield pcm.astype(np.float32) / np.float32(32768)
+            count = len(payload) // (2 * form.channels)
+            samples += count
+            insist_on_length(samples / form.rate, size_bytes)
+            pcm = np.frombuffer(payload, dtype="<i2", count=count * form.channels)
+            yield pcm.reshape(count, form.channels)

@@ -11,18 +11,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Final
 
 #: What calls are made for: a stage of the pipeline, a question, or a check of the engine itself.
 Purpose = str
 
-#: Somebody sits and waits for the answer.
 SEARCH: Purpose = "search"
+ANSWER: Purpose = "answer"
+#: Somebody sits and waits.
+ATTENDED: Final = frozenset({SEARCH, ANSWER})
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
     """``recordings``: the ids of those it is for, each with its share of the cost as a weight;
-    none for a question. ``patient``: a day's wait is worth half the price."""
+    for an answer those that it is made from. ``patient``: a day's wait is worth half the price."""
 
     org_id: str
     purpose: Purpose

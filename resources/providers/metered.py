@@ -31,7 +31,7 @@ from resources.postgres.database import Database
 from resources.postgres.pace import Beginning, Pace, Turn
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.spend import Ended, Intended, Permit, Spend
-from resources.providers.errand import SEARCH, Errand, current_errand
+from resources.providers.errand import ATTENDED, Errand, current_errand
 from resources.providers.headers import limits
 from resources.providers.verdicts import Asked, Verdict, verdict_on
 from resources.providers.wire import NOTHING_USED, Ask, Reply, Used
@@ -39,7 +39,7 @@ from resources.providers.wire import NOTHING_USED, Ask, Reply, Used
 MOST_ATTEMPTS = 5
 #: A worker waits no longer, for its turn or for trouble to pass: more than that is the pipeline's.
 PATIENCE_SECONDS = 60.0
-_SEARCH_PATIENCE_SECONDS = 3.0  # a question is rather answered by words than late
+_ATTENDED_PATIENCE_SECONDS = 3.0  # a question is rather answered from here than late
 _FIRST_PAUSE_SECONDS = 1.0  # at most; it doubles
 _LONGEST_PAUSE_SECONDS = 20.0
 #: For all, when one had tried often enough: longer than anybody waits, so all lay their work aside.
@@ -171,7 +171,7 @@ class MeteredWire:
             error_class=type(told).__name__ if told else None,
         )
         with suppress(DatabaseUnavailable):
-            call.books.spend.settle(attempt_id, ended)
+            call.books.spend.settle(call.errand.org_id, attempt_id, ended)
 
     def _carry_out(self, call: _Call[T], verdict: Verdict, attempt_id: int) -> None:
         """Returns when there is to be another attempt."""
@@ -187,7 +187,9 @@ class MeteredWire:
             if not call.doubted:
                 call.doubted = True
                 return
-            call.books.quarantine.keep(attempt_id, reason=str(error), reply=error.reply)
+            call.books.quarantine.keep(
+                call.errand.org_id, attempt_id, reason=str(error), reply=error.reply
+            )
         raise error
 
     def _pause(self, call: _Call[T], verdict: Verdict) -> None:
@@ -229,7 +231,8 @@ class _Call(Generic[T]):
     @property
     def patience(self) -> float:
         """In seconds."""
-        return _SEARCH_PATIENCE_SECONDS if self.errand.purpose == SEARCH else PATIENCE_SECONDS
+        attended = self.errand.purpose in ATTENDED
+        return _ATTENDED_PATIENCE_SECONDS if attended else PATIENCE_SECONDS
 
     @property
     def asked(self) -> Asked:

@@ -24,6 +24,9 @@ from resources.providers.wire import Ask, Deferrable, Endpoint, Reply, Used, Wir
 
 T = TypeVar("T")
 
+#: Called as an attempt begins; what it gives takes the answer's text as it comes.
+Listen = Callable[[], Callable[[str], None]]
+
 _OVERHEAD_TOKENS: Final = 50  # what a provider puts around a prompt
 _TERMINAL: Final = ("response.completed", "response.incomplete", "response.failed")
 _ENDS: Final = {"stop": "complete", "length": "too long", "content_filter": "refused"}  # of chat
@@ -74,6 +77,10 @@ _WAYS: Final = (
 )
 
 
+def _unheard() -> Callable[[str], None]:
+    return lambda _: None
+
+
 class Prompter:
     """One model of one provider. Threads may share it."""
 
@@ -84,11 +91,14 @@ class Prompter:
         self._tokens = BpeTokenizer(model.encoding)
         self._ladder = Ladder(_WAYS[:1] if model.known else _WAYS)
 
-    def ask(self, prompt: Prompt, believe: Callable[[str], T]) -> Answer[T]:
+    def ask(
+        self, prompt: Prompt, believe: Callable[[str], T], listen: Listen = _unheard
+    ) -> Answer[T]:
         """``believe`` makes a value of a complete answer's text, or raises ``ValueError`` with the
-        end of "The reply …". Raises what ``Wire.ask`` raises."""
+        end of "The reply …". What ``listen`` gives hears it before that. Raises what ``Wire.ask``
+        raises."""
         at_most = Used(self.size(prompt), self._model.output_tokens)
-        return self._ladder.climb(lambda way: self._ask(prompt, at_most, way, believe))
+        return self._ladder.climb(lambda way: self._ask(prompt, at_most, way, believe, listen))
 
     def size(self, prompt: Prompt) -> int:
         """In tokens."""
@@ -96,7 +106,12 @@ class Prompter:
         return sum(map(self._tokens.count, texts)) + _OVERHEAD_TOKENS
 
     def _ask(
-        self, prompt: Prompt, at_most: Used, way: _Way, believe: Callable[[str], T]
+        self,
+        prompt: Prompt,
+        at_most: Used,
+        way: _Way,
+        believe: Callable[[str], T],
+        listen: Listen,
     ) -> Answer[T]:
         def reply(told: _Told, headers: dict[str, str]) -> Reply[Answer[T]]:
             used = _used(told.usage, at_most)
@@ -119,18 +134,20 @@ class Prompter:
                 way.endpoint,
                 self._model.name,
                 at_most,
-                lambda: reply(*self._send(prompt, way)),
+                lambda: reply(*self._send(prompt, way, listen())),
                 deferrable,
             )
         )
 
-    def _send(self, prompt: Prompt, way: _Way) -> tuple[_Told, dict[str, str]]:
+    def _send(
+        self, prompt: Prompt, way: _Way, hear: Callable[[str], None]
+    ) -> tuple[_Told, dict[str, str]]:
         raw = self._responses(prompt) if way.endpoint == "responses" else self._chat(prompt, way)
         if not raw.headers.get("content-type", "").startswith("text/event-stream"):
             raise not_believed("is no stream of events", raw.http_response.read())
         read = _of_response if way.endpoint == "responses" else _of_chat
         with closing(raw.parse()) as stream:  # nobody sends on what is not read any more
-            return read(stream), plain(raw.headers)
+            return read(stream, hear), plain(raw.headers)
 
     def _responses(self, prompt: Prompt) -> Any:
         body = self._response_body(prompt)
@@ -173,9 +190,11 @@ class Prompter:
         )
 
 
-def _of_response(stream: Any) -> _Told:
+def _of_response(stream: Any, hear: Callable[[str], None]) -> _Told:
     came: list[str] = []
     for event in _events(stream, came):
+        if event.get("type") == "response.output_text.delta":
+            hear(event.get("delta") or "")
         if event.get("type") in _TERMINAL:
             return _final(event.get("response") or {}, _bytes(came))
     raise not_believed("ended before it was complete", _bytes(came))
@@ -202,7 +221,7 @@ def _final(response: Mapping[str, Any], content: bytes) -> _Told:
     return _Told("complete", text, "", usage, content)
 
 
-def _of_chat(stream: Any) -> _Told:
+def _of_chat(stream: Any, hear: Callable[[str], None]) -> _Told:
     came: list[str] = []
     text, refusal = "", ""
     ended, usage = None, None
@@ -210,7 +229,8 @@ def _of_chat(stream: Any) -> _Told:
         usage = chunk.get("usage") or usage
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
-            text += delta.get("content") or ""
+            text += (more := delta.get("content") or "")
+            hear(more)
             refusal += delta.get("refusal") or ""
             ended = choice.get("finish_reason") or ended
     if ended not in _ENDS:

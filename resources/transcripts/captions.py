@@ -1,8 +1,8 @@
 """Transcripts as files that people edit, and such files read back: SubRip, WebVTT and JSON.
 
-Here: a transcript's segments to text in each format and back, and all that is wrong with an
-edited file, by its lines. Not here: lines and times (``cues.py``), names and tags in a cue
-(``markup.py``), what follows from an edit (``correction.py``).
+Here: a transcript to text in each format and back, and all that is wrong with an edited file, by
+its lines. Not here: which words make a caption (``breaking.py``), lines and times (``cues.py``),
+names and tags in a cue (``markup.py``), what follows from an edit (``correction.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import codecs
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import PurePath
 from typing import Any, Final, Literal
@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from resources.errors import BadCorrection
 from resources.records import Segment, Transcript
-from resources.transcripts.cues import Fault, read_cues, stamp
-from resources.transcripts.markup import SubRip, WebVtt
+from resources.transcripts.breaking import Caption, captions
+from resources.transcripts.cues import Cue, Fault, read_cues, stamp
+from resources.transcripts.markup import SubRip, WebVtt, one_line
 from resources.transcripts.timing import TOLERANCE_SECONDS
 
 CaptionFormat = Literal["srt", "vtt", "json"]
@@ -57,30 +58,34 @@ def format_of(name: str, text: str) -> CaptionFormat:
 
 
 def write_captions(transcript: Transcript, caption_format: CaptionFormat) -> str:
-    """A cue a segment, its times rounded to milliseconds; JSON has all of the transcript, its
-    times exactly. Ends with a line's end."""
+    """Captions of readable size, their times rounded to milliseconds; JSON has all of the
+    transcript, its times exactly. Ends with a line's end."""
     if caption_format == "json":
         return json.dumps(asdict(transcript), ensure_ascii=False, indent=1) + "\n"
-    if caption_format == "vtt":
-        webvtt = WebVtt()
-        cues = [
-            f"\n{stamp(one.start)} --> {stamp(one.end)}\n{webvtt.write(one)}\n"
-            for one in transcript.segments
-        ]
-        return "".join(["WEBVTT\n", *cues])
-    subrip = SubRip(transcript)
-    return "\n".join(
-        f"{number}\n{stamp(one.start, ',')} --> {stamp(one.end, ',')}\n{subrip.write(one)}\n"
-        for number, one in enumerate(transcript.segments, 1)
+    markup = _markup(caption_format, transcript)
+    point = "." if caption_format == "vtt" else ","
+    cues = (
+        f"{stamp(one.start, point)} --> {stamp(one.end, point)}\n"
+        f"{markup.write(one.text, transcript.segments[one.segment].speaker)}\n"
+        for one in captions(transcript, markup.lead)
     )
+    if caption_format == "vtt":
+        return "".join(["WEBVTT\n", *(f"\n{cue}" for cue in cues)])
+    return "\n".join(f"{number}\n{cue}" for number, cue in enumerate(cues, 1))
+
+
+def _markup(caption_format: CaptionFormat, transcript: Transcript) -> WebVtt | SubRip:
+    return WebVtt() if caption_format == "vtt" else SubRip(transcript)
 
 
 def read_captions(
     text: str, caption_format: CaptionFormat, transcript: Transcript
 ) -> tuple[Segment, ...]:
     """The segments in an edited file of this transcript, for ``correct_all``; blank ones are
-    left out. A time that is one of the transcript's in milliseconds is that to the bit. Of JSON
-    only ``segments`` count, and ``duration_seconds`` must be the recording's if it is there.
+    left out. Captions that ``write_captions`` made of one segment are one again, as long as they
+    have their times. A time that is one of the transcript's in milliseconds is that to the bit.
+    Of JSON only ``segments`` count, and ``duration_seconds`` must be the recording's if it is
+    there.
 
     Raises ``BadCorrection`` with all that is wrong: what cannot be read, times that go back or
     lie outside the recording (by more than ``TOLERANCE_SECONDS``); no text; another length.
@@ -107,24 +112,88 @@ def _refused(*problems: str) -> BadCorrection:
     return BadCorrection(problems, remedy="Mend the file and give it again; nothing was changed.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A cue, and the caption as which it was written, if it was."""
+
+    line: int
+    segment: Segment
+    caption: Caption | None
+
+    @property
+    def entry(self) -> Entry:
+        return self.line, self.segment
+
+    def goes_on(self, before: _Read) -> bool:
+        """Whether this is what the file had next of the same segment, said by the same person."""
+        one, other = before.caption, self.caption
+        speaks = self.segment.speaker in (None, before.segment.speaker)
+        return bool(one and other and not other.begins and one.segment == other.segment and speaks)
+
+    def joined(self, after: _Read) -> _Read:
+        one, other = self.segment, after.segment
+        text = one_line(f"{one.text}\n{other.text}")
+        return replace(after, line=self.line, segment=replace(one, text=text, end=other.end))
+
+
 def _from_cues(
     text: str, caption_format: CaptionFormat, transcript: Transcript
 ) -> Iterator[Entry | Fault]:
-    markup = WebVtt() if caption_format == "vtt" else SubRip(transcript)
-    starts = {stamp(segment.start): segment.start for segment in transcript.segments}
-    ends = {stamp(segment.end): segment.end for segment in transcript.segments}
+    before: _Read | None = None
+    for one in _read(text, caption_format, transcript):
+        if isinstance(one, Fault):
+            yield one
+        elif before and one.goes_on(before):
+            before = before.joined(one)
+        else:
+            if before:
+                yield before.entry
+            before = one
+    if before:
+        yield before.entry
+
+
+def _read(
+    text: str, caption_format: CaptionFormat, transcript: Transcript
+) -> Iterator[_Read | Fault]:
+    markup = _markup(caption_format, transcript)
+    written = _Written(transcript, captions(transcript, markup.lead))
     for cue in read_cues(text, webvtt=caption_format == "vtt"):
         if isinstance(cue, Fault):
             yield cue
             continue
-        start, end = stamp(cue.start), stamp(cue.end)
         try:
             speaker, said = markup.read(cue.text)
         except ValueError as error:
             yield Fault(cue.line, str(error))
         else:
-            times = starts.get(start, cue.start), ends.get(end, cue.end)
-            yield cue.line, Segment(said, *times, speaker, _language_at(times[0], transcript))
+            caption = written.next_as(cue)
+            start, end = written.seconds(cue, caption)
+            language = _language_at(start, transcript)
+            yield _Read(cue.line, Segment(said, start, end, speaker, language), caption)
+
+
+class _Written:
+    """The captions of a file before anybody edited it."""
+
+    def __init__(self, transcript: Transcript, written: Iterator[Caption]) -> None:
+        self._starts = {stamp(segment.start): segment.start for segment in transcript.segments}
+        self._ends = {stamp(segment.end): segment.end for segment in transcript.segments}
+        self._captions: dict[tuple[str, str], list[Caption]] = {}
+        for one in written:
+            self._captions.setdefault((stamp(one.start), stamp(one.end)), []).append(one)
+
+    def next_as(self, cue: Cue) -> Caption | None:
+        """The caption with exactly these times; of several, the first that was not had."""
+        same = self._captions.get((stamp(cue.start), stamp(cue.end)))
+        return same.pop(0) if same else None
+
+    def seconds(self, cue: Cue, caption: Caption | None) -> tuple[float, float]:
+        """Its times to the bit."""
+        if caption:
+            return caption.start, caption.said_until
+        start, end = stamp(cue.start), stamp(cue.end)
+        return self._starts.get(start, cue.start), self._ends.get(end, cue.end)
 
 
 def _language_at(seconds: float, transcript: Transcript) -> str | None:

@@ -1,7 +1,7 @@
 """What the text of a cue says beside its words: who speaks, and how it is shown.
 
-Here: a segment's speaker and text to the text of a cue and back. Not here: times and lines
-(``cues.py``).
+Here: a caption and its speaker to the text of a cue and back. Not here: times (``cues.py``), which
+words make a caption (``breaking.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ _WRAPPED: Final = re.compile(rf"(?<=[{UNSPACED}])\s*[\r\n]\s*(?=[{UNSPACED}])")
 _VOICE: Final = re.compile(r"<v(?:\.[^\s>]*)?(?:\s([^>]*))?>")
 _WEBVTT_TAG: Final = re.compile(r"<[^<>]*>")
 _SUBRIP_TAG: Final = re.compile(r"</?(?:[bisu]|font)(?:\s[^<>]*)?>|\{\\[^{}]*\}", re.IGNORECASE)
+_JOINER: Final = "\u2060"
+_PARTED: Final = re.compile(rf"(?<=[<{{-]){_JOINER}")
+_SUBRIP_MARKUP: Final = re.compile(rf"->|{_SUBRIP_TAG.pattern}", re.IGNORECASE)
 _NAME: Final = re.compile(r"([^\W\d_][^:]{0,39}): (?=\S)")
 
 
@@ -31,10 +34,14 @@ def one_line(text: str) -> str:
 class WebVtt:
     """Speakers in voice tags, ``<v Ann>``; characters of markup escaped as in HTML."""
 
-    def write(self, segment: Segment) -> str:
-        text = html.escape(one_line(segment.text), quote=False)
-        name = html.escape(one_line(segment.speaker or ""), quote=False)
-        return f"<v {name}>{text}" if name else text
+    def lead(self, _segment: Segment, _at: int) -> str:
+        """Nothing is shown before a text."""
+        return ""
+
+    def write(self, text: str, speaker: str | None) -> str:
+        name = html.escape(one_line(speaker or ""), quote=False)
+        escaped = html.escape(text, quote=False)
+        return f"<v {name}>{escaped}" if name else escaped
 
     def read(self, text: str) -> Said:
         """Raises ``ValueError`` where several people speak in one cue."""
@@ -48,7 +55,10 @@ class WebVtt:
 class SubRip:
     """Speakers before a colon, ``Ann: ``, since the format has no mark for them. What the
     transcript itself says is neither a tag nor a name, unless it is that of one of its
-    speakers; text of nobody that begins with such a name has a colon before it."""
+    speakers; text of nobody that begins with such a name has a colon before it.
+
+    The format cannot escape either: an arrow or a tag that is said is parted by a character
+    without width."""
 
     def __init__(self, transcript: Transcript) -> None:
         self._text = one_line(transcript.text)
@@ -56,12 +66,18 @@ class SubRip:
         names = {one_line(segment.speaker or "") for segment in transcript.segments}
         self._marks = [f"{name}: " for name in names if name] + [": "]
 
-    def write(self, segment: Segment) -> str:
-        text, name = one_line(segment.text), one_line(segment.speaker or "")
-        return f"{name}: {text}" if name or self._mark(text) else text
+    def lead(self, segment: Segment, at: int) -> str:
+        """What is shown before the segment's text from a character on: who speaks, at its
+        beginning, or the colon."""
+        name = one_line(segment.speaker or "") if not at else ""
+        return f"{name}:" if name or self._mark(one_line(segment.text[at:])) else ""
+
+    def write(self, text: str, _speaker: str | None) -> str:
+        return _SUBRIP_MARKUP.sub(lambda found: found[0][0] + _JOINER + found[0][1:], text)
 
     def read(self, text: str) -> Said:
-        text = one_line(_SUBRIP_TAG.sub(self._unless_said, text))
+        text = _SUBRIP_TAG.sub(self._unless_said, one_line(text))
+        text = one_line(_PARTED.sub("", text))
         if mark := self._mark(text):
             return mark[:-2] or None, text[len(mark) :]
         new = _NAME.match(text)

@@ -15,7 +15,7 @@ from resources.postgres.catalogue import Catalogue
 from resources.postgres.content import Embedded
 from resources.postgres.database import Database
 from resources.postgres.search import Passages
-from resources.records import Chunk, Engine, Recipe, Recording
+from resources.records import Chunk, Engine, Filter, Recipe, Recording
 from tests import making
 from tests.making import CHUNK_RECIPE, Worker, passages
 
@@ -124,11 +124,10 @@ def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
             question,
             searched,
             org_id=recording.org_id,
-            kind=None,
-            recording_id=recording.id,
+            narrowed=Filter(recordings=(recording.id,)),
             limit=10,
         )
-        assert [row["source"] for row in found] == ["transcript", "document"]
+        assert [match.source for match in found] == ["transcript", "document"]
 
 
 def test_a_recording_that_turned_out_to_be_in_another_language_is_searched_in_it(

@@ -10,7 +10,7 @@ import pytest
 
 from resources.errors import NotFound
 from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
+from resources.postgres.database import Database, enter
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSets, HalfBuilt, NotLive
 from resources.records import Engine, Recording
@@ -200,6 +200,7 @@ def test_among_many_passages_the_index_finds_what_an_exact_scan_finds(
     scans = f"select pg_stat_get_xact_numscans('embeddings_set_{searched.id}_nearest'::regclass)"
     with database.transaction() as connection:
         before = connection.execute(scans.encode()).fetchall()
-        values = {"set": searched.id, "org": recording.org_id, "question": question}
-        connection.execute(b"select * from nearest(%(set)s, %(org)s, %(question)s, 10)", values)
+        enter(connection, recording.org_id, "playhead_app")
+        values = {"set": searched.id, "question": question}
+        connection.execute(b"select * from nearest(%(set)s, %(question)s, null, 10)", values)
         assert connection.execute(scans.encode()).fetchall() != before

@@ -62,7 +62,12 @@ def test_no_default_names_a_model_that_ends() -> None:
 
 
 def test_every_engine_that_cannot_be_had_is_told_at_once_with_what_is_missing() -> None:
-    wrong = settings(writer="openai:gpt-6-luna", embedder="ollama:nomic", transcriber="nobody")
+    wrong = settings(
+        writer="openai:gpt-6-luna",
+        embedder="ollama:nomic",
+        transcriber="nobody",
+        answerer="somebody",
+    )
     with pytest.raises(InvalidSettings) as caught:
         choose_engines(wrong)
     lines = str(caught.value).splitlines()
@@ -70,6 +75,7 @@ def test_every_engine_that_cannot_be_had_is_told_at_once_with_what_is_missing() 
         "PLAYHEAD_TRANSCRIBER",
         "PLAYHEAD_WRITER",
         "PLAYHEAD_EMBEDDER",
+        "PLAYHEAD_ANSWERER",
     ]
     assert "OPENAI_API_KEY is not set" in lines[1]
     assert "PLAYHEAD_PROVIDERS has no 'ollama'" in lines[2]
@@ -115,12 +121,14 @@ def test_a_model_is_marked_from_the_day_it_ends() -> None:
 
 
 def test_what_settings_have_is_marked_and_added_where_no_table_knows_it() -> None:
-    found = listed(settings(writer="own:llama3", providers={"own": OWN}))
-    assert [name for name, one in found.items() if one.chosen] == [
-        "whisper-base",
-        "minilm",
-        "own:llama3",
-    ]
+    chosen = settings(writer="own:llama3", answerer="own:qwen3", providers={"own": OWN})
+    found = listed(chosen)
+    assert {(one.role, name) for name, one in found.items() if one.chosen} == {
+        ("transcriber", "whisper-base"),
+        ("embedder", "minilm"),
+        ("writer", "own:llama3"),
+        ("answerer", "own:qwen3"),
+    }
     assert found["own:llama3"].usd_a_million_tokens == (0.0, 0.0)
 
 
@@ -161,7 +169,7 @@ def test_a_dated_snapshot_is_known_by_its_model() -> None:
 def test_the_command_prints_a_line_an_engine() -> None:
     done = CliRunner().invoke(playhead, ["engines", "--json"], catch_exceptions=False)
     rows = [json.loads(line) for line in done.output.splitlines()]
-    assert {row["role"] for row in rows} == {"transcriber", "writer", "embedder"}
+    assert {row["role"] for row in rows} == {"transcriber", "writer", "answerer", "embedder"}
     assert next(row for row in rows if row["name"] == "openai:whisper-1")["ends"] == "2027-02-26"
     table = CliRunner().invoke(playhead, ["engines"], catch_exceptions=False).output
     assert "openai:gpt-6-luna" in table

@@ -169,3 +169,11 @@ def test_an_address_that_is_no_bucket_is_told_by_its_name(
     monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     assert problems(monkeypatch, PLAYHEAD_MEDIA=broken).startswith("PLAYHEAD_MEDIA")
+
+
+def test_a_home_that_is_named_counts_more_than_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PLAYHEAD_HOME", "/elsewhere")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(home="here").media_place == tmp_path / "here" / "media"

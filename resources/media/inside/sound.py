@@ -10,6 +10,7 @@ Not here: which bytes may be opened (``opening.py``), the clock (``timeline.py``
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import av
@@ -29,22 +30,41 @@ from resources.media.messages import RATE
 
 _Kind = tuple[str, str, int]  # sample format, channel layout, Hz
 
-_BLOCK: Final = 10 * RATE  # samples
-_BYTES: Final = 2  # of a sample
+_BLOCK_SECONDS: Final = 10
 
 
-def sound(file: int, size_bytes: int, track: int, channel: int | None) -> Iterator[bytes]:
-    """An audio track, mixed or one channel of it, as blocks of 16 kHz mono samples (signed, 16
-    bit), at most about ten seconds each. Damaged packets are left out; their time is silent.
-    Raises what ``open_media`` and ``audio_track`` raise, ``EmptyFile`` where there was no
-    sample, ``DecodingTooCostly``."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An audio track, counted from 0, mixed to ``channels`` (1 or 2), or one channel of it, counted
+    from 0; at ``rate`` Hz."""
+
+    track: int
+    channel: int | None = None
+    rate: int = RATE
+    channels: int = 1
+
+    @property
+    def sample_bytes(self) -> int:
+        """Of one moment: signed 16 bit, channel by channel."""
+        return 2 * self.channels
+
+    @property
+    def block(self) -> int:
+        """Samples."""
+        return _BLOCK_SECONDS * self.rate
+
+
+def sound(file: int, size_bytes: int, wanted: Wanted) -> Iterator[bytes]:
+    """All of it from second 0 on as blocks of samples, at most about ten seconds each. Damaged
+    packets are left out; their time is silent. Raises what ``open_media`` and ``audio_track``
+    raise, ``EmptyFile`` where there was no sample, ``DecodingTooCostly``."""
     with open_media(file) as container:
-        stream = audio_track(container, track)
-        _insist_on_channel(stream, channel)
+        stream = audio_track(container, wanted.track)
+        _insist_on_channel(stream, wanted.channel)
         stated_seconds(container, stream, file)  # an absurd one need not be tried
-        timeline, output = Timeline(container, stream, size_bytes), _Output(channel)
+        timeline, output = Timeline(container, stream, size_bytes), _Output(wanted)
         for packet in packets(container, stream):
-            for frame in decoded(packet, fits=_fits(channel)) or ():
+            for frame in decoded(packet, fits=_fits(wanted.channel)) or ():
                 if timeline.place(frame) or not output.fits(frame):
                     yield from output.restart(timeline.start)
                 yield from output.write(frame)
@@ -74,8 +94,8 @@ def _fits(channel: int | None) -> Fits:
 class _Output:
     """Frames in, blocks out."""
 
-    def __init__(self, channel: int | None) -> None:
-        self._channel = channel
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
         self._written = 0  # samples
         self._surplus = 0  # samples still to be dropped, of frames that overlap
         self._kind: _Kind | None = None
@@ -92,19 +112,19 @@ class _Output:
             self._resampler = self._converter(frame)
         frame.pts = None  # the fifo would check it; the timeline has done so
         self._fifo.write(frame)
-        if self._fifo.samples >= _BLOCK * frame.sample_rate // RATE:
+        if self._fifo.samples >= _BLOCK_SECONDS * frame.sample_rate:
             yield from self._convert(self._fifo.read())
 
     def restart(self, second: float) -> Iterator[bytes]:
         """Give out what is held, then silence up to ``second``; the next frame begins there."""
         yield from self.flush()
-        missing = round(second * RATE) - self._written
+        missing = round(second * self._wanted.rate) - self._written
         self._surplus = max(0, -missing)
         while missing > 0:
-            size = min(missing, _BLOCK)
+            size = min(missing, self._wanted.block)
             missing -= size
             self._written += size
-            yield bytes(_BYTES * size)
+            yield bytes(self._wanted.sample_bytes * size)
 
     def flush(self) -> Iterator[bytes]:
         """Give out all that is held."""
@@ -119,18 +139,20 @@ class _Output:
         self._fifo = av.AudioFifo()
 
     def _converter(self, frame: av.AudioFrame) -> av.AudioResampler:
-        if self._channel is None:
-            return av.AudioResampler("s16", "mono", RATE)
-        return av.AudioResampler("s16p", frame.layout, RATE)  # a plane for each channel
+        rate, mixed = self._wanted.rate, "mono" if self._wanted.channels == 1 else "stereo"
+        if self._wanted.channel is None:
+            return av.AudioResampler("s16", mixed, rate)
+        return av.AudioResampler("s16p", frame.layout, rate)  # a plane for each channel
 
     def _convert(self, frame: av.AudioFrame | None) -> Iterator[bytes]:
+        size = self._wanted.sample_bytes
         for converted in self._resampler.resample(frame):
             drop = min(self._surplus, converted.samples)
             self._surplus -= drop
             if drop < converted.samples:
                 self._written += converted.samples - drop
-                plane = memoryview(converted.planes[self._channel or 0])
-                yield bytes(plane[_BYTES * drop : _BYTES * converted.samples])
+                plane = memoryview(converted.planes[self._wanted.channel or 0])
+                yield bytes(plane[size * drop : size * converted.samples])
 
 
 def _kind(frame: av.AudioFrame) -> _Kind:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
 from resources.errors import PermanentError, UnreadableMedia
 from resources.media.inside.facts import facts
-from resources.media.inside.sound import sound
+from resources.media.inside.sound import Wanted, sound
 from resources.media.inside.walls import allow_cpu, confine
 from resources.media.limits import too_costly
-from resources.media.messages import RATE, send, send_json, send_sound
+from resources.media.messages import send, send_json, send_sound
 
 _SAY_SECONDS: Final = 60.0  # of sound between two words that it is still at work
 
@@ -32,12 +33,24 @@ def work(task: dict[str, Any], media: int, line: socket.socket) -> None:
         _say(line, _unforeseen(error))
 
 
-def _decode(media: int, line: socket.socket, track: int, channel: int | None) -> None:
-    seconds = 0.0
-    for block in sound(media, os.fstat(media).st_size, track, channel):
-        seconds += len(block) / 2 / RATE
-        allow_cpu(seconds)
-        send_sound(line, block)
+def _decode(
+    media: int, line: socket.socket, start: float, end: float | None, **wanted: Any
+) -> None:
+    """What sounds from second ``start`` to ``end``. Decoded from the beginning: only that tells for
+    every container at which second a sample sounds."""
+    form, working, done = Wanted(**wanted), _telling(line), 0
+    a_second = form.rate * form.sample_bytes
+    first = round(start * form.rate) * form.sample_bytes
+    last = sys.maxsize if end is None else round(end * form.rate) * form.sample_bytes
+    for block in sound(media, os.fstat(media).st_size, form):
+        begun, done = done, done + len(block)
+        allow_cpu(done / a_second)
+        if done > first:
+            send_sound(line, block[max(0, first - begun) : last - begun])
+        else:
+            working(done / a_second)
+        if done >= last:
+            return
 
 
 def _probe(media: int, line: socket.socket) -> None:

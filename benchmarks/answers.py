@@ -1,0 +1,209 @@
+"""Whether answers are in the recordings, open where they were said, and are not made up.
+
+    python -m benchmarks.answers --speech FOLDER [--transcriber whisper-base] [--misses] [--json]
+
+FOLDER holds recordings and a ``MANIFEST.tsv`` with a column ``file``. They go through the whole
+pipeline, with the local listener and MiniLM; then every question of ``answers.tsv`` is asked of the
+offline answerer. The questions were written by hand from the reference texts of 22 recordings, in
+words of their own where there are other words; beside each stand the recording and the words from
+which on one must listen. A hundred are about the same things and not answered there.
+
+Half of them, by the words that answer, were looked at when the figures of
+``resources/answering/extractive.py`` were chosen ("chosen by"); the others were not ("held out").
+
+``opens_right``: the first citation begins within two seconds of the words, of those answered.
+``valid``: citations whose quote stands word for word in the transcript at exactly their second,
+which is looked up here without the code that makes citations.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from benchmarks.homes import Home, json_option, print_rows, temporary_home
+from playhead.answers.answers import Answer, Answers
+from playhead.answers.minutes import Citation
+from resources.answering.extractive import ExtractiveAnswerer
+from resources.engines import choose_embedders
+from resources.records import text_hash
+from resources.workbench import Rooms
+
+_QUESTIONS = Path(__file__).with_suffix(".tsv")
+_WITHIN_SECONDS = 2.0
+_ALIKE = 0.5  # of the reference's words and those that were heard
+_SAME_SECOND = 0.05
+_NUMBERS = "zero one two three four five six seven eight nine".split()
+_DIGITS = {str(number): word for number, word in enumerate(_NUMBERS)}
+
+Split = Literal["chosen by", "held out"]
+#: Words with the second at which each begins.
+Heard = Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``recording`` and ``words`` are empty where no recording answers."""
+
+    text: str
+    recording: str
+    words: str
+
+    @property
+    def split(self) -> Split:
+        return "held out" if int(text_hash(self.words or self.text)[:2], 16) % 2 else "chosen by"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``off``: seconds from the words to where the first citation opens; None: another recording,
+    or nothing."""
+
+    question: Question
+    answer: Answer
+    off: float | None
+    valid: int
+
+    @property
+    def right(self) -> bool:
+        return self.off is not None and self.off <= _WITHIN_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    split: Split | Literal["all"]
+    questions: str
+    asked: int
+    answered: int
+    not_there: int
+    opens_right: int
+    right_percent: float | None
+    citations: int
+    valid: int
+
+
+def questions() -> list[Question]:
+    with _QUESTIONS.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [Question(row["question"], row["recording"], row["words"]) for row in rows]
+
+
+def take_in(home: Home, folder: Path) -> None:
+    with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file, delimiter="\t")]
+    for name in names:
+        home.bench.intake.take_in(folder / name, org_id="default", title=Path(name).stem)
+    home.run("playhead", "process")
+
+
+def asked(rooms: Rooms, wanted: Sequence[Question]) -> Iterator[Asked]:
+    """Each question by itself."""
+    answers = Answers(rooms, choose_embedders(rooms.settings), ExtractiveAnswerer(), "default")
+    heard = dict(_heard(rooms))
+    for question in wanted:
+        answer = answers(question.text)
+        valid = sum(_stands(one, heard[str(one.title)]) for one in answer.citations)
+        yield Asked(question, answer, _off(question, answer, heard), valid)
+
+
+def rows(told: Sequence[Asked]) -> Iterator[Row]:
+    splits: tuple[Split, ...] = ("chosen by", "held out")
+    for split in (*splits, "all"):
+        for name, there in (("in the recordings", True), ("not there", False)):
+            of = [
+                one
+                for one in told
+                if bool(one.question.recording) == there and split in ("all", one.question.split)
+            ]
+            yield _row(split, name, of)  # type: ignore[arg-type]
+
+
+def _row(split: Split | Literal["all"], name: str, of: Sequence[Asked]) -> Row:
+    answered = [one for one in of if one.answer.found]
+    right = sum(one.right for one in answered)
+    return Row(
+        split=split,
+        questions=name,
+        asked=len(of),
+        answered=len(answered),
+        not_there=len(of) - len(answered),
+        opens_right=right,
+        right_percent=round(100 * right / len(answered), 1) if answered else None,
+        citations=sum(len(one.answer.citations) for one in of),
+        valid=sum(one.valid for one in of),
+    )
+
+
+def _heard(rooms: Rooms) -> Iterator[tuple[str, Heard]]:
+    """By title: every word of a transcript at its second."""
+    for status in rooms.catalogue.statuses("default"):
+        found = rooms.excerpts.transcripts("default", [status.id])
+        transcript = rooms.content.transcript(found[status.id])
+        yield (
+            status.title,
+            [(part, word.start) for word in transcript.words for part in _words(word.word)],
+        )
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _stands(citation: Citation, heard: Heard) -> bool:
+    said, link = _words(citation.quote or ""), str(citation.link)
+    return any(
+        [word for word, _ in heard[at : at + len(said)]] == said
+        and abs(second - float(link.rpartition("#t=")[2])) <= _SAME_SECOND
+        for at, (_, second) in enumerate(heard)
+    )
+
+
+def _off(question: Question, answer: Answer, heard: dict[str, Heard]) -> float | None:
+    if not question.recording or not answer.citations:
+        return None
+    first = answer.citations[0]
+    if first.title != question.recording or first.start_seconds is None:
+        return None
+    return abs(first.start_seconds - _said_at(question.words, heard[question.recording]))
+
+
+def _said_at(words: str, heard: Heard) -> float:
+    """The second at which the reference's words begin in what was heard, which differs a little."""
+    wanted = [_DIGITS.get(word, word) for word in _words(words)]
+    there = [_DIGITS.get(word, word) for word, _ in heard]
+    likeness = [
+        SequenceMatcher(None, wanted, there[at : at + len(wanted)], autojunk=False).ratio()
+        for at in range(len(there))
+    ]
+    best = max(range(len(there)), key=lambda at: likeness[at])
+    if likeness[best] < _ALIKE:
+        raise click.ClickException(f"Nobody heard: {words}")
+    return heard[best][1]
+
+
+@click.command()
+@click.option("--speech", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--transcriber", default="whisper-base", show_default=True)
+@click.option("--misses", is_flag=True, help="Print what was answered wrongly, or not.")
+@json_option
+def main(speech: Path, transcriber: str, misses: bool, as_json: bool) -> None:
+    """Ask what is in the recordings of SPEECH, and what is not."""
+    with temporary_home(transcriber=transcriber, embedder="minilm") as home:
+        take_in(home, speech)
+        told = list(asked(home.bench, questions()))
+    print_rows(rows(told), as_json=as_json)
+    for one in told if misses else ():
+        if one.answer.found != bool(one.question.recording) or (one.answer.found and not one.right):
+            said = " / ".join(str(sentence.text) for sentence in one.answer.sentences)
+            click.echo(f"{one.question.text}\n    {one.off} {said or 'not there'}")
+
+
+if __name__ == "__main__":
+    main()

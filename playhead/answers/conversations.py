@@ -1,0 +1,115 @@
+"""What was kept of conversations, read again: every citation is looked up, and shows its second
+only while its words still stand there.
+
+Not here: answering (``answers.py``), the rows (``resources/postgres/conversations.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from playhead.answers.citing import said_near
+from playhead.answers.minutes import Citation, Sentence
+from playhead.answers.plain import plain
+from resources.answering.protocol import Turn
+from resources.clock import clock
+from resources.errors import Forgotten
+from resources.media.store import MediaStore
+from resources.postgres.conversations import Begun
+from resources.records import Json
+from resources.transcripts.timing import Spoken
+from resources.workbench import Rooms
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTurn:
+    """A question and its answer as it stands today. ``question`` is None where it told of a
+    recording that was forgotten."""
+
+    ordinal: int
+    question: str | None
+    found: bool
+    sentences: tuple[Sentence, ...]
+    citations: tuple[Citation, ...]
+    note: str | None
+    engine: Json
+    asked_at: datetime
+
+    @property
+    def as_told(self) -> Turn:
+        """For whoever answers the next question: without what no longer holds."""
+        holds = {one.number for one in self.citations if one.state == "current"}
+        told = [one.text for one in self.sentences if one.text and holds.issuperset(one.cites)]
+        return Turn(self.question or "", " ".join(told))
+
+
+@dataclass(frozen=True, slots=True)
+class Transcripts:
+    """Of one organisation's recordings, as they are now."""
+
+    rooms: Rooms
+    org_id: str
+
+    def of(self, recording: str) -> Spoken | None:
+        found = self.rooms.excerpts.transcripts(self.org_id, [recording])
+        if not found:
+            return None
+        known = self.rooms.catalogue.get(self.org_id, recording)
+        try:
+            return self.rooms.content.spoken(known, found[recording])
+        except Forgotten:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One organisation's conversations."""
+
+    rooms: Rooms
+    org_id: str
+
+    def begun(self, limit: int) -> list[Begun]:
+        """The newest first."""
+        return self.rooms.conversations.begun(self.org_id, limit)
+
+    def turns(self, conversation: str) -> list[KeptTurn]:
+        """The oldest first. Raises ``NotFound``."""
+        spoken = cache(Transcripts(self.rooms, self.org_id).of)
+        rows = self.rooms.conversations.turns(self.org_id, conversation)
+        return [self._turn(row, spoken) for row in rows]
+
+    def _turn(self, row: dict[str, Any], spoken: Callable[[str], Spoken | None]) -> KeptTurn:
+        sentences = [Sentence(one["text"], tuple(one["cites"])) for one in row.pop("sentences")]
+        citations = [self._citation(one, spoken) for one in row.pop("citations")]
+        return KeptTurn(**row, sentences=tuple(sentences), citations=tuple(citations))
+
+    def _citation(self, row: Json, spoken: Callable[[str], Spoken | None]) -> Citation:
+        number, recording = row["number"], row["recording"]
+        if recording is None:
+            return Citation(number, "forgotten")
+        title, quote = plain(row["title"]), plain(row["quote"])
+        transcript = spoken(recording)
+        said = transcript and said_near(row["quote"], row["start_seconds"], transcript)
+        if not said:
+            return Citation(number, "corrected", recording, title, quote=quote)
+        return Citation(
+            number=number,
+            state="current",
+            recording=recording,
+            title=title,
+            quote=quote,
+            start_seconds=said[0],
+            end_seconds=said[1],
+            at=clock(said[0]),
+            link=link_to(self.rooms.media, recording, row["suffix"], said[0]),
+            chunk=row["chunk"],
+        )
+
+
+def link_to(media: MediaStore, recording: str, suffix: str, seconds: float) -> str:
+    """Opens a recording at a second."""
+    return f"{media.link(recording, suffix)}#t={seconds:.2f}"

@@ -1,0 +1,138 @@
+"""Questions, and the conversations that they make."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from playhead.answers.answers import NOT_THERE, Answer, Answers, nobody
+from playhead.answers.conversations import Kept, KeptTurn
+from playhead.answers.minutes import Citation, Hearer, Sentence
+from playhead.cli.options import json_option, org_option, print_json
+from resources.engines import choose_answerer, choose_embedders
+from resources.postgres.conversations import Begun
+from resources.records import KINDS, Filter, Kind
+from resources.settings import load_settings
+from resources.workbench import open_rooms
+
+_CORRECTED = "corrected since: these words are no longer there"
+_FORGOTTEN = "a recording that was forgotten"
+_BLANKED = "(It told of a recording that was forgotten.)"
+_ANEW = "(It broke off; what was written above does not count.)"
+
+
+@click.command()
+@click.argument("question")
+@click.option("--kind", type=click.Choice(KINDS), help="Only from recordings of this kind.")
+@click.option("--recording", help="Only from this recording.")
+@click.option("--stream", is_flag=True, help="Each sentence as soon as it is written.")
+@click.option("--continue", "conversation", metavar="CONVERSATION", help="Go on with this one.")
+@org_option
+@json_option
+def ask(
+    question: str,
+    kind: Kind | None,
+    recording: str | None,
+    stream: bool,
+    conversation: str | None,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Answer QUESTION from the recordings, each sentence with where it was said."""
+    settings = load_settings()
+    answerer = choose_answerer(settings)
+    with open_rooms(settings) as rooms:
+        org_id = org or settings.org
+        if recording is not None:
+            rooms.catalogue.statuses(org_id, [recording])  # NotFound, rather than no answer
+        narrowed = Filter(
+            kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
+        )
+        answers = Answers(rooms, choose_embedders(settings), answerer, org_id)
+        hearer = _hearer(as_json) if stream else nobody
+        answer = answers(question, narrowed=narrowed, conversation=conversation, hearer=hearer)
+    if as_json:
+        print_json(answer)
+    else:
+        _print(answer, told=stream)
+
+
+@click.command()
+@click.argument("conversation", required=False)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@org_option
+@json_option
+def conversations(conversation: str | None, limit: int, org: str | None, as_json: bool) -> None:
+    """What was asked; with CONVERSATION what was answered, and whether it still stands there."""
+    with open_rooms(load_settings()) as rooms:
+        kept = Kept(rooms, org or rooms.settings.org)
+        rows = kept.turns(conversation) if conversation else kept.begun(limit)
+    for row in rows:
+        if as_json:
+            print_json(row)
+        else:
+            _print_turn(row) if isinstance(row, KeptTurn) else _print_begun(row)
+
+
+def _hearer(as_json: bool) -> Hearer:
+    def hear(sentence: Sentence | None, citations: tuple[Citation, ...]) -> None:
+        if as_json:
+            print_json(_event(sentence, citations))
+        else:
+            click.echo(_marked(sentence) if sentence else _ANEW)
+
+    return hear
+
+
+def _event(sentence: Sentence | None, citations: tuple[Citation, ...]) -> dict[str, Any]:
+    """``sentence``: null where all that came before does not count."""
+    return {
+        "sentence": asdict(sentence) if sentence else None,
+        "citations": [asdict(one) for one in citations],
+    }
+
+
+def _marked(sentence: Sentence) -> str:
+    marks = "".join(f"[{number}]" for number in sentence.cites)
+    return f"{sentence.text} {marks}" if sentence.text else _BLANKED
+
+
+def _print(answer: Answer, *, told: bool) -> None:
+    """``told``: its sentences were printed as they came."""
+    if answer.note:
+        click.echo(answer.note, err=True)
+    if not answer.found:
+        click.echo(NOT_THERE)
+    elif not told:
+        click.echo(" ".join(map(_marked, answer.sentences)))
+    _print_citations(answer.citations)
+    if answer.conversation:
+        click.echo(f"\nGo on: playhead ask --continue {answer.conversation} …")
+
+
+def _print_citations(citations: tuple[Citation, ...]) -> None:
+    console = Console(soft_wrap=True)
+    for one in citations:
+        where = {"current": one.at or "", "corrected": _CORRECTED, "forgotten": _FORGOTTEN}
+        mark = Text.assemble((f"\n[{one.number}] {where[one.state]}", "bold cyan"))
+        console.print(Text.assemble(mark, "  ", (one.title or "", "bold")))
+        if one.quote:
+            console.print(f"    “{one.quote}”", markup=False, highlight=False)
+        if one.link:
+            console.print(f"    {one.link}", markup=False, highlight=False, style="dim")
+
+
+def _print_begun(one: Begun) -> None:
+    turns = f"{one.turns} question{'s' if one.turns > 1 else ''}"
+    click.echo(f"{one.id}  {one.begun_at:%Y-%m-%d %H:%M}  {turns}  {one.question or _BLANKED}")
+
+
+def _print_turn(turn: KeptTurn) -> None:
+    click.echo(f"{turn.asked_at:%Y-%m-%d %H:%M}  {turn.question or _BLANKED}")
+    click.echo(" ".join(map(_marked, turn.sentences)) if turn.found else NOT_THERE)
+    _print_citations(turn.citations)
+    click.echo()

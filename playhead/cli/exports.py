@@ -1,0 +1,128 @@
+"""Commands whose result is a file: transcript, document, clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from playhead.cli.options import known_recording, org_option
+from playhead.cli.search import second
+from playhead.exports.clips import AROUND_SECONDS, SUFFIXES, Stretch, write_clip
+from playhead.exports.document import linked
+from playhead.exports.files import write_text
+from playhead.exports.transcripts import FORMATS, ExportFormat, Heading, exported
+from resources.errors import NotMadeYet
+from resources.records import Recording, Stage
+from resources.settings import load_settings
+from resources.workbench import Rooms, open_rooms
+
+_OUTPUT = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+output_option = click.option(
+    "--output", type=_OUTPUT, default="-", show_default="standard output", help="A file."
+)
+
+
+def _known_suffix(
+    _context: click.Context, _parameter: click.Parameter, output: Path | None
+) -> Path | None:
+    if output is None or output.suffix.lower() in SUFFIXES:
+        return output
+    raise click.BadParameter(f"the file's suffix is one of {', '.join(SUFFIXES)}")
+
+
+@click.command()
+@click.argument("recording")
+@click.option("--as", "wanted", type=click.Choice(FORMATS), default="srt", show_default=True)
+@output_option
+@org_option
+def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | None) -> None:
+    """The transcript of RECORDING as a file: captions (srt, vtt), all of it (json), or to read
+    (txt, md). The first three can be edited, for `playhead correct`."""
+    with open_rooms(load_settings()) as rooms:
+        known = known_recording(rooms, org, recording)
+        heading = Heading(known.title, rooms.media.link(known.id, known.suffix))
+        names = rooms.versions.speaker_names(known)
+        text = exported(rooms.versions.current(known), names, wanted, heading)
+    with _writing(output):
+        write_text(text, output)
+
+
+@click.command()
+@click.argument("recording")
+@output_option
+@org_option
+def document(recording: str, output: Path, org: str | None) -> None:
+    """The document of RECORDING as Markdown; its times open the media."""
+    with open_rooms(load_settings()) as rooms:
+        known = known_recording(rooms, org, recording)
+        found = rooms.content.document(known, _made(rooms, known, "document"))
+        text = linked(found, rooms.media.link(known.id, known.suffix))
+    with _writing(output):
+        write_text(text, output)
+
+
+@click.command()
+@click.argument("recording")
+@click.option("--from", "begin", type=second, metavar="TIME", help="Where it begins.")
+@click.option("--to", "end", type=second, metavar="TIME", help="Where it ends.")
+@click.option(
+    "--around",
+    type=second,
+    metavar="TIME",
+    help=f"Instead: {AROUND_SECONDS:g} seconds before and after.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_known_suffix,
+    help=f"{', '.join(SUFFIXES)}.  [default: RECORDING-FROM-TO.opus]",
+)
+@org_option
+def clip(
+    recording: str,
+    begin: float | None,
+    end: float | None,
+    around: float | None,
+    output: Path | None,
+    org: str | None,
+) -> None:
+    """A stretch of RECORDING's sound as a file of its own, of a video, too."""
+    with open_rooms(load_settings()) as rooms:
+        known = known_recording(rooms, org, recording)
+        facts = rooms.content.media_facts(known, _made(rooms, known, "raw_media"))
+        wanted = _stretch(facts.duration_seconds, begin, end, around)
+        path = output or Path(f"{known.id}-{wanted.start:g}-{wanted.end:g}.opus")
+        with rooms.media.opened(known) as media, _writing(path):
+            write_clip(media, facts, wanted, path)
+    click.echo(path)
+
+
+def _stretch(
+    duration: float, begin: float | None, end: float | None, around: float | None
+) -> Stretch:
+    if around is None and begin is not None and end is not None:
+        return Stretch.within(duration, begin, end)
+    if around is not None and begin is None and end is None:
+        return Stretch.around(duration, around)
+    raise click.UsageError("Give --from and --to, or --around.")
+
+
+def _made(rooms: Rooms, known: Recording, stage: Stage) -> int:
+    """The result that stands. Raises ``NotMadeYet``."""
+    if result := rooms.ledger.standing([known])[known.id].get((stage, 0)):
+        return result.id
+    raise NotMadeYet(
+        f"{known.title} has no {stage.replace('_', ' ')} yet.",
+        remedy=f"playhead process {known.id}",
+    )
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise click.FileError(str(output), error.strerror) from error

@@ -1,0 +1,65 @@
+"""A clip: a stretch of a recording's sound as a file of its own, to be sent along with a citation.
+
+Sound alone, also of a video: pictures can only be cut where one stands by itself, seconds away, and
+no picture is decoded here (decision 12). Not here: decoding and encoding (``resources/media``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from playhead.exports.files import replacing
+from resources.errors import EmptyFile, OutsideRecording
+from resources.media.decode import stretch
+from resources.media.encoding import ENCODINGS, encode
+from resources.records import MediaFacts
+from resources.transcripts.timing import TOLERANCE_SECONDS
+
+#: Before and after a second: what a person needs to hear to know what was meant.
+AROUND_SECONDS: Final = 10.0
+SUFFIXES: Final = tuple(ENCODINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Seconds of a recording."""
+
+    start: float
+    end: float
+
+    @classmethod
+    def within(cls, duration_seconds: float, start: float, end: float) -> Stretch:
+        """Raises ``OutsideRecording``."""
+        if not 0 <= start < end <= duration_seconds + TOLERANCE_SECONDS:
+            raise _outside(f"{start:g} to {end:g}", duration_seconds)
+        return cls(start, min(end, duration_seconds))
+
+    @classmethod
+    def around(cls, duration_seconds: float, second: float) -> Stretch:
+        """Shorter at the ends of the recording. Raises ``OutsideRecording``."""
+        if not 0 <= second <= duration_seconds:
+            raise _outside(f"{second:g}", duration_seconds)
+        start, end = second - AROUND_SECONDS, second + AROUND_SECONDS
+        return cls(max(0.0, start), min(end, duration_seconds))
+
+
+def write_clip(media: Path, facts: MediaFacts, wanted: Stretch, output: Path) -> None:
+    """Encoded as the suffix of ``output`` says, one of ``SUFFIXES``; in constant memory, whatever
+    its length. Raises ``OSError``, and what ``decode`` raises."""
+    encoding = ENCODINGS[output.suffix.lower()]
+    form = encoding.form_for(facts.sample_rate, facts.channels)
+    with replacing(output) as path:
+        blocks = stretch(media, form, wanted.start, wanted.end)
+        if not encode(path, encoding, form, blocks):
+            raise EmptyFile(
+                "The file has no sound there.", remedy="Upload the recording again from its source."
+            )
+
+
+def _outside(what: str, duration_seconds: float) -> OutsideRecording:
+    return OutsideRecording(
+        f"There is no second {what} in a recording of {duration_seconds:.2f} seconds.",
+        remedy=f"Give seconds from 0 to {duration_seconds:.2f}, the first before the last.",
+    )

@@ -1,0 +1,20 @@
+"""A document whose times open the media."""
+
+from __future__ import annotations
+
+from playhead.exports.links import moment
+from resources.clock import clock
+from resources.records import Document
+
+
+def linked(document: Document, link: str) -> str:
+    """Its Markdown, with each ``[hh:mm:ss]`` that stands before words of the recording as a link to
+    their second. ``link`` opens the media."""
+    parts, done = [], 0
+    for span in document.spans:
+        mark = f"[{clock(span.start_seconds)}] "
+        at = span.char_start - len(mark)
+        if at >= done and document.content.startswith(mark, at):
+            parts += [document.content[done:at], moment(link, span.start_seconds), " "]
+            done = span.char_start
+    return "".join([*parts, document.content[done:]])

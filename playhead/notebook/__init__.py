@@ -1,0 +1,1 @@
+"""Search, answers and tables as pandas frames."""

@@ -1,0 +1,139 @@
+"""Rows as pandas frames whose columns and types are always the same, also of no rows.
+
+Text and ids are ``str``, seconds and money ``float64``, counts ``int64``, times of day
+``datetime64[ns, UTC]``. Not here: where rows come from (``home.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from playhead.answers.answers import Answer
+from playhead.search.search import Found
+from resources.records import Transcript
+from resources.transcripts.timing import spoken
+
+Columns = Mapping[str, str]
+
+_UTC: Final = "datetime64[ns, UTC]"
+
+RECORDINGS: Final[Columns] = {
+    "recording": "str",
+    "title": "str",
+    "kind": "str",
+    "status": "str",
+    "percent": "int64",
+    "detail": "str",
+    "language": "str",
+    "duration_seconds": "float64",
+    "added_at": _UTC,
+    "archived": "bool",
+}
+WORDS: Final[Columns] = {
+    "recording": "str",
+    "position": "int64",
+    "word": "str",
+    "start_seconds": "float64",
+    "end_seconds": "float64",
+    "speaker": "str",
+}
+CHUNKS: Final[Columns] = {
+    "chunk": "str",
+    "recording": "str",
+    "source": "str",
+    "ordinal": "int64",
+    "text": "str",
+    "start_seconds": "float64",
+    "end_seconds": "float64",
+    "speaker": "str",
+    "token_count": "int64",
+}
+HITS: Final[Columns] = {
+    "recording": "str",
+    "title": "str",
+    "speaker": "str",
+    "start_seconds": "float64",
+    "end_seconds": "float64",
+    "text": "str",
+    "passage": "str",
+    "source": "str",
+    "score": "float64",
+    "link": "str",
+    "chunk": "str",
+}
+CITATIONS: Final[Columns] = {
+    "sentence": "int64",
+    "text": "str",
+    "number": "int64",
+    "recording": "str",
+    "title": "str",
+    "speaker": "str",
+    "quote": "str",
+    "start_seconds": "float64",
+    "end_seconds": "float64",
+    "link": "str",
+}
+#: After a column named for what is summed by.
+SUMS: Final[Columns] = {
+    "attempts": "int64",
+    "failed": "int64",
+    "input_tokens": "int64",
+    "output_tokens": "int64",
+    "audio_seconds": "float64",
+    "cost_usd": "float64",
+}
+
+
+def frame(rows: Iterable[Mapping[str, Any]], columns: Columns) -> pd.DataFrame:
+    """These columns of the rows, in this order."""
+    values = [[row[name] for name in columns] for row in rows]
+    return pd.DataFrame(values, columns=list(columns)).astype(dict(columns))
+
+
+def words_frame(recording: str, said: Transcript, names: Mapping[str, str]) -> pd.DataFrame:
+    """A row a word, with who says it, by ``names`` where their label has one."""
+    timeline = spoken(said).timeline
+    count = len(timeline) if said.words else 0
+    called = np.array([names.get(one, one) if one else None for one in timeline.names], object)
+    at = zip(timeline.char_starts[:count], timeline.char_ends[:count], strict=True)
+    columns = {
+        "recording": [recording] * count,
+        "position": np.arange(count),
+        "word": [said.text[start:end] for start, end in at],
+        "start_seconds": timeline.start_seconds[:count],
+        "end_seconds": timeline.end_seconds[:count],
+        "speaker": called[timeline.voices[:count]],
+    }
+    return pd.DataFrame(columns).astype(dict(WORDS))
+
+
+def stacked(frames: Iterable[pd.DataFrame], columns: Columns) -> pd.DataFrame:
+    """One below the other."""
+    return pd.concat([frame([], columns), *frames], ignore_index=True)
+
+
+def hits_frame(found: Found) -> pd.DataFrame:
+    """Best first; ``attrs`` has the ``note``."""
+    made = frame(({name: getattr(hit, name) for name in HITS} for hit in found.hits), HITS)
+    made.attrs["note"] = found.note
+    return made
+
+
+def citations_frame(answer: Answer) -> pd.DataFrame:
+    """A row a citation of a sentence, sentences from 1; none where the answer is not there.
+    ``attrs`` has the rest."""
+    cited = {one.number: one for one in answer.citations}
+    rows = (
+        {name: getattr(cited[number], name, None) for name in CITATIONS}
+        | {"sentence": at, "text": sentence.text}
+        for at, sentence in enumerate(answer.sentences, 1)
+        for number in sentence.cites
+    )
+    made = frame(rows, CITATIONS)
+    about = ("question", "found", "note", "conversation")
+    made.attrs |= {name: getattr(answer, name) for name in about}
+    return made

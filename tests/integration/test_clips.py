@@ -1,0 +1,128 @@
+"""A clip begins at the second that was asked for, whatever it was cut from."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from playhead.exports.clips import SUFFIXES, Stretch, write_clip
+from resources.errors import MediaMissing, OutsideRecording, UnreadableMedia
+from resources.media.decode import RATE, Form, Samples, decode, stretch
+from resources.media.objects import MediaObjects
+from resources.media.probe import probe
+from resources.media.spool import Spool
+from resources.object_storage import Bucket
+from tests import making, media
+from tests.buckets import Line
+
+
+def whole(path: Path) -> Samples:
+    return np.concatenate(list(decode(path)))
+
+
+def clipped(source: Path, start: float, end: float, output: Path) -> Samples:
+    """What a clip of the source sounds like."""
+    facts = probe(source)
+    write_clip(source, facts, Stretch.within(facts.duration_seconds, start, end), output)
+    return whole(output)
+
+
+def late_by(clip: Samples, source: Samples, start: float) -> float:
+    """Seconds by which the clip begins after ``start``, by cross-correlation."""
+    size = 1 << (len(source) + len(clip)).bit_length()
+    product = np.fft.rfft(source, size) * np.conj(np.fft.rfft(clip, size))
+    return abs(int(np.argmax(np.fft.irfft(product))) / RATE - start)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_clip_of_any_kind_begins_and_ends_where_it_should(tmp_path: Path, suffix: str) -> None:
+    source = media.SPEECH / "en_jfk.flac"
+    clip = clipped(source, 3.21, 7.6, tmp_path / f"clip{suffix}")
+    assert late_by(clip, whole(source), 3.21) < 0.005
+    assert len(clip) / RATE == pytest.approx(4.39, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.avi", "a.ts", "a.wma", "late.mp4", "holes.webm"])
+def test_a_clip_of_any_recording_begins_where_a_player_would(tmp_path: Path, name: str) -> None:
+    sound, path = media.speech(), tmp_path / name
+    if name == "late.mp4":
+        media.make_video(path, sound, late=2.5)
+    else:
+        media.make_audio(path, sound, gaps=[(2.0, 3.0)] if name == "holes.webm" else ())
+    clip = clipped(path, 6.5, 9.0, tmp_path / "clip.flac")
+    assert late_by(clip, whole(path), 6.5) < 0.05
+    assert len(clip) == pytest.approx(2.5 * RATE, abs=2)
+
+
+def test_a_lossless_clip_has_the_very_samples(tmp_path: Path) -> None:
+    source = media.SPEECH / "en_jfk.flac"
+    clip = clipped(source, 1.0, 2.0, tmp_path / "clip.wav")
+    assert np.array_equal(clip, whole(source)[RATE : 2 * RATE])
+
+
+def test_who_spoke_on_which_side_is_still_heard(tmp_path: Path) -> None:
+    left = media.tone(2)
+    source = media.make_stereo(tmp_path / "call.wav", np.stack([left, 0 * left]))
+    clipped(source, 0.5, 1.5, tmp_path / "clip.flac")
+    sides = np.concatenate(list(stretch(tmp_path / "clip.flac", Form(RATE, 2), 0.0, 1.0)))
+    assert np.abs(sides[:, 0]).max() > 9000
+    assert np.abs(sides[:, 1]).max() == 0
+
+
+def test_a_clip_may_be_all_of_a_recording(tmp_path: Path) -> None:
+    source = media.SPEECH / "en_jfk.flac"
+    assert np.array_equal(clipped(source, 0.0, 11.0, tmp_path / "clip.flac"), whole(source))
+
+
+def test_a_long_clip_does_not_fill_memory(tmp_path: Path) -> None:
+    source = media.make_silence(tmp_path / "long.flac", 300)
+    facts = making.media_facts(300.0)
+    tracemalloc.start()
+    write_clip(source, facts, Stretch(5.0, 295.0), tmp_path / "clip.flac")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000  # bytes; as samples they are 9 MB
+    assert probe(tmp_path / "clip.flac").duration_seconds == 290
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(-1, 2), (5, 5), (7, 3), (9, 12), (20, 30), (float("nan"), 3), (0, 1e999)]
+)
+def test_seconds_that_a_recording_does_not_have_are_refused(start: float, end: float) -> None:
+    with pytest.raises(OutsideRecording, match=r"a recording of 11\.00 seconds"):
+        Stretch.within(11.0, start, end)
+
+
+def test_around_a_second_stops_at_the_ends() -> None:
+    assert Stretch.around(60.0, 30.0) == Stretch(20.0, 40.0)
+    assert Stretch.around(60.0, 2.0) == Stretch(0.0, 12.0)
+    assert Stretch.around(11.0, 11.0) == Stretch(1.0, 11.0)
+    with pytest.raises(OutsideRecording):
+        Stretch.around(11.0, 11.5)
+
+
+def test_a_file_that_breaks_in_the_middle_leaves_no_clip_behind(tmp_path: Path) -> None:
+    source = media.make_audio(tmp_path / "a.mp3", media.speech())
+    facts = probe(source)
+    source.write_bytes(b"no sound any more")
+    with pytest.raises(UnreadableMedia):
+        write_clip(source, facts, Stretch(1.0, 2.0), tmp_path / "clip.opus")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp3"}
+
+
+def test_a_clip_comes_out_of_a_bucket_and_no_copy_stays(
+    tmp_path: Path, url: str, line: Line
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    store = MediaObjects(Bucket(f"{url}/media", endpoint=line.endpoint), spool)
+    recording, source = making.recording(), media.SPEECH / "en_jfk.flac"
+    with pytest.raises(MediaMissing), store.opened(recording):
+        pass
+    store.keep(store.receive(source), recording)
+    with store.opened(recording) as path:
+        clip = clipped(path, 4.0, 6.0, tmp_path / "clip.opus")
+    assert late_by(clip, whole(source), 4.0) < 0.05
+    assert spool.names() == []

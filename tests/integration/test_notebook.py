@@ -1,0 +1,226 @@
+"""The notebook's page is true, and its frames are the same whatever is in them."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import playhead
+from playhead.notebook import frames
+from playhead.notebook.home import Home, HomeClosed
+from resources.embedding.instant import InstantEmbedder
+from resources.errors import NotFound
+from resources.postgres.database import Database
+from resources.postgres.spend import Ended, Intended
+from resources.providers.errand import Errand
+from resources.providers.wire import Used
+from resources.records import Filter, Kind, Segment, Transcript, Word
+from resources.settings import load_settings
+from resources.transcription.instant import InstantTranscriber
+from resources.workbench import Workbench, open_rooms
+from tests import making
+from tests.integration.conftest import Pipeline
+from tests.making import Worker
+from tests.media import SPEECH, clips
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "notebook.md").read_text("utf-8")
+CELL = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
+SHOWN: dict[str, tuple[str, Kind]] = {
+    "en_jfk": ("Kennedy: inaugural address", "lecture"),
+    "en_austen_0890": ("Austen: cold hearted", "book"),
+    "en_austen_0920": ("Austen: more amiable", "book"),
+}
+
+
+class Known(InstantTranscriber):
+    """Hears what the manifest says, a word as long as any other."""
+
+    def transcribe(self, media: Path, **how: Any) -> Transcript:
+        [clip] = [one for one in clips() if one.path.read_bytes() == media.read_bytes()]
+        said = clip.text.split()
+        pace = clip.seconds / len(said)
+        words = tuple(Word(word, at * pace, (at + 1) * pace) for at, word in enumerate(said))
+        whole = Segment(clip.text, 0.0, clip.seconds, "SPEAKER_0")
+        return Transcript(clip.text, clip.language, clip.seconds, words, (whole,))
+
+
+@pytest.fixture
+def bench(bench: Workbench) -> Workbench:
+    return replace(bench, engines=replace(bench.engines, transcriber=Known()))
+
+
+@pytest.fixture
+def environment(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where no .env is
+    monkeypatch.setenv("DATABASE_URL", str(bench.settings.database_url))
+    monkeypatch.setenv("PLAYHEAD_HOME", str(bench.settings.home))
+    monkeypatch.setenv("PLAYHEAD_EMBEDDER", "instant")
+
+
+@pytest.fixture
+def filled(environment: None, pipeline: Pipeline) -> None:
+    """Three recordings, and one question that was paid for."""
+    take_in, books = pipeline.bench.intake.take_in, pipeline.bench.spend
+    taken = [
+        take_in(SPEECH / f"{name}.flac", org_id="default", title=title, kind=kind).recording
+        for name, (title, kind) in SHOWN.items()
+    ]
+    assert pipeline.run(*taken).success
+    errand = Errand("default", "answer", {taken[0].id: 1.0})
+    intended = Intended(uuid.uuid4(), "openai", "gpt-6-luna", "chat", 0.01)
+    permit = books.begin(errand, intended, None)
+    assert permit.attempt_id
+    books.settle("default", permit.attempt_id, Ended(0.0021, Used(1200, 340, 0.0)))
+
+
+@pytest.fixture
+def database(environment: None, bench: Workbench) -> Iterator[Database]:
+    database = Database(str(bench.settings.database_url))
+    yield database
+    database.close()
+
+
+def shown(cell: str, names: dict[str, Any]) -> str:
+    """Run as a notebook does: what its last line comes to is shown."""
+    *body, last = ast.parse(cell).body
+    if not isinstance(last, ast.Expr):
+        body, last = [*body, last], ast.Expr(ast.Constant(None))
+    exec(compile(ast.Module(body, []), "cell", "exec"), names)
+    value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+    return "" if value is None else str(value)
+
+
+def test_every_cell_of_the_page_shows_what_the_page_shows(filled: None) -> None:
+    names: dict[str, Any] = {}
+    with pd.option_context("display.width", 100, "display.max_columns", 20):
+        for cell, output in CELL.findall(PAGE):
+            assert shown(cell, names) == output.rstrip("\n"), cell
+
+
+def typed(frame: pd.DataFrame) -> dict[str, str]:
+    return {str(name): str(kind) for name, kind in frame.dtypes.items()}
+
+
+def every_frame(home: Home) -> dict[str, tuple[pd.DataFrame, frames.Columns]]:
+    return {
+        "recordings": (home.recordings(), frames.RECORDINGS),
+        "words": (home.words(), frames.WORDS),
+        "chunks": (home.chunks(), frames.CHUNKS),
+        "search": (home.search("one two"), frames.HITS),
+        "ask": (home.ask("What about one two three?"), frames.CITATIONS),
+        "spend": (home.spend("recording"), {"recording": "str", **frames.SUMS}),
+    }
+
+
+def test_a_frame_has_its_columns_and_types_with_and_without_rows(database: Database) -> None:
+    with playhead.open() as home:
+        for name, (frame, columns) in every_frame(home).items():
+            assert (name, frame.empty, typed(frame)) == (name, True, dict(columns))
+        worker = Worker(database, model=InstantEmbedder.engine, dimensions=64)
+        worker.take_through(making.registered(database), ["one two three", "four"])
+        making.registered(database)  # of which next to nothing is known yet
+        for name, (frame, columns) in every_frame(home).items():
+            assert (name, typed(frame)) == (name, dict(columns))
+        assert len(home.recordings()) == 2
+        assert home.recordings().language.isna().sum() == 1
+        worker.ledger.close()
+
+
+def test_the_page_tells_every_column(database: Database) -> None:
+    with playhead.open() as home:
+        for name, (frame, _) in every_frame(home).items():
+            [row] = re.findall(rf"^\| `{name}\(.*?\)` \| (.*) \|$", PAGE, re.MULTILINE)
+            told = row.replace("what it is summed by", "recording").split(", ")
+            assert told == list(frame.columns)
+
+
+def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
+    worker = Worker(database, model=InstantEmbedder.engine, dimensions=64)
+    made = {org: making.registered(database, org_id=org) for org in ("acme", "zenith")}
+    for recording in made.values():
+        worker.take_through(recording, ["one two three"])
+    worker.ledger.close()
+    with playhead.open("acme") as home:
+        seen = [home.recordings(), home.words(), home.chunks(), home.search("one two three")]
+        assert [set(frame.recording) for frame in seen] == [{made["acme"].id}] * 4
+        for asked in (home.words, home.chunks):
+            with pytest.raises(NotFound):
+                asked(made["zenith"].id)
+        with pytest.raises(NotFound):
+            home.search("one", narrowed=Filter(recordings=(made["zenith"].id,)))
+    with pytest.raises(NotFound, match="No such organisation: nobody"):
+        playhead.open("nobody")
+
+
+def test_a_word_has_the_name_that_its_speaker_was_given(database: Database) -> None:
+    recording = making.registered(database)
+    worker = Worker(database)
+    worker.probe(recording)
+    said = making.transcript("one two three")
+    segments = (Segment("one two", 0.0, 1.0, "SPEAKER_0"), Segment("three", 1.0, 1.5))
+    worker.transcribe(recording, replace(said, segments=segments))
+    with playhead.open() as home, open_rooms(load_settings()) as rooms:
+        rooms.versions.name_speaker(recording, "SPEAKER_0", "Ada")
+        words = home.words(recording.id)
+    assert list(words.word) == ["one", "two", "three"]
+    assert list(words.start_seconds) == [0.0, 0.5, 1.0]
+    assert list(words.speaker.fillna("nobody")) == ["Ada", "Ada", "nobody"]
+    worker.ledger.close()
+
+
+def test_two_homes_are_open_at_once(
+    environment: None, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = playhead.open()
+    monkeypatch.setenv("DATABASE_URL", (other := fresh_database()))
+    with playhead.open() as two:
+        database = Database(other)
+        making.registered(database, title="In the other")
+        database.close()
+        assert list(two.recordings().title) == ["In the other"]
+        assert one.recordings().empty
+    assert one.recordings().empty
+    one.close()
+
+
+def test_a_cell_of_a_notebook_may_ask_while_its_event_loop_runs(database: Database) -> None:
+    making.registered(database)
+
+    async def cell() -> int:
+        with playhead.open() as home:
+            assert home.search("one").empty
+            return len(home.recordings())
+
+    assert asyncio.run(cell()) == 1
+
+
+def test_a_closed_home_says_so(environment: None) -> None:
+    home = playhead.open()
+    home.close()
+    home.close()
+    with pytest.raises(HomeClosed):
+        home.recordings()
+
+
+@pytest.mark.parametrize(
+    ("imported", "costly"),
+    [("playhead", "click numpy pandas psycopg pydantic rich"), ("playhead.cli.main", "pandas")],
+)
+def test_nothing_costly_is_imported_before_it_is_used(imported: str, costly: str) -> None:
+    program = f"import sys, {imported}; print(sys.modules.keys() & {set(costly.split())})"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "set()\n"
