@@ -32,6 +32,7 @@
     │   ├── NotAProvider        a server that is not what its address says
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
+    ├── BadQuestion             a search that cannot be made: no words, a limit out of range
     ├── ClaimLost               a newer attempt owns this work; nothing was written
     │   └── Forgotten           the recording is gone; nothing was written
     └── Stopped                 a person stopped this worker; the work is handed back
@@ -202,6 +203,10 @@ class DatabaseUnsuitable(ConfigurationError):
 
 class NotFound(PlayheadError):
     """No such recording in this organisation."""
+
+
+class BadQuestion(PlayheadError):
+    """A question without words, or a filter that contradicts itself."""
 
 
 class ClaimLost(PlayheadError):

@@ -28,6 +28,7 @@ Speakers = Literal["none", "tracks", "channels"]
 Timing = Literal["native", "aligned", "interpolated"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+SOURCES: tuple[Source, ...] = get_args(Source)
 STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order data flows
 SPEAKERS: tuple[Speakers, ...] = get_args(Speakers)
 TIMINGS: tuple[Timing, ...] = get_args(Timing)

@@ -146,6 +146,7 @@ class Settings(BaseSettings):
     embedder: str = "minilm"
     writer: str = "extractive"
     answerer: str = "extractive"
+    reranker: Literal["none", "sentences"] = "none"
     engines: EnginesByChoice = {}
     chunking: ChunkingByKind = {}
     confirm_above_usd: Annotated[float, Field(ge=0)] = 1.0

@@ -43,7 +43,7 @@ def template(server: EmbeddedServer) -> str:
     return _TEMPLATE
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fresh_database(server: EmbeddedServer, template: str) -> Callable[[], str]:
     """Makes migrated databases; the URL of each."""
 

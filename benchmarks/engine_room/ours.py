@@ -107,7 +107,7 @@ class Ours:
         found = self._bench.passages.find(
             "", vector, searched, org_id=_ORG, narrowed=ANYTHING, limit=10
         )
-        return Answer(searched.name, [row["text"] for row in found])
+        return Answer(searched.name, [match.text for match in found])
 
     def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
         for number, text, vector in self._connection.execute(_STORED, [model]):

@@ -2,54 +2,134 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
+
 import click
 from rich.console import Console
 from rich.text import Text
 
 from playhead.cli.options import json_option, org_option, print_json
-from playhead.search.search import Hit, Search
-from resources.engines import choose_embedders
-from resources.records import KINDS, Filter, Kind
+from playhead.search.hits import Hit
+from playhead.search.search import MOST, RecordingHit, Search, open_search
+from resources.records import KINDS, SOURCES, Filter, Kind, Source
 from resources.settings import load_settings
 from resources.workbench import open_rooms
 
 
+def second(value: str) -> float:
+    """Of a recording: 90, 1:30 or 00:01:30."""
+    parts = value.split(":")
+    if len(parts) > 3 or not all(re.fullmatch(r"\d+(\.\d+)?", part) for part in parts):
+        raise click.BadParameter(f"{value!r} is no time: 90, 1:30 or 00:01:30.")
+    return sum(float(part) * 60.0**power for power, part in enumerate(reversed(parts)))
+
+
 @click.command()
 @click.argument("query")
-@click.option("--kind", type=click.Choice(KINDS), help="Only recordings of this kind.")
-@click.option("--recording", help="Only in this recording.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Of this kind.")
+@click.option("--recording", "recordings", multiple=True, help="In this recording.")
+@click.option("--speaker", "speakers", multiple=True, help="Said by this one: name or label.")
+@click.option("--language", "languages", multiple=True, help="In this language: en, ja, ...")
+@click.option("--source", type=click.Choice(SOURCES), help="What was said, or written up.")
+@click.option("--since", type=click.DateTime(), metavar="DATE", help="Added then or later.")
+@click.option("--until", type=click.DateTime(), metavar="DATE", help="Added before it.")
+@click.option(
+    "--from",
+    "from_seconds",
+    type=second,
+    metavar="TIME",
+    help="From this second of a recording on.",
+)
+@click.option(
+    "--to", "to_seconds", type=second, metavar="TIME", help="Up to this second of a recording."
+)
+@click.option("--recordings", "whole", is_flag=True, help="Recordings, each with its best moments.")
+@click.option("--limit", type=click.IntRange(1, MOST), default=10, show_default=True)
 @org_option
 @json_option
 def search(
     query: str,
-    kind: Kind | None,
-    recording: str | None,
+    kinds: tuple[Kind, ...],
+    recordings: tuple[str, ...],
+    speakers: tuple[str, ...],
+    languages: tuple[str, ...],
+    source: Source | None,
+    since: datetime | None,
+    until: datetime | None,
+    from_seconds: float | None,
+    to_seconds: float | None,
+    whole: bool,
     limit: int,
     org: str | None,
     as_json: bool,
 ) -> None:
-    """Find the moments that QUERY is about, by words and by meaning."""
+    """Find the moments that QUERY is about, by words and by meaning. Of options that are given
+    several times one must hold; of different ones, all."""
+    narrowed = Filter(
+        kinds=kinds,
+        recordings=recordings,
+        speakers=speakers,
+        languages=languages,
+        source=source,
+        since=since.astimezone() if since else None,
+        until=until.astimezone() if until else None,
+        from_seconds=from_seconds,
+        to_seconds=to_seconds,
+    )
     with open_rooms(load_settings()) as rooms:
-        org_id = org or rooms.settings.org
-        if recording is not None:
-            rooms.catalogue.statuses(org_id, [recording])  # NotFound, rather than no hits
-        embedders = choose_embedders(rooms.settings)
-        find = Search(rooms.passages, rooms.sets, embedders, rooms.media, org_id)
-        narrowed = Filter(
-            kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
-        )
-        found = find(query, narrowed=narrowed, limit=limit)
-    if found.note:
-        click.echo(found.note, err=True)
-    for hit in found.hits:
-        print_json(hit) if as_json else _print(hit)
-    if not found.hits and not as_json and not found.note:
+        find = open_search(rooms, org or rooms.settings.org)
+        hits, note = _found(find, query, narrowed, limit, whole=whole)
+    if note:
+        click.echo(note, err=True)
+    for hit in hits:
+        if as_json:
+            print_json(hit)
+        elif isinstance(hit, RecordingHit):
+            _print_recording(hit)
+        else:
+            _print(hit)
+    if not hits and not as_json and not note:
         click.echo("Nothing was found.")
+
+
+def _found(
+    find: Search, query: str, narrowed: Filter, limit: int, *, whole: bool
+) -> tuple[list[Hit] | list[RecordingHit], str | None]:
+    if whole:
+        recordings = find.recordings(query, narrowed=narrowed, limit=limit)
+        return recordings.recordings, recordings.note
+    found = find(query, narrowed=narrowed, limit=limit)
+    return found.hits, found.note
 
 
 def _print(hit: Hit) -> None:
     console = Console(soft_wrap=True)
-    console.print(Text.assemble((hit.at, "bold cyan"), "  ", (hit.title, "bold")))
-    console.print(f"  “{hit.text.strip()}”", markup=False, highlight=False)
+    console.print(Text.assemble((hit.at, "bold cyan"), "  ", (hit.title, "bold"), _said_by(hit)))
+    console.print(Text.assemble("  “", _sentence(hit), "”"))
     console.print(f"  {hit.link}\n", markup=False, highlight=False, style="dim")
+
+
+def _print_recording(one: RecordingHit) -> None:
+    console = Console(soft_wrap=True)
+    about = f"  {one.kind}  {one.added:%Y-%m-%d}  {one.recording}"
+    console.print(Text.assemble((one.title, "bold"), (about, "dim")))
+    for hit in one.hits:
+        console.print(Text.assemble("  ", (hit.at, "cyan"), "  “", _sentence(hit), "”"))
+    console.print()
+
+
+def _said_by(hit: Hit) -> str:
+    return f"  {hit.speaker}" if hit.speaker else ""
+
+
+def _sentence(hit: Hit) -> Text:
+    """With the question's words in bold."""
+    at, end = hit.text_range[0], hit.text_range[0] + len(hit.text.rstrip())
+    at += len(hit.text) - len(hit.text.lstrip())
+    shown = Text()
+    for first, last in hit.marks:
+        if at <= first and last <= end:
+            shown.append(hit.passage[at:first]).append(hit.passage[first:last], "bold")
+            at = last
+    return shown.append(hit.passage[at:end])

@@ -1,49 +1,45 @@
-"""Search: a question in, moments out, best first.
+"""Search: a question in, moments or whole recordings out, best first.
 
-Embeds the question (``question.py``), finds passages (``resources/postgres/search.py``), then
-the phrase within each that answers best (``moments.py``), so that a hit opens where it was said
-and not where a passage begins.
+Embeds the question (``question.py``), finds passages (``resources/postgres/search.py``), makes
+those that touch one (``stretches.py``), has them read again where a reranker is set
+(``resources/reranking``), and opens each where it was said (``moments.py``, ``hits.py``). Whoever
+searches asks here; there is no other way to a passage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
-from psycopg.rows import DictRow
+import numpy as np
+from numpy.typing import NDArray
 
-from playhead.search.moments import Phrase, best_phrase
+from playhead.search.hits import Hit, distinct, hit_of, marked
 from playhead.search.question import Question, ask
-from resources.clock import clock
-from resources.engines import Embedders
+from playhead.search.stretches import Stretch, stretches
+from resources.engines import Embedders, choose_embedders
+from resources.errors import BadQuestion
 from resources.media.store import MediaStore
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.providers.errand import SEARCH, Errand, on_errand
-from resources.records import ANYTHING, Filter, Source
+from resources.records import ANYTHING, KINDS, SOURCES, Filter, Kind
+from resources.reranking.choice import choose_reranker
+from resources.reranking.protocol import Reranker
+from resources.workbench import Rooms
 
-_SPARE = 2  # passages fetched for each hit wanted, since some tell the same moment
+MOST = 1_000  # hits of one search
+BEST_WITHIN = 3  # moments told of each recording
 
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A moment of a recording: ``text`` was said from ``start_seconds`` to ``end_seconds``,
-    ``passage`` is what stands around it, ``link`` opens the media there. ``matched`` names the
-    legs that found it: "words", "meaning"."""
-
-    recording: str
-    title: str
-    text: str
-    start_seconds: float
-    end_seconds: float
-    score: float
-    source: Source
-    at: str
-    link: str
-    passage: str
-    chunk: str
-    speaker: str | None
-    matched: tuple[str, ...]
+_SPARE = 5  # stretches read beside those wanted, since some tell the same moment
+_SMOOTH = 5  # of reciprocal rank fusion: the order found, and that of the reranker
+_DEEPER = 4  # times as many passages, where those were not enough
+_AT_ONCE = 32  # stretches whose sentences are embedded in one go
+_Told = TypeVar("_Told")  # moments or recordings
+_NOTHING_YET = "Nothing is ready to be searched yet: playhead list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +53,36 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingHit:
+    """A recording that a question is about, and its best moments, at most ``BEST_WITHIN``."""
+
+    recording: str
+    title: str
+    kind: Kind
+    added: datetime
+    score: float
+    hits: list[Hit]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecordings:
+    """As ``Found``, of recordings."""
+
+    recordings: list[RecordingHit]
+    note: str | None = None
+    searched: EmbeddingSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question to one set, narrowed."""
+
+    question: Question
+    searched: EmbeddingSet
+    narrowed: Filter
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """One organisation's recordings, searched with the active set."""
 
@@ -65,86 +91,162 @@ class Search:
     embedders: Embedders
     media: MediaStore
     org_id: str
+    reranker: Reranker | None = None
 
-    def __call__(
-        self,
-        query: str,
-        *,
-        narrowed: Filter = ANYTHING,
-        limit: int = 10,
-    ) -> Found:
+    def __call__(self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10) -> Found:
         """Full text and vectors fused, the query embedded by the very model that made the active
-        set. Where that model cannot be had, by words alone, and ``note`` says so."""
-        with on_errand(Errand(self.org_id, SEARCH)):
-            return self._search(query, narrowed, limit)
+        set. Where that model cannot be had, by words alone, and ``note`` says so. Fewer than
+        ``limit`` hits only where there are no more. Raises ``BadQuestion``, and ``NotFound`` for a
+        filter that names what the organisation does not have."""
+        hits, asked = self._searched(query, narrowed, limit, self._hits)
+        return Found(hits, *_told(asked))
 
-    def _search(self, query: str, narrowed: Filter, limit: int) -> Found:
-        while searched := self.sets.active():
-            rows, question = self._find(searched, query, narrowed, limit * _SPARE)
-            if rows or self.sets.active() == searched:
-                hits = [self._hit(row, question) for row in rows]
-                return Found(_distinct(hits)[:limit], question.note, searched)
-        return Found([], "Nothing is ready to be searched yet: playhead list")
+    def recordings(
+        self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10
+    ) -> FoundRecordings:
+        """As a call, by recording: those first whose best moments together weigh most."""
+        found, asked = self._searched(query, narrowed, limit, self._recordings)
+        return FoundRecordings(found, *_told(asked))
 
-    def _find(
+    def _searched(
         self,
-        searched: EmbeddingSet,
         query: str,
         narrowed: Filter,
         limit: int,
-    ) -> tuple[list[DictRow], Question]:
-        question = ask(query, searched, self.embedders)
-        rows = self.passages.find(
-            query,
-            question.vector,
-            searched,
+        read: Callable[[_Asked, int], list[_Told]],
+    ) -> tuple[list[_Told], _Asked | None]:
+        """What was read, and what was asked; None before anything can be searched."""
+        _refuse_nonsense(query, narrowed, limit)
+        self.passages.require(narrowed, org_id=self.org_id)
+        with on_errand(Errand(self.org_id, SEARCH)):
+            while searched := self.sets.active():
+                asked = _Asked(ask(query, searched, self.embedders), searched, narrowed)
+                found = read(asked, limit)
+                if found or self.sets.active() == searched:  # else it was switched meanwhile
+                    return found, asked
+        return [], None
+
+    def _hits(self, asked: _Asked, limit: int) -> list[Hit]:
+        page: list[Hit] = []
+        for found in self._ever_deeper(asked, 2 * limit + _SPARE):
+            page = self._page(asked.question, found, limit)
+            if len(page) == limit:
+                break
+        return marked(page, asked.question.words, self.passages)
+
+    def _recordings(self, asked: _Asked, limit: int) -> list[RecordingHit]:
+        within: dict[str, list[Stretch]] = {}
+        for found in self._ever_deeper(asked, BEST_WITHIN * limit + _SPARE):
+            within = _by_recording(found)
+            if len(within) >= limit:
+                break
+        best = sorted(within.values(), key=_weight, reverse=True)[:limit]
+        return [self._recording_hit(asked.question, one) for one in best]
+
+    def _recording_hit(self, question: Question, found: Sequence[Stretch]) -> RecordingHit:
+        hits = self._page(question, found[: BEST_WITHIN + _SPARE], BEST_WITHIN)
+        best = found[0].best
+        return RecordingHit(
+            recording=best.recording,
+            title=best.title,
+            kind=best.kind,
+            added=best.added,
+            score=_weight(found),
+            hits=marked(hits, question.words, self.passages),
+        )
+
+    def _ever_deeper(self, asked: _Asked, depth: int) -> Iterator[list[Stretch]]:
+        """All that was found down to a depth, then deeper, while there is more."""
+        find = partial(
+            self.passages.find,
+            asked.question.words,
+            asked.question.vector,
+            asked.searched,
             org_id=self.org_id,
-            narrowed=narrowed,
-            limit=limit,
+            narrowed=asked.narrowed,
         )
-        return rows, question
+        depth = max(depth, self.reranker.depth if self.reranker else 0)
+        while True:
+            matches = find(limit=depth)
+            yield self._reranked(asked.question, stretches(matches))
+            if len(matches) < depth:
+                return
+            depth *= _DEEPER
 
-    def _hit(self, row: DictRow, question: Question) -> Hit:
-        moment = best_phrase(question, _phrases(row))
-        link = self.media.link(row["recording"], row["suffix"])
-        return Hit(
-            recording=row["recording"],
-            title=row["title"],
-            text=moment.text,
-            start_seconds=moment.start_seconds,
-            end_seconds=moment.end_seconds,
-            score=row["score"],
-            source=row["source"],
-            at=clock(moment.start_seconds),
-            link=f"{link}#t={moment.start_seconds:.2f}",
-            passage=row["text"],
-            chunk=row["chunk"],
-            speaker=row["speaker"],
-            matched=tuple(row["matched"]),
-        )
+    def _reranked(self, question: Question, found: list[Stretch]) -> list[Stretch]:
+        if self.reranker is None or not found:
+            return found
+        read, rest = found[: self.reranker.depth], found[self.reranker.depth :]
+        sentences = [[phrase.text for phrase in one.phrases] for one in read]
+        scores = self.reranker.scores(question, sentences)
+        return [*(read[at] for at in _both_orders(scores)), *rest]
 
-
-def _phrases(row: DictRow) -> list[Phrase]:
-    """The passage's sentences; the whole of it where none has a time of its own."""
-    base = row["char_start"]
-    return [
-        Phrase(row["text"][max(0, start - base) : end - base], start_seconds, end_seconds)
-        for start, end, start_seconds, end_seconds in row["phrases"]
-    ] or [Phrase(row["text"], row["start_seconds"] or 0.0, row["end_seconds"] or 0.0)]
+    def _page(self, question: Question, found: Sequence[Stretch], limit: int) -> list[Hit]:
+        """The first moments that are told by these."""
+        hits: list[Hit] = []
+        for start in range(0, len(found), size := min(limit + _SPARE, _AT_ONCE)):
+            some = found[start : start + size]
+            question.closeness([phrase.text for one in some for phrase in one.phrases])
+            hits = distinct([*hits, *(hit_of(one, question, self.media) for one in some)])
+            if len(hits) >= limit:
+                break
+        return hits[:limit]
 
 
-def _distinct(hits: Sequence[Hit]) -> list[Hit]:
-    """Without those that tell a moment again: overlapping passages, a document's quotes."""
-    kept: list[Hit] = []
-    for hit in hits:
-        if not any(_same_moment(hit, other) for other in kept):
-            kept.append(hit)
-    return kept
-
-
-def _same_moment(hit: Hit, other: Hit) -> bool:
-    return (
-        hit.recording == other.recording
-        and hit.start_seconds < other.end_seconds
-        and other.start_seconds < hit.end_seconds
+def open_search(rooms: Rooms, org_id: str) -> Search:
+    """As settings have it."""
+    return Search(
+        rooms.passages,
+        rooms.sets,
+        choose_embedders(rooms.settings),
+        rooms.media,
+        org_id,
+        choose_reranker(rooms.settings),
     )
+
+
+def _both_orders(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
+    """The places of what was read, fused by rank with the order of these scores, which also tells
+    of equals. Neither order alone finds as much (docs/retrieval.md)."""
+    places = range(len(scores))
+    again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]))}
+
+    def votes(at: int) -> float:
+        return 1 / (_SMOOTH + 1 + at) + 1 / (_SMOOTH + 1 + again[at])
+
+    return sorted(places, key=lambda at: (-votes(at), again[at]))
+
+
+def _by_recording(found: Sequence[Stretch]) -> dict[str, list[Stretch]]:
+    within: dict[str, list[Stretch]] = {}
+    for one in found:
+        within.setdefault(one.best.recording, []).append(one)
+    return within
+
+
+def _weight(found: Sequence[Stretch]) -> float:
+    return sum(one.best.score for one in found[:BEST_WITHIN])
+
+
+def _told(asked: _Asked | None) -> tuple[str | None, EmbeddingSet | None]:
+    return (asked.question.note, asked.searched) if asked else (_NOTHING_YET, None)
+
+
+def _refuse_nonsense(query: str, narrowed: Filter, limit: int) -> None:
+    """Raises ``BadQuestion``: what comes over HTTP has not been held to its types."""
+    since, until = narrowed.since, narrowed.until
+    begin, end = narrowed.from_seconds, narrowed.to_seconds
+    faults = {
+        "the question is empty": not query.strip(),
+        f"limit is {limit}, not from 1 to {MOST}": not 1 <= limit <= MOST,
+        f"kinds are {', '.join(KINDS)}": not {*narrowed.kinds} <= {*KINDS},
+        f"sources are {', '.join(SOURCES)}": narrowed.source not in (None, *SOURCES),
+        "it ends before it begins: since, until": bool(since and until and since >= until),
+        "it ends before it begins: from, to": (
+            begin is not None and end is not None and begin >= end
+        ),
+    }
+    if told := [fault for fault, is_so in faults.items() if is_so]:
+        raise BadQuestion(
+            f"This cannot be searched for: {'; '.join(told)}.", remedy="playhead search --help"
+        )

@@ -1,25 +1,64 @@
 """Finding passages: the full-text leg and the vector leg of one set, fused by rank.
 
-The scan of the vectors is exact within an organisation that is small, or when a filter is
-given; see ``nearest`` in the migrations. Not here: embedding the question and
-choosing the moment within a passage (``playhead/search``).
+Whoever searches is in one organisation and sees no other; which way the legs take is theirs (see
+``matching`` and ``nearest`` in the migrations). Not here: embedding the question, joining passages
+and choosing the moment within them (``playhead/search``).
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
-from resources.postgres.database import Database, Organisation, queries
+from resources.errors import NotFound
+from resources.postgres.database import Database, Organisation, queries, storable
 from resources.postgres.sets import EmbeddingSet
-from resources.records import Filter
+from resources.records import Filter, Kind, Source
 
 _SQL = queries("search")
 _DEPTH = 50  # passages of each leg that are fused
+_REMEDIES = {
+    "recording": "`playhead list` shows the ids there are.",
+    "speaker": "`playhead speakers RECORDING` lists who speaks.",
+    "language": "`playhead list` shows the languages there are: ISO 639-1, as in 'en'.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A passage that was found. ``matched``: its place in each leg that found it ("words",
+    "meaning"), from 1; ``cosine`` where meaning did. ``phrases``: its sentences, each as first and
+    last character in the source and as seconds. ``config``: how Postgres stems its words;
+    ``wanted``: it stands in what is current now."""
+
+    recording: str
+    title: str
+    kind: Kind
+    added: datetime
+    suffix: str
+    chunk: str
+    recipe: str
+    wanted: bool
+    source: Source
+    ordinal: int
+    text: str
+    char_start: int
+    char_end: int
+    start_seconds: float | None
+    end_seconds: float | None
+    phrases: Sequence[tuple[int, int, float, float]]
+    speaker: str | None
+    config: str
+    score: float
+    cosine: float | None
+    matched: Mapping[str, int]
 
 
 class Passages:
@@ -37,9 +76,10 @@ class Passages:
         org_id: str,
         narrowed: Filter,
         limit: int,
-    ) -> list[DictRow]:
-        """The best passages first; without ``vector``, by words alone."""
-        return self._of(org_id).rows(
+    ) -> list[Match]:
+        """The best passages first; fewer than ``limit`` where there are no more. Without
+        ``vector``, by words alone."""
+        rows = self._of(org_id).rows(
             _SQL["search"],
             query=query,
             vector=vector,
@@ -49,6 +89,28 @@ class Passages:
             depth=max(_DEPTH, limit),
             limit=limit,
         )
+        return [Match(**row) for row in rows]
+
+    def matching_words(
+        self, query: str, words: Collection[tuple[str, str]]
+    ) -> set[tuple[str, str]]:
+        """Which of these (configuration, word) are words of the query, by the same stems that
+        find passages."""
+        configs, plain = zip(*words, strict=True) if words else ((), ())
+        rows = self._database.rows(
+            _SQL["matching_words"], query=query, configs=list(configs), words=list(plain)
+        )
+        return {(row["config"], row["word"]) for row in rows}
+
+    def require(self, narrowed: Filter, *, org_id: str) -> None:
+        """Raises ``NotFound`` for a recording, speaker or language that the organisation does
+        not have; the same whether another one has it."""
+        unknown = [("recording", one) for one in narrowed.recordings if not _is_uuid(one)]
+        if not unknown and (narrowed.recordings or narrowed.speakers or narrowed.languages):
+            rows = self._of(org_id).rows(_SQL["unknown"], org_id=org_id, **_lists(narrowed))
+            unknown = [(row["what"], row["value"]) for row in rows]
+        for what, value in unknown:
+            raise NotFound(f"No such {what}: {value}.", remedy=_REMEDIES[what])
 
     def nearest(
         self, vector: NDArray[np.float32], searched: EmbeddingSet, *, org_id: str, limit: int
@@ -77,7 +139,21 @@ class Passages:
 
 def _values(narrowed: Filter) -> dict[str, Any]:
     """By the names that the SQL has for them."""
-    return asdict(narrowed) | {
-        name: list(getattr(narrowed, name))
-        for name in ("kinds", "recordings", "speakers", "languages")
+    return asdict(narrowed) | _lists(narrowed)
+
+
+def _lists(narrowed: Filter) -> dict[str, list[Any]]:
+    return {
+        "kinds": list(narrowed.kinds),
+        "recordings": [UUID(one) for one in narrowed.recordings],
+        "speakers": storable(list(narrowed.speakers)),
+        "languages": storable(list(narrowed.languages)),
     }
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        UUID(value)
+    except ValueError:
+        return False
+    return True

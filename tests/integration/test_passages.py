@@ -127,7 +127,7 @@ def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
             narrowed=Filter(recordings=(recording.id,)),
             limit=10,
         )
-        assert [row["source"] for row in found] == ["transcript", "document"]
+        assert [match.source for match in found] == ["transcript", "document"]
 
 
 def test_a_recording_that_turned_out_to_be_in_another_language_is_searched_in_it(

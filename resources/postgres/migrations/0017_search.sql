@@ -16,15 +16,6 @@ create type search_filter as (
     to_seconds double precision
 );
 
--- The same, with null for what is empty, and speakers in small letters.
-create function plainly(narrowed search_filter) returns search_filter
-language sql immutable parallel safe as $$
-    select row(nullif(narrowed.kinds, '{}'), nullif(narrowed.recordings, '{}'),
-        (select array_agg(lower(speaker)) from unnest(narrowed.speakers) as speaker),
-        nullif(narrowed.languages, '{}'), narrowed.source, narrowed.since, narrowed.until,
-        narrowed.from_seconds, narrowed.to_seconds)::search_filter
-$$;
-
 -- The transaction's organisation; raises where it named none.
 create function searching_org() returns text language plpgsql stable as $$
 begin
@@ -34,8 +25,40 @@ begin
     return current_org();
 end $$;
 
--- An organisation's passages that a filter lets through: part of the query that asks, with no more
--- conditions than the filter has.
+-- The same filter for this organisation: null for what is empty, speakers in small letters, and
+-- recordings by their ids where what is asked of them leaves few (an index finds their passages).
+create function settled(org text, narrowed search_filter) returns search_filter
+language plpgsql stable as $$
+declare
+    few constant integer := 1000;
+    named uuid[];
+begin
+    narrowed := row(nullif(narrowed.kinds, '{}'), nullif(narrowed.recordings, '{}'),
+        (select array_agg(lower(speaker)) from unnest(narrowed.speakers) as speaker),
+        nullif(narrowed.languages, '{}'), narrowed.source, narrowed.since, narrowed.until,
+        narrowed.from_seconds, narrowed.to_seconds)::search_filter;
+    if narrowed.kinds is null and narrowed.since is null and narrowed.until is null then
+        return narrowed;
+    end if;
+    named := array(
+        select r.id from recordings r
+        where r.org_id = org
+          and (narrowed.recordings is null or r.id = any(narrowed.recordings))
+          and (narrowed.kinds is null or r.kind = any(narrowed.kinds))
+          and (narrowed.since is null or r.created_at >= narrowed.since)
+          and (narrowed.until is null or r.created_at < narrowed.until)
+        limit few + 1);
+    if cardinality(named) <= few then
+        narrowed.recordings := named;  -- none of them: nothing is let through
+        narrowed.kinds := null;
+        narrowed.since := null;
+        narrowed.until := null;
+    end if;
+    return narrowed;
+end $$;
+
+-- An organisation's passages that a settled filter lets through: part of the query that asks, with no
+-- more conditions than the filter has.
 create function admitted(org text, narrowed search_filter) returns setof chunks
 language sql stable as $$
     select c.* from chunks c
@@ -44,67 +67,60 @@ language sql stable as $$
       and (narrowed.source is null or c.source = narrowed.source)
       and (narrowed.from_seconds is null or c.end_seconds > narrowed.from_seconds)
       and (narrowed.to_seconds is null or c.start_seconds < narrowed.to_seconds)
-      and (narrowed.kinds is null and narrowed.since is null and narrowed.until is null or exists (
-          select from recordings r
-          where r.org_id = c.org_id and r.id = c.recording_id
-            and (narrowed.kinds is null or r.kind = any(narrowed.kinds))
-            and (narrowed.since is null or r.created_at >= narrowed.since)
-            and (narrowed.until is null or r.created_at < narrowed.until)))
-      and (narrowed.speakers is null or lower(c.speaker) = any(narrowed.speakers) or exists (
-          select from speaker_names n
-          where n.org_id = c.org_id and n.recording_id = c.recording_id and n.label = c.speaker
-            and lower(n.name) = any(narrowed.speakers)))
-      -- Languages that Postgres has no stems of share one configuration: there the transcript tells.
-      and (narrowed.languages is null or exists (
-          select from unnest(narrowed.languages) as wanted
-          where search_config(wanted) = c.search_config
-            and (c.search_config <> 'simple'::regconfig or exists (
-                select from current_results cur
-                join transcripts t on t.org_id = cur.org_id and t.result_id = cur.result_id
-                where cur.org_id = c.org_id and cur.recording_id = c.recording_id
-                  and cur.stage = 'transcript' and cur.set_id = 0
-                  and (t.language = wanted or wanted = any(t.languages))))))
+      and (narrowed.kinds is null and narrowed.since is null and narrowed.until is null
+          or c.recording_id in (
+              select r.id from recordings r
+              where r.org_id = org
+                and (narrowed.kinds is null or r.kind = any(narrowed.kinds))
+                and (narrowed.since is null or r.created_at >= narrowed.since)
+                and (narrowed.until is null or r.created_at < narrowed.until)))
+      and (narrowed.speakers is null or lower(c.speaker) = any(narrowed.speakers)
+          or (c.recording_id, c.speaker) in (
+              select n.recording_id, n.label from speaker_names n
+              where n.org_id = org and lower(n.name) = any(narrowed.speakers)))
+      and (narrowed.languages is null
+          or c.search_config = any(array(
+              select search_config(language) from unnest(narrowed.languages) as language))
+          -- Languages of which Postgres has no stems share a configuration: the transcript tells.
+          and (c.search_config <> 'simple'::regconfig or c.recording_id in (
+              select t.recording_id
+              from current_results cur
+              join transcripts t on t.org_id = cur.org_id and t.result_id = cur.result_id
+              where cur.org_id = org and cur.stage = 'transcript'
+                and array_prepend(t.language, t.languages) && narrowed.languages)))
 $$;
 
--- The passages of a set that have words of the question, best first, at most ``depth``. Plans are made
--- for each filter: one for all filters would read everything.
+-- The passages of a set that have words of the question, with how well they match: the best of each
+-- language that is spoken, at most ``depth``. Plans are made for each filter, organisation and
+-- question: one for all would read everything, for no statistics tell what any question is like.
 create function matching(searched integer, question text, narrowed search_filter, depth integer)
 returns table (chunk_id uuid, rank double precision)
 language plpgsql stable security definer
 set search_path = public, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     org text := searching_org();
+    config regconfig;
+    query tsquery;
 begin
-    narrowed := plainly(narrowed);
-    return query
-    with recursive configs as (
-        -- The languages of the organisation's chunks, by jumping from one to the next in the index.
-        (select c.search_config as config from chunks c
-         where c.org_id = org order by c.search_config limit 1)
-        union all
-        select (select c.search_config from chunks c
-                where c.org_id = org and c.search_config > configs.config
-                order by c.search_config limit 1)
-        from configs where configs.config is not null
-    ), queries as materialized (
-        select config, any_word(config, question) as query from configs where config is not null
-    )
-    select found.id, found.rank
-    from queries q
-    cross join lateral (
+    narrowed := settled(org, narrowed);
+    loop  -- by jumping from one language to the next in the index
+        config := (
+            select c.search_config from chunks c
+            where c.org_id = org and (config is null or c.search_config > config)
+            order by c.search_config limit 1);
+        exit when config is null;
+        query := any_word(config, question);
+        return query
         -- A chunk is searched while it has a vector in the set: so both legs see the same ones.
-        -- A subquery for each language, so that the index on words is used.
-        select c.id, ts_rank_cd(c.words, q.query)::double precision as rank
+        select c.id, ts_rank(c.words, query)::double precision as rank
         from admitted(org, narrowed) c
-        where c.search_config = q.config and c.words @@ q.query
+        where c.search_config = config and c.words @@ query
           and exists (
               select from embeddings e
-              where e.org_id = c.org_id and e.chunk_id = c.id and e.set_id = searched)
+              where e.org_id = org and e.chunk_id = c.id and e.set_id = searched)
         order by 2 desc, c.id
-        limit depth
-    ) as found
-    order by found.rank desc, found.id
-    limit depth;
+        limit depth;
+    end loop;
 end $$;
 
 -- The passages of a set whose vectors are nearest to a question's, at most ``depth``: by an exact scan
@@ -123,7 +139,7 @@ begin
     if question is null then
         return;
     end if;
-    narrowed := plainly(narrowed);
+    narrowed := settled(org, narrowed);
     if not (narrowed is null) then
         return query select e.chunk_id, e.vector <=> question as near
         from admitted(org, narrowed) c

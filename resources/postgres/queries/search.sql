@@ -3,23 +3,27 @@ with narrowed as materialized (
     select row(%(kinds)s::text[], %(recordings)s::uuid[], %(speakers)s::text[],
         %(languages)s::text[], %(source)s::text, %(since)s::timestamptz, %(until)s::timestamptz,
         %(from_seconds)s::float8, %(to_seconds)s::float8)::search_filter as by
-), by_words as (
-    select chunk_id as id, rank() over (order by rank desc) as place  -- the same words, the same place
+), by_words as (  -- the same words, the same place
+    select chunk_id as id, rank() over (order by rank desc) as place, null::float8 as cosine
     from narrowed, matching(%(set_id)s, %(query)s, narrowed.by, %(depth)s)
 ), by_meaning as (
-    select chunk_id as id, rank() over (order by distance) as place
+    select chunk_id as id, rank() over (order by distance) as place, 1 - distance as cosine
     from narrowed, nearest(%(set_id)s, %(vector)s, narrowed.by, %(depth)s)
 ), fused as (
-    -- Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009; 60 is their constant.
-    select id, sum(1.0 / (60 + place)) as score, array_agg(leg order by leg) as matched
-    from (select id, place, 'words' as leg from by_words
+    -- Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009. Their constant is 60, for
+    -- many long lists; for these two, 7, and 0.7 of a vote for words, found more (docs/retrieval.md).
+    select id, sum(case leg when 'words' then 0.7 else 1.0 end / (7 + place)) as score,
+        max(cosine) as cosine, jsonb_object_agg(leg, place) as matched
+    from (select *, 'words' as leg from by_words
           union all
-          select id, place, 'meaning' from by_meaning) as legs
+          select *, 'meaning' from by_meaning) as legs
     group by id
 )
-select c.recording_id::text as recording, r.title, r.suffix, c.id::text as chunk, c.text,
-    c.char_start, c.phrases, c.start_seconds, c.end_seconds, c.source,
-    coalesce(n.name, c.speaker) as speaker, f.score::double precision as score, f.matched
+select c.recording_id::text as recording, r.title, r.kind, r.created_at as added, r.suffix,
+    c.id::text as chunk, c.recipe_hash as recipe, c.wanted, c.source, c.ordinal, c.text,
+    c.char_start, c.char_end, c.start_seconds, c.end_seconds, c.phrases,
+    coalesce(n.name, c.speaker) as speaker, c.search_config::text as config,
+    f.score::double precision as score, f.cosine, f.matched
 from fused f
 join chunks c on c.org_id = %(org_id)s and c.id = f.id
 join recordings r on r.org_id = c.org_id and r.id = c.recording_id
@@ -27,6 +31,39 @@ left join speaker_names n
     on n.org_id = c.org_id and n.recording_id = c.recording_id and n.label = c.speaker
 order by f.score desc, c.source desc, c.id  -- of equals what was said, then what was written
 limit %(limit)s
+
+-- name: matching_words
+with questions as materialized (
+    select config, any_word(config::regconfig, %(query)s) as query
+    from unnest(%(configs)s::text[]) as config
+    group by config
+)
+select config, word
+from unnest(%(configs)s::text[], %(words)s::text[]) as w (config, word)
+join questions q using (config)
+where to_tsvector(config::regconfig, word) @@ q.query
+
+-- name: unknown
+select 'recording' as what, asked.value::text
+from unnest(%(recordings)s::uuid[]) as asked (value)
+where not exists (
+    select from recordings r where r.org_id = %(org_id)s and r.id = asked.value)
+union all
+select 'speaker', asked.value
+from unnest(%(speakers)s::text[]) as asked (value)
+where not exists (
+        select from speaker_names n
+        where n.org_id = %(org_id)s and lower(n.name) = lower(asked.value))
+  and not exists (
+        select from chunks c
+        where c.org_id = %(org_id)s and lower(c.speaker) = lower(asked.value))
+union all
+select 'language', asked.value
+from unnest(%(languages)s::text[]) as asked (value)
+where not exists (
+    select from transcripts t
+    where t.org_id = %(org_id)s
+      and asked.value = any(array_prepend(t.language, t.languages)))
 
 -- name: nearest
 select c.recording_id::text as recording, c.start_seconds, c.end_seconds, n.distance

@@ -1,0 +1,1 @@
+"""How well Playhead finds: labelled questions through the real search."""

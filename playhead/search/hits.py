@@ -1,0 +1,128 @@
+"""What a search answers with: a moment of a recording, and all that is told of it.
+
+Not here: which passages (``resources/postgres/search.py``), which of them are one
+(``stretches.py``), which sentence (``moments.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from playhead.search.moments import best_phrase
+from playhead.search.stretches import Stretch
+from resources.clock import clock
+from resources.media.store import MediaStore
+from resources.postgres.search import Passages
+from resources.records import Kind, Source
+from resources.reranking.protocol import Asked
+
+_WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A moment of a recording: ``text``, the sentence that answers best, was said from
+    ``start_seconds`` to ``end_seconds`` by ``speaker``, and ``link`` opens the media there.
+    ``passage`` is what stands around it, of the ``chunks``, and has it at ``text_range``
+    (characters); ``chunk`` is the one with the sentence.
+
+    Why it was found: ``matched`` has its place, from 1, in each leg that found it ("words",
+    "meaning"); ``marks`` are the question's ``words`` in the passage (characters); ``cosine`` is of
+    the passage to the question, where meaning found it."""
+
+    recording: str
+    title: str
+    kind: Kind
+    added: datetime
+    text: str
+    start_seconds: float
+    end_seconds: float
+    score: float
+    source: Source
+    at: str
+    link: str
+    passage: str
+    text_range: Range
+    chunk: str
+    chunks: tuple[str, ...]
+    speaker: str | None
+    matched: Mapping[str, int]
+    cosine: float | None
+    config: str
+    marks: tuple[Range, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+def hit_of(stretch: Stretch, question: Asked, media: MediaStore) -> Hit:
+    """Without its marks."""
+    moment, best = best_phrase(question, stretch.phrases), stretch.best
+    link = media.link(best.recording, best.suffix)
+    return Hit(
+        recording=best.recording,
+        title=best.title,
+        kind=best.kind,
+        added=best.added,
+        text=moment.text,
+        start_seconds=moment.start_seconds,
+        end_seconds=moment.end_seconds,
+        score=best.score,
+        source=best.source,
+        at=clock(moment.start_seconds),
+        link=f"{link}#t={moment.start_seconds:.2f}",
+        passage=stretch.text,
+        text_range=moment.within,
+        chunk=moment.match.chunk,
+        chunks=tuple(match.chunk for match in stretch.matches),
+        speaker=moment.match.speaker,
+        matched=stretch.matched,
+        cosine=stretch.cosine,
+        config=best.config,
+    )
+
+
+def distinct(hits: Sequence[Hit]) -> list[Hit]:
+    """Each moment once: of passages that tell the same, what was said rather than what was written
+    of it, in the place of the best."""
+    kept: list[Hit] = []
+    for hit in hits:
+        same = next((at for at, other in enumerate(kept) if _same_moment(hit, other)), None)
+        if same is None:
+            kept.append(hit)
+        elif hit.source == "transcript" and kept[same].source == "document":
+            kept[same] = replace(hit, score=kept[same].score)
+    return kept
+
+
+def marked(hits: Sequence[Hit], words: str, passages: Passages) -> list[Hit]:
+    """With the words of the question marked, as full text knows them."""
+    found = [[match.span() for match in _WORD.finditer(hit.passage)] for hit in hits]
+    asked = {
+        (hit.config, hit.passage[start:end])
+        for hit, spans in zip(hits, found, strict=True)
+        for start, end in spans
+    }
+    known = passages.matching_words(words, asked)
+    return [
+        _with_marks(
+            hit, [span for span in spans if (hit.config, hit.passage[slice(*span)]) in known]
+        )
+        for hit, spans in zip(hits, found, strict=True)
+    ]
+
+
+def _with_marks(hit: Hit, spans: Sequence[Range]) -> Hit:
+    words = dict.fromkeys(hit.passage[start:end].lower() for start, end in spans)
+    return replace(hit, marks=tuple(spans), words=tuple(words))
+
+
+def _same_moment(hit: Hit, other: Hit) -> bool:
+    return (
+        hit.recording == other.recording
+        and hit.start_seconds < other.end_seconds
+        and other.start_seconds < hit.end_seconds
+    )

@@ -1,0 +1,52 @@
+"""The nearest sentence: needs no model but the one that the searched set has anyway.
+
+A passage is about many things, and the vector of the whole about none of them exactly; the one
+sentence that answers tells. Not here: how the question is embedded (``playhead/search``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.reranking.protocol import Asked
+
+_WORD = re.compile(r"\w+")
+_STEM_LETTERS = 5  # crude, but the same for every alphabet: "asked" and "asking" meet at "ask.."
+
+
+class NearestSentence:
+    """As near as the nearest of a passage's sentences; where no model is at hand, by the words
+    they share."""
+
+    depth = 30  # more find little more (docs/retrieval.md): 0.6 s of MiniLM on 2 cores
+
+    def scores(self, question: Asked, passages: Sequence[Sequence[str]]) -> list[float]:
+        texts = [one for sentences in passages for one in sentences]
+        closeness = question.closeness(texts)  # words counted here too found less
+        near = shared_words(question, texts) if closeness is None else closeness
+        ends = np.cumsum([len(sentences) for sentences in passages])
+        return [float(part.max()) for part in np.split(near, ends[:-1])]
+
+
+def sentence_scores(question: Asked, sentences: Sequence[str]) -> NDArray[np.float32]:
+    """The share of the question's words that each has, 0 to 1, and its cosine to the question."""
+    shared, closeness = shared_words(question, sentences), question.closeness(sentences)
+    return shared if closeness is None else shared + closeness
+
+
+def shared_words(question: Asked, sentences: Sequence[str]) -> NDArray[np.float32]:
+    """The share of the question's words that each has, 0 to 1."""
+    return np.array([_shared(question.text, one) for one in sentences], np.float32)
+
+
+def _shared(query: str, text: str) -> float:
+    wanted = _stems(query)
+    return len(wanted & _stems(text)) / len(wanted) if wanted else 0.0
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM_LETTERS] for word in _WORD.findall(text.lower())}

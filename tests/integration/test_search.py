@@ -1,0 +1,256 @@
+"""A question finds the moment it was said, whole, once, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from playhead.search.hits import Hit
+from resources.media.folder import MediaFolder
+from resources.postgres.database import Database
+from resources.records import Chunk, Filter, TimedSpan
+from resources.reranking.sentences import NearestSentence
+from tests import making
+from tests.library import Library, chunk
+
+
+@pytest.fixture
+def library(database: Database, tmp_path: Path) -> Iterator[Library]:
+    library = Library(database, MediaFolder(tmp_path))
+    yield library
+    library.ledger.close()
+
+
+def texts(hits: list[Hit]) -> list[str]:
+    return [hit.text for hit in hits]
+
+
+# The moment
+
+
+def test_a_hit_opens_the_recording_where_it_was_said(library: Library) -> None:
+    said = chunk("The zeppelin landed in Lakehurst.", 3, speaker="SPEAKER_0")
+    talk = library.add(said, title="Airships", kind="lecture")
+    library.database.run(
+        b"insert into speaker_names values (%(org)s, %(id)s, 'SPEAKER_0', 'Ada Lovelace')",
+        org=talk.org_id,
+        id=talk.id,
+    )
+    [hit] = library.search()("zeppelin landing").hits
+    assert (hit.recording, hit.title, hit.kind) == (talk.id, "Airships", "lecture")
+    assert hit.text == "The zeppelin landed in Lakehurst."
+    assert (hit.start_seconds, hit.end_seconds) == (30.0, 40.0)
+    assert hit.at == "00:00:30"
+    assert hit.link == f"{library.media.path(talk).as_uri()}#t=30.00"
+    assert hit.speaker == "Ada Lovelace"
+    assert hit.added.tzinfo is not None
+
+
+def test_a_hit_says_why_it_was_found(library: Library) -> None:
+    library.add("amber birch", "cedar dogwood", "amber cedar")
+    [first, second, third] = library.search()("amber birch").hits
+    assert first.matched == {"words": 1, "meaning": 1}
+    assert second.matched == {"words": 2, "meaning": 2}
+    assert third.matched == {"meaning": 3}
+    assert first.cosine == pytest.approx(1.0, abs=1e-3)
+    assert third.cosine == pytest.approx(0.0, abs=1e-3)
+    assert first.words == ("amber", "birch")
+    assert third.words == ()
+
+
+def test_the_sentence_that_answers_best_is_told_and_stands_in_its_passage(
+    library: Library,
+) -> None:
+    first, second = "Nothing to see. ", "The zeppelin landed."
+    spans = (TimedSpan(0, 16, 0.0, 4.0), TimedSpan(16, 36, 4.0, 9.0))
+    library.add(chunk(first + second, phrases=spans))
+    [hit] = library.search()("when did the zeppelin land").hits
+    assert hit.text == second
+    assert (hit.start_seconds, hit.end_seconds) == (4.0, 9.0)
+    assert hit.passage == first + second
+    assert hit.passage[slice(*hit.text_range)] == second
+
+
+# Marks
+
+
+def marked(hit: Hit) -> list[str]:
+    return [hit.passage[start:end] for start, end in hit.marks]
+
+
+def test_words_are_marked_by_the_stems_of_their_language(library: Library) -> None:
+    library.add("Les chevaux chantaient; une chevelure.", language="fr")
+    [hit] = library.search()("cheval chanter").hits
+    assert marked(hit) == ["chevaux", "chantaient"]
+    assert hit.words == ("chevaux", "chantaient")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<b>amber</b> is not <mark>amber</mark>",
+        "StartSel=<<, amber \x01\x02 {{amber}} [1] **amber**",
+        "🎷🎷 amber é amber שלום amber",
+        "amber",
+    ],
+)
+def test_no_text_can_forge_a_mark_or_move_one(library: Library, text: str) -> None:
+    library.add(text)
+    [hit] = library.search()("ambers").hits
+    assert hit.passage == text
+    assert marked(hit) == ["amber"] * text.count("amber")
+
+
+def test_words_that_stop_everywhere_are_not_marked(library: Library) -> None:
+    library.add("the amber of the sea")
+    [hit] = library.search()("the amber").hits
+    assert marked(hit) == ["amber"]
+
+
+# Together
+
+
+def test_passages_that_touch_are_one_hit_with_the_whole(library: Library) -> None:
+    whole = "Amber is old. It comes from resin. Birch is young."
+    library.add(
+        chunk(whole[:34], 0, start=0, seconds=(0.0, 6.0)),
+        chunk(whole[14:], 1, start=14, seconds=(2.0, 9.0)),  # they overlap
+        "elsewhere",
+    )
+    hit, _ = library.search()("amber resin birch").hits
+    assert hit.passage == whole
+    assert len(hit.chunks) == 2
+    assert hit.chunk in hit.chunks
+    assert marked(hit) == ["Amber", "resin", "Birch"]
+
+
+def test_passages_that_neither_touch_nor_share_a_source_are_hits_of_their_own(
+    library: Library,
+) -> None:
+    written = chunk("amber written", 1, source="document", seconds=(500.0, 510.0))
+    library.add(chunk("amber one", 0), chunk("amber two", 2), written=[written])
+    library.add(chunk("amber three", 1))
+    hits = library.search()("amber").hits
+    assert sorted(texts(hits)) == ["amber one", "amber three", "amber two", "amber written"]
+
+
+def test_a_recording_that_is_about_the_question_as_a_whole_is_several_hits(
+    library: Library,
+) -> None:
+    parts = [f"amber part {number}." for number in range(12)]
+    library.add(*(chunk(text, at) for at, text in enumerate(parts)))
+    hits = library.search()("amber").hits
+    assert sorted(len(hit.chunks) for hit in hits)[-1] == 3
+    assert sorted(c for hit in hits for c in hit.chunks) == sorted(
+        {c for hit in hits for c in hit.chunks}
+    )
+    assert sum(len(hit.chunks) for hit in hits) == 12
+
+
+def test_what_is_said_and_written_of_a_moment_comes_once_as_it_was_said(
+    library: Library,
+) -> None:
+    said = chunk("well the amber birch you know", 0, seconds=(30.0, 34.0))
+    written = chunk("amber birch", 0, source="document", seconds=(30.0, 34.0))
+    library.add(said, written=[written])
+    for limit in (1, 10):
+        [hit] = library.search()("amber birch", limit=limit).hits
+        assert (hit.source, hit.text) == ("transcript", "well the amber birch you know")
+
+
+# As many as there are
+
+
+@pytest.mark.parametrize("limit", [1, 7, 40])
+def test_as_many_hits_come_as_are_wanted_and_there(library: Library, limit: int) -> None:
+    library.add(*(f"amber number{number}" for number in range(30)))
+    hits = library.search()("amber", limit=limit).hits
+    assert len({hit.text for hit in hits}) == len(hits) == min(limit, 30)
+
+
+def test_many_passages_of_one_moment_hide_no_others(library: Library) -> None:
+    again = [
+        chunk(f"amber birch cedar {number}", 2 * number, source="document", seconds=(5.0, 6.0))
+        for number in range(120)
+    ]
+    library.add(chunk("amber birch cedar", 0, seconds=(5.0, 6.0)), written=again)
+    others = [library.add(f"amber in recording {number}").id for number in range(9)]
+    hits = library.search()("amber birch cedar").hits
+    assert len(hits) == 10
+    assert {hit.recording for hit in hits} > set(others)
+
+
+# Whole recordings
+
+
+def test_recordings_are_found_each_once_with_their_best_moments(library: Library) -> None:
+    about = library.add(*(f"amber birch {n}" for n in range(60)), title="On amber", kind="lecture")
+    others = [library.add(f"amber at {n}", "cedar").id for n in range(4)]
+    found = library.search().recordings("amber birch", limit=5).recordings
+    assert [found[0].recording, found[0].title, found[0].kind] == [about.id, "On amber", "lecture"]
+    assert {one.recording for one in found[1:]} == set(others)
+    assert [len(one.hits) for one in found] == [3, 2, 2, 2, 2]
+    for one in found:
+        assert {hit.recording for hit in one.hits} == {one.recording}
+        assert "amber" in one.hits[0].words
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+
+
+def test_recordings_keep_to_the_filter(library: Library) -> None:
+    library.add("amber", kind="lecture")
+    meeting = library.add("amber", kind="meeting")
+    found = library.search().recordings("amber", narrowed=Filter(kinds=("meeting",)))
+    assert [one.recording for one in found.recordings] == [meeting.id]
+
+
+# Reranked
+
+
+def passage_of(*sentences: str, ordinal: int) -> Chunk:
+    spans, at = [], 1000 * ordinal
+    for number, sentence in enumerate(sentences):
+        second = 100.0 * ordinal + number
+        spans.append(TimedSpan(at, at + len(sentence), second, second + 1))
+        at += len(sentence) + 1
+    return chunk(" ".join(sentences), ordinal, phrases=tuple(spans))
+
+
+def test_a_reranker_puts_the_passage_first_whose_one_sentence_answers(library: Library) -> None:
+    scattered = passage_of("amber amber sea", "birch birch hill", "cedar cedar top", ordinal=0)
+    exact = passage_of("amber birch cedar", *(f"aside {n} far off" for n in range(9)), ordinal=2)
+    library.add(scattered, exact)
+    plain = library.search()("amber birch cedar").hits
+    reranked = library.search(reranker=NearestSentence())("amber birch cedar").hits
+    assert plain[0].text != "amber birch cedar"
+    assert reranked[0].text == "amber birch cedar"
+    assert {hit.chunk for hit in reranked} == {hit.chunk for hit in plain}
+
+
+def test_what_a_reranker_does_not_read_stays_behind(library: Library) -> None:
+    library.add(*(f"amber number{number}" for number in range(30)))
+    search = library.search(reranker=NearestSentence())
+    assert len({hit.text for hit in search("amber", limit=30).hits}) == 30
+
+
+# While it changes
+
+
+def test_a_passage_about_to_be_replaced_is_found_and_stands_alone(
+    library: Library, database: Database
+) -> None:
+    library.add(chunk("amber birch", 0), chunk("amber cedar", 1))
+    database.run(b"update chunks set wanted = false where ordinal = 0")
+    hits = library.search()("amber").hits
+    assert sorted(texts(hits)) == ["amber birch", "amber cedar"]
+
+
+def test_nothing_to_search_yet_is_said(database: Database, tmp_path: Path) -> None:
+    library = Library(database, MediaFolder(tmp_path))
+    database.run(b"update embedding_sets set state = 'building'")
+    found = library.search()("amber")
+    assert found.hits == []
+    assert found.note is not None
+    assert making.count(database, b"recordings") == 0
+    library.ledger.close()

@@ -1,0 +1,320 @@
+"""A filter holds in both legs, an organisation sees its own alone, and no question breaks it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from playhead.cli.search import search as search_command
+from resources.errors import BadQuestion, NotFound
+from resources.media.folder import MediaFolder
+from resources.postgres.catalogue import new_recording_id
+from resources.postgres.database import Database, enter
+from resources.records import Filter, Recording
+from tests.library import Library, chunk
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def library(database: Database, tmp_path: Path) -> Iterator[Library]:
+    library = Library(database, MediaFolder(tmp_path))
+    yield library
+    library.ledger.close()
+
+
+@pytest.fixture(scope="module")
+def shared(
+    fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Library]:
+    """For tests that only read: see ``wanted``."""
+    database = Database(fresh_database())
+    library = Library(database, MediaFolder(tmp_path_factory.mktemp("media")))
+    yield library
+    library.ledger.close()
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def wanted(shared: Library) -> Recording:
+    """Says amber three times in a minute and writes of it once, in another organisation's company
+    and among others that say it, too."""
+    for number in range(3):
+        shared.add(chunk("amber elsewhere", speaker="SPEAKER_1"), kind="meeting", language="fr")
+        shared.add(f"amber there {number}", kind="podcast", language="ja")
+    shared.add("The quokka smiles.", kind="page")
+    shared.add(
+        chunk("amber of theirs", speaker="Their Own"),
+        kind="lecture",
+        language="it",
+        org_id="theirs",
+    )
+    recording = shared.add(
+        chunk("amber first", 0, seconds=(0.0, 10.0), speaker="SPEAKER_0"),
+        chunk("amber second", 2, seconds=(20.0, 30.0), speaker="Grace"),
+        chunk("amber third", 4, seconds=(40.0, 50.0)),
+        written=[chunk("amber written", 0, source="document", seconds=(60.0, 70.0))],
+        kind="lecture",
+        language="de",
+    )
+    shared.database.run(
+        b"update recordings set created_at = created_at - interval '9 days' where id = %(id)s",
+        id=recording.id,
+    )
+    shared.database.run(
+        b"insert into speaker_names values ('default', %(id)s, 'SPEAKER_0', 'Ada Lovelace')",
+        id=recording.id,
+    )
+    return recording
+
+
+ALL = {"amber first", "amber second", "amber third", "amber written"}
+
+
+@pytest.mark.parametrize("question", ["amber", "birch"])  # by both legs; by meaning alone
+@pytest.mark.parametrize(
+    ("narrowed", "expected"),
+    [
+        (Filter(kinds=("lecture",)), ALL),
+        (Filter(kinds=("lecture", "book")), ALL),
+        (Filter(kinds=("book",)), set()),
+        (Filter(speakers=("ada lovelace",)), {"amber first"}),
+        (Filter(speakers=("SPEAKER_0", "grace")), {"amber first", "amber second"}),
+        (Filter(languages=("de",)), ALL),
+        (Filter(languages=("de",), source="document"), {"amber written"}),
+        (Filter(kinds=("lecture",), source="transcript"), ALL - {"amber written"}),
+        (Filter(until=NOW - timedelta(days=5)), ALL),
+        (Filter(since=NOW - timedelta(days=10), until=NOW - timedelta(days=8)), ALL),
+        (Filter(since=NOW - timedelta(days=5), kinds=("lecture",)), set()),
+        (Filter(kinds=("lecture",), from_seconds=30.0), {"amber third", "amber written"}),
+        (Filter(kinds=("lecture",), to_seconds=20.0), {"amber first"}),
+        (
+            Filter(languages=("de",), from_seconds=29.5, to_seconds=40.5),
+            {"amber second", "amber third"},
+        ),
+    ],
+)
+def test_only_what_the_filter_lets_through_is_found(
+    shared: Library, wanted: Recording, question: str, narrowed: Filter, expected: set[str]
+) -> None:
+    hits = shared.search()(question, narrowed=narrowed).hits
+    assert {hit.text for hit in hits} == expected
+    assert {hit.recording for hit in hits} <= {wanted.id}
+
+
+def test_a_filter_by_recording_finds_all_of_it(shared: Library, wanted: Recording) -> None:
+    hits = shared.search()("amber", narrowed=Filter(recordings=(wanted.id.upper(),))).hits
+    assert {hit.text for hit in hits} == ALL
+
+
+def test_languages_without_stems_are_told_apart_by_the_transcript(
+    library: Library,
+) -> None:
+    library.add("amber", language="ja")
+    chinese = library.add("amber", language="zh")
+    hits = library.search()("amber", narrowed=Filter(languages=("zh",))).hits
+    assert [hit.recording for hit in hits] == [chinese.id]
+
+
+def test_a_filter_for_many_recordings_holds_as_one_for_few(
+    library: Library, database: Database
+) -> None:
+    library.add("amber", kind="meeting")
+    lectures = {library.add(f"amber {n}", kind="lecture").id for n in range(2)}
+    narrowed = Filter(kinds=("lecture",))
+    assert {hit.recording for hit in library.search()("amber", narrowed=narrowed).hits} == lectures
+    row = database.row(b"select pg_get_functiondef('settled'::regproc) as made")
+    assert row is not None
+    assert ":= 1000;" in row["made"]
+    database.run(row["made"].replace(":= 1000;", ":= 0;").replace("%", "%%").encode())
+    assert {hit.recording for hit in library.search()("amber", narrowed=narrowed).hits} == lectures
+
+
+# What the organisation does not have
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        Filter(recordings=("no-such-recording",)),
+        Filter(recordings=("01a20126-2c76-75ee-a0d8-85f69dacc231",)),
+        Filter(recordings=("urn:uuid:01a20126-2c76-75ee-a0d8-85f69dacc231",)),
+        Filter(speakers=("nobody",)),
+        Filter(speakers=("a\x00b",)),
+        Filter(languages=("xx",)),
+    ],
+)
+def test_a_filter_that_names_what_is_not_there_says_so(
+    shared: Library, wanted: Recording, narrowed: Filter
+) -> None:
+    with pytest.raises(NotFound, match="No such"):
+        shared.search()("amber", narrowed=narrowed)
+
+
+def test_what_another_organisation_has_is_told_as_what_nobody_has(
+    shared: Library, wanted: Recording
+) -> None:
+    def refused(narrowed: Filter) -> str:
+        with pytest.raises(NotFound) as refusal:
+            shared.search()("amber", narrowed=narrowed)
+        return f"{refusal.value} {refusal.value.remedy}"
+
+    [theirs] = [hit.recording for hit in shared.search("theirs")("amber").hits]
+    nobodys = new_recording_id()
+    told = refused(Filter(recordings=(theirs,))).replace(theirs, nobodys)
+    assert told == refused(Filter(recordings=(nobodys,)))
+    assert "Their Own" in refused(Filter(speakers=("Their Own",)))
+    assert "it" in refused(Filter(languages=("it",)))
+
+
+def test_no_question_and_no_filter_finds_another_organisations(library: Library) -> None:
+    library.add(*(f"amber {n}" for n in range(70)), kind="lecture", org_id="theirs")
+    ours = library.add("amber ours", "birch", kind="lecture")
+    for narrowed in (Filter(), Filter(kinds=("lecture",)), Filter(to_seconds=1e9)):
+        for limit in (1, 1000):
+            found = library.search()("amber", narrowed=narrowed, limit=limit)
+            assert {hit.recording for hit in found.hits} == {ours.id}
+    whole = library.search("theirs").recordings("amber ours birch", limit=1000)
+    assert ours.id not in {one.recording for one in whole.recordings}
+    assert library.search("nobodys")("amber").hits == []
+
+
+@pytest.mark.parametrize(
+    "leg",
+    [
+        "select * from matching(1, 'amber', null, 10)",
+        "select * from nearest(1, array_fill(1, array[64])::vector, null, 10)",
+    ],
+)
+def test_a_leg_finds_nothing_before_an_organisation_is_named(
+    library: Library, database: Database, leg: str
+) -> None:
+    library.add("amber")
+    with pytest.raises(psycopg.Error, match="no organisation"):
+        database.rows(leg.encode())
+
+
+def test_words_are_found_by_the_index_under_the_role_that_searches(
+    library: Library, database: Database
+) -> None:
+    library.add(*(f"common rare{n}" for n in range(500)))
+    database.run(b"vacuum analyze chunks, embeddings")
+    scans = b"select pg_stat_get_xact_numscans('chunks_words'::regclass) as scans"
+    with database.transaction() as connection:
+        # On so few pages reading all of them is as quick, where that is allowed.
+        connection.execute(b"set local enable_seqscan = off")
+        connection.execute(b"set local enable_indexscan = off")
+        before = connection.execute(scans).fetchall()
+        enter(connection, "default", "playhead_app")
+        leg = b"select * from matching(%(set)s, 'rare7', null, 10)"
+        assert len(connection.execute(leg, {"set": library.set_id}).fetchall()) == 1
+        assert connection.execute(scans).fetchall() != before
+
+
+# Questions of all kinds
+
+HOSTILE = [
+    "quokka",
+    "Quokka?!",
+    "Wo ist das Quokka, bitte? quokka",
+    "quokka'; drop table recordings; --",
+    "quokka & !b | (c:* <-> \\ 'd",
+    "\x00quokka\x00",
+    "quokka \ud800",
+    "🦘 quokka 🦘",
+    "שלום quokka مرحبا \u202e",
+    "%s %(limit)s {} quokka $1 :name",
+    f"quokka {'x' * 5000}",
+    "quokka " + " ".join(f"word{n}" for n in range(10_000)),
+    "quokka," + ",".join(f"word{n}" for n in range(10_000)),
+]
+
+
+@pytest.mark.parametrize("question", HOSTILE)
+def test_any_question_is_answered(shared: Library, wanted: Recording, question: str) -> None:
+    found = shared.search()(question)
+    assert ("quokka",) in [hit.words for hit in found.hits]
+    assert (found.note is not None) == ("word9999" in question)
+    assert len(found.hits) == 10
+    assert [hit.text for hit in shared.search()(question, limit=1).hits] == [found.hits[0].text]
+    assert len(shared.search()(question, limit=1000).hits) == 11
+
+
+@pytest.mark.parametrize("question", ["🦘🦘", "the of and", "عربي", "?!", "\x00"])
+def test_a_question_without_a_word_of_ours_is_answered_by_meaning(
+    shared: Library, wanted: Recording, question: str
+) -> None:
+    hits = shared.search()(question).hits
+    assert [set(hit.matched) for hit in hits] == [{"meaning"}] * 10
+
+
+@pytest.mark.parametrize("question", ["", " \n\t", "\u3000"])
+def test_an_empty_question_is_refused(shared: Library, question: str) -> None:
+    with pytest.raises(BadQuestion, match="empty"):
+        shared.search()(question)
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "limit"),
+    [
+        (Filter(), 0),
+        (Filter(), 1001),
+        (Filter(since=NOW, until=NOW), 10),
+        (Filter(from_seconds=9.0, to_seconds=1.0), 10),
+        (Filter(kinds=cast("Any", ("song",))), 10),
+        (Filter(source=cast("Any", "margin")), 10),
+    ],
+)
+def test_what_contradicts_itself_is_refused(shared: Library, narrowed: Filter, limit: int) -> None:
+    with pytest.raises(BadQuestion):
+        shared.search()("amber", narrowed=narrowed, limit=limit)
+
+
+# The command
+
+
+Run = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def run(shared: Library, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Values that the command prints with ``--json``."""
+    monkeypatch.setenv("DATABASE_URL", shared.database.url)
+    monkeypatch.setenv("PLAYHEAD_EMBEDDER", "instant")
+
+    def run(*arguments: str) -> list[Any]:
+        result = CliRunner().invoke(search_command, [*arguments, "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    return run
+
+
+def test_every_filter_has_its_option(run: Run, wanted: Recording) -> None:
+    week = (NOW - timedelta(days=5)).strftime("%Y-%m-%d")
+    month = (NOW - timedelta(days=30)).strftime("%Y-%m-%d")
+    options = {
+        ("--kind", "lecture", "--kind", "book"): ALL,
+        ("--recording", wanted.id): ALL,
+        ("--speaker", "Ada Lovelace", "--speaker", "Grace"): {"amber first", "amber second"},
+        ("--language", "de", "--source", "document"): {"amber written"},
+        ("--since", month, "--until", week): ALL,
+        ("--kind", "lecture", "--from", "0:15", "--to", "00:00:39.5"): {"amber second"},
+    }
+    for given, expected in options.items():
+        assert {hit["text"] for hit in run("amber", *given)} == expected, given
+    [whole] = run("amber", "--recordings", "--kind", "lecture")
+    assert (whole["recording"], len(whole["hits"])) == (wanted.id, 3)
+
+
+def test_a_time_that_is_none_is_wrong_usage() -> None:
+    for time in ("soon", "1:2:3:4", "-1", "nan"):
+        result = CliRunner().invoke(search_command, ["amber", "--from", time])
+        assert result.exit_code == 2
