@@ -145,7 +145,8 @@ def _heard(rooms: Rooms) -> Iterator[tuple[str, Heard]]:
     """By title: every word of a transcript at its second."""
     for status in rooms.catalogue.statuses("default"):
         found = rooms.excerpts.transcripts("default", [status.id])
-        transcript = rooms.content.transcript(found[status.id])
+        [recording] = rooms.catalogue.recordings([status.id])
+        transcript = rooms.content.transcript(recording, found[status.id])
         yield (
             status.title,
             [(part, word.start) for word in transcript.words for part in _words(word.word)],

@@ -84,7 +84,7 @@ def _made(home: Home, recording_id: str) -> tuple[int, int, float]:
     """Words, chunks and seconds, so that nobody measures an empty run."""
     [recording] = home.bench.catalogue.recordings([recording_id])
     results = {row["stage"]: row for row in home.bench.ledger.lineage(recording)}
-    transcript = home.bench.content.transcript(results["transcript"]["result_id"])
+    transcript = home.bench.content.transcript(recording, results["transcript"]["result_id"])
     chunks = home.bench.content.chunks(recording, results["chunks"]["recipe_hash"])
     return len(transcript.words), len(chunks), transcript.duration_seconds
 

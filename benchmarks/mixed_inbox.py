@@ -139,7 +139,7 @@ class Judge:
         untold = [stage for stage, ids in self._told.items() if recording.id not in ids]
         if untold:
             yield f"is not materialised in Dagster at {untold}"
-        words = self._home.bench.content.transcript(rows[1]["result_id"]).words
+        words = self._home.bench.content.transcript(recording, rows[1]["result_id"]).words
         if self._hears and bool(words) != sample.spoken:
             yield f"has {len(words)} words"
 

@@ -134,8 +134,9 @@ def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source,
 
 
 def _read(task: Task) -> tuple[Spoken, Document]:
-    content, upstream = task.work.bench.content, task.work.upstream
-    return content.spoken(upstream("transcript").id), content.document(upstream("document").id)
+    content, upstream, recording = task.work.bench.content, task.work.upstream, task.work.recording
+    heard = content.spoken(recording, upstream("transcript").id)
+    return heard, content.document(recording, upstream("document").id)
 
 
 def _cut(

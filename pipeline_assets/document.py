@@ -48,7 +48,7 @@ def make_document(work: Work) -> Outcome:
     with claimed(task, detail="writing") as claim:
         if claim.done:
             return task.found(claim.done)
-        transcript = bench.content.transcript(source.id)
+        transcript = bench.content.transcript(recording, source.id)
         document, usage = writer.write(transcript, title=recording.title, kind=recording.kind)
         output_hash = content_hash(asdict(document))
         with bench.ledger.finish(claim, output_hash=output_hash, usage=usage) as (

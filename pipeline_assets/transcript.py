@@ -53,7 +53,7 @@ def make_transcript(work: Work) -> Outcome:
     with claimed(task, detail="listening") as claim:
         if claim.done:
             return task.found(claim.done)
-        duration = bench.content.media_facts(media.id).duration_seconds
+        duration = bench.content.media_facts(recording, media.id).duration_seconds
         with bench.media.opened(recording) as file:
             transcript = transcriber.transcribe(
                 file,

@@ -33,6 +33,7 @@
     │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
     ├── NotFound                no such recording
     ├── BadQuestion             a search that cannot be made: no words, a limit out of range
+    ├── NotAuthorised           a token that is unknown, ended, or may not do this
     ├── ClaimLost               a newer attempt owns this work; nothing was written
     │   └── Forgotten           the recording is gone; nothing was written
     └── Stopped                 a person stopped this worker; the work is handed back
@@ -207,6 +208,10 @@ class NotFound(PlayheadError):
 
 class BadQuestion(PlayheadError):
     """A question without words, or a filter that contradicts itself."""
+
+
+class NotAuthorised(PlayheadError):
+    """A token is unknown, revoked, over, or does not reach as far as what was asked."""
 
 
 class ClaimLost(PlayheadError):

@@ -32,12 +32,14 @@ from resources.postgres.deferred import Deferred
 from resources.postgres.excerpts import Excerpts
 from resources.postgres.forgetting import Forgetting
 from resources.postgres.ledger import Ledger
+from resources.postgres.members import Members
 from resources.postgres.pieces import Pieces
 from resources.postgres.plans import Plans
 from resources.postgres.quarantine import Quarantine
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.postgres.spend import Spend
+from resources.postgres.tokens import Tokens
 from resources.postgres.versions import Versions
 from resources.settings import Settings
 
@@ -66,6 +68,8 @@ class Rooms:
     spend: Spend
     breakers: Breakers
     quarantine: Quarantine
+    members: Members
+    tokens: Tokens
 
     @property
     def intake(self) -> Intake:
@@ -152,6 +156,8 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             spend=Spend(database),
             breakers=Breakers(database),
             quarantine=Quarantine(database),
+            members=Members(database),
+            tokens=Tokens(database),
         )
     finally:
         attendance.close()

@@ -56,8 +56,9 @@ class Transcripts:
 
     def of(self, recording: str) -> Spoken | None:
         found = self.rooms.excerpts.transcripts(self.org_id, [recording])
+        known = self.rooms.catalogue.recordings([recording]) if found else []
         try:
-            return self.rooms.content.spoken(found[recording]) if found else None
+            return self.rooms.content.spoken(known[0], found[recording]) if known else None
         except Forgotten:
             return None
 

@@ -140,9 +140,7 @@ def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_j
 
 def _known(rooms: Rooms, org: str | None, recording: str) -> Recording:
     """Raises ``NotFound``, also for another organisation's."""
-    rooms.catalogue.statuses(org or rooms.settings.org, [recording])
-    [known] = rooms.catalogue.recordings([recording])
-    return known
+    return rooms.catalogue.get(org or rooms.settings.org, recording)
 
 
 def _edited(
@@ -156,7 +154,8 @@ def _edited(
 
 def _print_changes(rooms: Rooms, known: Recording, old: int, new: int, *, as_json: bool) -> None:
     before, after = (
-        rooms.content.transcript(rooms.versions.get(known, number).id) for number in (old, new)
+        rooms.content.transcript(known, rooms.versions.get(known, number).id)
+        for number in (old, new)
     )
     for change in compared(before, after):
         if as_json:

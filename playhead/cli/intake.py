@@ -98,7 +98,7 @@ def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> N
         org_id = org or rooms.settings.org
         statuses = rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
         if engine is not None:
-            _choose(rooms, statuses, engine)
+            _choose(rooms, org_id, statuses, engine)
         replayed = dict(rooms.catalogue.replay(org_id, recordings))
     for recording in recordings:
         if recording in replayed:
@@ -116,12 +116,12 @@ class NothingToRetry(PlayheadError):
     """A retry was asked for where nothing had failed or was parked."""
 
 
-def _choose(rooms: Rooms, statuses: Sequence[Status], engine: str) -> None:
+def _choose(rooms: Rooms, org_id: str, statuses: Sequence[Status], engine: str) -> None:
     """The engine for the stage that each stopped at, from now on. Raises ``ModelUnavailable`` for a
     name nobody knows; then nothing is changed."""
     engines = choose_engines(rooms.settings)
     stopped = {one.id: one for one in statuses if one.status in ("failed", "parked")}
-    recordings = rooms.catalogue.recordings(list(stopped))
+    recordings = [rooms.catalogue.get(org_id, identity) for identity in stopped]
     stages = [_stopped_at(rooms, recording, stopped[recording.id]) for recording in recordings]
     for recording, stage in zip(recordings, stages, strict=True):
         if stage == "transcript":

@@ -141,19 +141,19 @@ def _follow_bar(rooms: Rooms, org_id: str, current: Status) -> None:
 
 def _everything(rooms: Rooms, org_id: str, recording: str) -> dict[str, Any]:
     current = _one(rooms, org_id, recording)
-    [known] = rooms.catalogue.recordings([recording])
+    known = rooms.catalogue.get(org_id, recording)
     lineage = rooms.ledger.lineage(known)
     results = {row["stage"]: row for row in lineage}
     content = rooms.content
     return {
         "recording": _status_line(current) | {"sha256": known.sha256, "org": known.org_id},
-        "raw_media": content.media_facts(results["raw_media"]["result_id"])
+        "raw_media": content.media_facts(known, results["raw_media"]["result_id"])
         if "raw_media" in results
         else None,
-        "transcript": content.transcript(results["transcript"]["result_id"])
+        "transcript": content.transcript(known, results["transcript"]["result_id"])
         if "transcript" in results
         else None,
-        "document": content.document(results["document"]["result_id"])
+        "document": content.document(known, results["document"]["result_id"])
         if "document" in results
         else None,
         "chunks": content.chunks(known, results["chunks"]["recipe_hash"])

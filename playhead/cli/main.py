@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from playhead.cli.access import members, orgs, tokens
 from playhead.cli.ask import ask, conversations
 from playhead.cli.become import plan
 from playhead.cli.corrections import correct, speakers, transcript, versions
@@ -50,6 +51,9 @@ for command in (
     engines,
     spend,
     quarantine,
+    orgs,
+    members,
+    tokens,
     archive,
     unarchive,
     forget,

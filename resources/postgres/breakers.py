@@ -42,17 +42,18 @@ class Breakers:
     def open(self, org_id: str, provider: str, *, reason: str, remedy: str) -> bool:
         """Whether it was closed until now."""
         values = {"org_id": org_id, "provider": provider, "reason": reason, "remedy": remedy}
-        return bool(self._database.run(_SQL["open"], **values))
+        return bool(self._database.within(org_id, "playhead_pipeline").run(_SQL["open"], **values))
 
     def opened(self, org_id: str | None = None) -> list[Breaker]:
         """Of all organisations where none is named."""
-        return [Breaker(**row) for row in self._database.rows(_SQL["opened"], org_id=org_id)]
+        read = self._database.read_by(org_id)
+        return [Breaker(**row) for row in read.rows(_SQL["opened"], org_id=org_id)]
 
     def resume(self, org_id: str, provider: str) -> Resumed:
         """Ask the provider again, at once, and take up all that the organisation laid aside: what
         another provider or the day's budget keeps is laid aside again when it is tried."""
         values = {"org_id": org_id, "provider": provider}
-        with self._database.transaction() as connection:
+        with self._database.within(org_id, "playhead_pipeline").transaction() as connection:
             closed = connection.execute(_SQL["close"], values).rowcount
             connection.execute(_SQL["unhold"], values)
             freed = connection.execute(_SQL["unpark"], values).rowcount

@@ -16,7 +16,7 @@ from datetime import datetime
 from psycopg.rows import DictRow
 
 from resources.errors import NotFound
-from resources.postgres.database import Database, queries
+from resources.postgres.database import Database, Organisation, queries
 from resources.records import STAGES, Choice, Json, Recording, Stage
 
 _SQL = queries("catalogue")
@@ -74,14 +74,15 @@ class DeadLetter:
 
 
 class Catalogue:
-    """Recordings by organisation."""
+    """Recordings by organisation; and what waits, is under way or failed in all of them, for
+    workers and sensors, who serve all."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, recording: Recording) -> Recording:
         """Register, or return the recording that already has these bytes in its organisation."""
-        with self._database.transaction() as connection:
+        with self._writing(recording.org_id).transaction() as connection:
             connection.execute(_SQL["add_organisation"], {"org_id": recording.org_id})
             while True:
                 if connection.execute(_SQL["add_recording"], asdict(recording)).fetchone():
@@ -91,8 +92,15 @@ class Catalogue:
                     return recording_of(row)  # else it was forgotten between the two
 
     def with_bytes(self, org_id: str, sha256: str) -> Recording | None:
-        row = self._database.row(_SQL["same_bytes"], org_id=org_id, sha256=sha256)
+        row = self._reading(org_id).row(_SQL["same_bytes"], org_id=org_id, sha256=sha256)
         return recording_of(row) if row else None
+
+    def get(self, org_id: str, identity: str) -> Recording:
+        """Raises ``NotFound``, for another organisation's as for one that never was."""
+        row = self._reading(org_id).row(_SQL["recordings"], ids=_uuids([identity]))
+        if row is None:
+            raise _not_found([identity])
+        return recording_of(row)
 
     def recordings(self, ids: Sequence[str]) -> list[Recording]:
         """Those of ``ids`` that exist, oldest first, of any organisation."""
@@ -127,7 +135,8 @@ class Catalogue:
         that are not. Raises ``NotFound``. Without an organisation, of any: for workers, who
         serve all."""
         wanted = None if ids is None else _uuids(ids)
-        rows = self._database.rows(_SQL["status"], org_id=org_id, ids=wanted, archived=archived)
+        read = self._database.read_by(org_id)
+        rows = read.rows(_SQL["status"], org_id=org_id, ids=wanted, archived=archived)
         statuses = [_status(row) for row in rows]
         if ids is not None:
             _require(ids, [status.id for status in statuses])
@@ -135,13 +144,13 @@ class Catalogue:
 
     def under_way(self, org_id: str | None) -> list[Status]:
         """Of the recordings that a living worker holds right now; see ``statuses``."""
-        rows = self._database.rows(_SQL["under_way"], org_id=org_id)
+        rows = self._database.read_by(org_id).rows(_SQL["under_way"], org_id=org_id)
         return [_status(row) for row in rows]
 
     def replay(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
         """Take failed and parked recordings up again from the stage they stopped at; (id, stage)
         of each that had."""
-        rows = self._database.rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
+        rows = self._writing(org_id).rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
         return [(str(row["id"]), row["stage"]) for row in rows]
 
     def choices(self) -> list[Choice]:
@@ -150,7 +159,7 @@ class Catalogue:
 
     def choose_engine(self, recording: Recording, stage: Stage, engine: str) -> None:
         """From now on this engine makes the recording's transcript, or its document."""
-        self._database.run(
+        self._writing(recording.org_id).run(
             _SQL["choose_engine"],
             org_id=recording.org_id,
             id=recording.id,
@@ -180,7 +189,7 @@ class Catalogue:
 
     def stages_done(self, recording: Recording) -> int:
         """How many stages, from the first on, stand for the set that is searched."""
-        row = self._database.row(_SQL["stages_done"], id=recording.id)
+        row = self._reading(recording.org_id).row(_SQL["stages_done"], id=recording.id)
         return row["stages_done"] if row else 0
 
     def overdue(self, ids: Sequence[str], seconds: float) -> set[str]:
@@ -205,19 +214,28 @@ class Catalogue:
     def archive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
         """Work on these no longer; every row and the search stay. Id and title of each that was
         not archived before."""
-        return _titles(self._database.rows(_SQL["archive"], org_id=org_id, ids=_uuids(ids)))
+        changed = self._writing(org_id).rows(_SQL["archive"], org_id=org_id, ids=_uuids(ids))
+        return _titles(changed)
 
     def archive_before(self, org_id: str, before: datetime) -> dict[str, str]:
         """As ``archive``, all that were added before this time."""
-        return _titles(self._database.rows(_SQL["archive_before"], org_id=org_id, before=before))
+        changed = self._writing(org_id).rows(_SQL["archive_before"], org_id=org_id, before=before)
+        return _titles(changed)
 
     def unarchive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
         """Id and title of each that was archived; it waits again if it is not ready."""
-        return _titles(self._database.rows(_SQL["unarchive"], org_id=org_id, ids=_uuids(ids)))
+        changed = self._writing(org_id).rows(_SQL["unarchive"], org_id=org_id, ids=_uuids(ids))
+        return _titles(changed)
 
     def stored(self) -> dict[str, str]:
         """The suffix of every recording's stored file, by id."""
         return {str(row["id"]): row["suffix"] for row in self._database.rows(_SQL["stored"])}
+
+    def _reading(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_app")
+
+    def _writing(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_pipeline")
 
 
 def recording_of(row: DictRow) -> Recording:

@@ -20,7 +20,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from resources.errors import ClaimLost, DatabaseUnavailable, Forgotten, InvalidResult
-from resources.postgres.database import Connection, Database, queries, storable
+from resources.postgres.database import Connection, Database, Organisation, queries, storable
 from resources.postgres.ledger import Result
 from resources.records import (
     Chunk,
@@ -81,13 +81,14 @@ class Embedded:
 
 
 class Content:
-    """Reads outside a claim; the ``put_*`` methods take what ``Ledger.finish`` gives."""
+    """Reads outside a claim; the ``put_*`` methods take what ``Ledger.finish`` gives. Several
+    recordings at once are one organisation's."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def media_facts(self, result_id: int) -> MediaFacts:
-        row = self._row("raw_media", result_id)
+    def media_facts(self, recording: Recording, result_id: int) -> MediaFacts:
+        row = self._row("raw_media", recording, result_id)
         return MediaFacts(**row | {"streams": tuple(row["streams"])})
 
     def put_media_facts(
@@ -96,14 +97,14 @@ class Content:
         values = asdict(facts) | {"streams": list(facts.streams)}
         connection.execute(_SQL["put_raw_media"], _owned(recording, result.id) | values)
 
-    def transcript(self, result_id: int) -> Transcript:
-        return transcript_of_row(self._row("transcript", result_id))
+    def transcript(self, recording: Recording, result_id: int) -> Transcript:
+        return transcript_of_row(self._row("transcript", recording, result_id))
 
-    def spoken(self, result_id: int) -> Spoken:
+    def spoken(self, recording: Recording, result_id: int) -> Spoken:
         """A transcript without its words: of 6,000 in 0.4 ms, with them in 30 ms."""
-        row = self._row("spoken", result_id, binary=True)
+        row = self._row("spoken", recording, result_id, binary=True)
         if row["timeline"] is None:  # kept before timelines were
-            return spoken(self.transcript(result_id))
+            return spoken(self.transcript(recording, result_id))
         timeline = Timeline.unpacked(row["timeline"], (None, *row["speakers"]))
         return Spoken(
             row["text"],
@@ -128,8 +129,8 @@ class Content:
         }
         connection.execute(_SQL["put_transcript"], _owned(recording, result.id) | values)
 
-    def document(self, result_id: int) -> Document:
-        row = self._row("document", result_id)
+    def document(self, recording: Recording, result_id: int) -> Document:
+        row = self._row("document", recording, result_id)
         spans = tuple(TimedSpan(**span) for span in row["spans"])
         return Document(**row | {"spans": spans})
 
@@ -142,7 +143,8 @@ class Content:
 
     def chunks(self, recording: Recording, recipe_hash: str) -> list[DictRow]:
         """The recording's chunks of one recipe, transcript's first, in order."""
-        return self._database.rows(_SQL["chunks"], **_chunked(recording, recipe_hash))
+        read = self._database.within(recording.org_id, "playhead_app")
+        return read.rows(_SQL["chunks"], **_chunked(recording, recipe_hash))
 
     def passages(
         self, cut_by: Iterable[tuple[Recording, str]]
@@ -150,7 +152,7 @@ class Content:
         """Where the chunks of each recording and recipe hash stand, in order, by the id of the
         recording and source; nothing where there are none."""
         found: dict[tuple[str, Source], list[Passage]] = {}
-        for row in self._database.rows(_SQL["passages"], **_all_chunked(cut_by)):
+        for row in self._rows_of_all("passages", list(cut_by)):
             key = row.pop("recording_id"), row.pop("source")
             found.setdefault(key, []).append(Passage(**row))
         return found
@@ -171,7 +173,7 @@ class Content:
     ) -> dict[str, Uncached]:
         """The texts of these recordings' chunks that the set has no vector of, by hash.
         ``recipes``: the recipe hash of the chunks meant, by recording id."""
-        rows = self._database.rows(
+        rows = self._embedding(org_id).rows(
             _SQL["uncached_texts"],
             org_id=org_id,
             ids=list(recipes),
@@ -183,7 +185,7 @@ class Content:
     def uncached_of(self, org_id: str, set_id: int, hashes: Sequence[str]) -> list[str]:
         """Those of the texts that still have no vector, in their order."""
         values = {"org_id": org_id, "set_id": set_id, "text_hashes": list(hashes)}
-        return [row["hash"] for row in self._database.rows(_SQL["uncached_of"], **values)]
+        return [row["hash"] for row in self._embedding(org_id).rows(_SQL["uncached_of"], **values)]
 
     def cache_vectors(
         self,
@@ -195,7 +197,7 @@ class Content:
         """Keep vectors as soon as they are paid for, whatever becomes of the run; none for a
         recording that was forgotten meanwhile. ``texts`` by hash, a row of ``vectors`` each."""
         keep = partial(
-            self._database.run,
+            self._embedding(org_id).run,
             _SQL["cache_vectors"],
             org_id=org_id,
             set_id=set_id,
@@ -229,18 +231,38 @@ class Content:
 
     def coverage(self, embedded: Sequence[Embedded], set_id: int) -> list[Coverage]:
         """How many of each recording's chunks have a vector in the set."""
-        values = _all_chunked((one.recording, one.chunks.recipe_hash) for one in embedded)
-        rows = self._database.rows(_SQL["coverage"], **values, set_id=set_id)
+        cut_by = [(one.recording, one.chunks.recipe_hash) for one in embedded]
+        rows = self._rows_of_all("coverage", cut_by, set_id=set_id)
         found = {row.pop("recording_id"): Coverage(**row) for row in rows}
         return [found[one.recording.id] for one in embedded]
 
     def take_back_partial(self) -> int:
-        """Results that say done while their content is not whole (a damaged or restored
-        database) are no longer done; how many."""
+        """Results of any organisation that say done while their content is not whole (a damaged or
+        restored database) are no longer done; how many."""
         return self._database.run(_SQL["take_back_partial"])
 
-    def _row(self, name: str, result_id: int, *, binary: bool = False) -> DictRow:
-        row = self._database.row(_SQL[name], binary=binary, result_id=result_id)
+    def _embedding(self, org_id: str) -> Organisation:
+        """Only who makes vectors sees which are kept."""
+        return self._database.within(org_id, "playhead_pipeline")
+
+    def _rows_of_all(
+        self, name: str, cut_by: Sequence[tuple[Recording, str]], **values: Any
+    ) -> list[DictRow]:
+        [org_id] = {recording.org_id for recording, _ in cut_by}
+        read = self._database.within(org_id, "playhead_app")
+        return read.rows(_SQL[name], **_all_chunked(cut_by), **values)
+
+    def _row(
+        self, name: str, recording: Recording, result_id: int, *, binary: bool = False
+    ) -> DictRow:
+        read = self._database.within(recording.org_id, "playhead_app")
+        row = read.row(
+            _SQL[name],
+            binary=binary,
+            org_id=recording.org_id,
+            recording_id=recording.id,
+            result_id=result_id,
+        )
         if row is None:  # a result that is done has its content as long as its recording is there
             raise Forgotten
         return row

@@ -53,7 +53,7 @@ class Database:
             self.url,
             connection_class=psycopg.Connection[DictRow],
             kwargs={"row_factory": dict_row, "autocommit": True, "keepalives_idle": 30},
-            configure=register_vector,
+            configure=_configure,
             check=check,
             min_size=0,
             max_size=_POOL_SIZE,
@@ -82,6 +82,11 @@ class Database:
     def within(self, org_id: str, role: Role) -> Organisation:
         """The door to one organisation's rows, as ``role`` may use them."""
         return Organisation(self, org_id, role)
+
+    def read_by(self, org_id: str | None) -> Database | Organisation:
+        """What one organisation may read; where none is named, what an operator or a worker may,
+        who look after all."""
+        return self if org_id is None else self.within(org_id, "playhead_app")
 
     def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
         with self.connection() as connection:
@@ -113,8 +118,10 @@ class Organisation:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """As ``Database.transaction``."""
-        with self.database.transaction() as connection:
-            enter(connection, self.org_id, self.role)
+        with (
+            self.database.connection() as connection,
+            entered(connection, self.org_id, self.role),
+        ):
             yield connection
 
     def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
@@ -135,6 +142,23 @@ class Organisation:
 def enter(connection: Connection, org_id: str, role: Role) -> None:
     """For the rest of the open transaction, be ``role`` at work for this organisation."""
     connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
+
+
+@contextmanager
+def entered(connection: Connection, org_id: str, role: Role) -> Iterator[None]:
+    """A transaction that begins with ``enter``. Locks that are the session's outlive it."""
+    with connection.transaction():
+        enter(connection, org_id, role)
+        yield
+
+
+def _configure(connection: Connection) -> None:
+    """A pooler of transactions shows itself by a server process that is not the one that answered:
+    what is prepared on one of its connections is not there on the next."""
+    register_vector(connection)
+    [row] = connection.execute(queries("database")["backend"]).fetchall()
+    if row["pid"] != connection.info.backend_pid:
+        connection.prepare_threshold = None
 
 
 def is_quiet(descriptor: int) -> bool:

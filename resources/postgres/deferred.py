@@ -16,7 +16,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from resources.errors import BudgetSpent
-from resources.postgres.database import Database, queries
+from resources.postgres.database import Database, Organisation, queries
 from resources.providers.errand import Errand
 from resources.providers.wire import NOTHING_USED, Used
 from resources.records import Json, content_hash
@@ -74,7 +74,8 @@ class Answer:
 
 
 class Deferred:
-    """The waiting requests and their answers."""
+    """The waiting requests and their answers, each an organisation's. Which of all is sent next,
+    and what is too old, is asked and decided for all of them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -100,7 +101,7 @@ class Deferred:
     ) -> None:
         """Ask it with the next batch. Asked for already: one request, for these recordings too.
         Raises ``BudgetSpent`` where the organisation's day has no money left for it."""
-        row = self._database.row(
+        row = self._within(errand.org_id).row(
             _SQL["defer"],
             **_name(errand.org_id, provider, request),
             endpoint=request.endpoint,
@@ -128,7 +129,7 @@ class Deferred:
 
     def forget_answer(self, org_id: str, provider: str, request: Request) -> None:
         """It was not to be believed, or an error: the next who wants it asks anew."""
-        self._database.run(_SQL["forget_reply"], **_name(org_id, provider, request))
+        self._within(org_id).run(_SQL["forget_reply"], **_name(org_id, provider, request))
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
@@ -177,18 +178,18 @@ class Deferred:
     def lines(self, batch: Batch) -> Iterator[Iterator[tuple[str, Request]]]:
         """Its requests with their hashes, read as they are asked for."""
         values = {"org_id": batch.org_id, "id": batch.id}
-        with self._database.transaction() as connection:
+        with self._within(batch.org_id).transaction() as connection:
             cursor = connection.cursor(name="lines")
             cursor.execute(_SQL["lines"], values)
             yield ((row["request_hash"], Request(row["endpoint"], row["body"])) for row in cursor)
 
     def submitted(self, batch: Batch, remote_id: str) -> None:
-        self._database.run(_SQL["submitted"], id=batch.id, remote_id=remote_id)
+        self._within(batch.org_id).run(_SQL["submitted"], id=batch.id, remote_id=remote_id)
 
     def answers(self, batch: Batch, answers: Mapping[str, Answer]) -> None:
         """What came, by the hash of the request: each is kept and counted once, and the recordings
         that wait for it go on."""
-        self._database.run(
+        self._within(batch.org_id).run(
             _SQL["answer"],
             org_id=batch.org_id,
             id=batch.id,
@@ -205,7 +206,7 @@ class Deferred:
 
     def end(self, batch: Batch, error: str | None) -> None:
         """What was not answered waits for the next batch."""
-        with self._database.transaction() as connection:
+        with self._within(batch.org_id).transaction() as connection:
             connection.execute(_SQL["release"], {"org_id": batch.org_id, "id": batch.id})
             connection.execute(_SQL["end"], {"id": batch.id, "error": error})
 
@@ -214,7 +215,10 @@ class Deferred:
         return self._database.run(_SQL["prune"], days=KEPT_DAYS)
 
     def _find(self, org_id: str, provider: str, request: Request) -> Mapping[str, Any] | None:
-        return self._database.row(_SQL["find"], **_name(org_id, provider, request))
+        return self._within(org_id).row(_SQL["find"], **_name(org_id, provider, request))
+
+    def _within(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_pipeline")
 
 
 def _name(org_id: str, provider: str, request: Request) -> dict[str, Any]:

@@ -20,7 +20,15 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from resources.errors import ClaimLost, DatabaseUnavailable, Forgotten, Parked, PlayheadError
-from resources.postgres.database import Connection, Database, queries, storable
+from resources.postgres.database import (
+    Connection,
+    Database,
+    Organisation,
+    Role,
+    entered,
+    queries,
+    storable,
+)
 from resources.postgres.sessions import Session, Sessions
 from resources.records import NO_USAGE, Json, Recipe, Recording, Stage, Usage, content_hash
 
@@ -36,6 +44,7 @@ MAX_REQUESTS = 6
 
 _SQL = queries("ledger")
 _HELD = "held"  # as claim_result says it
+_WRITES: Role = "playhead_pipeline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +116,16 @@ class Ledger:
         with self._sessions.one() as session:
             [row] = self._begin(session, [wanted], run_id, detail)
             if row["state"] == _HELD:
-                row = self._wait(session, row["id"], run_id, detail)
-            [claim] = self._claims([(wanted, row)])
-            yield claim
+                key = {"id": row["id"], "run_id": run_id, "detail": detail}
+                row = self._wait(session, wanted, key)
+            yield from self._claims([(wanted, row)])
 
     @contextmanager
     def claim_free(
         self, wanted: Sequence[Wanted], *, run_id: str, detail: str
     ) -> Iterator[list[Claim | None]]:
-        """As ``claim``, all at once, and without waiting: None for those that another worker is
-        at, or several died over."""
+        """As ``claim``, all at once, of one organisation, and without waiting: None for those that
+        another worker is at, or several died over."""
         with self._sessions.one() as session:
             rows = self._begin(session, wanted, run_id, detail, SUSPECT_ATTEMPTS)
             free = [
@@ -129,12 +138,11 @@ class Ledger:
         """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
         values = {**_keys(claims), "percent": percent, "detail": detail}
         try:
-            with self._sessions.one() as session:
-                going_on = session.execute(_SQL["progress"], values).rowcount
+            with self._sessions.one() as session, entered(session, _org_of(claims), _WRITES):
+                if session.execute(_SQL["progress"], values).rowcount < len(claims):
+                    raise _lost(session, claims)
         except DatabaseUnavailable:  # what matters is said by finish
             return
-        if going_on < len(claims):
-            raise self._lost(claims)
 
     @contextmanager
     def finish(
@@ -157,18 +165,18 @@ class Ledger:
         usage: Usage = NO_USAGE,
         by_whom: str | None = None,
     ) -> Iterator[tuple[Connection, list[Result]]]:
-        """As ``finish``, all or none; a hash, and a result, for each claim. ``usage`` is that of
-        each."""
+        """As ``finish``, all or none, of one organisation, for which the connection is at work; a
+        hash, and a result, for each claim. ``usage`` is that of each."""
         values = {
             **_keys(claims),
             "output_hashes": list(output_hashes),
             "tokens": usage.tokens,
             "cost_usd": usage.cost_usd,
         }
-        with self._database.transaction() as connection:
+        with self._writing(_org_of(claims)).transaction() as connection:
             rows = {row["id"]: row for row in connection.execute(_SQL["finish"], values)}
             if len(rows) < len(claims):
-                raise self._lost([claim for claim in claims if claim.id not in rows])
+                raise _lost(connection, [claim for claim in claims if claim.id not in rows])
             yield connection, [_result(rows[claim.id]) for claim in claims]
             for sets, ids in _by_sets(claims).items():
                 _make_current(connection, ids, sets, by_whom, progressed=True)
@@ -186,13 +194,13 @@ class Ledger:
             "attempt": claim.attempt,
             "error": Jsonb(storable(_as_json(error))),
         }
-        with self._database.transaction() as connection:
+        with self._writing(claim.recording.org_id).transaction() as connection:
             if connection.execute(_SQL["fail"], values).fetchone() and final:
                 connection.execute(_SQL["bury"], {"id": claim.id})
 
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Nothing came of these, and it is nobody's failure: they do not count as attempts."""
-        self._database.run(_SQL["give_back"], **_keys(claims))
+        self._writing(_org_of(claims)).run(_SQL["give_back"], **_keys(claims))
 
     def park(self, claim: Claim, parked: Parked) -> None:
         """Give the claim back, and lay its recording aside until what ``parked`` says. A lost
@@ -205,7 +213,7 @@ class Ledger:
             "reason": storable(str(parked)),
             "remedy": storable(parked.remedy),
         }
-        with self._database.transaction() as connection:
+        with self._writing(claim.recording.org_id).transaction() as connection:
             if connection.execute(_SQL["give_back"], _keys([claim])).rowcount:
                 connection.execute(_SQL["park"], values)
 
@@ -219,7 +227,7 @@ class Ledger:
                 "remedy": f"Look at the memory there, then: playhead retry {row['recording_id']}",
             }
             values = {"id": row["id"], "attempt": row["attempt"], "error": Jsonb(error)}
-            with self._database.transaction() as connection:
+            with self._writing(row["org_id"]).transaction() as connection:
                 if connection.execute(_SQL["fail"], values).fetchone():
                     connection.execute(_SQL["bury"], {"id": row["id"]})
         return len(lost)
@@ -233,20 +241,18 @@ class Ledger:
 
     def standing(self, recordings: Sequence[Recording]) -> dict[str, Standing]:
         """The results that readers of each stage and set see, by recording id."""
-        rows = self._database.rows(
-            _SQL["standing"],
-            org_ids=[recording.org_id for recording in recordings],
-            ids=[recording.id for recording in recordings],
-        )
         found: dict[str, Standing] = {recording.id: {} for recording in recordings}
-        for row in rows:
-            found[str(row["recording_id"])][row["stage"], row["set_id"]] = _result(row)
+        for org_id in {recording.org_id for recording in recordings}:
+            ids = [recording.id for recording in recordings if recording.org_id == org_id]
+            read = self._database.within(org_id, "playhead_app")
+            for row in read.rows(_SQL["standing"], org_id=org_id, ids=ids):
+                found[str(row["recording_id"])][row["stage"], row["set_id"]] = _result(row)
         return found
 
     def choose(self, recording: Recording, result_id: int, by_whom: str | None) -> None:
         """A person puts an earlier result in place; None hands the choice back to the
         pipeline."""
-        with self._database.transaction() as connection:
+        with self._writing(recording.org_id).transaction() as connection:
             _make_current(connection, [result_id], NO_SET, by_whom, progressed=True)
 
     @contextmanager
@@ -261,12 +267,14 @@ class Ledger:
     def lineage(self, recording: Recording) -> list[DictRow]:
         """What made each current result, in the order they were made: inputs, recipe, run,
         attempt, times, cost."""
-        return self._database.rows(
-            _SQL["lineage"], org_id=recording.org_id, recording_id=recording.id
-        )
+        read = self._database.within(recording.org_id, "playhead_app")
+        return read.rows(_SQL["lineage"], org_id=recording.org_id, recording_id=recording.id)
 
     def close(self) -> None:
         self._sessions.close()
+
+    def _writing(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, _WRITES)
 
     def _begin(
         self,
@@ -291,19 +299,20 @@ class Ledger:
             "deaths": deaths,
         }
         try:
-            rows = session.execute(_SQL["claim"], values).fetchall()
+            with entered(session, wanted[0].recording.org_id, _WRITES):
+                rows = session.execute(_SQL["claim"], values).fetchall()
         except psycopg.errors.ForeignKeyViolation:
             raise Forgotten from None
         if any(row["id"] is None for row in rows):  # forgotten while it was claimed
             raise Forgotten
         return rows
 
-    def _wait(self, session: Session, result_id: int, run_id: str, detail: str) -> DictRow:
-        key = {"id": result_id, "run_id": run_id, "detail": detail}
+    def _wait(self, session: Session, wanted: Wanted, key: dict[str, Any]) -> DictRow:
         session.execute(_SQL["lock"], key)
-        if started := session.execute(_SQL["start"], key).fetchone():
-            return started
-        row = session.execute(_SQL["found"], key).fetchone()  # finished by the other meanwhile
+        with entered(session, wanted.recording.org_id, _WRITES):
+            if started := session.execute(_SQL["start"], key).fetchone():
+                return started
+            row = session.execute(_SQL["found"], key).fetchone()  # finished by the other meanwhile
         if row is None:  # a ledger row is only ever deleted with its recording
             raise Forgotten
         return row
@@ -315,20 +324,27 @@ class Ledger:
             for one, row in begun
         ]
         if found := _by_sets([claim for claim in claims if claim.done]):
-            with self._database.connection() as connection:
+            with self._writing(claims[0].recording.org_id).transaction() as connection:
                 for sets, ids in found.items():
                     _make_current(connection, ids, sets, None, progressed=False)
         return claims
 
-    def _lost(self, claims: Sequence[Claim]) -> ClaimLost:
-        for claim in claims:
-            if self._database.row(_SQL["found"], id=claim.id) is None:
-                return Forgotten()
-        claim = claims[0]
-        return ClaimLost(
-            f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
-            remedy="Nothing to do: the newer attempt goes on.",
-        )
+
+def _org_of(claims: Sequence[Claim]) -> str:
+    """Whose they are: claims that are written together are one organisation's."""
+    [org_id] = {claim.recording.org_id for claim in claims}
+    return org_id
+
+
+def _lost(connection: Connection, claims: Sequence[Claim]) -> ClaimLost:
+    for claim in claims:
+        if connection.execute(_SQL["found"], {"id": claim.id}).fetchone() is None:
+            return Forgotten()
+    claim = claims[0]
+    return ClaimLost(
+        f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
+        remedy="Nothing to do: the newer attempt goes on.",
+    )
 
 
 def _keys(claims: Sequence[Claim]) -> dict[str, list[int]]:
@@ -357,7 +373,7 @@ def _make_current(
     values = {"ids": list(ids), "sets": list(sets), "by_whom": by_whom, "progressed": progressed}
     try:
         connection.execute(_SQL["make_current"], values)
-    except psycopg.errors.NotNullViolation:  # of a result that is no more
+    except psycopg.errors.InsufficientPrivilege:  # of a result that is no more, so nobody's
         raise Forgotten from None
 
 

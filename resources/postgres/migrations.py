@@ -13,6 +13,7 @@ from resources.errors import DatabaseUnsuitable
 from resources.postgres.database import queries, unavailable
 
 _SQL = queries("migrations")
+_ROLES_LACKING = "PH004"  # as the migration raises it
 _OLDEST_PGVECTOR = (0, 8, 5)  # before it, HNSW inserts raced with vacuum (pgvector changelog)
 
 
@@ -36,6 +37,8 @@ def migrate(url: str) -> list[str]:
             connection.execute(_SQL["create_table"])
             applied = {row[0] for row in connection.execute(_SQL["applied"]).fetchall()}
             new = [name for name in available() if name not in applied]
+            if new:
+                _try_pgvector(connection)
             for name in new:
                 _apply(connection, name)
             return new
@@ -65,7 +68,27 @@ def check_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> str:
     return version
 
 
+def _try_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """And take it back: a migration adds it. Raises ``DatabaseUnsuitable``."""
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(_SQL["add_pgvector"])
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseUnsuitable(
+            "The database user may not add pgvector to its database.",
+            remedy="Let an administrator run there: create extension vector;",
+        ) from error
+
+
 def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
-    with connection.transaction():
-        connection.execute(available()[name].encode())
-        connection.execute(_SQL["record"], {"name": name})
+    try:
+        with connection.transaction():
+            connection.execute(available()[name].encode())
+            connection.execute(_SQL["record"], {"name": name})
+    except psycopg.DatabaseError as error:
+        if error.sqlstate != _ROLES_LACKING:
+            raise
+        raise DatabaseUnsuitable(
+            f"{error.diag.message_primary}.",
+            remedy=f"Let an administrator run: {error.diag.message_hint}",
+        ) from error

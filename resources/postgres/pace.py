@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from resources.postgres.database import Database, queries
+from resources.postgres.database import Database, Organisation, queries
 from resources.providers.headers import Limits
 
 _SQL = queries("pace")
@@ -48,7 +48,7 @@ class Pace:
     def take_turn(self, org_id: str, tokens: int, *, patience: float) -> Turn:
         """For a request of this many tokens; not taken where it is further off than ``patience``
         seconds."""
-        row = self._database.row(
+        row = self._within(org_id).row(
             _SQL["take_turn"],
             wanted=tokens,
             patience=patience,
@@ -60,7 +60,7 @@ class Pace:
 
     def hold(self, org_id: str, seconds: float) -> datetime:
         """All workers keep away for so long, then begin one after the other; until when."""
-        row = self._database.row(_SQL["hold"], seconds=seconds, **self._whose(org_id))
+        row = self._within(org_id).row(_SQL["hold"], seconds=seconds, **self._whose(org_id))
         assert row is not None, "a turn was taken before"
         until: datetime = row["until"]
         return until
@@ -68,7 +68,10 @@ class Pace:
     def heed(self, org_id: str, limits: Limits) -> None:
         """What the provider says of its limits counts from now on."""
         if limits.known:
-            self._database.run(_SQL["heed"], **asdict(limits), **self._whose(org_id))
+            self._within(org_id).run(_SQL["heed"], **asdict(limits), **self._whose(org_id))
+
+    def _within(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_pipeline")
 
     def _whose(self, org_id: str) -> dict[str, Any]:
         return {"org_id": org_id, "provider": self._provider}

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from resources.errors import Forgotten
 from resources.postgres.content import transcript_of_row
-from resources.postgres.database import Connection, Database, queries, storable
+from resources.postgres.database import Connection, Database, Organisation, queries, storable
 from resources.records import Engine, Recording, Transcript, content_hash
 
 _SQL = queries("pieces")
@@ -23,19 +23,19 @@ _SQL = queries("pieces")
 class KeptPieces:
     """``Finished`` of one recording and engine."""
 
-    database: Database
+    organisation: Organisation
     recording: Recording
     engine_hash: str
 
     def found(self, sound: str, language: str | None) -> Transcript | None:
-        row = self.database.row(_SQL["found"], **self._key(sound, language))
+        row = self.organisation.row(_SQL["found"], **self._key(sound, language))
         return transcript_of_row(row["transcript"]) if row else None
 
     def keep(self, sound: str, language: str | None, piece: Transcript) -> None:
         """Raises ``Forgotten``."""
         values = self._key(sound, language) | {"transcript": Jsonb(storable(asdict(piece)))}
         try:
-            self.database.run(_SQL["keep"], **values)
+            self.organisation.run(_SQL["keep"], **values)
         except psycopg.errors.ForeignKeyViolation:
             raise Forgotten from None
 
@@ -57,7 +57,8 @@ class Pieces:
 
     def of(self, recording: Recording, engine: Engine) -> KeptPieces:
         """An engine that differs in anything finds none of another's."""
-        return KeptPieces(self._database, recording, content_hash(asdict(engine)))
+        within = self._database.within(recording.org_id, "playhead_pipeline")
+        return KeptPieces(within, recording, content_hash(asdict(engine)))
 
     def let_go(self, connection: Connection, recording: Recording) -> None:
         """In the transaction that stores the transcript: from then on the ledger has it."""

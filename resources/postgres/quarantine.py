@@ -39,25 +39,28 @@ class Quarantine:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, attempt_id: int, *, reason: str, reply: bytes) -> None:
+    def keep(self, org_id: str, attempt_id: int, *, reason: str, reply: bytes) -> None:
         """The first ``MOST_BYTES`` of it."""
         values = {"attempt_id": attempt_id, "reason": reason, "reply": reply[:MOST_BYTES]}
-        self._database.run(_SQL["keep"], **values)
+        self._database.within(org_id, "playhead_pipeline").run(_SQL["keep"], **values)
 
     def kept(self, org_id: str) -> list[Doubted]:
         """The oldest first."""
-        return [Doubted(**row) for row in self._database.rows(_SQL["kept"], org_id=org_id)]
+        read = self._database.within(org_id, "playhead_app")
+        return [Doubted(**row) for row in read.rows(_SQL["kept"], org_id=org_id)]
 
     def reply(self, org_id: str, identity: int) -> bytes:
         """As it came. Raises ``NotFound``."""
-        row = self._database.row(_SQL["reply"], org_id=org_id, id=identity)
+        read = self._database.within(org_id, "playhead_app")
+        row = read.row(_SQL["reply"], org_id=org_id, id=identity)
         if row is None:
             raise _missing(identity)
         return bytes(row["reply"])
 
     def drop(self, org_id: str, identity: int) -> None:
         """A person has seen it. Raises ``NotFound``."""
-        if not self._database.run(_SQL["drop"], org_id=org_id, id=identity):
+        kept = self._database.within(org_id, "playhead_pipeline")
+        if not kept.run(_SQL["drop"], org_id=org_id, id=identity):
             raise _missing(identity)
 
 

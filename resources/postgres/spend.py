@@ -89,7 +89,7 @@ class Spend:
         no more."""
         shares = _shares(errand.recordings)
         try:
-            row = self._database.row(
+            row = self._database.within(errand.org_id, "playhead_pipeline").row(
                 _SQL["begin"],
                 org_id=errand.org_id,
                 purpose=errand.purpose,
@@ -104,9 +104,9 @@ class Spend:
         assert row is not None
         return Permit(**row)
 
-    def settle(self, attempt_id: int, ended: Ended) -> None:
+    def settle(self, org_id: str, attempt_id: int, ended: Ended) -> None:
         """What the attempt came to, in place of what was reserved."""
-        self._database.run(
+        self._database.within(org_id, "playhead_pipeline").run(
             _SQL["settle"],
             id=attempt_id,
             state="failed" if ended.error_class else "done",
@@ -118,14 +118,16 @@ class Spend:
 
     def spent_today(self, org_id: str) -> float:
         """US dollars since midnight UTC, without what is reserved."""
-        row = self._database.row(_SQL["spent_today"], org_id=org_id)
+        read = self._database.within(org_id, "playhead_app")
+        row = read.row(_SQL["spent_today"], org_id=org_id)
         assert row is not None
         return float(row["spent_usd"])
 
     def sums(self, by: Grouping, *, org_id: str | None, since: datetime | None) -> list[Sum]:
         """Of all organisations where none is named."""
         name = "spent_by_recording" if by == "recording" else "spent_by"
-        rows = self._database.rows(_SQL[name], by=by, org_id=org_id, since=since)
+        read = self._database.read_by(org_id)
+        rows = read.rows(_SQL[name], by=by, org_id=org_id, since=since)
         return [Sum(**row) for row in rows]
 
 

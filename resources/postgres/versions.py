@@ -16,7 +16,7 @@ from datetime import datetime
 
 from resources.errors import ConfigurationError, NotFound
 from resources.postgres.content import Content, transcript_hash
-from resources.postgres.database import Database, queries
+from resources.postgres.database import Database, Organisation, queries
 from resources.postgres.ledger import Ledger, Result, Wanted
 from resources.records import Engine, Recipe, Recording, Transcript
 
@@ -55,7 +55,7 @@ class Versions:
         self._content = content
 
     def all(self, recording: Recording) -> list[Version]:
-        rows = self._database.rows(_SQL["versions"], **_key(recording))
+        rows = self._people(recording).rows(_SQL["versions"], **_key(recording))
         return [Version(**row) for row in rows]
 
     def get(self, recording: Recording, number: int) -> Version:
@@ -70,7 +70,7 @@ class Versions:
 
     def current(self, recording: Recording) -> Transcript:
         """Raises ``NothingToCorrect`` before there is one."""
-        return self._content.transcript(self._standing(recording).id)
+        return self._content.transcript(recording, self._standing(recording).id)
 
     def correct(self, recording: Recording, corrected: Transcript, author: str) -> Version:
         """Put a corrected transcript in place. Raises ``NothingToCorrect``."""
@@ -113,7 +113,7 @@ class Versions:
                 f"Nobody is {label!r} in this recording, only {', '.join(labels) or 'no one'}.",
                 remedy=f"playhead speakers {recording.id} lists them.",
             )
-        self._database.run(_SQL["name_speaker"], **_key(recording), label=label, name=name)
+        self._people(recording).run(_SQL["name_speaker"], **_key(recording), label=label, name=name)
 
     def labels(self, recording: Recording) -> Sequence[str]:
         """Who speaks, as the transcript has it."""
@@ -122,8 +122,11 @@ class Versions:
 
     def speaker_names(self, recording: Recording) -> dict[str, str]:
         """Names that people gave, by label."""
-        rows = self._database.rows(_SQL["speaker_names"], **_key(recording))
+        rows = self._people(recording).rows(_SQL["speaker_names"], **_key(recording))
         return {row["label"]: row["name"] for row in rows}
+
+    def _people(self, recording: Recording) -> Organisation:
+        return self._database.within(recording.org_id, "playhead_app")
 
     def _standing(self, recording: Recording) -> Result:
         standing = self._ledger.standing([recording])[recording.id]

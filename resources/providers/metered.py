@@ -171,7 +171,7 @@ class MeteredWire:
             error_class=type(told).__name__ if told else None,
         )
         with suppress(DatabaseUnavailable):
-            call.books.spend.settle(attempt_id, ended)
+            call.books.spend.settle(call.errand.org_id, attempt_id, ended)
 
     def _carry_out(self, call: _Call[T], verdict: Verdict, attempt_id: int) -> None:
         """Returns when there is to be another attempt."""
@@ -187,7 +187,9 @@ class MeteredWire:
             if not call.doubted:
                 call.doubted = True
                 return
-            call.books.quarantine.keep(attempt_id, reason=str(error), reply=error.reply)
+            call.books.quarantine.keep(
+                call.errand.org_id, attempt_id, reason=str(error), reply=error.reply
+            )
         raise error
 
     def _pause(self, call: _Call[T], verdict: Verdict) -> None:

@@ -107,7 +107,7 @@ def test_a_reply_without_end_is_kept_in_part(database: Database) -> None:
     with provider(database) as openai:
         openai.ask()
         [row] = attempts(database)
-        openai.books.quarantine.keep(row["id"], reason="endless", reply=b"x" * (3 << 20))
+        openai.books.quarantine.keep("default", row["id"], reason="endless", reply=b"x" * (3 << 20))
         [kept] = openai.books.quarantine.kept("default")
     assert kept.bytes == 1 << 20
 

@@ -36,7 +36,7 @@ def keep_transcript(worker: Worker, recording: Recording, transcript: Transcript
         worker.ledger.finish(claim, output_hash="heard") as write,
     ):
         worker.content.put_transcript(*write, recording, transcript)
-    return worker.content.transcript(claim.id)
+    return worker.content.transcript(recording, claim.id)
 
 
 def keep_document(worker: Worker, recording: Recording, document: Document) -> Document:
@@ -46,7 +46,7 @@ def keep_document(worker: Worker, recording: Recording, document: Document) -> D
         worker.ledger.finish(claim, output_hash="written") as write,
     ):
         worker.content.put_document(*write, recording, document)
-    return worker.content.document(claim.id)
+    return worker.content.document(recording, claim.id)
 
 
 def test_a_transcript_comes_back_as_it_was(worker: Worker, recording: Recording) -> None:
@@ -66,9 +66,9 @@ def test_passages_are_cut_by_the_same_times_whether_they_were_kept_packed_or_not
     ids = [
         row["result_id"] for row in database.rows(b"select result_id from transcripts order by 1")
     ]
-    packed = [told(worker.content.spoken(one)) for one in ids]
+    packed = [told(worker.content.spoken(recording, one)) for one in ids]
     database.run(b"update transcripts set timeline = null, speakers = null, breaks = null")
-    assert [told(worker.content.spoken(one)) for one in ids] == packed
+    assert [told(worker.content.spoken(recording, one)) for one in ids] == packed
     assert packed[-1][1:] == (
         [0, 9],
         (
@@ -102,7 +102,7 @@ def test_what_probing_found_comes_back_as_it_was(worker: Worker, recording: Reco
     worker.probe(recording)
     result = worker.current(recording, "raw_media")
     assert result is not None
-    assert worker.content.media_facts(result.id) == making.media_facts()
+    assert worker.content.media_facts(recording, result.id) == making.media_facts()
 
 
 def test_a_character_that_postgres_cannot_hold_becomes_the_replacement_character_in_its_place(

@@ -57,7 +57,7 @@ def test_another_recipe_makes_a_result_beside_the_old_one_and_readers_see_the_ne
     assert worker.transcribe(recording, making.transcript("as heard now"), version="2")
     assert worker.output(recording, "transcript") == "as heard now"
     assert before is not None
-    assert worker.content.transcript(before.id).text == "as heard before"
+    assert worker.content.transcript(recording, before.id).text == "as heard before"
 
 
 def test_readers_see_the_old_result_while_the_new_one_is_made(

@@ -69,6 +69,7 @@ def applied(url: str) -> list[tuple[str]]:
 
 
 def held_up(connection: psycopg.Connection[tuple[int]]) -> int:
+    connection.execute("select pg_stat_clear_snapshot()")  # or a transaction sees the same for ever
     row = connection.execute(
         "select count(*) from pg_stat_activity"
         " where datname = current_database() and wait_event_type = 'Lock'"

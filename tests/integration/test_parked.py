@@ -357,7 +357,8 @@ def test_a_question_is_answered_by_words_while_the_provider_is_stopped(
 ) -> None:
     recording = add("a.wav")
     pipeline.run(recording)
-    word = bench.content.transcript(row_of(rows, "transcript")["id"]).text.split()[0]
+    heard = row_of(rows, "transcript")["id"]
+    word = bench.content.transcript(recording, heard).text.split()[0]
     find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
     with stopped_provider(rows) as embedder.provider:
         for _ in range(2):

@@ -137,7 +137,7 @@ def test_pieces_go_once_the_transcript_is_stored(
     recording = taken_in(bench, file)
     assert pipeline.run(recording).success
     [row] = [row for row in bench.ledger.lineage(recording) if row["stage"] == "transcript"]
-    assert bench.content.transcript(row["result_id"]).words
+    assert bench.content.transcript(recording, row["result_id"]).words
     assert making.count(Database(bench.settings.database_url or ""), b"pieces") == 0
 
 

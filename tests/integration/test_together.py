@@ -93,7 +93,7 @@ def test_one_that_cannot_be_embedded_fails_alone_with_its_reason(
     good, bad, other = (add(f"{name}.wav") for name in ("good", "bad", "other"))
     take(bench, [good, bad, other], STAGES[:3])
     heard = bench.ledger.standing([bad])[bad.id]["transcript", 0]
-    embedder.refused = bench.content.transcript(heard.id).text
+    embedder.refused = bench.content.transcript(bad, heard.id).text
     told = take(bench, [good, bad, other], STAGES)
     assert done(told, "embeddings") == [good.id, other.id]
     [letter] = bench.catalogue.dead_letters()
@@ -119,7 +119,7 @@ def test_one_that_kills_every_worker_takes_no_others_with_it(
     take(bench, recordings, STAGES[:3])
     deadly = recordings[2]
     heard = bench.ledger.standing([deadly])[deadly.id]["transcript", 0]
-    embedder.deadly = bench.content.transcript(heard.id).text
+    embedder.deadly = bench.content.transcript(deadly, heard.id).text
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Died):
             take(bench, recordings, ["chunks", "embeddings"])
@@ -157,7 +157,7 @@ def test_more_recordings_than_go_together_are_all_made(bench: Workbench, add: Ad
 
 _GOES_AWAY_ONCE = b"""
 create sequence times;
-create function goes_away() returns trigger language plpgsql as $$
+create function goes_away() returns trigger language plpgsql security definer as $$
 begin
     if nextval('times') = 1 then
         perform pg_terminate_backend(pg_backend_pid());

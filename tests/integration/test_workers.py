@@ -217,7 +217,7 @@ def test_a_worker_thought_dead_that_comes_back_writes_nothing(
     current = worker.current(recording, "transcript")
     assert current is not None
     assert (current.output_hash, current.run_id, current.attempt) == ("by the newer", "run-2", 2)
-    assert worker.content.transcript(current.id).text == "by the newer"
+    assert worker.content.transcript(recording, current.id).text == "by the newer"
     assert count(database, b"transcripts") == 1
 
 

@@ -10,12 +10,16 @@ create function current_org() returns text language sql stable parallel safe as 
     select nullif(current_setting('playhead.org', true), '')
 $$;
 
--- Roles are the server's and not the database's: another database may have made them.
+-- Roles are the server's and not the database's: another database may have made them, or an
+-- administrator, where this user may not. Whoever migrates must be able to enter them.
 do $$
 declare
+    names constant text[] := array['playhead_app', 'playhead_pipeline'];
+    entered constant text := current_setting('role');
+    missing text;
     role_name text;
 begin
-    foreach role_name in array array['playhead_app', 'playhead_pipeline'] loop
+    foreach role_name in array names loop
         begin
             if to_regrole(role_name) is null then
                 execute format('create role %I nologin', role_name);
@@ -23,11 +27,23 @@ begin
         exception when duplicate_object or unique_violation then
             null;  -- made by another a moment ago
         end;
-        if not (select rolsuper from pg_roles where rolname = current_user) then
+        begin
+            perform set_config('role', role_name, true);
+            perform set_config('role', entered, true);
+        exception when insufficient_privilege then
             execute format('grant %I to %I', role_name, current_user);
+        end;
+        if not has_schema_privilege(role_name, current_schema(), 'usage') then
+            execute format('grant usage on schema %I to %I', current_schema(), role_name);
         end if;
-        execute format('grant usage on schema %I to %I', current_schema(), role_name);
     end loop;
+exception when insufficient_privilege then
+    select string_agg(format('create role %I nologin; ', name), '') into missing
+    from unnest(names) as name where to_regrole(name) is null;
+    raise exception using errcode = 'PH004',
+        message = format('%s may not make or enter the roles %s', current_user,
+            array_to_string(names, ' and ')),
+        hint = format('%sgrant %s to %I;', missing, array_to_string(names, ', '), current_user);
 end $$;
 
 -- Whatever has an org_id goes through here. The owner's policy stands for what it is, since even the
@@ -115,18 +131,22 @@ alter table deferred_requests
 alter view recording_status set (security_invoker = true);
 alter view live_results set (security_invoker = true);
 alter view parked set (security_invoker = true);
+alter view attendances set (security_invoker = true);
 
 -- What each may do. Tables to come grant what theirs needs.
 grant select on organisations, recordings, stage_results, current_results, dead_letters,
     parked_recordings, raw_media, transcripts, documents, chunks, embeddings, embedded_recordings,
     embedding_sets, speaker_names, provider_attempts, provider_breakers, attempt_shares, spent_days,
-    recording_status, live_results, parked
+    quarantine, recording_status, live_results, parked
 to playhead_app;
-grant select, insert, update, delete on recordings, stage_results, current_results, dead_letters,
-    parked_recordings, raw_media, transcripts, documents, pieces, chunks, embeddings,
-    embedded_recordings, embedding_cache, speaker_names, provider_attempts, attempt_shares,
-    provider_pace, provider_breakers, spent_days, quarantine, batches, deferred_requests, deferred_for
+grant insert, update on speaker_names to playhead_app;
+grant select, insert, update on recordings, stage_results, current_results, dead_letters, raw_media,
+    transcripts, documents, embedded_recordings, embedding_cache, provider_attempts, attempt_shares,
+    provider_pace, spent_days, batches, deferred_for
+to playhead_pipeline;
+grant select, insert, update, delete on parked_recordings, pieces, chunks, embeddings,
+    provider_breakers, quarantine, deferred_requests
 to playhead_pipeline;
 grant select, insert on organisations to playhead_pipeline;
-grant select on embedding_sets, plans, forgotten, recording_status, live_results, parked
+grant select on embedding_sets, speaker_names, recording_status, live_results, parked
 to playhead_pipeline;

@@ -6,7 +6,8 @@ values (%(result_id)s, %(org_id)s, %(recording_id)s, %(container)s, %(codec)s, %
 
 -- name: raw_media
 select container, codec, media_type, sample_rate, channels, duration_seconds, streams
-from raw_media where result_id = %(result_id)s
+from raw_media
+where org_id = %(org_id)s and recording_id = %(recording_id)s and result_id = %(result_id)s
 
 -- name: put_transcript
 insert into transcripts (result_id, org_id, recording_id, text, language, duration_seconds,
@@ -17,11 +18,13 @@ values (%(result_id)s, %(org_id)s, %(recording_id)s, %(text)s, %(language)s,
 
 -- name: transcript
 select text, language, duration_seconds, words, segments, timing, error_seconds, dropped
-from transcripts where result_id = %(result_id)s
+from transcripts
+where org_id = %(org_id)s and recording_id = %(recording_id)s and result_id = %(result_id)s
 
 -- name: spoken
 select text, language, duration_seconds, timeline, speakers, breaks, languages
-from transcripts where result_id = %(result_id)s
+from transcripts
+where org_id = %(org_id)s and recording_id = %(recording_id)s and result_id = %(result_id)s
 
 -- name: put_document
 insert into documents (result_id, org_id, recording_id, title, content, format, spans, metadata)
@@ -30,7 +33,8 @@ values (%(result_id)s, %(org_id)s, %(recording_id)s, %(title)s, %(content)s, %(f
 
 -- name: document
 select title, content, format, spans, metadata
-from documents where result_id = %(result_id)s
+from documents
+where org_id = %(org_id)s and recording_id = %(recording_id)s and result_id = %(result_id)s
 
 -- name: put_chunks
 select put_chunks(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[],

@@ -99,8 +99,8 @@ where s.org_id = made.org_id and s.recording_id = made.recording_id and s.stage 
 -- name: standing
 select c.recording_id, c.stage, c.set_id, c.chosen_by, s.id, s.output_hash, s.recipe,
     s.recipe_hash, s.inputs, s.input_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd
-from unnest(%(org_ids)s::text[], %(ids)s::uuid[]) as r (org_id, id)
-join current_results c on c.org_id = r.org_id and c.recording_id = r.id
+from unnest(%(ids)s::uuid[]) as r (id)
+join current_results c on c.org_id = %(org_id)s and c.recording_id = r.id
 join stage_results s on s.id = c.result_id and s.state = 'done'
 
 -- name: lineage

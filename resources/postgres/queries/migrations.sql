@@ -6,6 +6,9 @@ select coalesce(
     (select extversion from pg_extension where extname = 'vector'),
     (select default_version from pg_available_extensions where name = 'vector')) as version
 
+-- name: add_pgvector
+create extension if not exists vector
+
 -- name: create_table
 create table if not exists playhead_migrations (
     name text primary key,

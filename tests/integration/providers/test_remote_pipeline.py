@@ -64,7 +64,7 @@ def test_a_recording_is_written_up_embedded_and_searchable_and_asked_for_once(
     assert pipeline.run(recording).success
     assert pipeline.materialised("embeddings") == {recording.id}
     standing = bench.ledger.standing([recording])[recording.id]
-    document = bench.content.document(standing["document", 0].id)
+    document = bench.content.document(recording, standing["document", 0].id)
     [span] = document.spans
     assert document.content[span.char_start : span.char_end] == "They name trees."
     active = bench.sets.active()

@@ -1,0 +1,154 @@
+"""Who may do what: orgs, members, tokens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from playhead.cli.options import json_option, org_option, print_json
+from resources.access import ROLES, SCOPES, MemberRole, Scope
+from resources.postgres.tokens import Token
+from resources.settings import load_settings
+from resources.workbench import open_rooms
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def orgs(context: click.Context, as_json: bool) -> None:
+    """All organisations, for whoever looks after this installation."""
+    if context.invoked_subcommand:
+        return
+    with open_rooms(load_settings()) as rooms:
+        organisations = rooms.members.organisations()
+    for one in organisations:
+        if as_json:
+            print_json(asdict(one))
+        else:
+            click.echo(f"{one.id}  {one.recordings} recordings, {one.members} members")
+    if not organisations and not as_json:
+        click.echo("No organisation yet: playhead orgs add ORG")
+
+
+@orgs.command("add")
+@click.argument("org")
+def add_organisation(org: str) -> None:
+    """Make ORG, which has nothing yet. The first `playhead add` into it does so too."""
+    with open_rooms(load_settings()) as rooms:
+        new = rooms.members.add_organisation(org)
+    click.echo(f"{org} is there{' now' if new else ' already'}.")
+
+
+@click.group(invoke_without_command=True)
+@org_option
+@json_option
+@click.pass_context
+def members(context: click.Context, org: str | None, as_json: bool) -> None:
+    """Who belongs to the organisation, as reader, editor or owner."""
+    if context.invoked_subcommand:
+        return
+    with open_rooms(load_settings()) as rooms:
+        everybody = rooms.members.all(org or rooms.settings.org)
+    for one in everybody:
+        print_json(asdict(one)) if as_json else click.echo(f"{one.name}  {one.role}")
+    if not everybody and not as_json:
+        click.echo("Nobody yet: playhead members add NAME")
+
+
+@members.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(ROLES), default="reader", show_default=True)
+@org_option
+def add_member(name: str, role: MemberRole, org: str | None) -> None:
+    """Add NAME. A reader searches, an editor corrects and adds too, an owner manages all."""
+    with open_rooms(load_settings()) as rooms:
+        rooms.members.add(org or rooms.settings.org, name, role)
+    click.echo(f"{name} is {role}.")
+
+
+@members.command("role")
+@click.argument("name")
+@click.argument("role", type=click.Choice(ROLES))
+@org_option
+def change_role(name: str, role: MemberRole, org: str | None) -> None:
+    """Make NAME reader, editor or owner. Their tokens can do no more than that from now on."""
+    with open_rooms(load_settings()) as rooms:
+        rooms.members.change(org or rooms.settings.org, name, role)
+    click.echo(f"{name} is {role}.")
+
+
+@members.command("remove")
+@click.argument("name")
+@org_option
+def remove_member(name: str, org: str | None) -> None:
+    """Remove NAME and their tokens."""
+    with open_rooms(load_settings()) as rooms:
+        rooms.members.remove(org or rooms.settings.org, name)
+    click.echo(f"{name} is no member any more.")
+
+
+@click.group(invoke_without_command=True)
+@org_option
+@json_option
+@click.pass_context
+def tokens(context: click.Context, org: str | None, as_json: bool) -> None:
+    """The organisation's API tokens: whose, for what, until when."""
+    if context.invoked_subcommand:
+        return
+    with open_rooms(load_settings()) as rooms:
+        known = rooms.tokens.all(org or rooms.settings.org)
+    for one in known:
+        print_json(asdict(one)) if as_json else click.echo(_line(one))
+    if not known and not as_json:
+        click.echo("No tokens yet: playhead tokens create MEMBER NAME")
+
+
+@tokens.command("create")
+@click.argument("member")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    default=("read",),
+    show_default=True,
+    help="What it may do; may be given several times.",
+)
+@click.option("--days", type=click.IntRange(1, 3650), help="Until when. [default: for good]")
+@org_option
+@json_option
+def create_token(
+    member: str,
+    name: str,
+    scopes: tuple[Scope, ...],
+    days: int | None,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Make a token that speaks for MEMBER; NAME says what it is for. It is shown this once."""
+    with open_rooms(load_settings()) as rooms:
+        made, text = rooms.tokens.create(org or rooms.settings.org, member, name, scopes, days)
+    if as_json:
+        print_json(asdict(made) | {"token": text})
+    else:
+        click.echo(f"{_line(made)}\n{text}")
+
+
+@tokens.command("revoke")
+@click.argument("token_id")
+@org_option
+def revoke_token(token_id: str, org: str | None) -> None:
+    """End a token at once, by its id."""
+    with open_rooms(load_settings()) as rooms:
+        rooms.tokens.revoke(org or rooms.settings.org, token_id)
+    click.echo(f"{token_id} opens nothing any more.")
+
+
+def _line(token: Token) -> str:
+    until = f", until {token.expires_at:%Y-%m-%d}" if token.expires_at else ""
+    used = f", used {token.last_used_at:%Y-%m-%d}" if token.last_used_at else ""
+    ended = ", revoked" if token.revoked_at else ""
+    scopes = "+".join(token.scopes)
+    return f"{token.id}  {token.member}: {token.name} ({scopes}){until}{used}{ended}"

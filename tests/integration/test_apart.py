@@ -1,0 +1,229 @@
+"""The catalogue of the database: every table, key, role, view and function keeps organisations
+apart, and one that forgets to is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from resources.postgres.database import Database
+from tests.making import Worker
+
+ROLES = ("playhead_app", "playhead_pipeline")
+
+#: Tables whose rows are no organisation's, and why.
+SHARED = {
+    "organisations": "its id is the organisation; policies compare that",
+    "embedding_sets": "names of models, and which is searched: the installation's",
+    "forgotten": "opaque ids; whose they were would be a trace",
+    "playhead_migrations": "the schema's own",
+}
+#: Of these the roles may read, and none may be written by them.
+READ_BY_ALL = {"embedding_sets"}
+
+#: Unique without the organisation, and why.
+UNIQUE_FOR_ALL = {
+    "plans_pkey": "the operator's: the roles may not touch plans",
+    "plans_one_a_set": "the operator's, and a set is the installation's",
+}
+
+#: Work as the owner though somebody else calls; each asks whose transaction it is.
+OF_THE_OWNER = {"matching", "nearest"}
+
+TABLES = b"""
+select c.relname as name, c.relrowsecurity and c.relforcerowsecurity as forced, exists (
+        select from pg_attribute a
+        where a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped) as whose,
+    array(select p.policyname::text from pg_policies p
+          where p.schemaname = 'public' and p.tablename = c.relname and p.cmd = 'ALL'
+            and p.permissive = 'PERMISSIVE' and p.roles @> %(roles)s::name[]
+            and p.qual in ('(org_id = current_org())', '(id = current_org())')
+            and p.with_check = p.qual) as apart,
+    array(select p.policyname::text from pg_policies p
+          where p.schemaname = 'public' and p.tablename = c.relname
+            and (p.roles && (%(roles)s::name[] || 'public'::name))) as policies,
+    exists (select from unnest(%(roles)s::text[]) r
+            where has_table_privilege(r, c.oid, 'select')) as read,
+    exists (select from unnest(%(roles)s::text[]) r
+            where has_table_privilege(r, c.oid, 'insert, update, delete, truncate')) as written,
+    c.relispartition as partition
+from pg_class c
+where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1"""
+
+UNIQUE = b"""
+select i.indexrelid::regclass::text as name
+from pg_index i
+join pg_attribute a on a.attrelid = i.indrelid and a.attname = 'org_id' and not a.attisdropped
+where i.indisunique and a.attnum <> all(i.indkey)
+  and i.indrelid in (select oid from pg_class where relnamespace = 'public'::regnamespace)"""
+
+REFERENCES = b"""
+select f.conname as name
+from pg_constraint f
+join pg_attribute a on a.attrelid = f.conrelid and a.attname = 'org_id' and not a.attisdropped
+join pg_attribute b on b.attrelid = f.confrelid and not b.attisdropped
+    and b.attname = case f.confrelid when 'organisations'::regclass then 'id' else 'org_id' end
+where f.contype = 'f' and not exists (
+    select from unnest(f.conkey, f.confkey) as pair (mine, theirs)
+    where mine = a.attnum and theirs = b.attnum)"""
+
+VIEWS = b"""
+select relname as name from pg_class
+where relnamespace = 'public'::regnamespace and relkind in ('v', 'm')
+  and not coalesce(reloptions @> array['security_invoker=true'], false)"""
+
+FUNCTIONS = b"""
+select p.proname as name, exists (
+        select from unnest(p.proconfig) as c where c like 'search_path=%%') as path_set,
+    exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+            where a.grantee = 0) as anybodys
+from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prosecdef"""
+
+POWERS = b"""
+select r.rolname as name from pg_roles r
+where r.rolname = any(%(roles)s) and (
+    r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolcreatedb
+    or r.rolreplication
+    or exists (select from pg_auth_members m where m.member = r.oid)
+    or exists (select from pg_class c where c.relowner = r.oid)
+    or exists (select from pg_proc p where p.proowner = r.oid)
+    or exists (select from pg_namespace n where n.nspowner = r.oid)
+    or has_schema_privilege(r.oid, 'public', 'create'))"""
+
+
+def faults(database: Database) -> set[str]:
+    """What does not keep organisations apart, and how."""
+    return {*_of_tables(database), *_of_keys(database), *_of_functions(database)}
+
+
+def _of_tables(database: Database) -> Iterator[str]:
+    for row in database.rows(TABLES, roles=list(ROLES)):
+        name, shared = row["name"], row["name"] in SHARED
+        if not row["whose"] and not shared:
+            yield f"{name}: whose are its rows?"
+        if row["whose"] and shared:
+            yield f"{name}: is somebody's after all"
+        if (row["whose"] or name == "organisations") and not row["forced"]:
+            yield f"{name}: row-level security is not forced"
+        if (row["whose"] or name == "organisations") and row["apart"] != row["policies"]:
+            yield f"{name}: its policies are not those of keep_apart"
+        if not row["whose"] and name != "organisations" and row["written"]:
+            yield f"{name}: everybody's, and written"
+        if not row["whose"] and name not in {*READ_BY_ALL, "organisations"} and row["read"]:
+            yield f"{name}: everybody's, and read"
+        if row["partition"] and (row["read"] or row["written"]):
+            yield f"{name}: a partition that is not reached by its table"
+    for row in database.rows(VIEWS):
+        yield f"{row['name']}: shows what its owner sees"
+
+
+def _of_keys(database: Database) -> Iterator[str]:
+    for row in database.rows(UNIQUE):
+        if row["name"] not in UNIQUE_FOR_ALL:
+            yield f"{row['name']}: unique for all organisations"
+    for row in database.rows(REFERENCES):
+        yield f"{row['name']}: refers to any organisation's row"
+
+
+def _of_functions(database: Database) -> Iterator[str]:
+    for row in database.rows(FUNCTIONS):
+        if row["name"] not in OF_THE_OWNER:
+            yield f"{row['name']}: works as the owner"
+        if not row["path_set"]:
+            yield f"{row['name']}: works as the owner, in a schema of the caller's"
+        if row["anybodys"]:
+            yield f"{row['name']}: works as the owner for anybody"
+    for row in database.rows(POWERS, roles=list(ROLES)):
+        yield f"{row['name']}: may more than its grants say"
+
+
+def test_every_table_key_role_view_and_function_keeps_organisations_apart(
+    database: Database, worker: Worker
+) -> None:
+    assert worker.set_id  # with a partition
+    assert faults(database) == set()
+
+
+@pytest.mark.parametrize(
+    ("forgetful", "told"),
+    [
+        ("create table notes (words text)", "notes: whose are its rows?"),
+        (
+            "create table notes (org_id text, words text)",
+            "notes: row-level security is not forced",
+        ),
+        (
+            (
+                "create table notes (org_id text); select keep_apart('notes');"
+                "alter table notes no force row level security"
+            ),
+            "notes: row-level security is not forced",
+        ),
+        (
+            (
+                "create table notes (org_id text); select keep_apart('notes');"
+                "create policy open on notes for select using (true)"
+            ),
+            "notes: its policies are not those of keep_apart",
+        ),
+        (
+            "alter policy one_organisation on chunks with check (true)",
+            "chunks: its policies are not those of keep_apart",
+        ),
+        (
+            "create table notes (org_id text, id uuid primary key); select keep_apart('notes')",
+            "notes_pkey: unique for all organisations",
+        ),
+        (
+            "create unique index one_title on recordings (title)",
+            "one_title: unique for all organisations",
+        ),
+        (
+            (
+                "create table notes (org_id text, set_id integer unique, plan integer"
+                " constraint of_plan references plans); select keep_apart('notes')"
+            ),
+            "of_plan: refers to any organisation's row",
+        ),
+        ("grant select on forgotten to playhead_app", "forgotten: everybody's, and read"),
+        (
+            "grant update on embedding_sets to playhead_app",
+            "embedding_sets: everybody's, and written",
+        ),
+        ("create view titles as select title from recordings", "titles: shows what its owner sees"),
+        (
+            (
+                "create function all_titles() returns bigint language sql security definer"
+                " as 'select count(*) from recordings'"
+            ),
+            "all_titles: works as the owner",
+        ),
+        (
+            "grant select on embeddings_set_1 to playhead_app",
+            "embeddings_set_1: a partition that is not reached by its table",
+        ),
+        ("alter schema public owner to playhead_app", "playhead_app: may more than its grants say"),
+    ],
+)
+def test_whatever_forgets_to_is_named(
+    database: Database, worker: Worker, forgetful: str, told: str
+) -> None:
+    assert worker.set_id == 1
+    with database.connection() as connection:
+        connection.execute(forgetful.encode())
+    assert told in faults(database)
+
+
+def test_a_role_that_could_log_in_or_bypass_would_be_named(database: Database) -> None:
+    with database.connection() as connection, connection.transaction(force_rollback=True):
+        connection.execute("alter role playhead_app bypassrls")
+        [row] = connection.execute(POWERS, {"roles": list(ROLES)}).fetchall()
+    assert row["name"] == "playhead_app"
+
+
+def test_only_the_owner_makes_tables(database: Database) -> None:
+    for role in ROLES:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.within("default", role).run(b"create table notes (words text)")  # type: ignore[arg-type]

@@ -1,0 +1,334 @@
+"""Twenty organisations with the very same file: none sees, changes or hears of another's rows,
+by any statement we have, by mistake or by what an error tells."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import get_args
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from resources.errors import DatabaseUnavailable, NotFound
+from resources.postgres.catalogue import Catalogue
+from resources.postgres.content import Content
+from resources.postgres.database import Database, Role, entered
+from resources.postgres.ledger import Ledger
+from resources.postgres.server import EmbeddedServer
+from resources.postgres.versions import Versions
+from resources.records import Recording
+from tests import making
+from tests.making import Worker
+from tests.neighbours import (
+    ORGS,
+    OURS,
+    SECRET,
+    THEIRS,
+    by_their_names,
+    every_statement,
+    fill,
+    hash_of_theirs,
+    names_of,
+    of_theirs,
+    result_ids,
+    select,
+    values_of,
+)
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@pytest.fixture(scope="module")
+def shared(server: EmbeddedServer, template: str) -> Iterator[Database]:
+    """Nobody changes it for good: what tests try here is rolled back."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database twenty template {}").format(sql.Identifier(template))
+        )
+    database = Database(server.url("twenty"))
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def recordings(shared: Database) -> dict[str, Recording]:
+    """Of each organisation, by its name: the same bytes, title and words."""
+    worker = Worker(shared)
+    same = secrets.token_hex(32)
+    made = {org: making.registered(shared, org_id=org, sha256=same) for org in ORGS}
+    for recording in made.values():
+        worker.take_through(recording)
+    fill(shared, worker, made[THEIRS])
+    shared.run(b"analyze")
+    worker.ledger.close()
+    return made
+
+
+def test_no_statement_of_ours_given_their_keys_tells_or_changes_a_row_of_theirs(
+    shared: Database, recordings: dict[str, Recording]
+) -> None:
+    recording = recordings[THEIRS]
+    values, results = values_of(shared, recording), result_ids(shared, recording)
+    hashed = hash_of_theirs(names_of(shared, "rp"))
+    with shared.connection() as connection, connection.transaction():
+        connection.execute("select pg_current_xact_id()")
+        [untouched] = connection.execute(hashed).fetchall()
+    leaked, changed, answered = [], [], 0
+    for name, statement in every_statement().items():
+        for asked in by_their_names(statement, values, results):
+            for role in ROLES:
+                with shared.connection() as connection, connection.transaction(force_rollback=True):
+                    with entered(connection, OURS, role):
+                        if of_theirs(connection, statement, asked, recording):
+                            leaked.append((name, role))
+                    connection.execute("set local role none")
+                    [row] = connection.execute(hashed).fetchall()
+                    if row["hash"] not in (None, untouched["hash"]):
+                        changed.append((name, role))
+            with shared.connection() as connection, connection.transaction(force_rollback=True):
+                # The keys are real: the owner is told.
+                answered += of_theirs(connection, statement, asked, recording)
+    assert (leaked, changed) == ([], [])
+    assert answered > 30
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_table_and_view_shows_each_organisation_its_own_rows_alone(
+    shared: Database, recordings: dict[str, Recording], role: Role
+) -> None:
+    seen = 0
+    for name in names_of(shared, "rpv"):
+        for org in (OURS, THEIRS):
+            with shared.within(org, role).transaction() as connection:
+                rows = select(connection, name)
+            assert {row["org_id"] for row in rows} <= {org}, name
+            seen += len(rows)
+    assert seen > 20
+    assert len(recordings) == 20
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("org", ["", "nobody", "ORG-01", "org-01 ", "%", "' or true --"])
+def test_who_names_no_organisation_or_an_unknown_one_sees_nothing(
+    shared: Database, recordings: dict[str, Recording], role: Role, org: str
+) -> None:
+    assert recordings
+    for name in names_of(shared, "rpv"):
+        with shared.within(org, role).transaction() as connection:
+            assert select(connection, name) == []
+
+
+def test_a_role_that_was_entered_without_an_organisation_sees_and_writes_nothing(
+    shared: Database, recordings: dict[str, Recording]
+) -> None:
+    gone = recordings[OURS]
+    with shared.transaction() as connection:
+        connection.execute("set local role playhead_pipeline")
+        assert select(connection, "recordings") == []
+        assert connection.execute("update recordings set title = ''").rowcount == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+            connection.execute("insert into organisations (id) values ('new')")
+    assert Catalogue(shared).get(OURS, gone.id).title == gone.title
+
+
+def test_a_result_written_for_the_wrong_organisation_is_refused_whole(database: Database) -> None:
+    worker = Worker(database)
+    ours = making.registered(database, org_id=OURS)
+    other = making.registered(database, org_id=THEIRS, sha256=ours.sha256)
+    worker.probe(ours)
+    worker.probe(other)
+    recipe = making.recipe("transcript")
+    with (
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
+        worker.claim(ours, recipe, {}) as claim,
+        worker.ledger.finish(claim, output_hash="heard") as write,
+    ):
+        worker.content.put_transcript(*write, other, making.transcript())
+    assert making.count(database, b"transcripts") == 0
+    assert worker.current(ours, "transcript") is None
+    worker.ledger.close()
+
+
+def test_results_of_two_organisations_are_not_finished_together(database: Database) -> None:
+    worker = Worker(database)
+    ones = [making.registered(database, org_id=org) for org in (OURS, THEIRS)]
+    recipe = making.recipe("raw_media")
+    with (
+        worker.claim(ones[0], recipe, {}) as ours,
+        worker.claim(ones[1], recipe, {}) as other,
+        pytest.raises(ValueError, match="unpack"),
+        worker.ledger.finish_all([ours, other], ["a", "b"]),
+    ):
+        pass
+    assert worker.current(ones[0], "raw_media") is None
+    worker.ledger.close()
+
+
+def test_the_organisation_and_the_role_end_with_the_transaction(shared: Database) -> None:
+    with shared.within(THEIRS, "playhead_app").transaction() as connection:
+        connection.execute("select 1")
+    with suppress(ZeroDivisionError), shared.within(THEIRS, "playhead_app").transaction():
+        raise ZeroDivisionError
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        shared.within(THEIRS, "playhead_app").run(b"select 1 / 0")
+    [row] = shared.rows(
+        b"select current_org() as org, current_user = session_user as owner,"
+        b" pg_backend_pid() as pid"
+    )
+    assert (row["org"], row["owner"]) == (None, True)
+    assert connection.closed or connection.info.backend_pid == row["pid"]  # the very same one
+
+
+def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
+    database: Database,
+) -> None:
+    making.registered(database, org_id=OURS)
+
+    def killed() -> None:
+        with database.within(OURS, "playhead_app").transaction() as connection:
+            connection.execute(
+                "insert into members (org_id, name, role) values (%s, 'Ada', 'owner')", [OURS]
+            )
+            database.run(b"select pg_terminate_backend(%(pid)s)", pid=connection.info.backend_pid)
+            connection.execute("select 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        killed()
+    assert making.count(database, b"members") == 0
+    [row] = database.rows(b"select current_org() as org, current_user::text as who")
+    assert (row["org"], row["who"]) == (None, "postgres")
+
+
+def test_anothers_recording_is_not_found_in_the_very_words_for_one_that_never_was(
+    shared: Database, recordings: dict[str, Recording]
+) -> None:
+    catalogue = Catalogue(shared)
+
+    def answers(identity: str) -> list[str]:
+        told = []
+        for ask in (
+            lambda: catalogue.get(OURS, identity),
+            lambda: catalogue.statuses(OURS, [identity]),
+        ):
+            with pytest.raises(NotFound) as raised:
+                ask()
+            told.append(f"{raised.value} {raised.value.remedy}".replace(identity, ""))
+        return told
+
+    assert answers(recordings[THEIRS].id) == answers(str(uuid.uuid4()))
+    assert catalogue.archive(OURS, [recordings[THEIRS].id]) == {}
+    assert catalogue.replay(OURS, [recordings[THEIRS].id]) == []
+
+
+def test_a_result_of_theirs_cannot_be_put_in_place_or_read_under_our_name(
+    shared: Database, recordings: dict[str, Recording]
+) -> None:
+    ours, other = recordings[OURS], recordings[THEIRS]
+    ledger = Ledger(shared)
+    disguised = replace(other, org_id=OURS)
+    [row] = shared.rows(
+        b"select id from stage_results where org_id = %(org)s and stage = 'transcript'", org=THEIRS
+    )
+    assert Versions(shared, ledger, Content(shared)).all(disguised) == []
+    assert ledger.lineage(disguised) == []
+    assert ledger.standing([disguised])[other.id] == {}
+    with pytest.raises(Exception, match="forgotten"):
+        ledger.choose(ours, row["id"], "somebody")
+    with pytest.raises(Exception, match="forgotten"):
+        Content(shared).transcript(ours, row["id"])
+
+
+def test_a_key_of_theirs_is_no_conflict_and_a_reference_to_it_is_to_nothing(
+    shared: Database, recordings: dict[str, Recording]
+) -> None:
+    taken, free = recordings[THEIRS].id, str(uuid.uuid4())
+    told = []
+    with (
+        shared.connection() as connection,
+        connection.transaction(force_rollback=True),
+        entered(connection, OURS, "playhead_pipeline"),
+    ):
+        for identity in (taken, free):
+            refused = pytest.raises(psycopg.errors.ForeignKeyViolation)
+            with refused as raised, connection.transaction():
+                connection.execute(
+                    "insert into parked_recordings (org_id, recording_id, stage, error_class,"
+                    " reason, remedy) values (%s, %s, 'chunks', 'E', '', '')",
+                    [OURS, identity],
+                )
+            told.append(str(raised.value).replace(identity, ""))
+        for identity in (taken, free):
+            connection.execute(
+                "insert into recordings (id, org_id, sha256, size_bytes, kind, title, suffix)"
+                " values (%s, %s, %s, 1, 'recording', '', '')",
+                [identity, OURS, secrets.token_hex(32)],
+            )
+    assert told[0] == told[1]
+
+
+def test_what_the_planner_knows_of_everybodys_rows_is_told_to_no_role(
+    shared: Database, recordings: dict[str, Recording]
+) -> None:
+    assert recordings
+    common = b"select most_common_vals::text as values from pg_stats where schemaname = 'public'"
+    names = b" and tablename not in ('embedding_sets', 'playhead_migrations')"
+    assert any("Ada" in str(row["values"]) for row in shared.rows(common + names))
+    for role in ROLES:
+        assert shared.within(OURS, role).rows(common + names) == []
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            shared.within(OURS, role).rows(b"select * from pg_statistic")
+
+
+def test_full_text_statistics_are_those_of_the_own_words(
+    shared: Database, recordings: dict[str, Recording]
+) -> None:
+    assert recordings
+    words = b"select word, ndoc from ts_stat('select words from chunks') order by word"
+    own = shared.within(OURS, "playhead_app").rows(words)
+    assert [row["ndoc"] for row in own] == [1, 1]  # "one" and "two"; of all there are 20
+    assert {row["ndoc"] for row in shared.rows(words)} == {20}
+
+
+def test_numbers_that_are_given_out_to_all_are_read_by_no_role(
+    shared: Database, recordings: dict[str, Recording]
+) -> None:
+    assert recordings
+    for role in ROLES:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            shared.within(OURS, role).rows(b"select last_value from stage_results_id_seq")
+
+
+def test_what_others_ask_in_this_moment_is_shown_to_no_role(shared: Database) -> None:
+    with shared.within(THEIRS, "playhead_app").transaction() as connection:
+        connection.execute("select 'their question'")
+        for role in ROLES:
+            rows = shared.within(OURS, role).rows(
+                b"select query from pg_stat_activity where pid <> pg_backend_pid()"
+                b" and datname = current_database()"
+            )
+            assert {row["query"] for row in rows} == {"<insufficient privilege>"}
+
+
+def test_a_text_that_another_organisation_has_embedded_is_embedded_again(
+    database: Database,
+) -> None:
+    worker = Worker(database)
+    for org in (OURS, THEIRS):
+        worker.take_through(making.registered(database, org_id=org), ("the same words",))
+    assert worker.asked == ["the same words"] * 2
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        database.within(OURS, "playhead_app").rows(b"select * from embedding_cache")
+    worker.ledger.close()
+
+
+def test_who_is_told_that_something_waits_is_not_told_whose_it_is(database: Database) -> None:
+    with psycopg.connect(database.url, autocommit=True) as listening:
+        listening.execute("listen playhead_waiting")
+        making.registered(database, org_id=THEIRS, title=SECRET)
+        [notice] = listening.notifies(timeout=5, stop_after=1)
+    assert notice.payload == ""

@@ -1,0 +1,126 @@
+"""A database whose owner is no superuser, as on most servers: it is held to its own policies, may
+have to be let into the roles, and then everything works."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg import sql
+
+from pipeline_assets.definitions import build_definitions
+from playhead.search.search import Search
+from resources.errors import DatabaseUnsuitable
+from resources.postgres.migrations import available, migrate
+from resources.postgres.server import EmbeddedServer
+from resources.settings import Settings
+from resources.workbench import open_workbench
+from tests.integration.conftest import Pipeline, instant_engines, write_sound
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def administrator(server: EmbeddedServer) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def owner(administrator: psycopg.Connection) -> Iterator[str]:
+    """Of a database of the same name; may do nothing else, not even make roles."""
+    name = f"plain_{next(_numbers)}"
+    administrator.execute(sql.SQL("create role {} login").format(sql.Identifier(name)))
+    administrator.execute(
+        sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(name))
+    )
+    yield name
+    administrator.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    administrator.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+def url_of(server: EmbeddedServer, owner: str) -> str:
+    return server.url(owner).replace("postgres@", f"{owner}@")
+
+
+def add_pgvector(server: EmbeddedServer, database: str) -> None:
+    with psycopg.connect(server.url(database), autocommit=True) as connection:
+        connection.execute("create extension vector")
+
+
+def told_to_the_administrator(url: str) -> str:
+    with pytest.raises(DatabaseUnsuitable, match="may not") as raised:
+        migrate(url)
+    words, _, statement = raised.value.remedy.partition(": ")
+    assert words.startswith("Let an administrator run")
+    return statement
+
+
+def test_an_owner_who_may_too_little_is_told_the_sql_that_helps(
+    server: EmbeddedServer, template: str, owner: str
+) -> None:
+    assert template  # whose migrations have made the roles
+    url = url_of(server, owner)
+    with psycopg.connect(server.url(owner), autocommit=True) as administrator:
+        for expected in ("create extension vector;", "grant playhead_app, playhead_pipeline to"):
+            statement = told_to_the_administrator(url)
+            assert statement.startswith(expected)
+            administrator.execute(statement.encode())
+    migrate(url)
+    with psycopg.connect(url) as connection:
+        applied = connection.execute("select name from playhead_migrations order by 1").fetchall()
+    assert [name for (name,) in applied] == list(available())
+
+
+def test_an_owner_who_may_make_roles_needs_nobody(
+    server: EmbeddedServer, owner: str, administrator: psycopg.Connection
+) -> None:
+    """With other names, since the server has ours already."""
+    administrator.execute(sql.SQL("alter role {} createrole").format(sql.Identifier(owner)))
+    add_pgvector(server, owner)
+    with (
+        psycopg.connect(url_of(server, owner), autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        for name, migration in available().items():
+            if name < "0016":
+                ours = migration.replace("playhead_app", f"app_of_{owner}")
+                ours = ours.replace("playhead_pipeline", f"pipeline_of_{owner}")
+                connection.execute(ours.encode())
+        connection.execute(f"set local role app_of_{owner}".encode())
+        assert connection.execute("select * from recordings").fetchall() == []
+
+
+def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_policies(
+    server: EmbeddedServer, owner: str, administrator: psycopg.Connection, tmp_path: Path
+) -> None:
+    administrator.execute(
+        sql.SQL("grant playhead_app, playhead_pipeline to {}").format(sql.Identifier(owner))
+    )
+    add_pgvector(server, owner)
+    settings = Settings(home=tmp_path / "home", database_url=url_of(server, owner))
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        open_workbench(settings, instant_engines()) as bench,
+    ):
+        pipeline = Pipeline(bench, instance, build_definitions(settings, engines=bench.engines))
+        sound = write_sound(tmp_path / "talk.wav")
+        recording = bench.intake.take_in(sound, org_id="acme").recording
+        assert pipeline.run(recording).success
+        [status] = bench.catalogue.statuses("acme")
+        assert status.status == "ready"
+        heard = bench.ledger.standing([recording])[recording.id]["transcript", 0]
+        word = bench.content.transcript(recording, heard.id).words[0].word
+
+        def found(org: str) -> list[str]:
+            search = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, org)
+            return [hit.recording for hit in search(word).hits]
+
+        assert set(found("acme")) == {recording.id}
+        assert found("other") == []
+        bench.forgetting.forget([recording.id])
+        assert bench.catalogue.statuses("acme") == []
