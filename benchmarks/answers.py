@@ -4,7 +4,7 @@
 
 FOLDER holds recordings and a ``MANIFEST.tsv`` with a column ``file``. They go through the whole
 pipeline, with the local listener and MiniLM; then every question of ``answers.tsv`` is asked of the
-offline answerer. The questions were written by hand from the reference texts of 22 recordings, in
+offline answerer. The questions were written by hand from the reference texts of the recordings, in
 words of their own where there are other words; beside each stand the recording and the words from
 which on one must listen. A hundred are about the same things and not answered there.
 
@@ -145,7 +145,8 @@ def _heard(rooms: Rooms) -> Iterator[tuple[str, Heard]]:
     """By title: every word of a transcript at its second."""
     for status in rooms.catalogue.statuses("default"):
         found = rooms.excerpts.transcripts("default", [status.id])
-        transcript = rooms.content.transcript(found[status.id])
+        [recording] = rooms.catalogue.recordings([status.id])
+        transcript = rooms.content.transcript(recording, found[status.id])
         yield (
             status.title,
             [(part, word.start) for word in transcript.words for part in _words(word.word)],

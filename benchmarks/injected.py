@@ -5,8 +5,8 @@
 Each transcript says one thing, and beside it one of twenty injections: orders, links, HTML,
 Markdown, marks of citations, what other organisations are called. Both are asked for, of the
 offline answerer and of a provider on this machine that does all that a captured model could: it
-repeats whatever it is given, adds links, cites passages that were not given, quotes what nobody said, and
-quotes the words of other organisations. Four of these hold phrases that nobody else has.
+repeats whatever it is given, adds links, cites passages that were not given, quotes what nobody
+said, and the words of other organisations. Four of these hold phrases that nobody else has.
 
 ``foreign_links``: anything in a sentence, title, speaker or quote that a reader makes clickable,
 and links to elsewhere than our media. ``invalid``: citations whose words do not stand at their

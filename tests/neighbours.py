@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from resources.postgres.conversations import Conversations, NewTurn
 from resources.postgres.database import Connection, Database, queries
 from resources.postgres.deferred import Deferred, Request
 from resources.postgres.members import Members
@@ -44,21 +45,34 @@ HOUSEKEEPING = {"attendance", "dagster_history", "dagster_traces", "databases", 
 }
 
 
-def fill(database: Database, worker: Worker, recording: Recording) -> None:
-    """A row in every table there is, with ``SECRET`` in it where words go."""
-    org, errand = recording.org_id, Errand(recording.org_id, SECRET, {recording.id: 1.0})
-    Versions(database, worker.ledger, worker.content).name_speaker(recording, "Ada", SECRET)
-    Pieces(database).of(recording, MODEL).keep("sound", None, making.transcript(SECRET))
+def fill(database: Database, worker: Worker, recording: Recording, secret: str = SECRET) -> None:
+    """A row in every table there is, with ``secret`` in it where words go."""
+    org, errand = recording.org_id, Errand(recording.org_id, secret, {recording.id: 1.0})
+    Versions(database, worker.ledger, worker.content).name_speaker(recording, "Ada", secret)
+    Pieces(database).of(recording, MODEL).keep("sound", None, making.transcript(secret))
     spend = Spend(database)
-    permit = spend.begin(errand, Intended(uuid.uuid4(), "p", SECRET, "embeddings", 0.1), 1.0)
+    permit = spend.begin(errand, Intended(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0)
     assert permit.attempt_id is not None
-    Quarantine(database).keep(org, permit.attempt_id, reason=SECRET, reply=SECRET.encode())
+    Quarantine(database).keep(org, permit.attempt_id, reason=secret, reply=secret.encode())
     Deferred(database).defer(
-        errand, "p", Request("/v1/e", {"model": SECRET}), at_most_usd=0.1, budget_usd=None
+        errand, "p", Request("/v1/e", {"model": secret}), at_most_usd=0.1, budget_usd=None
     )
     members = Members(database)
-    members.add(org, SECRET, "owner")
-    Tokens(database).create(org, SECRET, SECRET, ["read"], None)
+    members.add(org, secret, "owner")
+    Tokens(database).create(org, secret, secret, ["read"], None)
+    cited = {"number": 1, "recording": recording.id, "chunk": str(uuid.uuid4()), "quote": secret}
+    Conversations(database).add(
+        org,
+        None,
+        NewTurn(
+            question=secret,
+            found=True,
+            note=secret,
+            engine={},
+            sentences=[{"text": secret, "cites": [1]}],
+            citations=[cited | {"start_seconds": 0.0, "end_seconds": 1.0}],
+        ),
+    )
     for statement in (
         (
             "insert into dead_letters (org_id, recording_id, stage, error_class, message, remedy,"
@@ -87,7 +101,7 @@ def fill(database: Database, worker: Worker, recording: Recording) -> None:
         ),
         "update recordings set title = %(secret)s where id = %(id)s",
     ):
-        database.run(statement.encode(), org=org, id=recording.id, secret=SECRET)
+        database.run(statement.encode(), org=org, id=recording.id, secret=secret)
 
 
 def names_of(database: Database, kinds: str) -> list[str]:
@@ -136,7 +150,7 @@ def every_statement() -> dict[str, bytes]:
     }
 
 
-def values_of(database: Database, recording: Recording) -> dict[str, Any]:
+def values_of(database: Database, recording: Recording, secret: str = SECRET) -> dict[str, Any]:
     """All that names rows of this organisation, under the names that statements have for it."""
 
     def one(statement: bytes) -> Any:
@@ -152,7 +166,9 @@ def values_of(database: Database, recording: Recording) -> dict[str, Any]:
     )
     attempt = one(b"select id as value from provider_attempts where org_id = %(org)s")
     request = one(b"select request_hash as value from deferred_requests where org_id = %(org)s")
-    secret = one(b"select secret_sha256 as value from api_tokens where org_id = %(org)s")
+    sha256 = one(b"select secret_sha256 as value from api_tokens where org_id = %(org)s")
+    conversation = one(b"select id::text as value from conversations where org_id = %(org)s")
+    chunks = one(b"select array_agg(id) as value from chunks where org_id = %(org)s")
     ids = [recording.id]
     return {
         "org_id": recording.org_id, "org_ids": [recording.org_id],
@@ -161,11 +177,14 @@ def values_of(database: Database, recording: Recording) -> dict[str, Any]:
         "result_id": results[1], "result_ids": results[:1], "recipe_hash": cut,
         "recipe_hashes": [cut], "recipes": [cut], "text_hashes": ["x"], "set_id": 1,
         "vector": np.ones(3, np.float32), "query": "one two three", "depth": 50, "limit": 50,
-        "attempt_id": attempt, "request_hash": request, "secret_sha256": secret,
-        "provider": "p", "providers": ["p"], "name": SECRET, "member": SECRET, "label": "Ada",
+        "attempt_id": attempt, "request_hash": request, "secret_sha256": sha256,
+        "provider": "p", "providers": ["p"], "name": secret, "member": secret, "label": "Ada",
         "sound": "sound", "language": "", "before": datetime.now(UTC), "archived": True,
         "stage": "chunks", "stages": ["chunks"], "state": "failed", "by": "model",
         "attempts": [1], "percent": 1, "detail": "", "error": Jsonb({}), "seconds": 0,
+        "conversation": conversation, "chunks": chunks, "texts": [secret], "stems": "english",
+        "turn": 1, "question": "q", "found": True, "engine": Jsonb({}), "note": "",
+        "sentences": Jsonb([]), "citations": Jsonb([]),
         "unrequested": False, "days": 0, "tries": 3, "most": 5, "sets": [0], "progressed": True,
     }  # fmt: skip
 

@@ -25,12 +25,13 @@ from resources.postgres.conversations import NewTurn
 from resources.postgres.excerpts import Excerpts
 from resources.providers.errand import ANSWER, Errand, on_errand
 from resources.records import ANYTHING, Engine, Filter
+from resources.reranking.choice import choose_reranker
 from resources.workbench import Rooms
 from resources.writing.markdown import one_line
 
 NOT_THERE: Final = "That is not in your recordings."
 
-_PASSAGES: Final = 8  # that an answer is written from
+_HITS: Final = 8  # whose passages an answer is written from
 _LONGEST_QUESTION: Final = 2_000  # characters; what is beyond is not read, and it is said so
 _EARLIER_TURNS: Final = 3  # that tell what a question means
 _TOO_LONG: Final = f"Only the first {_LONGEST_QUESTION:,} characters of the question were read."
@@ -97,18 +98,15 @@ class Answers:
     ) -> tuple[Answer, list[str]]:
         """With the words of its citations, as they stand."""
         meant = " ".join([*(turn.question for turn in earlier[-1:]), asked])
-        search = Search(
-            self.rooms.passages, self.rooms.sets, self.embedders, self.rooms.media, self.org_id
-        )
-        said = replace(narrowed, source="transcript")
-        found = search(meant, narrowed=said, limit=_PASSAGES)
+        found = self._search(meant, narrowed=replace(narrowed, source="transcript"), limit=_HITS)
         if found.searched is None or not found.hits:
             return _nothing(asked, self.answerer, found.note), []
         with on_errand(Errand(self.org_id, ANSWER, _shares(found))):
             likeness = _Likeness(
                 self.rooms.excerpts, self.org_id, ask(meant, found.searched, self.embedders)
             )
-            excerpts = self.rooms.excerpts.of(self.org_id, [hit.chunk for hit in found.hits])
+            passages = dict.fromkeys(chunk for hit in found.hits for chunk in hit.chunks)
+            excerpts = self.rooms.excerpts.of(self.org_id, list(passages))
             inquiry = Inquiry(asked, excerpts, likeness, found.searched.name, earlier)
             minutes = self._minutes(inquiry, hearer)
             engine, note = self._write(inquiry, minutes)
@@ -122,6 +120,13 @@ class Answers:
             engine=engine,
         )
         return answer, minutes.words
+
+    @property
+    def _search(self) -> Search:
+        rooms, reranker = self.rooms, choose_reranker(self.rooms.settings)
+        return Search(
+            rooms.passages, rooms.sets, self.embedders, rooms.media, self.org_id, reranker
+        )
 
     def _minutes(self, inquiry: Inquiry, hearer: Hearer) -> Minutes:
         spoken = cache(Transcripts(self.rooms, self.org_id).of)

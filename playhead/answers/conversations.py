@@ -17,7 +17,7 @@ from playhead.answers.minutes import Citation, Sentence
 from playhead.answers.plain import plain
 from resources.answering.protocol import Turn
 from resources.clock import clock
-from resources.errors import Forgotten
+from resources.errors import Forgotten, NotFound
 from resources.media.store import MediaStore
 from resources.postgres.conversations import Begun
 from resources.records import Json
@@ -58,10 +58,10 @@ class Transcripts:
         found = self.rooms.excerpts.transcripts(self.org_id, [recording])
         if not found:
             return None
-        known = self.rooms.catalogue.get(self.org_id, recording)
         try:
+            known = self.rooms.catalogue.get(self.org_id, recording)
             return self.rooms.content.spoken(known, found[recording])
-        except Forgotten:
+        except (Forgotten, NotFound):
             return None
 
 

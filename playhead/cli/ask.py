@@ -47,8 +47,6 @@ def ask(
     answerer = choose_answerer(settings)
     with open_rooms(settings) as rooms:
         org_id = org or settings.org
-        if recording is not None:
-            rooms.catalogue.statuses(org_id, [recording])  # NotFound, rather than no answer
         narrowed = Filter(
             kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
         )

@@ -82,15 +82,17 @@ def test_an_owner_who_may_make_roles_needs_nobody(
     """With other names, since the server has ours already."""
     administrator.execute(sql.SQL("alter role {} createrole").format(sql.Identifier(owner)))
     add_pgvector(server, owner)
-    with psycopg.connect(url_of(server, owner), autocommit=True) as connection:
-        with connection.transaction(force_rollback=True):
-            for name, migration in available().items():
-                if name < "0016":
-                    ours = migration.replace("playhead_app", f"app_of_{owner}")
-                    ours = ours.replace("playhead_pipeline", f"pipeline_of_{owner}")
-                    connection.execute(ours.encode())
-            connection.execute(f"set local role app_of_{owner}".encode())
-            assert connection.execute("select * from recordings").fetchall() == []
+    with (
+        psycopg.connect(url_of(server, owner), autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        for name, migration in available().items():
+            if name < "0016":
+                ours = migration.replace("playhead_app", f"app_of_{owner}")
+                ours = ours.replace("playhead_pipeline", f"pipeline_of_{owner}")
+                connection.execute(ours.encode())
+        connection.execute(f"set local role app_of_{owner}".encode())
+        assert connection.execute("select * from recordings").fetchall() == []
 
 
 def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_policies(
