@@ -89,25 +89,35 @@ where r.id = any(%(ids)s::uuid[]) and r.requests >= %(requests)s and r.stages_do
 on conflict (org_id, recording_id) where resolved_at is null do nothing
 
 -- name: supersede
+-- Looked up one by one, as in put_vectors.
 update stage_results s set state = 'superseded'
-from unnest(%(ids)s::integer[]) as newest (id)
-join stage_results made on made.id = newest.id
-where s.org_id = made.org_id and s.recording_id = made.recording_id and s.stage = made.stage
-  and s.recipe - 'code_version' = made.recipe - 'code_version' and s.state = 'done'
-  and s.id <> made.id
+where s.id = any(array(
+    select old.id
+    from (select * from stage_results where id = any(%(ids)s::integer[]) offset 0) made
+    cross join lateral (
+        select id from stage_results o
+        where o.org_id = made.org_id and o.recording_id = made.recording_id
+          and o.stage = made.stage and o.recipe - 'code_version' = made.recipe - 'code_version'
+          and o.state = 'done' and o.id <> made.id
+        offset 0
+    ) old))
 
 -- name: standing
 select c.recording_id, c.stage, c.set_id, c.chosen_by, s.id, s.output_hash, s.recipe,
     s.recipe_hash, s.inputs, s.input_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd
 from unnest(%(ids)s::uuid[]) as r (id)
 join current_results c on c.org_id = %(org_id)s and c.recording_id = r.id
-join stage_results s on s.id = c.result_id and s.state = 'done'
+join stage_results s  -- by the whole key, or all of an organisation's are read
+    on s.org_id = c.org_id and s.recording_id = c.recording_id and s.id = c.result_id
+    and s.state = 'done'
 
 -- name: lineage
 select s.stage, s.id as result_id, s.inputs, s.input_hash, s.recipe, s.recipe_hash,
     s.output_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd,
     c.chosen_by, c.set_id
-from current_results c join stage_results s on s.id = c.result_id
+from current_results c
+join stage_results s
+    on s.org_id = c.org_id and s.recording_id = c.recording_id and s.id = c.result_id
 where c.org_id = %(org_id)s and c.recording_id = %(recording_id)s
   and c.set_id in (0, active_set())
 order by s.id
