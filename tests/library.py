@@ -24,17 +24,18 @@ _EMBEDDER = InstantEmbedder()
 class Library(Worker):
     """Takes recordings in, ready to be searched."""
 
-    def __init__(self, database: Database, media: MediaFolder) -> None:
+    def __init__(self, database: Database, media: MediaFolder, org_id: str = "default") -> None:
         super().__init__(database, model=_EMBEDDER.engine, dimensions=_EMBEDDER.dimensions)
         self.database = database
         self.media = media
+        self.org_id = org_id
         self.sets.add("instant", _EMBEDDER.engine, _EMBEDDER.dimensions)
 
     def add(
         self, *said: Chunk | str, written: Sequence[Chunk] = (), language: str = "en", **of: Any
     ) -> Recording:
         """One that says these passages, apart from each other where they are texts."""
-        recording = making.registered(self.database, **of)
+        recording = making.registered(self.database, **{"org_id": self.org_id} | of)
         chunks = [
             one if isinstance(one, Chunk) else chunk(one, 2 * at) for at, one in enumerate(said)
         ]
@@ -57,9 +58,16 @@ class Library(Worker):
         vectors = _EMBEDDER.embed([one.text for one in texts.values()])
         self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
 
-    def search(self, org_id: str = "default", reranker: Reranker | None = None) -> Search:
+    def search(self, org_id: str | None = None, reranker: Reranker | None = None) -> Search:
         embedders = Embedders("instant", {"instant": InstantEmbedder})
-        return Search(Passages(self.database), self.sets, embedders, self.media, org_id, reranker)
+        return Search(
+            Passages(self.database),
+            self.sets,
+            embedders,
+            self.media,
+            org_id or self.org_id,
+            reranker,
+        )
 
 
 def chunk(

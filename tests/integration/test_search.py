@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,20 @@ from resources.reranking.sentences import NearestSentence
 from tests import making
 from tests.library import Library, chunk
 
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def shared(fresh_database: Callable[[], str]) -> Iterator[Database]:
+    database = Database(fresh_database())
+    yield database
+    database.close()
+
 
 @pytest.fixture
-def library(database: Database, tmp_path: Path) -> Iterator[Library]:
-    library = Library(database, MediaFolder(tmp_path))
+def library(shared: Database, tmp_path: Path) -> Iterator[Library]:
+    """Of an organisation of the test's own, so that one database serves all."""
+    library = Library(shared, MediaFolder(tmp_path), f"org-{next(_numbers)}")
     yield library
     library.ledger.close()
 
@@ -238,10 +249,13 @@ def test_what_a_reranker_does_not_read_stays_behind(library: Library) -> None:
 
 
 def test_a_passage_about_to_be_replaced_is_found_and_stands_alone(
-    library: Library, database: Database
+    library: Library,
 ) -> None:
     library.add(chunk("amber birch", 0), chunk("amber cedar", 1))
-    database.run(b"update chunks set wanted = false where ordinal = 0")
+    library.database.run(
+        b"update chunks set wanted = false where ordinal = 0 and org_id = %(org)s",
+        org=library.org_id,
+    )
     hits = library.search()("amber").hits
     assert sorted(texts(hits)) == ["amber birch", "amber cedar"]
 

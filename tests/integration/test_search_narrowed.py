@@ -314,6 +314,17 @@ def test_every_filter_has_its_option(run: Run, wanted: Recording) -> None:
     assert (whole["recording"], len(whole["hits"])) == (wanted.id, 3)
 
 
+def test_a_person_sees_the_questions_words_in_bold(
+    run: Run, wanted: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    result = CliRunner().invoke(search_command, ["ambers first", "--limit", "1"], color=True)
+    assert "“\x1b[1mamber\x1b[0m \x1b[1mfirst\x1b[0m”" in result.stdout
+    assert "Ada Lovelace" in result.stdout
+    whole = CliRunner().invoke(search_command, ["first", "--recordings", "--limit", "1"])
+    assert wanted.id in whole.stdout
+
+
 def test_a_time_that_is_none_is_wrong_usage() -> None:
     for time in ("soon", "1:2:3:4", "-1", "nan"):
         result = CliRunner().invoke(search_command, ["amber", "--from", time])
