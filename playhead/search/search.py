@@ -35,7 +35,7 @@ MOST = 1_000  # hits of one search
 BEST_WITHIN = 3  # moments told of each recording
 
 _SPARE = 5  # stretches read beside those wanted, since some tell the same moment
-_SMOOTH = 5  # of reciprocal rank fusion: the order found, and that of the reranker
+_SMOOTH, _SECOND_VOTE = 3, 0.5  # of a reranker's order, fused by rank with the one found
 _DEEPER = 4  # times as many passages, where those were not enough
 _AT_ONCE = 32  # stretches whose sentences are embedded in one go
 _Told = TypeVar("_Told")  # moments or recordings
@@ -206,15 +206,15 @@ def open_search(rooms: Rooms, org_id: str) -> Search:
 
 
 def _both_orders(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
-    """The places of what was read, fused by rank with the order of these scores, which also tells
-    of equals. Neither order alone finds as much (docs/retrieval.md)."""
+    """The places of what was read, the order found having a whole vote and that of the scores a
+    part of one: neither alone finds as much (docs/retrieval.md)."""
     places = range(len(scores))
-    again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]))}
+    again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]), 1)}
 
     def votes(at: int) -> float:
-        return 1 / (_SMOOTH + 1 + at) + 1 / (_SMOOTH + 1 + again[at])
+        return 1 / (_SMOOTH + at + 1) + _SECOND_VOTE / (_SMOOTH + again[at])
 
-    return sorted(places, key=lambda at: (-votes(at), again[at]))
+    return sorted(places, key=votes, reverse=True)  # equals stay as they were
 
 
 def _by_recording(found: Sequence[Stretch]) -> dict[str, list[Stretch]]:
