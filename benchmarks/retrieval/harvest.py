@@ -4,13 +4,14 @@
     python -m benchmarks.retrieval.harvest FOLDER
 
 A heading that asks is a question, what stands below it up to the next heading is its answer. The
-tutorials beside each FAQ are kept too, as text in which nobody's answer is. Code blocks go: nobody
-speaks them. Not here: reading the sets (``labelled.py``).
+tutorials beside each FAQ are kept too, as text in which nobody's answer is. Code blocks go, and
+addresses of pages: nobody speaks them. Not here: reading the sets (``labelled.py``).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -32,6 +33,7 @@ _TO_HTML = (
 _BOILERPLATE = frozenset(
     "NAME|VERSION|AUTHOR|AUTHORS|AUTHOR AND COPYRIGHT|COPYRIGHT|SEE ALSO|BUGS|HISTORY".split("|")
 )
+_ADDRESS = re.compile(r"(?:https?|ftp)://\S+|\b(?:\w+\.)*cpan\.org\S*")
 _LEAST_LETTERS = 80  # an answer shorter than that was all code
 
 
@@ -73,7 +75,7 @@ class Page(HTMLParser):
             self.sections[-1][1].append(said)
 
     def _said(self) -> str:
-        said = " ".join("".join(self._words).split())
+        said = " ".join(_ADDRESS.sub("", "".join(self._words)).split())
         self._words.clear()
         return said
 
