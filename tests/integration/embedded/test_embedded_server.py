@@ -59,7 +59,7 @@ def test_it_comes_back_though_its_recovery_is_killed_too(server: EmbeddedServer)
     with psycopg.connect(server.attach()) as connection:  # so much that recovery takes a while
         connection.execute("create table much as select generate_series(1, 3000000) as number")
     kill(*children(server, "checkpointer"))
-    assert eventually(lambda: bool(children(server, "startup")), 10)
+    assert eventually(lambda: bool(children(server, "startup")), 60)
     kill(*children(server, "startup"))
     assert eventually(lambda: not children(server, "startup"), 10)
     assert remembered(server) == ["kept"]
