@@ -16,15 +16,6 @@ create type search_filter as (
     to_seconds double precision
 );
 
--- The same, with null for what is empty, and speakers in small letters.
-create function plainly(narrowed search_filter) returns search_filter
-language sql immutable parallel safe as $$
-    select row(nullif(narrowed.kinds, '{}'), nullif(narrowed.recordings, '{}'),
-        (select array_agg(lower(speaker)) from unnest(narrowed.speakers) as speaker),
-        nullif(narrowed.languages, '{}'), narrowed.source, narrowed.since, narrowed.until,
-        narrowed.from_seconds, narrowed.to_seconds)::search_filter
-$$;
-
 -- The transaction's organisation; raises where it named none.
 create function searching_org() returns text language plpgsql stable as $$
 begin
@@ -34,8 +25,40 @@ begin
     return current_org();
 end $$;
 
--- An organisation's passages that a filter lets through: part of the query that asks, with no more
--- conditions than the filter has.
+-- The same filter for this organisation: null for what is empty, speakers in small letters, and
+-- recordings by their ids where what is asked of them leaves few (an index finds their passages).
+create function settled(org text, narrowed search_filter) returns search_filter
+language plpgsql stable as $$
+declare
+    few constant integer := 1000;
+    named uuid[];
+begin
+    narrowed := row(nullif(narrowed.kinds, '{}'), nullif(narrowed.recordings, '{}'),
+        (select array_agg(lower(speaker)) from unnest(narrowed.speakers) as speaker),
+        nullif(narrowed.languages, '{}'), narrowed.source, narrowed.since, narrowed.until,
+        narrowed.from_seconds, narrowed.to_seconds)::search_filter;
+    if narrowed.kinds is null and narrowed.since is null and narrowed.until is null then
+        return narrowed;
+    end if;
+    named := array(
+        select r.id from recordings r
+        where r.org_id = org
+          and (narrowed.recordings is null or r.id = any(narrowed.recordings))
+          and (narrowed.kinds is null or r.kind = any(narrowed.kinds))
+          and (narrowed.since is null or r.created_at >= narrowed.since)
+          and (narrowed.until is null or r.created_at < narrowed.until)
+        limit few + 1);
+    if cardinality(named) <= few then
+        narrowed.recordings := named;  -- none of them: nothing is let through
+        narrowed.kinds := null;
+        narrowed.since := null;
+        narrowed.until := null;
+    end if;
+    return narrowed;
+end $$;
+
+-- An organisation's passages that a settled filter lets through: part of the query that asks, with no
+-- more conditions than the filter has.
 create function admitted(org text, narrowed search_filter) returns setof chunks
 language sql stable as $$
     select c.* from chunks c
@@ -44,26 +67,27 @@ language sql stable as $$
       and (narrowed.source is null or c.source = narrowed.source)
       and (narrowed.from_seconds is null or c.end_seconds > narrowed.from_seconds)
       and (narrowed.to_seconds is null or c.start_seconds < narrowed.to_seconds)
-      and (narrowed.kinds is null and narrowed.since is null and narrowed.until is null or exists (
-          select from recordings r
-          where r.org_id = c.org_id and r.id = c.recording_id
-            and (narrowed.kinds is null or r.kind = any(narrowed.kinds))
-            and (narrowed.since is null or r.created_at >= narrowed.since)
-            and (narrowed.until is null or r.created_at < narrowed.until)))
-      and (narrowed.speakers is null or lower(c.speaker) = any(narrowed.speakers) or exists (
-          select from speaker_names n
-          where n.org_id = c.org_id and n.recording_id = c.recording_id and n.label = c.speaker
-            and lower(n.name) = any(narrowed.speakers)))
-      -- Languages that Postgres has no stems of share one configuration: there the transcript tells.
-      and (narrowed.languages is null or exists (
-          select from unnest(narrowed.languages) as wanted
-          where search_config(wanted) = c.search_config
-            and (c.search_config <> 'simple'::regconfig or exists (
-                select from current_results cur
-                join transcripts t on t.org_id = cur.org_id and t.result_id = cur.result_id
-                where cur.org_id = c.org_id and cur.recording_id = c.recording_id
-                  and cur.stage = 'transcript' and cur.set_id = 0
-                  and (t.language = wanted or wanted = any(t.languages))))))
+      and (narrowed.kinds is null and narrowed.since is null and narrowed.until is null
+          or c.recording_id in (
+              select r.id from recordings r
+              where r.org_id = org
+                and (narrowed.kinds is null or r.kind = any(narrowed.kinds))
+                and (narrowed.since is null or r.created_at >= narrowed.since)
+                and (narrowed.until is null or r.created_at < narrowed.until)))
+      and (narrowed.speakers is null or lower(c.speaker) = any(narrowed.speakers)
+          or (c.recording_id, c.speaker) in (
+              select n.recording_id, n.label from speaker_names n
+              where n.org_id = org and lower(n.name) = any(narrowed.speakers)))
+      and (narrowed.languages is null
+          or c.search_config = any(array(
+              select search_config(language) from unnest(narrowed.languages) as language))
+          -- Languages of which Postgres has no stems share a configuration: the transcript tells.
+          and (c.search_config <> 'simple'::regconfig or c.recording_id in (
+              select t.recording_id
+              from current_results cur
+              join transcripts t on t.org_id = cur.org_id and t.result_id = cur.result_id
+              where cur.org_id = org and cur.stage = 'transcript'
+                and array_prepend(t.language, t.languages) && narrowed.languages)))
 $$;
 
 -- The passages of a set that have words of the question, best first, at most ``depth``. Plans are made
@@ -75,7 +99,7 @@ set search_path = public, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     org text := searching_org();
 begin
-    narrowed := plainly(narrowed);
+    narrowed := settled(org, narrowed);
     return query
     with recursive configs as (
         -- The languages of the organisation's chunks, by jumping from one to the next in the index.
@@ -123,7 +147,7 @@ begin
     if question is null then
         return;
     end if;
-    narrowed := plainly(narrowed);
+    narrowed := settled(org, narrowed);
     if not (narrowed is null) then
         return query select e.chunk_id, e.vector <=> question as near
         from admitted(org, narrowed) c
