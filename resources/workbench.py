@@ -36,6 +36,7 @@ from resources.postgres.quarantine import Quarantine
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.postgres.spend import Spend
+from resources.postgres.vector_indexes import VectorIndexes
 from resources.postgres.versions import Versions
 from resources.settings import Settings
 
@@ -54,6 +55,7 @@ class Rooms:
     pieces: Pieces
     versions: Versions
     sets: EmbeddingSets
+    indexes: VectorIndexes
     plans: Plans
     passages: Passages
     attendance: Attendance
@@ -138,6 +140,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             pieces=Pieces(database),
             versions=Versions(database, ledger, content),
             sets=EmbeddingSets(database),
+            indexes=VectorIndexes(database),
             plans=Plans(database),
             passages=Passages(database),
             attendance=attendance,
