@@ -1,172 +1,288 @@
-"""The vector leg at a million passages: is what is nearest found, in organisations of every size and
-under filters of every width, and how long does it take?
+"""The vector leg at a million passages: is what is nearest found, in organisations of every size
+and under filters of every width, and how long does it take?
 
-    python -m benchmarks.vectors_at_size --chunks 1000000 --json
+    python -m benchmarks.vectors_at_size --chunks 1000000 --json > measured.jsonl
 
-Each question goes through ``Passages`` as the application's role, for one organisation; the answer is
+Each question goes to ``nearest`` as the application's role, for one organisation; the answer is
 held against all distances, computed outside the database. Beside it the same vectors in plain
-pgvector at its defaults: one HNSW index for everybody, ef_search 40, no iterative scan,
-organisations kept apart by a policy. Questions are drawn from the same topics and stand in no row.
+pgvector: one HNSW index for everybody, organisations kept apart by a policy, at its defaults
+(ef_search 40) and with an iterative scan. Questions are drawn from the same topics and stand in no
+row.
 
-Filters: ``since`` lets through the youngest recordings, ``speaker`` passages anywhere. What is not
-here: how vectors are made (``topics.py``); the words of passages, which are placeholders.
+Filters: ``since`` lets through the youngest recordings, ``speaker`` passages anywhere. CPU is that
+of the server's process that answers, which other work on the machine changes little. A million
+needs 8 GB of disk. Not here: the rows (``passages.py``) and their vectors (``topics.py``).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from hashlib import sha256
 from typing import Any, LiteralString
-from uuid import uuid4
 
+import click
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 from pgvector.psycopg import register_vector
 
+from benchmarks.charts import Lines, chart
+from benchmarks.passages import ENGINE, SHARES, Rows, came, draw, speaker, write
 from benchmarks.topics import DIMENSIONS, TOPICS, Topics, Vectors
-from resources.postgres.catalogue import new_recording_id
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
-from resources.postgres.search import Passages
-from resources.postgres.sets import EmbeddingSet, EmbeddingSets
-from resources.records import ANYTHING, Engine, Filter
+from resources.postgres.sets import EmbeddingSets
+from resources.postgres.vector_indexes import VectorIndexes
 from resources.settings import Settings
 
-SIZES = (10, 1_000, 10_000, 100_000)
-SHARES = (0.5, 0.05, 0.005, 0.0005)
-_A_RECORDING = 50  # passages, of three topics
-_BLOCK = 1_000  # recordings written in one transaction
-_BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 _DEPTH = 10
-_ENGINE = Engine("topics", "mixture-1")
-
-_COPY_RECORDINGS: LiteralString = (
-    "copy recordings (id, org_id, sha256, size_bytes, kind, title, suffix, stages_done, created_at)"
-    " from stdin"
-)
-_COPY_CHUNKS: LiteralString = (
-    "copy chunks (id, org_id, recording_id, recipe_hash, result_id, source, text_hash, occurrence,"
-    " text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker, token_count,"
-    " phrases, search_config) from stdin"
-)
-_COPY_VECTORS: LiteralString = (
-    "copy embeddings (set_id, org_id, chunk_id, result_id, vector) from stdin (format binary)"
-)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """What is written. A place for each passage: its vector, organisation, the share of that one's
-    recordings that came after its own, and who speaks (a place in ``SHARES``, or -1). Recordings
-    are ranges of passages."""
+class Cell:
+    """What one way found in one organisation under one filter: recall@10 from 0 to 1, answers with
+    less than there is, seconds to answer, seconds of the server's CPU."""
 
-    vectors: Vectors
-    orgs: NDArray[np.int64]
-    later: NDArray[np.float64]
-    speakers: NDArray[np.int64]
-    recordings: list[range]
-    names: tuple[str, ...]
-
-
-def organisations(chunks: int) -> dict[str, int]:
-    """How many passages each has: those of the fixed sizes that leave room, and the rest."""
-    sizes = {f"org-of-{size}": size for size in SIZES if 2 * size <= chunks}
-    return sizes | {"the-rest": chunks - sum(sizes.values())}
+    way: str
+    org: str
+    filter: str
+    passages: int
+    recall: float
+    short: int
+    p50: float
+    p95: float
+    p99: float
+    cpu: float
 
 
-def draw(chunks: int) -> Rows:
-    """The same rows each time. Recordings of all organisations come mixed, as they do."""
-    dice = np.random.default_rng(7)
-    sizes = organisations(chunks)
-    whole = [
-        (org, min(_A_RECORDING, size - start))
-        for org, size in enumerate(sizes.values())
-        for start in range(0, size, _A_RECORDING)
-    ]
-    whole = [whole[at] for at in dice.permutation(len(whole))]
-    owners, counts = np.array(whole).T
-    ends = counts.cumsum()
-    told = np.repeat(dice.integers(TOPICS, size=(len(whole), 3)), counts, axis=0)
-    topics = told[np.arange(chunks), dice.integers(3, size=chunks)]
-    bands = np.cumsum(sorted(SHARES))
-    speakers = len(SHARES) - 1 - np.searchsorted(bands, dice.random(chunks), side="right")
-    return Rows(
-        _vectors(topics, dice),
-        np.repeat(owners, counts),
-        np.repeat(_share_after(owners), counts),
-        speakers,
-        [range(end - count, end) for end, count in zip(ends, counts, strict=True)],
-        tuple(sizes),
-    )
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How one asks. ``sql`` has a place for conditions on ``since`` and ``speaker``."""
+
+    name: str
+    settings: tuple[LiteralString, ...]
+    sql: LiteralString
 
 
-def _vectors(topics: NDArray[np.int64], dice: np.random.Generator) -> Vectors:
-    model, made = Topics(), np.empty((len(topics), DIMENSIONS), np.float32)
-    for start in range(0, len(topics), 50_000):
-        made[start : start + 50_000] = model.draw(topics[start : start + 50_000], dice)
-    return made
+_NARROWED: LiteralString = (
+    "row(null, null, array_remove(array[%(speaker)s], null), null, null, %(since)s::timestamptz,"
+    " null, null, null)::search_filter"
+)
+_PLAIN: LiteralString = (
+    "select vector <=> %(q)s as distance from plain"
+    " where (%(since)s::timestamptz is null or created_at >= %(since)s)"
+    " and (%(speaker)s::text is null or speaker = %(speaker)s)"
+    " order by vector <=> %(q)s limit 10"
+)
+WAYS = (
+    Way("playhead", (), f"select distance from nearest(1, %(q)s, {_NARROWED}, 10)"),
+    Way("plain pgvector", (), _PLAIN),
+    Way(
+        "one index, iterative scan",
+        ("set local hnsw.iterative_scan = strict_order", "set local hnsw.ef_search = 100"),
+        _PLAIN,
+    ),
+)
 
 
-def _share_after(owners: NDArray[np.int64]) -> NDArray[np.float64]:
-    after = np.empty(len(owners))
-    for org in np.unique(owners):
-        places = np.flatnonzero(owners == org)
-        after[places] = 1 - (np.arange(len(places)) + 1) / len(places)
-    return after
+class Trial:
+    """The questions, put to one organisation after another."""
+
+    def __init__(self, url: str, rows: Rows, questions: int) -> None:
+        dice = np.random.default_rng(99)
+        self._rows = rows
+        self._questions = Topics().draw(dice.integers(TOPICS, size=questions), dice)
+        self._connection = psycopg.connect(url, autocommit=True)
+        register_vector(self._connection)
+
+    def cells(self, ways: Sequence[Way]) -> Iterator[Cell]:
+        rows = self._rows
+        for org, name in enumerate(rows.names):
+            of_org = rows.orgs == org
+            yield from self._of(ways, name, "none", of_org, None, None)
+            for place, share in enumerate(SHARES):
+                since = came(share)
+                chosen = of_org & (rows.later <= share)
+                yield from self._of(ways, name, f"since {share:.2%}", chosen, since, None)
+                chosen = of_org & (rows.speakers == place)
+                yield from self._of(
+                    ways, name, f"speaker {share:.2%}", chosen, None, speaker(place)
+                )
+
+    def _of(
+        self,
+        ways: Sequence[Way],
+        org: str,
+        told: str,
+        chosen: NDArray[np.bool_],
+        since: datetime | None,
+        said_by: str | None,
+    ) -> Iterator[Cell]:
+        there = int(chosen.sum())
+        if not there:
+            return
+        reach, wanted = self._reach(chosen), min(_DEPTH, there)
+        for way in ways:
+            values = {"since": since, "speaker": said_by}
+            found, seconds, cpu = self._ask(way, org, values)
+            recalls = [
+                sum(distance <= far + 1e-5 for distance in answer) / wanted
+                for answer, far in zip(found, reach, strict=True)
+            ]
+            p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
+            short = sum(len(answer) < wanted for answer in found)
+            recall = float(np.mean(recalls))
+            yield Cell(way.name, org, told, there, recall, short, p50, p95, p99, cpu)
+
+    def _ask(
+        self, way: Way, org: str, values: Mapping[str, Any]
+    ) -> tuple[list[list[float]], list[float], float]:
+        """Answers, seconds of each, and CPU seconds of one."""
+        found, seconds = [], []
+        pid = self._connection.info.backend_pid
+        before = _cpu_seconds(pid)
+        for question in self._questions:
+            begun = time.perf_counter()
+            with self._connection.transaction():
+                self._connection.execute(
+                    "select set_config('playhead.org', %s, true), "
+                    "set_config('role', 'playhead_app', true)",
+                    [org],
+                )
+                for setting in way.settings:
+                    self._connection.execute(setting)
+                answer = self._connection.execute(
+                    way.sql, {"q": question, **values}, prepare=False
+                ).fetchall()
+            seconds.append(time.perf_counter() - begun)
+            found.append([row[0] for row in answer])
+        return found, seconds, (_cpu_seconds(pid) - before) / len(self._questions)
+
+    def _reach(self, chosen: NDArray[np.bool_]) -> Vectors:
+        """How far the tenth nearest is from each question, or the last."""
+        places = np.flatnonzero(chosen)
+        wanted = min(_DEPTH, len(places))
+        best = np.full((len(self._questions), wanted), 9, np.float32)
+        for start in range(0, len(places), 50_000):
+            block = self._rows.vectors[places[start : start + 50_000]]
+            far = np.concatenate([best, 1 - self._questions @ block.T], axis=1)
+            best = np.partition(far, wanted - 1, axis=1)[:, :wanted]
+        reach: Vectors = best.max(axis=1)
+        return reach
 
 
-def write(url: str, rows: Rows, searched: EmbeddingSet) -> None:
-    """By COPY, without looking whether what is referred to is there: results are left out."""
+def _cpu_seconds(pid: int) -> float:
+    """Of a process on this machine, so far."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def build_plain(url: str) -> float:
+    """The same vectors as pgvector's documentation has them; the seconds its index took."""
     with psycopg.connect(url, autocommit=True) as connection:
-        register_vector(connection)
-        connection.execute("set session_replication_role = replica")
-        for name in rows.names:
-            connection.execute("insert into organisations (id) values (%s)", [name])
-        for start in range(0, len(rows.recordings), _BLOCK):
-            with connection.transaction():
-                _write(connection, rows, searched, rows.recordings[start : start + _BLOCK])
-        connection.execute("vacuum analyze")
+        connection.execute(
+            "create table plain as"
+            " select e.org_id, r.created_at, c.speaker, e.vector::vector(384) as vector"
+            " from embeddings e join chunks c on c.id = e.chunk_id and c.org_id = e.org_id"
+            " join recordings r on r.id = c.recording_id and r.org_id = c.org_id"
+        )
+        connection.execute("alter table plain enable row level security")
+        connection.execute("create policy own on plain using (org_id = current_org())")
+        connection.execute("grant select on plain to playhead_app")
+        connection.execute("set maintenance_work_mem = '3GB'")
+        begun = time.perf_counter()
+        connection.execute(
+            "create index plain_nearest on plain using hnsw (vector vector_cosine_ops)"
+        )
+        took = time.perf_counter() - begun
+        connection.execute("analyze plain")
+    return took
 
 
-def _write(
-    connection: psycopg.Connection, rows: Rows, searched: EmbeddingSet, block: Sequence[range]
-) -> None:
-    ids = {passages.start: new_recording_id() for passages in block}
-    orgs = {passages.start: rows.names[rows.orgs[passages.start]] for passages in block}
-    with connection.cursor().copy(_COPY_RECORDINGS) as copy:
-        for at, identity in ids.items():
-            row = (identity, orgs[at], sha256(identity.encode()).hexdigest(), 1000, "recording")
-            copy.write_row((*row, identity, ".wav", 5, came(rows.later[at])))
-    chunk_ids = {at: uuid4() for passages in block for at in passages}
-    with connection.cursor().copy(_COPY_CHUNKS) as copy:
-        for passages in block:
-            for place, at in enumerate(passages):
-                text, begun = f"passage {at} says little", 10.0 * place
-                name = speaker(int(rows.speakers[at]))
-                owner = (orgs[passages.start], ids[passages.start])
-                row = ("recipe", 0, "transcript", sha256(text.encode()).hexdigest(), 0, text)
-                spoken = (place, 0, len(text), begun, begun + 10, name, 4, "[]", "english")
-                copy.write_row((chunk_ids[at], *owner, *row, *spoken))
-    with connection.cursor().copy(_COPY_VECTORS) as copy:
-        copy.set_types(["int4", "text", "uuid", "int4", "vector"])
-        for passages in block:
-            for at in passages:
-                org = orgs[passages.start]
-                copy.write_row((searched.id, org, chunk_ids[at], 0, rows.vectors[at]))
+def index_bytes(url: str) -> dict[str, int]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "select c.relname, pg_relation_size(c.oid) from pg_class c"
+            " join pg_am a on a.oid = c.relam where a.amname = 'hnsw'"
+        ).fetchall()
+    return dict(rows)
 
 
-def came(later: float) -> datetime:
-    """When a recording came that a share of the others came after."""
-    return _BEGIN + (1 - later) * timedelta(days=1000)
+@click.command(help=__doc__)
+@click.option("--chunks", default=60_000)
+@click.option("--questions", default=100)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    default=Path(".playhead-vectors"),
+    help="Where the server is kept; with rows there already these are asked.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A line a cell, then sizes and times.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg")
+def main(chunks: int, questions: int, home: Path, as_json: bool, plot: Path | None) -> None:
+    url, rows = app_url(Settings(home=home)), draw(chunks)
+    facts = _prepare(url, rows)
+    cells = []
+    for cell in Trial(url, rows, questions).cells(WAYS):
+        cells.append(cell)
+        if as_json:
+            print(json.dumps(asdict(cell)), flush=True)
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print(_table(cells), *(f"{name}: {value:,.0f}" for name, value in facts.items()), sep="\n")
+    if plot:
+        plot.write_text(_plot(cells))
 
 
-def speaker(place: int) -> str | None:
-    return None if place < 0 else f"speaker of {SHARES[place]:.2%}"
+def _prepare(url: str, rows: Rows) -> dict[str, float]:
+    """Written and indexed, unless that was done before; what it took."""
+    database = Database(url)
+    sets, took = EmbeddingSets(database), {}
+    if not sets.all():
+        searched = sets.add("topics", ENGINE, DIMENSIONS)
+        write(url, rows, searched)
+        begun = time.perf_counter()
+        VectorIndexes(database).keep(searched)
+        took["seconds to index, one for each"] = time.perf_counter() - begun
+        took["seconds to index, one for all"] = build_plain(url)
+    database.close()
+    return took | {f"bytes of {name}": size for name, size in index_bytes(url).items()}
+
+
+def _table(cells: Sequence[Cell]) -> str:
+    lines = [
+        "| way | organisation | filter | passages | recall@10 | short | p50 | p95 | p99 | CPU |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|---|---|")
+    for one in cells:
+        times = " | ".join(f"{x * 1e3:,.1f}" for x in (one.p50, one.p95, one.p99, one.cpu))
+        lines.append(
+            f"| {one.way} | {one.org} | {one.filter} | {one.passages:,} | {one.recall:.3f} "
+            f"| {one.short} | {times} |"
+        )
+    return "\n".join(lines)
+
+
+def _plot(cells: Sequence[Cell]) -> str:
+    """By how many passages there are to find among."""
+    measures = {"recall@10": "recall", "milliseconds of CPU a question": "cpu"}
+    panels: dict[str, Lines] = {}
+    for title, name in measures.items():
+        scale = 1e3 if name == "cpu" else 1.0
+        panels[title] = {
+            way.name: sorted(
+                (cell.passages, getattr(cell, name) * scale)
+                for cell in cells
+                if cell.way == way.name and cell.filter == "none"
+            )
+            for way in WAYS
+        }
+    return chart("passages of the organisation", panels)
+
+
+if __name__ == "__main__":
+    main()

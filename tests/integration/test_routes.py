@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from pipeline_assets.indexes import nearest_are_found, vector_indexes
 from pipeline_assets.schedules import indexing
-from playhead.cli.main import main
+from playhead.cli.models import models
 from resources.postgres.database import Database, enter
 from resources.postgres.search import Passages
 from resources.postgres.sets import EmbeddingSet, EmbeddingSets
@@ -49,8 +49,8 @@ with vectors as (
         occurrence, text, ordinal, char_start, char_end, start_seconds, end_seconds, speaker,
         token_count, phrases, search_config)
     select id, %(org)s, (%(recordings)s::uuid[])[at + 1], 'r', 0, 'transcript', 'h' || place, 0,
-        'word', place, 0, 4, place, place + 1, case when place %% 100 = 0 then 'Rare' else 'Ada' end,
-        1, '[]', 'english'
+        'word', place, 0, 4, place, place + 1,
+        case when place %% 100 = 0 then 'Rare' else 'Ada' end, 1, '[]', 'english'
     from vectors
 )
 insert into embeddings (set_id, org_id, chunk_id, result_id, vector)
@@ -97,6 +97,7 @@ def fill(database: Database, searched: EmbeddingSet) -> Fill:
                     "vectors": list(unit_vectors([f"{org} {n}" for n in range(count)], 24)),
                 },
             )
+        database.run(b"analyze recordings, chunks, embeddings")
         return recordings
 
     return fill
@@ -239,8 +240,7 @@ def test_an_index_that_was_mostly_emptied_is_built_anew(
     assert [index.due for index in indexes.keep()] == ["rebuild"]
     [rebuilt] = indexes.standing()
     assert rebuilt.due is None
-    assert built.bytes is not None and rebuilt.bytes is not None
-    assert rebuilt.bytes < built.bytes / 4
+    assert (rebuilt.bytes or 0) < (built.bytes or 0) / 4
 
 
 @pytest.mark.usefixtures("few")
@@ -311,7 +311,7 @@ def test_the_nightly_check_tells_of_each_size_and_is_red_where_an_index_finds_to
     assert not bad.passed
     assert bad.severity == dg.AssetCheckSeverity.ERROR
     assert bad.metadata["up to 1,000: recall"].value == 1.0
-    assert bad.metadata["up to 10,000: recall"].value < 0.99
+    assert float(str(bad.metadata["up to 10,000: recall"].value)) < 0.99
 
 
 def test_the_nightly_check_has_nothing_against_a_system_without_recordings(
@@ -328,9 +328,9 @@ def test_the_status_of_a_set_tells_of_its_indexes(
     monkeypatch.setenv("DATABASE_URL", of_bench.bench.settings.database_url or "")
     monkeypatch.setenv("PLAYHEAD_HOME", str(of_bench.bench.settings.home))
     [one] = of_bench.bench.sets.live()
-    told = CliRunner().invoke(main, ["models", "status", str(one.id)])
+    told = CliRunner().invoke(models, ["status", str(one.id)])
     assert "index of large: none yet, to build" in told.output
     of_bench.keep(instance)
-    told = CliRunner().invoke(main, ["models", "status", str(one.id)])
+    told = CliRunner().invoke(models, ["status", str(one.id)])
     assert "index of large: 1 MB" in told.output
     assert "small" not in told.output
