@@ -105,7 +105,7 @@ class Passages:
         rows = self._of(org_id).rows(
             _SQL["some_vectors"], set_id=searched.id, org_id=org_id, start=uuid4(), limit=limit
         )
-        return [row["vector"] for row in rows]
+        return [row["vector"].to_numpy() for row in rows]
 
     def younger_half(self, *, org_id: str) -> Filter:
         """The filter that lets through about half of an organisation's recordings."""

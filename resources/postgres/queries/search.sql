@@ -38,11 +38,15 @@ join chunks c on c.org_id = %(org_id)s and c.id = n.chunk_id
 order by n.distance, c.id
 
 -- name: nearest_exactly
+with narrowed as materialized (
+    select settled(%(org_id)s, row(%(kinds)s::text[], %(recordings)s::uuid[],
+        %(speakers)s::text[], %(languages)s::text[], %(source)s::text, %(since)s::timestamptz,
+        %(until)s::timestamptz, %(from_seconds)s::float8, %(to_seconds)s::float8)::search_filter)
+        as by
+)
 select c.recording_id::text as recording, c.start_seconds, c.end_seconds,
     e.vector <=> %(vector)s as distance
-from admitted(%(org_id)s, settled(%(org_id)s, row(%(kinds)s::text[], %(recordings)s::uuid[],
-    %(speakers)s::text[], %(languages)s::text[], %(source)s::text, %(since)s::timestamptz,
-    %(until)s::timestamptz, %(from_seconds)s::float8, %(to_seconds)s::float8)::search_filter)) c
+from narrowed, admitted(%(org_id)s, narrowed.by) c
 join embeddings e on e.org_id = c.org_id and e.chunk_id = c.id and e.set_id = %(set_id)s
 order by distance, c.id
 limit %(depth)s

@@ -8,7 +8,7 @@ select s.id as set_id, s.dimensions, o.id as org_id, vector_index_of(s.id, o.id)
         when of_org.vectors > exact_up_to(s.dimensions) and i.indisvalid is not true then 'build'
         when i.indisvalid and of_org.vectors <= exact_up_to(s.dimensions) / 2 then 'drop'
         when i.indisvalid and pg_relation_size(i.indexrelid)
-            > 2 * (1000000 + c.reltuples * (2 * s.dimensions + 400)) then 'rebuild'
+            > 2 * (100000 + c.reltuples * (2 * s.dimensions + 400)) then 'rebuild'
     end as due
 from embedding_sets s
 cross join organisations o
