@@ -5,6 +5,7 @@ import dagster as dg
 
 from pipeline_assets import jobs, schedules
 from pipeline_assets.backlog import backlog, models_live_on
+from pipeline_assets.indexes import nearest_are_found, vector_indexes
 from pipeline_assets.recordings import recordings
 from resources.configured import openai_resource, workbench_resource
 from resources.engines import Engines, choose_engines
@@ -25,14 +26,16 @@ def build_definitions(
     open already, is what all runs and sensors of this process use, with its engines."""
     chosen = bench.engines if bench else engines or choose_engines(settings)
     return dg.Definitions(
-        assets=[recordings, backlog],
-        asset_checks=[models_live_on],
+        assets=[recordings, backlog, vector_indexes],
+        asset_checks=[models_live_on, nearest_are_found],
         jobs=jobs.JOBS,
         schedules=[
             schedules.nightly_reconcile,
             schedules.nightly_prune,
+            schedules.nightly_recall,
             schedules.hourly_backlog,
             schedules.model_change,
+            schedules.indexing,
         ],
         sensors=[inbox, uploads, plans, batches, failures, retries],
         resources={

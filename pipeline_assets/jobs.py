@@ -6,6 +6,7 @@ from pipeline_assets.archived import archived
 from pipeline_assets.backlog import backlog
 from pipeline_assets.batches import carry
 from pipeline_assets.collect import collect_file
+from pipeline_assets.indexes import nearest_are_found, vector_indexes
 from pipeline_assets.model_change import change_model
 from pipeline_assets.policies import LIMITS
 from pipeline_assets.prune import prune
@@ -37,6 +38,22 @@ report_backlog = dg.define_asset_job(
     description="Look at what waits, so that the backlog's freshness means something.",
 )
 
+index_vectors = dg.define_asset_job(
+    "index_vectors",
+    selection=dg.AssetSelection.assets(vector_indexes).without_checks(),
+    executor_def=dg.in_process_executor,
+    tags=LIMITS,
+    description="Build, rebuild and drop indexes of vectors as organisations grow and shrink.",
+)
+
+check_recall = dg.define_asset_job(
+    "check_recall",
+    selection=dg.AssetSelection.checks(nearest_are_found),
+    executor_def=dg.in_process_executor,
+    tags=LIMITS,
+    description="Compare searches with exact ones, in organisations of every size.",
+)
+
 
 @dg.job(executor_def=dg.in_process_executor, tags=LIMITS)
 def reconcile_recordings() -> None:
@@ -66,6 +83,8 @@ JOBS = (
     ingest_recording,
     rework_archived,
     report_backlog,
+    index_vectors,
+    check_recall,
     reconcile_recordings,
     change_embedding_model,
     carry_batches,

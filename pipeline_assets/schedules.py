@@ -6,6 +6,8 @@ import dagster as dg
 
 from pipeline_assets.jobs import (
     change_embedding_model,
+    check_recall,
+    index_vectors,
     prune_history,
     reconcile_recordings,
     report_backlog,
@@ -27,6 +29,13 @@ nightly_prune = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
+nightly_recall = dg.ScheduleDefinition(
+    name="nightly_recall",
+    job=check_recall,
+    cron_schedule="53 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
 hourly_backlog = dg.ScheduleDefinition(
     name="hourly_backlog",
     job=report_backlog,
@@ -44,4 +53,16 @@ def model_change(workbench: dg.ResourceParam[Workbench]) -> dg.RunRequest | dg.S
     """Looks without a run whether there is anything to change."""
     if not due(workbench):
         return dg.SkipReason("the sets are as settings want them, and complete")
+    return dg.RunRequest()
+
+
+@dg.schedule(
+    job=index_vectors,
+    cron_schedule="4-59/10 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def indexing(workbench: dg.ResourceParam[Workbench]) -> dg.RunRequest | dg.SkipReason:
+    """Looks without a run whether an index is missing, too many, or mostly empty."""
+    if not any(index.due for index in workbench.indexes.standing()):
+        return dg.SkipReason("every organisation has the index that its size wants")
     return dg.RunRequest()

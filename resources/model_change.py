@@ -18,8 +18,6 @@ from resources.providers.errand import Errand, on_errand
 from resources.spending import refuse_unconfirmed
 from resources.workbench import Rooms
 
-INDEX_FROM_VECTORS = 20_000  # below, an exact scan is as quick
-
 
 @dataclass(frozen=True, slots=True)
 class ModelChange:
@@ -60,11 +58,8 @@ class ModelChange:
         )
 
     def judge(self, one: EmbeddingSet) -> Verdict:
-        """The gate's verdict, with the set's index built first where it wants one."""
-        progress = self.rooms.sets.progress(one)
-        if progress.vectors >= INDEX_FROM_VECTORS and not one.indexed:
-            self.rooms.sets.index(one)
-            one = self.rooms.sets.get(one.id)
+        """The gate's verdict, with the set's indexes built first where it wants any."""
+        self.rooms.indexes.keep(one)
         return judge(one, self.rooms.sets, self.rooms.passages, self.embedders)
 
     def activate(self, one: EmbeddingSet) -> Verdict:
@@ -85,7 +80,7 @@ class ModelChange:
         return before
 
     def retire(self, one: EmbeddingSet) -> None:
-        """Let go of a set's vectors and index; a plan that builds it ends."""
+        """Let go of a set's vectors and indexes; a plan that builds it ends."""
         for plan in self.rooms.plans.under_way():
             if plan.set_id == one.id:
                 self.rooms.plans.cancel(plan.id)

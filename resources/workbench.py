@@ -41,6 +41,7 @@ from resources.postgres.sets import EmbeddingSet, EmbeddingSets
 from resources.postgres.spend import Spend
 from resources.postgres.tables import Tables
 from resources.postgres.tokens import Tokens
+from resources.postgres.vector_indexes import VectorIndexes
 from resources.postgres.versions import Versions
 from resources.settings import Settings
 
@@ -59,6 +60,7 @@ class Rooms:
     pieces: Pieces
     versions: Versions
     sets: EmbeddingSets
+    indexes: VectorIndexes
     plans: Plans
     passages: Passages
     excerpts: Excerpts
@@ -148,6 +150,7 @@ def open_rooms(settings: Settings) -> Iterator[Rooms]:
             pieces=Pieces(database),
             versions=Versions(database, ledger, content),
             sets=EmbeddingSets(database),
+            indexes=VectorIndexes(database),
             plans=Plans(database),
             passages=Passages(database),
             excerpts=Excerpts(database),

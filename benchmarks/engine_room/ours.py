@@ -89,14 +89,14 @@ class Ours:
 
     def index(self) -> None:
         [first] = self._bench.sets.live()
-        self._bench.sets.index(first)
+        self._bench.indexes.keep(first)
 
     def change_model(self, embedder: Embedder) -> None:
         added = self._bench.sets.add("B", embedder.engine, embedder.dimensions)
         known = list(self._recordings.values())
         for start in range(0, len(known), RECORDINGS_A_RUN):
             self._take_through(known[start : start + RECORDINGS_A_RUN], embedder)
-        self._bench.sets.index(added)
+        self._bench.indexes.keep(added)
         self._bench.sets.activate(added)
 
     def ask(self, question: str, embedders: Mapping[str, Embedder]) -> Answer:

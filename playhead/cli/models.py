@@ -73,19 +73,23 @@ def add(name: str, confirm_usd: float | None) -> None:
 @set_argument
 @json_option
 def status(set_id: int, as_json: bool) -> None:
-    """How complete a SET is, what failed, and what the gate measured."""
+    """How complete a SET is, its indexes, what failed, and what the gate measured."""
     with open_rooms(load_settings()) as rooms:
         one = rooms.sets.get(set_id)
         facts = _facts(rooms, one)
         failed = rooms.sets.failed(one)
+        indexes = rooms.indexes.standing(one)
     if as_json:
-        print_json(facts | {"failed": failed})
+        print_json(facts | {"failed": failed, "indexes": [asdict(index) for index in indexes]})
         return
     done = facts["ready"] - facts["lacking"]
     click.echo(
         f"Set {one.id}, {one.name} ({one.engine['model']}), {one.state}: "
         f"{done} of {facts['ready']} recordings, {facts['vectors']} vectors."
     )
+    for index in indexes:
+        size = f"{index.bytes / 1e6:,.0f} MB" if index.bytes else "none yet"
+        click.echo(f"  index of {index.org_id}: {size}{f', to {index.due}' if index.due else ''}")
     for row in failed:
         click.echo(f"  {row['recording']}: {row['message']} {row['remedy']}")
     if one.gate:
@@ -118,7 +122,7 @@ def rollback() -> None:
 @models.command()
 @set_argument
 def retire(set_id: int) -> None:
-    """Let go of a SET's vectors and index. Its cache stays, so that it can come back unpaid."""
+    """Let go of a SET's vectors and indexes. Its cache stays, so that it can come back unpaid."""
     with open_rooms(load_settings()) as rooms:
         one = rooms.sets.get(set_id)
         _change(rooms).retire(one)

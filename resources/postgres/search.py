@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from psycopg.rows import DictRow
 from resources.errors import NotFound
 from resources.postgres.database import Database, Organisation, queries, storable
 from resources.postgres.sets import EmbeddingSet
-from resources.records import Filter, Kind, Source
+from resources.records import ANYTHING, Filter, Kind, Source
 
 _SQL = queries("search")
 _DEPTH = 50  # passages of each leg that are fused
@@ -113,20 +113,65 @@ class Passages:
             raise NotFound(f"No such {what}: {value}.", remedy=_REMEDIES[what])
 
     def nearest(
-        self, vector: NDArray[np.float32], searched: EmbeddingSet, *, org_id: str, limit: int
+        self,
+        vector: NDArray[np.float32],
+        searched: EmbeddingSet,
+        *,
+        org_id: str,
+        limit: int,
+        narrowed: Filter = ANYTHING,
     ) -> list[DictRow]:
         """By vectors alone: recording, seconds and distance of the nearest passages."""
-        return self._of(org_id).rows(
-            _SQL["nearest"], vector=vector, set_id=searched.id, org_id=org_id, depth=limit
-        )
+        return self._near("nearest", vector, searched, org_id, limit, narrowed)
 
     def nearest_exactly(
-        self, vector: NDArray[np.float32], searched: EmbeddingSet, *, org_id: str, limit: int
+        self,
+        vector: NDArray[np.float32],
+        searched: EmbeddingSet,
+        *,
+        org_id: str,
+        limit: int,
+        narrowed: Filter = ANYTHING,
     ) -> list[DictRow]:
         """As ``nearest``, by a scan of them all."""
+        return self._near("nearest_exactly", vector, searched, org_id, limit, narrowed)
+
+    def _near(
+        self,
+        name: str,
+        vector: NDArray[np.float32],
+        searched: EmbeddingSet,
+        org_id: str,
+        limit: int,
+        narrowed: Filter,
+    ) -> list[DictRow]:
         return self._of(org_id).rows(
-            _SQL["nearest_exactly"], vector=vector, set_id=searched.id, org_id=org_id, depth=limit
+            _SQL[name],
+            vector=vector,
+            set_id=searched.id,
+            org_id=org_id,
+            **_values(narrowed),
+            depth=limit,
         )
+
+    def sizes(self, searched: EmbeddingSet) -> dict[str, int]:
+        """How many vectors each organisation has in the set."""
+        rows = self._database.rows(_SQL["sizes"], set_id=searched.id)
+        return {row["org_id"]: row["vectors"] for row in rows}
+
+    def some_vectors(
+        self, searched: EmbeddingSet, *, org_id: str, limit: int
+    ) -> list[NDArray[np.float32]]:
+        """Of an organisation's passages, others each time."""
+        rows = self._of(org_id).rows(
+            _SQL["some_vectors"], set_id=searched.id, org_id=org_id, start=uuid4(), limit=limit
+        )
+        return [row["vector"].to_numpy() for row in rows]
+
+    def younger_half(self, *, org_id: str) -> Filter:
+        """The filter that lets through about half of an organisation's recordings."""
+        row = self._of(org_id).row(_SQL["half_came_after"], org_id=org_id)
+        return Filter(since=row["moment"]) if row else ANYTHING
 
     def known_items(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
         """Passages of the set with their organisation and seconds, chosen by the hash of their

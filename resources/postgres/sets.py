@@ -2,7 +2,8 @@
 
 A set holds the vectors of one engine. One is active; it is switched by one row, and the
 database refuses to switch to a set that lacks a recording. Not here: making vectors
-(``content.py``), whether a set is good enough (``resources/gate.py``).
+(``content.py``), their indexes (``vector_indexes.py``), whether a set is good enough
+(``resources/gate.py``).
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ class EmbeddingSet:
     dimensions: int
     state: State
     gate: Json | None
-    indexed: bool
     created_at: datetime
     activated_at: datetime | None
 
@@ -110,33 +110,13 @@ class EmbeddingSets:
     def record_gate(self, one: EmbeddingSet, facts: Json) -> None:
         self._database.run(_SQL["record_gate"], id=one.id, gate=Jsonb(facts))
 
-    def index(self, one: EmbeddingSet) -> None:
-        """Build the set's index beside everything else; searches use it for organisations whose
-        exact scan would take long. 17,800 vectors of 384 dimensions took 4 s on 2 cores
-        (``benchmarks.engine_room``)."""
-        with self._database.connection() as connection:
-            values = {"id": one.id, "dimensions": one.dimensions}
-            for broken in connection.execute(_SQL["broken_index"], values).fetchall():
-                connection.execute(broken["statement"].encode())  # an earlier build was killed
-            [row] = connection.execute(_SQL["index_statement"], values).fetchall()
-            connection.execute(_SQL["index_memory"], values)
-            try:
-                connection.execute(row["statement"].encode())
-            finally:
-                connection.execute(_SQL["usual_memory"])
-            # Of tables it knows nothing about the planner uses no index: a search of 4,800 passages
-            # took 150 ms and not 17, one of 60,000 vectors 168 and not 4.
-            [row] = connection.execute(_SQL["analyze_statement"], values).fetchall()
-            connection.execute(row["statement"].encode())
-            connection.execute(_SQL["indexed"], values)
-
     def activate(self, one: EmbeddingSet) -> None:
         """Search this set from now on; the one before stays as standby. Raises ``HalfBuilt`` when
         a recording would go missing, ``NotLive`` for a retired set."""
         self._switch(_SQL["activate"], one)
 
     def retire(self, one: EmbeddingSet) -> None:
-        """Drop the set's vectors and index. Raises ``NotLive`` for the active one."""
+        """Drop the set's vectors and indexes. Raises ``NotLive`` for the active one."""
         self._switch(_SQL["retire"], one)
 
     def _switch(self, sql: bytes, one: EmbeddingSet) -> DictRow | None:

@@ -67,16 +67,24 @@ where not exists (
 
 -- name: nearest
 select c.recording_id::text as recording, c.start_seconds, c.end_seconds, n.distance
-from nearest(%(set_id)s, %(vector)s, null, %(depth)s) n
+from nearest(%(set_id)s, %(vector)s, row(%(kinds)s::text[], %(recordings)s::uuid[],
+    %(speakers)s::text[], %(languages)s::text[], %(source)s::text, %(since)s::timestamptz,
+    %(until)s::timestamptz, %(from_seconds)s::float8, %(to_seconds)s::float8)::search_filter,
+    %(depth)s) n
 join chunks c on c.org_id = %(org_id)s and c.id = n.chunk_id
 order by n.distance, c.id
 
 -- name: nearest_exactly
+with narrowed as materialized (
+    select settled(%(org_id)s, row(%(kinds)s::text[], %(recordings)s::uuid[],
+        %(speakers)s::text[], %(languages)s::text[], %(source)s::text, %(since)s::timestamptz,
+        %(until)s::timestamptz, %(from_seconds)s::float8, %(to_seconds)s::float8)::search_filter)
+        as by
+)
 select c.recording_id::text as recording, c.start_seconds, c.end_seconds,
     e.vector <=> %(vector)s as distance
-from embeddings e
-join chunks c on c.org_id = e.org_id and c.id = e.chunk_id
-where e.set_id = %(set_id)s and e.org_id = %(org_id)s
+from narrowed, admitted(%(org_id)s, narrowed.by) c
+join embeddings e on e.org_id = c.org_id and e.chunk_id = c.id and e.set_id = %(set_id)s
 order by distance, c.id
 limit %(depth)s
 
@@ -87,3 +95,22 @@ join chunks c on c.org_id = e.org_id and c.id = e.chunk_id
 where e.set_id = %(set_id)s and c.start_seconds is not null
 order by c.text_hash, c.id
 limit %(limit)s
+
+-- name: sizes
+select org_id, count(*) as vectors from embeddings where set_id = %(set_id)s
+group by org_id order by org_id
+
+-- name: some_vectors
+-- From a place that the ids' own chance chooses, and round the end.
+(select vector from embeddings
+ where set_id = %(set_id)s and org_id = %(org_id)s and chunk_id >= %(start)s
+ order by chunk_id limit %(limit)s)
+union all
+(select vector from embeddings
+ where set_id = %(set_id)s and org_id = %(org_id)s and chunk_id < %(start)s
+ order by chunk_id limit %(limit)s)
+limit %(limit)s
+
+-- name: half_came_after
+select percentile_disc(0.5) within group (order by created_at) as moment
+from recordings where org_id = %(org_id)s

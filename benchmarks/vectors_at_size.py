@@ -1,0 +1,289 @@
+"""The vector leg at a million passages: is what is nearest found, in organisations of every size
+and under filters of every width, and how long does it take?
+
+    python -m benchmarks.vectors_at_size --chunks 1000000 --json > measured.jsonl
+
+Each question goes to ``nearest`` as the application's role, for one organisation; the answer is
+held against all distances, computed outside the database. Beside it the same vectors in plain
+pgvector: one HNSW index for everybody, organisations kept apart by a policy, at its defaults
+(ef_search 40) and with an iterative scan. Questions are drawn from the same topics and stand in no
+row.
+
+Filters: ``since`` lets through the youngest recordings, ``speaker`` passages anywhere. CPU is that
+of the server's process that answers, which other work on the machine changes little. A million
+needs 8 GB of disk. Not here: the rows (``passages.py``) and their vectors (``topics.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, LiteralString
+
+import click
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from pgvector.psycopg import register_vector
+
+from benchmarks.charts import Lines, chart
+from benchmarks.passages import ENGINE, SHARES, Rows, came, draw, speaker, write
+from benchmarks.topics import DIMENSIONS, TOPICS, Topics, Vectors
+from resources.postgres.database import Database
+from resources.postgres.databases import app_url
+from resources.postgres.sets import EmbeddingSets
+from resources.postgres.vector_indexes import VectorIndexes
+from resources.settings import Settings
+
+_DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one way found in one organisation under one filter: recall@10 from 0 to 1, answers with
+    less than there is, seconds to answer, seconds of the server's CPU."""
+
+    way: str
+    org: str
+    filter: str
+    passages: int
+    recall: float
+    short: int
+    p50: float
+    p95: float
+    p99: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How one asks. ``sql`` has a place for conditions on ``since`` and ``speaker``."""
+
+    name: str
+    settings: tuple[LiteralString, ...]
+    sql: LiteralString
+
+
+_NARROWED: LiteralString = (
+    "row(null, null, array_remove(array[%(speaker)s], null), null, null, %(since)s::timestamptz,"
+    " null, null, null)::search_filter"
+)
+_PLAIN: LiteralString = (
+    "select vector <=> %(q)s as distance from plain"
+    " where (%(since)s::timestamptz is null or created_at >= %(since)s)"
+    " and (%(speaker)s::text is null or speaker = %(speaker)s)"
+    " order by vector <=> %(q)s limit 10"
+)
+WAYS = (
+    Way("playhead", (), f"select distance from nearest(1, %(q)s, {_NARROWED}, 10)"),
+    Way("plain pgvector", (), _PLAIN),
+    Way(
+        "one index, iterative scan",
+        ("set local hnsw.iterative_scan = strict_order", "set local hnsw.ef_search = 100"),
+        _PLAIN,
+    ),
+)
+
+
+class Trial:
+    """The questions, put to one organisation after another."""
+
+    def __init__(self, url: str, rows: Rows, questions: int) -> None:
+        dice = np.random.default_rng(99)
+        self._rows = rows
+        self._questions = Topics().draw(dice.integers(TOPICS, size=questions), dice)
+        self._connection = psycopg.connect(url, autocommit=True)
+        register_vector(self._connection)
+
+    def cells(self, ways: Sequence[Way]) -> Iterator[Cell]:
+        rows = self._rows
+        for org, name in enumerate(rows.names):
+            of_org = rows.orgs == org
+            yield from self._of(ways, name, "none", of_org, None, None)
+            for place, share in enumerate(SHARES):
+                since = came(share)
+                chosen = of_org & (rows.later <= share)
+                yield from self._of(ways, name, f"since {share:.2%}", chosen, since, None)
+                chosen = of_org & (rows.speakers == place)
+                yield from self._of(
+                    ways, name, f"speaker {share:.2%}", chosen, None, speaker(place)
+                )
+
+    def _of(
+        self,
+        ways: Sequence[Way],
+        org: str,
+        told: str,
+        chosen: NDArray[np.bool_],
+        since: datetime | None,
+        said_by: str | None,
+    ) -> Iterator[Cell]:
+        there = int(chosen.sum())
+        if not there:
+            return
+        reach, wanted = self._reach(chosen), min(_DEPTH, there)
+        for way in ways:
+            values = {"since": since, "speaker": said_by}
+            found, seconds, cpu = self._ask(way, org, values)
+            recalls = [
+                sum(distance <= far + 1e-5 for distance in answer) / wanted
+                for answer, far in zip(found, reach, strict=True)
+            ]
+            p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
+            short = sum(len(answer) < wanted for answer in found)
+            recall = float(np.mean(recalls))
+            yield Cell(way.name, org, told, there, recall, short, p50, p95, p99, cpu)
+
+    def _ask(
+        self, way: Way, org: str, values: Mapping[str, Any]
+    ) -> tuple[list[list[float]], list[float], float]:
+        """Answers, seconds of each, and CPU seconds of one."""
+        found, seconds = [], []
+        pid = self._connection.info.backend_pid
+        before = _cpu_seconds(pid)
+        for question in self._questions:
+            begun = time.perf_counter()
+            with self._connection.transaction():
+                self._connection.execute(
+                    "select set_config('playhead.org', %s, true), "
+                    "set_config('role', 'playhead_app', true)",
+                    [org],
+                )
+                for setting in way.settings:
+                    self._connection.execute(setting)
+                answer = self._connection.execute(
+                    way.sql, {"q": question, **values}, prepare=False
+                ).fetchall()
+            seconds.append(time.perf_counter() - begun)
+            found.append([row[0] for row in answer])
+        return found, seconds, (_cpu_seconds(pid) - before) / len(self._questions)
+
+    def _reach(self, chosen: NDArray[np.bool_]) -> Vectors:
+        """How far the tenth nearest is from each question, or the last."""
+        places = np.flatnonzero(chosen)
+        wanted = min(_DEPTH, len(places))
+        best = np.full((len(self._questions), wanted), 9, np.float32)
+        for start in range(0, len(places), 50_000):
+            block = self._rows.vectors[places[start : start + 50_000]]
+            far = np.concatenate([best, 1 - self._questions @ block.T], axis=1)
+            best = np.partition(far, wanted - 1, axis=1)[:, :wanted]
+        reach: Vectors = best.max(axis=1)
+        return reach
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Of a process on this machine, so far."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def build_plain(url: str) -> float:
+    """The same vectors as pgvector's documentation has them; the seconds its index took."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "create table plain as"
+            " select e.org_id, r.created_at, c.speaker, e.vector::vector(384) as vector"
+            " from embeddings e join chunks c on c.id = e.chunk_id and c.org_id = e.org_id"
+            " join recordings r on r.id = c.recording_id and r.org_id = c.org_id"
+        )
+        connection.execute("alter table plain enable row level security")
+        connection.execute("create policy own on plain using (org_id = current_org())")
+        connection.execute("grant select on plain to playhead_app")
+        connection.execute("set maintenance_work_mem = '3GB'")
+        begun = time.perf_counter()
+        connection.execute(
+            "create index plain_nearest on plain using hnsw (vector vector_cosine_ops)"
+        )
+        took = time.perf_counter() - begun
+        connection.execute("create index on plain (org_id)")
+        connection.execute("analyze plain")
+    return took
+
+
+def index_bytes(url: str) -> dict[str, int]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "select c.relname, pg_relation_size(c.oid) from pg_class c"
+            " join pg_am a on a.oid = c.relam where a.amname = 'hnsw'"
+        ).fetchall()
+    return dict(rows)
+
+
+@click.command(help=__doc__)
+@click.option("--chunks", default=60_000)
+@click.option("--questions", default=100)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    default=Path(".playhead-vectors"),
+    help="Where the server is kept; with rows there already these are asked.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A line a cell, then sizes and times.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg")
+def main(chunks: int, questions: int, home: Path, as_json: bool, plot: Path | None) -> None:
+    url, rows = app_url(Settings(home=home)), draw(chunks)
+    facts = _prepare(url, rows)
+    cells = []
+    for cell in Trial(url, rows, questions).cells(WAYS):
+        cells.append(cell)
+        if as_json:
+            print(json.dumps(asdict(cell)), flush=True)
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print(_table(cells), *(f"{name}: {value:,.0f}" for name, value in facts.items()), sep="\n")
+    if plot:
+        plot.write_text(_plot(cells))
+
+
+def _prepare(url: str, rows: Rows) -> dict[str, float]:
+    """Written and indexed, unless that was done before; what it took."""
+    database = Database(url)
+    sets, took = EmbeddingSets(database), {}
+    if not sets.all():
+        searched = sets.add("topics", ENGINE, DIMENSIONS)
+        write(url, rows, searched)
+        begun = time.perf_counter()
+        VectorIndexes(database).keep(searched)
+        took["seconds to index, one for each"] = time.perf_counter() - begun
+        took["seconds to index, one for all"] = build_plain(url)
+    database.close()
+    return took | {f"bytes of {name}": size for name, size in index_bytes(url).items()}
+
+
+def _table(cells: Sequence[Cell]) -> str:
+    lines = [
+        "| way | organisation | filter | passages | recall@10 | short | p50 | p95 | p99 | CPU |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|---|---|")
+    for one in cells:
+        times = " | ".join(f"{x * 1e3:,.1f}" for x in (one.p50, one.p95, one.p99, one.cpu))
+        lines.append(
+            f"| {one.way} | {one.org} | {one.filter} | {one.passages:,} | {one.recall:.3f} "
+            f"| {one.short} | {times} |"
+        )
+    return "\n".join(lines)
+
+
+def _plot(cells: Sequence[Cell]) -> str:
+    """By how many passages there are to find among."""
+    measures = {"recall@10": "recall", "milliseconds of CPU a question": "cpu"}
+    panels: dict[str, Lines] = {}
+    for title, name in measures.items():
+        scale = 1e3 if name == "cpu" else 1.0
+        panels[title] = {
+            way.name: sorted(
+                (cell.passages, getattr(cell, name) * scale)
+                for cell in cells
+                if cell.way == way.name and cell.filter == "none"
+            )
+            for way in WAYS
+        }
+    return chart("passages of the organisation", panels)
+
+
+if __name__ == "__main__":
+    main()
