@@ -2,6 +2,9 @@
 -- that by an HNSW index that holds nobody else's (docs/decisions/0018). One index for all found too
 -- little for those it holds few of.
 
+-- Loads pgvector: before that, only a superuser may name its settings.
+select '[1]'::vector;
+
 -- Vectors that a question is compared with one by one; beyond, an index. 20,000 of 384 dimensions take
 -- about 20 ms; the longer a vector, the fewer.
 create function exact_up_to(dimensions integer) returns integer language sql immutable as $$
