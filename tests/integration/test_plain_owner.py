@@ -31,8 +31,9 @@ def administrator(server: EmbeddedServer) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def owner(administrator: psycopg.Connection) -> str:
+def owner(administrator: psycopg.Connection, template: str) -> str:
     """Of a database of the same name; may do nothing else, not even make roles."""
+    assert template  # whose migrations have made the roles
     name = f"plain_{next(_numbers)}"
     administrator.execute(sql.SQL("create role {} login").format(sql.Identifier(name)))
     administrator.execute(
@@ -59,9 +60,8 @@ def told_to_the_administrator(url: str) -> str:
 
 
 def test_an_owner_who_may_too_little_is_told_the_sql_that_helps(
-    server: EmbeddedServer, template: str, owner: str
+    server: EmbeddedServer, owner: str
 ) -> None:
-    assert template  # whose migrations have made the roles
     url = url_of(server, owner)
     with psycopg.connect(server.url(owner), autocommit=True) as administrator:
         for expected in ("create extension vector;", "grant playhead_app, playhead_pipeline to"):
