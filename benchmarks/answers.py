@@ -31,8 +31,8 @@ import click
 from benchmarks.homes import Home, json_option, print_rows, temporary_home
 from playhead.answers.answers import Answer, Answers
 from playhead.answers.minutes import Citation
+from playhead.search.search import open_search
 from resources.answering.extractive import ExtractiveAnswerer
-from resources.engines import choose_embedders
 from resources.records import text_hash
 from resources.workbench import Rooms
 
@@ -105,7 +105,7 @@ def take_in(home: Home, folder: Path) -> None:
 
 def asked(rooms: Rooms, wanted: Sequence[Question]) -> Iterator[Asked]:
     """Each question by itself."""
-    answers = Answers(rooms, choose_embedders(rooms.settings), ExtractiveAnswerer(), "default")
+    answers = Answers(rooms, open_search(rooms, "default"), ExtractiveAnswerer())
     heard = dict(_heard(rooms))
     for question in wanted:
         answer = answers(question.text)
@@ -114,15 +114,15 @@ def asked(rooms: Rooms, wanted: Sequence[Question]) -> Iterator[Asked]:
 
 
 def rows(told: Sequence[Asked]) -> Iterator[Row]:
-    splits: tuple[Split, ...] = ("chosen by", "held out")
-    for split in (*splits, "all"):
+    splits: tuple[Split | Literal["all"], ...] = ("chosen by", "held out", "all")
+    for split in splits:
         for name, there in (("in the recordings", True), ("not there", False)):
             of = [
                 one
                 for one in told
                 if bool(one.question.recording) == there and split in ("all", one.question.split)
             ]
-            yield _row(split, name, of)  # type: ignore[arg-type]
+            yield _row(split, name, of)
 
 
 def _row(split: Split | Literal["all"], name: str, of: Sequence[Asked]) -> Row:
@@ -144,9 +144,7 @@ def _row(split: Split | Literal["all"], name: str, of: Sequence[Asked]) -> Row:
 def _heard(rooms: Rooms) -> Iterator[tuple[str, Heard]]:
     """By title: every word of a transcript at its second."""
     for status in rooms.catalogue.statuses("default"):
-        found = rooms.excerpts.transcripts("default", [status.id])
-        [recording] = rooms.catalogue.recordings([status.id])
-        transcript = rooms.content.transcript(recording, found[status.id])
+        transcript = rooms.versions.current(rooms.catalogue.get("default", status.id))
         yield (
             status.title,
             [(part, word.start) for word in transcript.words for part in _words(word.word)],

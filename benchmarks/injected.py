@@ -26,8 +26,7 @@ from pydantic import SecretStr
 
 from benchmarks.homes import json_option, print_rows, temporary_home
 from playhead.answers.answers import Answer, Answers
-from resources.embedding.instant import InstantEmbedder
-from resources.engines import Embedders, choose_answerer
+from resources.engines import choose_answerer
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
 from resources.records import Filter, Recording
@@ -128,9 +127,7 @@ def rows(rooms: Rooms, count: int) -> Iterator[Row]:
             settings = rooms.settings.model_copy(
                 update={"answerer": name, "providers": {"own": own}}
             )
-            embedders = Embedders("hash", {"hash": InstantEmbedder})
-            answers = Answers(rooms, embedders, choose_answerer(settings), "default")
-            yield _row(name, answers, hostile)
+            yield _row(name, place.answers(choose_answerer(settings)), hostile)
     database.close()
 
 

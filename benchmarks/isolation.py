@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -118,11 +119,10 @@ class Visitor:
         passages, members, tokens = Passages(database), Members(database), Tokens(database)
         near = np.ones(3, np.float32)
         looks: dict[str, Look] = {
-            f"table {name}": lambda name=name: self._table(one, name)  # type: ignore[misc]
-            for name in self.tables
+            f"table {name}": partial(self._table, one, name) for name in self.tables
         }
         looks |= {
-            f"statement {name}": lambda sent=sent: self._statement(one, other, sent)  # type: ignore[misc]
+            f"statement {name}": partial(self._statement, one, other, sent)
             for name, sent in self.statements.items()
         }
         looks |= {

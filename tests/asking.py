@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from playhead.answers.answers import Answers
 from playhead.answers.conversations import Kept
+from playhead.search.search import Search
 from resources.answering.extractive import ExtractiveAnswerer
 from resources.answering.protocol import Answerer, Audience, Cited, Inquiry, Statement
 from resources.embedding.instant import InstantEmbedder
+from resources.embedding.protocol import Embedder
 from resources.engines import Embedders
 from resources.errors import PlayheadError
 from resources.postgres.database import Database
@@ -77,9 +79,16 @@ class Place:
         worker.cut(recording, [chunk_of(spoken, sentences)])
         worker.embed(recording)
 
-    def answers(self, answerer: Answerer | None = None, org_id: str = "default") -> Answers:
-        embedders = Embedders("hash", {"hash": InstantEmbedder})
-        return Answers(self.rooms, embedders, answerer or ExtractiveAnswerer(), org_id)
+    def answers(
+        self,
+        answerer: Answerer | None = None,
+        org_id: str = "default",
+        embedder: Callable[[], Embedder] = InstantEmbedder,
+    ) -> Answers:
+        embedders = Embedders("hash", {"hash": embedder})
+        rooms = self.rooms
+        search = Search(rooms.passages, rooms.sets, embedders, rooms.media, org_id)
+        return Answers(rooms, search, answerer or ExtractiveAnswerer())
 
     def kept(self, org_id: str = "default") -> Kept:
         return Kept(self.rooms, org_id)

@@ -13,19 +13,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Final
 
-from playhead.answers.conversations import Kept, Transcripts, link_to
+from playhead.answers.conversations import Kept, Transcripts
 from playhead.answers.minutes import Citation, Hearer, Minutes, Sentence
-from playhead.search.question import NOT_NOW, Question, Vector, ask
+from playhead.links import at_second
+from playhead.search.question import NOT_NOW, Question, Vector
 from playhead.search.search import Found, Search
 from resources.answering.extractive import ExtractiveAnswerer
 from resources.answering.protocol import Answerer, Excerpt, Inquiry, Turn
-from resources.engines import Embedders
 from resources.errors import Forgotten, RequestRefused
 from resources.postgres.conversations import NewTurn
 from resources.postgres.excerpts import Excerpts
 from resources.providers.errand import ANSWER, Errand, on_errand
 from resources.records import ANYTHING, Engine, Filter
-from resources.reranking.choice import choose_reranker
 from resources.workbench import Rooms
 from resources.writing.markdown import one_line
 
@@ -60,12 +59,11 @@ def nobody(_sentence: Sentence | None, _citations: tuple[Citation, ...]) -> None
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One organisation's recordings, asked."""
+    """The recordings of one organisation, that of ``search``, asked."""
 
     rooms: Rooms
-    embedders: Embedders
+    search: Search
     answerer: Answerer
-    org_id: str
 
     def __call__(
         self,
@@ -98,13 +96,11 @@ class Answers:
     ) -> tuple[Answer, list[str]]:
         """With the words of its citations, as they stand."""
         meant = " ".join([*(turn.question for turn in earlier[-1:]), asked])
-        found = self._search(meant, narrowed=replace(narrowed, source="transcript"), limit=_HITS)
-        if found.searched is None or not found.hits:
+        found = self.search(meant, narrowed=replace(narrowed, source="transcript"), limit=_HITS)
+        if found.searched is None or found.question is None or not found.hits:
             return _nothing(asked, self.answerer, found.note), []
         with on_errand(Errand(self.org_id, ANSWER, _shares(found))):
-            likeness = _Likeness(
-                self.rooms.excerpts, self.org_id, ask(meant, found.searched, self.embedders)
-            )
+            likeness = _Likeness(self.rooms.excerpts, self.org_id, found.question)
             passages = dict.fromkeys(chunk for hit in found.hits for chunk in hit.chunks)
             excerpts = self.rooms.excerpts.of(self.org_id, list(passages))
             inquiry = Inquiry(asked, excerpts, likeness, found.searched.name, earlier)
@@ -122,18 +118,15 @@ class Answers:
         return answer, minutes.words
 
     @property
-    def _search(self) -> Search:
-        rooms, reranker = self.rooms, choose_reranker(self.rooms.settings)
-        return Search(
-            rooms.passages, rooms.sets, self.embedders, rooms.media, self.org_id, reranker
-        )
+    def org_id(self) -> str:
+        return self.search.org_id
 
     def _minutes(self, inquiry: Inquiry, hearer: Hearer) -> Minutes:
         spoken = cache(Transcripts(self.rooms, self.org_id).of)
         return Minutes(inquiry, spoken, self._link, hearer)
 
     def _link(self, excerpt: Excerpt, seconds: float) -> str:
-        return link_to(self.rooms.media, excerpt.recording, excerpt.suffix, seconds)
+        return at_second(self.rooms.media.link(excerpt.recording, excerpt.suffix), seconds)
 
     def _write(self, inquiry: Inquiry, minutes: Minutes) -> tuple[Engine, str | None]:
         """Who answered in the end, and its note."""

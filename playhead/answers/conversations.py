@@ -15,10 +15,10 @@ from typing import Any
 from playhead.answers.citing import said_near
 from playhead.answers.minutes import Citation, Sentence
 from playhead.answers.plain import plain
+from playhead.links import at_second
 from resources.answering.protocol import Turn
 from resources.clock import clock
 from resources.errors import Forgotten, NotFound
-from resources.media.store import MediaStore
 from resources.postgres.conversations import Begun
 from resources.records import Json
 from resources.transcripts.timing import Spoken
@@ -55,12 +55,10 @@ class Transcripts:
     org_id: str
 
     def of(self, recording: str) -> Spoken | None:
-        found = self.rooms.excerpts.transcripts(self.org_id, [recording])
-        if not found:
-            return None
         try:
             known = self.rooms.catalogue.get(self.org_id, recording)
-            return self.rooms.content.spoken(known, found[recording])
+            standing = self.rooms.ledger.standing([known])[known.id].get(("transcript", 0))
+            return self.rooms.content.spoken(known, standing.id) if standing else None
         except (Forgotten, NotFound):
             return None
 
@@ -105,11 +103,6 @@ class Kept:
             start_seconds=said[0],
             end_seconds=said[1],
             at=clock(said[0]),
-            link=link_to(self.rooms.media, recording, row["suffix"], said[0]),
+            link=at_second(self.rooms.media.link(recording, row["suffix"]), said[0]),
             chunk=row["chunk"],
         )
-
-
-def link_to(media: MediaStore, recording: str, suffix: str, seconds: float) -> str:
-    """Opens a recording at a second."""
-    return f"{media.link(recording, suffix)}#t={seconds:.2f}"

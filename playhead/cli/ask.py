@@ -13,7 +13,8 @@ from playhead.answers.answers import NOT_THERE, Answer, Answers, nobody
 from playhead.answers.conversations import Kept, KeptTurn
 from playhead.answers.minutes import Citation, Hearer, Sentence
 from playhead.cli.options import json_option, org_option, print_json
-from resources.engines import choose_answerer, choose_embedders
+from playhead.search.search import open_search
+from resources.engines import choose_answerer
 from resources.postgres.conversations import Begun
 from resources.records import KINDS, Filter, Kind
 from resources.settings import load_settings
@@ -46,11 +47,10 @@ def ask(
     settings = load_settings()
     answerer = choose_answerer(settings)
     with open_rooms(settings) as rooms:
-        org_id = org or settings.org
         narrowed = Filter(
             kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
         )
-        answers = Answers(rooms, choose_embedders(settings), answerer, org_id)
+        answers = Answers(rooms, open_search(rooms, org or settings.org), answerer)
         hearer = _hearer(as_json) if stream else nobody
         answer = answers(question, narrowed=narrowed, conversation=conversation, hearer=hearer)
     if as_json:

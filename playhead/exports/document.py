@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playhead.exports.links import moment
+from playhead.links import moment
 from resources.clock import clock
 from resources.records import Document
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
-from playhead.exports.links import moment
+from playhead.links import moment
 from resources.records import Segment, Transcript
 from resources.transcripts.captions import CaptionFormat, write_captions
 from resources.transcripts.markup import one_line

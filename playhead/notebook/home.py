@@ -8,7 +8,7 @@ as outside. Not here: columns and types (``frames.py``), what the methods do (``
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -46,9 +46,9 @@ class Home:
         with ExitStack() as opened:
             rooms = opened.enter_context(open_rooms(settings))
             if org is not None:
-                rooms.tables.insist_on_organisation(org)
+                rooms.members.insist_on_organisation(org)
             search = open_search(rooms, self.org)
-            answers = Answers(rooms, search.embedders, choose_answerer(settings), self.org)
+            answers = Answers(rooms, search, choose_answerer(settings))
             self._opened: _Opened | None = _Opened(rooms, search, answers)
             self._closing = opened.pop_all()
 
@@ -96,8 +96,10 @@ class Home:
     def spend(self, by: Grouping = "day", *, since: datetime | None = None) -> pd.DataFrame:
         """What was paid to providers; ``since`` without a zone is UTC."""
         begin = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
-        rows = self._open.rooms.tables.spent(self.org, by, begin)
-        return frames.frame(rows, {"what": "str", **frames.SUMS}).rename(columns={"what": by})
+        sums = self._open.rooms.spend.sums(by, org_id=self.org, since=begin)
+        return frames.frame(map(asdict, sums), {"what": "str", **frames.SUMS}).rename(
+            columns={"what": by}
+        )
 
     @property
     def _open(self) -> _Opened:

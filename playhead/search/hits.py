@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from playhead.links import at_second
 from playhead.search.moments import best_phrase
 from playhead.search.stretches import Stretch
 from resources.clock import clock
@@ -61,7 +62,7 @@ class Hit:
 def hit_of(stretch: Stretch, question: Asked, media: MediaStore) -> Hit:
     """Without its marks."""
     moment, best = best_phrase(question, stretch.phrases), stretch.best
-    link = media.link(best.recording, best.suffix)
+    link = at_second(media.link(best.recording, best.suffix), moment.start_seconds)
     return Hit(
         recording=best.recording,
         title=best.title,
@@ -73,7 +74,7 @@ def hit_of(stretch: Stretch, question: Asked, media: MediaStore) -> Hit:
         score=best.score,
         source=best.source,
         at=clock(moment.start_seconds),
-        link=f"{link}#t={moment.start_seconds:.2f}",
+        link=link,
         passage=stretch.text,
         text_range=moment.within,
         chunk=moment.match.chunk,

@@ -45,11 +45,12 @@ _NOTHING_YET = "Nothing is ready to be searched yet: playhead list"
 @dataclass(frozen=True, slots=True)
 class Found:
     """Hits, best first. ``note`` says what a person should know of how they were found;
-    ``searched``: the set they were found in."""
+    ``searched``: the set they were found in, ``question``: as it was asked of it."""
 
     hits: list[Hit]
     note: str | None = None
     searched: EmbeddingSet | None = None
+    question: Question | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Search:
         ``limit`` hits only where there are no more. Raises ``BadQuestion``, and ``NotFound`` for a
         filter that names what the organisation does not have."""
         hits, asked = self._searched(query, narrowed, limit, self._hits)
-        return Found(hits, *_told(asked))
+        return Found(hits, *_told(asked), asked.question if asked else None)
 
     def recordings(
         self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from resources.answering.protocol import Audience, Cited, Excerpt, Inquiry, Statement
 from resources.clock import clock
+from resources.providers.schemas import NotAsAsked, fields_of, list_of, object_in, object_of
 from resources.writing.markdown import one_line
 
 INSTRUCTIONS: Final = (
@@ -33,34 +34,15 @@ SCHEMA_HINT: Final = (
     '"citations": [{"passage": 1, "quote": "…"}]}]}'
 )
 
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _list_of(items: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-_CITATION: Final = _object(passage={"type": "integer"}, quote={"type": "string"})
-_SENTENCE: Final = _object(text={"type": "string"}, citations=_list_of(_CITATION))
+_CITATION: Final = object_of(passage={"type": "integer"}, quote={"type": "string"})
+_SENTENCE: Final = object_of(text={"type": "string"}, citations=list_of(_CITATION))
 #: ``found`` comes first, so that what is heard early is known to count.
-SCHEMA: Final = _object(found={"type": "boolean"}, sentences=_list_of(_SENTENCE))
+SCHEMA: Final = object_of(found={"type": "boolean"}, sentences=list_of(_SENTENCE))
 
-_OUTERMOST: Final = re.compile(r"\{.*\}", re.DOTALL)
 _SENTENCES: Final = re.compile(r'"sentences"\s*:\s*\[')
 _NOT_FOUND: Final = re.compile(r'"found"\s*:\s*false')
 _BETWEEN: Final = re.compile(r"[\s,]*")
 _DECODER: Final = json.JSONDecoder()
-
-
-class NotAsAsked(ValueError):
-    """Why an answer is not to be believed, as the end of "The reply …"."""
 
 
 def material(inquiry: Inquiry, excerpts: Sequence[Excerpt]) -> str:
@@ -85,12 +67,8 @@ def _told(number: int, excerpt: Excerpt) -> str:
 def statements_from(answer: str) -> list[Statement]:
     """Of a complete answer; none where it says that the passages do not answer. Raises
     ``NotAsAsked``."""
-    found = _OUTERMOST.search(answer)  # servers that know no schema put words or fences around it
-    try:
-        value = json.loads(found.group()) if found else None
-    except (ValueError, RecursionError) as error:
-        raise NotAsAsked("holds an answer that is no JSON") from error
-    if not isinstance(value, dict) or not isinstance(value.get("found"), bool):
+    value = object_in(answer)
+    if not isinstance(value.get("found"), bool):
         raise NotAsAsked("does not say whether anything was found")
     sentences = value.get("sentences")
     if not isinstance(sentences, list):
@@ -100,21 +78,17 @@ def statements_from(answer: str) -> list[Statement]:
 
 
 def _statement(sentence: Any) -> Statement:
-    text, citations = _fields(sentence, "text", "citations")
+    text, citations = fields_of(sentence, "text", "citations")
     if not isinstance(text, str) or not isinstance(citations, list):
         raise NotAsAsked("has a sentence without text or citations")
     return Statement(text, tuple(map(_cited, citations)))
 
 
 def _cited(citation: Any) -> Cited:
-    passage, quote = _fields(citation, "passage", "quote")
+    passage, quote = fields_of(citation, "passage", "quote")
     if type(passage) is not int or not isinstance(quote, str):
         raise NotAsAsked("has a citation without passage or quote")
     return Cited(passage, quote)
-
-
-def _fields(value: Any, *names: str) -> list[Any]:
-    return [value.get(name) if isinstance(value, dict) else None for name in names]
 
 
 class Dictation:

@@ -1,12 +1,12 @@
-"""What answers are made from: passages with their sentences, the stems of words, and which
-transcript a recording has now. As the application role sees them, so of one organisation.
+"""What answers are made from: passages with their sentences, and the stems of words. As the
+application role sees them, so of one organisation.
 
 Not here: finding passages (``search.py``), what was answered (``conversations.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from psycopg.rows import DictRow
@@ -32,11 +32,6 @@ class Excerpts:
         """The stems of each text's words, by the rules of this name, without stop words."""
         rows = self._within(org_id).rows(_SQL["terms"], stems=stems, texts=storable(texts))
         return [frozenset(row["terms"]) for row in rows]
-
-    def transcripts(self, org_id: str, recordings: Iterable[str]) -> dict[str, int]:
-        """The result that is each recording's transcript now, by recording."""
-        rows = self._within(org_id).rows(_SQL["transcripts"], recordings=list(recordings))
-        return {row["recording"]: row["result_id"] for row in rows}
 
     def _within(self, org_id: str) -> Organisation:
         return self._database.within(org_id, "playhead_app")

@@ -60,6 +60,11 @@ class Members:
                 remedy="Up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit.",
             ) from None
 
+    def insist_on_organisation(self, org_id: str) -> None:
+        """Raises ``NotFound``."""
+        if self._within(org_id).row(_SQL["organisation"], org_id=org_id) is None:
+            raise _no_organisation(org_id)
+
     def all(self, org_id: str) -> list[Member]:
         rows = self._within(org_id).rows(_SQL["members"], org_id=org_id)
         return [Member(**row) for row in rows]
@@ -70,9 +75,7 @@ class Members:
         try:
             added = self._within(org_id).run(_SQL["add"], **values)
         except psycopg.errors.ForeignKeyViolation:
-            raise NotFound(
-                f"No such organisation: {org_id}.", remedy=f"playhead orgs add {org_id}"
-            ) from None
+            raise _no_organisation(org_id) from None
         except psycopg.errors.CheckViolation:
             raise MemberRefused(
                 f"{name!r} cannot name a member.",
@@ -105,6 +108,13 @@ class Members:
 
 def no_member(name: str) -> NotFound:
     return NotFound(f"No such member: {name}.", remedy="`playhead members` lists them.")
+
+
+def _no_organisation(org_id: str) -> NotFound:
+    return NotFound(
+        f"No such organisation: {org_id}.",
+        remedy=f"`playhead orgs` shows those there are; `playhead orgs add {org_id}` makes it.",
+    )
 
 
 def _keep_an_owner(connection: Connection, org_id: str, name: str) -> None:

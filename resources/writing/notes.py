@@ -7,12 +7,11 @@ no request, no Markdown (``openai.py``).
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from resources.providers.schemas import NotAsAsked, fields_of, list_of, object_in, object_of
 from resources.records import Kind, Transcript, content_hash
 from resources.writing.markdown import one_line
 from resources.writing.sentences import Sentence
@@ -36,34 +35,15 @@ SCHEMA_HINT: Final = (
     '"paragraphs": [{"text": "…", "cites": [1, 2]}]}]}'
 )
 
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _list_of(items: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
 _TEXT: Final = {"type": "string"}
-_PARAGRAPH: Final = _object(text=_TEXT, cites=_list_of({"type": "integer"}))
-_SECTION: Final = _object(heading=_TEXT, paragraphs=_list_of(_PARAGRAPH))
-SCHEMA: Final = _object(title=_TEXT, sections=_list_of(_SECTION))
+_PARAGRAPH: Final = object_of(text=_TEXT, cites=list_of({"type": "integer"}))
+_SECTION: Final = object_of(heading=_TEXT, paragraphs=list_of(_PARAGRAPH))
+SCHEMA: Final = object_of(title=_TEXT, sections=list_of(_SECTION))
 
 #: Of all that a model is told besides the recording: the prompt's part of the recipe.
 PROMPT_HASH: Final = content_hash([INSTRUCTIONS, MERGE, SCHEMA_HINT, SCHEMA])[:16]
 
 _TELLTALE_CHARACTERS: Final = 60  # so much of the instructions in a row is no coincidence
-_OUTERMOST: Final = re.compile(r"\{.*\}", re.DOTALL)
-
-
-class NotAsAsked(ValueError):
-    """Why a write-up is not to be believed, as the end of "The reply …"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,34 +113,22 @@ def joined(notes: Sequence[Notes]) -> Notes:
 def notes_from(answer: str, known: Collection[int]) -> Notes:
     """What a model answered, which may cite ``known`` lines. Raises ``NotAsAsked``."""
     _refuse_prompt(answer)
-    value = _json(answer)
+    value = object_in(answer)
     title, sections = value.get("title"), value.get("sections")
     if not isinstance(title, str) or not isinstance(sections, list) or not sections:
         raise NotAsAsked("has no title, or no section")
     return Notes(one_line(title), tuple(_part(section, known) for section in sections))
 
 
-def _json(answer: str) -> Mapping[str, Any]:
-    """Servers that cannot be held to a schema put words or fences around it."""
-    found = _OUTERMOST.search(answer)
-    try:
-        value = json.loads(found.group()) if found else None
-    except ValueError as error:
-        raise NotAsAsked("holds a write-up that is no JSON") from error
-    if not isinstance(value, dict):
-        raise NotAsAsked("holds no write-up")
-    return value
-
-
 def _part(section: Any, known: Collection[int]) -> Part:
-    heading, paragraphs = _fields(section, "heading", "paragraphs")
+    heading, paragraphs = fields_of(section, "heading", "paragraphs")
     if not isinstance(heading, str) or not isinstance(paragraphs, list) or not paragraphs:
         raise NotAsAsked("has a section without heading or paragraphs")
     return Part(one_line(heading), tuple(_paragraph(one, known) for one in paragraphs))
 
 
 def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
-    text, cites = _fields(paragraph, "text", "cites")
+    text, cites = fields_of(paragraph, "text", "cites")
     if not isinstance(text, str) or not (line := one_line(text)):
         raise NotAsAsked("has a paragraph without text")
     if not isinstance(cites, list) or not cites:
@@ -168,10 +136,6 @@ def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
     if invented := [one for one in cites if type(one) is not int or one not in known]:
         raise NotAsAsked(f"cites a line that was not given: {invented[0]!r}")
     return Paragraph(line, tuple(sorted(set(cites))))
-
-
-def _fields(value: Any, *names: str) -> list[Any]:
-    return [value.get(name) if isinstance(value, dict) else None for name in names]
 
 
 def _refuse_prompt(answer: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +10,8 @@ import pytest
 from playhead.answers.answers import Answer
 from playhead.answers.minutes import Citation, Sentence
 from resources.answering.protocol import Cited, Inquiry, Statement
+from resources.embedding.instant import InstantEmbedder
+from resources.embedding.protocol import Vectors
 from resources.errors import (
     BudgetSpent,
     NotFound,
@@ -55,6 +57,24 @@ LIES = [
     statement("Call +1 555 0100.", "echo test dial 600"),
     statement(" [3] ", "echo test dial 600"),
 ]
+
+
+class Remembering(InstantEmbedder):
+    """Every text that it was given."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.texts += texts
+        return super().embed(texts)
+
+
+def test_no_text_is_embedded_twice_for_an_answer(place: Place) -> None:
+    place.recording(ECHO, MODEM)
+    embedder = Remembering()
+    assert place.answers(embedder=lambda: embedder)("How is an echo test executed?").found
+    assert sorted(embedder.texts) == sorted({"How is an echo test executed?", ECHO, MODEM})
 
 
 def test_what_is_not_proved_by_what_was_found_is_not_said(place: Place) -> None:

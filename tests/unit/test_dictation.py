@@ -6,7 +6,8 @@ import pytest
 
 from resources.answering.extractive import ExtractiveAnswerer
 from resources.answering.protocol import Inquiry
-from resources.answering.reply import Dictation, NotAsAsked, material, statements_from
+from resources.answering.reply import Dictation, material, statements_from
+from resources.providers.schemas import NotAsAsked
 from tests.listening import FIRST, GOOD, SECOND, Listening, inquiry, reply
 
 

@@ -1,5 +1,5 @@
--- Search narrowed by what is known of a passage, and its two legs as functions of the owner: under
--- row-level security Postgres uses no index for an operator that might leak (@@), so whoever searches
+-- Search narrowed by what is known of a passage, and its leg by words as a function of the owner (the
+-- other is 0019's): under row-level security Postgres uses no index for an operator that might leak (@@), so whoever searches
 -- would read every passage. The organisation is the transaction's, never an argument.
 
 -- What may be found; null or empty: anything. Dates are those on which recordings came; seconds are
@@ -123,54 +123,6 @@ begin
     end loop;
 end $$;
 
--- The passages of a set whose vectors are nearest to a question's, at most ``depth``: by an exact scan
--- of what a filter lets through, or of up to 20,000 vectors of an organisation; else by the set's index
--- (see 0010).
-drop function nearest(integer, text, vector, integer);
-create function nearest(searched integer, question vector, narrowed search_filter, depth integer)
-returns table (chunk_id uuid, distance double precision)
-language plpgsql security definer
-set search_path = public, pg_temp set plan_cache_mode = force_custom_plan as $$
-declare
-    org text := searching_org();
-    chosen embedding_sets;
-    vectors bigint;
-begin
-    if question is null then
-        return;
-    end if;
-    narrowed := settled(org, narrowed);
-    if not (narrowed is null) then
-        return query select e.chunk_id, e.vector <=> question as near
-        from admitted(org, narrowed) c
-        join embeddings e on e.org_id = org and e.chunk_id = c.id and e.set_id = searched
-        order by near, e.chunk_id limit depth;
-        return;
-    end if;
-    select * into chosen from embedding_sets where id = searched;
-    select reltuples into vectors from pg_class  -- counting takes 2 to 5 ms: only where it can matter
-    where oid = to_regclass('embeddings_set_' || searched) and chosen.indexed;
-    if vectors > 20000 then
-        select count(*) into vectors from (
-            select from embeddings e where e.set_id = searched and e.org_id = org limit 20001
-        ) as first_ones;
-    end if;
-    if vectors > 20000 then
-        perform set_config('hnsw.iterative_scan', 'strict_order', true),
-            set_config('hnsw.ef_search', least(1000, greatest(100, 2 * depth))::text, true);
-        return query execute format(
-            'select found.chunk_id, found.vector <=> $1 as near from ('
-            '    select e.chunk_id, e.vector from embeddings_set_%2$s e where e.org_id = $2 '
-            '    order by e.vector::halfvec(%1$s) <=> $1::halfvec(%1$s) limit 2 * $3'
-            ') found order by near, found.chunk_id limit $3',
-            chosen.dimensions, searched) using question, org, depth;
-    else
-        return query select e.chunk_id, e.vector <=> question as near
-        from embeddings e where e.set_id = searched and e.org_id = org
-        order by near, e.chunk_id limit depth;
-    end if;
-end $$;
-
 -- Whoever may name an organisation, and nobody else.
-revoke execute on function matching, nearest from public;
-grant execute on function matching, nearest to playhead_app;
+revoke execute on function matching from public;
+grant execute on function matching to playhead_app;

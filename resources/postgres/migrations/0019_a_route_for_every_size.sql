@@ -57,7 +57,8 @@ end $$;
 -- than there are. A filter that names recordings is quickly counted: where it leaves few passages these
 -- are compared. Else the organisation's index is asked, if it has one; where there is none, or it comes
 -- back short, all that the filter lets through are compared.
-create or replace function nearest(
+drop function nearest(integer, text, vector, integer);
+create function nearest(
     searched integer, question vector, narrowed search_filter, depth integer
 ) returns table (chunk_id uuid, distance double precision) language plpgsql security definer
 set search_path = public, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -101,8 +102,9 @@ begin
     end if;
 end $$;
 
--- Only ``nearest`` knows whose question it is.
-revoke execute on function nearest_by_index from public;
+-- ``nearest`` alone knows whose question it is, and answers whoever may name an organisation.
+revoke execute on function nearest_by_index, nearest from public;
+grant execute on function nearest to playhead_app;
 
 -- The indexes that all organisations share go; until an organisation's own is built its vectors are
 -- compared one by one.

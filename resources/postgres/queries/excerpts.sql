@@ -13,9 +13,3 @@ order by wanted.place
 select array(select lexeme from unnest(to_tsvector(%(stems)s::regconfig, told.text))) as terms
 from unnest(%(texts)s::text[]) with ordinality as told (text, place)
 order by told.place
-
--- name: transcripts
-select recording_id::text as recording, result_id
-from current_results
-where org_id = current_org() and recording_id = any(%(recordings)s::uuid[])
-  and stage = 'transcript' and set_id = 0

@@ -1,9 +1,12 @@
 -- name: organisations
-select o.id, o.created_at, count(distinct r.id) as recordings, count(distinct m.name) as members
+select o.id, o.created_at,
+    (select count(*) from recordings r where r.org_id = o.id) as recordings,
+    (select count(*) from members m where m.org_id = o.id) as members
 from organisations o
-left join recordings r on r.org_id = o.id
-left join members m on m.org_id = o.id
-group by o.id, o.created_at order by o.id
+order by o.id
+
+-- name: organisation
+select from organisations where id = %(org_id)s
 
 -- name: add_organisation
 insert into organisations (id) values (%(org_id)s) on conflict do nothing

@@ -1,6 +1,3 @@
--- name: organisation
-select from organisations where id = current_org()
-
 -- name: recordings
 select id::text as recording, title, kind, status, percent, detail, language, duration_seconds,
     created_at as added_at, archived_at is not null as archived
