@@ -9,7 +9,8 @@ from math import log10
 Lines = Mapping[str, Sequence[tuple[float, float]]]
 
 _COLOURS = ("#3b6fb6", "#c4622d", "#4a8f4f", "#8a5aa8")
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 640, 220, 70, 40, 40
+_WIDTH, _HEIGHT = 740, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 180, 40, 40  # names of lines stand to the right
 
 
 def chart(below: str, panels: Mapping[str, Lines]) -> str:
@@ -33,7 +34,7 @@ def _panel(title: str, below: str, lines: Lines) -> str:
     def place(x: float, y: float) -> tuple[float, float]:
         across = (log10(x) - least) / ((most - least) or 1.0)
         return (
-            _LEFT + across * (_WIDTH - 2 * _LEFT),
+            _LEFT + across * (_WIDTH - _LEFT - _RIGHT),
             _HEIGHT - _BOTTOM - y / top * (_HEIGHT - _TOP - _BOTTOM),
         )
 
@@ -41,18 +42,18 @@ def _panel(title: str, below: str, lines: Lines) -> str:
     for x in sorted({x for x, _ in points}):
         column, floor = place(x, 0)
         parts.append(_text(column, floor + 16, f"{x:,.0f}", "middle"))
-    parts.append(_text(_WIDTH / 2, _HEIGHT - 6, below, "middle"))
+    parts.append(_text((_WIDTH + _LEFT - _RIGHT) / 2, _HEIGHT - 6, below, "middle"))
     for value in (0.0, top / 2, top):
         _, row = place(points[0][0], value)
         parts.append(
-            f'<path d="M{_LEFT} {row:.1f}H{_WIDTH - _LEFT}" stroke="#ddd"/>'
+            f'<path d="M{_LEFT} {row:.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>'
             + _text(_LEFT - 8, row + 4, f"{value:,.3g}" if top < 10 else f"{value:,.0f}", "end")
         )
     for number, (name, line) in enumerate(lines.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(_text(_WIDTH - _LEFT, 18 + 14 * number, name, "end", colour))
+        parts.append(_text(_WIDTH - _RIGHT + 12, _TOP + 14 * number, name, "start", colour))
     return "".join(parts)
 
 

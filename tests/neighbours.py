@@ -182,7 +182,7 @@ def values_of(database: Database, recording: Recording, secret: str = SECRET) ->
         "sound": "sound", "language": "", "before": datetime.now(UTC), "archived": True,
         "stage": "chunks", "stages": ["chunks"], "state": "failed", "by": "model",
         "attempts": [1], "percent": 1, "detail": "", "error": Jsonb({}), "seconds": 0,
-        "conversation": conversation, "chunks": chunks, "texts": [secret], "stems": "english",
+        "conversation": conversation, "chunks": chunks, "texts": ["one two"], "stems": "english",
         "turn": 1, "question": "q", "found": True, "engine": Jsonb({}), "note": "",
         "sentences": Jsonb([]), "citations": Jsonb([]),
         "unrequested": False, "days": 0, "tries": 3, "most": 5, "sets": [0], "progressed": True,

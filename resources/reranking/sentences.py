@@ -22,7 +22,7 @@ class NearestSentence:
     """As near as the nearest of a passage's sentences; where no model is at hand, by the words
     they share."""
 
-    depth = 30  # more find little more (docs/retrieval.md): 0.6 s of MiniLM on 2 cores
+    depth = 30  # more find little more; these take 0.1 s of a search (docs/retrieval.md)
 
     def scores(self, question: Asked, passages: Sequence[Sequence[str]]) -> list[float]:
         texts = [one for sentences in passages for one in sentences]
