@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from playhead.links import at_second
-from playhead.search.moments import best_phrase
+from playhead.search.moments import Phrase
 from playhead.search.stretches import Stretch
 from resources.clock import clock
 from resources.media.store import MediaStore
 from resources.postgres.search import Passages
 from resources.records import Kind, Source
-from resources.reranking.protocol import Asked
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
 
@@ -59,9 +58,9 @@ class Hit:
     words: tuple[str, ...] = ()
 
 
-def hit_of(stretch: Stretch, question: Asked, media: MediaStore) -> Hit:
+def hit_of(stretch: Stretch, moment: Phrase, media: MediaStore) -> Hit:
     """Without its marks."""
-    moment, best = best_phrase(question, stretch.phrases), stretch.best
+    best = stretch.best
     link = at_second(media.link(best.recording, best.suffix), moment.start_seconds)
     return Hit(
         recording=best.recording,

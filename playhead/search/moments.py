@@ -12,7 +12,7 @@ import numpy as np
 
 from resources.postgres.search import Match
 from resources.reranking.protocol import Asked
-from resources.reranking.sentences import sentence_scores
+from resources.reranking.sentences import likeliest, sentence_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Phrase:
     start_seconds: float
     end_seconds: float
     match: Match
+
+
+def likely_phrases(question: Asked, phrases: Sequence[Phrase]) -> list[Phrase]:
+    """The few of which one is the moment: to read them all would be most of a search's work."""
+    return [phrases[at] for at in likeliest(question, [phrase.text for phrase in phrases])]
 
 
 def best_phrase(question: Asked, phrases: Sequence[Phrase]) -> Phrase:

@@ -8,6 +8,7 @@ searches asks here; there is no other way to a passage.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playhead.search.hits import Hit, distinct, hit_of, marked
+from playhead.search.moments import best_phrase, likely_phrases
 from playhead.search.question import Question, ask
 from playhead.search.stretches import Stretch, stretches
 from resources.engines import Embedders, choose_embedders
@@ -185,12 +187,15 @@ class Search:
     def _page(self, question: Question, found: Sequence[Stretch], limit: int) -> list[Hit]:
         """The first moments that are told by these."""
         hits: list[Hit] = []
-        for start in range(0, len(found), size := min(limit + _SPARE, _AT_ONCE)):
-            some = found[start : start + size]
-            question.closeness([phrase.text for one in some for phrase in one.phrases])
-            hits = distinct([*hits, *(hit_of(one, question, self.media) for one in some)])
-            if len(hits) >= limit:
-                break
+        rest = deque(found)
+        while rest and len(hits) < limit:
+            wanted = min(max(limit - len(hits), _SPARE), _AT_ONCE)
+            some = [rest.popleft() for _ in range(min(wanted, len(rest)))]
+            likely = [likely_phrases(question, one.phrases) for one in some]
+            question.closeness([phrase.text for phrases in likely for phrase in phrases])
+            moments = [best_phrase(question, phrases) for phrases in likely]
+            new = (hit_of(*told, self.media) for told in zip(some, moments, strict=True))
+            hits = distinct([*hits, *new])
         return hits[:limit]
 
 

@@ -170,11 +170,37 @@ def test_what_an_index_does_not_come_to_is_compared(
 ) -> None:
     fill("large", 3000)
     VectorIndexes(database).keep()
-    by_speaker = (
-        b"row(null, null, array['rare'], null, null, null, null, null, null)::search_filter"
+    at_the_end = b"row(null, null, null, null, null, null, null, 2970, null)::search_filter"
+    assert scans(database, searched, "large", at_the_end) == 1, "asked, and came back short"
+    assert found(database, searched, "large", Filter(from_seconds=2970)) == 1.0
+
+
+@pytest.mark.usefixtures("few")
+def test_somebody_who_rarely_speaks_is_found_by_an_index_of_speakers(
+    database: Database, searched: EmbeddingSet, fill: Fill
+) -> None:
+    first, second, *_ = fill("large", 3000)
+    VectorIndexes(database).keep()
+    database.run(
+        b"insert into speaker_names (org_id, recording_id, label, name) values"
+        b" ('large', %(first)s, 'Ada', 'Bea'), ('large', %(second)s, 'Ada', 'rare')",
+        first=first,
+        second=second,
     )
-    assert scans(database, searched, "large", by_speaker) == 1, "asked, and came back short"
-    assert found(database, searched, "large", Filter(speakers=("Rare",))) == 1.0
+    for name, passages in {"Rare": 50, "BEA": 20}.items():
+        narrowed = b"row(null, null, array['%b'], null, null, null, null, null, null)"
+        by_speaker = narrowed % name.encode() + b"::search_filter"
+        assert scans(database, searched, "large", by_speaker) == 0
+        exact = Passages(database).nearest_exactly(
+            unit_vectors(["question"], _DIMENSIONS)[0],
+            searched,
+            org_id="large",
+            limit=1000,
+            narrowed=Filter(speakers=(name,)),
+        )
+        assert len(exact) == passages
+        assert found(database, searched, "large", Filter(speakers=(name,))) == 1.0
+    assert scans(database, searched, "large", by_speaker.replace(b"BEA", b"ada")) == 1
 
 
 @pytest.mark.usefixtures("few")

@@ -39,9 +39,10 @@ from pg_index i join pg_class c on c.oid = i.indexrelid
 where c.relname ~ '^embeddings_set_\d+_of_[0-9a-f]{16}(_cc(new|old)\d*)?$' and not i.indisvalid
 
 -- name: memory
--- For all of it at once where 2 GB allow: beyond, building takes many times as long.
+-- For all of it at once where 2 GB allow: beyond, building takes many times as long. Beside its halves a
+-- vector takes 784 bytes for 48 neighbours, and 150 more (hnsw.h of pgvector 0.8).
 select set_config('maintenance_work_mem', greatest(65536, least(2097152, count(*)
-    * (%(dimensions)s * 2 + 600) / 1024))::text || 'kB', false)
+    * (%(dimensions)s * 2 + 1000) / 1024))::text || 'kB', false)
 from embeddings where set_id = %(set_id)s and org_id = %(org_id)s
 
 -- name: usual_memory
@@ -49,7 +50,7 @@ reset maintenance_work_mem
 
 -- name: build
 create index concurrently {index} on {table}
-using hnsw ((vector::halfvec({dimensions})) halfvec_cosine_ops) with (ef_construction = 128)
+using hnsw ((vector::halfvec({dimensions})) halfvec_cosine_ops) with (m = 24, ef_construction = 128)
 where org_id = {org}
 
 -- name: rebuild
