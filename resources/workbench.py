@@ -79,6 +79,14 @@ class Rooms:
     def intake(self) -> Intake:
         return Intake(self.catalogue, self.media)
 
+    def organisation(self, named: str | None) -> str:
+        """Whose rows are asked for: the one that somebody named, or that of the settings, which
+        need not be there yet. Raises ``NotFound``."""
+        if named is None:
+            return self.settings.org
+        self.members.insist_on_organisation(named)
+        return named
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:

@@ -10,6 +10,7 @@ both sets that no constant of the search was chosen by: the half whose sha-256 i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmarks.homes import Home, json_option, print_rows, temporary_home
 from benchmarks.retrieval.figures import (
     DEEPEST,
     citations,
+    duel,
     latency,
     quality,
     recall,
@@ -33,6 +35,7 @@ from resources.packaged_models import WHISPER_MODELS
 from resources.postgres.database import Database
 from resources.postgres.databases import app_url
 
+_DUELS = (("fused", "words"), ("fused", "meaning"), ("reranked", "fused"))
 _TIMED = 100  # questions, each by every way, with nothing remembered
 
 
@@ -51,6 +54,7 @@ def main(speech: Path | None, model: str, plot: Path | None, as_json: bool) -> N
     asked["held out"] = held_out(asked)
     tables = (
         [quality(of, way, some) for of, ways in asked.items() for way, some in ways.items()],
+        [duel("all", all_of(asked, told), *ways) for ways in _DUELS],
         [latency(*of_way) for of_way in timed.items()],
         [citations("speech", *of_way) for of_way in asked.get("speech", {}).items()],
     )
@@ -81,16 +85,19 @@ def measure(home: Home, told: dict[str, list[Talk]]) -> tuple[dict[str, Asked], 
     return asked, timed
 
 
+def all_of(asked: dict[str, Asked], names: Iterable[str]) -> Asked:
+    """The questions of these sets together."""
+    of_sets = [asked[name] for name in names]
+    return {way: [one for asked in of_sets for one in asked[way]] for way in of_sets[0]}
+
+
 def held_out(asked: dict[str, Asked]) -> Asked:
     """The half of the told sets by which nothing was chosen."""
     return {
         way: [
-            one
-            for name in SETS
-            for one in asked[name][way]
-            if int(sha256(one.label.question.encode()).hexdigest(), 16) % 2
+            one for one in answered if int(sha256(one.label.question.encode()).hexdigest(), 16) % 2
         ]
-        for way in asked[SETS[0]]
+        for way, answered in all_of(asked, SETS).items()
     }
 
 

@@ -7,9 +7,9 @@ in the answer. Not here: asking (``ways.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log2
+from math import comb, log2
 
 import numpy as np
 
@@ -62,6 +62,20 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Duel:
+    """Two ways asked the same questions: to how many the one has the answer at a better place, and
+    the other. ``p``: how often chance alone would part them so far (sign test, two-sided)."""
+
+    asked_of: str
+    way: str
+    against: str
+    questions: int
+    better: int
+    worse: int
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
 class Latency:
     """Of searches by a way, in milliseconds."""
 
@@ -110,6 +124,19 @@ def quality(asked_of: str, way: str, answered: Sequence[Answered]) -> Quality:
         ndcg_10=_rounded(sum(1 / log2(1 + place) for place in found) / len(answered)),
         mrr_10=_rounded(sum(1 / place for place in found) / len(answered)),
     )
+
+
+def duel(asked_of: str, ways: Mapping[str, Sequence[Answered]], way: str, against: str) -> Duel:
+    """By the place of the answer among the first ten; further down all places are the same."""
+    places = [
+        [one.place or DEEPEST + 1 for one in answered] for answered in (ways[way], ways[against])
+    ]
+    better = sum(one < other for one, other in zip(*places, strict=True))
+    worse = sum(one > other for one, other in zip(*places, strict=True))
+    apart = better + worse
+    tail = sum(comb(apart, few) for few in range(min(better, worse) + 1)) / 2**apart
+    p = _rounded(min(1.0, 2 * tail), 4)
+    return Duel(asked_of, way, against, len(places[0]), better, worse, p)
 
 
 def latency(way: str, answered: Sequence[Answered]) -> Latency:

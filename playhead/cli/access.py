@@ -49,7 +49,7 @@ def members(context: click.Context, org: str | None, as_json: bool) -> None:
     if context.invoked_subcommand:
         return
     with open_rooms(load_settings()) as rooms:
-        everybody = rooms.members.all(org or rooms.settings.org)
+        everybody = rooms.members.all(rooms.organisation(org))
     for one in everybody:
         print_json(asdict(one)) if as_json else click.echo(f"{one.name}  {one.role}")
     if not everybody and not as_json:
@@ -63,7 +63,7 @@ def members(context: click.Context, org: str | None, as_json: bool) -> None:
 def add_member(name: str, role: MemberRole, org: str | None) -> None:
     """Add NAME. A reader searches, an editor corrects and adds too, an owner manages all."""
     with open_rooms(load_settings()) as rooms:
-        rooms.members.add(org or rooms.settings.org, name, role)
+        rooms.members.add(rooms.organisation(org), name, role)
     click.echo(f"{name} is {role}.")
 
 
@@ -74,7 +74,7 @@ def add_member(name: str, role: MemberRole, org: str | None) -> None:
 def change_role(name: str, role: MemberRole, org: str | None) -> None:
     """Make NAME reader, editor or owner. Their tokens can do no more than that from now on."""
     with open_rooms(load_settings()) as rooms:
-        rooms.members.change(org or rooms.settings.org, name, role)
+        rooms.members.change(rooms.organisation(org), name, role)
     click.echo(f"{name} is {role}.")
 
 
@@ -84,7 +84,7 @@ def change_role(name: str, role: MemberRole, org: str | None) -> None:
 def remove_member(name: str, org: str | None) -> None:
     """Remove NAME and their tokens."""
     with open_rooms(load_settings()) as rooms:
-        rooms.members.remove(org or rooms.settings.org, name)
+        rooms.members.remove(rooms.organisation(org), name)
     click.echo(f"{name} is no member any more.")
 
 
@@ -97,7 +97,7 @@ def tokens(context: click.Context, org: str | None, as_json: bool) -> None:
     if context.invoked_subcommand:
         return
     with open_rooms(load_settings()) as rooms:
-        known = rooms.tokens.all(org or rooms.settings.org)
+        known = rooms.tokens.all(rooms.organisation(org))
     for one in known:
         print_json(asdict(one)) if as_json else click.echo(_line(one))
     if not known and not as_json:
@@ -129,7 +129,7 @@ def create_token(
 ) -> None:
     """Make a token that speaks for MEMBER; NAME says what it is for. It is shown this once."""
     with open_rooms(load_settings()) as rooms:
-        made, text = rooms.tokens.create(org or rooms.settings.org, member, name, scopes, days)
+        made, text = rooms.tokens.create(rooms.organisation(org), member, name, scopes, days)
     if as_json:
         print_json(asdict(made) | {"token": text})
     else:
@@ -142,7 +142,7 @@ def create_token(
 def revoke_token(token_id: str, org: str | None) -> None:
     """End a token at once, by its id."""
     with open_rooms(load_settings()) as rooms:
-        rooms.tokens.revoke(org or rooms.settings.org, token_id)
+        rooms.tokens.revoke(rooms.organisation(org), token_id)
     click.echo(f"{token_id} opens nothing any more.")
 
 

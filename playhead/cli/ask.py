@@ -50,7 +50,7 @@ def ask(
         narrowed = Filter(
             kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
         )
-        answers = Answers(rooms, open_search(rooms, org or settings.org), answerer)
+        answers = Answers(rooms, open_search(rooms, rooms.organisation(org)), answerer)
         hearer = _hearer(as_json) if stream else nobody
         answer = answers(question, narrowed=narrowed, conversation=conversation, hearer=hearer)
     if as_json:
@@ -67,7 +67,7 @@ def ask(
 def conversations(conversation: str | None, limit: int, org: str | None, as_json: bool) -> None:
     """What was asked; with CONVERSATION what was answered, and whether it still stands there."""
     with open_rooms(load_settings()) as rooms:
-        kept = Kept(rooms, org or rooms.settings.org)
+        kept = Kept(rooms, rooms.organisation(org))
         rows = kept.turns(conversation) if conversation else kept.begun(limit)
     for row in rows:
         if as_json:

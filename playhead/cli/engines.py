@@ -65,7 +65,7 @@ def resume(provider: str, org: str | None) -> None:
             f"There is no provider {provider!r}.", remedy="PLAYHEAD_PROVIDERS names them."
         )
     with open_rooms(settings) as rooms:
-        resumed = rooms.breakers.resume(org or settings.org, provider)
+        resumed = rooms.breakers.resume(rooms.organisation(org), provider)
     was = "is asked again" if resumed.was_open else "was not stopped"
     click.echo(f"{provider} {was}; {resumed.recordings} recordings wait again: playhead process")
 

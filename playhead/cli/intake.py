@@ -95,7 +95,7 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
 def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> None:
     """Take failed or parked RECORDINGS up again from the stage they stopped at, nothing earlier."""
     with open_rooms(load_settings()) as rooms:
-        org_id = org or rooms.settings.org
+        org_id = rooms.organisation(org)
         statuses = rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
         if engine is not None:
             _choose(rooms, org_id, statuses, engine)

@@ -29,7 +29,7 @@ def archive(
     if bool(recordings) == bool(before):
         raise click.UsageError("Give either recordings or --before DATE.")
     with open_rooms(load_settings()) as rooms:
-        org_id, catalogue = org or rooms.settings.org, rooms.catalogue
+        org_id, catalogue = rooms.organisation(org), rooms.catalogue
         if before:
             changed = catalogue.archive_before(org_id, before.astimezone())
         else:
@@ -45,7 +45,7 @@ def archive(
 def unarchive(recordings: tuple[str, ...], org: str | None, as_json: bool) -> None:
     """Put archived RECORDINGS back among Dagster's partitions."""
     with open_rooms(load_settings()) as rooms:
-        org_id = org or rooms.settings.org
+        org_id = rooms.organisation(org)
         rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
         changed = rooms.catalogue.unarchive(org_id, recordings)
     _follow(changed, archived=False, as_json=as_json)
@@ -62,7 +62,7 @@ def forget(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: boo
     with open_rooms(load_settings()) as rooms:
         gone = rooms.forgetting.forgotten(recordings)
         there = [one for one in recordings if one not in gone]
-        known = rooms.catalogue.statuses(org or rooms.settings.org, there) if there else []
+        known = rooms.catalogue.statuses(rooms.organisation(org), there) if there else []
     if known and not yes:
         for status in known:
             click.echo(f"{status.id}  {status.title}", err=True)

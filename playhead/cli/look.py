@@ -29,7 +29,7 @@ _FOLLOW_SECONDS = 0.5
 def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
     """All recordings and how each is doing."""
     with open_rooms(load_settings()) as rooms:
-        statuses = rooms.catalogue.statuses(org or rooms.settings.org, archived=archived)
+        statuses = rooms.catalogue.statuses(rooms.organisation(org), archived=archived)
     if as_json:
         for status in statuses:
             print_json(_status_line(status))
@@ -64,7 +64,7 @@ def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
 def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None:
     """How one RECORDING is doing."""
     with open_rooms(load_settings()) as rooms:
-        org_id = org or rooms.settings.org
+        org_id = rooms.organisation(org)
         current = _one(rooms, org_id, recording)
         if not follow:
             _print_status(current, as_json)
@@ -81,7 +81,7 @@ def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None
 def show(recording: str, org: str | None, as_json: bool) -> None:
     """Everything about one RECORDING: transcript, document, chunks, and what made each."""
     with open_rooms(load_settings()) as rooms:
-        everything = _everything(rooms, org or rooms.settings.org, recording)
+        everything = _everything(rooms, rooms.organisation(org), recording)
     if as_json:
         print_json(everything)
     else:

@@ -21,4 +21,4 @@ def print_json(value: Any) -> None:
 
 def known_recording(rooms: Rooms, org: str | None, recording: str) -> Recording:
     """Raises ``NotFound``, also for another organisation's."""
-    return rooms.catalogue.get(org or rooms.settings.org, recording)
+    return rooms.catalogue.get(rooms.organisation(org), recording)

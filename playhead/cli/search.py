@@ -78,7 +78,7 @@ def search(
         to_seconds=to_seconds,
     )
     with open_rooms(load_settings()) as rooms:
-        find = open_search(rooms, org or rooms.settings.org)
+        find = open_search(rooms, rooms.organisation(org))
         hits, note = _found(find, query, narrowed, limit, whole=whole)
     if note:
         click.echo(note, err=True)

@@ -25,7 +25,8 @@ from resources.workbench import open_rooms
 def spend(by: Grouping, since: datetime | None, org: str | None, as_json: bool) -> None:
     """What was paid to providers; every attempt counts, the failed ones too."""
     with open_rooms(load_settings()) as rooms:
-        org_id = org if by == "organisation" else org or rooms.settings.org
+        all_of_them = by == "organisation" and org is None
+        org_id = None if all_of_them else rooms.organisation(org)
         begin = since.replace(tzinfo=UTC) if since else None
         sums = rooms.spend.sums(by, org_id=org_id, since=begin)
     if as_json:
@@ -45,7 +46,7 @@ def spend(by: Grouping, since: datetime | None, org: str | None, as_json: bool) 
 def quarantine(show: int | None, drop: int | None, org: str | None, as_json: bool) -> None:
     """Replies of providers that were not believed."""
     with open_rooms(load_settings()) as rooms:
-        org_id = org or rooms.settings.org
+        org_id = rooms.organisation(org)
         if show is not None:
             sys.stdout.buffer.write(rooms.quarantine.reply(org_id, show))
         elif drop is not None:

@@ -42,11 +42,9 @@ class Home:
 
     def __init__(self, org: str | None = None, *, home: str | Path | None = None) -> None:
         settings = load_settings(home=home)
-        self.org = org or settings.org
         with ExitStack() as opened:
             rooms = opened.enter_context(open_rooms(settings))
-            if org is not None:
-                rooms.members.insist_on_organisation(org)
+            self.org = rooms.organisation(org)
             search = open_search(rooms, self.org)
             answers = Answers(rooms, search, choose_answerer(settings))
             self._opened: _Opened | None = _Opened(rooms, search, answers)

@@ -1,4 +1,5 @@
-"""The nearest sentence: needs no model but the one that the searched set has anyway.
+"""The nearest sentence: needs no model but the one that the searched set has anyway, and a light
+one to choose what that one reads.
 
 A passage is about many things, and the vector of the whole about none of them exactly; the one
 sentence that answers tells. Not here: how the question is embedded (``playhead/search``).
@@ -33,10 +34,11 @@ class NearestSentence:
     depth = 30  # more find little more; these take 0.1 s of a search (docs/retrieval.md)
 
     def scores(self, question: Asked, passages: Sequence[Sequence[str]]) -> list[float]:
-        texts = [one for sentences in passages for one in sentences]
+        likely = [[told[at] for at in likeliest(question, told)] for told in passages]
+        texts = [one for sentences in likely for one in sentences]
         closeness = question.closeness(texts)  # words counted here too found less
         near = shared_words(question, texts) if closeness is None else closeness
-        ends = np.cumsum([len(sentences) for sentences in passages])
+        ends = np.cumsum([len(sentences) for sentences in likely])
         return [float(part.max()) for part in np.split(near, ends[:-1])]
 
 

@@ -152,6 +152,9 @@ def test_wrong_usage_exits_with_two_and_failure_with_one(home: Home) -> None:
 def test_another_organisation_sees_nothing_of_ours(home: Home) -> None:
     [ours] = home.json("add", tone(home.folder / "a.wav"))
     home.playhead("process")
+    for command in (["list"], ["search", "amber"], ["ask", "amber?"], ["conversations"], ["spend"]):
+        home.playhead(*command, "--org", "other", exits=1)  # nobody knows of it yet
+    home.playhead("orgs", "add", "other")
     assert home.json("list", "--org", "other") == []
     assert home.json("search", "amber birch", "--org", "other") == []
     home.playhead("show", ours["recording"], "--org", "other", exits=1)

@@ -185,6 +185,7 @@ def test_what_is_not_made_yet_is_told_with_what_makes_it(
 def test_another_organisations_recording_is_no_recording(
     run: Run, ready: Recording, command: list[str]
 ) -> None:
+    run("orgs", "add", "other")
     for identity, org in (
         (ready.id, "other"),
         (making.recording().id, "default"),

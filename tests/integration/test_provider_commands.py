@@ -91,6 +91,8 @@ def test_money_is_shown_by_whatever_is_asked(run: Run, books: Database) -> None:
         assert line["cost_usd"] == pytest.approx(0.2)
         assert what in run("spend", "--by", by).output
     assert lines(run("spend", "--since", "2999-01-01", "--json")) == []
+    assert isinstance(run("spend", "--org", "other").exception, NotFound)
+    run("orgs", "add", "other")
     assert lines(run("spend", "--org", "other", "--json")) == []
 
 
@@ -102,6 +104,7 @@ def test_a_doubted_reply_is_shown_as_it_came_and_let_go(run: Run, books: Databas
     assert "It lies." in run("quarantine").output
     assert run("quarantine", "--show", str(kept["id"])).stdout_bytes == LIE.body
     assert isinstance(run("quarantine", "--show", "999").exception, NotFound)
+    run("orgs", "add", "other")
     assert isinstance(
         run("quarantine", "--show", str(kept["id"]), "--org", "other").exception, NotFound
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.retrieval.figures import Answered, Opened, citations, latency, quality
+from benchmarks.retrieval.figures import Answered, Opened, citations, duel, latency, quality
 from benchmarks.retrieval.labelled import SETS, Label, Section, sections, talks
 
 LABEL = Label("Why?", "a talk", 10.0, 20.0)
@@ -37,6 +37,16 @@ def test_quality_is_as_computed_by_hand() -> None:
     assert (measured.recall_1, measured.recall_5, measured.recall_10) == (0.333, 0.667, 0.667)
     assert measured.ndcg_10 == 0.5  # (1 + 1 / log2(4)) / 3
     assert measured.mrr_10 == 0.444  # (1 + 1/3) / 3
+
+
+def test_a_duel_counts_the_questions_that_part_two_ways() -> None:
+    first, second, nowhere = answered(12.0), answered(50.0, 12.0), answered(50.0)
+    ways = {"one": [first] * 6 + [second, nowhere], "other": [second] * 6 + [first, nowhere]}
+
+    measured = duel("set", ways, "one", "other")
+
+    assert (measured.questions, measured.better, measured.worse) == (8, 6, 1)
+    assert measured.p == 0.125  # 2 * (1 + 7) / 2**7
 
 
 def test_latency_is_in_milliseconds() -> None:

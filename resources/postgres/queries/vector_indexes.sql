@@ -50,7 +50,7 @@ reset maintenance_work_mem
 
 -- name: build
 create index concurrently {index} on {table}
-using hnsw ((vector::halfvec({dimensions})) halfvec_cosine_ops) with (m = 24, ef_construction = 128)
+using hnsw ((vector::halfvec({dimensions})) halfvec_cosine_ops) with (m = 24, ef_construction = 200)
 where org_id = {org}
 
 -- name: rebuild
