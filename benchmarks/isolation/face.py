@@ -108,7 +108,7 @@ def _exports() -> dict[str, Way]:
         ways |= _of_both(f"transcript as {wanted}", ["transcript", "--as", wanted])
 
     def clip(one: Resident, whose: Resident) -> Iterator[object]:
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory(dir=".") as folder:  # at home, which goes with all that is in it
             path = Path(folder) / "clip.opus"
             stretch = ("--from", "0", "--to", "0.5", "--output", str(path))
             yield from _run(one, "clip", whose.recording.id, *stretch)
