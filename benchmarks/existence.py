@@ -47,7 +47,7 @@ _TURN = NewTurn(SAME, False, None, {}, [], [])
 _NUMBER = b"select nextval(pg_get_serial_sequence('stage_results', 'id')) as number"
 
 Ask = Callable[[Any], object]
-#: What another has, and what nobody has, as many.
+#: What another has, and what nobody has.
 Kinds = tuple[list[Any], list[Any]]
 
 
@@ -134,26 +134,23 @@ def _rows_of(worker: Worker, rooms: Rooms, one: Resident) -> dict[str, Any]:
 def _ways(rooms: Rooms, one: Resident) -> dict[str, tuple[str, Ask]]:
     """What each is asked for, and how."""
     org, catalogue, [searched] = one.org, rooms.catalogue, rooms.sets.live()
+    names = rooms.versions.speaker_names
 
-    def require(narrowed: Filter) -> None:
-        rooms.passages.require(narrowed, org_id=org)
+    def require(**narrowed: Any) -> None:
+        rooms.passages.require(Filter(**narrowed), org_id=org)
 
     def find(recording: str) -> object:
         narrowed = Filter(recordings=(recording,))
         return rooms.passages.find(SAME, None, searched, org_id=org, narrowed=narrowed, limit=10)
 
-    def names(recording: str) -> object:
-        return rooms.versions.speaker_names(replace(one.recording, id=recording))
-
     return {
         "recording": ("id", lambda asked: catalogue.get(org, asked)),
-        "status": ("id", lambda asked: catalogue.statuses(org, [asked])),
         "with these bytes": ("sha256", lambda asked: catalogue.with_bytes(org, asked)),
-        "filter by recording": ("id", lambda asked: require(Filter(recordings=(asked,)))),
-        "filter by speaker": ("name", lambda asked: require(Filter(speakers=(asked,)))),
+        "filter by recording": ("id", lambda asked: require(recordings=(asked,))),
+        "filter by speaker": ("name", lambda asked: require(speakers=(asked,))),
         "find in a recording": ("id", find),
         "transcript": ("result", lambda asked: rooms.content.transcript(one.recording, asked)),
-        "names of speakers": ("id", names),
+        "names of speakers": ("id", lambda asked: names(replace(one.recording, id=asked))),
         "passages": ("chunk", lambda asked: rooms.excerpts.of(org, [asked])),
         "turns": ("conversation", lambda asked: rooms.conversations.turns(org, asked)),
         "one more turn": ("conversation", lambda asked: rooms.conversations.add(org, asked, _TURN)),
