@@ -143,7 +143,7 @@ def temporary_home(**engines: str) -> Iterator[Home]:
         shutil.copy(_REPOSITORY / "dagster.yaml", folder)
         variables = {f"PLAYHEAD_{name.upper()}": engine for name, engine in engines.items()}
         variables |= {"PLAYHEAD_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder)}
-        stack.enter_context(_environment(variables))
+        stack.enter_context(environment(variables))
         stack.enter_context(chdir(folder))  # where no .env is
         settings = load_settings()
         (settings.home / "inbox").mkdir(parents=True)
@@ -208,7 +208,8 @@ def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
 
 
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """While inside, these are the only settings."""
     before = dict(os.environ)
     for name in before:
         if name.startswith(_OURS):

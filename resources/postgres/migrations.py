@@ -32,16 +32,14 @@ def migrate(url: str) -> list[str]:
     processes at once. Raises ``DatabaseUnsuitable`` where it cannot hold Playhead."""
     try:
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(_SQL["lock"])
             check_pgvector(connection)
-            connection.execute(_SQL["create_table"])
-            applied = {row[0] for row in connection.execute(_SQL["applied"]).fetchall()}
-            new = [name for name in available() if name not in applied]
+            with connection.transaction():
+                connection.execute(_SQL["lock"])
+                connection.execute(_SQL["create_table"])
+                new = _new(connection)
             if new:
                 _try_pgvector(connection)
-            for name in new:
-                _apply(connection, name)
-            return new
+            return [name for name in new if _apply(connection, name)]
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnsuitable(
             f"The database user may not do what a migration needs: {error}",
@@ -80,11 +78,21 @@ def _try_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         ) from error
 
 
-def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+def _new(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
+    applied = {row[0] for row in connection.execute(_SQL["applied"]).fetchall()}
+    return [name for name in available() if name not in applied]
+
+
+def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str) -> bool:
+    """Unless another did meanwhile."""
     try:
         with connection.transaction():
+            connection.execute(_SQL["lock"])
+            if name not in _new(connection):
+                return False
             connection.execute(available()[name].encode())
             connection.execute(_SQL["record"], {"name": name})
+            return True
     except psycopg.DatabaseError as error:
         if error.sqlstate != _ROLES_LACKING:
             raise

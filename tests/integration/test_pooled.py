@@ -9,6 +9,7 @@ import pytest
 
 from resources.postgres.catalogue import Catalogue
 from resources.postgres.database import Database
+from resources.postgres.migrations import migrate
 from tests import making, poolers
 from tests.making import Worker
 from tests.neighbours import ORGS
@@ -88,3 +89,14 @@ def test_a_setting_outside_a_transaction_would_have_leaked(clients: list[Databas
     with other.connection() as connection:
         [row] = connection.execute("select current_org() as org").fetchall()
     assert row["org"] == "org-07"
+
+
+def test_who_migrates_leaves_no_lock_with_the_pooler(
+    direct: Database, clients: list[Database]
+) -> None:
+    migrate(clients[0].url)
+    held = direct.rows(
+        b"select 1 from pg_locks where locktype = 'advisory' and database ="
+        b" (select oid from pg_database where datname = current_database())"
+    )
+    assert not held

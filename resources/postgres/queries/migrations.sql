@@ -1,5 +1,6 @@
 -- name: lock
-select pg_advisory_lock(hashtext('playhead_migrations'))
+-- Of the transaction: a pooler would keep a session's, and the next to migrate wait for ever.
+select pg_advisory_xact_lock(hashtext('playhead_migrations'))
 
 -- name: pgvector_version
 select coalesce(

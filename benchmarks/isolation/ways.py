@@ -1,0 +1,21 @@
+"""What a way to ask or to write is. Not here: which there are (``visitor.py``, ``face.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from benchmarks.isolation.residents import Resident
+
+#: For the first, who has heard of the keys of the second. A write may give nothing.
+Look = Callable[[Resident, Resident], Iterable[object] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """``says``: the other's name is among what is sent, and an error may say what it was sent.
+    ``weight``: how often it is taken, beside 1."""
+
+    look: Look
+    says: bool = False
+    weight: float = 1.0
