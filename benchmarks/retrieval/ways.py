@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.retrieval.figures import DEEPEST, Answered, Opened
 from benchmarks.retrieval.labelled import Label
+from playhead.search.memory import Memory
 from playhead.search.search import Search
 from resources.embedding.protocol import Embedder, Vectors
 from resources.engines import Embedders
@@ -75,7 +76,14 @@ def ways(bench: Workbench, database: Database, embedders: Embedders) -> dict[str
     """By name, in the order of the table."""
     rooms = {"words": ByWords, "meaning": ByMeaning, "fused": Passages}
     searches = {
-        name: Search(room(database), bench.sets, embedders, bench.media, bench.settings.org)
+        name: Search(
+            passages=room(database),
+            sets=bench.sets,
+            embedders=embedders,
+            media=bench.media,
+            org_id=bench.settings.org,
+            memory=Memory(0),  # every question is the first
+        )
         for name, room in rooms.items()
     }
     return searches | {"reranked": replace(searches["fused"], reranker=NearestSentence())}

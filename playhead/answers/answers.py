@@ -16,10 +16,11 @@ from typing import Final
 from playhead.answers.conversations import Kept, Transcripts
 from playhead.answers.minutes import Citation, Hearer, Minutes, Sentence
 from playhead.links import at_second
-from playhead.search.question import NOT_NOW, Question, Vector
+from playhead.search.question import NOT_NOW, Question
 from playhead.search.search import Found, Search
 from resources.answering.extractive import ExtractiveAnswerer
 from resources.answering.protocol import Answerer, Excerpt, Inquiry, Turn
+from resources.embedding.protocol import Vectors
 from resources.errors import Forgotten, RequestRefused
 from resources.postgres.conversations import NewTurn
 from resources.postgres.excerpts import Excerpts
@@ -166,7 +167,7 @@ class _Likeness:
     def terms(self, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
         return self.excerpts.terms(self.org_id, stems, texts)
 
-    def closeness(self, texts: Sequence[str]) -> Vector | None:
+    def closeness(self, texts: Sequence[str]) -> Vectors | None:
         return self.question.closeness(texts)
 
 

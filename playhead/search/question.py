@@ -6,14 +6,15 @@ Not here: finding passages (``search.py``), choosing the moment (``moments.py``)
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
-from resources.embedding.protocol import Embedder
+from playhead.search.memory import Memory
+from resources.embedding.protocol import Embedder, Vectors
 from resources.engines import Embedders
 from resources.errors import (
     ModelUnavailable,
@@ -24,8 +25,6 @@ from resources.errors import (
 )
 from resources.postgres.database import storable
 from resources.postgres.sets import EmbeddingSet
-
-Vector = NDArray[np.float32]
 
 #: A question is answered all the same, by words.
 NOT_NOW = (ModelUnavailable, NotAProvider, Parked, ProviderUnavailable, ReplyNotBelieved)
@@ -40,13 +39,14 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``words``: what full text is asked. ``vector`` is None where the set's model cannot be had.
-    ``notes`` say what a person should know of how it was asked."""
+    """``words``: what full text is asked. ``vector``, and ``read``, which gives those of sentences,
+    are None where the set's model cannot be had. ``notes`` say what a person should know of how it
+    was asked."""
 
     text: str
     words: str
-    embedder: Embedder | None
-    vector: Vector | None
+    read: Callable[[Sequence[str]], Vectors] | None
+    vector: Vectors | None
     notes: tuple[str, ...] = ()
     _near: dict[str, float] = field(default_factory=dict)
 
@@ -54,32 +54,33 @@ class Question:
     def note(self) -> str | None:
         return " ".join(self.notes) or None
 
-    def closeness(self, texts: Sequence[str]) -> Vector | None:
+    def closeness(self, texts: Sequence[str]) -> Vectors | None:
         """The cosine of each text to the question. Each is embedded once; None once there were too
         many."""
-        if self.embedder is None or self.vector is None:
+        if self.read is None or self.vector is None:
             return None
         new = [text for text in dict.fromkeys(texts) if text not in self._near]
         if len(self._near) + len(new) > _SENTENCES:
             return None
         if new:
             try:
-                near = _embed(self.embedder, new) @ self.vector
+                near = self.read(new) @ self.vector
             except NOT_NOW:
                 return None
             self._near.update(zip(new, near.tolist(), strict=True))
         return np.array([self._near[text] for text in texts], np.float32)
 
 
-def ask(text: str, searched: EmbeddingSet, embedders: Embedders) -> Question:
+def ask(text: str, searched: EmbeddingSet, embedders: Embedders, memory: Memory) -> Question:
     """The question for this set, or without a vector where nobody here speaks its model, or its
     provider does not answer now."""
     text = storable(text).strip()
     words = _first_words(text)
     notes = [] if words == text else [f"Searched for its first {WORDS} words, and its meaning."]
     try:
-        embedder = embedders.of(searched)
-        return Question(text, words, embedder, _embed(embedder, [text])[0], tuple(notes))
+        embed = partial(_embed, embedders.of(searched))
+        read = partial(memory.vectors, searched.id, embed=embed)
+        return Question(text, words, read, embed([text])[0], tuple(notes))
     except NOT_NOW as error:
         notes.append(f"Searched by words alone. {error} {error.remedy}")
         return Question(text, words, None, None, tuple(notes))
@@ -91,7 +92,7 @@ def _first_words(text: str) -> str:
     return text[: beyond.start()] if beyond else text
 
 
-def _embed(embedder: Embedder, texts: Sequence[str]) -> Vector:
+def _embed(embedder: Embedder, texts: Sequence[str]) -> Vectors:
     return embedder.embed([_within_window(embedder, text) for text in texts])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playhead.search.hits import Hit, distinct, hit_of, marked
+from playhead.search.memory import Memory
 from playhead.search.moments import best_phrase, likely_phrases
 from playhead.search.question import Question, ask
 from playhead.search.stretches import Stretch, stretches
@@ -87,7 +88,8 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One organisation's recordings, searched with the active set."""
+    """One organisation's recordings, searched with the active set. To be kept: ``memory`` makes the
+    next search cheaper."""
 
     passages: Passages
     sets: EmbeddingSets
@@ -95,6 +97,7 @@ class Search:
     media: MediaStore
     org_id: str
     reranker: Reranker | None = None
+    memory: Memory = field(default_factory=Memory)
 
     def __call__(self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10) -> Found:
         """Full text and vectors fused, the query embedded by the very model that made the active
@@ -123,7 +126,9 @@ class Search:
         self.passages.require(narrowed, org_id=self.org_id)
         with on_errand(Errand(self.org_id, SEARCH)):
             while searched := self.sets.active():
-                asked = _Asked(ask(query, searched, self.embedders), searched, narrowed)
+                asked = _Asked(
+                    ask(query, searched, self.embedders, self.memory), searched, narrowed
+                )
                 found = read(asked, limit)
                 if found or self.sets.active() == searched:  # else it was switched meanwhile
                     return found, asked
