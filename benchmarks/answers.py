@@ -188,7 +188,11 @@ def _said_at(words: str, heard: Heard) -> float:
 
 
 @click.command()
-@click.option("--speech", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--speech",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+)
 @click.option("--transcriber", default="whisper-base", show_default=True)
 @click.option("--misses", is_flag=True, help="Print what was answered wrongly, or not.")
 @json_option

@@ -240,7 +240,7 @@ def rows(hours: float, speech: Path, kills: int, transcriber: str, uncut: float)
 @click.option("--hours", type=click.FloatRange(min=0.05), default=4.0, show_default=True)
 @click.option(
     "--speech",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     default=media.SPEECH,
     help="A folder with MANIFEST.tsv. [default: the clips of the tests]",
 )
