@@ -21,7 +21,7 @@ import numpy as np
 from resources.answering.protocol import Audience, Cited, Inquiry, Line, Statement
 from resources.records import Engine
 
-_VERSION: Final = "1"  # raise it with every change to what is chosen
+_VERSION: Final = "2"  # raise it with every change to what is chosen
 
 #: A sentence answers from this sum on: the share of the question's words that it has, by weight,
 #: and its cosine to the question. Of 51 questions that 19 recordings do not answer none came to
@@ -35,7 +35,11 @@ LEAST_COVERAGE_ALONE: Final = 0.7
 
 _MOST_SENTENCES: Final = 3
 _NEARLY_AS_GOOD: Final = 0.9  # of the best sentence's score: what is said beside it
+#: Of a question with one word that says anything, that word proves less.
+_ONE_WORD: Final = 0.7
 _LONG_SECONDS: Final = 6.0  # a longer sentence is opened at the part of it that answers
+_BEFORE_SECONDS: Final = 3.0  # and any, where so much is said before that part
+_WORDS_VOTE: Final = 0.5  # of a part's words, beside its closeness
 _LONG_CHARACTERS: Final = 240  # of a longer one only that part is told
 _PART: Final = re.compile(r"(?<=[,;:–—、，；])\s*")
 _FEWEST_WORDS: Final = 3  # of a part
@@ -65,7 +69,7 @@ class ExtractiveAnswerer:
     def answer(self, inquiry: Inquiry, audience: Audience) -> str | None:
         """See ``Answerer``. Never refuses, and says nothing about itself."""
         for one in _chosen(_candidates(inquiry), inquiry.embedder):
-            part = _telling_part(one.line, inquiry)
+            part = _telling_part(one, inquiry)
             text = one.line.text if len(one.line.text) <= _LONG_CHARACTERS else part
             audience.hear(Statement(text, (Cited(one.excerpt, part),)))
         return None
@@ -109,7 +113,8 @@ def _coverages(inquiry: Inquiry, lines: Sequence[tuple[int, str]]) -> list[float
 
 def _share(asked: AbstractSet[str], had: AbstractSet[str], weights: dict[str, float]) -> float:
     whole = math.fsum(weights[term] for term in asked)
-    return math.fsum(weights[term] for term in asked & had) / whole if whole else 0.0
+    share = math.fsum(weights[term] for term in asked & had) / whole if whole else 0.0
+    return share if len(asked) > 1 else _ONE_WORD * share
 
 
 def _chosen(candidates: Sequence[_Candidate], embedder: str) -> list[_Candidate]:
@@ -125,13 +130,18 @@ def _answers(one: _Candidate, embedder: str) -> bool:
     return one.score >= LEAST_SCORE
 
 
-def _telling_part(line: Line, inquiry: Inquiry) -> str:
-    """Of a long sentence the part between two commas that is closest to the question."""
-    if line.end_seconds - line.start_seconds <= _LONG_SECONDS:
-        return line.text
-    parts = _parts(line.text)
-    near = inquiry.likeness.closeness(parts)
-    return line.text if near is None else parts[int(np.argmax(near))]
+def _telling_part(one: _Candidate, inquiry: Inquiry) -> str:
+    """Of a sentence that is long, or comes to it late, the part between commas that answers."""
+    parts = _parts(one.line.text)
+    seconds = one.line.end_seconds - one.line.start_seconds
+    near = inquiry.likeness.closeness(parts) if len(parts) > 1 else None
+    if near is None or seconds <= _BEFORE_SECONDS:
+        return one.line.text
+    shares = _coverages(inquiry, [(one.excerpt, part) for part in parts])
+    best = int(np.argmax(near + _WORDS_VOTE * np.array(shares)))
+    before = seconds * sum(map(len, parts[:best])) / sum(map(len, parts))  # speech is even enough
+    late = seconds > _LONG_SECONDS or before > _BEFORE_SECONDS
+    return parts[best] if late else one.line.text
 
 
 def _parts(text: str) -> list[str]:

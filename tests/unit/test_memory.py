@@ -61,7 +61,8 @@ def test_it_may_be_shared_by_threads() -> None:
 
     def read(start: int) -> bool:
         some = texts[start : start + 30]
-        return memory.vectors(1, some, reader)[:, 0].tolist() == [len(text) for text in some]
+        told = memory.vectors(1, some, reader)[:, 0]
+        return [*told] == [len(text) for text in some]
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(read, [*range(70)] * 5))
