@@ -132,10 +132,12 @@ def _answers(one: _Candidate, embedder: str) -> bool:
 
 def _telling_part(one: _Candidate, inquiry: Inquiry) -> str:
     """Of a sentence that is long, or comes to it late, the part between commas that answers."""
-    parts = _parts(one.line.text)
     seconds = one.line.end_seconds - one.line.start_seconds
-    near = inquiry.likeness.closeness(parts) if len(parts) > 1 else None
-    if near is None or seconds <= _BEFORE_SECONDS:
+    if seconds <= _BEFORE_SECONDS:
+        return one.line.text
+    parts = _parts(one.line.text)
+    near = inquiry.likeness.closeness(parts)
+    if near is None:
         return one.line.text
     shares = _coverages(inquiry, [(one.excerpt, part) for part in parts])
     best = int(np.argmax(near + _WORDS_VOTE * np.array(shares)))

@@ -17,7 +17,7 @@ from resources.embedding.wordllama import WordLlama
 from resources.reranking.protocol import Asked
 
 #: Sentences of a passage that are read for the one that answers, chosen by a model of a hundredth
-#: of the cost: five find what all find, in half the time (docs/retrieval.md).
+#: of the cost: five find what all find, in half the time (decision 19).
 LIKELY = 5
 _LIGHT = WordLlama()
 _LIGHT_VOTE = 2.0  # of its cosine, beside the share of words
