@@ -31,7 +31,7 @@ class NearestSentence:
     """As near as the nearest of a passage's sentences; where no model is at hand, by the words
     they share."""
 
-    depth = 30  # more find little more; these take 0.1 s of a search (docs/retrieval.md)
+    depth = 30  # more find little more; these take 0.15 s of a search (docs/retrieval.md)
 
     def scores(self, question: Asked, passages: Sequence[Sequence[str]]) -> list[float]:
         likely = [[told[at] for at in likeliest(question, told)] for told in passages]
