@@ -1,5 +1,5 @@
 #!/bin/sh
-# `make demo`: real recordings through the whole pipeline, then three searches.
+# `make demo`: real recordings through the whole pipeline, then two searches and a question.
 # A second run does no model work: everything is found in the ledger.
 set -eu
 
@@ -18,12 +18,15 @@ playhead list
 
 for question in \
     "what can I do for my country" \
-    "married to somebody kinder" \
-    "キャンプの外れの電柱"
+    "married to somebody kinder"
 do
     echo
     echo "== playhead search \"$question\" --limit 1"
     playhead search "$question" --limit 1
 done
 
+echo "== playhead ask \"How might he have been more respectable?\""
+playhead ask "How might he have been more respectable?"
+
+echo
 echo "== The same in Dagster's UI: make dev, then open http://127.0.0.1:3000"
