@@ -26,7 +26,7 @@ _VERSION: Final = "2"  # raise it with every change to what is chosen
 #: A sentence answers from this sum on: the share of the question's words that it has, by weight,
 #: and its cosine to the question. Of 51 questions that 19 recordings do not answer none came to
 #: more than 1.14; of 105 that they do 65 came to this (``benchmarks/answers.py``, the half of its
-#: questions by which this was chosen).
+#: questions by which this was chosen; before a single word counted less).
 LEAST_SCORE: Final = 1.25
 #: The embedder whose cosines those are: another one's are of another measure, and not counted.
 MEASURED: Final = "minilm"
