@@ -39,8 +39,8 @@ from pg_index i join pg_class c on c.oid = i.indexrelid
 where c.relname ~ '^embeddings_set_\d+_of_[0-9a-f]{16}(_cc(new|old)\d*)?$' and not i.indisvalid
 
 -- name: memory
--- For all of it at once where 2 GB allow: beyond, building takes many times as long. A vector is
--- reckoned with its halves, 48 neighbours of 16 bytes and some more, 1,000 bytes in all.
+-- For all of it at once where 2 GB allow: beyond, building takes many times as long. Beside its
+-- halves a vector is reckoned at 1,000 bytes: 48 neighbours of 16, and some more.
 select set_config('maintenance_work_mem', greatest(65536, least(2097152, count(*)
     * (%(dimensions)s * 2 + 1000) / 1024))::text || 'kB', false)
 from embeddings where set_id = %(set_id)s and org_id = %(org_id)s
