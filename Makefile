@@ -45,7 +45,7 @@ coverage: setup fakes
 DAY ?= 2027-04-02
 
 test-later: setup fakes
-	$(BIN)/python -m tests.later $(DAY) $(PYTEST)
+	$(BIN)/python -m tests.support.time_travel $(DAY) $(PYTEST)
 
 # The Dagster UI with sensors and schedules, and the warm worker; the inbox is .playhead/inbox.
 dev: setup

@@ -9,7 +9,7 @@ words of their own where there are other words; beside each stand the recording 
 which on one must listen. A hundred are about the same things and not answered there.
 
 Half of them, by the words that answer, were looked at when the figures of
-``resources/answering/extractive.py`` were chosen ("chosen by"); the others were not ("held out").
+``playhead/engines/answering/extractive.py`` were chosen ("chosen by"); the others were not ("held out").
 
 ``opens_right``: the first citation begins within two seconds of the words, of those answered.
 ``valid``: citations whose quote stands word for word in the transcript at exactly their second,
@@ -28,13 +28,13 @@ from typing import Literal
 
 import click
 
-from benchmarks.homes import Home, json_option, print_rows, temporary_home
-from playhead.answers.answers import Answer, Answers
-from playhead.answers.minutes import Citation
-from playhead.search.search import open_search
-from resources.answering.extractive import ExtractiveAnswerer
-from resources.records import text_hash
-from resources.workbench import Rooms
+from benchmarks.environments import Home, json_option, print_rows, temporary_home
+from playhead.answers.citation_check import Citation
+from playhead.answers.service import Answer, Answers
+from playhead.core.records import text_hash
+from playhead.engines.answering.extractive import ExtractiveAnswerer
+from playhead.search.service import open_search
+from playhead.services.context import Rooms
 
 _QUESTIONS = Path(__file__).with_suffix(".tsv")
 _WITHIN_SECONDS = 2.0

@@ -25,12 +25,12 @@ from pathlib import Path
 import click
 
 from benchmarks import seeding
-from benchmarks.homes import Home, json_option, print_rows, temporary_home
+from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from benchmarks.throughput import tiny_recordings
-from playhead.search.search import Search
-from resources.engines import choose_embedders
-from resources.errors import PlayheadError
-from resources.workbench import open_rooms
+from playhead.core.errors import PlayheadError
+from playhead.engines.registry import choose_embedders
+from playhead.search.service import Search
+from playhead.services.context import open_rooms
 
 _SENTENCES = 10
 _ALONE_SECONDS = 30.0

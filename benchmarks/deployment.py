@@ -22,8 +22,8 @@ from types import TracebackType
 
 import psutil
 
-from benchmarks.homes import Home, free_port
-from resources.postgres.databases import embedded_server
+from benchmarks.environments import Home, free_port
+from playhead.postgres.database_urls import embedded_server
 
 _LOOK_SECONDS = 0.1  # systemd's own pause before it starts a service again
 _PAUSES_SECONDS = (0.3, 3.0)
@@ -69,7 +69,7 @@ class Deployment(threading.Thread):
         self._dice = dice
         self._ended = threading.Event()
         self._next = 0.0
-        dagster, module = [sys.executable, "-m", "dagster"], "benchmarks.counting"
+        dagster, module = [sys.executable, "-m", "dagster"], "benchmarks.usage_counters"
         server = ["api", "grpc", "-m", module, "-a", "defs", "-p", str(port)]
         self._parts = [
             Part("code server", [*dagster, *server, "--location-name", "playhead"]),
@@ -155,7 +155,7 @@ class Deployment(threading.Thread):
         return [
             one
             for one in psutil.process_iter()
-            if "resources.postgres.keeper" in _command(one) and folder in _command(one)
+            if "playhead.postgres.embedded.supervisor" in _command(one) and folder in _command(one)
         ]
 
     def _postmasters(self) -> list[psutil.Process]:
@@ -171,7 +171,7 @@ class Deployment(threading.Thread):
             for one in psutil.process_iter()
             if one.pid != os.getpid()
             and _home_of(one) == str(self._home.log.parent)
-            and "resources.postgres.keeper" not in _command(one)
+            and "playhead.postgres.embedded.supervisor" not in _command(one)
         ]
 
 

@@ -23,15 +23,15 @@ import click
 import jiwer
 import numpy as np
 
-from benchmarks.homes import json_option, print_rows
-from resources.errors import PlayheadError
-from resources.media.decode import decode
-from resources.media.probe import probe
-from resources.records import Transcript
-from resources.transcription.piecewise import Piecewise
-from resources.transcription.protocol import Transcriber
-from resources.transcription.whisper import LocalWhisper
-from tests import formats, media
+from benchmarks.environments import json_option, print_rows
+from playhead.core.errors import PlayheadError
+from playhead.core.protocols.transcriber import Transcriber
+from playhead.core.records import Transcript
+from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.whisper import LocalWhisper
+from playhead.media.decode import decode
+from playhead.media.probe import probe
+from tests.support import media_files, media_formats
 
 _CLIP = "en_austen_0890"
 _LIKE = 0.5  # of 1: what low bit rates leave of a sound is less like it
@@ -66,32 +66,34 @@ class Row:
     verdict: str = "ok"
 
 
-def compared(sound: media.Sound, clip: media.Sound) -> Heard:
+def compared(sound: media_files.Sound, clip: media_files.Sound) -> Heard:
     size = 1 << (len(sound) + len(clip)).bit_length()
     product = np.fft.irfft(np.fft.rfft(sound, size) * np.conj(np.fft.rfft(clip, size)))
     at = int(np.argmax(product))
     loudness = float(np.sqrt((sound**2).sum() * (clip**2).sum())) or 1.0
-    return Heard(float(product[at]) / loudness, (at if at < size // 2 else at - size) / media.RATE)
+    return Heard(
+        float(product[at]) / loudness, (at if at < size // 2 else at - size) / media_files.RATE
+    )
 
 
-def read_by_ffmpeg(path: Path) -> media.Sound:
+def read_by_ffmpeg(path: Path) -> media_files.Sound:
     """The file as FFmpeg itself reads it, one frame after the other, in this process: it is ours.
     Empty where it cannot."""
-    resampler = av.AudioResampler("s16", "mono", media.RATE)
+    resampler = av.AudioResampler("s16", "mono", media_files.RATE)
     try:
         with av.open(str(path)) as container:
             frames = [*container.decode(audio=0), None]
             blocks = [one.to_ndarray()[0] for frame in frames for one in resampler.resample(frame)]
     except (av.FFmpegError, IndexError, ValueError):
-        return media.silence(0)
+        return media_files.silence(0)
     return (np.concatenate(blocks) / 32768).astype(np.float32)
 
 
 class Judge:
-    def __init__(self, transcriber: Transcriber, clip: media.Sound) -> None:
+    def __init__(self, transcriber: Transcriber, clip: media_files.Sound) -> None:
         self._transcriber = transcriber
         self._clip = clip
-        self._said = self._heard(media.SPEECH / f"{_CLIP}.flac")
+        self._said = self._heard(media_files.SPEECH / f"{_CLIP}.flac")
 
     def row(self, path: Path, container: str, codec: str) -> Row:
         sound = read_by_ffmpeg(path)
@@ -157,13 +159,15 @@ def _bare(said: Transcript) -> list[str]:
     return ["".join(filter(str.isalnum, word.word.lower())) or "-" for word in said.words]
 
 
-def rows(judge: Judge, clip: media.Sound, containers: tuple[str, ...]) -> Iterator[Row]:
+def rows(judge: Judge, clip: media_files.Sound, containers: tuple[str, ...]) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording"
-        for container, codec in product(containers or formats.containers(), formats.codecs()):
+        for container, codec in product(
+            containers or media_formats.containers(), media_formats.codecs()
+        ):
             try:
-                yield judge.row(formats.write(path, container, codec, clip), container, codec)
-            except formats.CannotWrite:
+                yield judge.row(media_formats.write(path, container, codec, clip), container, codec)
+            except media_formats.CannotWrite:
                 continue
 
 
@@ -173,7 +177,7 @@ def rows(judge: Judge, clip: media.Sound, containers: tuple[str, ...]) -> Iterat
 @json_option
 def main(transcriber: str, containers: tuple[str, ...], as_json: bool) -> None:
     """Write, probe, decode and transcribe a clip in every kind of file."""
-    clip = media.speech(_CLIP)
+    clip = media_files.speech(_CLIP)
     judge = Judge(Piecewise(LocalWhisper(transcriber)), clip)
     found = list(rows(judge, clip, containers))
     print_rows(found, as_json=as_json)

@@ -5,7 +5,7 @@
 Lists that point at a canary file and a canary port, bombs, absurd headers, and files bent by a
 seeded dice are probed and decoded. Exit code 1 when the canary was touched, a bomb was not called
 one, or anything came of a file but facts, sound, or an error of the recording. The seconds and the
-memory are those of the processes apart, and of this one.
+memory are those of the processes sandbox, and of this one.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pathlib import Path
 import click
 import psutil
 
-from benchmarks.homes import json_option, print_rows
-from resources.errors import DecodingTooCostly, PermanentError
-from resources.media import apart
-from resources.media.decode import decode
-from resources.media.probe import probe
-from tests import hostile
-from tests.tripwire import watched
+from benchmarks.environments import json_option, print_rows
+from playhead.core.errors import DecodingTooCostly, PermanentError
+from playhead.media import sandbox
+from playhead.media.decode import decode
+from playhead.media.probe import probe
+from tests.support import hostile_files
+from tests.support.sandbox_probe import watched
 
 _LOOK_SECONDS = 0.005
 
@@ -83,7 +83,7 @@ class Tally:
 
 
 class Watch:
-    """The memory of the processes apart, at its peak, looked at again and again."""
+    """The memory of the processes sandbox, at its peak, looked at again and again."""
 
     def __init__(self) -> None:
         self.peak_bytes = 0
@@ -128,7 +128,7 @@ def judged(sort: str, files: Iterable[tuple[str, Path]], *, bombs: bool = False)
 
 def lists(folder: Path) -> Row:
     with watched(folder) as canary:
-        row = judged("lists", _written(folder, hostile.lists(canary.path, canary.url)))
+        row = judged("lists", _written(folder, hostile_files.lists(canary.path, canary.url)))
         opened, called = canary.touched()
     if opened or called:
         row.wrong.append(f"the canary was read {opened} times, its port called {called} times")
@@ -142,7 +142,7 @@ def _written(folder: Path, contents: dict[str, bytes]) -> Iterator[tuple[str, Pa
         yield name, path
 
 
-def _made(folder: Path, makers: dict[str, hostile.Maker]) -> Iterator[tuple[str, Path]]:
+def _made(folder: Path, makers: dict[str, hostile_files.Maker]) -> Iterator[tuple[str, Path]]:
     for name, make in makers.items():
         path = make(folder)
         yield name, path
@@ -150,15 +150,15 @@ def _made(folder: Path, makers: dict[str, hostile.Maker]) -> Iterator[tuple[str,
 
 
 def _bent(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Path]]:
-    for number, path in enumerate(hostile.mutated(folder, count, seed=seed)):
+    for number, path in enumerate(hostile_files.mutated(folder, count, seed=seed)):
         yield f"{path.name} {number}", path
 
 
 def rows(folder: Path, mutations: int, seed: int) -> Iterator[Row]:
     yield lists(folder)
-    yield judged("bombs", _made(folder, hostile.BOMBS), bombs=True)
-    yield judged("slow bombs", _made(folder, hostile.SLOW_BOMBS), bombs=True)
-    yield judged("absurd headers", _made(folder, hostile.ABSURD))
+    yield judged("bombs", _made(folder, hostile_files.BOMBS), bombs=True)
+    yield judged("slow bombs", _made(folder, hostile_files.SLOW_BOMBS), bombs=True)
+    yield judged("absurd headers", _made(folder, hostile_files.ABSURD))
     yield judged("mutations", _bent(folder, mutations, seed))
 
 
@@ -168,7 +168,7 @@ def rows(folder: Path, mutations: int, seed: int) -> Iterator[Row]:
 @json_option
 def main(mutations: int, seed: int, as_json: bool) -> None:
     """Probe and decode files that mean harm."""
-    around = apart.walls()
+    around = sandbox.walls()
     click.echo(f"walls: {', '.join(around.standing)}", err=True)
     click.echo(f"missing: {', '.join(around.missing) or 'none'}", err=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ is added, built, switched to, and the first retired. As soon as a run works on i
 a process of the deployment every 0.3 to 3 s: a run worker, the warm worker, the daemon, the code
 server, the postmaster, one of its backends, or the keeper. After a phase's last kill everything
 must settle by itself, and nothing be lost or there twice. A row a phase; a complaint is anything
-that is not as it should be (``verdicts.py``). Exit code 1 when there are any.
+that is not as it should be (``answer_quality.py``). Exit code 1 when there are any.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ import click
 import dagster as dg
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 
-from benchmarks import seeding, verdicts
+from benchmarks import answer_quality, seeding
 from benchmarks.deployment import Deployment, Killing
-from benchmarks.homes import Home, json_option, print_rows, temporary_home, wait_until
-from pipeline_assets.requests import UNFINISHED
-from resources.dagster_instance import DATABASE_AWAY
-from resources.model_change import ModelChange
-from resources.records import STAGES
+from benchmarks.environments import Home, json_option, print_rows, temporary_home, wait_until
+from pipeline_assets.runs import UNFINISHED
+from playhead.core.records import STAGES
+from playhead.services.model_switch import ModelChange
+from resources.dagster_storage import DATABASE_AWAY
 
 _PATIENCE_SECONDS = 1200.0
 _START_SECONDS = 180.0
@@ -100,7 +100,7 @@ def trial(home: Home, kills: int, a_phase: int, recordings: int, seed: int) -> I
 
 
 def _run(home: Home, phase: _Phase, kills: int, ids: list[str], dice: random.Random) -> Row:
-    before = (_runs(home), verdicts.made_again(home), verdicts.embedded_again(home))
+    before = (_runs(home), answer_quality.made_again(home), answer_quality.embedded_again(home))
     with Deployment(home, dice) as deployment:
         phase.begin(deployment)
         wait_until(lambda: _at_work(home), seconds=_START_SECONDS, every=0.1)
@@ -111,7 +111,7 @@ def _run(home: Home, phase: _Phase, kills: int, ids: list[str], dice: random.Ran
         last = killing.last
         if phase.name == "model change":
             _switch(home)
-        found = {name: n for name, n in verdicts.complaints(home, ids).items() if n}
+        found = {name: n for name, n in answer_quality.complaints(home, ids).items() if n}
         return Row(
             phase=phase.name,
             kills=killing.made.total(),
@@ -120,9 +120,9 @@ def _run(home: Home, phase: _Phase, kills: int, ids: list[str], dice: random.Ran
             converged=None if at is None else round(max(0.0, at - last), 1),
             end=end,
             runs=_runs(home) - before[0],
-            made_again=verdicts.made_again(home) - before[1],
-            embedded_again=verdicts.embedded_again(home) - before[2],
-            outdated=verdicts.outdated_in_dagster(home) if phase.name == "backfill" else None,
+            made_again=answer_quality.made_again(home) - before[1],
+            embedded_again=answer_quality.embedded_again(home) - before[2],
+            outdated=answer_quality.outdated_in_dagster(home) if phase.name == "backfill" else None,
             complaints=json.dumps(found) if found else "",
             load_average=round(os.getloadavg()[0], 1),
         )
@@ -171,7 +171,7 @@ def _model_change(home: Home) -> _Phase:
 def _switch(home: Home) -> None:
     """To the set that was built; what was searched before is let go, and settings follow. Past
     the gate, which asks for meaning where seeded sentences have none."""
-    bench = verdicts.today(home)
+    bench = answer_quality.today(home)
     before, built = bench.sets.live()
     bench.sets.activate(built)
     os.environ["PLAYHEAD_EMBEDDER"] = built.name

@@ -22,11 +22,11 @@ from pathlib import Path
 import click
 import dagster as dg
 
-from benchmarks.homes import Home, json_option, print_rows, temporary_home, wait_until
+from benchmarks.environments import Home, json_option, print_rows, temporary_home, wait_until
 from benchmarks.throughput import tiny_recordings
-from pipeline_assets.requests import PARTITION
-from resources.postgres.attendance import WORKER
-from resources.records import Recording
+from pipeline_assets.runs import PARTITION
+from playhead.core.records import Recording
+from playhead.postgres.coordination.liveness import WORKER
 
 _PATIENCE_SECONDS = 120.0
 _IDLE_SECONDS = 1.0

@@ -29,19 +29,19 @@ import jiwer
 import numpy as np
 from faster_whisper import WhisperModel
 
-from benchmarks.homes import Home, json_option, print_rows, temporary_home
+from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from benchmarks.word_error_rate import Spoken, manifest, normalise
-from resources.media.decode import RATE, Samples, decode
-from resources.packaged_models import WHISPER_MODELS, whisper_files
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.postgres.databases import app_url
-from resources.postgres.pieces import Pieces
-from resources.records import FREE, Engine
-from resources.transcription.piecewise import Piecewise
-from resources.transcription.protocol import Heard
-from resources.transcription.whisper import LocalWhisper
-from tests import media
+from playhead.core.packaged_models import WHISPER_MODELS, whisper_files
+from playhead.core.protocols.transcriber import Heard
+from playhead.core.records import FREE, Engine
+from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.whisper import LocalWhisper
+from playhead.media.decode import RATE, Samples, decode
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.transcript_pieces import Pieces
+from tests.support import media_files
 
 _PAUSES = (0.4, 0.9, 2.5, 0.6, 6.0)  # seconds between clips, in turn
 _LOOK_SECONDS = 0.2
@@ -92,7 +92,7 @@ def _write(file: Path, clips: list[Spoken], seconds: float) -> str:
             if done >= seconds * RATE:
                 break
             spoken = _another_time(np.concatenate(list(decode(clip.path))), chance)
-            for sound in (spoken, media.silence(pause)):
+            for sound in (spoken, media_files.silence(pause)):
                 frame = _frame(sound, done)
                 container.mux(stream.encode(frame))
                 done += len(sound)
@@ -241,7 +241,7 @@ def rows(hours: float, speech: Path, kills: int, transcriber: str, uncut: float)
 @click.option(
     "--speech",
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    default=media.SPEECH,
+    default=media_files.SPEECH,
     help="A folder with MANIFEST.tsv. [default: the clips of the tests]",
 )
 @click.option("--kills", type=click.IntRange(min=0), default=5, show_default=True)

@@ -20,8 +20,8 @@ import av
 import click
 import numpy as np
 
-from benchmarks.homes import Home, json_option, print_rows, temporary_home
-from tests import media
+from benchmarks.environments import Home, json_option, print_rows, temporary_home
+from tests.support import media_files
 
 _SHORT_SECONDS = 600.0
 
@@ -41,16 +41,18 @@ class Row:
 
 def make_long(path: Path, seconds: float) -> Path:
     """Real speech of this length or up to a clip more, written in the memory of the clips."""
-    sounds = [media.speech(clip.path.stem) for clip in media.clips() if clip.language == "en"]
+    sounds = [
+        media_files.speech(clip.path.stem) for clip in media_files.clips() if clip.language == "en"
+    ]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("flac", rate=media.RATE, layout="mono")
+        stream = container.add_stream("flac", rate=media_files.RATE, layout="mono")
         done = 0
         for sound in cycle(sounds):
-            if done >= seconds * media.RATE:
+            if done >= seconds * media_files.RATE:
                 break
             pcm = np.round(sound * 32767).astype(np.int16)
             frame = av.AudioFrame.from_ndarray(pcm[None, :], format="s16", layout="mono")
-            frame.sample_rate, frame.pts = media.RATE, done
+            frame.sample_rate, frame.pts = media_files.RATE, done
             container.mux(stream.encode(frame))
             done += len(sound)
         container.mux(stream.encode(None))

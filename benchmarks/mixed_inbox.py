@@ -26,9 +26,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.homes import Home, json_option, temporary_home
+from benchmarks.environments import Home, json_option, temporary_home
 from benchmarks.samples import SORTS, Sample, make_samples
-from resources.records import STAGES, Recording
+from playhead.core.records import STAGES, Recording
 
 _PATIENCE_SECONDS = 3600.0
 _LOOK_SECONDS = 0.25

@@ -25,19 +25,19 @@ from dataclasses import dataclass, field, replace
 import click
 
 from benchmarks import seeding
-from benchmarks.homes import Home, json_option, print_rows, temporary_home
+from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.processor import Processor
-from playhead.search.search import Found, Search
-from resources.embedding.instant import InstantEmbedder
-from resources.embedding.protocol import TEXTS_A_CALL, Vectors
-from resources.embedding.wordllama import WordLlama
-from resources.engines import Embedders, choose_embedders
-from resources.errors import PlayheadError
-from resources.model_change import ModelChange
-from resources.postgres.database import Database
-from resources.postgres.databases import app_url
-from resources.workbench import Workbench, open_rooms
+from pipeline_assets.worker.in_process_runner import Processor
+from playhead.core.errors import PlayheadError
+from playhead.core.protocols.embedder import TEXTS_A_CALL, Vectors
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.wordllama import WordLlama
+from playhead.engines.registry import Embedders, choose_embedders
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url
+from playhead.search.service import Found, Search
+from playhead.services.context import Workbench, open_rooms
+from playhead.services.model_switch import ModelChange
 
 _EVERY_SECONDS = 0.1
 _HITS = 50  # as many as each leg gives

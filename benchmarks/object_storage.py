@@ -24,9 +24,9 @@ from pathlib import Path
 import click
 import psutil
 
-from benchmarks.homes import json_option, print_rows
-from resources.object_storage import PART_BYTES, Bucket
-from tests.buckets import KEY, SECRET, Line, line_to, serving
+from benchmarks.environments import json_option, print_rows
+from playhead.media.object_storage import PART_BYTES, Bucket
+from tests.support.s3_server import KEY, SECRET, Line, line_to, serving
 
 _CUT_AT = 0.6
 _DOWN_SECONDS = 1.0

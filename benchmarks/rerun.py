@@ -25,20 +25,20 @@ import click
 import dagster as dg
 
 from benchmarks import seeding
-from benchmarks.homes import Home, json_option, print_rows, temporary_home
+from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.policies import RECORDINGS_A_RUN
-from pipeline_assets.requests import INGEST_RECORDING, RANGE_END, RANGE_START, RunPlan
-from resources.embedding.instant import InstantEmbedder
-from resources.embedding.protocol import Vectors
-from resources.engines import Embedders, Engines
-from resources.postgres.database import Database
-from resources.postgres.databases import app_url
-from resources.records import Document, Kind, Recording, Transcript, Usage
-from resources.transcription.instant import InstantTranscriber
-from resources.transcripts.correction import correct_segment
-from resources.writing.extractive import ExtractiveWriter
-from tests.talks import talk
+from pipeline_assets.runs import INGEST_RECORDING, RANGE_END, RANGE_START, RunPlan
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import Document, Kind, Recording, Transcript, Usage
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders, Engines
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.writing.extractive import ExtractiveWriter
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url
+from playhead.transcripts.correction import correct_segment
+from tests.support.synthetic_transcripts import talk
 
 _SENTENCES_A_TALK = 110  # 1,400 words
 

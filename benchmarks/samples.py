@@ -1,7 +1,7 @@
 """Files of every sort for a trial of the inbox: good, broken, doubled, and oddly named.
 
 Each knows how Playhead must judge it. Not here: the trial itself (``mixed_inbox.py``), how
-media is written (``tests/media.py``).
+media is written (``tests/media_files.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests import media
+from tests.support import media_files
 
 _CLIPS = ("en_jfk", "en_austen_0870", "en_austen_0890", "en_austen_0920", "en_austen_0930")
 _CONTAINERS = (".wav", ".flac", ".mp3", ".ogg", ".webm", ".mp4", ".m4a", ".mov")
@@ -76,17 +76,19 @@ def _good(path: Path, number: int) -> Path:
     """Every container in turn; some are videos."""
     suffix = _CONTAINERS[number % len(_CONTAINERS)]
     video = suffix in _VIDEOS and number % 3 == 0
-    make = media.make_video if video else media.make_audio
+    make = media_files.make_video if video else media_files.make_audio
     return make(path.with_suffix(suffix), _sound(number))
 
 
 def _silent(path: Path, number: int) -> Path:
-    return media.make_silence(path.with_suffix(_CONTAINERS[number % len(_CONTAINERS)]), 2 + number)
+    return media_files.make_silence(
+        path.with_suffix(_CONTAINERS[number % len(_CONTAINERS)]), 2 + number
+    )
 
 
 def _cut_off(path: Path, number: int) -> Path:
     suffix = _CUT_OFF[number % len(_CUT_OFF)]
-    return media.truncate(media.make_audio(path.with_suffix(suffix), _sound(number)))
+    return media_files.truncate(media_files.make_audio(path.with_suffix(suffix), _sound(number)))
 
 
 def _text(path: Path, number: int) -> Path:
@@ -97,7 +99,7 @@ def _text(path: Path, number: int) -> Path:
 
 def _mute_video(path: Path, number: int) -> Path:
     suffix = _VIDEOS[number % len(_VIDEOS)]
-    return media.make_video_without_audio(path.with_suffix(suffix), 1 + number)
+    return media_files.make_video_without_audio(path.with_suffix(suffix), 1 + number)
 
 
 def _no_sample(path: Path, number: int) -> Path:
@@ -123,15 +125,15 @@ def _copy(path: Path, number: int) -> Path:
 
 def _hostile(path: Path, number: int) -> Path:
     name = _HOSTILE[number % len(_HOSTILE)] + str(number // len(_HOSTILE) or "")
-    return media.make_audio(path.with_suffix(".flac"), _sound(1000 + number)).rename(
+    return media_files.make_audio(path.with_suffix(".flac"), _sound(1000 + number)).rename(
         path.with_name(f"{name}.flac")
     )
 
 
-def _sound(number: int) -> media.Sound:
+def _sound(number: int) -> media_files.Sound:
     """Speech, with a silence of its own length after it."""
-    spoken = media.speech(_CLIPS[number % len(_CLIPS)])
-    return np.concatenate([spoken, media.silence(0.1 + number / 500)])
+    spoken = media_files.speech(_CLIPS[number % len(_CLIPS)])
+    return np.concatenate([spoken, media_files.silence(0.1 + number / 500)])
 
 
 #: In the order they are made: copies come after the good.

@@ -26,11 +26,10 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg.rows import DictRow, dict_row
 
-from pipeline_assets.hands import Hands
-from pipeline_assets.stages import Turn, Work
-from resources.postgres.catalogue import new_recording_id
-from resources.postgres.databases import app_url
-from resources.records import (
+from pipeline_assets.assets.executor import Hands
+from pipeline_assets.assets.stage import Turn, Work
+from playhead.core.protocols.transcriber import Transcriber
+from playhead.core.records import (
     STAGES,
     Kind,
     Recording,
@@ -40,9 +39,10 @@ from resources.records import (
     content_hash,
     text_hash,
 )
-from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Transcriber
-from resources.workbench import Workbench
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.postgres.database_urls import app_url
+from playhead.postgres.pipeline.recordings import new_recording_id
+from playhead.services.context import Workbench
 
 _PLACEHOLDER = re.compile(r"xxxxxx(\d\d)")  # 00 stands for the copy's own word
 _OWN = "xxxxxx00"

@@ -30,8 +30,16 @@ import click
 
 from benchmarks import seeding
 from benchmarks.charts import chart
-from benchmarks.homes import Home, Spent, json_option, print_rows, spent, temporary_home, wait_until
-from pipeline_assets.untold import tell_untold
+from benchmarks.environments import (
+    Home,
+    Spent,
+    json_option,
+    print_rows,
+    spent,
+    temporary_home,
+    wait_until,
+)
+from pipeline_assets.maintenance.missing_events import tell_untold
 
 _RATE = 16_000  # Hz
 _PATIENCE_SECONDS = 1800.0

@@ -33,11 +33,11 @@ from pgvector.psycopg import register_vector
 from benchmarks.charts import Lines, chart
 from benchmarks.passages import ENGINE, SHARES, Rows, came, draw, speaker, write
 from benchmarks.topics import DIMENSIONS, TOPICS, Topics, Vectors
-from resources.postgres.database import Database
-from resources.postgres.databases import app_url
-from resources.postgres.sets import EmbeddingSets
-from resources.postgres.vector_indexes import VectorIndexes
-from resources.settings import Settings
+from playhead.core.settings import Settings
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url
+from playhead.postgres.search.embedding_sets import EmbeddingSets
+from playhead.postgres.search.vector_indexes import VectorIndexes
 
 _DEPTH = 10
 

@@ -28,9 +28,9 @@ from faster_whisper import WhisperModel
 from rich.console import Console
 from rich.table import Table
 
-from resources.packaged_models import WHISPER_MODELS, whisper_files
-from resources.transcription.piecewise import Piecewise
-from resources.transcription.whisper import LocalWhisper
+from playhead.core.packaged_models import WHISPER_MODELS, whisper_files
+from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.whisper import LocalWhisper
 
 Side = Callable[[Path], str]
 

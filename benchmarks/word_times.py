@@ -21,15 +21,15 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.homes import json_option, print_rows
-from resources.media.decode import RATE, Samples
-from resources.packaged_models import WHISPER_MODELS
-from resources.records import FREE, Engine, Transcript, Word
-from resources.transcription.piecewise import Piecewise
-from resources.transcription.protocol import Heard, Listener
-from resources.transcription.whisper import LocalWhisper
-from resources.transcripts.alignment import aligned
-from tests import media
+from benchmarks.environments import json_option, print_rows
+from playhead.core.packaged_models import WHISPER_MODELS
+from playhead.core.protocols.transcriber import Heard, Listener
+from playhead.core.records import FREE, Engine, Transcript, Word
+from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.whisper import LocalWhisper
+from playhead.media.decode import RATE, Samples
+from playhead.transcripts.alignment import aligned
+from tests.support import media_files
 
 _PAUSE_SECONDS = 0.5
 
@@ -93,10 +93,14 @@ class Remembering:
 def make(folder: Path, minutes: float, listener: Listener) -> tuple[Path, list[Word]]:
     """The file, and every word of it at its second."""
     names = [
-        clip.path.stem for clip in media.clips() if clip.language == "en" and clip.seconds > 2.9
+        clip.path.stem
+        for clip in media_files.clips()
+        if clip.language == "en" and clip.seconds > 2.9
     ]
     pause = np.zeros(round(_PAUSE_SECONDS * RATE), np.float32)
-    known = {name: listener.hear(media.speech(name), language="en").words or () for name in names}
+    known = {
+        name: listener.hear(media_files.speech(name), language="en").words or () for name in names
+    }
     parts: list[Samples] = []
     words: list[Word] = []
     done = 0
@@ -105,9 +109,9 @@ def make(folder: Path, minutes: float, listener: Listener) -> tuple[Path, list[W
             break
         at = done / RATE
         words += [Word(word.word, at + word.start, at + word.end) for word in known[name]]
-        parts += [media.speech(name), pause]
+        parts += [media_files.speech(name), pause]
         done += len(parts[-2]) + len(pause)
-    file = media.make_audio(folder / "known.flac", np.concatenate(parts))
+    file = media_files.make_audio(folder / "known.flac", np.concatenate(parts))
     return file, words
 
 

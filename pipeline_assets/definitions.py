@@ -4,19 +4,19 @@ Dagster loads ``defs`` from it. It alone may look at ``sensors``."""
 import dagster as dg
 
 from pipeline_assets import jobs, schedules
-from pipeline_assets.backlog import backlog, models_live_on
-from pipeline_assets.indexes import nearest_are_found, vector_indexes
-from pipeline_assets.recordings import recordings
-from resources.configured import openai_resource, workbench_resource
-from resources.engines import Engines, choose_engines
-from resources.settings import Settings, load_settings
-from resources.workbench import Workbench
-from sensors.batches import batches
-from sensors.failures import failures
+from pipeline_assets.assets.backlog import backlog, models_live_on
+from pipeline_assets.assets.recordings import recordings
+from pipeline_assets.assets.vector_indexes import nearest_are_found, vector_indexes
+from playhead.core.settings import Settings, load_settings
+from playhead.engines.registry import Engines, choose_engines
+from playhead.services.context import Workbench
+from resources.dagster_resources import openai_resource, workbench_resource
 from sensors.inbox import inbox
-from sensors.plans import plans
-from sensors.retries import retries
-from sensors.uploads import uploads
+from sensors.lost_retries import retries
+from sensors.pending_recordings import uploads
+from sensors.provider_batches import batches
+from sensors.rebuild_plans import plans
+from sensors.run_failures import failures
 
 
 def build_definitions(

@@ -1,5 +1,5 @@
 """Constants of policy, each with its reason. Not here: policies of a single adapter (its
-retries inside a call), settings a person makes (``resources/settings.py``)."""
+retries inside a call), settings a person makes (``playhead/core/settings.py``)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ BYTES_A_RUN = 64 * 1024 * 1024
 #: A run that takes longer is stopped: a code server killed with its worker leaves a run that
 #: says "started" for ever. A recording of 10 hours at 0.4 s a second takes 4.
 MAX_RUNTIME_SECONDS = 8 * 3600
-LIMITS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
+#: On runs of our jobs, whose process sends a heartbeat for the run.
+HEARTBEAT_TAG = "playhead/heartbeat"
+JOB_TAGS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), HEARTBEAT_TAG: "true"}
 
 #: While a warm worker attends, sensors leave it what came within this time. A worker that is
 #: busy with a long recording may keep others waiting longer: then a second run helps.

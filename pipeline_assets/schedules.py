@@ -12,8 +12,8 @@ from pipeline_assets.jobs import (
     reconcile_recordings,
     report_backlog,
 )
-from pipeline_assets.model_change import due
-from resources.workbench import Workbench
+from pipeline_assets.ops.model_switch import due
+from playhead.services.context import Workbench
 
 nightly_reconcile = dg.ScheduleDefinition(
     name="nightly_reconcile",

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from pipeline_assets.collect import FILE_TAG, collect_file, take_from_inbox
+from pipeline_assets.ops.ingest_file import FILE_TAG, collect_file, take_from_inbox
 from pipeline_assets.policies import PATIENCE_SECONDS
-from pipeline_assets.requests import UNFINISHED
-from resources.errors import PlayheadError
-from resources.inbox import still
-from resources.postgres.attendance import WORKER
-from resources.workbench import Workbench
+from pipeline_assets.runs import UNFINISHED
+from playhead.core.errors import PlayheadError
+from playhead.inbox.protocol import still
+from playhead.postgres.coordination.liveness import WORKER
+from playhead.services.context import Workbench
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
 _TICK_SECONDS = 20  # a tick has 60, and a file begun must be finished in what is left

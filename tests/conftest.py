@@ -14,11 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from resources.postgres.database import Database
-from resources.postgres.databases import create_database
-from resources.postgres.migrations import migrate
-from resources.postgres.server import EmbeddedServer
-from tests import later
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import create_database
+from playhead.postgres.embedded.server import EmbeddedServer
+from playhead.postgres.migrator import migrate
+from tests.support import time_travel
 
 _TEMPLATE = "template_playhead"
 _numbers = itertools.count()
@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
     """A running embedded server of the session's own, by the tests' clock."""
     server = EmbeddedServer(tmp_path_factory.mktemp("home") / "postgres")
     with pytest.MonkeyPatch.context() as patch:
-        later.keep_postgres_on_this_clock(patch)
+        time_travel.keep_postgres_on_this_clock(patch)
         server.attach()
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         # Every test's database is hundreds of files, and none need outlive a power cut.

@@ -21,14 +21,14 @@ from dataclasses import dataclass
 
 import click
 
-from benchmarks.homes import json_option, print_rows
-from benchmarks.isolation.mayhem import Mayhem, Tally
-from benchmarks.isolation.residents import Town, at_home, inhabited, misplaced
-from benchmarks.isolation.visitor import Visitor
-from resources.postgres.database import Database
-from resources.settings import load_settings
-from resources.workbench import open_rooms
-from tests import poolers
+from benchmarks.environments import json_option, print_rows
+from benchmarks.isolation.attacker import Visitor
+from benchmarks.isolation.chaos import Mayhem, Tally
+from benchmarks.isolation.tenants import Town, at_home, inhabited, misplaced
+from playhead.core.settings import load_settings
+from playhead.postgres.database import Database
+from playhead.services.context import open_rooms
+from tests.support import poolers
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from benchmarks.isolation.residents import Resident
+from benchmarks.isolation.tenants import Resident
 
 #: For the first, who has heard of the keys of the second. A write may give nothing.
 Look = Callable[[Resident, Resident], Iterable[object] | None]

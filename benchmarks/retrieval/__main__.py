@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from benchmarks.charts import chart
-from benchmarks.homes import Home, json_option, print_rows, temporary_home
+from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from benchmarks.retrieval.figures import (
     DEEPEST,
     citations,
@@ -28,12 +28,12 @@ from benchmarks.retrieval.figures import (
     recall,
 )
 from benchmarks.retrieval.labelled import SETS, Talk, sections, talks
+from benchmarks.retrieval.report import lay_in
 from benchmarks.retrieval.spoken import heard
-from benchmarks.retrieval.telling import lay_in
 from benchmarks.retrieval.ways import Asked, by_way, remembering, ways
-from resources.packaged_models import WHISPER_MODELS
-from resources.postgres.database import Database
-from resources.postgres.databases import app_url
+from playhead.core.packaged_models import WHISPER_MODELS
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url
 
 _DUELS = (("fused", "words"), ("fused", "meaning"), ("reranked", "fused"))
 _TIMED = 100  # questions, each by every way, with nothing remembered

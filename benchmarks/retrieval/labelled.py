@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from resources.records import Segment, Transcript, Word
+from playhead.core.records import Segment, Transcript, Word
 
 SETS = ("perl", "python")
 SECONDS_A_WORD = 60 / 150

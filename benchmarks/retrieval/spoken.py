@@ -13,9 +13,9 @@ from itertools import accumulate
 from pathlib import Path
 
 from benchmarks.retrieval.labelled import FOLDER, Label, Talk
-from resources.records import Transcript
-from resources.transcription.piecewise import Piecewise
-from resources.transcription.whisper import LocalWhisper
+from playhead.core.records import Transcript
+from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.whisper import LocalWhisper
 
 _LEAST_SHARE = 0.4  # of an answer's letters, in one piece, for it to count as heard
 

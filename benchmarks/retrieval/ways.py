@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from benchmarks.retrieval.figures import DEEPEST, Answered, Opened
 from benchmarks.retrieval.labelled import Label
-from playhead.search.memory import Memory
-from playhead.search.search import Search
-from resources.embedding.protocol import Embedder, Vectors
-from resources.engines import Embedders
-from resources.postgres.database import Database
-from resources.postgres.search import Match, Passages
-from resources.postgres.sets import EmbeddingSet
-from resources.reranking.sentences import NearestSentence
-from resources.workbench import Workbench
+from playhead.core.protocols.embedder import Embedder, Vectors
+from playhead.engines.registry import Embedders
+from playhead.engines.reranking.nearest_sentence import NearestSentence
+from playhead.postgres.database import Database
+from playhead.postgres.search.chunk_search import Match, Passages
+from playhead.postgres.search.embedding_sets import EmbeddingSet
+from playhead.search.sentence_cache import Memory
+from playhead.search.service import Search
+from playhead.services.context import Workbench
 
 Asked = dict[str, list[Answered]]  # by way
 

@@ -1,7 +1,7 @@
 """What was kept of conversations, read again: every citation is looked up, and shows its second
 only while its words still stand there.
 
-Not here: answering (``answers.py``), the rows (``resources/postgres/conversations.py``).
+Not here: answering (``answers.py``), the rows (``playhead/postgres/search/conversations.py``).
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from playhead.answers.citing import said_near
-from playhead.answers.minutes import Citation, Sentence
-from playhead.answers.plain import plain
-from playhead.links import at_second
-from resources.answering.protocol import Turn
-from resources.clock import clock
-from resources.errors import Forgotten, NotFound
-from resources.postgres.conversations import Begun
-from resources.records import Json
-from resources.transcripts.timing import Spoken
-from resources.workbench import Rooms
+from playhead.answers.citation_check import Citation, Sentence
+from playhead.answers.quote_matching import said_near
+from playhead.answers.sanitize import plain
+from playhead.core.errors import Forgotten, NotFound
+from playhead.core.media_links import at_second
+from playhead.core.protocols.answerer import Turn
+from playhead.core.records import Json
+from playhead.core.timecode import clock
+from playhead.postgres.search.conversations import Begun
+from playhead.services.context import Rooms
+from playhead.transcripts.word_positions import Spoken
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import asdict
 import click
 
 from playhead.cli.options import json_option, org_option, print_json
-from resources.access import ROLES, SCOPES, MemberRole, Scope
-from resources.postgres.tokens import Token
-from resources.settings import load_settings
-from resources.workbench import open_rooms
+from playhead.core.permissions import ROLES, SCOPES, MemberRole, Scope
+from playhead.core.settings import load_settings
+from playhead.postgres.access.tokens import Token
+from playhead.services.context import open_rooms
 
 
 @click.group(invoke_without_command=True)

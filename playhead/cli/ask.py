@@ -9,16 +9,16 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from playhead.answers.answers import NOT_THERE, Answer, Answers, nobody
+from playhead.answers.citation_check import Citation, Hearer, Sentence
 from playhead.answers.conversations import Kept, KeptTurn
-from playhead.answers.minutes import Citation, Hearer, Sentence
+from playhead.answers.service import NOT_THERE, Answer, Answers, nobody
 from playhead.cli.options import json_option, org_option, print_json
-from playhead.search.search import open_search
-from resources.engines import choose_answerer
-from resources.postgres.conversations import Begun
-from resources.records import KINDS, Filter, Kind
-from resources.settings import load_settings
-from resources.workbench import open_rooms
+from playhead.core.records import KINDS, Filter, Kind
+from playhead.core.settings import load_settings
+from playhead.engines.registry import choose_answerer
+from playhead.postgres.search.conversations import Begun
+from playhead.search.service import open_search
+from playhead.services.context import open_rooms
 
 _CORRECTED = "corrected since: these words are no longer there"
 _FORGOTTEN = "a recording that was forgotten"

@@ -1,7 +1,7 @@
 """Commands that put right what was heard: correct, versions, speakers.
 
 A correction is a new version; the document, passages and vectors follow as far as it changed
-them. Not here: how an edit becomes a transcript (``resources/transcripts``).
+them. Not here: how an edit becomes a transcript (``playhead/transcripts``).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pathlib import Path
 import click
 
 from playhead.cli.options import json_option, known_recording, org_option, print_json
-from resources.clock import clock
-from resources.postgres.versions import Version
-from resources.records import Recording, Transcript
-from resources.settings import load_settings
-from resources.transcripts.captions import decoded, format_of, read_captions
-from resources.transcripts.comparison import compare as compared
-from resources.transcripts.correction import correct_all, correct_segment
-from resources.transcripts.naming import labelled, named
-from resources.workbench import Rooms, open_rooms
+from playhead.core.records import Recording, Transcript
+from playhead.core.settings import load_settings
+from playhead.core.timecode import clock
+from playhead.postgres.pipeline.transcript_versions import Version
+from playhead.services.context import Rooms, open_rooms
+from playhead.transcripts.caption_files import decoded, format_of, read_captions
+from playhead.transcripts.correction import correct_all, correct_segment
+from playhead.transcripts.diff import compare as compared
+from playhead.transcripts.speaker_names import labelled, named
 
 author_option = click.option(
     "--author", default=getpass.getuser, show_default="your user name", help="Who says so."

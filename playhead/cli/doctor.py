@@ -15,15 +15,16 @@ import click
 import psycopg
 
 from playhead.cli.options import json_option, print_json
-from resources import packaged_models, storage
-from resources.engines import Engines, choose_engines
-from resources.errors import ConfigurationError, PlayheadError
-from resources.media.apart import walls
-from resources.postgres.databases import app_url, dagster_url
-from resources.postgres.migrations import check_pgvector
-from resources.records import Engine
-from resources.settings import Settings, load_settings
-from resources.workbench import open_rooms
+from playhead.core import packaged_models
+from playhead.core.errors import ConfigurationError, PlayheadError
+from playhead.core.records import Engine
+from playhead.core.settings import Settings, load_settings
+from playhead.engines.registry import Engines, choose_engines
+from playhead.media.sandbox import walls
+from playhead.postgres.database_urls import app_url, dagster_url
+from playhead.postgres.migrator import check_pgvector
+from playhead.services import stores
+from playhead.services.context import open_rooms
 
 _FREE_BYTES = 2 << 30  # the base models, an empty database and an hour of video
 _DAGSTER_PORT = 3000
@@ -94,13 +95,13 @@ def _disk(settings: Settings) -> str:
 
 
 def _media(settings: Settings) -> str:
-    next(iter(storage.media_store(settings).names()), None)
+    next(iter(stores.media_store(settings).names()), None)
     return f"{settings.media_place} can be listed"
 
 
 def _inbox(settings: Settings) -> str:
     try:
-        waiting = storage.inbox(settings).look()
+        waiting = stores.inbox(settings).look()
     except OSError as error:
         raise ConfigurationError(
             f"The inbox cannot be read: {error}", remedy="Correct its rights, or PLAYHEAD_INBOX."

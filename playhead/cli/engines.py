@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from playhead.cli.options import json_option, org_option, print_json
-from resources.engine_list import EngineFacts, every_engine
-from resources.errors import NotFound
-from resources.settings import Settings, load_settings
-from resources.workbench import open_rooms
+from playhead.core.errors import NotFound
+from playhead.core.settings import Settings, load_settings
+from playhead.engines.catalog import EngineFacts, every_engine
+from playhead.services.context import open_rooms
 
 
 @click.group(invoke_without_command=True)
@@ -71,7 +71,7 @@ def resume(provider: str, org: str | None) -> None:
 
 
 def _ask(settings: Settings, provider: str, today: date, as_json: bool) -> None:
-    from resources.providers.models import models_of  # OpenAI's library takes most of a second
+    from playhead.providers.list_models import models_of  # OpenAI's library takes most of a second
 
     for one in models_of(settings, provider):
         if as_json:

@@ -10,14 +10,14 @@ import click
 
 from playhead.cli.options import known_recording, org_option
 from playhead.cli.search import second
+from playhead.core.errors import NotMadeYet
+from playhead.core.records import Recording, Stage
+from playhead.core.settings import load_settings
 from playhead.exports.clips import AROUND_SECONDS, SUFFIXES, Stretch, write_clip
 from playhead.exports.document import linked
 from playhead.exports.files import write_text
 from playhead.exports.transcripts import FORMATS, ExportFormat, Heading, exported
-from resources.errors import NotMadeYet
-from resources.records import Recording, Stage
-from resources.settings import load_settings
-from resources.workbench import Rooms, open_rooms
+from playhead.services.context import Rooms, open_rooms
 
 _OUTPUT = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 output_option = click.option(

@@ -12,19 +12,19 @@ import click
 
 from playhead.cli.access import members, orgs, tokens
 from playhead.cli.ask import ask, conversations
-from playhead.cli.become import plan
 from playhead.cli.corrections import correct, speakers, versions
+from playhead.cli.database import migrate, stop
 from playhead.cli.doctor import doctor
 from playhead.cli.engines import engines
+from playhead.cli.exec_pipeline import plan
 from playhead.cli.exports import clip, document, transcript
-from playhead.cli.intake import add, process, retry
-from playhead.cli.keeping import archive, forget, unarchive
-from playhead.cli.look import list_recordings, show, status
+from playhead.cli.ingest import add, process, retry
+from playhead.cli.inspect import list_recordings, show, status
+from playhead.cli.lifecycle import archive, forget, unarchive
 from playhead.cli.models import models
 from playhead.cli.search import search
-from playhead.cli.server import migrate, stop
 from playhead.cli.spend import quarantine, spend
-from resources.errors import PlayheadError
+from playhead.core.errors import PlayheadError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from playhead.cli.options import json_option, print_json
-from resources.engines import choose_embedders
-from resources.model_change import ModelChange
-from resources.postgres.sets import EmbeddingSet
-from resources.settings import load_settings
-from resources.workbench import Rooms, open_rooms
+from playhead.core.settings import load_settings
+from playhead.engines.registry import choose_embedders
+from playhead.postgres.search.embedding_sets import EmbeddingSet
+from playhead.services.context import Rooms, open_rooms
+from playhead.services.model_switch import ModelChange
 
 set_argument = click.argument("set_id", type=int, metavar="SET")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from resources.json_lines import json_line
-from resources.records import Recording
-from resources.workbench import Rooms
+from playhead.core.json_lines import json_line
+from playhead.core.records import Recording
+from playhead.services.context import Rooms
 
 org_option = click.option("--org", help="Organisation. [default: PLAYHEAD_ORG, else 'default']")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value a line.")

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from playhead.cli.options import json_option, org_option, print_json
+from playhead.core.records import KINDS, SOURCES, Filter, Kind, Source
+from playhead.core.settings import load_settings
 from playhead.search.hits import Hit
-from playhead.search.search import MOST, RecordingHit, Search, open_search
-from resources.records import KINDS, SOURCES, Filter, Kind, Source
-from resources.settings import load_settings
-from resources.workbench import open_rooms
+from playhead.search.service import MOST, RecordingHit, Search, open_search
+from playhead.services.context import open_rooms
 
 
 def second(value: str) -> float:

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from playhead.cli.options import json_option, org_option, print_json
-from resources.postgres.quarantine import Doubted
-from resources.postgres.spend import GROUPINGS, Grouping, Sum
-from resources.settings import load_settings
-from resources.workbench import open_rooms
+from playhead.core.settings import load_settings
+from playhead.postgres.provider_use.quarantine import Doubted
+from playhead.postgres.provider_use.spend import GROUPINGS, Grouping, Sum
+from playhead.services.context import open_rooms
 
 
 @click.command()

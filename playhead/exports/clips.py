@@ -1,7 +1,7 @@
 """A clip: a stretch of a recording's sound as a file of its own, to be sent along with a citation.
 
 Sound alone, also of a video: pictures can only be cut where one stands by itself, seconds away, and
-no picture is decoded here (decision 12). Not here: decoding and encoding (``resources/media``).
+no picture is decoded here (decision 12). Not here: decoding and encoding (``playhead/media``).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from playhead.core.errors import EmptyFile, OutsideRecording
+from playhead.core.records import MediaFacts
 from playhead.exports.files import replacing
-from resources.errors import EmptyFile, OutsideRecording
-from resources.media.decode import stretch
-from resources.media.encoding import ENCODINGS, encode
-from resources.records import MediaFacts
-from resources.transcripts.timing import TOLERANCE_SECONDS
+from playhead.media.decode import stretch
+from playhead.media.encoding import ENCODINGS, encode
+from playhead.transcripts.word_positions import TOLERANCE_SECONDS
 
 #: Before and after a second: what a person needs to hear to know what was meant.
 AROUND_SECONDS: Final = 10.0

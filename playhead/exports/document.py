@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from playhead.links import moment
-from resources.clock import clock
-from resources.records import Document
+from playhead.core.media_links import moment
+from playhead.core.records import Document
+from playhead.core.timecode import clock
 
 
 def linked(document: Document, link: str) -> str:

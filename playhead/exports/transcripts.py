@@ -1,7 +1,7 @@
 """A transcript as a file: to caption the media with, to edit, or to read.
 
 Here: paragraphs to read, as plain text or as Markdown whose times open the media. Not here:
-captions and JSON, which can be read back (``resources/transcripts/captions.py``).
+captions and JSON, which can be read back (``playhead/transcripts/caption_files.py``).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
-from playhead.links import moment
-from resources.records import Segment, Transcript
-from resources.transcripts.captions import CaptionFormat, write_captions
-from resources.transcripts.markup import one_line
-from resources.transcripts.naming import named
-from resources.writing.markdown import escaped, escaped_heading
-from resources.writing.markdown import one_line as printable
+from playhead.core.media_links import moment
+from playhead.core.records import Segment, Transcript
+from playhead.engines.writing.markdown_page import escaped, escaped_heading
+from playhead.engines.writing.markdown_page import one_line as printable
+from playhead.transcripts.caption_files import CaptionFormat, write_captions
+from playhead.transcripts.cue_markup import one_line
+from playhead.transcripts.speaker_names import named
 
 ExportFormat = CaptionFormat | Literal["txt", "md"]
 FORMATS: Final[tuple[ExportFormat, ...]] = (*get_args(CaptionFormat), "txt", "md")

@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from playhead.answers.answers import Answer
-from playhead.search.search import Found
-from resources.records import Transcript
-from resources.transcripts.timing import spoken
+from playhead.answers.service import Answer
+from playhead.core.records import Transcript
+from playhead.search.service import Found
+from playhead.transcripts.word_positions import spoken
 
 Columns = Mapping[str, str]
 

@@ -1,6 +1,6 @@
 """What a search answers with: a moment of a recording, and all that is told of it.
 
-Not here: which passages (``resources/postgres/search.py``), which of them are one
+Not here: which passages (``playhead/postgres/search/chunk_search.py``), which of them are one
 (``stretches.py``), which sentence (``moments.py``).
 """
 
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from playhead.links import at_second
-from playhead.search.moments import Phrase
-from playhead.search.stretches import Stretch
-from resources.clock import clock
-from resources.media.store import MediaStore
-from resources.postgres.search import Passages
-from resources.records import Kind, Source
+from playhead.core.media_links import at_second
+from playhead.core.records import Kind, Source
+from playhead.core.timecode import clock
+from playhead.media.store import MediaStore
+from playhead.postgres.search.chunk_search import Passages
+from playhead.search.best_sentence import Phrase
+from playhead.search.passage_groups import Stretch
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from psycopg.rows import DictRow
 
-from resources.postgres.database import Database
-from resources.postgres.databases import app_url
-from resources.settings import Settings
+from playhead.core.settings import Settings
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url
 from tests.end_to_end.conftest import Home
 
 #: Results a worker is at: two groups of those made together, and one made by itself.

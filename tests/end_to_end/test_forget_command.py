@@ -13,11 +13,13 @@ import psycopg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from resources.postgres.databases import app_url, dagster_tables_url
-from resources.records import Recording
-from resources.settings import Settings
-from resources.workbench import Workbench, open_workbench
-from tests.canaries import (
+from playhead.core.records import Recording
+from playhead.core.settings import Settings
+from playhead.postgres.database_urls import app_url, dagster_tables_url
+from playhead.services.context import Workbench, open_workbench
+from tests.end_to_end.conftest import Home
+from tests.integration.conftest import Pipeline, instant_engines
+from tests.support.residue_markers import (
     HEARD,
     TITLE,
     UNHEARD,
@@ -26,8 +28,6 @@ from tests.canaries import (
     left_in_dump,
     left_in_files,
 )
-from tests.end_to_end.conftest import Home
-from tests.integration.conftest import Pipeline, instant_engines
 
 _ROOT = Path(__file__).parents[2]
 

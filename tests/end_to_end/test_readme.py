@@ -13,7 +13,7 @@ import pytest
 from click import Command, Group
 
 from playhead.cli.main import playhead
-from resources.settings import Settings
+from playhead.core.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
 _README = (_ROOT / "README.md").read_text("utf-8")

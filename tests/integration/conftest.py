@@ -13,21 +13,21 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.requests import INGEST_RECORDING
-from pipeline_assets.reworking import planned_runs
-from resources.embedding.instant import InstantEmbedder
-from resources.engines import Embedders, Engines
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.records import Recording
-from resources.settings import Settings
-from resources.transcription.instant import InstantTranscriber
-from resources.workbench import Workbench, open_workbench
-from resources.writing.extractive import ExtractiveWriter
-from tests import making
-from tests.buckets import KEY, SECRET, Line, Server, line_to, serving
-from tests.later import MOVED
-from tests.making import Worker
+from pipeline_assets.planning.plan_runs import planned_runs
+from pipeline_assets.runs import INGEST_RECORDING
+from playhead.core.records import Recording
+from playhead.core.settings import Settings
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders, Engines
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.writing.extractive import ExtractiveWriter
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.services.context import Workbench, open_workbench
+from tests.support import factories
+from tests.support.factories import Worker
+from tests.support.s3_server import KEY, SECRET, Line, Server, line_to, serving
+from tests.support.time_travel import MOVED
 
 _buckets = itertools.count()
 
@@ -46,13 +46,13 @@ def worker(database: Database) -> Iterator[Worker]:
 
 @pytest.fixture
 def recording(database: Database) -> Recording:
-    return making.registered(database)
+    return factories.registered(database)
 
 
 @pytest.fixture
 def probed(database: Database) -> Recording:
     """Probed, so that its transcript is next."""
-    recording = making.registered(database)
+    recording = factories.registered(database)
     Worker(database).probe(recording)
     return recording
 

@@ -7,12 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from playhead.answers.answers import Answer
-from playhead.answers.minutes import Citation, Sentence
-from resources.answering.protocol import Cited, Inquiry, Statement
-from resources.embedding.instant import InstantEmbedder
-from resources.embedding.protocol import Vectors
-from resources.errors import (
+from playhead.answers.citation_check import Citation, Sentence
+from playhead.answers.service import Answer
+from playhead.core.errors import (
     BudgetSpent,
     NotFound,
     PlayheadError,
@@ -21,11 +18,14 @@ from resources.errors import (
     ReplyNotBelieved,
     RequestRefused,
 )
-from resources.postgres.forgetting import Forgetting
-from resources.records import Filter
-from resources.settings import Settings
-from tests.asking import Place, Told, asked_place, statement
-from tests.canaries import left_in_dump
+from playhead.core.protocols.answerer import Cited, Inquiry, Statement
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import Filter
+from playhead.core.settings import Settings
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.postgres.deletion.rows import Forgetting
+from tests.support.fake_answerers import Place, Told, asked_place, statement
+from tests.support.residue_markers import left_in_dump
 
 ECHO = "To execute an echo test dial 600."
 MODEM = "In order for it to work a 28.8 kilobit modem is needed."

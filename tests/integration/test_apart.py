@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from resources.postgres.database import Database
-from tests.making import Worker
+from playhead.postgres.database import Database
+from tests.support.factories import Worker
 
 ROLES = ("playhead_app", "playhead_pipeline")
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from resources.errors import NotFound
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.records import Recording
-from tests import making
+from playhead.core.errors import NotFound
+from playhead.core.records import Recording
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue
 from tests.integration.conftest import Pipeline
-from tests.making import Worker
+from tests.support import factories
+from tests.support.factories import Worker
 
 Add = Callable[[str], Recording]
 
@@ -30,7 +30,7 @@ def test_an_archived_recording_waits_no_longer(catalogue: Catalogue, recording: 
 def test_only_what_is_older_goes_and_only_of_the_organisation(
     database: Database, catalogue: Catalogue
 ) -> None:
-    ours, theirs = making.registered(database), making.registered(database, org_id="other")
+    ours, theirs = factories.registered(database), factories.registered(database, org_id="other")
     now = datetime.now(UTC)
     assert catalogue.archive_before("default", now - timedelta(hours=1)) == {}
     assert set(catalogue.archive_before("default", now + timedelta(hours=1))) == {ours.id}
@@ -53,7 +53,7 @@ def test_the_archive_is_left_out_only_of_the_list(
 def test_a_retry_takes_a_failed_recording_out_of_the_archive(
     catalogue: Catalogue, worker: Worker, recording: Recording
 ) -> None:
-    with worker.claim(recording, making.recipe("raw_media"), {}) as claim:
+    with worker.claim(recording, factories.recipe("raw_media"), {}) as claim:
         worker.ledger.fail(claim, NotFound("gone", remedy="none"), final=True)
     catalogue.archive("default", [recording.id])
     catalogue.replay("default", [recording.id])

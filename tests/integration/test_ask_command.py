@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from playhead.cli.main import playhead
-from resources.errors import NotFound
-from resources.settings import Settings
-from tests.asking import Place, asked_place
+from playhead.core.errors import NotFound
+from playhead.core.settings import Settings
+from tests.support.fake_answerers import Place, asked_place
 
 ECHO = "To execute an echo test dial 600."
 QUESTION = "How do I execute an echo test?"

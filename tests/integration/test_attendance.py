@@ -10,31 +10,31 @@ from pathlib import Path
 
 import pytest
 
-from resources.postgres import attendance
-from resources.postgres.attendance import Attendance, run_duty
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.records import Recording
-from tests import making
+from playhead.core.records import Recording
+from playhead.postgres.coordination import liveness
+from playhead.postgres.coordination.liveness import Attendance, run_duty
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue
 from tests.integration.test_workers import soon
-from tests.making import Worker
+from tests.support import factories
+from tests.support.factories import Worker
 
 REPOSITORY = Path(__file__).parents[2]
 
 #: A process that has the duty "run 1", holds a claim, and has a transaction open, until killed.
 HOLDER = """
 import sys
-from resources.postgres.attendance import Attendance
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
+from playhead.postgres.coordination.liveness import Attendance
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.database import Database
 from tests import making
 database = Database(sys.argv[1])
 [recording] = Catalogue(database).recordings([sys.argv[2]])
-worker = making.Worker(database, "1")
+worker = factories.Worker(database, "1")
 inputs = {"sha256": recording.sha256}
 with (
     Attendance(database).holding("run 1"),
-    worker.claim(recording, making.recipe("raw_media"), inputs) as claim,
+    worker.claim(recording, factories.recipe("raw_media"), inputs) as claim,
     database.transaction() as connection,
 ):
     connection.execute("update recordings set title = 'locked'")
@@ -93,7 +93,7 @@ def test_a_killed_process_attends_no_longer(
 def test_a_lost_session_is_replaced_with_all_its_duties(
     here: Attendance, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attendance, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(liveness, "_LOOK_SECONDS", 0.05)
     with here.holding("worker"), here.holding(run_duty("1")):
         database.rows(b"select pg_terminate_backend(pid, 5000) from attendances group by pid")
         assert soon(lambda: here.unattended(["worker", "run 1"]) == [])
@@ -113,8 +113,8 @@ def test_a_silent_process_loses_everything_it_holds(
     catalogue: Catalogue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(attendance, "SILENT_SECONDS", 0.5)
-    monkeypatch.setattr(attendance, "_LOOK_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(liveness, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(liveness, "_LOOK_AGAIN_SECONDS", 0.1)
     assert catalogue.waiting(limit=1) == []
     holder.send_signal(19)  # stopped, not killed
     time.sleep(0.6)
@@ -131,7 +131,7 @@ def test_a_worker_is_rung_for_what_comes_and_for_what_waits_again(
     bell.start()
     assert bell.rung.wait(5), "it may have missed something before it listened"
     bell.rung.clear()
-    recording = making.registered(database)
+    recording = factories.registered(database)
     assert bell.rung.wait(5)
     worker.take_through(recording)
     bell.rung.clear()

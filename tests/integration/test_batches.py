@@ -9,17 +9,18 @@ from typing import TypeVar
 import openai
 import pytest
 
-from resources.errors import AnswerAwaited, BudgetSpent, ReplyNotBelieved
-from resources.postgres.database import Database
-from resources.postgres.deferred import MOST_TRIES, Answer, Batch, Deferred, Request
-from resources.postgres.forgetting import Forgetting
-from resources.postgres.spend import Spend
-from resources.providers.batches import Batches, Step
-from resources.providers.errand import Errand, on_errand
-from resources.providers.patient import PatientWire
-from resources.providers.wire import Ask, Deferrable, Reply, Used
-from resources.records import Recording
-from tests.batch_server import Account, batch_server
+from playhead.core.call_context import Errand, on_errand
+from playhead.core.errors import AnswerAwaited, BudgetSpent, ReplyNotBelieved
+from playhead.core.records import Recording
+from playhead.core.usage import Used
+from playhead.postgres.database import Database
+from playhead.postgres.deletion.rows import Forgetting
+from playhead.postgres.provider_use.batch_queue import MOST_TRIES, Answer, Batch, Deferred, Request
+from playhead.postgres.provider_use.spend import Spend
+from playhead.providers.batch_api import Batches, Step
+from playhead.providers.batching_client import PatientWire
+from playhead.providers.client_protocol import Ask, Deferrable, Reply
+from tests.support.batch_server import Account, batch_server
 
 
 @pytest.fixture

@@ -8,20 +8,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg.rows import DictRow
 
-from resources.errors import (
+from playhead.core.call_context import Errand, on_errand
+from playhead.core.errors import (
     Forgotten,
     ReplyNotBelieved,
 )
-from resources.postgres.database import Database
-from resources.postgres.forgetting import Forgetting
-from resources.postgres.spend import Spend
-from resources.postgres.traces import Look, look_in_database
-from resources.providers.errand import Errand, on_errand
-from resources.providers.wire import Ask, Reply
-from resources.records import Recording
-from tests import making
-from tests.provider_answers import error
-from tests.wires import AT_MOST, GOOD, LIE, USED, provider
+from playhead.core.records import Recording
+from playhead.postgres.database import Database
+from playhead.postgres.deletion.residue_scan import Look, look_in_database
+from playhead.postgres.deletion.rows import Forgetting
+from playhead.postgres.provider_use.spend import Spend
+from playhead.providers.client_protocol import Ask, Reply
+from tests.support import factories
+from tests.support.provider_clients import AT_MOST, GOOD, LIE, USED, provider
+from tests.support.provider_error_table import error
 
 FAILED = error(500)
 
@@ -45,7 +45,7 @@ def for_recordings(*recordings: Recording) -> Errand:
 
 
 def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database) -> None:
-    gone, stays = making.registered(database), making.registered(database)
+    gone, stays = factories.registered(database), factories.registered(database)
     with provider(database, LIE, LIE, GOOD) as openai:
         with on_errand(for_recordings(gone, stays)):
             with pytest.raises(ReplyNotBelieved):
@@ -64,7 +64,7 @@ def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database)
 
 
 def test_no_attempt_is_made_for_a_recording_that_was_forgotten(database: Database) -> None:
-    gone = making.registered(database)
+    gone = factories.registered(database)
     Forgetting(database).forget([gone.id])
     with provider(database) as openai, on_errand(for_recordings(gone)):
         with pytest.raises(Forgotten):
@@ -73,7 +73,7 @@ def test_no_attempt_is_made_for_a_recording_that_was_forgotten(database: Databas
 
 
 def test_money_is_shared_by_weight(database: Database) -> None:
-    one, other = making.registered(database), making.registered(database)
+    one, other = factories.registered(database), factories.registered(database)
     with provider(database) as openai:
         with on_errand(Errand("default", "embeddings", {one.id: 300.0, other.id: 100.0})):
             openai.ask()

@@ -7,18 +7,18 @@ import time
 
 import pytest
 
-from resources.errors import NotFound, UnreadableMedia
-from resources.postgres.catalogue import Catalogue, Status, new_recording_id
-from resources.postgres.database import Database
-from resources.records import Recording, Stage
-from tests import making
-from tests.making import CHUNK_RECIPE, Worker, status
+from playhead.core.errors import NotFound, UnreadableMedia
+from playhead.core.records import Recording, Stage
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue, Status, new_recording_id
+from tests.support import factories
+from tests.support.factories import CHUNK_RECIPE, Worker, status
 
 DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
 
 
 def fail(worker: Worker, recording: Recording) -> None:
-    with worker.claim(recording, making.recipe("raw_media"), {}) as claim:
+    with worker.claim(recording, factories.recipe("raw_media"), {}) as claim:
         worker.ledger.fail(claim, DAMAGED, final=True)
 
 
@@ -41,7 +41,7 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
 
     def watched(stage: Stage) -> None:
         """Another recipe's claim of the stage, held and left, as a worker that dies."""
-        with worker.claim(recording, making.recipe(stage, "watched"), {}) as claim:
+        with worker.claim(recording, factories.recipe(stage, "watched"), {}) as claim:
             look()
             for percent in (0, 50, 99):
                 worker.ledger.progress([claim], percent, f"{stage} {percent}")
@@ -57,7 +57,7 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
     worker.write(recording)
     look()
     watched("chunks")
-    worker.cut(recording, making.passages("one"))
+    worker.cut(recording, factories.passages("one"))
     look()
     watched("embeddings")
     worker.embed(recording)
@@ -90,7 +90,7 @@ def test_status_tells_length_and_language_once_they_are_known(
     unknown = status(catalogue, recording)
     assert (unknown.duration_seconds, unknown.language) == (None, None)
     worker.probe(recording)
-    worker.transcribe(recording, making.transcript("uno dos", language="es"))
+    worker.transcribe(recording, factories.transcript("uno dos", language="es"))
     known = status(catalogue, recording)
     assert (known.duration_seconds, known.language) == (10.0, "es")
 
@@ -114,7 +114,7 @@ def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
     catalogue: Catalogue, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
-    worker.transcribe(recording, making.transcript("other words"), version="2")
+    worker.transcribe(recording, factories.transcript("other words"), version="2")
     assert status(catalogue, recording).status == "transcribed"
     worker.write(recording)
     assert status(catalogue, recording).status == "chunking"
@@ -126,10 +126,10 @@ def test_passages_of_another_document_do_not_make_a_recording_ready(
     worker.take_through(recording)
     inputs = {"transcript": worker.output(recording, "transcript")}
     with (
-        worker.claim(recording, making.recipe("document", "2"), inputs) as claim,
+        worker.claim(recording, factories.recipe("document", "2"), inputs) as claim,
         worker.ledger.finish(claim, output_hash="other") as write,
     ):
-        worker.content.put_document(*write, recording, making.document())
+        worker.content.put_document(*write, recording, factories.document())
     assert status(catalogue, recording).status == "chunking"
 
 
@@ -150,14 +150,14 @@ def test_an_id_may_be_typed_in_capitals(catalogue: Catalogue, recording: Recordi
 def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
     catalogue: Catalogue, worker: Worker, recording: Recording, database: Database
 ) -> None:
-    other = making.registered(database, org_id="other")
+    other = factories.registered(database, org_id="other")
     fail(worker, recording)
     assert [shown.id for shown in catalogue.statuses("other")] == [other.id]
     with pytest.raises(NotFound):
         catalogue.statuses("other", [recording.id])
     assert catalogue.replay("other", [recording.id]) == []
     assert status(catalogue, recording).status == "failed"
-    with worker.claim(other, making.recipe("raw_media"), {}):
+    with worker.claim(other, factories.recipe("raw_media"), {}):
         assert catalogue.under_way("default") == []
 
 
@@ -167,10 +167,10 @@ def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
 def test_what_is_ready_failed_or_in_hand_does_not_wait(
     catalogue: Catalogue, worker: Worker, database: Database
 ) -> None:
-    ready, failed, held, fresh = [making.registered(database) for _ in range(4)]
+    ready, failed, held, fresh = [factories.registered(database) for _ in range(4)]
     worker.take_through(ready)
     fail(worker, failed)
-    with worker.claim(held, making.recipe("raw_media"), {}):
+    with worker.claim(held, factories.recipe("raw_media"), {}):
         assert catalogue.waiting(limit=9) == [fresh]
     assert catalogue.waiting(limit=9) == [held, fresh]
 
@@ -178,7 +178,7 @@ def test_what_is_ready_failed_or_in_hand_does_not_wait(
 def test_the_most_urgent_wait_first_and_then_the_oldest(
     catalogue: Catalogue, database: Database
 ) -> None:
-    first, second, urgent = [making.registered(database) for _ in range(3)]
+    first, second, urgent = [factories.registered(database) for _ in range(3)]
     database.run(b"update recordings set priority = 1 where id = %(id)s", id=urgent.id)
     assert catalogue.waiting(limit=2) == [urgent, first]
     assert catalogue.waiting(limit=9) == [urgent, first, second]
@@ -187,7 +187,7 @@ def test_the_most_urgent_wait_first_and_then_the_oldest(
 def test_waiting_can_be_narrowed_to_some_and_to_others_than_some(
     catalogue: Catalogue, database: Database
 ) -> None:
-    one, two, three = [making.registered(database) for _ in range(3)]
+    one, two, three = [factories.registered(database) for _ in range(3)]
     assert catalogue.waiting(limit=9, only=[two.id, three.id]) == [two, three]
     assert catalogue.waiting(limit=9, besides=[two.id]) == [one, three]
     assert catalogue.waiting(limit=9, only=[]) == []
@@ -239,13 +239,13 @@ def test_retrying_what_did_not_fail_changes_nothing(
 def test_the_backlog_counts_what_waits_at_each_stage_and_since_when(
     catalogue: Catalogue, worker: Worker, database: Database
 ) -> None:
-    new, *_ = [making.registered(database) for _ in range(2)]
-    probed, cut, ready, failed = [making.registered(database) for _ in range(4)]
+    new, *_ = [factories.registered(database) for _ in range(2)]
+    probed, cut, ready, failed = [factories.registered(database) for _ in range(4)]
     for recording in (probed, cut):
         worker.probe(recording)
     worker.transcribe(cut)
     worker.write(cut)
-    worker.cut(cut, making.passages("one"), CHUNK_RECIPE)
+    worker.cut(cut, factories.passages("one"), CHUNK_RECIPE)
     worker.take_through(ready)
     fail(worker, failed)
     backlog = {waiting.stage: waiting for waiting in catalogue.backlog()}
@@ -274,7 +274,7 @@ def test_ids_sort_by_age_and_never_meet() -> None:
 def test_recordings_are_given_back_whole_oldest_first_and_only_those_that_exist(
     catalogue: Catalogue, database: Database
 ) -> None:
-    made = [making.registered(database, language="fr", kind="book") for _ in range(3)]
+    made = [factories.registered(database, language="fr", kind="book") for _ in range(3)]
     shuffled = random.Random(1).sample(made, 3)
     asked = [*(recording.id for recording in shuffled), new_recording_id()]
     assert catalogue.recordings(asked) == sorted(made, key=lambda recording: recording.id)
@@ -283,7 +283,7 @@ def test_recordings_are_given_back_whole_oldest_first_and_only_those_that_exist(
 def test_registering_the_same_bytes_returns_the_first_recording(
     catalogue: Catalogue, recording: Recording
 ) -> None:
-    again = making.recording(sha256=recording.sha256, title="Another name")
+    again = factories.recording(sha256=recording.sha256, title="Another name")
     assert catalogue.add(again) == recording
     assert catalogue.with_bytes("default", recording.sha256) == recording
     assert catalogue.with_bytes("other", recording.sha256) is None
@@ -292,7 +292,7 @@ def test_registering_the_same_bytes_returns_the_first_recording(
 def test_what_came_long_ago_is_overdue_unless_it_was_just_asked_for(
     database: Database, catalogue: Catalogue
 ) -> None:
-    new, old, asked = (making.registered(database) for _ in range(3))
+    new, old, asked = (factories.registered(database) for _ in range(3))
     database.run(
         b"update recordings set created_at = now() - interval '1 hour' where id <> %(id)s",
         id=new.id,

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from pipeline_assets.assets.desired_recipes import wanted_now
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.wanted import wanted_now
 from playhead.cli.main import playhead
-from resources.engines import Others, choose_engines
-from resources.errors import InvalidSettings, ModelUnavailable, PermanentError
-from resources.postgres.plans import Scope
-from resources.records import Choice, Engine, Recording, Transcript
-from resources.settings import EngineNames, Settings
-from resources.transcription.instant import InstantTranscriber
-from resources.transcription.protocol import Transcriber
-from resources.workbench import Workbench
+from playhead.core.errors import InvalidSettings, ModelUnavailable, PermanentError
+from playhead.core.protocols.transcriber import Transcriber
+from playhead.core.records import Choice, Engine, Recording, Transcript
+from playhead.core.settings import EngineNames, Settings
+from playhead.engines.registry import Others, choose_engines
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.postgres.pipeline.plans import Scope
+from playhead.services.context import Workbench
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from playhead.core.errors import MediaMissing, OutsideRecording, UnreadableMedia
 from playhead.exports.clips import SUFFIXES, Stretch, write_clip
-from resources.errors import MediaMissing, OutsideRecording, UnreadableMedia
-from resources.media.decode import RATE, Form, Samples, decode, stretch
-from resources.media.objects import MediaObjects
-from resources.media.probe import probe
-from resources.media.spool import Spool
-from resources.object_storage import Bucket
-from tests import making, media
-from tests.buckets import Line
+from playhead.media.bucket_store import MediaObjects
+from playhead.media.decode import RATE, Form, Samples, decode, stretch
+from playhead.media.download_cache import Spool
+from playhead.media.object_storage import Bucket
+from playhead.media.probe import probe
+from tests.support import factories, media_files
+from tests.support.s3_server import Line
 
 
 def whole(path: Path) -> Samples:
@@ -39,7 +39,7 @@ def late_by(clip: Samples, source: Samples, start: float) -> float:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_clip_of_any_kind_begins_and_ends_where_it_should(tmp_path: Path, suffix: str) -> None:
-    source = media.SPEECH / "en_jfk.flac"
+    source = media_files.SPEECH / "en_jfk.flac"
     clip = clipped(source, 3.21, 7.6, tmp_path / f"clip{suffix}")
     assert late_by(clip, whole(source), 3.21) < 0.005
     assert len(clip) / RATE == pytest.approx(4.39, abs=0.1)
@@ -47,25 +47,25 @@ def test_a_clip_of_any_kind_begins_and_ends_where_it_should(tmp_path: Path, suff
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.avi", "a.ts", "a.wma", "late.mp4", "holes.webm"])
 def test_a_clip_of_any_recording_begins_where_a_player_would(tmp_path: Path, name: str) -> None:
-    sound, path = media.speech(), tmp_path / name
+    sound, path = media_files.speech(), tmp_path / name
     if name == "late.mp4":
-        media.make_video(path, sound, late=2.5)
+        media_files.make_video(path, sound, late=2.5)
     else:
-        media.make_audio(path, sound, gaps=[(2.0, 3.0)] if name == "holes.webm" else ())
+        media_files.make_audio(path, sound, gaps=[(2.0, 3.0)] if name == "holes.webm" else ())
     clip = clipped(path, 6.5, 9.0, tmp_path / "clip.flac")
     assert late_by(clip, whole(path), 6.5) < 0.05
     assert len(clip) == pytest.approx(2.5 * RATE, abs=2)
 
 
 def test_a_lossless_clip_has_the_very_samples(tmp_path: Path) -> None:
-    source = media.SPEECH / "en_jfk.flac"
+    source = media_files.SPEECH / "en_jfk.flac"
     clip = clipped(source, 1.0, 2.0, tmp_path / "clip.wav")
     assert np.array_equal(clip, whole(source)[RATE : 2 * RATE])
 
 
 def test_who_spoke_on_which_side_is_still_heard(tmp_path: Path) -> None:
-    left = media.tone(2)
-    source = media.make_stereo(tmp_path / "call.wav", np.stack([left, 0 * left]))
+    left = media_files.tone(2)
+    source = media_files.make_stereo(tmp_path / "call.wav", np.stack([left, 0 * left]))
     clipped(source, 0.5, 1.5, tmp_path / "clip.flac")
     sides = np.concatenate(list(stretch(tmp_path / "clip.flac", Form(RATE, 2), 0.0, 1.0)))
     assert np.abs(sides[:, 0]).max() > 9000
@@ -73,13 +73,13 @@ def test_who_spoke_on_which_side_is_still_heard(tmp_path: Path) -> None:
 
 
 def test_a_clip_may_be_all_of_a_recording(tmp_path: Path) -> None:
-    source = media.SPEECH / "en_jfk.flac"
+    source = media_files.SPEECH / "en_jfk.flac"
     assert np.array_equal(clipped(source, 0.0, 11.0, tmp_path / "clip.flac"), whole(source))
 
 
 def test_a_long_clip_does_not_fill_memory(tmp_path: Path) -> None:
-    source = media.make_silence(tmp_path / "long.flac", 300)
-    facts = making.media_facts(300.0)
+    source = media_files.make_silence(tmp_path / "long.flac", 300)
+    facts = factories.media_facts(300.0)
     tracemalloc.start()
     write_clip(source, facts, Stretch(5.0, 295.0), tmp_path / "clip.flac")
     _, peak = tracemalloc.get_traced_memory()
@@ -105,7 +105,7 @@ def test_around_a_second_stops_at_the_ends() -> None:
 
 
 def test_a_file_that_breaks_in_the_middle_leaves_no_clip_behind(tmp_path: Path) -> None:
-    source = media.make_audio(tmp_path / "a.mp3", media.speech())
+    source = media_files.make_audio(tmp_path / "a.mp3", media_files.speech())
     facts = probe(source)
     source.write_bytes(b"no sound any more")
     with pytest.raises(UnreadableMedia):
@@ -118,7 +118,7 @@ def test_a_clip_comes_out_of_a_bucket_and_no_copy_stays(
 ) -> None:
     spool = Spool(tmp_path / "spool")
     store = MediaObjects(Bucket(f"{url}/media", endpoint=line.endpoint), spool)
-    recording, source = making.recording(), media.SPEECH / "en_jfk.flac"
+    recording, source = factories.recording(), media_files.SPEECH / "en_jfk.flac"
     with pytest.raises(MediaMissing), store.opened(recording):
         pass
     store.keep(store.receive(source), recording)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.records import Document, Recording, Segment, TimedSpan, Transcript, Word
-from resources.transcripts.timing import Spoken
-from tests import making
-from tests.making import Worker, spans_of
+from playhead.core.records import Document, Recording, Segment, TimedSpan, Transcript, Word
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.transcripts.word_positions import Spoken
+from tests.support import factories
+from tests.support.factories import Worker, spans_of
 
 ODD_TEXTS = [
     "👩‍👩‍👧‍👦 a family, 🇫🇷 a flag, 👍🏽 a tone",
@@ -30,7 +30,7 @@ def heard(text: str) -> Transcript:
 
 
 def keep_transcript(worker: Worker, recording: Recording, transcript: Transcript) -> Transcript:
-    recipe = making.recipe("transcript")
+    recipe = factories.recipe("transcript")
     with (
         worker.claim(recording, recipe, {"text": ascii(transcript.text)}) as claim,
         worker.ledger.finish(claim, output_hash="heard") as write,
@@ -40,7 +40,7 @@ def keep_transcript(worker: Worker, recording: Recording, transcript: Transcript
 
 
 def keep_document(worker: Worker, recording: Recording, document: Document) -> Document:
-    recipe = making.recipe("document")
+    recipe = factories.recipe("document")
     with (
         worker.claim(recording, recipe, {"content": ascii(document.content)}) as claim,
         worker.ledger.finish(claim, output_hash="written") as write,
@@ -93,8 +93,8 @@ def test_a_document_comes_back_as_it_was(worker: Worker, recording: Recording) -
 
 
 def test_passages_come_back_as_they_were(worker: Worker, recording: Recording) -> None:
-    worker.cut(recording, making.passages(*ODD_TEXTS))
-    rows = worker.content.chunks(recording, making.CHUNK_RECIPE.hash)
+    worker.cut(recording, factories.passages(*ODD_TEXTS))
+    rows = worker.content.chunks(recording, factories.CHUNK_RECIPE.hash)
     assert [row["text"] for row in rows] == ODD_TEXTS
 
 
@@ -102,7 +102,7 @@ def test_what_probing_found_comes_back_as_it_was(worker: Worker, recording: Reco
     worker.probe(recording)
     result = worker.current(recording, "raw_media")
     assert result is not None
-    assert worker.content.media_facts(recording, result.id) == making.media_facts()
+    assert worker.content.media_facts(recording, result.id) == factories.media_facts()
 
 
 def test_a_character_that_postgres_cannot_hold_becomes_the_replacement_character_in_its_place(

@@ -10,15 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from playhead.search.search import Search
-from resources.embedding.instant import InstantEmbedder
-from resources.embedding.protocol import Vectors
-from resources.engines import Embedders, Engines
-from resources.errors import NotFound
-from resources.postgres.database import Database
-from resources.postgres.plans import Scope
-from resources.postgres.versions import NothingToCorrect
-from resources.records import (
+from playhead.core.errors import NotFound
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import (
     FREE,
     Document,
     Engine,
@@ -30,10 +24,16 @@ from resources.records import (
     Usage,
     Word,
 )
-from resources.settings import Chunking, Settings
-from resources.transcription.instant import InstantTranscriber
-from resources.transcripts.correction import correct_segment
-from resources.workbench import Workbench
+from playhead.core.settings import Chunking, Settings
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders, Engines
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.plans import Scope
+from playhead.postgres.pipeline.transcript_versions import NothingToCorrect
+from playhead.search.service import Search
+from playhead.services.context import Workbench
+from playhead.transcripts.correction import correct_segment
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]

@@ -10,14 +10,14 @@ import dagster as dg
 import psycopg
 import pytest
 
-from pipeline_assets.checks import DESCRIPTIONS
+from pipeline_assets.assets.checks import DESCRIPTIONS
 from pipeline_assets.definitions import build_definitions
-from resources.dagster_instance import PlayheadStorage
-from resources.postgres.databases import create_database
-from resources.postgres.server import EmbeddedServer
-from resources.records import STAGES, Recording
-from resources.settings import Settings
-from resources.workbench import Workbench
+from playhead.core.records import STAGES, Recording
+from playhead.core.settings import Settings
+from playhead.postgres.database_urls import create_database
+from playhead.postgres.embedded.server import EmbeddedServer
+from playhead.services.context import Workbench
+from resources.dagster_storage import PlayheadStorage
 from tests.integration.conftest import Pipeline
 
 _ROOT = Path(__file__).parents[2]

@@ -14,10 +14,10 @@ from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
 from pipeline_assets.definitions import build_definitions
-from resources.dagster_instance import PlayheadStorage
-from resources.postgres.databases import create_database, dagster_url, with_database
-from resources.postgres.server import EmbeddedServer
-from resources.settings import Settings, load_settings
+from playhead.core.settings import Settings, load_settings
+from playhead.postgres.database_urls import create_database, dagster_url, with_database
+from playhead.postgres.embedded.server import EmbeddedServer
+from resources.dagster_storage import PlayheadStorage
 
 _ROOT = Path(__file__).parents[2]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resources.errors import NoAudioTrack, PermanentError
-from resources.media.decode import RATE, Samples, Voice, decode
-from resources.media.probe import probe
-from tests import media
+from playhead.core.errors import NoAudioTrack, PermanentError
+from playhead.media.decode import RATE, Samples, Voice, decode
+from playhead.media.probe import probe
+from tests.support import media_files
 
 TIMED = (".m4a", ".mkv", ".mov", ".mp4", ".webm")  # containers that say when a track starts
 
@@ -32,17 +32,17 @@ def heard_at(sound: Samples, wanted: Samples) -> float:
 
 @pytest.mark.parametrize("suffix", TIMED)
 def test_a_track_that_starts_late_is_heard_late(tmp_path: Path, suffix: str) -> None:
-    sound = media.speech("en_austen_0890")
-    late = whole(media.make_video(tmp_path / f"late{suffix}", sound, late=2.5))
+    sound = media_files.speech("en_austen_0890")
+    late = whole(media_files.make_video(tmp_path / f"late{suffix}", sound, late=2.5))
     assert heard_at(late, sound) == pytest.approx(2.5, abs=0.01)
     assert np.abs(late[: 2 * RATE]).max() == 0
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])
 def test_what_comes_after_a_hole_keeps_its_second(tmp_path: Path, suffix: str) -> None:
-    before, after = media.speech("en_austen_0880"), media.speech("en_austen_0890")
+    before, after = media_files.speech("en_austen_0880"), media_files.speech("en_austen_0890")
     hole = (len(before) / RATE, 7.0)
-    path = media.make_audio(
+    path = media_files.make_audio(
         tmp_path / f"holes{suffix}", np.concatenate([before, after]), gaps=[hole]
     )
     sound = whole(path)
@@ -52,37 +52,39 @@ def test_what_comes_after_a_hole_keeps_its_second(tmp_path: Path, suffix: str) -
 
 
 def test_many_small_holes_do_not_add_up(tmp_path: Path) -> None:
-    clip = media.speech("en_austen_0890")
+    clip = media_files.speech("en_austen_0890")
     lost = [(second / 10, 0.03) for second in range(1, 40)]
-    path = media.make_webm(
-        tmp_path / "stutter.webm", np.concatenate([media.silence(5), clip]), gaps=lost
+    path = media_files.make_webm(
+        tmp_path / "stutter.webm", np.concatenate([media_files.silence(5), clip]), gaps=lost
     )
     assert heard_at(whole(path), clip) == pytest.approx(5 + 39 * 0.03, abs=0.06)
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".webm"])
 def test_an_encoders_delay_shifts_nothing(tmp_path: Path, suffix: str) -> None:
-    sound = media.speech()
-    decoded = whole(media.make_audio(tmp_path / f"sound{suffix}", sound))
+    sound = media_files.speech()
+    decoded = whole(media_files.make_audio(tmp_path / f"sound{suffix}", sound))
     assert heard_at(decoded, sound) == pytest.approx(0, abs=0.005)
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".webm", ".m4a", ".ogg"])
 def test_damaged_packets_leave_all_else_in_place(tmp_path: Path, suffix: str) -> None:
-    sound = media.speech()
-    path = media.damage(media.make_audio(tmp_path / f"scratched{suffix}", sound), at=0.4)
+    sound = media_files.speech()
+    path = media_files.damage(
+        media_files.make_audio(tmp_path / f"scratched{suffix}", sound), at=0.4
+    )
     tail = sound[8 * RATE :]
     assert heard_at(whole(path), tail) == pytest.approx(8, abs=0.06)
 
 
-@pytest.mark.parametrize("suffix", media.SUFFIXES)
+@pytest.mark.parametrize("suffix", media_files.SUFFIXES)
 def test_probe_and_sound_agree_on_the_duration(tmp_path: Path, suffix: str) -> None:
-    path = media.make_audio(tmp_path / f"sound{suffix}", media.speech("en_austen_0890"))
+    path = media_files.make_audio(tmp_path / f"sound{suffix}", media_files.speech("en_austen_0890"))
     assert len(whole(path)) / RATE == pytest.approx(probe(path).duration_seconds, abs=0.002)
 
 
 def test_blocks_are_small_whatever_the_length(tmp_path: Path) -> None:
-    path = media.make_silence(tmp_path / "long.flac", 600)
+    path = media_files.make_silence(tmp_path / "long.flac", 600)
     tracemalloc.start()
     total = 0
     for block in decode(path):
@@ -96,9 +98,9 @@ def test_blocks_are_small_whatever_the_length(tmp_path: Path) -> None:
 
 
 def test_a_track_that_changes_its_channels_midway_stays_in_place(tmp_path: Path) -> None:
-    sound = media.speech("en_austen_0890")
-    mono = media.make_audio(tmp_path / "mono.mp3", sound)
-    stereo = media.make_audio(tmp_path / "stereo.mp3", sound, layout="stereo")
+    sound = media_files.speech("en_austen_0890")
+    mono = media_files.make_audio(tmp_path / "mono.mp3", sound)
+    stereo = media_files.make_audio(tmp_path / "stereo.mp3", sound, layout="stereo")
     both = tmp_path / "both.mp3"
     both.write_bytes(mono.read_bytes() + stereo.read_bytes() + mono.read_bytes())
     decoded = whole(both)
@@ -107,26 +109,28 @@ def test_a_track_that_changes_its_channels_midway_stays_in_place(tmp_path: Path)
 
 
 def test_any_damage_gives_sound_or_a_clear_permanent_error(tmp_path: Path) -> None:
-    for path in media.damaged_at_random(tmp_path, media.speech("en_austen_0880"), seed=6):
+    for path in media_files.damaged_at_random(
+        tmp_path, media_files.speech("en_austen_0880"), seed=6
+    ):
         with suppress(PermanentError):
             assert all(np.isfinite(block).all() for block in decode(path))
 
 
 def test_a_wildly_wrong_timestamp_does_not_fill_the_disk_with_silence(tmp_path: Path) -> None:
-    sound = media.speech("en_austen_0890")
-    path = media.make_audio(tmp_path / "wild.mkv", sound, gaps=[(2.0, 400_000.0)])
+    sound = media_files.speech("en_austen_0890")
+    path = media_files.make_audio(tmp_path / "wild.mkv", sound, gaps=[(2.0, 400_000.0)])
     assert len(whole(path)) / RATE == pytest.approx(5.3, abs=0.01)
 
 
 def test_samples_are_those_that_faster_whisper_itself_would_hear() -> None:
     from faster_whisper import decode_audio
 
-    path = media.SPEECH / "en_jfk.flac"
+    path = media_files.SPEECH / "en_jfk.flac"
     assert np.array_equal(whole(path), decode_audio(str(path)))
 
 
 def test_pictures_without_sound_cannot_be_decoded(tmp_path: Path) -> None:
-    path = media.make_video_without_audio(tmp_path / "mute.mp4")
+    path = media_files.make_video_without_audio(tmp_path / "mute.mp4")
     with pytest.raises(NoAudioTrack):
         next(decode(path))
 
@@ -138,10 +142,10 @@ def test_a_track_without_one_decodable_sample_is_not_silence(tmp_path: Path) -> 
 
 
 def test_a_channel_or_a_track_can_be_had_alone(tmp_path: Path) -> None:
-    left, right = media.speech("en_austen_0880"), media.speech("en_austen_0930")
+    left, right = media_files.speech("en_austen_0880"), media_files.speech("en_austen_0930")
     size = min(len(left), len(right))
     call = np.stack([left[:size], right[:size]])
-    file = media.make_stereo(tmp_path / "call.wav", call)
+    file = media_files.make_stereo(tmp_path / "call.wav", call)
     for number, wanted in enumerate(call):
         heard = np.concatenate(list(decode(file, voice=Voice(0, number))))
         assert np.allclose(heard, wanted, atol=1e-3)

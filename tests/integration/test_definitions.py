@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from pipeline_assets.definitions import build_definitions
-from resources.engines import Engines
-from resources.records import STAGES
-from resources.settings import Settings
+from playhead.core.records import STAGES
+from playhead.core.settings import Settings
+from playhead.engines.registry import Engines
 from tests.integration.conftest import instant_engines
 
 _ROOT = Path(__file__).parents[2]

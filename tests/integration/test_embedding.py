@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from resources.embedding.minilm import MiniLM
-from resources.embedding.protocol import Embedder
-from resources.embedding.vectors import unit_rows
-from resources.embedding.wordllama import WordLlama
-from resources.errors import InvalidResult, ModelUnavailable, PermanentError
-from resources.packaged_models import minilm_folder
+from playhead.core.errors import InvalidResult, ModelUnavailable, PermanentError
+from playhead.core.packaged_models import minilm_folder
+from playhead.core.protocols.embedder import Embedder
+from playhead.engines.embedding.minilm import MiniLM
+from playhead.engines.embedding.validation import unit_rows
+from playhead.engines.embedding.wordllama import WordLlama
 
 Array = NDArray[np.float32]
 
@@ -205,7 +205,7 @@ def test_a_conversion_killed_half_way_does_no_harm(tmp_path: Path, minilm: MiniL
 
 def test_two_processes_that_convert_at_once_both_succeed(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from resources.embedding.minilm import MiniLM; "
+        "import sys; from pathlib import Path; from playhead.engines.embedding.minilm import MiniLM; "
         "print(MiniLM(cache=Path(sys.argv[1])).embed(['hello'])[0, :4].tolist())"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]

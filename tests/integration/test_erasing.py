@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from resources.errors import DatabaseUnavailable
-from resources.postgres import erasing
-from resources.postgres.database import Database
-from resources.postgres.erasing import StillSeen, erase
-from resources.postgres.forgetting import Forgetting
-from tests import making
-from tests.making import Worker
+from playhead.core.errors import DatabaseUnavailable
+from playhead.postgres.database import Database
+from playhead.postgres.deletion import physical_erasure
+from playhead.postgres.deletion.physical_erasure import StillSeen, erase
+from playhead.postgres.deletion.rows import Forgetting
+from tests.support import factories
+from tests.support.factories import Worker
 
 _INDEXES = "select indexdef from pg_indexes where schemaname = 'public' order by indexname"
 
 
 def test_erasing_leaves_every_index_as_it_was(database: Database, worker: Worker) -> None:
-    worker.take_through(making.registered(database))
+    worker.take_through(factories.registered(database))
     with psycopg.connect(database.url) as connection:
         before = connection.execute(_INDEXES).fetchall()
     erase(database.url)
@@ -30,8 +30,8 @@ def test_erasing_leaves_every_index_as_it_was(database: Database, worker: Worker
 def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_PATIENCE_SECONDS", 0.2)
-    ours = making.registered(database)
+    monkeypatch.setattr(physical_erasure, "_PATIENCE_SECONDS", 0.2)
+    ours = factories.registered(database)
     with psycopg.connect(database.url) as onlooker:
         onlooker.execute("set transaction isolation level repeatable read")
         onlooker.execute("select 1")
@@ -44,7 +44,7 @@ def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
 def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(physical_erasure, "_PATIENCE_SECONDS", 0.2)
     with psycopg.connect(database.url) as user, psycopg.connect(database.url) as searcher:
         user.execute("select count(*) from chunks")
         searcher.execute("set statement_timeout = '5s'")
@@ -55,22 +55,22 @@ def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
 
 def test_erasing_takes_only_its_turn_from_a_worker_that_waits(database: Database) -> None:
     """One may wait for hours, for another that listens to the same recording."""
-    recording = making.registered(database)
+    recording = factories.registered(database)
     first, second = Worker(database), Worker(database)
     facts = {"sha256": recording.sha256}
     with (
         ThreadPoolExecutor(1) as waiting,
-        first.claim(recording, making.recipe("raw_media"), facts),
+        first.claim(recording, factories.recipe("raw_media"), facts),
     ):
 
         def wait() -> None:
-            with second.claim(recording, making.recipe("raw_media"), facts):
+            with second.claim(recording, factories.recipe("raw_media"), facts):
                 raise AssertionError("it never got its turn")
 
         waits = waiting.submit(wait)
         while not held_up(database):
             pass
-        Forgetting(database).forget([making.registered(database).id])
+        Forgetting(database).forget([factories.registered(database).id])
         erase(database.url)
         with pytest.raises(DatabaseUnavailable, match="cancel"):
             waits.result(30)

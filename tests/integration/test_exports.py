@@ -11,16 +11,16 @@ import pytest
 from markdown_it import MarkdownIt
 
 from playhead.cli.main import playhead
-from resources.errors import NotFound, NotMadeYet, OutsideRecording
-from resources.media.probe import probe
-from resources.postgres.database import Database
-from resources.postgres.versions import NothingToCorrect
-from resources.records import Recording, Segment, Transcript, Word
-from resources.workbench import Workbench
-from resources.writing.extractive import ExtractiveWriter
-from tests import making
-from tests.making import Worker
-from tests.media import SPEECH
+from playhead.core.errors import NotFound, NotMadeYet, OutsideRecording
+from playhead.core.records import Recording, Segment, Transcript, Word
+from playhead.engines.writing.extractive import ExtractiveWriter
+from playhead.media.probe import probe
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.transcript_versions import NothingToCorrect
+from playhead.services.context import Workbench
+from tests.support import factories
+from tests.support.factories import Worker
+from tests.support.media_files import SPEECH
 
 Run = Callable[..., click.testing.Result]
 
@@ -188,7 +188,7 @@ def test_another_organisations_recording_is_no_recording(
     run("orgs", "add", "other")
     for identity, org in (
         (ready.id, "other"),
-        (making.recording().id, "default"),
+        (factories.recording().id, "default"),
         ("x", "default"),
     ):
         error = run(*command, identity, "--org", org).exception

@@ -16,18 +16,20 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.forgetting import finish, forget
-from resources.engines import Embedders
-from resources.errors import Forgotten
-from resources.postgres.database import Database
-from resources.postgres.databases import dagster_tables_url
-from resources.postgres.forgetting import Forgetting
-from resources.postgres.ledger import Ledger
-from resources.records import STAGES, Recording
-from resources.settings import Settings
-from resources.workbench import Workbench, open_workbench
-from tests import making
-from tests.canaries import (
+from pipeline_assets.maintenance.delete_recording import finish, forget
+from playhead.core.errors import Forgotten
+from playhead.core.records import STAGES, Recording
+from playhead.core.settings import Settings
+from playhead.engines.registry import Embedders
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import dagster_tables_url
+from playhead.postgres.deletion.rows import Forgetting
+from playhead.postgres.pipeline.stage_results import Ledger
+from playhead.services.context import Workbench, open_workbench
+from tests.integration.conftest import Pipeline, instant_engines, write_sound
+from tests.support import factories
+from tests.support.factories import Worker
+from tests.support.residue_markers import (
     HEARD,
     SPOKEN,
     TITLE,
@@ -39,8 +41,6 @@ from tests.canaries import (
     left_in_dump,
     left_in_files,
 )
-from tests.integration.conftest import Pipeline, instant_engines, write_sound
-from tests.making import Worker
 
 _ROOT = Path(__file__).parents[2]
 
@@ -256,36 +256,36 @@ def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, ta
 def test_vectors_of_words_that_another_recording_has_stay(
     database: Database, worker: Worker
 ) -> None:
-    ours, other = making.registered(database), making.registered(database)
+    ours, other = factories.registered(database), factories.registered(database)
     worker.take_through(ours, ["mine alone", "ours together"])
     worker.take_through(other, ["ours together"])
     Forgetting(database).forget([ours.id])
-    assert making.count(database, b"embedding_cache") == 1
-    assert making.count(database, b"embeddings") == 1
-    assert making.count(database, b"chunks") == 1
+    assert factories.count(database, b"embedding_cache") == 1
+    assert factories.count(database, b"embeddings") == 1
+    assert factories.count(database, b"chunks") == 1
     Forgetting(database).forget([other.id])
-    assert making.count(database, b"embedding_cache") == 0
+    assert factories.count(database, b"embedding_cache") == 0
 
 
 def test_vectors_of_words_that_it_once_had_go_too(database: Database, worker: Worker) -> None:
-    ours = making.registered(database)
+    ours = factories.registered(database)
     worker.take_through(ours, ["as it was first heard"])
-    worker.transcribe(ours, making.transcript("corrected"), version="2")
+    worker.transcribe(ours, factories.transcript("corrected"), version="2")
     worker.write(ours)
-    worker.cut(ours, making.passages("corrected"))
+    worker.cut(ours, factories.passages("corrected"))
     worker.embed(ours)
-    assert making.count(database, b"embedding_cache") == 2
+    assert factories.count(database, b"embedding_cache") == 2
     Forgetting(database).forget([ours.id])
-    assert making.count(database, b"embedding_cache") == 0
+    assert factories.count(database, b"embedding_cache") == 0
 
 
 def test_what_others_said_too_is_not_looked_for(database: Database, worker: Worker) -> None:
-    ours = making.registered(database, title="Weekly meeting")
-    other = making.registered(database, title="Weekly meeting")
+    ours = factories.registered(database, title="Weekly meeting")
+    other = factories.registered(database, title="Weekly meeting")
     worker.probe(ours)
-    worker.transcribe(ours, making.transcript("nobody else says this"))
+    worker.transcribe(ours, factories.transcript("nobody else says this"))
     worker.probe(other)
-    worker.transcribe(other, making.transcript("what everybody says"))
+    worker.transcribe(other, factories.transcript("what everybody says"))
     assert Forgetting(database).words([ours.id]) == ["nobody else says this"]
 
 
@@ -293,7 +293,7 @@ def test_what_others_said_too_is_not_looked_for(database: Database, worker: Work
 def test_what_may_stand_anywhere_by_chance_is_not_looked_for(
     database: Database, title: str
 ) -> None:
-    ours = making.registered(database, title=title)
+    ours = factories.registered(database, title=title)
     assert Forgetting(database).words([ours.id]) == []
 
 
@@ -321,15 +321,15 @@ def test_the_same_bytes_added_again_are_a_new_recording(stored: Pipeline, take: 
 
 
 def test_progress_of_what_is_forgotten_stops_the_worker(database: Database, worker: Worker) -> None:
-    recording = making.registered(database)
+    recording = factories.registered(database)
     ledger: Ledger = worker.ledger
-    with worker.claim(recording, making.recipe("raw_media"), {"a": "b"}) as claim:
+    with worker.claim(recording, factories.recipe("raw_media"), {"a": "b"}) as claim:
         ledger.progress([claim], 10, "working")
         Forgetting(database).forget([recording.id])
         with pytest.raises(Forgotten):
             ledger.progress([claim], 20, "working")
     with (
         pytest.raises(Forgotten),
-        worker.claim(recording, making.recipe("raw_media"), {"a": "c"}),
+        worker.claim(recording, factories.recipe("raw_media"), {"a": "c"}),
     ):
         raise AssertionError("nothing of it may be begun")

@@ -1,5 +1,5 @@
 """What people record with is read, whatever container and codec it uses: the same sound, at its
-second. Every kind that FFmpeg can write is tried by ``benchmarks/formats.py``."""
+second. Every kind that FFmpeg can write is tried by ``benchmarks/media_formats.py``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.formats import compared
-from resources.errors import UnreadableMedia
-from resources.media.decode import decode
-from resources.media.probe import probe
-from tests import formats, media
+from playhead.core.errors import UnreadableMedia
+from playhead.media.decode import decode
+from playhead.media.probe import probe
+from tests.support import media_files, media_formats
 
 KINDS = """
     3gp/aac 3gp/libopencore_amrnb ac3/ac3 adts/aac aiff/pcm_s24be amr/libopencore_amrnb asf/wmav2
@@ -25,21 +25,23 @@ KINDS = """
     wav/adpcm_ima_wav wav/g722 wav/g726 wav/libmp3lame wav/pcm_f64le
     wav/pcm_u8 webm/libopus webm/vorbis wv/wavpack
 """.split()
-CLIP = media.speech("en_austen_0880")
+CLIP = media_files.speech("en_austen_0880")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.split("/")[1] in formats.codecs()])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.split("/")[1] in media_formats.codecs()]
+)
 def test_a_recording_is_heard_whatever_it_is_kept_in(tmp_path: Path, kind: str) -> None:
     container, codec = kind.split("/")
-    path = formats.write(tmp_path / "recording", container, codec, CLIP)
+    path = media_formats.write(tmp_path / "recording", container, codec, CLIP)
     heard = compared(np.concatenate(list(decode(path))), CLIP)
     assert heard.like > 0.3  # AMR keeps the voice, not the wave
     assert abs(heard.shift_seconds) < 0.1
-    assert probe(path).duration_seconds == pytest.approx(len(CLIP) / media.RATE, abs=0.35)
+    assert probe(path).duration_seconds == pytest.approx(len(CLIP) / media_files.RATE, abs=0.35)
 
 
 def test_a_codec_that_nothing_decodes_is_called_by_its_name(tmp_path: Path) -> None:
-    path = media.make_audio(tmp_path / "old.wav", CLIP)
+    path = media_files.make_audio(tmp_path / "old.wav", CLIP)
     data = bytearray(path.read_bytes())
     data[20:22] = b"\x34\x12"
     path.write_bytes(data)

@@ -15,17 +15,17 @@ import numpy as np
 import psutil
 import pytest
 
-from resources.errors import (
+from playhead.core.errors import (
     DecoderUnavailable,
     DecodingTooCostly,
     PermanentError,
     UnreadableMedia,
 )
-from resources.media import apart
-from resources.media.decode import RATE, decode
-from resources.media.probe import probe
-from tests import hostile, media
-from tests.tripwire import watched
+from playhead.media import sandbox
+from playhead.media.decode import RATE, decode
+from playhead.media.probe import probe
+from tests.support import hostile_files, media_files
+from tests.support.sandbox_probe import watched
 
 ROOT = Path(__file__).parents[2]
 HOUR = 3600 * RATE * 2  # bytes
@@ -33,11 +33,11 @@ HOUR = 3600 * RATE * 2  # bytes
 
 def keeper() -> psutil.Process:
     """The process in which those begin that look at files."""
-    apart.walls()
+    sandbox.walls()
     [found] = [
         child
         for child in psutil.Process().children()
-        if "resources.media.inside.keeper" in " ".join(child.cmdline())
+        if "playhead.media.sandboxed.fork_server" in " ".join(child.cmdline())
     ]
     return found
 
@@ -56,7 +56,7 @@ def hour(folder: Path) -> Path:
 
 def test_a_list_reaches_no_other_file_and_no_host(tmp_path: Path) -> None:
     with watched(tmp_path) as canary:
-        for name, content in hostile.lists(canary.path, canary.url).items():
+        for name, content in hostile_files.lists(canary.path, canary.url).items():
             path = tmp_path / name.replace("/", " ")
             path.write_bytes(content)
             with pytest.raises(PermanentError):
@@ -72,9 +72,9 @@ def test_a_list_is_called_one(tmp_path: Path) -> None:
         probe(tmp_path / "live.mp3")
 
 
-@pytest.mark.parametrize("bomb", hostile.BOMBS)
+@pytest.mark.parametrize("bomb", hostile_files.BOMBS)
 def test_a_bomb_ends_early(tmp_path: Path, bomb: str) -> None:
-    path = hostile.BOMBS[bomb](tmp_path)
+    path = hostile_files.BOMBS[bomb](tmp_path)
     with pytest.raises(DecodingTooCostly) as caught:
         probe(path)
     assert "parts" in caught.value.remedy
@@ -82,11 +82,11 @@ def test_a_bomb_ends_early(tmp_path: Path, bomb: str) -> None:
         list(decode(path))
 
 
-@pytest.mark.parametrize("absurdity", hostile.ABSURD)
+@pytest.mark.parametrize("absurdity", hostile_files.ABSURD)
 def test_an_absurd_header_gives_sound_or_a_clear_permanent_error(
     tmp_path: Path, absurdity: str
 ) -> None:
-    path = hostile.ABSURD[absurdity](tmp_path)
+    path = hostile_files.ABSURD[absurdity](tmp_path)
     with suppress(PermanentError):
         assert probe(path).duration_seconds < 60
     with suppress(PermanentError):
@@ -94,7 +94,7 @@ def test_an_absurd_header_gives_sound_or_a_clear_permanent_error(
 
 
 def test_hours_of_honest_silence_are_no_bomb(tmp_path: Path) -> None:
-    minute = media.make_silence(tmp_path / "minute.aac", 60).read_bytes()
+    minute = media_files.make_silence(tmp_path / "minute.aac", 60).read_bytes()
     path = tmp_path / "evening.aac"
     path.write_bytes(minute * 120)
     assert path.stat().st_size < 1_500_000
@@ -102,7 +102,7 @@ def test_hours_of_honest_silence_are_no_bomb(tmp_path: Path) -> None:
 
 
 def test_bent_files_give_facts_or_a_clear_permanent_error(tmp_path: Path) -> None:
-    for path in hostile.mutated(tmp_path, 60, seed=11):
+    for path in hostile_files.mutated(tmp_path, 60, seed=11):
         with suppress(PermanentError):
             assert probe(path).duration_seconds >= 0
         with suppress(PermanentError):
@@ -147,7 +147,7 @@ def test_who_gives_up_leaves_no_process_behind(tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
     path = hour(tmp_path)
     program = (
-        "import sys, time; from pathlib import Path; from resources.media.decode import decode\n"
+        "import sys, time; from pathlib import Path; from playhead.media.decode import decode\n"
         "blocks = decode(Path(sys.argv[1])); next(blocks); print('ready', flush=True)\n"
         "time.sleep(60)"
     )
@@ -165,7 +165,7 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> Non
 
 
 def test_recordings_are_decoded_side_by_side(tmp_path: Path) -> None:
-    path = media.make_silence(tmp_path / "quiet.flac", 60)
+    path = media_files.make_silence(tmp_path / "quiet.flac", 60)
     lengths: list[int] = []
     threads = [
         threading.Thread(target=lambda: lengths.append(sum(map(len, decode(path)))))
@@ -179,9 +179,9 @@ def test_recordings_are_decoded_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_process_that_was_forked_has_a_keeper_of_its_own(tmp_path: Path) -> None:
-    path = media.make_silence(tmp_path / "quiet.flac", 5)
+    path = media_files.make_silence(tmp_path / "quiet.flac", 5)
     program = (  # one without threads, whose locks a fork would keep for good
-        "import os, sys; from pathlib import Path; from resources.media.probe import probe\n"
+        "import os, sys; from pathlib import Path; from playhead.media.probe import probe\n"
         "from tests.integration.test_hostile import keeper\n"
         "path = Path(sys.argv[1]); ours = keeper().pid; child = os.fork()\n"
         "if not child: os._exit(probe(path).duration_seconds != 5)\n"
@@ -194,7 +194,7 @@ def test_a_process_that_was_forked_has_a_keeper_of_its_own(tmp_path: Path) -> No
 @pytest.mark.skipif(os.geteuid() != 0, reason="nobody else may look into it")
 def test_nothing_of_ours_is_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a secret")
-    monkeypatch.setattr(apart, "_kept", apart._Kept())
+    monkeypatch.setattr(sandbox, "_kept", sandbox._Kept())
     blocks = decode(hour(tmp_path))
     next(blocks)
     [inside] = [one for one in psutil.Process().children() if one.children()]
@@ -202,4 +202,4 @@ def test_nothing_of_ours_is_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         assert process.environ() == {}
         assert process.cwd() == "/"
     del blocks
-    apart._kept.close()
+    sandbox._kept.close()

@@ -9,16 +9,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline_assets.collect import take_from_inbox
-from resources.errors import StorageRefused
-from resources.object_storage import PART_BYTES
-from resources.postgres.catalogue import Catalogue
-from resources.records import Recording
-from resources.settings import Settings
-from resources.workbench import Workbench
+from pipeline_assets.ops.ingest_file import take_from_inbox
+from playhead.core.errors import StorageRefused
+from playhead.core.records import Recording
+from playhead.core.settings import Settings
+from playhead.media.object_storage import PART_BYTES
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.services.context import Workbench
 from sensors.inbox import inbox
-from tests.buckets import Line, noticed
 from tests.integration.conftest import write_sound
+from tests.support.s3_server import Line, noticed
 
 
 @pytest.fixture

@@ -16,21 +16,21 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from resources.intake import Intake, clean_title
-from resources.media.folder import MediaFolder
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from tests.later import needs_one_clock
+from playhead.media.local_store import MediaFolder
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.services.ingest import Intake, clean_title
+from tests.support.time_travel import needs_one_clock
 
 REPOSITORY = Path(__file__).parents[2]
 DAY = 24 * 3600
 TAKE_IN = """
 import signal, sys
 from pathlib import Path
-from resources.intake import Intake
-from resources.media.folder import MediaFolder
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
+from playhead.services.ingest import Intake
+from playhead.media.local_store import MediaFolder
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.database import Database
 url, media, file, limit = sys.argv[1:]
 if limit:
     import resource

@@ -14,17 +14,17 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from resources.errors import DatabaseUnavailable, NotFound
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.content import Content
-from resources.postgres.database import Database, Role, entered
-from resources.postgres.ledger import Ledger
-from resources.postgres.server import EmbeddedServer
-from resources.postgres.versions import Versions
-from resources.records import Recording
-from tests import making
-from tests.making import Worker
-from tests.neighbours import (
+from playhead.core.errors import DatabaseUnavailable, NotFound
+from playhead.core.records import Recording
+from playhead.postgres.database import Database, Role, entered
+from playhead.postgres.embedded.server import EmbeddedServer
+from playhead.postgres.pipeline.content import Content
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.stage_results import Ledger
+from playhead.postgres.pipeline.transcript_versions import Versions
+from tests.support import factories
+from tests.support.factories import Worker
+from tests.support.tenant_data import (
     ORGS,
     OURS,
     SECRET,
@@ -60,7 +60,7 @@ def recordings(shared: Database) -> dict[str, Recording]:
     """Of each organisation, by its name: the same bytes, title and words."""
     worker = Worker(shared)
     same = secrets.token_hex(32)
-    made = {org: making.registered(shared, org_id=org, sha256=same) for org in ORGS}
+    made = {org: factories.registered(shared, org_id=org, sha256=same) for org in ORGS}
     for recording in made.values():
         worker.take_through(recording)
     fill(shared, worker, made[THEIRS])
@@ -138,26 +138,26 @@ def test_a_role_that_was_entered_without_an_organisation_sees_and_writes_nothing
 
 def test_a_result_written_for_the_wrong_organisation_is_refused_whole(database: Database) -> None:
     worker = Worker(database)
-    ours = making.registered(database, org_id=OURS)
-    other = making.registered(database, org_id=THEIRS, sha256=ours.sha256)
+    ours = factories.registered(database, org_id=OURS)
+    other = factories.registered(database, org_id=THEIRS, sha256=ours.sha256)
     worker.probe(ours)
     worker.probe(other)
-    recipe = making.recipe("transcript")
+    recipe = factories.recipe("transcript")
     with (
         pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
         worker.claim(ours, recipe, {}) as claim,
         worker.ledger.finish(claim, output_hash="heard") as write,
     ):
-        worker.content.put_transcript(*write, other, making.transcript())
-    assert making.count(database, b"transcripts") == 0
+        worker.content.put_transcript(*write, other, factories.transcript())
+    assert factories.count(database, b"transcripts") == 0
     assert worker.current(ours, "transcript") is None
     worker.ledger.close()
 
 
 def test_results_of_two_organisations_are_not_finished_together(database: Database) -> None:
     worker = Worker(database)
-    ones = [making.registered(database, org_id=org) for org in (OURS, THEIRS)]
-    recipe = making.recipe("raw_media")
+    ones = [factories.registered(database, org_id=org) for org in (OURS, THEIRS)]
+    recipe = factories.recipe("raw_media")
     with (
         worker.claim(ones[0], recipe, {}) as ours,
         worker.claim(ones[1], recipe, {}) as other,
@@ -187,7 +187,7 @@ def test_the_organisation_and_the_role_end_with_the_transaction(shared: Database
 def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
     database: Database,
 ) -> None:
-    making.registered(database, org_id=OURS)
+    factories.registered(database, org_id=OURS)
 
     def killed() -> None:
         with database.within(OURS, "playhead_app").transaction() as connection:
@@ -199,7 +199,7 @@ def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
 
     with pytest.raises(DatabaseUnavailable):
         killed()
-    assert making.count(database, b"members") == 0
+    assert factories.count(database, b"members") == 0
     [row] = database.rows(b"select current_org() as org, current_user::text as who")
     assert (row["org"], row["who"]) == (None, "postgres")
 
@@ -319,7 +319,7 @@ def test_a_text_that_another_organisation_has_embedded_is_embedded_again(
 ) -> None:
     worker = Worker(database)
     for org in (OURS, THEIRS):
-        worker.take_through(making.registered(database, org_id=org), ("the same words",))
+        worker.take_through(factories.registered(database, org_id=org), ("the same words",))
     assert worker.asked == ["the same words"] * 2
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         database.within(OURS, "playhead_app").rows(b"select * from embedding_cache")
@@ -329,6 +329,6 @@ def test_a_text_that_another_organisation_has_embedded_is_embedded_again(
 def test_who_is_told_that_something_waits_is_not_told_whose_it_is(database: Database) -> None:
     with psycopg.connect(database.url, autocommit=True) as listening:
         listening.execute("listen playhead_waiting")
-        making.registered(database, org_id=THEIRS, title=SECRET)
+        factories.registered(database, org_id=THEIRS, title=SECRET)
         [notice] = listening.notifies(timeout=5, stop_after=1)
     assert notice.payload == ""

@@ -10,14 +10,14 @@ import dagster as dg
 import numpy as np
 
 from pipeline_assets.definitions import build_definitions
-from resources.postgres.database import Database
-from resources.records import Engine, Segment, Transcript, Word
-from resources.transcription.instant import InstantTranscriber
-from resources.transcription.piecewise import Piecewise
-from resources.transcription.whisper import LocalWhisper
-from resources.workbench import Workbench
-from tests import media
+from playhead.core.records import Engine, Segment, Transcript, Word
+from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.whisper import LocalWhisper
+from playhead.postgres.database import Database
+from playhead.services.context import Workbench
 from tests.integration.conftest import Pipeline, write_sound
+from tests.support import media_files
 
 ENGLISH = ["The engines were running all night long.", "Nobody knew who had started them."] * 60
 SPANISH = ["Los motores corrieron toda la noche.", "Nadie supo quién los había encendido."] * 60
@@ -77,9 +77,9 @@ def test_a_transcript_keeps_the_language_of_each_segment(
 
 def test_two_languages_in_one_recording_are_each_written_as_spoken(tmp_path: Path) -> None:
     names = ("en_austen_0870", "en_austen_0920", "en_jfk", "en_austen_0890")
-    english = [np.append(media.speech(name), media.silence(0.5)) for name in names]
-    sound = np.concatenate([*english, media.silence(1), media.speech("ja_cv_24511055")])
-    file = media.make_audio(tmp_path / "mixed.flac", sound)
+    english = [np.append(media_files.speech(name), media_files.silence(0.5)) for name in names]
+    sound = np.concatenate([*english, media_files.silence(1), media_files.speech("ja_cv_24511055")])
+    file = media_files.make_audio(tmp_path / "mixed.flac", sound)
     transcript = Piecewise(LocalWhisper("whisper-base")).transcribe(
         file, language=None, progress=lambda _: None
     )

@@ -6,16 +6,16 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from resources.errors import TransientError, UnreadableMedia
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.postgres.ledger import MAX_ATTEMPTS, MAX_REQUESTS, Claim
-from resources.records import Recording, Usage
-from tests import making
-from tests.making import Worker, count, status
+from playhead.core.errors import TransientError, UnreadableMedia
+from playhead.core.records import Recording, Usage
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, MAX_REQUESTS, Claim
+from tests.support import factories
+from tests.support.factories import Worker, count, status
 
 INPUTS = {"raw_media": "media 1", "language": None}
-RECIPE = making.recipe("transcript")
+RECIPE = factories.recipe("transcript")
 DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
 BUSY = TransientError("The model is busy.", remedy="Wait.")
 
@@ -52,9 +52,9 @@ def test_the_order_of_the_inputs_does_not_matter(worker: Worker, recording: Reco
 def test_another_recipe_makes_a_result_beside_the_old_one_and_readers_see_the_new(
     worker: Worker, recording: Recording
 ) -> None:
-    worker.transcribe(recording, making.transcript("as heard before"))
+    worker.transcribe(recording, factories.transcript("as heard before"))
     before = worker.current(recording, "transcript")
-    assert worker.transcribe(recording, making.transcript("as heard now"), version="2")
+    assert worker.transcribe(recording, factories.transcript("as heard now"), version="2")
     assert worker.output(recording, "transcript") == "as heard now"
     assert before is not None
     assert worker.content.transcript(recording, before.id).text == "as heard before"
@@ -63,16 +63,16 @@ def test_another_recipe_makes_a_result_beside_the_old_one_and_readers_see_the_ne
 def test_readers_see_the_old_result_while_the_new_one_is_made(
     worker: Worker, recording: Recording
 ) -> None:
-    worker.transcribe(recording, making.transcript("as heard before"))
-    with worker.claim(recording, making.recipe("transcript", "2"), INPUTS):
+    worker.transcribe(recording, factories.transcript("as heard before"))
+    with worker.claim(recording, factories.recipe("transcript", "2"), INPUTS):
         assert worker.output(recording, "transcript") == "as heard before"
 
 
 def test_going_back_to_an_old_recipe_finds_its_result_and_shows_it_again(
     worker: Worker, recording: Recording
 ) -> None:
-    worker.transcribe(recording, making.transcript("as heard before"))
-    worker.transcribe(recording, making.transcript("as heard now"), version="2")
+    worker.transcribe(recording, factories.transcript("as heard before"))
+    worker.transcribe(recording, factories.transcript("as heard now"), version="2")
     assert not worker.transcribe(recording, version="1")
     assert worker.output(recording, "transcript") == "as heard before"
 
@@ -82,7 +82,7 @@ def test_what_stands_on_another_input_waits_to_be_made_again(
 ) -> None:
     worker.take_through(recording)
     assert catalogue.waiting(limit=9) == []
-    worker.transcribe(recording, making.transcript("other words"), version="2")
+    worker.transcribe(recording, factories.transcript("other words"), version="2")
     assert catalogue.waiting(limit=9) == [recording]
     worker.transcribe(recording, version="1")
     assert catalogue.waiting(limit=9) == []
@@ -92,15 +92,15 @@ def test_going_back_to_chunks_that_are_gone_makes_them_again(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     worker.take_through(recording, ["one", "two"])
-    worker.transcribe(recording, making.transcript("other words"), version="2")
+    worker.transcribe(recording, factories.transcript("other words"), version="2")
     worker.write(recording)
-    worker.cut(recording, making.passages("other"))
+    worker.cut(recording, factories.passages("other"))
     worker.embed(recording)
     worker.transcribe(recording, version="1")
     worker.write(recording)
-    assert worker.cut(recording, making.passages("one", "two"))
+    assert worker.cut(recording, factories.passages("one", "two"))
     assert worker.embed(recording)
-    found = worker.content.chunks(recording, making.CHUNK_RECIPE.hash)
+    found = worker.content.chunks(recording, factories.CHUNK_RECIPE.hash)
     assert [row["text"] for row in found] == ["one", "two"]
     assert count(database, b"embeddings") == 2
 
@@ -110,13 +110,13 @@ def test_vectors_that_went_with_their_chunks_are_never_taken_for_done(
 ) -> None:
     """Also when another version of the embedding stage has been at work in between."""
     worker.take_through(recording, ["one", "two"])
-    worker.transcribe(recording, making.transcript("other words"), version="2")
+    worker.transcribe(recording, factories.transcript("other words"), version="2")
     worker.write(recording)
-    worker.cut(recording, making.passages("other"))
+    worker.cut(recording, factories.passages("other"))
     worker.embed(recording, version="2")
     worker.transcribe(recording, version="1")
     worker.write(recording)
-    worker.cut(recording, making.passages("one", "two"))
+    worker.cut(recording, factories.passages("one", "two"))
     worker.embed(recording, version="1")
     assert count(database, b"embeddings") == 2
 
@@ -125,12 +125,12 @@ def test_an_edit_undone_before_its_chunks_were_embedded_leaves_no_chunk_without_
     worker: Worker, recording: Recording, database: Database, catalogue: Catalogue
 ) -> None:
     worker.take_through(recording, ["one", "two"])
-    worker.transcribe(recording, making.transcript("other words"), version="2")
+    worker.transcribe(recording, factories.transcript("other words"), version="2")
     worker.write(recording)
-    worker.cut(recording, making.passages("other"))
+    worker.cut(recording, factories.passages("other"))
     worker.transcribe(recording, version="1")
     worker.write(recording)
-    worker.cut(recording, making.passages("one", "two"))
+    worker.cut(recording, factories.passages("one", "two"))
     assert catalogue.waiting(limit=9) == [recording]
     worker.embed(recording)
     assert count(database, b"embeddings") == 2

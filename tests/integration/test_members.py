@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from playhead.cli.main import playhead
-from resources.access import new_token
-from resources.errors import NotAuthorised, NotFound
-from resources.postgres.database import Database
-from resources.postgres.members import MemberRefused, Members
-from resources.postgres.tokens import Token, Tokens, TooMuchAsked
+from playhead.core.errors import NotAuthorised, NotFound
+from playhead.core.permissions import new_token
+from playhead.postgres.access.members import MemberRefused, Members
+from playhead.postgres.access.tokens import Token, Tokens, TooMuchAsked
+from playhead.postgres.database import Database
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg.rows import DictRow
 
-from resources.errors import (
+from playhead.core.call_context import Errand, on_errand
+from playhead.core.errors import (
     BudgetSpent,
     InvalidResult,
     InvalidSettings,
@@ -21,15 +22,15 @@ from resources.errors import (
     ReplyNotBelieved,
     RequestRefused,
 )
-from resources.postgres.database import Database
-from resources.postgres.pace import Beginning
-from resources.postgres.spend import Spend
-from resources.providers.errand import Errand, on_errand
-from resources.providers.opened import open_wire
-from resources.providers.wire import Ask, Reply, Used
-from resources.settings import Provider, Settings
-from tests.provider_answers import Answer, error
-from tests.wires import AT_MOST, LIE, USED, a_cent_a_token, provider
+from playhead.core.settings import Provider, Settings
+from playhead.core.usage import Used
+from playhead.postgres.database import Database
+from playhead.postgres.provider_use.rate_limits import Beginning
+from playhead.postgres.provider_use.spend import Spend
+from playhead.providers.client_protocol import Ask, Reply
+from playhead.providers.factory import open_wire
+from tests.support.provider_clients import AT_MOST, LIE, USED, a_cent_a_token, provider
+from tests.support.provider_error_table import Answer, error
 
 FAILED = error(500)
 STOPPED = error(401, "invalid_api_key")

@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from resources.errors import DatabaseUnavailable, DatabaseUnsuitable
-from resources.postgres.databases import create_database
-from resources.postgres.migrations import available, migrate
-from resources.postgres.server import EmbeddedServer
+from playhead.core.errors import DatabaseUnavailable, DatabaseUnsuitable
+from playhead.postgres.database_urls import create_database
+from playhead.postgres.embedded.server import EmbeddedServer
+from playhead.postgres.migrator import available, migrate
 
 REPOSITORY = Path(__file__).parents[2]
 MIGRATE = """
 import sys
-from resources.postgres.migrations import migrate
+from playhead.postgres.migrator import migrate
 print(*migrate(sys.argv[1]), flush=True)
 """
 _numbers = itertools.count()

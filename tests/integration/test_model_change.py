@@ -10,20 +10,20 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from pipeline_assets.backlog import judge_models
+from pipeline_assets.assets.backlog import judge_models
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.model_change import due
-from playhead.search.search import Found, Search
-from resources.embedding.instant import InstantEmbedder
-from resources.embedding.protocol import Vectors
-from resources.engines import Embedders
-from resources.errors import InvalidResult, ModelUnavailable
-from resources.gate import GateClosed
-from resources.model_change import ModelChange
-from resources.postgres.sets import HalfBuilt, NotLive
-from resources.records import FREE, Engine, Price, Recording
-from resources.spending import PriceNotConfirmed
-from resources.workbench import Workbench
+from pipeline_assets.ops.model_switch import due
+from playhead.core.errors import InvalidResult, ModelUnavailable
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import FREE, Engine, Price, Recording
+from playhead.core.spend_confirmation import PriceNotConfirmed
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders
+from playhead.postgres.search.embedding_sets import HalfBuilt, NotLive
+from playhead.search.service import Found, Search
+from playhead.services.context import Workbench
+from playhead.services.model_switch import ModelChange
+from playhead.services.set_evaluation import GateClosed
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]

@@ -17,22 +17,22 @@ import pandas as pd
 import pytest
 
 import playhead
+from playhead.core.call_context import Errand
+from playhead.core.errors import NotFound
+from playhead.core.records import Filter, Kind, Segment, Transcript, Word
+from playhead.core.settings import load_settings
+from playhead.core.usage import Used
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.notebook import frames
-from playhead.notebook.home import Home, HomeClosed
-from resources.embedding.instant import InstantEmbedder
-from resources.errors import NotFound
-from resources.postgres.database import Database
-from resources.postgres.spend import Ended, Intended
-from resources.providers.errand import Errand
-from resources.providers.wire import Used
-from resources.records import Filter, Kind, Segment, Transcript, Word
-from resources.settings import load_settings
-from resources.transcription.instant import InstantTranscriber
-from resources.workbench import Workbench, open_rooms
-from tests import making
+from playhead.notebook.library import Home, HomeClosed
+from playhead.postgres.database import Database
+from playhead.postgres.provider_use.spend import Ended, Intended
+from playhead.services.context import Workbench, open_rooms
 from tests.integration.conftest import Pipeline
-from tests.making import Worker
-from tests.media import SPEECH, clips
+from tests.support import factories
+from tests.support.factories import Worker
+from tests.support.media_files import SPEECH, clips
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "notebook.md").read_text("utf-8")
@@ -129,8 +129,8 @@ def test_a_frame_has_its_columns_and_types_with_and_without_rows(database: Datab
         for name, (frame, columns) in every_frame(home).items():
             assert (name, frame.empty, typed(frame)) == (name, True, dict(columns))
         worker = Worker(database, model=InstantEmbedder.engine, dimensions=64)
-        worker.take_through(making.registered(database), ["one two three", "four"])
-        making.registered(database)  # of which next to nothing is known yet
+        worker.take_through(factories.registered(database), ["one two three", "four"])
+        factories.registered(database)  # of which next to nothing is known yet
         for name, (frame, columns) in every_frame(home).items():
             assert (name, typed(frame)) == (name, dict(columns))
         assert len(home.recordings()) == 2
@@ -148,7 +148,7 @@ def test_the_page_tells_every_column(database: Database) -> None:
 
 def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
     worker = Worker(database, model=InstantEmbedder.engine, dimensions=64)
-    made = {org: making.registered(database, org_id=org) for org in ("acme", "zenith")}
+    made = {org: factories.registered(database, org_id=org) for org in ("acme", "zenith")}
     for recording in made.values():
         worker.take_through(recording, ["one two three"])
     worker.ledger.close()
@@ -165,10 +165,10 @@ def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
 
 
 def test_a_word_has_the_name_that_its_speaker_was_given(database: Database) -> None:
-    recording = making.registered(database)
+    recording = factories.registered(database)
     worker = Worker(database)
     worker.probe(recording)
-    said = making.transcript("one two three")
+    said = factories.transcript("one two three")
     segments = (Segment("one two", 0.0, 1.0, "SPEAKER_0"), Segment("three", 1.0, 1.5))
     worker.transcribe(recording, replace(said, segments=segments))
     with playhead.open() as home, open_rooms(load_settings()) as rooms:
@@ -187,7 +187,7 @@ def test_two_homes_are_open_at_once(
     monkeypatch.setenv("DATABASE_URL", (other := fresh_database()))
     with playhead.open() as two:
         database = Database(other)
-        making.registered(database, title="In the other")
+        factories.registered(database, title="In the other")
         database.close()
         assert list(two.recordings().title) == ["In the other"]
         assert one.recordings().empty
@@ -196,7 +196,7 @@ def test_two_homes_are_open_at_once(
 
 
 def test_a_cell_of_a_notebook_may_ask_while_its_event_loop_runs(database: Database) -> None:
-    making.registered(database)
+    factories.registered(database)
 
     async def cell() -> int:
         with playhead.open() as home:

@@ -19,21 +19,21 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline_assets.forgetting import forget
-from playhead.search.search import Search
-from resources.errors import MediaMissing, SpoolFull, StorageRefused, StorageUnavailable
-from resources.intake import Intake
-from resources.media.folder import MediaFolder
-from resources.media.objects import MediaObjects
-from resources.media.spool import Spool
-from resources.media.store import MediaStore
-from resources.object_storage import PART_BYTES, Bucket, Found
-from resources.postgres.catalogue import Catalogue
-from resources.records import Recording
-from resources.settings import Settings
-from tests import making
-from tests.buckets import Line, free_port, noticed
+from pipeline_assets.maintenance.delete_recording import forget
+from playhead.core.errors import MediaMissing, SpoolFull, StorageRefused, StorageUnavailable
+from playhead.core.records import Recording
+from playhead.core.settings import Settings
+from playhead.media.bucket_store import MediaObjects
+from playhead.media.download_cache import Spool
+from playhead.media.local_store import MediaFolder
+from playhead.media.object_storage import PART_BYTES, Bucket, Found
+from playhead.media.store import MediaStore
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.search.service import Search
+from playhead.services.ingest import Intake
 from tests.integration.conftest import Pipeline
+from tests.support import factories
+from tests.support.s3_server import Line, free_port, noticed
 
 Add = Callable[[str], Recording]
 
@@ -43,8 +43,8 @@ REPOSITORY = Path(__file__).parents[2]
 COPY = """
 import sys
 from pathlib import Path
-from resources.media.spool import Spool
-from resources.object_storage import Bucket
+from playhead.media.download_cache import Spool
+from playhead.media.object_storage import Bucket
 folder, url, endpoint, key = sys.argv[1:]
 bucket = Bucket(url, endpoint=endpoint)
 with Spool(Path(folder)).copy(bucket, bucket.find(key), "killed") as path:
@@ -108,7 +108,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def kept(store: MediaStore, file: Path) -> Recording:
-    recording = making.recording(suffix=".wav")
+    recording = factories.recording(suffix=".wav")
     received = store.receive(file)
     store.keep(received, recording)
     store.drop(received)
@@ -247,7 +247,7 @@ def test_a_file_written_to_while_it_is_stored_is_not_kept(
     with large.open("r+b") as writer:
         writer.write(b"other bytes")
     with pytest.raises(OSError, match="written to"):
-        objects.keep(received, making.recording())
+        objects.keep(received, factories.recording())
     assert files(objects_folder) == []
 
 

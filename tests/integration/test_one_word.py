@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from resources.embedding.minilm import MiniLM
-from resources.embedding.protocol import Vectors
-from resources.engines import Embedders, Engines
-from resources.postgres.database import Database
-from resources.records import Recording, Transcript
-from resources.transcription.instant import InstantTranscriber
-from resources.transcripts.correction import correct_segment
-from resources.workbench import Workbench
-from resources.writing.extractive import ExtractiveWriter
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import Recording, Transcript
+from playhead.engines.embedding.minilm import MiniLM
+from playhead.engines.registry import Embedders, Engines
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.writing.extractive import ExtractiveWriter
+from playhead.postgres.database import Database
+from playhead.services.context import Workbench
+from playhead.transcripts.correction import correct_segment
 from tests.integration.conftest import Pipeline
-from tests.talks import talk
+from tests.support.synthetic_transcripts import talk
 
 TALK = talk(11, 120)  # eleven minutes
 

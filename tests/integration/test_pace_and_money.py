@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from psycopg.rows import DictRow
 
-from resources.postgres.database import Database
-from resources.postgres.pace import Beginning, Pace
-from resources.postgres.spend import Ended, Intended, Permit, Spend
-from resources.providers.errand import Errand
-from resources.providers.headers import Limits
+from playhead.core.call_context import Errand
+from playhead.postgres.database import Database
+from playhead.postgres.provider_use.rate_limits import Beginning, Pace
+from playhead.postgres.provider_use.spend import Ended, Intended, Permit, Spend
+from playhead.providers.rate_limit_headers import Limits
 
 REPOSITORY = Path(__file__).parents[2]
 ERRAND = Errand("default", "search")
@@ -27,8 +27,8 @@ PATIENT = 1e9
 #: Takes all it can get, and says how much that was.
 RACER = """
 import sys
-from resources.postgres.database import Database
-from resources.postgres.pace import Beginning
+from playhead.postgres.database import Database
+from playhead.postgres.provider_use.rate_limits import Beginning
 from tests.integration.test_pace_and_money import money_taken, turns_taken
 database = Database(sys.argv[1])
 print("ready", flush=True)

@@ -13,27 +13,27 @@ import pytest
 from psycopg.rows import DictRow
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.processor import Processor
-from playhead.search.search import Search
-from resources.embedding.instant import InstantEmbedder
-from resources.embedding.protocol import Vectors
-from resources.engines import Embedders
-from resources.errors import ClaimLost, Parked, ProviderStopped, RateLimited
-from resources.postgres.attendance import WORKER
-from resources.postgres.database import Database
-from resources.postgres.ledger import MAX_ATTEMPTS
-from resources.postgres.plans import Scope
-from resources.providers.errand import Errand, current_errand
-from resources.providers.wire import Used
-from resources.records import Engine, Recording, Transcript
-from resources.transcription.instant import InstantTranscriber
-from resources.workbench import Workbench
-from sensors.uploads import uploads
-from tests import making
+from pipeline_assets.worker.in_process_runner import Processor
+from playhead.core.call_context import Errand, current_errand
+from playhead.core.errors import ClaimLost, Parked, ProviderStopped, RateLimited
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import Engine, Recording, Transcript
+from playhead.core.usage import Used
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.postgres.coordination.liveness import WORKER
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.plans import Scope
+from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS
+from playhead.search.service import Search
+from playhead.services.context import Workbench
+from sensors.pending_recordings import uploads
 from tests.integration.conftest import Pipeline
-from tests.provider_answers import error
-from tests.servers import eventually
-from tests.wires import Provider, provider
+from tests.support import factories
+from tests.support.provider_clients import Provider, provider
+from tests.support.provider_error_table import error
+from tests.support.servers import eventually
 
 Add = Callable[[str], Recording]
 
@@ -152,7 +152,7 @@ def test_a_person_reads_until_when_and_why(
     recording = add("a.wav")
     transcriber.moods[recording.id] = rate_limited
     pipeline.run(recording)
-    status = making.status(pipeline.bench.catalogue, recording)
+    status = factories.status(pipeline.bench.catalogue, recording)
     day = f"{datetime.now(UTC) + LATER:%Y-%m-%d}"
     assert status.detail.startswith(f"until {day}")
     assert status.detail.endswith("UTC: Come again. Wait.")
@@ -173,7 +173,7 @@ def test_it_is_offered_to_nobody_before_its_time_and_goes_on_then(
     assert len(tick(pipeline)) == 1
     pipeline.run(recording)
     assert statuses(pipeline.bench) == ["ready"]
-    assert making.count(rows, b"parked_recordings") == 0
+    assert factories.count(rows, b"parked_recordings") == 0
 
 
 def tick(pipeline: Pipeline) -> Sequence[dg.RunRequest]:
@@ -198,12 +198,12 @@ def test_one_whose_time_has_come_is_first_of_all_the_attending_workers(
 
 
 def test_to_be_parked_again_and_again_is_not_to_die(rows: Database) -> None:
-    recording, worker = making.registered(rows), making.Worker(rows)
+    recording, worker = factories.registered(rows), factories.Worker(rows)
     inputs = {"sha256": recording.sha256}
     for _ in range(MAX_ATTEMPTS + 2):
-        with worker.claim(recording, making.recipe("raw_media"), inputs) as claim:
+        with worker.claim(recording, factories.recipe("raw_media"), inputs) as claim:
             worker.ledger.park(claim, rate_limited())
-    with worker.claim(recording, making.recipe("raw_media"), inputs):
+    with worker.claim(recording, factories.recipe("raw_media"), inputs):
         pass  # and a worker that dies over it now is the first one
     assert worker.ledger.bury_lost() == 0
     row = row_of(rows, "raw_media")
@@ -212,11 +212,11 @@ def test_to_be_parked_again_and_again_is_not_to_die(rows: Database) -> None:
 
 
 def test_a_late_write_of_a_parked_attempt_is_lost(rows: Database) -> None:
-    recording, worker = making.registered(rows), making.Worker(rows)
+    recording, worker = factories.registered(rows), factories.Worker(rows)
     inputs = {"sha256": recording.sha256}
-    with worker.claim(recording, making.recipe("raw_media"), inputs) as parked:
+    with worker.claim(recording, factories.recipe("raw_media"), inputs) as parked:
         worker.ledger.park(parked, rate_limited())
-    with worker.claim(recording, making.recipe("raw_media"), inputs) as newer:
+    with worker.claim(recording, factories.recipe("raw_media"), inputs) as newer:
         with pytest.raises(ClaimLost), worker.ledger.finish(parked, output_hash="late"):
             pass
         worker.ledger.park(parked, rate_limited())  # nor does it take the newer one's claim away
@@ -332,8 +332,8 @@ def test_nothing_is_left_of_a_parked_recording_that_is_forgotten(
         pipeline.run(recording)
     pipeline.bench.forgetting.forget([recording.id])
     for table in (b"parked_recordings", b"attempt_shares", b"stage_results"):
-        assert making.count(rows, table) == 0
-    assert making.count(rows, b"provider_attempts") == 1
+        assert factories.count(rows, table) == 0
+    assert factories.count(rows, b"provider_attempts") == 1
 
 
 def test_stages_work_for_the_recordings_they_are_at(

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resources.errors import ClaimLost, InvalidResult
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.content import Embedded
-from resources.postgres.database import Database
-from resources.postgres.search import Passages
-from resources.records import Chunk, Engine, Filter, Recipe, Recording
-from tests import making
-from tests.making import CHUNK_RECIPE, Worker, passages
+from playhead.core.errors import ClaimLost, InvalidResult
+from playhead.core.records import Chunk, Engine, Filter, Recipe, Recording
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.content import Embedded
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.search.chunk_search import Passages
+from tests.support import factories
+from tests.support.factories import CHUNK_RECIPE, Worker, passages
 
 OTHER_MODEL = Engine("vectors by hash", "b")
 OTHER_RECIPE = Recipe("chunks", "1", Engine("chunker", "b"))
@@ -27,7 +27,7 @@ def rewrite(
     worker: Worker, recording: Recording, chunks: Sequence[Chunk], recipe: Recipe = CHUNK_RECIPE
 ) -> None:
     """Chunks made anew from a text that changed."""
-    changed = making.transcript(f"version {len(worker.ledger.lineage(recording))} {chunks}")
+    changed = factories.transcript(f"version {len(worker.ledger.lineage(recording))} {chunks}")
     worker.probe(recording)
     worker.transcribe(recording, changed, version=str(hash(changed)))
     worker.write(recording)
@@ -112,9 +112,12 @@ def test_the_same_words_spoken_and_written_are_two_passages(
 def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
     worker: Worker, database: Database
 ) -> None:
-    search, question = Passages(database), making.unit_vectors(["the same"], worker.dimensions)[0]
+    search, question = (
+        Passages(database),
+        factories.unit_vectors(["the same"], worker.dimensions)[0],
+    )
     for _ in range(8):  # ids are drawn, so one alone may be in order by chance
-        recording = making.registered(database)
+        recording = factories.registered(database)
         both = [*passages("the same"), *passages("the same", source="document")]
         rewrite(worker, recording, both)
         worker.embed(recording)
@@ -154,7 +157,7 @@ def test_no_passages_at_all_is_a_result_too(
 def test_passages_of_one_recording_leave_those_of_another_alone(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
-    other = making.registered(database)
+    other = factories.registered(database)
     worker.take_through(recording, ["shared", "own"])
     worker.take_through(other, ["shared"])
     kept = ids(worker, recording)
@@ -172,7 +175,7 @@ def test_passages_of_one_recording_leave_those_of_another_alone(
 def test_whatever_the_edits_what_stands_is_what_was_wanted_and_what_stayed_kept_its_id(
     worker: Worker, database: Database, edits: list[list[str]]
 ) -> None:
-    recording = making.registered(database)
+    recording = factories.registered(database)
     before: list[tuple[str, UUID]] = []
     for texts in edits:
         rewrite(worker, recording, passages(*texts))
@@ -205,7 +208,7 @@ def test_another_recording_of_the_organisation_shares_the_vector_of_the_same_wor
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     worker.take_through(recording, ["shared"])
-    worker.take_through(making.registered(database), ["shared"])
+    worker.take_through(factories.registered(database), ["shared"])
     assert worker.asked == ["shared"]
 
 
@@ -213,7 +216,7 @@ def test_another_organisation_pays_for_itself(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     worker.take_through(recording, ["shared"])
-    worker.take_through(making.registered(database, org_id="other"), ["shared"])
+    worker.take_through(factories.registered(database, org_id="other"), ["shared"])
     assert worker.asked == ["shared", "shared"]
 
 
@@ -224,12 +227,12 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
     set_id = worker.set_id
     texts = worker.uncached(recording, CHUNK_RECIPE, set_id)
     only = dict([next(iter(texts.items()))])
-    vectors_of_one = making.unit_vectors(list(only), 3)
+    vectors_of_one = factories.unit_vectors(list(only), 3)
     worker.content.cache_vectors(recording.org_id, set_id, only, vectors_of_one)
     chunks = worker.current(recording, "chunks", set_id)
     assert chunks is not None
     with (
-        worker.claim(recording, making.recipe("embeddings"), {}, [set_id]) as claim,
+        worker.claim(recording, factories.recipe("embeddings"), {}, [set_id]) as claim,
         pytest.raises(InvalidResult, match="1 chunks have no vector") as raised,
         worker.ledger.finish(claim, output_hash="vectors") as (to, result),
     ):
@@ -267,7 +270,7 @@ def test_passages_cut_anew_while_they_are_embedded_are_left_to_the_newer_run(
     rewrite(worker, recording, passages("one", "three"))
     old = worker.current(recording, "chunks", worker.set_id)
     assert old is not None
-    recipe, set_id = making.recipe("embeddings"), worker.set_id
+    recipe, set_id = factories.recipe("embeddings"), worker.set_id
     with worker.claim(recording, recipe, {}, [set_id]) as claim:
         rewrite(Worker(database, "newer"), recording, passages("one", "four"))
         with (

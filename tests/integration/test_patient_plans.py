@@ -10,16 +10,16 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.requests import plan_runs
-from resources.engines import choose_engines
-from resources.postgres.database import Database
-from resources.postgres.plans import Scope
-from resources.records import Recording
-from resources.settings import Chunking, Provider, Settings
-from resources.workbench import Workbench
-from sensors.batches import batches
-from tests.batch_server import Account, batch_server
+from pipeline_assets.runs import plan_runs
+from playhead.core.records import Recording
+from playhead.core.settings import Chunking, Provider, Settings
+from playhead.engines.registry import choose_engines
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.plans import Scope
+from playhead.services.context import Workbench
+from sensors.provider_batches import batches
 from tests.integration.conftest import Pipeline
+from tests.support.batch_server import Account, batch_server
 
 Add = Callable[[str], Recording]
 

@@ -15,19 +15,19 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from resources.embedding.instant import InstantEmbedder
-from resources.engines import Embedders, Engines
-from resources.errors import Forgotten
-from resources.postgres.database import Database
-from resources.postgres.pieces import Pieces
-from resources.records import Engine, Recording, Segment, Transcript, Word
-from resources.transcription.instant import InstantTranscriber
-from resources.transcription.piecewise import Piecewise
-from resources.workbench import Workbench
-from resources.writing.extractive import ExtractiveWriter
-from tests import making, media
+from playhead.core.errors import Forgotten
+from playhead.core.records import Engine, Recording, Segment, Transcript, Word
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders, Engines
+from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.writing.extractive import ExtractiveWriter
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.transcript_pieces import Pieces
+from playhead.services.context import Workbench
 from tests.integration.conftest import Pipeline, write_sound
-from tests.listeners import Oracle, breathless
+from tests.support import factories, media_files
+from tests.support.fake_recognizers import Oracle, breathless
 
 ENGINE = Engine("oracle", "oracle-1")
 
@@ -35,12 +35,12 @@ ENGINE = Engine("oracle", "oracle-1")
 WORKER = """
 import sys, time
 from pathlib import Path
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.postgres.pieces import Pieces
-from resources.transcription.instant import InstantTranscriber
-from resources.transcription.piecewise import Piecewise
-from tests.listeners import Oracle
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.transcript_pieces import Pieces
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.piecewise import Piecewise
+from tests.support.fake_recognizers import Oracle
 
 url, recording, file, ready = sys.argv[1:]
 database = Database(url)
@@ -87,7 +87,7 @@ def test_nothing_is_found_of(
 
 
 def test_no_piece_of_a_forgotten_recording_is_kept(database: Database) -> None:
-    gone = making.recording()
+    gone = factories.recording()
     with pytest.raises(Forgotten):
         Pieces(database).of(gone, ENGINE).keep("sound", None, piece())
 
@@ -95,7 +95,7 @@ def test_no_piece_of_a_forgotten_recording_is_kept(database: Database) -> None:
 def test_after_a_kill_only_what_was_not_finished_is_heard_again(
     database: Database, recording: Recording, tmp_path: Path
 ) -> None:
-    file = media.make_audio(tmp_path / "talk.flac", breathless(50))
+    file = media_files.make_audio(tmp_path / "talk.flac", breathless(50))
     ready = tmp_path / "ready"
     command = [sys.executable, "-c", WORKER, database.url, recording.id, str(file), str(ready)]
     worker = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.getcwd()})
@@ -106,7 +106,7 @@ def test_after_a_kill_only_what_was_not_finished_is_heard_again(
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    assert making.count(database, b"pieces") == 3
+    assert factories.count(database, b"pieces") == 3
     oracle, alone = Oracle(file), Oracle(file)
     whole = Piecewise(oracle, piece_seconds=8)
     kept = Pieces(database).of(recording, whole.engine)
@@ -131,14 +131,14 @@ def taken_in(bench: Workbench, file: Path) -> Recording:
 def test_pieces_go_once_the_transcript_is_stored(
     bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    file = media.make_audio(tmp_path / "talk.flac", breathless(20))
+    file = media_files.make_audio(tmp_path / "talk.flac", breathless(20))
     bench = replace(bench, engines=engines(Piecewise(Oracle(file), piece_seconds=8)))
     pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
     recording = taken_in(bench, file)
     assert pipeline.run(recording).success
     [row] = [row for row in bench.ledger.lineage(recording) if row["stage"] == "transcript"]
     assert bench.content.transcript(recording, row["result_id"]).words
-    assert making.count(Database(bench.settings.database_url or ""), b"pieces") == 0
+    assert factories.count(Database(bench.settings.database_url or ""), b"pieces") == 0
 
 
 def test_what_tells_speakers_apart_reaches_the_engine_and_is_part_of_the_inputs(

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resources.errors import RequestRefused, Stopped
-from resources.providers.errand import Errand, current_errand, on_errand
-from resources.records import Segment, Transcript, Word
-from resources.transcription.piecewise import Piecewise
-from resources.transcription.protocol import Heard
-from tests import media
-from tests.listeners import WORD_SECONDS, Memory, Oracle, breathless, words_between
-from tests.media import Sound
+from playhead.core.call_context import Errand, current_errand, on_errand
+from playhead.core.errors import RequestRefused, Stopped
+from playhead.core.protocols.transcriber import Heard
+from playhead.core.records import Segment, Transcript, Word
+from playhead.engines.transcription.piecewise import Piecewise
+from tests.support import media_files
+from tests.support.fake_recognizers import WORD_SECONDS, Memory, Oracle, breathless, words_between
+from tests.support.media_files import Sound
 
 PIECE = 10.0
 
@@ -23,16 +23,19 @@ PIECE = 10.0
 @pytest.fixture
 def talk(tmp_path: Path) -> Path:
     """A minute in which nobody pauses."""
-    return media.make_audio(tmp_path / "talk.flac", breathless(60))
+    return media_files.make_audio(tmp_path / "talk.flac", breathless(60))
 
 
 @pytest.fixture
 def reading(tmp_path: Path) -> Path:
     """Sentences with pauses: 41 seconds."""
     names = ("0870", "0880", "0890", "0920", "0930", "0870", "0890")
-    clips = [np.append(media.speech(f"en_austen_{name}"), media.silence(0.8)) for name in names]
+    clips = [
+        np.append(media_files.speech(f"en_austen_{name}"), media_files.silence(0.8))
+        for name in names
+    ]
     louder = [clip * np.float32(1 - at / 50) for at, clip in enumerate(clips)]
-    return media.make_audio(tmp_path / "reading.flac", np.concatenate(louder))
+    return media_files.make_audio(tmp_path / "reading.flac", np.concatenate(louder))
 
 
 def transcribe(
@@ -73,7 +76,9 @@ def test_pieces_heard_at_once_come_out_as_one_by_one(reading: Path) -> None:
 
 
 def test_where_nobody_speaks_no_engine_is_asked(tmp_path: Path) -> None:
-    oracle = Oracle(media.make_audio(tmp_path / "hush.wav", media.noise(45, level=0.01)))
+    oracle = Oracle(
+        media_files.make_audio(tmp_path / "hush.wav", media_files.noise(45, level=0.01))
+    )
     transcript = transcribe(oracle)
     assert oracle.asked == []
     assert (transcript.text, transcript.language) == ("", "und")
@@ -146,11 +151,11 @@ def test_without_times_and_aligner_words_share_the_speech_and_say_so(talk: Path)
 
 
 def test_no_shared_out_word_lies_in_a_long_silence(tmp_path: Path) -> None:
-    clip = media.speech("en_austen_0870")
-    sound = np.concatenate([clip, media.silence(3), clip * np.float32(0.8)])
-    file = media.make_audio(tmp_path / "apart.flac", sound)
+    clip = media_files.speech("en_austen_0870")
+    sound = np.concatenate([clip, media_files.silence(3), clip * np.float32(0.8)])
+    file = media_files.make_audio(tmp_path / "apart.flac", sound)
     transcript = transcribe(Oracle(file, says=lambda words: text_alone(words[:20])))
-    end, start = len(clip) / media.RATE, len(clip) / media.RATE + 3
+    end, start = len(clip) / media_files.RATE, len(clip) / media_files.RATE + 3
     assert not [one for one in transcript.words if end + 0.3 < one.start < start - 0.3]
 
 
@@ -178,8 +183,8 @@ def test_a_language_the_aligner_does_not_know_is_shared_out(reading: Path) -> No
 
 
 def test_words_that_lie_in_silence_are_not_believed_and_told_of(tmp_path: Path) -> None:
-    sound = np.concatenate([media.speech("en_austen_0870"), media.silence(8)])
-    file = media.make_audio(tmp_path / "after.flac", sound)
+    sound = np.concatenate([media_files.speech("en_austen_0870"), media_files.silence(8)])
+    file = media_files.make_audio(tmp_path / "after.flac", sound)
     oracle = Oracle(file)
     transcript = transcribe(oracle)
     assert transcript.words[-1].end < 8.5
@@ -197,7 +202,7 @@ def test_an_engine_that_repeats_itself_is_asked_again_by_halves(reading: Path) -
 
 
 def test_a_loop_that_no_time_allows_stays_once(tmp_path: Path) -> None:
-    file = media.make_audio(tmp_path / "young.flac", media.speech("en_austen_0880"))
+    file = media_files.make_audio(tmp_path / "young.flac", media_files.speech("en_austen_0880"))
     transcript = transcribe(Oracle(file, says=lambda _: "thank you very much " * 40))
     assert transcript.text == "thank you very much"
     assert "more than its time allows" in transcript.dropped[0].reason
@@ -256,10 +261,10 @@ def test_who_speaks_across_a_cut_is_one_speaker(talk: Path) -> None:
 def test_channels_are_speakers_when_asked_and_words_are_in_the_order_they_were_said(
     tmp_path: Path,
 ) -> None:
-    one, other = media.speech("en_austen_0870"), media.speech("en_austen_0920")
+    one, other = media_files.speech("en_austen_0870"), media_files.speech("en_austen_0920")
     sound = np.zeros((2, len(one) + len(other)), np.float32)
     sound[0, : len(one)], sound[1, len(one) :] = one, other
-    file = media.make_stereo(tmp_path / "call.wav", sound)
+    file = media_files.make_stereo(tmp_path / "call.wav", sound)
 
     class Whoever(Oracle):
         def hear(self, sound: Sound, *, language: str | None) -> Heard:

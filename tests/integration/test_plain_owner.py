@@ -13,12 +13,12 @@ import pytest
 from psycopg import sql
 
 from pipeline_assets.definitions import build_definitions
-from playhead.search.search import Search
-from resources.errors import DatabaseUnsuitable
-from resources.postgres.migrations import available, migrate
-from resources.postgres.server import EmbeddedServer
-from resources.settings import Settings
-from resources.workbench import open_workbench
+from playhead.core.errors import DatabaseUnsuitable
+from playhead.core.settings import Settings
+from playhead.postgres.embedded.server import EmbeddedServer
+from playhead.postgres.migrator import available, migrate
+from playhead.search.service import Search
+from playhead.services.context import open_workbench
 from tests.integration.conftest import Pipeline, instant_engines, write_sound
 
 _numbers = itertools.count()

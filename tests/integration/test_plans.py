@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
+from pipeline_assets.assets.desired_recipes import wanted_now
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.estimates import Line, price_lines, total_usd
-from pipeline_assets.requests import INGEST_RECORDING, RunPlan
-from pipeline_assets.wanted import wanted_now
-from resources.errors import PermanentError
-from resources.postgres.plans import Plan, Scope
-from resources.records import STAGES, Engine, Price, Recording, Transcript
-from resources.settings import Chunking
-from resources.spending import PriceNotConfirmed, refuse_unconfirmed
-from resources.transcription.instant import InstantTranscriber
-from resources.workbench import Workbench
+from pipeline_assets.planning.estimates import Line, price_lines, total_usd
+from pipeline_assets.runs import INGEST_RECORDING, RunPlan
+from playhead.core.errors import PermanentError
+from playhead.core.records import STAGES, Engine, Price, Recording, Transcript
+from playhead.core.settings import Chunking
+from playhead.core.spend_confirmation import PriceNotConfirmed, refuse_unconfirmed
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.postgres.pipeline.plans import Plan, Scope
+from playhead.services.context import Workbench
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.postgres.migrations import migrate
-from tests import making, poolers
-from tests.making import Worker
-from tests.neighbours import ORGS
+from playhead.postgres.database import Database
+from playhead.postgres.migrator import migrate
+from playhead.postgres.pipeline.recordings import Catalogue
+from tests.support import factories, poolers
+from tests.support.factories import Worker
+from tests.support.tenant_data import ORGS
 
 pytestmark = pytest.mark.skipif(poolers.program() is None, reason="pgbouncer is not installed")
 
@@ -39,7 +39,7 @@ def test_clients_in_a_hurry_never_see_each_others_rows(
 ) -> None:
     worker = Worker(direct)
     for org in ORGS[:4]:
-        worker.take_through(making.registered(direct, org_id=org, title=org))
+        worker.take_through(factories.registered(direct, org_id=org, title=org))
     seen: list[tuple[str, str]] = []
 
     def look(client: Database, org: str) -> None:
@@ -62,7 +62,7 @@ def test_clients_in_a_hurry_never_see_each_others_rows(
 def test_a_client_that_is_lost_in_the_middle_leaves_the_next_no_organisation(
     direct: Database, clients: list[Database]
 ) -> None:
-    making.registered(direct, org_id=ORGS[0])
+    factories.registered(direct, org_id=ORGS[0])
     one, other, *_ = clients
     with one.within(ORGS[0], "playhead_app").transaction() as connection:
         connection.execute("select 1")

@@ -13,11 +13,11 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.processor import Processor
-from resources.postgres.plans import Scope
-from resources.records import Engine, Recording
-from resources.transcription.instant import InstantTranscriber
-from resources.workbench import Workbench
+from pipeline_assets.worker.in_process_runner import Processor
+from playhead.core.records import Engine, Recording
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.postgres.pipeline.plans import Scope
+from playhead.services.context import Workbench
 from tests.integration.conftest import Pipeline
 
 REPOSITORY = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def test_who_was_told_to_leave_begins_nothing(
 def test_what_is_new_comes_between_two_runs_of_a_plan(
     pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline_assets.requests.RECORDINGS_A_RUN", 1)
+    monkeypatch.setattr("pipeline_assets.runs.RECORDINGS_A_RUN", 1)
     for number in range(3):
         pipeline.run(add(f"{number}.wav"))
     engines = replace(pipeline.bench.engines, transcriber=NextTranscriber())

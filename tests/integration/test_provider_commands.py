@@ -12,14 +12,14 @@ import pytest
 
 from playhead.cli.doctor import doctor
 from playhead.cli.main import playhead
-from resources.errors import NotFound, ProviderStopped, ReplyNotBelieved
-from resources.postgres.database import Database
-from resources.providers.errand import Errand, on_errand
-from resources.records import Recording
-from resources.settings import Settings
-from tests import making
-from tests.provider_answers import error
-from tests.wires import LIE, provider
+from playhead.core.call_context import Errand, on_errand
+from playhead.core.errors import NotFound, ProviderStopped, ReplyNotBelieved
+from playhead.core.records import Recording
+from playhead.core.settings import Settings
+from playhead.postgres.database import Database
+from tests.support import factories
+from tests.support.provider_clients import LIE, provider
+from tests.support.provider_error_table import error
 
 Run = Callable[..., click.testing.Result]
 
@@ -78,7 +78,7 @@ def test_nothing_was_spent_where_no_provider_was_asked(run: Run) -> None:
 
 
 def test_money_is_shown_by_whatever_is_asked(run: Run, books: Database) -> None:
-    recording = making.registered(books)
+    recording = factories.registered(books)
     doubted(books, recording)
     for by, what in {
         "model": "openai m",
@@ -97,7 +97,7 @@ def test_money_is_shown_by_whatever_is_asked(run: Run, books: Database) -> None:
 
 
 def test_a_doubted_reply_is_shown_as_it_came_and_let_go(run: Run, books: Database) -> None:
-    recording = making.registered(books)
+    recording = factories.registered(books)
     doubted(books, recording)
     [kept] = lines(run("quarantine", "--json"))
     assert kept["recordings"] == [recording.id]

@@ -10,14 +10,14 @@ import dagster as dg
 import psycopg
 import pytest
 
-from pipeline_assets import prune
 from pipeline_assets.definitions import build_definitions
+from pipeline_assets.ops import prune
+from pipeline_assets.ops.prune import prune_history
 from pipeline_assets.policies import HISTORY_DAYS
-from pipeline_assets.prune import prune_history
-from resources.postgres.databases import dagster_tables_url
-from resources.records import STAGES, Recording
-from resources.settings import Settings
-from resources.workbench import Workbench
+from playhead.core.records import STAGES, Recording
+from playhead.core.settings import Settings
+from playhead.postgres.database_urls import dagster_tables_url
+from playhead.services.context import Workbench
 from tests.integration.conftest import Pipeline
 
 _ROOT = Path(__file__).parents[2]

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from benchmarks.retrieval.figures import Quality, quality
 from benchmarks.retrieval.labelled import SETS, sections, talks
-from benchmarks.retrieval.telling import lay_in
+from benchmarks.retrieval.report import lay_in
 from benchmarks.retrieval.ways import by_way, remembering, ways
-from resources.engines import choose_embedders
-from resources.postgres.database import Database
-from resources.postgres.databases import app_url
-from resources.settings import Settings
-from resources.workbench import open_workbench
+from playhead.core.settings import Settings
+from playhead.engines.registry import choose_embedders
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url
+from playhead.services.context import open_workbench
 from tests.integration.conftest import instant_engines
 
 EVERY = 9  # question of the sets, so that embedding takes seconds

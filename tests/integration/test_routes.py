@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline_assets.indexes import nearest_are_found, vector_indexes
+from pipeline_assets.assets.vector_indexes import nearest_are_found, vector_indexes
 from pipeline_assets.schedules import indexing
 from playhead.cli.models import models
-from resources.postgres.database import Database, enter
-from resources.postgres.search import Passages
-from resources.postgres.sets import EmbeddingSet, EmbeddingSets
-from resources.postgres.vector_indexes import VectorIndexes
-from resources.recall import recall
-from resources.records import ANYTHING, Engine, Filter
-from resources.settings import Settings
-from resources.workbench import Workbench, open_workbench
+from playhead.core.records import ANYTHING, Engine, Filter
+from playhead.core.settings import Settings
+from playhead.postgres.database import Database, enter
+from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
+from playhead.postgres.search.vector_indexes import VectorIndexes
+from playhead.services.context import Workbench, open_workbench
+from playhead.services.recall import recall
 from tests.integration.conftest import instant_engines
-from tests.making import unit_vectors
+from tests.support.factories import unit_vectors
 
 _DIMENSIONS = 24
 _FEW = 200  # compared one by one in these tests; the released number is another

@@ -12,13 +12,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipeline_assets.assets.stage import Turn, Work
+from pipeline_assets.assets.transcript import make_transcript
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.stages import Turn, Work
-from pipeline_assets.transcript import make_transcript
-from resources.errors import PlayheadError, TransientError
-from resources.records import STAGES, Recording, Transcript
-from resources.transcription.instant import InstantTranscriber
-from resources.workbench import Workbench
+from playhead.core.errors import PlayheadError, TransientError
+from playhead.core.records import STAGES, Recording, Transcript
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.services.context import Workbench
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]

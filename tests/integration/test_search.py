@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from playhead.core.records import Chunk, Filter, TimedSpan
+from playhead.engines.reranking.nearest_sentence import NearestSentence
+from playhead.media.local_store import MediaFolder
+from playhead.postgres.database import Database
 from playhead.search.hits import Hit
-from resources.media.folder import MediaFolder
-from resources.postgres.database import Database
-from resources.records import Chunk, Filter, TimedSpan
-from resources.reranking.sentences import NearestSentence
-from tests import making
-from tests.library import Library, chunk
+from tests.support import factories
+from tests.support.search_fixtures import Library, chunk
 
 _numbers = itertools.count()
 
@@ -269,5 +269,5 @@ def test_nothing_to_search_yet_is_said(database: Database, tmp_path: Path) -> No
     found = library.search()("amber")
     assert found.hits == []
     assert found.note is not None
-    assert making.count(database, b"recordings") == 0
+    assert factories.count(database, b"recordings") == 0
     library.ledger.close()

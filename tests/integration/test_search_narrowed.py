@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from playhead.cli.search import search as search_command
-from resources.errors import BadQuestion, NotFound
-from resources.media.folder import MediaFolder
-from resources.postgres.catalogue import new_recording_id
-from resources.postgres.database import Database, enter
-from resources.records import Filter, Recording
-from tests.library import Library, chunk
+from playhead.core.errors import BadQuestion, NotFound
+from playhead.core.records import Filter, Recording
+from playhead.media.local_store import MediaFolder
+from playhead.postgres.database import Database, enter
+from playhead.postgres.pipeline.recordings import new_recording_id
+from tests.support.search_fixtures import Library, chunk
 
 NOW = datetime.now(UTC)
 

@@ -12,18 +12,18 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline_assets.collect import take_from_inbox
-from pipeline_assets.requests import INGEST_RECORDING, PARTITION, RANGE_END, RANGE_START
-from resources.inbox import still
-from resources.postgres.attendance import WORKER, run_duty
-from resources.postgres.catalogue import Catalogue
-from resources.records import Recording
-from resources.workbench import Workbench
+from pipeline_assets.ops.ingest_file import take_from_inbox
+from pipeline_assets.runs import INGEST_RECORDING, PARTITION, RANGE_END, RANGE_START
+from playhead.core.records import Recording
+from playhead.inbox.protocol import still
+from playhead.postgres.coordination.liveness import WORKER, run_duty
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.services.context import Workbench
 from sensors.inbox import inbox
-from sensors.retries import retries
-from sensors.uploads import uploads
+from sensors.lost_retries import retries
+from sensors.pending_recordings import uploads
 from tests.integration.conftest import Pipeline, write_sound
-from tests.later import needs_one_clock
+from tests.support.time_travel import needs_one_clock
 
 Add = Callable[[str], Recording]
 
@@ -352,7 +352,7 @@ def test_a_retry_that_never_came_is_asked_for_after_a_minute(
 ) -> None:
     run = dead_run(retrying, **{"dagster/will_retry": "true"})
     assert asked_again(retrying) == []
-    monkeypatch.setattr("sensors.retries._PATIENCE", timedelta(0))
+    monkeypatch.setattr("sensors.lost_retries._PATIENCE", timedelta(0))
     [again] = asked_again(retrying)
     assert again.run_key == f"again {run.run_id}"
     left = retrying.get_run_by_id(run.run_id)

@@ -8,15 +8,15 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from resources.errors import NotFound
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database, enter
-from resources.postgres.search import Passages
-from resources.postgres.sets import EmbeddingSets, HalfBuilt, NotLive
-from resources.postgres.vector_indexes import VectorIndexes
-from resources.records import Engine, Recording
-from tests import making
-from tests.making import Worker, passages, unit_vectors
+from playhead.core.errors import NotFound
+from playhead.core.records import Engine, Recording
+from playhead.postgres.database import Database, enter
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.embedding_sets import EmbeddingSets, HalfBuilt, NotLive
+from playhead.postgres.search.vector_indexes import VectorIndexes
+from tests.support import factories
+from tests.support.factories import Worker, passages, unit_vectors
 
 OTHER_MODEL = Engine("vectors by hash", "b")
 
@@ -69,7 +69,7 @@ def test_the_vectors_of_one_model_cannot_stand_in_the_set_of_another(
 def test_a_half_built_set_is_never_searched(
     worker: Worker, other: Worker, database: Database, sets: EmbeddingSets
 ) -> None:
-    built, missing = making.registered(database), making.registered(database)
+    built, missing = factories.registered(database), factories.registered(database)
     for recording in (built, missing):
         worker.take_through(recording)
     embed_for(other, built)
@@ -87,7 +87,7 @@ def test_a_recording_that_changed_since_is_missing_again(
     worker.take_through(recording)
     embed_for(other, recording)
     assert sets.progress(sets.get(other.set_id)).lacking == 0
-    worker.transcribe(recording, making.transcript("other words"), version="2")
+    worker.transcribe(recording, factories.transcript("other words"), version="2")
     worker.write(recording)
     worker.cut(recording, passages("one", "three"))
     worker.embed(recording)
@@ -102,13 +102,13 @@ def test_going_back_is_as_quick_as_going_and_loses_nothing(
     for searched in (other.set_id, worker.set_id, other.set_id):
         sets.activate(sets.get(searched))
         assert [one.id for one in sets.live() if one.state == "active"] == [searched]
-        assert making.status(catalogue, recording).status == "ready"
+        assert factories.status(catalogue, recording).status == "ready"
 
 
 def test_a_recording_that_arrived_before_the_switch_and_ends_after_is_made_for_both(
     worker: Worker, other: Worker, database: Database, sets: EmbeddingSets, catalogue: Catalogue
 ) -> None:
-    early, late = making.registered(database), making.registered(database)
+    early, late = factories.registered(database), factories.registered(database)
     worker.take_through(early)
     embed_for(other, early)
     for step in (worker.probe, worker.transcribe, worker.write):

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from resources.media.decode import RATE, Samples
-from resources.transcription.silence import Piece, pieces
-from tests import media
+from playhead.engines.transcription.pause_splitting import Piece, pieces
+from playhead.media.decode import RATE, Samples
+from tests.support import media_files
 
 CLIPS = ("en_austen_0880", "en_austen_0890", "en_austen_0920", "en_austen_0930", "en_jfk")
 
@@ -33,7 +33,7 @@ def read_aloud(pause: float) -> tuple[Samples, list[tuple[int, int]]]:
     """All clips with pauses between them, and the samples of each pause."""
     parts, pauses, at = [], [], 0
     for name in CLIPS:
-        parts += [media.speech(name), media.silence(pause)]
+        parts += [media_files.speech(name), media_files.silence(pause)]
         at += len(parts[-2])
         pauses.append((at, at + len(parts[-1])))
         at += len(parts[-1])
@@ -55,13 +55,15 @@ def test_pieces_without_long_silence_keep_every_sample() -> None:
 
 
 def test_speech_without_any_pause_is_still_cut_to_size() -> None:
-    breathless = np.tile(media.speech("en_austen_0890")[RATE // 2 : 4 * RATE], 6)
+    breathless = np.tile(media_files.speech("en_austen_0890")[RATE // 2 : 4 * RATE], 6)
     assert all(len(piece.sound) <= 8 * RATE for piece in cut(breathless, longest=8))
 
 
 def test_only_the_inner_part_of_a_long_silence_goes() -> None:
-    clip = media.speech("en_austen_0880")
-    sound = np.concatenate([media.silence(30), clip, media.silence(30), clip, media.silence(30)])
+    clip = media_files.speech("en_austen_0880")
+    sound = np.concatenate(
+        [media_files.silence(30), clip, media_files.silence(30), clip, media_files.silence(30)]
+    )
     (piece,) = cut(sound, longest=300)
     (first, second) = piece.kept
     for (start, end), at in ((first, 30.0), (second, 60 + len(clip) / RATE)):
@@ -70,7 +72,7 @@ def test_only_the_inner_part_of_a_long_silence_goes() -> None:
 
 
 def test_hours_of_silence_become_pieces_without_sound() -> None:
-    found = cut(media.silence(100), longest=20)
+    found = cut(media_files.silence(100), longest=20)
     assert all(len(piece.sound) == 0 for piece in found)
     assert all(b.end - a.end <= 20 * RATE for a, b in pairwise(found))
 

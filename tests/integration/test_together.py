@@ -11,20 +11,20 @@ from threading import Barrier, Event
 import psycopg
 import pytest
 
-from pipeline_assets.hands import Hands
-from pipeline_assets.stages import Made, Outcome, Turn, Work
-from resources.embedding.instant import InstantEmbedder
-from resources.embedding.protocol import Vectors
-from resources.engines import Embedders
-from resources.errors import ClaimLost, Forgotten, InvalidResult, Stopped
-from resources.postgres.database import Database
-from resources.postgres.ledger import MAX_ATTEMPTS, Claim, Wanted
-from resources.records import STAGES, Recording, Stage
-from resources.settings import Settings
-from resources.workbench import Workbench, open_workbench
-from tests import making
+from pipeline_assets.assets.executor import Hands
+from pipeline_assets.assets.stage import Made, Outcome, Turn, Work
+from playhead.core.errors import ClaimLost, Forgotten, InvalidResult, Stopped
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import STAGES, Recording, Stage
+from playhead.core.settings import Settings
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, Claim, Wanted
+from playhead.services.context import Workbench, open_workbench
 from tests.integration.conftest import instant_engines
-from tests.making import Worker
+from tests.support import factories
+from tests.support.factories import Worker
 
 Add = Callable[[str], Recording]
 Told = list[tuple[str, Stage, Made]]
@@ -98,7 +98,7 @@ def test_one_that_cannot_be_embedded_fails_alone_with_its_reason(
     assert done(told, "embeddings") == [good.id, other.id]
     [letter] = bench.catalogue.dead_letters()
     assert letter.id == bad.id
-    ready = {one.id: making.status(bench.catalogue, one).status for one in (good, bad, other)}
+    ready = {one.id: factories.status(bench.catalogue, one).status for one in (good, bad, other)}
     assert ready == {good.id: "ready", bad.id: "failed", other.id: "ready"}
 
 
@@ -198,10 +198,10 @@ def test_what_was_made_before_the_worker_was_stopped_is_told(
 def test_results_finished_together_are_all_kept_or_none(
     worker: Worker, database: Database, probed: Recording
 ) -> None:
-    others = [making.registered(database) for _ in range(2)]
+    others = [factories.registered(database) for _ in range(2)]
     for one in others:
         worker.probe(one)
-    wanted = [Wanted(one, making.recipe("transcript"), {}) for one in (probed, *others)]
+    wanted = [Wanted(one, factories.recipe("transcript"), {}) for one in (probed, *others)]
     with worker.ledger.claim_free(wanted, run_id="run-1", detail="") as claims:
         held = [claim for claim in claims if claim]
         assert len(held) == 3
@@ -217,7 +217,9 @@ def test_results_finished_together_are_all_kept_or_none(
 def test_a_forgotten_recording_among_several_leaves_nothing_locked(
     worker: Worker, database: Database, probed: Recording
 ) -> None:
-    wanted = [Wanted(one, making.recipe("transcript"), {}) for one in (probed, making.recording())]
+    wanted = [
+        Wanted(one, factories.recipe("transcript"), {}) for one in (probed, factories.recording())
+    ]
     with worker.ledger.claim(wanted[0], run_id="run-1", detail="") as failed:
         worker.ledger.fail(failed, InvalidResult("No.", remedy="Try again."), final=False)
     with (
@@ -234,9 +236,9 @@ def test_a_forgotten_recording_among_several_leaves_nothing_locked(
 def test_what_another_worker_is_at_is_left_to_it(
     worker: Worker, database: Database, probed: Recording
 ) -> None:
-    free = making.registered(database)
+    free = factories.registered(database)
     worker.probe(free)
-    wanted = [Wanted(one, making.recipe("transcript"), {}) for one in (probed, free)]
+    wanted = [Wanted(one, factories.recipe("transcript"), {}) for one in (probed, free)]
     other = Worker(database, "other")
     with (
         other.ledger.claim(wanted[0], run_id="other", detail=""),

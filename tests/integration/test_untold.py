@@ -7,15 +7,15 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from pipeline_assets.orphans import fail_orphans
-from pipeline_assets.requests import NOT_RETRIED, PARTITION
-from pipeline_assets.untold import tell_untold
-from resources.postgres.database import Database
-from resources.records import STAGES, Recording
-from resources.settings import Settings
-from resources.workbench import Workbench
+from pipeline_assets.maintenance.missing_events import tell_untold
+from pipeline_assets.maintenance.orphaned_runs import fail_orphans
+from pipeline_assets.runs import NOT_RETRIED, PARTITION
+from playhead.core.records import STAGES, Recording
+from playhead.core.settings import Settings
+from playhead.postgres.database import Database
+from playhead.services.context import Workbench
 from tests.integration.conftest import Pipeline
-from tests.making import Worker
+from tests.support.factories import Worker
 
 Add = Callable[[str], Recording]
 

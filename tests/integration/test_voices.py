@@ -9,12 +9,12 @@ import av
 import numpy as np
 import pytest
 
-from resources.errors import NoAudioTrack
-from resources.media.decode import RATE, Samples, Voice, decode
-from resources.media.probe import channels_of_tracks, probe
-from tests import media
+from playhead.core.errors import NoAudioTrack
+from playhead.media.decode import RATE, Samples, Voice, decode
+from playhead.media.probe import channels_of_tracks, probe
+from tests.support import media_files
 
-ANN, BOB = media.speech("en_austen_0880"), media.speech("en_austen_0890")
+ANN, BOB = media_files.speech("en_austen_0880"), media_files.speech("en_austen_0890")
 
 
 def heard(path: Path, voice: Voice) -> Samples:
@@ -43,7 +43,7 @@ def two_tracks(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         ann = container.add_stream("flac", rate=RATE, layout="mono")
         bob = container.add_stream("flac", rate=RATE, layout="stereo")
-        packets = [*media.spoken(ann, ANN), *media.spoken(bob, BOB)]
+        packets = [*media_files.spoken(ann, ANN), *media_files.spoken(bob, BOB)]
         for packet in sorted(packets, key=lambda packet: packet.dts or 0):
             container.mux(packet)
     return path
@@ -65,7 +65,7 @@ def test_both_voices_are_heard_unless_one_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_voice_among_more_channels_than_can_be_mixed_is_heard(tmp_path: Path) -> None:
-    desk = side_by_side(tmp_path / "desk.wav", *[media.silence(1)] * 17, BOB)
+    desk = side_by_side(tmp_path / "desk.wav", *[media_files.silence(1)] * 17, BOB)
     assert like(heard(desk, Voice(channel=17)), BOB) > 0.99
 
 

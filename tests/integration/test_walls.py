@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.media import apart
+from playhead.media import sandbox
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ ALLOWED = "sum(range(1000)); bytes(50 << 20); os.fstat(1)"
 #: Each attempt in a process of its own, begun as decoders are: what came of it, or the error.
 PROGRAM = """
 import json, os, socket, sys, threading
-from resources.media.inside import walls
+from playhead.media.sandboxed import walls
 
 walls.shut_in()
 for attempt in json.loads(sys.argv[1]):
@@ -54,7 +54,7 @@ for attempt in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def came_of() -> dict[str, str]:
-    if missing := apart.walls().missing:
+    if missing := sandbox.walls().missing:
         pytest.skip(f"this machine has not all the walls: {', '.join(missing)}")
     attempts = [*FORBIDDEN, ALLOWED]
     ended = subprocess.run(

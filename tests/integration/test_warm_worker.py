@@ -16,18 +16,18 @@ import dagster as dg
 import psycopg
 import pytest
 
-from pipeline_assets import orphans
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.requests import INGEST_RECORDING
-from resources.postgres import attendance
-from resources.postgres.attendance import WORKER
-from resources.postgres.databases import embedded_server
-from resources.records import STAGES, Recording
-from resources.settings import Settings
-from resources.workbench import Workbench, open_workbench
-from sensors.uploads import uploads
+from pipeline_assets.maintenance import orphaned_runs
+from pipeline_assets.runs import INGEST_RECORDING
+from playhead.core.records import STAGES, Recording
+from playhead.core.settings import Settings
+from playhead.postgres.coordination import liveness
+from playhead.postgres.coordination.liveness import WORKER
+from playhead.postgres.database_urls import embedded_server
+from playhead.services.context import Workbench, open_workbench
+from sensors.pending_recordings import uploads
 from tests.integration.conftest import instant_engines, write_sound
-from tests.making import status
+from tests.support.factories import status
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -38,14 +38,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import dagster as dg
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.processor import Processor
-from pipeline_assets.worker import Worker
-from resources.embedding.instant import InstantEmbedder
-from resources.engines import Embedders, Engines
-from resources.settings import load_settings
-from resources.transcription.instant import InstantTranscriber
-from resources.workbench import open_workbench
-from resources.writing.extractive import ExtractiveWriter
+from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.worker.worker import Worker
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders, Engines
+from playhead.core.settings import load_settings
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.services.context import open_workbench
+from playhead.engines.writing.extractive import ExtractiveWriter
 
 class Slow(InstantTranscriber):
     def transcribe(self, media, *, progress, **how):
@@ -219,9 +219,9 @@ def test_what_a_killed_worker_was_at_is_finished_by_the_next(place: Place) -> No
 def test_a_hung_worker_is_given_up_and_writes_nothing_when_it_wakes(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attendance, "SILENT_SECONDS", 2.0)
-    monkeypatch.setattr(attendance, "_LOOK_AGAIN_SECONDS", 0.5)
-    monkeypatch.setattr(orphans, "_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(liveness, "SILENT_SECONDS", 2.0)
+    monkeypatch.setattr(liveness, "_LOOK_AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr(orphaned_runs, "_GRACE_SECONDS", 0.5)
     hung = place.start()
     recording = place.hearing()
     run = place.run()

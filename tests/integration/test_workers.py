@@ -15,37 +15,37 @@ from pathlib import Path
 
 import pytest
 
-from resources.errors import ClaimLost, UnreadableMedia
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
-from resources.postgres.ledger import Claim
-from resources.records import Recording
-from tests import making
-from tests.making import Worker, count, status
+from playhead.core.errors import ClaimLost, UnreadableMedia
+from playhead.core.records import Recording
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.stage_results import Claim
+from tests.support import factories
+from tests.support.factories import Worker, count, status
 
 REPOSITORY = Path(__file__).parents[2]
 INPUTS = {"raw_media": "media 1", "language": None}
-RECIPE = making.recipe("transcript")
+RECIPE = factories.recipe("transcript")
 DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
 
 #: A worker that claims the transcript of a recording, tells how that went, and goes on when it
 #: is told to on its standard input: "finish", or "write" to stop inside the transaction.
 WORKER = """
 import sys
-from resources.postgres.catalogue import Catalogue
-from resources.postgres.database import Database
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.database import Database
 from tests import making
 database = Database(sys.argv[1])
-worker = making.Worker(database, "another process")
+worker = factories.Worker(database, "another process")
 recording, = Catalogue(database).recordings([sys.argv[2]])
 inputs = {"raw_media": "media 1", "language": None}
 print("asking", flush=True)
-with worker.claim(recording, making.recipe("transcript"), inputs) as claim:
+with worker.claim(recording, factories.recipe("transcript"), inputs) as claim:
     print("found" if claim.done else f"claimed {claim.attempt}", flush=True)
     if not claim.done:
         order = sys.stdin.readline().strip()
         with worker.ledger.finish(claim, output_hash="heard") as write:
-            worker.content.put_transcript(*write, recording, making.transcript())
+            worker.content.put_transcript(*write, recording, factories.transcript())
             if order == "write":
                 print("written", flush=True)
                 sys.stdin.readline()
@@ -113,12 +113,12 @@ def claim(worker: Worker, recording: Recording) -> AbstractContextManager[Claim]
 
 def finish(worker: Worker, claim: Claim, output: str = "heard") -> None:
     with worker.ledger.finish(claim, output_hash=output) as write:
-        worker.content.put_transcript(*write, claim.recording, making.transcript(output))
+        worker.content.put_transcript(*write, claim.recording, factories.transcript(output))
 
 
 def interrupted(worker: Worker, claim: Claim) -> None:
     with worker.ledger.finish(claim, output_hash="heard") as write:
-        worker.content.put_transcript(*write, claim.recording, making.transcript())
+        worker.content.put_transcript(*write, claim.recording, factories.transcript())
         raise ZeroDivisionError
 
 
@@ -302,7 +302,7 @@ def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours
     with claim(worker, recording):
         pass  # as if it had died
     neighbours = Database(fresh_database())
-    theirs = making.registered(neighbours)
+    theirs = factories.registered(neighbours)
     their_worker = Worker(neighbours)
     their_worker.probe(theirs)
     with claim(their_worker, theirs) as held, claim(worker, recording) as ours:
@@ -316,7 +316,7 @@ def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours
 def test_two_recordings_are_worked_on_side_by_side(
     worker: Worker, recording: Recording, database: Database, catalogue: Catalogue
 ) -> None:
-    another = making.registered(database)
+    another = factories.registered(database)
     neighbour = Worker(database, "run-2")
     with claim(worker, recording), claim(neighbour, another):
         under_way = {shown.id for shown in catalogue.under_way("default")}

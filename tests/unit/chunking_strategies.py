@@ -14,12 +14,12 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy, chunk
-from resources.embedding.protocol import Tokenizer
-from resources.embedding.tokens import FileTokenizer
-from resources.packaged_models import minilm_folder
-from resources.records import Chunk, Passage, TimedSpan
-from resources.transcripts.timeline import Timeline
+from playhead.chunking.chunker import ChunkingConfig, Strategy, chunk
+from playhead.core.packaged_models import minilm_folder
+from playhead.core.protocols.embedder import Tokenizer
+from playhead.core.records import Chunk, Passage, TimedSpan
+from playhead.engines.embedding.tokenizer import FileTokenizer
+from playhead.transcripts.timeline import Timeline
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 

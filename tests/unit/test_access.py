@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resources.access import SCOPES, allowed, fingerprint, new_token
+from playhead.core.permissions import SCOPES, allowed, fingerprint, new_token
 
 
 def test_a_token_never_does_more_than_its_member_may_today() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.transcripts.alignment import aligned, atoms
+from playhead.transcripts.alignment import aligned, atoms
 
 WORDS = st.lists(st.sampled_from(["a", "b", "B,", "c", "d!", "雨", "—", "…"]), max_size=25)
 

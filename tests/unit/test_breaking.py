@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from playhead.core.records import Segment, Transcript, Word
 from playhead.exports.transcripts import FORMATS, Heading, exported
-from resources.records import Segment, Transcript, Word
-from resources.transcripts.breaking import COLUMNS, LONGEST_SECONDS, Caption, captions
-from resources.transcripts.captions import CaptionFormat, read_captions, write_captions
-from resources.transcripts.correction import correct_all
-from resources.transcripts.cues import stamp
-from resources.transcripts.markup import SubRip
-from resources.transcripts.naming import labelled, named
-from tests.talks import talk
+from playhead.transcripts.caption_files import CaptionFormat, read_captions, write_captions
+from playhead.transcripts.caption_layout import COLUMNS, LONGEST_SECONDS, Caption, captions
+from playhead.transcripts.correction import correct_all
+from playhead.transcripts.cue_markup import SubRip
+from playhead.transcripts.cue_parser import stamp
+from playhead.transcripts.speaker_names import labelled, named
+from tests.support.synthetic_transcripts import talk
 from tests.unit.transcript_strategies import transcripts
 
 HEADING = Heading("A talk", "file:///a%20talk.flac")

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from resources.errors import PROBLEMS_TOLD, BadCorrection, PermanentError
-from resources.records import Segment, Transcript, Word
-from resources.transcripts.captions import (
+from playhead.core.errors import PROBLEMS_TOLD, BadCorrection, PermanentError
+from playhead.core.records import Segment, Transcript, Word
+from playhead.transcripts.caption_files import (
     CaptionFormat,
     decoded,
     format_of,
     read_captions,
     write_captions,
 )
-from resources.transcripts.correction import correct_all
+from playhead.transcripts.correction import correct_all
 from tests.unit.transcript_strategies import transcripts
 
 FORMATS: tuple[CaptionFormat, ...] = ("srt", "vtt", "json")

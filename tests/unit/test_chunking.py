@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline_assets.transforms.chunking import ChunkingConfig, Strategy
-from resources.errors import InvalidResult, InvalidSettings
-from resources.records import Chunk, TimedSpan
+from playhead.chunking.chunker import ChunkingConfig, Strategy
+from playhead.core.errors import InvalidResult, InvalidSettings
+from playhead.core.records import Chunk, TimedSpan
 from tests.unit.chunking_strategies import (
     STRATEGIES,
     TEXTS,

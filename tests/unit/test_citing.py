@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playhead.answers.citing import numbers_of, places, said_at, said_near, standing
-from resources.answering.protocol import Excerpt, Line
-from resources.transcripts.timing import spoken
-from tests import making
+from playhead.answers.quote_matching import numbers_of, places, said_at, said_near, standing
+from playhead.core.protocols.answerer import Excerpt, Line
+from playhead.transcripts.word_positions import spoken
+from tests.support import factories
 
 SAID = "To start, dial six hundred. No! Don't wait — the «echo» answers. No."
-SPOKEN = spoken(making.transcript(SAID))
+SPOKEN = spoken(factories.transcript(SAID))
 
 
 def excerpt(text: str = SAID, char_start: int = 0) -> Excerpt:
@@ -69,19 +69,21 @@ def test_a_quote_opens_at_its_own_first_word_not_at_its_sentence() -> None:
 def test_where_the_transcript_is_another_by_now_it_opens_at_its_sentence() -> None:
     stands = standing("dial six hundred", excerpt())
     assert stands is not None
-    other = spoken(making.transcript("Something else was said, and it is longer than that."))
+    other = spoken(factories.transcript("Something else was said, and it is longer than that."))
     assert said_at(excerpt(), stands, other) == (0.0, 2.5)
     assert said_at(excerpt(), stands, None) == (0.0, 2.5)
 
 
 def test_words_that_moved_a_little_are_found_again_and_those_far_away_are_not() -> None:
     pause = " ".join(["um"] * 30)
-    before = spoken(making.transcript(f"so then dial six hundred {pause} dial six hundred again"))
+    before = spoken(
+        factories.transcript(f"so then dial six hundred {pause} dial six hundred again")
+    )
     assert said_near("Dial six hundred", 2.0, before) == (1.0, 2.5)
     assert said_near("dial six hundred", 17.0, before) == (17.5, 19.0)
     assert said_near("dial six hundred", 9.0, before) is None
     assert said_near("dial seven hundred", 1.0, before) is None
-    assert said_near("dial six hundred", 1.0, spoken(making.transcript(""))) is None
+    assert said_near("dial six hundred", 1.0, spoken(factories.transcript(""))) is None
 
 
 def test_numbers_are_known_by_their_digits() -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.records import Segment, Transcript, Word
-from resources.transcripts.comparison import Change, compare
-from resources.transcripts.correction import correct_all, correct_segment
+from playhead.core.records import Segment, Transcript, Word
+from playhead.transcripts.correction import correct_all, correct_segment
+from playhead.transcripts.diff import Change, compare
 from tests.unit.transcript_strategies import edits, transcripts
 
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.errors import BadCorrection, InvalidResult
-from resources.records import Segment, Transcript, Word
-from resources.transcripts.correction import correct_all, correct_segment
-from resources.transcripts.timing import check_times, segment_timeline
+from playhead.core.errors import BadCorrection, InvalidResult
+from playhead.core.records import Segment, Transcript, Word
+from playhead.transcripts.correction import correct_all, correct_segment
+from playhead.transcripts.word_positions import check_times, segment_timeline
 from tests.unit.chunking_strategies import prose
 from tests.unit.transcript_strategies import edits, transcripts
 

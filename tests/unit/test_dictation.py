@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from resources.answering.extractive import ExtractiveAnswerer
-from resources.answering.protocol import Inquiry
-from resources.answering.reply import Dictation, material, statements_from
-from resources.providers.schemas import NotAsAsked
-from tests.listening import FIRST, GOOD, SECOND, Listening, inquiry, reply
+from playhead.core.protocols.answerer import Inquiry
+from playhead.engines.answering.extractive import ExtractiveAnswerer
+from playhead.engines.answering.llm_reply import Dictation, material, statements_from
+from playhead.providers.json_schema import NotAsAsked
+from tests.support.recognizer_listening import FIRST, GOOD, SECOND, Listening, inquiry, reply
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])

@@ -10,16 +10,16 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from playhead.cli.main import playhead
-from resources.engine_list import EngineFacts, every_engine
-from resources.engines import choose_embedders, choose_engines
-from resources.errors import InvalidSettings, ModelUnavailable
-from resources.model_calendar import shutdown_date
-from resources.providers.capabilities import pricing, rates_of, text_model
-from resources.providers.names import RemoteModel, remote_model
-from resources.providers.wire import Used
-from resources.remote_engines import RemoteEngines
-from resources.settings import EngineNames, Provider, Settings
-from tests.providers import PlainWire, serving, told
+from playhead.core.errors import InvalidSettings, ModelUnavailable
+from playhead.core.model_deprecations import shutdown_date
+from playhead.core.settings import EngineNames, Provider, Settings
+from playhead.core.usage import Used
+from playhead.engines.catalog import EngineFacts, every_engine
+from playhead.engines.registry import choose_embedders, choose_engines
+from playhead.engines.remote import RemoteEngines
+from playhead.providers.model_catalog import pricing, rates_of, text_model
+from playhead.providers.model_names import RemoteModel, remote_model
+from tests.support.provider_servers import PlainWire, serving, told
 
 TODAY = date(2026, 11, 22)
 KEY = SecretStr("test-key")

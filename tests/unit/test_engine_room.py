@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from benchmarks.engine_room import transcripts
-from benchmarks.engine_room.contender import Answer
-from benchmarks.engine_room.embedder import DIMENSIONS, HashEmbedder
-from benchmarks.engine_room.searcher import Answers, ask_once
-from resources.embedding.protocol import Embedder
-from resources.transcripts.timing import check_times
+from benchmarks.pipeline_vs_handwritten import transcripts
+from benchmarks.pipeline_vs_handwritten.contender import Answer
+from benchmarks.pipeline_vs_handwritten.embedder import DIMENSIONS, HashEmbedder
+from benchmarks.pipeline_vs_handwritten.searcher import Answers, ask_once
+from playhead.core.protocols.embedder import Embedder
+from playhead.transcripts.word_positions import check_times
 
 TEXTS = [f"passage {number}" for number in range(20)]
 EMBEDDERS: Mapping[str, Embedder] = {name: HashEmbedder(name) for name in ("A", "B")}

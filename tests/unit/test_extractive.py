@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from resources.records import Document, Segment, Transcript, Usage, Word
-from resources.writing.extractive import ExtractiveWriter
-from resources.writing.markdown import escaped, one_line
+from playhead.core.records import Document, Segment, Transcript, Usage, Word
+from playhead.engines.writing.extractive import ExtractiveWriter
+from playhead.engines.writing.markdown_page import escaped, one_line
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.inbox import CLOSED_SECONDS, QUIET_SECONDS, Listing, Settling
+from playhead.inbox.protocol import CLOSED_SECONDS, QUIET_SECONDS, Listing, Settling
 
 BEGUN: Listing = {"talk.wav": (10, 1)}
 GROWN: Listing = {"talk.wav": (20, 2)}

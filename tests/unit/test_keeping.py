@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from pipeline_assets.transforms.chunking import ChunkingConfig
-from resources.records import Chunk, TimedSpan
+from playhead.chunking.chunker import ChunkingConfig
+from playhead.core.records import Chunk, TimedSpan
 from tests.unit.chunking_strategies import SYLLABLES, cut, prose, said
 
 TEXT = prose(random.Random(7), 10_000)

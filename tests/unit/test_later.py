@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.later import moved_to
-from tests.servers import REPOSITORY
+from tests.support.servers import REPOSITORY
+from tests.support.time_travel import moved_to
 
 _DEFAULTS = """
 from datetime import UTC, datetime
-from resources.engine_list import every_engine
-from resources.settings import Settings
+from playhead.engines.catalog import every_engine
+from playhead.core.settings import Settings
 today = datetime.now(UTC).date()
 print(today, [one.name for one in every_engine(Settings(), today) if one.chosen and one.ended])
 """

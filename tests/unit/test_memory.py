@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from playhead.search.memory import Memory
-from resources.embedding.protocol import Vectors
+from playhead.core.protocols.embedder import Vectors
+from playhead.search.sentence_cache import Memory
 
 _DIMENSIONS = 4
 

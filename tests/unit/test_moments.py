@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from resources.reranking.sentences import LIKELY, likeliest
+from playhead.engines.reranking.nearest_sentence import LIKELY, likeliest
 
 _ABOUT_COOKING = [
     "We boiled the rice for ten minutes and let it rest.",

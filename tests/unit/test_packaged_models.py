@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from resources import packaged_models
-from resources.errors import ModelUnavailable
+from playhead.core import packaged_models
+from playhead.core.errors import ModelUnavailable
 
 
 @pytest.fixture

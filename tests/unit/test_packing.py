@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.embedding.openai import LIMITS
-from resources.providers.capabilities import vector_model
-from resources.providers.packing import packed
-from resources.providers.tokens import BpeTokenizer
+from playhead.engines.embedding.openai import LIMITS
+from playhead.providers.model_catalog import vector_model
+from playhead.providers.openai_tokenizer import BpeTokenizer
+from playhead.providers.request_batching import packed
 
 WINDOW = vector_model("text-embedding-3-small", of_openai=True).window_tokens
 CL100K = BpeTokenizer("cl100k_base")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playhead.answers.plain import LINK, plain
+from playhead.answers.sanitize import LINK, plain
 
 _PIECES = st.sampled_from(
     [

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from resources.providers.headers import (
+from playhead.providers.rate_limit_headers import (
     LONGEST_PAUSE_SECONDS,
     Limits,
     limits,

@@ -7,39 +7,46 @@ import json
 import openai
 import pytest
 
-from resources.errors import ProviderStopped, ReplyNotBelieved, RequestRefused
-from resources.providers.verdicts import Asked, Verdict, verdict_on
-from resources.providers.wire import Endpoint
-from tests import provider_answers
-from tests.provider_answers import ANSWERS, DOCUMENT, ENDPOINTS, Answer, client_of, serving
+from playhead.core.errors import ProviderStopped, ReplyNotBelieved, RequestRefused
+from playhead.core.usage import Endpoint
+from playhead.providers.error_classification import Asked, Verdict, verdict_on
+from tests.support import provider_error_table
+from tests.support.provider_error_table import (
+    ANSWERS,
+    DOCUMENT,
+    ENDPOINTS,
+    Answer,
+    client_of,
+    serving,
+)
 
 ASKED = Asked("openai", "m", "chat")
 
 
 @pytest.fixture(scope="module")
 def table() -> dict[str, dict[Endpoint, str]]:
-    return provider_answers.measured()
+    return provider_error_table.measured()
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-@pytest.mark.parametrize("answer", [*ANSWERS, provider_answers.NOBODY])
+@pytest.mark.parametrize("answer", [*ANSWERS, provider_error_table.NOBODY])
 def test_an_answer_leads_to_its_verdict(
     table: dict[str, dict[Endpoint, str]], answer: str, endpoint: Endpoint
 ) -> None:
-    promised = ANSWERS[answer][1] if answer in ANSWERS else provider_answers.AGAIN
+    promised = ANSWERS[answer][1] if answer in ANSWERS else provider_error_table.AGAIN
     assert table[answer][endpoint] == promised
 
 
 def test_the_page_of_verdicts_says_what_is_measured(
     table: dict[str, dict[Endpoint, str]],
 ) -> None:
-    assert DOCUMENT.read_text("utf-8") == provider_answers.document(table)
+    assert DOCUMENT.read_text("utf-8") == provider_error_table.document(table)
 
 
 def verdict_of(answer: Answer) -> Verdict:
     with serving(lambda _path: answer) as url, client_of(url) as client:
         try:
-            provider_answers.send(client, "chat")
+            provider_error_table.send(client, "chat")
         except Exception as error:
             verdict = verdict_on(error, ASKED)
             assert verdict is not None
@@ -48,7 +55,7 @@ def verdict_of(answer: Answer) -> Verdict:
 
 
 def test_what_stops_a_provider_never_quotes_its_words() -> None:
-    verdict = verdict_of(provider_answers.error(401, message="Wrong key: sk-secret"))
+    verdict = verdict_of(provider_error_table.error(401, message="Wrong key: sk-secret"))
     assert isinstance(verdict.error, ProviderStopped)
     assert "sk-secret" not in f"{verdict.error}{verdict.error.remedy}"
     assert verdict.error.until is None
@@ -56,7 +63,7 @@ def test_what_stops_a_provider_never_quotes_its_words() -> None:
 
 
 def test_a_refusal_tells_the_providers_reason_but_not_without_end() -> None:
-    verdict = verdict_of(provider_answers.error(400, message="Too odd. " + "x" * 10_000))
+    verdict = verdict_of(provider_error_table.error(400, message="Too odd. " + "x" * 10_000))
     assert isinstance(verdict.error, RequestRefused)
     assert "Too odd." in str(verdict.error)
     assert len(str(verdict.error)) < 500

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.answering.extractive import ExtractiveAnswerer
-from resources.answering.protocol import Excerpt, Inquiry, Line, Statement
+from playhead.core.protocols.answerer import Excerpt, Inquiry, Line, Statement
+from playhead.engines.answering.extractive import ExtractiveAnswerer
 
 _STOP = {"the", "a", "it", "was", "is", "we", "of", "were", "where", "what", "which", "to", "and"}
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.records import STAGES, Engine, Recipe, content_hash, text_hash
-from tests import making
+from playhead.core.records import STAGES, Engine, Recipe, content_hash, text_hash
+from tests.support import factories
 
 TEXTS = st.text(st.characters(exclude_categories=[]))  # lone surrogates too
 VALUES = st.recursive(
@@ -93,7 +93,7 @@ def test_whatever_makes_another_result_makes_another_recipe(other: Recipe) -> No
 
 
 def test_a_record_cannot_be_changed_once_made() -> None:
-    recording = making.recording()
+    recording = factories.recording()
     with pytest.raises(FrozenInstanceError):
         recording.title = "Another"  # type: ignore[misc]
     assert replace(recording, title="Another").title == "Another"

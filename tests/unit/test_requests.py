@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_assets.policies import BYTES_A_RUN, RECORDINGS_A_RUN, SPAN_A_RUN
-from pipeline_assets.requests import RunPlan, covered, new_keys, plan_runs
-from resources.records import Recording
-from tests import making
+from pipeline_assets.runs import RunPlan, covered, new_keys, plan_runs
+from playhead.core.records import Recording
+from tests.support import factories
 
 SIZES = st.one_of(
     st.integers(0, 1000),
@@ -23,14 +23,16 @@ SIZES = st.one_of(
 def waiting_and_keys(draw: st.DrawFn) -> tuple[list[Recording], list[str]]:
     """Recordings by urgency, and all partition keys: theirs and others', in any order."""
     sizes = draw(st.lists(SIZES, max_size=30))
-    waiting = [making.recording(size_bytes=size) for size in sizes]
-    others = [making.recording().id for _ in range(draw(st.integers(0, 10)))]
+    waiting = [factories.recording(size_bytes=size) for size in sizes]
+    others = [factories.recording().id for _ in range(draw(st.integers(0, 10)))]
     keys = draw(st.permutations([*(recording.id for recording in waiting), *others]))
     return waiting, keys
 
 
 def numbered(count: int, size_bytes: int = 1) -> list[Recording]:
-    return [making.recording(id=f"{number:05}", size_bytes=size_bytes) for number in range(count)]
+    return [
+        factories.recording(id=f"{number:05}", size_bytes=size_bytes) for number in range(count)
+    ]
 
 
 def keys_of(recordings: list[Recording]) -> list[str]:
@@ -104,7 +106,7 @@ def test_a_thousand_small_recordings_share_as_few_runs_as_the_limit_allows() -> 
 
 def test_one_recording_too_large_to_share_does_not_stop_its_neighbours_from_sharing() -> None:
     small = numbered(5)
-    large = making.recording(id="00002", size_bytes=2 * BYTES_A_RUN)
+    large = factories.recording(id="00002", size_bytes=2 * BYTES_A_RUN)
     waiting = [*small[:2], large, *small[3:]]
     plans = plan_runs(waiting, keys_of(waiting))
     assert [plan.ids for plan in plans] == [("00000", "00001"), ("00002",), ("00003", "00004")]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources import sentences as module
-from resources.sentences import sentences
+from playhead.core import sentences as module
+from playhead.core.sentences import sentences
 
 LANGUAGES = st.sampled_from(["en", "de", "fr", "ru", "ar", "hi", "th", "ja", "zh", "xx", ""])
 TEXTS = st.one_of(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from resources.errors import InvalidSettings
-from resources.settings import Chunking, Settings, load_settings
+from playhead.core.errors import InvalidSettings
+from playhead.core.settings import Chunking, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)

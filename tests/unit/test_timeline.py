@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.errors import InvalidResult
-from resources.records import TimedSpan, Word
-from resources.transcripts.timeline import Timeline
-from resources.transcripts.timing import word_timeline
-from tests.making import spans_of
+from playhead.core.errors import InvalidResult
+from playhead.core.records import TimedSpan, Word
+from playhead.transcripts.timeline import Timeline
+from playhead.transcripts.word_positions import word_timeline
+from tests.support.factories import spans_of
 
 
 def words(*said: str) -> Timeline:

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.errors import InvalidResult
-from resources.records import Segment, TimedSpan, Transcript, Word
-from resources.transcripts.timing import (
+from playhead.core.errors import InvalidResult
+from playhead.core.records import Segment, TimedSpan, Transcript, Word
+from playhead.transcripts.word_positions import (
     check_times,
     places,
     segment_timeline,
     spoken,
     word_timeline,
 )
-from tests.making import spans_of
+from tests.support.factories import spans_of
 
 
 def words_of(*said: str) -> tuple[Word, ...]:

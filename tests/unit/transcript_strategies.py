@@ -11,9 +11,9 @@ from itertools import accumulate
 
 from hypothesis import strategies as st
 
-from resources.errors import InvalidResult
-from resources.records import Segment, Transcript, Word
-from resources.transcripts.timing import check_times
+from playhead.core.errors import InvalidResult
+from playhead.core.records import Segment, Transcript, Word
+from playhead.transcripts.word_positions import check_times
 
 _SPACED = [
     "a",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.postgres.server import EmbeddedServer
+from playhead.postgres.embedded.server import EmbeddedServer
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from resources.errors import DatabaseUnsuitable
-from resources.postgres.server import EmbeddedServer
-from tests.servers import (
+from playhead.core.errors import DatabaseUnsuitable
+from playhead.postgres.embedded.server import EmbeddedServer
+from tests.support.servers import (
     remember,
     server_pid,
     socket_folder,

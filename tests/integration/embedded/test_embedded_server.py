@@ -11,10 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from resources.errors import DatabaseUnavailable, DatabaseUnsuitable
-from resources.postgres.keeper import LINGER_SECONDS
-from resources.postgres.server import EmbeddedServer
-from tests.servers import (
+from playhead.core.errors import DatabaseUnavailable, DatabaseUnsuitable
+from playhead.postgres.embedded.server import EmbeddedServer
+from playhead.postgres.embedded.supervisor import LINGER_SECONDS
+from tests.support.servers import (
     all_processes,
     children,
     eventually,

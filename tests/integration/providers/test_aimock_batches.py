@@ -6,11 +6,11 @@ from __future__ import annotations
 import openai
 import pytest
 
-from resources.postgres.database import Database
-from resources.postgres.deferred import Deferred, Request
-from resources.providers.batches import Batches, Step
-from resources.providers.errand import Errand
-from resources.records import Recording
+from playhead.core.call_context import Errand
+from playhead.core.records import Recording
+from playhead.postgres.database import Database
+from playhead.postgres.provider_use.batch_queue import Deferred, Request
+from playhead.providers.batch_api import Batches, Step
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ import pytest
 from llmock.pytest_plugin import LLMock
 from pydantic import SecretStr
 
-from resources.errors import ReplyNotBelieved
-from resources.providers.names import RemoteModel
-from resources.remote_engines import RemoteEngines
-from resources.settings import Provider, Settings
-from tests import media
-from tests.providers import PlainWire
-from tests.talks import talk
+from playhead.core.errors import ReplyNotBelieved
+from playhead.core.settings import Provider, Settings
+from playhead.engines.remote import RemoteEngines
+from playhead.providers.model_names import RemoteModel
+from tests.support import media_files
+from tests.support.provider_servers import PlainWire
+from tests.support.synthetic_transcripts import talk
 
 LUNA = RemoteModel("openai", "gpt-6-luna")
 PARAGRAPH = {"text": "It begins.", "cites": [1, 2]}
@@ -53,7 +53,7 @@ def breaking(base_url: str, field: str) -> Iterator[None]:
 
 def test_aimock_a_model_with_word_times_is_heard(aimock: str) -> None:
     whisper = engines(aimock).listener(RemoteModel("openai", "whisper-1"))
-    heard = whisper.hear(media.speech(), language="en")
+    heard = whisper.hear(media_files.speech(), language="en")
     assert heard.words is not None
     assert [word.word for word in heard.words][:4] == ["And", "so", "my", "fellow"]
     assert heard.language == "en"
@@ -61,7 +61,7 @@ def test_aimock_a_model_with_word_times_is_heard(aimock: str) -> None:
 
 def test_aimock_a_model_without_times_is_heard(aimock: str) -> None:
     newest = engines(aimock).listener(RemoteModel("openai", "gpt-transcribe"))
-    heard = newest.hear(media.speech(), language=None)
+    heard = newest.hear(media_files.speech(), language=None)
     assert (heard.text, heard.words, heard.language) == ("And so my fellow Americans", None, "en")
 
 
@@ -104,7 +104,7 @@ def test_aimock_what_it_breaks_never_becomes_a_result(
     with breaking(aimock, rate):
         for attempt in (
             lambda: broken.listener(RemoteModel("openai", "whisper-1")).hear(
-                media.silence(1), language=None
+                media_files.silence(1), language=None
             ),
             lambda: broken.writer(LUNA).write(talk(1, 5), title="x", kind="lecture"),
             lambda: broken.embedder(RemoteModel("openai", "text-embedding-3-small")).embed(["a"]),

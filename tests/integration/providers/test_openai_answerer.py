@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 
-from resources.answering.protocol import Answerer, Cited, Statement
-from resources.errors import InputTooLong, NotAProvider, ReplyNotBelieved, RequestRefused
-from resources.providers.names import RemoteModel
-from resources.remote_engines import RemoteEngines
-from tests.listening import FIRST, GOOD, SECOND, Listening, inquiry, reply
-from tests.providers import PlainWire, Server, Told, completed, responded, streamed, told
+from playhead.core.errors import InputTooLong, NotAProvider, ReplyNotBelieved, RequestRefused
+from playhead.core.protocols.answerer import Answerer, Cited, Statement
+from playhead.engines.remote import RemoteEngines
+from playhead.providers.model_names import RemoteModel
+from tests.support.provider_servers import (
+    PlainWire,
+    Server,
+    Told,
+    completed,
+    responded,
+    streamed,
+    told,
+)
+from tests.support.recognizer_listening import FIRST, GOOD, SECOND, Listening, inquiry, reply
 
 QUESTION = inquiry("What is dialed?", "To start, dial six.", "No!")
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resources.embedding.protocol import Embedder
-from resources.errors import ModelUnavailable, PermanentError, ReplyNotBelieved
-from resources.providers.names import RemoteModel
-from resources.providers.wire import Used
-from resources.remote_engines import RemoteEngines
-from tests.making import unit_vectors
-from tests.providers import PlainWire, Server, Told, told
+from playhead.core.errors import ModelUnavailable, PermanentError, ReplyNotBelieved
+from playhead.core.protocols.embedder import Embedder
+from playhead.core.usage import Used
+from playhead.engines.remote import RemoteEngines
+from playhead.providers.model_names import RemoteModel
+from tests.support.factories import unit_vectors
+from tests.support.provider_servers import PlainWire, Server, Told, told
 
 SMALL = "text-embedding-3-small"
 TEXTS = ["one", "two", "three"]

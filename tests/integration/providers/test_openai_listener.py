@@ -10,23 +10,23 @@ import numpy as np
 import pytest
 from openai import APIConnectionError
 
-from resources.errors import (
+from playhead.core.errors import (
     InputTooLong,
     LanguageUnsupported,
     ModelUnavailable,
     ReplyNotBelieved,
     RequestRefused,
 )
-from resources.providers.names import RemoteModel
-from resources.providers.wire import Used
-from resources.records import Segment, Word
-from resources.remote_engines import RemoteEngines
-from resources.transcription.protocol import Listener
-from tests import media
-from tests.providers import Asked, PlainWire, Server, Told, told
+from playhead.core.protocols.transcriber import Listener
+from playhead.core.records import Segment, Word
+from playhead.core.usage import Used
+from playhead.engines.remote import RemoteEngines
+from playhead.providers.model_names import RemoteModel
+from tests.support import media_files
+from tests.support.provider_servers import Asked, PlainWire, Server, Told, told
 
-SPEECH = media.speech("en_austen_0880")
-SECONDS = len(SPEECH) / media.RATE
+SPEECH = media_files.speech("en_austen_0880")
+SECONDS = len(SPEECH) / media_files.RATE
 SAID = {"word": "young", "start": 0.5, "end": 1.0}
 VERBOSE = {
     "task": "transcribe",
@@ -156,7 +156,7 @@ def test_a_model_that_knows_voices_names_them(api: Server) -> None:
 
 def test_silence_is_an_empty_text_and_no_lie(api: Server) -> None:
     api.replies = [told(VERBOSE | {"text": "", "words": [], "segments": []})]
-    heard = listener(api, "whisper-1").hear(media.silence(2), language=None)
+    heard = listener(api, "whisper-1").hear(media_files.silence(2), language=None)
     assert (heard.text, heard.words, heard.segments) == ("", (), ())
 
 
@@ -210,12 +210,12 @@ def test_a_language_the_model_does_not_take_is_named_with_the_remedy(api: Server
 def test_the_longest_piece_is_a_file_the_provider_takes_even_if_it_is_noise(api: Server) -> None:
     api.replies = [told({"text": ""})]
     whisper = listener(api, "whisper-1")
-    noise = media.noise(whisper.longest_seconds, level=1.0)
+    noise = media_files.noise(whisper.longest_seconds, level=1.0)
     whisper_wire = PlainWire()
     listener(api, "whisper-1", whisper_wire).hear(noise, language="en")
     assert 15_000_000 < len(api.asked[0].body) <= 25_000_000
     with pytest.raises(InputTooLong):
-        whisper.hear(media.silence(whisper.longest_seconds + 1), language="en")
+        whisper.hear(media_files.silence(whisper.longest_seconds + 1), language="en")
     assert len(api.asked) == 1
 
 

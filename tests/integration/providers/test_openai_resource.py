@@ -4,10 +4,10 @@ import dagster as dg
 import pytest
 from dagster_openai import OpenAIResource
 
-from resources.configured import openai_resource
-from resources.errors import ModelUnavailable
-from resources.settings import Settings
-from tests.providers import Server, told
+from playhead.core.errors import ModelUnavailable
+from playhead.core.settings import Settings
+from resources.dagster_resources import openai_resource
+from tests.support.provider_servers import Server, told
 
 CHAT = {
     "id": "c",

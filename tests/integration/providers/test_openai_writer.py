@@ -9,15 +9,24 @@ from typing import Any
 import pytest
 from openai import APIConnectionError
 
-from pipeline_assets.checks import of_document
-from resources.errors import NotAProvider, ReplyNotBelieved, RequestRefused
-from resources.providers.names import RemoteModel
-from resources.providers.wire import Used
-from resources.records import Segment, Transcript, Word
-from resources.remote_engines import RemoteEngines
-from resources.writing.notes import INSTRUCTIONS
-from resources.writing.protocol import Writer
-from tests.providers import Asked, PlainWire, Server, Told, completed, responded, streamed, told
+from pipeline_assets.assets.checks import of_document
+from playhead.core.errors import NotAProvider, ReplyNotBelieved, RequestRefused
+from playhead.core.protocols.writer import Writer
+from playhead.core.records import Segment, Transcript, Word
+from playhead.core.usage import Used
+from playhead.engines.remote import RemoteEngines
+from playhead.engines.writing.llm_reply import INSTRUCTIONS
+from playhead.providers.model_names import RemoteModel
+from tests.support.provider_servers import (
+    Asked,
+    PlainWire,
+    Server,
+    Told,
+    completed,
+    responded,
+    streamed,
+    told,
+)
 
 SENTENCES = [
     "We meet on Monday.",

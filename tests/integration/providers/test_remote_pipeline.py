@@ -9,16 +9,16 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from resources.engines import Embedders, Engines
-from resources.providers.names import RemoteModel
-from resources.records import Recording
-from resources.remote_engines import RemoteEngines
-from resources.settings import Settings
-from resources.transcription.instant import InstantTranscriber
-from resources.workbench import Workbench, open_workbench
+from playhead.core.records import Recording
+from playhead.core.settings import Settings
+from playhead.engines.registry import Embedders, Engines
+from playhead.engines.remote import RemoteEngines
+from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.providers.model_names import RemoteModel
+from playhead.services.context import Workbench, open_workbench
 from tests.integration.conftest import Pipeline
-from tests.making import unit_vectors
-from tests.providers import Asked, PlainWire, Server, Told, completed, told
+from tests.support.factories import unit_vectors
+from tests.support.provider_servers import Asked, PlainWire, Server, Told, completed, told
 
 Add = Callable[[str], Recording]
 

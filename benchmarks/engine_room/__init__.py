@@ -1,1 +1,0 @@
-"""The engine room beside a floor written by hand: ``python -m benchmarks.engine_room``."""

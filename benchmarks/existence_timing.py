@@ -1,0 +1,176 @@
+"""Whether one can hear from the time an answer takes that another organisation has something.
+
+    python -m benchmarks.existence_timing [--pairs 3000] [--json]
+
+One organisation asks for what another has, and for what nobody has, in random order, by every way
+that takes an id, a name, a hash or a token from outside; the answer is the same. AUC: how likely
+what another has takes longer than what nobody has, equals counting half; 0.5: there is nothing to
+be heard. By ranks, with the standard error of chance alone: Mann and Whitney, Annals of
+Mathematical Statistics 18 (1947). ``errors``: how many of those the AUC is off 0.5. The two kinds
+of ids are made in turn, so that they lie side by side in every index.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+import statistics
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.environments import json_option, print_rows
+from benchmarks.isolation.tenants import SAME, Resident, inhabited, word
+from playhead.core.errors import PlayheadError
+from playhead.core.permissions import new_token
+from playhead.core.records import Filter
+from playhead.core.settings import load_settings
+from playhead.postgres.database import Database
+from playhead.postgres.pipeline.recordings import new_recording_id
+from playhead.postgres.search.conversations import NewTurn
+from playhead.services.context import Rooms, open_rooms
+from tests.support import factories
+from tests.support.factories import Worker
+
+_ROWS = 200  # of each kind that each organisation has: so many that indexes are used
+_WARM = 200  # pairs that do not count
+
+_TURN = NewTurn(SAME, False, None, {}, [], [])
+_NUMBER = b"select nextval(pg_get_serial_sequence('stage_results', 'id')) as number"
+
+Ask = Callable[[Any], object]
+#: What another has, and what nobody has.
+Kinds = tuple[list[Any], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Medians in microseconds."""
+
+    way: str
+    theirs_us: float
+    nobodys_us: float
+    auc: float
+    standard_error: float
+    errors: float
+
+
+def _measured(way: str, ask: Ask, kinds: Kinds, pairs: int) -> Row:
+    _seconds(ask, kinds, _WARM)
+    theirs, nobodys = _seconds(ask, kinds, pairs)
+    auc, chance = _auc(theirs, nobodys), math.sqrt((2 * pairs + 1) / (12 * pairs * pairs))
+    one, two = (round(statistics.median(some) * 1e6, 1) for some in (theirs, nobodys))
+    return Row(way, one, two, round(auc, 3), round(chance, 4), round((auc - 0.5) / chance, 1))
+
+
+def _seconds(ask: Ask, kinds: Kinds, pairs: int) -> tuple[list[float], list[float]]:
+    taken: tuple[list[float], list[float]] = [], []
+    order = [0, 1] * pairs
+    random.shuffle(order)
+    for kind in order:
+        asked = random.choice(kinds[kind])
+        began = time.perf_counter()
+        with suppress(PlayheadError):
+            ask(asked)
+        taken[kind].append(time.perf_counter() - began)
+    return taken
+
+
+def _auc(some: list[float], others: list[float]) -> float:
+    together = np.array([*some, *others])
+    _, places, counts = np.unique(together, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    size = len(some)
+    return float((ranks[:size].sum() - size * (size + 1) / 2) / (size * len(others)))
+
+
+def _settled(database: Database, rooms: Rooms, one: Resident, other: Resident) -> dict[str, Kinds]:
+    """What the other has, and what nobody has, by what it is; ours lies between."""
+    worker = Worker(database)
+    kinds: dict[str, Kinds] = defaultdict(lambda: ([], []))
+    for _ in range(_ROWS):
+        _rows_of(worker, rooms, one)
+        for kind, theirs in _rows_of(worker, rooms, other).items():
+            kinds[kind][0].append(theirs)
+        nobodys = {"id": new_recording_id(), "sha256": secrets.token_hex(32), "name": word()}
+        nobodys |= {"result": database.rows(_NUMBER)[0]["number"], "revoked": new_token()}
+        nobodys |= {kind: str(uuid.uuid4()) for kind in ("conversation", "token", "chunk")}
+        for kind, never in nobodys.items():
+            kinds[kind][1].append(never)
+    worker.ledger.close()
+    database.run(b"analyze")
+    return kinds
+
+
+def _rows_of(worker: Worker, rooms: Rooms, one: Resident) -> dict[str, Any]:
+    recording = rooms.catalogue.add(factories.recording(org_id=one.org))
+    worker.probe(recording)
+    worker.transcribe(recording)
+    rooms.versions.name_speaker(recording, "Ada", name := word())
+    heard = worker.current(recording, "transcript")
+    assert heard is not None
+    tokens = [rooms.tokens.create(one.org, one.canary, word(), ["read"], 1) for _ in range(2)]
+    rooms.tokens.revoke(one.org, tokens[0][0].id)
+    return {
+        "id": recording.id,
+        "sha256": recording.sha256,
+        "name": name,
+        "result": heard.id,
+        "revoked": tokens[0][1],
+        "token": tokens[1][0].id,
+        "conversation": rooms.conversations.add(one.org, None, _TURN),
+        "chunk": str(random.choice(one.keys["chunks"])),
+    }
+
+
+def _ways(rooms: Rooms, one: Resident) -> dict[str, tuple[str, Ask]]:
+    """What each is asked for, and how."""
+    org, catalogue, [searched] = one.org, rooms.catalogue, rooms.sets.live()
+    names = rooms.versions.speaker_names
+
+    def require(**narrowed: Any) -> None:
+        rooms.passages.require(Filter(**narrowed), org_id=org)
+
+    def find(recording: str) -> object:
+        narrowed = Filter(recordings=(recording,))
+        return rooms.passages.find(SAME, None, searched, org_id=org, narrowed=narrowed, limit=10)
+
+    return {
+        "recording": ("id", lambda asked: catalogue.get(org, asked)),
+        "with these bytes": ("sha256", lambda asked: catalogue.with_bytes(org, asked)),
+        "filter by recording": ("id", lambda asked: require(recordings=(asked,))),
+        "filter by speaker": ("name", lambda asked: require(speakers=(asked,))),
+        "find in a recording": ("id", find),
+        "transcript": ("result", lambda asked: rooms.content.transcript(one.recording, asked)),
+        "names of speakers": ("id", lambda asked: names(replace(one.recording, id=asked))),
+        "passages": ("chunk", lambda asked: rooms.excerpts.of(org, [asked])),
+        "turns": ("conversation", lambda asked: rooms.conversations.turns(org, asked)),
+        "one more turn": ("conversation", lambda asked: rooms.conversations.add(org, asked, _TURN)),
+        "revoking a token": ("token", lambda asked: rooms.tokens.revoke(org, asked)),
+        "a revoked token": ("revoked", rooms.tokens.bearer),
+    }
+
+
+@click.command()
+@click.option("--pairs", type=click.IntRange(10), default=3000, show_default=True)
+@json_option
+def main(pairs: int, as_json: bool) -> None:
+    """PAIRS questions of each kind by each way."""
+    with inhabited(2) as town, open_rooms(load_settings()) as rooms:
+        with closing(Database(town.url)) as database:
+            kinds = _settled(database, rooms, *town.residents)
+        ways = _ways(rooms, town.residents[0])
+        rows = (_measured(way, ask, kinds[kind], pairs) for way, (kind, ask) in ways.items())
+        print_rows(rows, as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Who asks and writes for organisations at random: the tables as they are, every named statement,
+and the rooms that the face and the pipeline use. Not here: the face itself (``face.py``).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+from psycopg import sql
+
+from benchmarks.isolation.http_like import Face
+from benchmarks.isolation.tenants import Resident, others_named, word
+from benchmarks.isolation.ways import Way
+from playhead.core.call_context import Errand
+from playhead.core.records import Filter, Recording
+from playhead.postgres.database import Database, Role
+from playhead.postgres.provider_use.spend import GROUPINGS, Ended, Intended
+from playhead.postgres.search.conversations import NewTurn
+from playhead.services.context import Rooms
+from tests.support import factories
+from tests.support.factories import CHUNK_RECIPE
+from tests.support.tenant_data import every_statement, names_of
+
+_ROLES: tuple[Role, ...] = get_args(Role)
+_NEAR = np.ones(3, np.float32)
+
+
+class Visitor:
+    """``ways``: what it does, by name."""
+
+    def __init__(self, database: Database, rooms: Rooms, example: Resident) -> None:
+        self._database, self._rooms = database, rooms
+        [self._set] = rooms.sets.live()
+        self._saying = {
+            name for name, value in example.keys.items() if others_named(str(value), "nobody")
+        }
+        self.ways = (
+            {f"table {name}": self._table(name) for name in names_of(self._database, "rpv")}
+            | {f"statement {n}": self._statement(sent) for n, sent in every_statement().items()}
+            | self._reads()
+            | self._writes()
+            | Face(rooms).ways()
+        )
+
+    def _table(self, name: str) -> Way:
+        query = sql.SQL("select {name}::text from {name} limit 2000")
+
+        def look(one: Resident, _other: Resident) -> Iterable[object]:
+            seen = self._database.within(one.org, random.choice(_ROLES))
+            with seen.transaction() as connection:
+                return connection.execute(query.format(name=sql.Identifier(name))).fetchall()
+
+        return Way(look)
+
+    def _statement(self, sent: bytes) -> Way:
+        names = set(re.findall(r"%\((\w+)\)", sent.decode()))
+
+        def look(one: Resident, other: Resident) -> Iterable[object]:
+            values = {name: other.keys.get(name, other.keys["recording_id"]) for name in names}
+            seen = self._database.within(one.org, random.choice(_ROLES))
+            with (
+                seen.transaction() as connection,
+                connection.transaction(force_rollback=True),
+            ):
+                cursor = connection.execute(sent, values)
+                return cursor.fetchall() if cursor.description else []
+
+        return Way(look, says=bool(names & self._saying))
+
+    def _reads(self) -> dict[str, Way]:
+        rooms, search = self._rooms, self._search
+        catalogue, content, passages = rooms.catalogue, rooms.content, rooms.passages
+        return {
+            "statuses": Way(lambda one, _: catalogue.statuses(one.org)),
+            "under way": Way(lambda one, _: catalogue.under_way(one.org)),
+            "recording": Way(lambda one, _: [catalogue.get(one.org, one.recording.id)]),
+            "recording of another": Way(
+                lambda one, other: [catalogue.get(one.org, other.recording.id)]
+            ),
+            "transcript": Way(lambda one, _: [content.transcript(one.recording, one.heard)]),
+            "transcript of another": Way(
+                lambda one, other: [content.transcript(one.recording, other.heard)]
+            ),
+            "transcript of another's, called ours": Way(
+                lambda one, other: [rooms.versions.current(_called_ours(one, other))], says=True
+            ),
+            "names in another's, called ours": Way(
+                lambda one, other: rooms.versions.speaker_names(_called_ours(one, other)).items()
+            ),
+            "chunks": Way(lambda one, _: content.chunks(one.recording, CHUNK_RECIPE.hash)),
+            "passages": Way(
+                lambda one, _: content.passages([(one.recording, CHUNK_RECIPE.hash)]).values()
+            ),
+            "excerpts of another's": Way(
+                lambda one, other: rooms.excerpts.of(one.org, other.keys["chunks"])
+            ),
+            "standing": Way(lambda one, _: rooms.ledger.standing([one.recording]).values()),
+            "lineage": Way(lambda one, _: rooms.ledger.lineage(one.recording)),
+            "versions": Way(
+                lambda one, _: [
+                    rooms.versions.all(one.recording),
+                    rooms.versions.speaker_names(one.recording),
+                ]
+            ),
+            "find by words": Way(lambda one, _: search(one, None)),
+            "find by both": Way(lambda one, _: search(one, _NEAR)),
+            "find in another's": Way(lambda one, other: search(one, _NEAR, other.recording.id)),
+            "nearest": Way(
+                lambda one, _: passages.nearest(_NEAR, self._set, org_id=one.org, limit=50)
+            ),
+            "exactly": Way(
+                lambda one, _: passages.nearest_exactly(_NEAR, self._set, org_id=one.org, limit=50)
+            ),
+            "spend": Way(
+                lambda one, _: [
+                    rooms.spend.sums(by, org_id=one.org, since=None) for by in GROUPINGS
+                ]
+            ),
+            "breakers": Way(lambda one, _: rooms.breakers.opened(one.org)),
+            "quarantine": Way(lambda one, _: rooms.quarantine.kept(one.org)),
+            "reply of another": Way(lambda one, _: [rooms.quarantine.reply(one.org, 1)]),
+            "members": Way(lambda one, _: rooms.members.all(one.org)),
+            "tokens": Way(lambda one, _: rooms.tokens.all(one.org)),
+        }
+
+    def _writes(self) -> dict[str, Way]:
+        rooms = self._rooms
+        catalogue, ledger, versions = rooms.catalogue, rooms.ledger, rooms.versions
+        return {
+            "add": Way(lambda one, _: [catalogue.add(_arrival(one))]),
+            "name a speaker": Way(
+                lambda one, _: versions.name_speaker(one.recording, "Ada", one.canary)
+            ),
+            "archive": Way(lambda one, _: catalogue.archive(one.org, [one.recording.id]).values()),
+            "unarchive": Way(
+                lambda one, _: catalogue.unarchive(one.org, [one.recording.id]).values()
+            ),
+            "archive another's": Way(
+                lambda one, other: catalogue.archive(one.org, [other.recording.id]).values()
+            ),
+            "add a member": Way(
+                lambda one, _: rooms.members.add(one.org, f"{one.canary} {word()}", "reader")
+            ),
+            "make a token": Way(self._token),
+            "reserve and settle": Way(self._spend),
+            "choose another's": Way(
+                lambda one, other: ledger.choose(one.recording, other.heard, "me")
+            ),
+            "go on with another's conversation": Way(self._turn),
+            "write another's": Way(self._write_for, says=True),
+        }
+
+    def _search(self, one: Resident, near: Any, recording: str | None = None) -> Iterable[object]:
+        narrowed = Filter(recordings=(recording,)) if recording else Filter()
+        words = random.choice(["same words", "canary", "everybody canary00 canary01"])
+        return self._rooms.passages.find(
+            words, near, self._set, org_id=one.org, narrowed=narrowed, limit=50
+        )
+
+    def _token(self, one: Resident, _other: Resident) -> Iterable[object]:
+        tokens = self._rooms.tokens
+        _, text = tokens.create(one.org, one.canary, one.canary, ["read"], 1)
+        return [tokens.bearer(text)]
+
+    def _spend(self, one: Resident, _other: Resident) -> Iterable[object]:
+        spend = self._rooms.spend
+        errand = Errand(one.org, one.canary, {one.recording.id: 1.0})
+        intended = Intended(uuid.uuid4(), "q", one.canary, "embeddings", 0.01)
+        permit = spend.begin(errand, intended, None)
+        if permit.attempt_id is not None:
+            spend.settle(one.org, permit.attempt_id, Ended(cost_usd=0.01))
+        return [permit]
+
+    def _turn(self, one: Resident, other: Resident) -> Iterable[object]:
+        turn = NewTurn(one.canary, False, None, {}, [], [])
+        return [self._rooms.conversations.add(one.org, other.keys["conversation"], turn)]
+
+    def _write_for(self, one: Resident, other: Resident) -> Iterable[object]:
+        statement = b"insert into members (org_id, name, role) values (%(org)s, 'me', 'owner')"
+        return [self._database.within(one.org, "playhead_app").run(statement, org=other.org)]
+
+
+def _called_ours(one: Resident, other: Resident) -> Recording:
+    """As whoever has seen a recording of another might send it."""
+    return replace(other.recording, org_id=one.org)
+
+
+def _arrival(one: Resident) -> Recording:
+    sha256 = f"{random.randrange(200):064x}"  # that others have as well
+    return factories.recording(org_id=one.org, title=one.canary, sha256=sha256)

@@ -1,0 +1,178 @@
+"""What people have in hand, tried with the keys of others: search, answers, the commands that show
+and export, and the notebook. Not here: the rooms behind them (``visitor.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from click.testing import CliRunner
+
+from benchmarks.isolation.tenants import SAME, Resident
+from benchmarks.isolation.ways import Way
+from playhead.answers.conversations import Kept
+from playhead.answers.service import Answers
+from playhead.cli.main import playhead
+from playhead.core.records import ANYTHING, Filter
+from playhead.engines.answering.extractive import ExtractiveAnswerer
+from playhead.exports.transcripts import FORMATS
+from playhead.notebook.library import Home
+from playhead.search.service import Search, open_search
+from playhead.services.context import Rooms
+
+_RARELY = 0.1  # a clip is decoded and encoded, which takes as long as hundreds of answers
+_LIMIT = 20
+
+
+class Face:
+    """As a person of one organisation uses it."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def ways(self) -> dict[str, Way]:
+        return self._searches() | self._answers() | _commands() | _exports() | _notebook()
+
+    def _searches(self) -> dict[str, Way]:
+        def in_recording(one: Resident, whose: Resident) -> Iterable[object]:
+            return self._hits(one, SAME, Filter(recordings=(whose.recording.id,)))
+
+        def by_speaker(one: Resident, whose: Resident) -> Iterable[object]:
+            return self._hits(one, SAME, Filter(speakers=(whose.canary,)))
+
+        return {
+            "search": Way(lambda one, _: self._hits(one, SAME)),
+            "search recordings": Way(lambda one, _: self._search(one).recordings(SAME).recordings),
+            "search another's words": Way(lambda one, other: self._hits(one, other.canary)),
+            "search in a recording": Way(lambda one, _: in_recording(one, one)),
+            "search in another's recording": Way(in_recording),
+            "search by a speaker": Way(lambda one, _: by_speaker(one, one)),
+            "search by another's speaker": Way(by_speaker, says=True),
+        }
+
+    def _answers(self) -> dict[str, Way]:
+        def turns(one: Resident, whose: Resident) -> Iterable[object]:
+            return self._kept(one).turns(whose.keys["conversation"])
+
+        def go_on(one: Resident, whose: Resident) -> Iterable[object]:
+            return [self._ask(one)(SAME, conversation=whose.keys["conversation"])]
+
+        def in_recording(one: Resident, other: Resident) -> Iterable[object]:
+            return [self._ask(one)(SAME, narrowed=Filter(recordings=(other.recording.id,)))]
+
+        return {
+            "answer": Way(lambda one, _: [self._ask(one)(SAME)]),
+            "answer from another's recording": Way(in_recording),
+            "answer in a conversation": Way(lambda one, _: go_on(one, one)),
+            "answer in another's conversation": Way(go_on),
+            "conversations": Way(lambda one, _: self._kept(one).begun(_LIMIT)),
+            "turns": Way(lambda one, _: turns(one, one)),
+            "turns of another's": Way(turns),
+        }
+
+    def _search(self, one: Resident) -> Search:
+        return open_search(self._rooms, one.org)
+
+    def _hits(self, one: Resident, query: str, narrowed: Filter = ANYTHING) -> Iterable[object]:
+        found = self._search(one)(query, narrowed=narrowed, limit=_LIMIT)
+        return [*found.hits, found.note]
+
+    def _ask(self, one: Resident) -> Answers:
+        return Answers(self._rooms, self._search(one), ExtractiveAnswerer())
+
+    def _kept(self, one: Resident) -> Kept:
+        return Kept(self._rooms, one.org)
+
+
+def _commands() -> dict[str, Way]:
+    """That look: at all that is there, at a recording, at a conversation."""
+    ways: dict[str, Way] = {}
+    for name in ("list", "members", "tokens", "spend", "quarantine", "conversations"):
+        ways[f"command {name}"] = Way(partial(_look_around, name))
+    for name in ("status", "show", "versions", "speakers"):
+        ways |= _of_both(f"command {name}", [name])
+    return ways
+
+
+def _look_around(command: str, one: Resident, _other: Resident) -> Iterator[object]:
+    return _run(one, command)
+
+
+def _exports() -> dict[str, Way]:
+    ways = _of_both("document", ["document"])
+    for wanted in FORMATS:
+        ways |= _of_both(f"transcript as {wanted}", ["transcript", "--as", wanted])
+
+    def clip(one: Resident, whose: Resident) -> Iterator[object]:
+        with TemporaryDirectory(dir=".") as folder:  # at home, which goes with all that is in it
+            path = Path(folder) / "clip.opus"
+            stretch = ("--from", "0", "--to", "0.5", "--output", str(path))
+            yield from _run(one, "clip", whose.recording.id, *stretch)
+            yield f"{path.stat().st_size} bytes"
+
+    return ways | {
+        "clip": Way(lambda one, _: clip(one, one), weight=_RARELY),
+        "clip of another's": Way(clip),
+    }
+
+
+def _of_both(name: str, command: list[str]) -> dict[str, Way]:
+    """A command about a recording: one's own, and another's."""
+
+    def look(one: Resident, whose: Resident) -> Iterable[object]:
+        return _run(one, *command, whose.recording.id)
+
+    return {name: Way(lambda one, _: look(one, one)), f"{name} of another's": Way(look)}
+
+
+def _run(one: Resident, *arguments: str) -> Iterator[object]:
+    """What a command says, and raises at the end."""
+    done = CliRunner().invoke(playhead, [*arguments, "--org", one.org])
+    yield from done.output.splitlines()
+    if isinstance(done.exception, SystemExit):
+        raise AssertionError(done.output)  # asked wrongly, by us
+    if done.exception is not None:
+        raise done.exception
+
+
+def _notebook() -> dict[str, Way]:
+    def of_all(one: Resident, _other: Resident) -> Iterator[object]:
+        with Home(one.org) as home:
+            for frame in (home.recordings(), home.chunks(), home.words(), home.spend("recording")):
+                yield from _rows(frame)
+
+    def found(one: Resident, _other: Resident) -> Iterator[object]:
+        with Home(one.org) as home:
+            yield from _rows(home.search(SAME))
+            yield from _rows(home.ask(SAME))
+
+    def words(one: Resident, whose: Resident) -> Iterator[object]:
+        with Home(one.org) as home:
+            yield from _rows(home.words(whose.recording.id))
+
+    def chunks(one: Resident, whose: Resident) -> Iterator[object]:
+        with Home(one.org) as home:
+            yield from _rows(home.chunks(whose.recording.id))
+
+    def go_on(one: Resident, other: Resident) -> Iterator[object]:
+        with Home(one.org) as home:
+            yield from _rows(home.ask(SAME, conversation=other.keys["conversation"]))
+
+    return {
+        "notebook of all": Way(of_all),
+        "notebook search and answer": Way(found),
+        "notebook words": Way(lambda one, _: words(one, one)),
+        "notebook words of another's": Way(words),
+        "notebook chunks": Way(lambda one, _: chunks(one, one)),
+        "notebook chunks of another's": Way(chunks),
+        "notebook answer in another's conversation": Way(go_on),
+    }
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[object]:
+    yield from frame.itertuples(index=False, name=None)
+    yield frame.attrs

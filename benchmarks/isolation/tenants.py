@@ -1,0 +1,138 @@
+"""Who lives in the database that is asked: organisations with the same bytes and words, and a
+canary of their own in titles, words, names and replies. Not here: who asks (``visitor.py``).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass, replace
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from psycopg import sql
+
+from benchmarks.environments import environment
+from playhead.core.records import Document, Recording, TimedSpan
+from playhead.core.settings import load_settings
+from playhead.media.store import MediaStore
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import create_database
+from playhead.postgres.embedded.server import EmbeddedServer
+from playhead.postgres.migrator import migrate
+from playhead.services import stores
+from tests.support import factories
+from tests.support.factories import Worker
+from tests.support.media_files import SPEECH
+from tests.support.tenant_data import fill, names_of, values_of
+
+SAME = "the very same words are said by everybody here"
+
+_NAMED = re.compile(r"(?:canary|org-)(\d\d)")
+_PASSAGES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """An organisation, its first recording, and what names its rows, as ``neighbours`` has it."""
+
+    org: str
+    canary: str
+    recording: Recording
+    heard: int
+    keys: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """A server's database, the home beside it, and who lives there."""
+
+    url: str
+    home: Path
+    residents: Sequence[Resident]
+
+
+@contextmanager
+def inhabited(count: int) -> Iterator[Town]:
+    """On a server of its own; this process is at home there, see ``at_home``."""
+    with TemporaryDirectory(prefix="playhead-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        server = EmbeddedServer(Path(folder) / "postgres")
+        server.attach()
+        try:
+            create_database(server.url("postgres"), "playhead")
+            url = server.url("playhead")
+            migrate(url)
+            with at_home(home, url):
+                database, media = Database(url), stores.media_store(load_settings())
+                residents = _settle_in(database, media, count)
+                database.close()
+                yield Town(url, home, residents)
+        finally:
+            server.detach()
+            server.stop()
+
+
+@contextmanager
+def at_home(home: Path, url: str) -> Iterator[None]:
+    """While inside, settings are those of this home and database and nobody else's."""
+    home.mkdir(parents=True, exist_ok=True)
+    variables = {"PLAYHEAD_HOME": str(home), "DATABASE_URL": url}
+    with environment(variables), chdir(home):  # where no .env is
+        yield
+
+
+def others_named(text: str, org: str) -> bool:
+    """Whether a text has the name or the canary of another organisation."""
+    return any(f"org-{named}" != org for named in _NAMED.findall(text))
+
+
+def misplaced(database: Database) -> int:
+    """Stored rows, as their owner sees them, that name another organisation than theirs."""
+    found = 0
+    query = sql.SQL("select org_id, {name}::text as everything from {name}")
+    for name in names_of(database, "rp"):
+        with database.connection() as connection:
+            for row in connection.execute(query.format(name=sql.Identifier(name))):
+                found += others_named(row["everything"], row["org_id"])
+    return found
+
+
+def word() -> str:
+    """One that nobody has used."""
+    return f"{random.randrange(1 << 40):x}"
+
+
+def _settle_in(database: Database, media: MediaStore, count: int) -> list[Resident]:
+    """The organisations, with a row in every table and a file in the store."""
+    worker, sha256 = Worker(database), f"{0:064x}"
+    clips = cycle(sorted(SPEECH.glob("*.flac")))
+    residents = []
+    for number in range(count):
+        org, canary = f"org-{number:02}", f"canary{number:02}x{word()}"
+        recording = factories.registered(database, org_id=org, sha256=sha256, title=canary)
+        media.keep(media.receive(next(clips)), recording)
+        texts = [f"{SAME} {place} {canary}" for place in range(_PASSAGES)]
+        worker.probe(recording)
+        worker.transcribe(recording, factories.transcript(" ".join(texts[:2])))
+        worker.write(recording, written=_document(canary, texts[0]))
+        worker.cut(recording, [replace(one, speaker="Ada") for one in factories.passages(*texts)])
+        worker.embed(recording)
+        fill(database, worker, recording, canary)
+        heard = worker.current(recording, "transcript")
+        assert heard is not None
+        keys = values_of(database, recording, canary)
+        residents.append(Resident(org, canary, recording, heard.id, keys))
+    worker.ledger.close()
+    return residents
+
+
+def _document(title: str, text: str) -> Document:
+    """With a time that opens the media."""
+    before = f"# {title}\n\n[00:00:00] "
+    spans = (TimedSpan(len(before), len(before) + len(text), 0.0, 1.5, None),)
+    return replace(factories.document(before + text, title), spans=spans)

@@ -1,0 +1,172 @@
+"""Playhead at the same job: the real stages ``chunks`` and ``embeddings`` over the real ledger.
+
+Recordings are seeded with a transcript and an empty document as done results of the ledger. The
+catalogue says which wait, and each of those is taken through both stages, as in a run; for a new
+model, which it does not wait for, all are. Not here: what Dagster adds
+(``benchmarks/throughput.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import psycopg
+from pgvector.psycopg import register_vector
+
+from benchmarks.pipeline_vs_handwritten.contender import Answer
+from benchmarks.pipeline_vs_handwritten.embedder import HashEmbedder
+from pipeline_assets.assets.executor import Hands
+from pipeline_assets.assets.stage import Made, Turn, Work
+from pipeline_assets.policies import RECORDINGS_A_RUN
+from playhead.core.errors import PlayheadError
+from playhead.core.protocols.embedder import Embedder, Vectors
+from playhead.core.records import (
+    ANYTHING,
+    Document,
+    Engine,
+    Recipe,
+    Recording,
+    Stage,
+    Transcript,
+    text_hash,
+)
+from playhead.core.settings import Settings
+from playhead.engines.registry import Embedders, choose_engines
+from playhead.postgres.database import Connection
+from playhead.postgres.pipeline.recordings import new_recording_id
+from playhead.postgres.pipeline.stage_results import Result, Wanted
+from playhead.services.context import open_workbench
+from tests.support import factories
+
+_TURN = Turn(run_id="engine room", last=True, log=lambda line: None)
+_ORG = "default"
+
+_STORED = """
+select r.title::integer, c.text, v.vector
+from embedding_sets s
+join embedded_recordings e on e.set_id = s.id
+join recordings r on r.id = e.recording_id
+join chunks c on c.recording_id = r.id and c.recipe_hash = e.chunk_recipe_hash and c.wanted
+left join embeddings v on v.set_id = s.id and v.chunk_id = c.id
+where s.engine ->> 'model' = %s
+order by 1, c.ordinal"""
+
+
+class Ours:
+    name = "ours"
+
+    def __init__(self, url: str, home: Path) -> None:
+        self._stack = ExitStack()
+        settings = Settings(
+            home=home, database_url=url, transcriber="instant", embedder="instant", org=_ORG
+        )
+        self._models: dict[str, Embedder] = {name: HashEmbedder(name) for name in "AB"}
+        makers = {name: partial(self._models.__getitem__, name) for name in "AB"}
+        engines = replace(choose_engines(settings), embedders=Embedders("A", makers))
+        self._makers = makers
+        self._bench = self._stack.enter_context(open_workbench(settings, engines))
+        self._connection = self._stack.enter_context(psycopg.connect(url, autocommit=True))
+        register_vector(self._connection)
+        known = self._bench.catalogue.recordings(list(self._bench.catalogue.stored()))
+        self._recordings = {int(recording.title): recording for recording in known}
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def keep(self, transcripts: Iterable[tuple[int, Transcript]]) -> None:
+        for number, kept in transcripts:
+            if number not in self._recordings:
+                self._recordings[number] = self._add(number)
+            self._seed(self._recordings[number], kept)
+
+    def update(self, embedder: Embedder) -> None:
+        while waiting := self._bench.catalogue.waiting(limit=RECORDINGS_A_RUN):
+            self._take_through(waiting, embedder)
+
+    def index(self) -> None:
+        [first] = self._bench.sets.live()
+        self._bench.indexes.keep(first)
+
+    def change_model(self, embedder: Embedder) -> None:
+        added = self._bench.sets.add("B", embedder.engine, embedder.dimensions)
+        known = list(self._recordings.values())
+        for start in range(0, len(known), RECORDINGS_A_RUN):
+            self._take_through(known[start : start + RECORDINGS_A_RUN], embedder)
+        self._bench.indexes.keep(added)
+        self._bench.sets.activate(added)
+
+    def ask(self, question: str, embedders: Mapping[str, Embedder]) -> Answer:
+        """By meaning alone: a question without words matches none."""
+        searched = self._bench.sets.active()
+        assert searched is not None
+        [vector] = embedders[searched.name].embed([question])
+        found = self._bench.passages.find(
+            "", vector, searched, org_id=_ORG, narrowed=ANYTHING, limit=10
+        )
+        return Answer(searched.name, [match.text for match in found])
+
+    def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
+        for number, text, vector in self._connection.execute(_STORED, [model]):
+            yield number, text, vector and vector.to_numpy()
+
+    def _take_through(self, recordings: Sequence[Recording], embedder: Embedder) -> None:
+        """As ``recordings.py`` does, which tells Dagster too."""
+        self._models[embedder.engine.model] = embedder
+        anew = Embedders("A", self._makers)
+        bench = replace(self._bench, engines=replace(self._bench.engines, embedders=anew))
+        lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
+        with Hands(_raise_error) as hands:
+            for one in recordings:
+                work = Work(bench, one, _TURN, lanes, standing[one.id])
+                hands.take(work, ["chunks", "embeddings"])
+            hands.finish()
+
+    def _add(self, number: int) -> Recording:
+        recording = self._bench.catalogue.add(_recording(number))
+        facts = factories.media_facts(0.0)
+        with self._made(recording, "raw_media", {}, "media") as to:
+            self._bench.content.put_media_facts(*to, recording, facts)
+        return recording
+
+    def _seed(self, recording: Recording, kept: Transcript) -> None:
+        content, heard = self._bench.content, text_hash(kept.text)
+        written = Document("", "", "markdown", (), {"sections": []})
+        inputs = {"raw_media": "media", "heard": heard}
+        with self._made(recording, "transcript", inputs, heard) as to:
+            content.put_transcript(*to, recording, kept)
+        with self._made(recording, "document", {"transcript": heard}, f"of {heard}") as to:
+            content.put_document(*to, recording, written)
+
+    @contextmanager
+    def _made(
+        self, recording: Recording, stage: Stage, inputs: dict[str, str], output_hash: str
+    ) -> Iterator[tuple[Connection, Result]]:
+        recipe = Recipe(stage, "1", Engine("seed", "engine room"))
+        ledger = self._bench.ledger
+        with (
+            ledger.claim(Wanted(recording, recipe, inputs), run_id="seed", detail="") as claim,
+            ledger.finish(claim, output_hash=output_hash) as to,
+        ):
+            yield to
+
+
+def _raise_error(work: Work, stage: Stage, made: Made) -> None:
+    if isinstance(made, PlayheadError):
+        raise made
+
+
+def _recording(number: int) -> Recording:
+    return Recording(
+        id=new_recording_id(),
+        org_id=_ORG,
+        sha256=text_hash(str(number)),
+        size_bytes=0,
+        kind="recording",
+        title=str(number),
+        language="en",
+        suffix="",
+    )

@@ -1,0 +1,68 @@
+"""``backlog``: what waits at each stage and since when. Unpartitioned, so that a freshness
+policy can watch it (policies know no partitions)."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from pipeline_assets.assets.desired_recipes import wanted_now
+from pipeline_assets.policies import GROUP, OWNERS
+from playhead.core.model_deprecations import ALARM_DAYS, WARN_DAYS, days_left
+from playhead.services.context import Workbench
+
+_STALE_AFTER = timedelta(hours=2)
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_STALE_AFTER),
+    description="How many recordings wait for each stage, and the age of the oldest.",
+)
+def backlog(workbench: dg.ResourceParam[Workbench]) -> dg.MaterializeResult[None]:
+    waiting = workbench.catalogue.backlog()
+    letters = workbench.catalogue.dead_letters()
+    now = datetime.now(UTC)
+    oldest = max(((now - stage.oldest).total_seconds() for stage in waiting), default=0.0)
+    return dg.MaterializeResult(
+        metadata={
+            "waiting": sum(stage.recordings for stage in waiting),
+            "failed": len(letters),
+            "oldest_seconds": round(oldest, 1),
+            **{f"waiting_for_{stage.stage}": stage.recordings for stage in waiting},
+        },
+    )
+
+
+@dg.asset_check(
+    asset=backlog,
+    name="models_live_on",
+    description="No model in use ends within 60 days (warning) or 14 (error).",
+)
+def models_live_on(workbench: dg.ResourceParam[Workbench]) -> dg.AssetCheckResult:
+    return judge_models(_models(workbench), datetime.now(UTC).date())
+
+
+def judge_models(models: Sequence[str], today: date) -> dg.AssetCheckResult:
+    """Yellow when a model in use ends within 60 days, red within 14."""
+    left = {model: days for model in models if (days := days_left(model, today)) is not None}
+    soonest = min(left.values(), default=WARN_DAYS + 1)
+    return dg.AssetCheckResult(
+        passed=soonest > WARN_DAYS,
+        severity=dg.AssetCheckSeverity.ERROR
+        if soonest <= ALARM_DAYS
+        else dg.AssetCheckSeverity.WARN,
+        metadata={
+            f"days left of {model}": dg.MetadataValue.int(days) for model, days in left.items()
+        },
+    )
+
+
+def _models(bench: Workbench) -> list[str]:
+    """Of the default engines, of those chosen for some recordings, and of the sets."""
+    engines = [bench.engines.transcriber.engine, bench.engines.writer.engine]
+    engines += [one.recipe.engine for one in wanted_now(bench)]
+    sets = [str(one.engine["model"]) for one in bench.sets.live()]
+    return sorted({*(engine.model for engine in engines), *sets})

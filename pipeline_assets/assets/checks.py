@@ -1,0 +1,135 @@
+"""Asset checks: what must be true of a stage's result, as pure functions of it.
+
+Each stage names its checks here and runs them on what it made or found; Dagster shows them by
+recording. A check that stops the pipeline is not here: that is an error in the stage.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from pipeline_assets.partitions import recordings_partitions
+from playhead.core.errors import InvalidResult
+from playhead.core.records import Chunk, Document, MediaFacts, Source, Stage, Transcript
+from playhead.postgres.pipeline.content import Coverage
+from playhead.transcripts.word_positions import TOLERANCE_SECONDS, check_times
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One verdict. ``warns``: worth a look, not wrong."""
+
+    stage: Stage
+    name: str
+    passed: bool
+    warns: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+DESCRIPTIONS: dict[tuple[Stage, str], str] = {
+    ("raw_media", "has_sound"): "The file has a decodable audio track that lasts.",
+    ("transcript", "times_in_order"): "Word times never decrease and lie inside the media.",
+    ("transcript", "times_exact"): "Word times are heard, not shared out; else this warns.",
+    ("transcript", "has_words"): "Somebody spoke; a silent recording warns.",
+    ("document", "quotes_stand"): "Every timed span stands in the document, inside the media.",
+    ("chunks", "positions_exact"): "Every chunk is its source's characters, to the letter.",
+    ("chunks", "times_inside"): "Every chunk lies inside the media.",
+    ("embeddings", "one_vector_a_chunk"): "There are as many vectors as chunks.",
+}
+
+
+def check_specs() -> list[dg.AssetCheckSpec]:
+    with warnings.catch_warnings():
+        # Checks by partition are a preview in Dagster 1.13; one pinned version, so no surprise.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                name, asset=stage, description=description, partitions_def=recordings_partitions
+            )
+            for (stage, name), description in DESCRIPTIONS.items()
+        ]
+
+
+def of_media(facts: MediaFacts) -> tuple[Check, ...]:
+    lasts = {"duration_seconds": facts.duration_seconds}
+    return (Check("raw_media", "has_sound", facts.duration_seconds > 0, facts=lasts),)
+
+
+def of_transcript(transcript: Transcript) -> tuple[Check, ...]:
+    words = {"words": len(transcript.words)}
+    exact = transcript.timing != "interpolated"
+    error = {"error_seconds": transcript.error_seconds or 0.0}
+    return (
+        Check("transcript", "times_in_order", _times_are_right(transcript), facts=words),
+        Check("transcript", "times_exact", exact, warns=True, facts=error),
+        Check("transcript", "has_words", bool(transcript.words), warns=True, facts=words),
+    )
+
+
+def of_document(document: Document, duration_seconds: float) -> tuple[Check, ...]:
+    stand = all(
+        0 <= span.char_start < span.char_end <= len(document.content)
+        and 0 <= span.start_seconds <= span.end_seconds <= duration_seconds + TOLERANCE_SECONDS
+        for span in document.spans
+    )
+    return (Check("document", "quotes_stand", stand, facts={"spans": len(document.spans)}),)
+
+
+def of_chunks(
+    made: Sequence[Chunk], texts: Mapping[Source, str], duration_seconds: float
+) -> tuple[Check, ...]:
+    """``texts``: the text of each source."""
+    exact = all(
+        texts[chunk.source][chunk.char_start : chunk.char_end] == chunk.text for chunk in made
+    )
+    inside = all(
+        chunk.start_seconds is None
+        or (
+            chunk.end_seconds is not None
+            and 0
+            <= chunk.start_seconds
+            <= chunk.end_seconds
+            <= duration_seconds + TOLERANCE_SECONDS
+        )
+        for chunk in made
+    )
+    count = {"chunks": len(made)}
+    return (
+        Check("chunks", "positions_exact", exact, facts=count),
+        Check("chunks", "times_inside", inside, facts=count),
+    )
+
+
+def of_embeddings(coverage: Coverage) -> tuple[Check, ...]:
+    facts = {"vectors": coverage.vectors, "chunks": coverage.chunks}
+    whole = coverage.vectors == coverage.chunks
+    return (Check("embeddings", "one_vector_a_chunk", whole, facts=facts),)
+
+
+def evaluation(check: Check, partition: str) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(check.stage),
+        check_name=check.name,
+        passed=check.passed,
+        severity=dg.AssetCheckSeverity.WARN if check.warns else dg.AssetCheckSeverity.ERROR,
+        metadata={
+            name: dg.MetadataValue.int(fact)
+            if isinstance(fact, int)
+            else dg.MetadataValue.float(fact)
+            for name, fact in check.facts.items()
+        },
+        partition=partition,
+    )
+
+
+def _times_are_right(transcript: Transcript) -> bool:
+    try:
+        check_times(transcript)
+    except InvalidResult:
+        return False
+    return True

@@ -1,0 +1,185 @@
+"""``chunks``: transcript and document cut into passages that fit the embedding model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from threading import Lock
+
+import dagster as dg
+
+from pipeline_assets.assets import checks
+from pipeline_assets.assets.batch_stage import Claimed, Together
+from pipeline_assets.assets.stage import Metadata, Outcome, Task, Work, stage_spec
+from playhead.chunking.chunker import ChunkingConfig, Strategy, chunk
+from playhead.chunking.document_languages import written_tongues
+from playhead.chunking.sentence_spans import spoken_phrases, with_phrases, written_phrases
+from playhead.core.protocols.embedder import Embedder
+from playhead.core.records import (
+    Chunk,
+    Document,
+    Engine,
+    Kind,
+    Passage,
+    Recipe,
+    Source,
+)
+from playhead.core.sentences import Tongues
+from playhead.core.settings import Settings
+from playhead.core.timecode import clock
+from playhead.postgres.pipeline.content import Cut, chunks_hash
+from playhead.services.context import Lane
+from playhead.transcripts.timeline import Timeline
+from playhead.transcripts.word_positions import Spoken
+
+CODE_VERSION = "3"
+_ROWS_SHOWN = 50
+
+_Part = tuple[str, Source]  # a recording's id, and whether its transcript or its document
+
+#: Two threads that cut would only take turns; so one cuts while the other is at the database.
+_CUTTING = Lock()
+
+SPEC = stage_spec(
+    "chunks",
+    after=("transcript", "document"),
+    code_version=CODE_VERSION,
+    kinds={"python", "postgres"},
+    description="Passages of at most the embedding model's window, with exact characters and "
+    "seconds. What did not change keeps its id.",
+)
+
+
+def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
+    """The window and the tokens are the embedding model's: sets whose models count alike share
+    chunks, others have their own."""
+    parameters = {
+        str(source): asdict(config) for source, config in _configs(settings, kind, embedder).items()
+    }
+    return Recipe(
+        "chunks", CODE_VERSION, Engine("chunker", f"tokens of {embedder.tokens}", parameters)
+    )
+
+
+def _by_recipe(work: Work) -> list[list[Lane]]:
+    """Lanes whose chunks are the same share them."""
+    groups: dict[str, list[Lane]] = {}
+    for lane in work.lanes:
+        groups.setdefault(_recipe(work, lane).hash, []).append(lane)
+    return list(groups.values())
+
+
+def _recipe(work: Work, lane: Lane) -> Recipe:
+    return recipe(work.bench.settings, work.recording.kind, lane.embedder)
+
+
+def _task(work: Work, lanes: Sequence[Lane]) -> Task:
+    heard, written = work.upstream("transcript"), work.upstream("document")
+    inputs = {"transcript": heard.output_hash, "document": written.output_hash}
+    return Task(work, _recipe(work, lanes[0]), inputs, lanes)
+
+
+def _make(claimed: Claimed) -> list[Outcome]:
+    ledger, content = claimed[0][0].work.bench.ledger, claimed[0][0].work.bench.content
+    tasks = [task for task, _ in claimed]
+    before = content.passages((task.work.recording, task.recipe.hash) for task in tasks)
+    read = [_read(task) for task in tasks]
+    with _CUTTING:
+        cuttings = [_cut(task, *one, before) for task, one in zip(tasks, read, strict=True)]
+    hashes = [chunks_hash(one.made) for one in cuttings]
+    with ledger.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
+        ledger.supersede(connection, results)
+        content.put_chunks(
+            connection,
+            [
+                Cut(task.work.recording, result, one.made, one.transcript.language)
+                for task, result, one in zip(tasks, results, cuttings, strict=True)
+            ],
+        )
+    return [
+        task.made(result, _describe(one.made), one.checks)
+        for task, result, one in zip(tasks, results, cuttings, strict=True)
+    ]
+
+
+make_chunks = Together("cutting", _by_recipe, _task, _make)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutting:
+    """What was cut, and the chunks."""
+
+    transcript: Spoken
+    document: Document
+    made: list[Chunk]
+
+    @property
+    def checks(self) -> tuple[checks.Check, ...]:
+        texts: dict[Source, str] = {
+            "transcript": self.transcript.text,
+            "document": self.document.content,
+        }
+        return checks.of_chunks(self.made, texts, self.transcript.duration_seconds)
+
+
+def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source, ChunkingConfig]:
+    """How each source is cut: as set for the recording's kind, within the model's window."""
+    chosen = settings.chunking_of(kind)
+    window = embedder.window_tokens
+
+    def config(strategy: Strategy) -> ChunkingConfig:
+        return ChunkingConfig(strategy, chosen.size, chosen.overlap, chosen.minimum).capped(window)
+
+    return {"transcript": config(chosen.transcript), "document": config(chosen.document)}
+
+
+def _read(task: Task) -> tuple[Spoken, Document]:
+    content, upstream, recording = task.work.bench.content, task.work.upstream, task.work.recording
+    heard = content.spoken(recording, upstream("transcript").id)
+    return heard, content.document(recording, upstream("document").id)
+
+
+def _cut(
+    task: Task, transcript: Spoken, document: Document, before: Mapping[_Part, Sequence[Passage]]
+) -> _Cutting:
+    recording, embedder = task.work.recording, task.lanes[0].embedder
+    configs = _configs(task.work.bench.settings, recording.kind, embedder)
+
+    def cut(source: Source, text: str, timeline: Timeline, tongues: Tongues) -> tuple[Chunk, ...]:
+        return chunk(
+            source,
+            text,
+            config=configs[source],
+            tokenizer=embedder.tokenizer,
+            tongues=tongues,
+            timeline=timeline,
+            before=before.get((recording.id, source), ()),
+        )
+
+    heard = cut("transcript", transcript.text, transcript.timeline, transcript.tongues)
+    own = document.content[: document.metadata.get("quotes_from")]  # the rest is heard already
+    written = cut(
+        "document", own, Timeline.of(document.spans), written_tongues(document, transcript)
+    )
+    said = with_phrases(heard, spoken_phrases(transcript))
+    made = [*said, *with_phrases(written, written_phrases(document))]
+    return _Cutting(transcript, document, made)
+
+
+def _describe(made: list[Chunk]) -> Metadata:
+    shown = [
+        dg.TableRecord(
+            {
+                "source": passage.source,
+                "at": clock(passage.start_seconds or 0.0),
+                "tokens": passage.token_count,
+                "text": passage.text[:160],
+            }
+        )
+        for passage in made[:_ROWS_SHOWN]
+    ]
+    return {
+        "chunks": len(made),
+        "tokens": sum(passage.token_count for passage in made),
+        "passages": dg.MetadataValue.table(shown) if shown else "none",
+    }

@@ -1,0 +1,50 @@
+"""What should be: the recipe of every stage today, by what decides about engines and by set, and
+which part of a recipe moved. What is, the ledger knows (``playhead/postgres/pipeline/plans.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from pipeline_assets.assets import chunks, document, embeddings, raw_media, transcript
+from playhead.core.errors import ModelUnavailable
+from playhead.core.records import FREE, Choice, Json
+from playhead.core.settings import Settings
+from playhead.engines.registry import Engines
+from playhead.postgres.pipeline.plans import Wanted
+from playhead.services.context import Lane, Workbench
+
+
+def wanted_now(bench: Workbench) -> list[Wanted]:
+    """The recipes that a run would use now; none for recordings whose engine cannot be had."""
+    lanes, wanted = bench.lanes(), []
+    for choice in bench.catalogue.choices():
+        with suppress(ModelUnavailable):
+            wanted += list(_wanted(bench.settings, bench.engines, lanes, choice))
+    return wanted
+
+
+def _wanted(
+    settings: Settings, engines: Engines, lanes: Sequence[Lane], choice: Choice
+) -> Iterator[Wanted]:
+    transcriber, writer = engines.transcriber_for(choice), engines.writer_for(choice)
+    yield Wanted(choice, 0, raw_media.RECIPE, FREE)
+    yield Wanted(choice, 0, transcript.recipe(transcriber), transcriber.price)
+    yield Wanted(choice, 0, document.recipe(writer), writer.price)
+    for lane in lanes:
+        cut = chunks.recipe(settings, choice.kind, lane.embedder)
+        yield Wanted(choice, lane.set.id, cut, FREE)
+        embedded = embeddings.recipe(lane.embedder)
+        yield Wanted(choice, lane.set.id, embedded, lane.embedder.price)
+
+
+def moved(before: Json, now: Json) -> tuple[str, ...]:
+    """Which parts of a recipe are no longer the same."""
+    parts = [part for part in ("engine", "model", "code_version") if before[part] != now[part]]
+    old, new = before["parameters"], now["parameters"]
+    if old.get("prompt") != new.get("prompt"):
+        parts.append("prompt")
+    names = (old.keys() | new.keys()) - {"prompt"}
+    if any(old.get(name) != new.get(name) for name in names):
+        parts.append("parameters")
+    return tuple(part.replace("code_version", "code") for part in parts)

@@ -1,0 +1,73 @@
+"""``document``: the recording written up, every part tied to its seconds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import dagster as dg
+
+from pipeline_assets.assets import checks
+from pipeline_assets.assets.stage import (
+    Metadata,
+    Outcome,
+    Task,
+    Work,
+    claimed,
+    engine_line,
+    stage_spec,
+)
+from playhead.core.protocols.writer import Writer
+from playhead.core.records import Document, Recipe, content_hash
+
+CODE_VERSION = "1"
+
+SPEC = stage_spec(
+    "document",
+    after=("transcript",),
+    code_version=CODE_VERSION,
+    kinds={"markdown", "postgres"},
+    description="Structured Markdown from the transcript, with the recording's title, kind and "
+    "duration as context. Every section keeps the time range it came from.",
+)
+
+
+def recipe(writer: Writer) -> Recipe:
+    return Recipe("document", CODE_VERSION, writer.engine)
+
+
+def make_document(work: Work) -> Outcome:
+    bench, recording = work.bench, work.recording
+    source = work.upstream("transcript")
+    inputs = {
+        "transcript": source.output_hash,
+        "title": recording.title,
+        "kind": recording.kind,
+    }
+    writer = bench.engines.writer_for(recording.choice)
+    task = Task(work, recipe(writer), inputs)
+    with claimed(task, detail="writing") as claim:
+        if claim.done:
+            return task.found(claim.done)
+        transcript = bench.content.transcript(recording, source.id)
+        document, usage = writer.write(transcript, title=recording.title, kind=recording.kind)
+        output_hash = content_hash(asdict(document))
+        with bench.ledger.finish(claim, output_hash=output_hash, usage=usage) as (
+            connection,
+            result,
+        ):
+            bench.content.put_document(connection, result, recording, document)
+    return task.made(
+        result,
+        _describe(document, engine_line(task.recipe.engine)),
+        checks.of_document(document, transcript.duration_seconds),
+    )
+
+
+def _describe(document: Document, model: str) -> Metadata:
+    return {
+        "title": document.title,
+        "characters": len(document.content),
+        "sections": len(document.metadata["sections"]),
+        "model": model,
+        "preview": dg.MetadataValue.md(document.content[:4000]),
+    }

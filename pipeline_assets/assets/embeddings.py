@@ -1,0 +1,120 @@
+"""``embeddings``: a vector for every chunk, in the set of the embedding model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pipeline_assets.assets import checks
+from pipeline_assets.assets.batch_stage import Claimed, Together
+from pipeline_assets.assets.stage import Metadata, Outcome, Task, Work, engine_line, stage_spec
+from playhead.core.call_context import Errand, current_errand, on_errand
+from playhead.core.errors import AnswerAwaited
+from playhead.core.protocols.embedder import Embedder
+from playhead.core.records import Recipe, content_hash
+from playhead.postgres.pipeline.content import Coverage, Embedded, Uncached
+from playhead.postgres.pipeline.stage_results import Result
+from playhead.services.context import Lane, Workbench
+
+CODE_VERSION = "1"
+
+SPEC = stage_spec(
+    "embeddings",
+    after=("chunks",),
+    code_version=CODE_VERSION,
+    kinds={"python", "postgres"},
+    description="One unit vector a chunk, in the set of its model. A text is embedded once per "
+    "model and organisation.",
+)
+
+
+def recipe(embedder: Embedder) -> Recipe:
+    return Recipe("embeddings", CODE_VERSION, embedder.engine)
+
+
+def _task(work: Work, lanes: Sequence[Lane]) -> Task:
+    [lane] = lanes
+    chunks = work.upstream("chunks", lane.set.id)
+    inputs = {"chunks": chunks.output_hash, "chunk_recipe": chunks.recipe_hash}
+    return Task(work, recipe(lane.embedder), inputs, lanes)
+
+
+def _make(claimed: Claimed) -> list[Outcome]:
+    tasks, claims = [task for task, _ in claimed], [claim for _, claim in claimed]
+    [lane], bench = tasks[0].lanes, tasks[0].work.bench
+    chunks = [task.work.upstream("chunks", lane.set.id) for task in tasks]
+    for done, of in _fill_cache(tasks, chunks, lane):
+        bench.ledger.progress(claims, 100 * done // of, f"embedded {done} of {of} passages")
+    hashes = [
+        content_hash([one.output_hash, task.recipe.hash])
+        for task, one in zip(tasks, chunks, strict=True)
+    ]
+    with bench.ledger.finish_all(claims, hashes) as (connection, results):
+        embedded = [
+            Embedded(task.work.recording, result, one)
+            for task, result, one in zip(tasks, results, chunks, strict=True)
+        ]
+        bench.ledger.supersede(connection, results)
+        bench.content.put_embeddings(connection, embedded, lane.set.id)
+    coverages = bench.content.coverage(embedded, lane.set.id)
+    return [
+        task.made(result, _describe(lane, coverage), checks.of_embeddings(coverage))
+        for task, result, coverage in zip(tasks, results, coverages, strict=True)
+    ]
+
+
+make_embeddings = Together("embedding", lambda work: [[lane] for lane in work.lanes], _task, _make)
+
+
+def _describe(lane: Lane, coverage: Coverage) -> Metadata:
+    return {
+        "vectors": coverage.vectors,
+        "dimensions": lane.set.dimensions,
+        "tokens": coverage.tokens,
+        "model": engine_line(lane.embedder.engine),
+        "set": lane.set.id,
+    }
+
+
+def _fill_cache(
+    tasks: Sequence[Task], chunks: Sequence[Result], lane: Lane
+) -> Iterator[tuple[int, int]]:
+    """Gives how many texts of how many are embedded, after each call. Raises ``AnswerAwaited`` once
+    all are asked for."""
+    bench, org_id = tasks[0].work.bench, tasks[0].work.recording.org_id
+    recipes = {
+        task.work.recording.id: one.recipe_hash for task, one in zip(tasks, chunks, strict=True)
+    }
+    texts = bench.content.uncached_texts(org_id, recipes, lane.set.id)
+    hashes = list(texts)
+    awaited: AnswerAwaited | None = None
+    for batch in lane.embedder.batches([one.text for one in texts.values()]):
+        bench.keep_on()
+        try:
+            part = hashes[batch.start : batch.stop]
+            _embed(bench, org_id, lane, {key: texts[key] for key in part})
+        except AnswerAwaited as error:
+            awaited = error
+        yield batch.stop, len(hashes)
+    if awaited:
+        raise awaited
+
+
+def _embed(bench: Workbench, org_id: str, lane: Lane, texts: Mapping[str, Uncached]) -> None:
+    """Cache the vectors of these texts; those that another worker is at are waited for."""
+    set_id = lane.set.id
+    with bench.ledger.texts_locked(org_id, set_id, list(texts)):
+        if missing := bench.content.uncached_of(org_id, set_id, list(texts)):
+            wanted = {key: texts[key] for key in missing}
+            with on_errand(_errand_for(wanted)):
+                vectors = lane.embedder.embed([one.text for one in wanted.values()])
+            bench.content.cache_vectors(org_id, set_id, wanted, vectors)
+
+
+def _errand_for(texts: Mapping[str, Uncached]) -> Errand:
+    """The stage's, for the recordings that have these texts, by their characters."""
+    weights: Counter[str] = Counter()
+    for text in texts.values():
+        weights[text.recording_id] += len(text.text)
+    return replace(current_errand(), recordings=weights)

@@ -1,0 +1,36 @@
+"""What Dagster is told of a result beside its metadata: its versions, and who made it.
+
+Both ways to tell use it: a run as it works (``recordings.py``), and whoever finds later that a
+result was never told (``untold.py``).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from playhead.core.records import STAGES, Json
+from playhead.postgres.pipeline.transcript_versions import BY_HAND
+
+_VERSION_DIGITS = 32  # of a content hash; Dagster keeps versions as tags, which are short
+
+
+def versions(code_version: str, output_hash: str, inputs: Json) -> dict[str, str]:
+    """Content hashes as Dagster's data versions, so that it shows as out of sync exactly what
+    was made from something else than what is current."""
+    tags = {
+        "dagster/code_version": code_version,
+        "dagster/data_version": output_hash[:_VERSION_DIGITS],
+        "dagster/data_version_is_user_provided": "true",
+    }
+    for stage in STAGES:
+        if stage in inputs:
+            tags[f"dagster/input_data_version/{stage}"] = str(inputs[stage])[:_VERSION_DIGITS]
+            tags[f"dagster/input_event_pointer/{stage}"] = "NULL"
+    return tags
+
+
+def made_by(run_id: str) -> dg.MetadataValue:
+    """A link to the run, where it was one."""
+    if run_id == BY_HAND:
+        return dg.MetadataValue.text(BY_HAND)
+    return dg.MetadataValue.dagster_run(run_id)

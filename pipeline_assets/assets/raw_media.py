@@ -1,0 +1,54 @@
+"""``raw_media``: an uploaded file, proven to be sound that can be decoded to its end."""
+
+from __future__ import annotations
+
+from pipeline_assets.assets import checks
+from pipeline_assets.assets.stage import Metadata, Outcome, Task, Work, claimed, stage_spec
+from playhead.core.records import Engine, MediaFacts, Recipe, Recording
+from playhead.media.probe import probe
+
+CODE_VERSION = "1"
+
+SPEC = stage_spec(
+    "raw_media",
+    after=(),
+    code_version=CODE_VERSION,
+    kinds={"python", "postgres"},
+    description="The recording as uploaded, probed: container, streams, duration; decodable to "
+    "16 kHz mono. What is not sound fails here with its reason.",
+)
+
+
+RECIPE = Recipe("raw_media", CODE_VERSION, Engine("pyav", "probe"))
+
+
+def make_raw_media(work: Work) -> Outcome:
+    bench, recording = work.bench, work.recording
+    task = Task(work, RECIPE, {"sha256": recording.sha256})
+    with claimed(task, detail="reading the file") as claim:
+        if claim.done:
+            return task.found(claim.done)
+        with bench.media.opened(recording) as file:
+            facts = probe(file)
+        # The bytes are the result; the facts describe them. So a better probe does not
+        # make anything after it stale.
+        with bench.ledger.finish(claim, output_hash=recording.sha256) as (
+            connection,
+            result,
+        ):
+            bench.content.put_media_facts(connection, result, recording, facts)
+    return task.made(result, _describe(recording, facts), checks.of_media(facts))
+
+
+def _describe(recording: Recording, facts: MediaFacts) -> Metadata:
+    return {
+        "kind": recording.kind,
+        "sha256": recording.sha256,
+        "size_bytes": recording.size_bytes,
+        "duration_seconds": facts.duration_seconds,
+        "container": facts.container,
+        "codec": facts.codec,
+        "sample_rate": facts.sample_rate,
+        "channels": facts.channels,
+        "streams": "; ".join(facts.streams),
+    }

@@ -1,0 +1,128 @@
+"""``transcript``: what was said, and the second of every word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from pipeline_assets.assets import checks
+from pipeline_assets.assets.stage import (
+    Metadata,
+    Outcome,
+    Task,
+    Work,
+    claimed,
+    engine_line,
+    stage_spec,
+)
+from playhead.core.protocols.transcriber import Transcriber
+from playhead.core.records import Recipe, Transcript
+from playhead.core.timecode import clock, short_clock
+from playhead.postgres.pipeline.content import transcript_hash
+from playhead.postgres.pipeline.stage_results import Claim, Result
+from playhead.transcripts.word_positions import check_times
+
+CODE_VERSION = "2"
+_ROWS_SHOWN = 50
+
+SPEC = stage_spec(
+    "transcript",
+    after=("raw_media",),
+    code_version=CODE_VERSION,
+    kinds={"whisper", "postgres"},
+    description="Text, language, and a start and end second for every word and segment.",
+)
+
+
+def recipe(transcriber: Transcriber) -> Recipe:
+    return Recipe("transcript", CODE_VERSION, transcriber.engine)
+
+
+def make_transcript(work: Work) -> Outcome:
+    bench, recording = work.bench, work.recording
+    media = work.upstream("raw_media")
+    if kept := _chosen(work, media):
+        return Outcome(kept, unchanged=True)
+    inputs = {"raw_media": media.output_hash, "language": recording.language}
+    if recording.speakers != "none":
+        inputs["speakers"] = recording.speakers
+    transcriber = bench.engines.transcriber_for(recording.choice)
+    task = Task(work, recipe(transcriber), inputs)
+    with claimed(task, detail="listening") as claim:
+        if claim.done:
+            return task.found(claim.done)
+        duration = bench.content.media_facts(recording, media.id).duration_seconds
+        with bench.media.opened(recording) as file:
+            transcript = transcriber.transcribe(
+                file,
+                language=recording.language,
+                progress=_progress(work, claim, duration),
+                speakers=recording.speakers,
+                finished=bench.pieces.of(recording, task.recipe.engine),
+            )
+        check_times(transcript)
+        output_hash = transcript_hash(transcript)
+        with bench.ledger.finish(claim, output_hash=output_hash) as (
+            connection,
+            result,
+        ):
+            bench.content.put_transcript(connection, result, recording, transcript)
+            bench.pieces.let_go(connection, recording)
+    return task.made(
+        result,
+        _describe(transcript, engine_line(task.recipe.engine)),
+        checks.of_transcript(transcript),
+    )
+
+
+def _chosen(work: Work, media: Result) -> Result | None:
+    """The transcript that a person put in place, which no engine replaces."""
+    standing = work.standing.get(("transcript", 0))
+    if standing and standing.chosen_by and standing.inputs["raw_media"] == media.output_hash:
+        return standing
+    return None
+
+
+def _progress(work: Work, claim: Claim, duration: float) -> Callable[[float], None]:
+    """Tells the ledger whenever another percent is through, and the run's log every tenth."""
+    told = -1
+
+    def progress(seconds: float) -> None:
+        nonlocal told
+        work.bench.keep_on()
+        percent = min(99, int(100 * seconds / duration)) if duration else 0
+        if percent <= told:
+            return
+        detail = f"transcribed {short_clock(seconds)} of {short_clock(duration)}"
+        work.bench.ledger.progress([claim], percent, detail)
+        if percent // 10 > told // 10:
+            work.turn.log(f"{claim.recording.id}: {detail}")
+        told = percent
+
+    return progress
+
+
+def _describe(transcript: Transcript, model: str) -> Metadata:
+    return {
+        "language": transcript.language,
+        "duration_seconds": transcript.duration_seconds,
+        "words": len(transcript.words),
+        "segments": len(transcript.segments),
+        "speakers": len({segment.speaker for segment in transcript.segments} - {None}),
+        "timing": transcript.timing,
+        "error_seconds": dg.MetadataValue.float(transcript.error_seconds or 0.0),
+        "dropped": _dropped(transcript),
+        "model": model,
+        "beginning": transcript.text[:500],
+    }
+
+
+def _dropped(transcript: Transcript) -> dg.MetadataValue[Any]:
+    """What the engine said and nobody believed, or what is in doubt."""
+    rows = [
+        dg.TableRecord({"at": clock(one.start), "text": one.text[:160], "reason": one.reason})
+        for one in transcript.dropped[:_ROWS_SHOWN]
+    ]
+    return dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("nothing")

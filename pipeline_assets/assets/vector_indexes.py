@@ -1,0 +1,62 @@
+"""``vector_indexes``: those that large organisations' vectors want, kept by the clock; and whether
+searches find what is nearest, looked at every night. Not here: how an index is built
+(``playhead/postgres/search/vector_indexes.py``), how recall is measured (``playhead/services/recall.py``)."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import dagster as dg
+
+from pipeline_assets.policies import GROUP, OWNERS
+from playhead.services.context import Workbench
+from playhead.services.recall import LEAST, OfSize, by_size
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    description="An index of vectors for each organisation that has too many to compare each.",
+)
+def vector_indexes(
+    context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]
+) -> dg.MaterializeResult[None]:
+    taken = workbench.indexes.keep()
+    for index in taken:
+        context.log.info(f"{index.due}: {index.name} of {index.org_id}, set {index.set_id}")
+    there = [index.bytes for index in workbench.indexes.standing() if index.bytes is not None]
+    return dg.MaterializeResult(
+        metadata={
+            "indexes": len(there),
+            "bytes": sum(there),
+            **Counter(str(index.due) for index in taken),
+        }
+    )
+
+
+@dg.asset_check(
+    asset=vector_indexes,
+    name="nearest_are_found",
+    description=f"Of what an exact scan finds, searches find {LEAST:.0%}, in organisations of "
+    "every size, with and without a filter.",
+)
+def nearest_are_found(workbench: dg.ResourceParam[Workbench]) -> dg.AssetCheckResult:
+    active = workbench.sets.active()
+    return judge_recall(by_size(active, workbench.passages) if active else [])
+
+
+def judge_recall(sizes: Sequence[OfSize]) -> dg.AssetCheckResult:
+    """Red where organisations of one size find less than they should."""
+    metadata: dict[str, float] = {}
+    for one in sizes:
+        metadata |= {
+            f"{one.size}: organisations": one.organisations,
+            f"{one.size}: recall": one.recall,
+            f"{one.size}: recall with a filter": one.filtered,
+            f"{one.size}: short answers": one.short,
+        }
+    return dg.AssetCheckResult(
+        passed=all(one.good for one in sizes),
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata=metadata,
+    )

@@ -1,0 +1,1 @@
+"""Entry points that ``playhead`` executes as ``python -m pipeline_assets.commands.<name>``."""

@@ -1,0 +1,152 @@
+"""``python -m pipeline_assets.commands.plan``: what is not as it should be, what it would cost, and the
+decision to make it so. Started by ``playhead plan``; a way in, so nobody imports it. The work is
+done by whoever runs recordings: ``reworking.py`` says what is next.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pipeline_assets.assets.desired_recipes import wanted_now
+from pipeline_assets.planning.estimates import RESTS, Line, price_lines, total_usd
+from playhead.core.errors import NotFound, PlayheadError
+from playhead.core.json_lines import json_line
+from playhead.core.records import STAGES, Kind, Stage
+from playhead.core.settings import load_settings
+from playhead.core.spend_confirmation import refuse_unconfirmed
+from playhead.engines.registry import choose_engines
+from playhead.postgres.pipeline.plans import Plan, Scope
+from playhead.services.context import Workbench, open_workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of ``playhead plan``, which has checked them; ``since`` as ISO 8601."""
+
+    org: str | None
+    kind: Kind | None
+    since: str | None
+    stage: Stage | None
+    apply: bool
+    confirm_usd: float | None
+    patient: bool
+    listed: bool
+    cancel: int | None
+    as_json: bool
+
+    @property
+    def scope(self) -> Scope:
+        first = STAGES.index(self.stage) if self.stage else 0
+        since = datetime.fromisoformat(self.since).astimezone() if self.since else None
+        return Scope(self.org, self.kind, since, STAGES[first:])
+
+
+def main(asked: Asked) -> None:
+    settings = load_settings()
+    with open_workbench(settings, choose_engines(settings)) as bench:
+        if asked.cancel is not None:
+            _cancel(bench, asked.cancel)
+        elif asked.listed:
+            _show_plans(bench.plans.all(), asked.as_json)
+        else:
+            lines = look(bench, asked.scope, patient=asked.patient)
+            _show(lines, asked.as_json)
+            if asked.apply:
+                _apply(bench, asked, lines)
+
+
+def look(bench: Workbench, scope: Scope, *, patient: bool) -> list[Line]:
+    """What differs, each with its price."""
+    wanted = wanted_now(bench)
+    return price_lines(bench, bench.plans.survey(wanted, scope), wanted, patient=patient)
+
+
+def _apply(bench: Workbench, asked: Asked, lines: Sequence[Line]) -> None:
+    if all(line.reason in RESTS for line in lines):
+        return
+    usd = total_usd(lines)
+    refuse_unconfirmed(usd, asked.confirm_usd, bench.settings.confirm_above_usd)
+    plan = bench.plans.open(
+        asked.scope,
+        author=getpass.getuser(),
+        estimated_usd=usd,
+        confirmed_usd=asked.confirm_usd,
+        patient=asked.patient,
+    )
+    assert plan is not None, "only a set's plan can be open already"
+    click.echo(
+        f"Plan {plan.id} is open: the sensors or `playhead process` carry it out; "
+        f"`playhead plan --cancel {plan.id}` ends it.",
+        err=True,
+    )
+
+
+def _cancel(bench: Workbench, identity: int) -> None:
+    if not bench.plans.cancel(identity):
+        raise NotFound(f"Plan {identity} is not open.", remedy="`playhead plan --list` shows all.")
+    click.echo(f"Plan {identity} is cancelled; what it made stays.")
+
+
+def _show(lines: Sequence[Line], as_json: bool) -> None:
+    if as_json:
+        for line in lines:
+            click.echo(json_line(line))
+        return
+    if not lines:
+        click.echo("Everything is as it should be.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "set", "what", "recordings", "calls", "tokens", "US$", "time"):
+        table.add_column(column, justify="left" if column in ("stage", "what") else "right")
+    for cells in _cells(lines):
+        table.add_row(*cells)
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(table)
+
+
+def _cells(lines: Sequence[Line]) -> Iterator[list[str]]:
+    for line in lines:
+        what = f"{line.reason}: {', '.join(line.moved)}" if line.moved else line.reason
+        most = "≤ " if line.reason == "follows" else ""
+        numbers = (line.recordings, line.calls, line.tokens)
+        yield [
+            line.stage,
+            str(line.set or ""),
+            what,
+            *(f"{most}{number:,}" for number in numbers),
+            f"{most}{line.usd:.2f}",
+            "?" if line.seconds is None else f"{most}{line.seconds:,.0f} s",
+        ]
+
+
+def _show_plans(plans: Sequence[Plan], as_json: bool) -> None:
+    for plan in plans:
+        if as_json:
+            click.echo(json_line(plan))
+        else:
+            what = f"set {plan.set_id}" if plan.set_id else "+".join(plan.stages)
+            limits = [str(limit) for limit in (plan.org_id, plan.kind, plan.since) if limit]
+            scope = " ".join(limits) or "everything"
+            click.echo(
+                f"{plan.id:4d}  {plan.state:<9}  {what}  {scope}  by {plan.author}, "
+                f"{plan.created_at:%Y-%m-%d %H:%M}, ${plan.estimated_usd:.2f}"
+            )
+    if not plans and not as_json:
+        click.echo("No plans yet: playhead plan --apply")
+
+
+if __name__ == "__main__":
+    try:
+        main(Asked(**json.loads(sys.argv[1])))
+    except PlayheadError as error:
+        click.echo(f"{error}\n{error.remedy}", err=True)
+        sys.exit(1)

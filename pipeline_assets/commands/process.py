@@ -1,0 +1,153 @@
+"""``python -m pipeline_assets.commands.process``: run what waits through Dagster, in this process; with
+``--watch`` as the warm worker.
+
+The way to work without a daemon, and beside one: the same job, the same ledger. Started by
+``playhead process``; like ``definitions.py`` it is a way in, so nobody imports it.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import FrameType
+
+import click
+import dagster as dg
+
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.maintenance.orphaned_runs import fail_orphans
+from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.worker.worker import Worker
+from playhead.core.errors import DatabaseUnavailable, PlayheadError
+from playhead.core.settings import load_settings
+from playhead.engines.registry import choose_engines
+from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.services.context import Rooms, open_workbench
+from resources.dagster_storage import open_instance
+
+_TELL_SECONDS = 0.5
+_LOOK_SECONDS = 0.2  # at whether a signal came
+
+
+class Teller(threading.Thread):
+    """Prints how the recordings under way are doing, whenever a tenth more is done."""
+
+    def __init__(self, catalogue: Catalogue, working: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._catalogue = catalogue
+        self._working = working
+        self._told: dict[str, tuple[str, int]] = {}
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(_TELL_SECONDS):
+            if self._working.is_set():
+                with suppress(DatabaseUnavailable):
+                    self._tell()
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def _tell(self) -> None:
+        for status in self._catalogue.under_way(None):
+            news = (status.status, status.percent // 10)
+            if self._told.get(status.id) != news:
+                self._told[status.id] = news
+                click.echo(f"{status.percent:3d} %  {status.title[:60]}: {status.detail}")
+
+
+@click.command()
+@click.argument("recordings", nargs=-1)
+@click.option("--watch", is_flag=True)
+def main(recordings: tuple[str, ...], watch: bool) -> None:
+    """Exit 0 when all that was run is ready or parked, 1 when some failed."""
+    settings = load_settings()
+    with open_workbench(settings, choose_engines(settings)) as bench, open_instance() as instance:
+        if recordings:
+            bench.catalogue.statuses(settings.org, recordings)  # NotFound before any work
+        processor = Processor(bench, instance, build_definitions(settings, bench=bench))
+        with _telling(bench.catalogue, processor.working):
+            if watch:
+                worker = Worker(bench, instance, processor)
+                _until_done(worker.attend, stop=worker.leave)
+                return
+            work = partial(_work, processor, bench, instance, recordings)
+            _until_done(work, stop=processor.leave)
+        code = _report(bench.catalogue, sorted({*processor.handled, *recordings}))
+    sys.exit(code)
+
+
+def _work(
+    processor: Processor, rooms: Rooms, instance: dg.DagsterInstance, recordings: Sequence[str]
+) -> None:
+    rooms.ledger.bury_lost()
+    fail_orphans(instance, rooms)
+    processor.work(recordings or None)
+
+
+def _until_done(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
+    """The first SIGINT or SIGTERM has the work under way handed back, a second one ends the
+    process at once. Dagster takes signals for itself on the main thread and may swallow one
+    between two steps, so runs are made on another."""
+
+    asked: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)  # and nothing with a lock: a signal may interrupt its own handler
+        signal.signal(number, signal.SIG_DFL)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, on_signal) for number in signals}
+    try:
+        with ThreadPoolExecutor(1) as worker:
+            done = worker.submit(work)
+            while not wait([done], timeout=_LOOK_SECONDS).done:
+                if asked:
+                    stop()
+            done.result()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _telling(catalogue: Catalogue, working: threading.Event) -> Iterator[None]:
+    teller = Teller(catalogue, working)
+    teller.start()
+    try:
+        yield
+    finally:
+        teller.end()
+
+
+def _report(catalogue: Catalogue, ids: Sequence[str]) -> int:
+    statuses = catalogue.statuses(None, ids)
+    for status in statuses:
+        if status.error:
+            error = status.error
+            click.echo(
+                f"{status.title} ({status.id}) failed at {error['stage']}: {error['message']} "
+                f"{error['remedy']}",
+                err=True,
+            )
+        elif status.status == "parked":
+            click.echo(f"{status.title} ({status.id}) is parked {status.detail}", err=True)
+    ready, parked = (
+        sum(status.status == word for status in statuses) for word in ("ready", "parked")
+    )
+    click.echo(f"{ready} of {len(statuses)} ready{f', {parked} parked' if parked else ''}")
+    return 0 if ready + parked == len(statuses) else 1
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PlayheadError as error:
+        click.echo(f"{error}\n{error.remedy}", err=True)
+        sys.exit(1)

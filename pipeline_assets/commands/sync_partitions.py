@@ -1,0 +1,28 @@
+"""``python -m pipeline_assets.commands.sync_partitions``: have Dagster's partitions follow the archive now, rather than
+at night. Started by ``playhead archive`` and ``unarchive``; a way in, so nobody imports it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pipeline_assets.maintenance.partition_sync import mend_partitions
+from playhead.core.errors import PlayheadError
+from playhead.core.settings import load_settings
+from playhead.services.context import open_rooms
+from resources.dagster_storage import open_instance
+
+
+def main() -> None:
+    with open_rooms(load_settings()) as rooms, open_instance() as instance:
+        added, removed = mend_partitions(instance, set(rooms.catalogue.unarchived()))
+    click.echo(f"{removed} partitions removed, {added} added.", err=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PlayheadError as error:
+        click.echo(f"{error}\n{error.remedy}", err=True)
+        sys.exit(1)

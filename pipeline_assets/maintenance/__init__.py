@@ -1,0 +1,1 @@
+"""Repairs: orphaned runs, missing events, partitions, deletion."""

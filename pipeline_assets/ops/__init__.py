@@ -1,0 +1,1 @@
+"""Ops and their jobs: work that is not an asset."""

@@ -1,0 +1,42 @@
+"""Collecting one file of the inbox: by the warm worker, or by the sensor itself when it is small
+and by a run of ``collect_file`` when copying it would outlast a sensor's tick."""
+
+import dagster as dg
+
+from pipeline_assets.policies import JOB_TAGS, RETRY_POLICY
+from playhead.services.context import Workbench
+from playhead.services.ingest import Arrival
+
+FILE_TAG = "playhead/inbox_file"
+
+
+class InboxFile(dg.Config):
+    """Which file."""
+
+    name: str
+
+
+def take_from_inbox(bench: Workbench, name: str) -> Arrival:
+    """Store and register the file, then remove it from the inbox, unless somebody has changed or
+    replaced it meanwhile. Two may take the same file at once. Raises ``OSError``, and what
+    ``Inbox.taking`` and ``Intake.take_in`` raise."""
+    with bench.inbox.taking(name) as file:
+        return bench.intake.take_in(file, org_id=bench.settings.org, name=name)
+
+
+@dg.op(out=dg.Out(dg.Nothing), retry_policy=RETRY_POLICY)
+def collect(
+    context: dg.OpExecutionContext, config: InboxFile, workbench: dg.ResourceParam[Workbench]
+) -> None:
+    try:
+        arrival = take_from_inbox(workbench, config.name)
+    except FileNotFoundError:
+        context.log.info(f"{config.name!r} was taken by an earlier run.")
+        return
+    context.log.info(f"{config.name!r} becomes recording {arrival.recording.id}")
+
+
+@dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
+def collect_file() -> None:
+    """Take one large file from the inbox."""
+    collect()

@@ -1,0 +1,18 @@
+"""Batches carried to their provider and back: a step whenever something is under way.
+
+A run of its own, since a file of requests takes longer to send than a sensor may. Not here: when
+(``sensors/provider_batches.py``), how (``playhead/providers/batch_api.py``).
+"""
+
+from dataclasses import asdict
+
+import dagster as dg
+
+from playhead.providers.factory import open_batches
+from playhead.services.context import Workbench
+
+
+@dg.op(out=dg.Out(dg.Nothing), description=__doc__)
+def carry(context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]) -> None:
+    step = open_batches(workbench.settings, workbench.deferred).step()
+    context.log.info(f"Batches: {asdict(step)}")

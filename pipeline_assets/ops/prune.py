@@ -1,0 +1,61 @@
+"""Pruning: Dagster's history older than the policy goes, in batches, for a limited time a night;
+each partition keeps what shows it as materialised or failed. And what a killed ``forget`` left
+is finished."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from pipeline_assets.maintenance.delete_recording import delete_run_files, finish
+from pipeline_assets.policies import (
+    CHECKS_A_BATCH,
+    HISTORY_DAYS,
+    PRUNING_SECONDS,
+    RUNS_A_BATCH,
+)
+from playhead.core.settings import Settings
+from playhead.postgres.dagster_db.pruning import DagsterHistory, Pruned
+from playhead.postgres.database_urls import dagster_tables_url
+from playhead.services.context import Workbench
+
+
+@dg.op(out=dg.Out(dg.Nothing), description=__doc__)
+def prune(
+    context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]
+) -> Iterator[dg.Output[None]]:
+    if unfinished := workbench.forgetting.unfinished():
+        look = finish(workbench, context.instance, unfinished)
+        context.log.info(f"{len(unfinished)} forgotten recordings looked for: {look.found}")
+    workbench.deferred.prune()
+    events, runs = prune_history(context.instance, workbench.settings, datetime.now(UTC))
+    context.log.info(f"{events} rows of events and checks and {runs} runs pruned.")
+    yield dg.Output(None)
+
+
+def prune_history(
+    instance: dg.DagsterInstance, settings: Settings, now: datetime
+) -> tuple[int, int]:
+    """Rows and runs that went. What is not done in ``PRUNING_SECONDS`` waits for the next night."""
+    before = now - timedelta(days=HISTORY_DAYS)
+    history = DagsterHistory(dagster_tables_url(settings), before)
+    rows, runs = history.prune_the_rest(), 0
+    for pruned in _batches(history):
+        rows, runs = rows + pruned.events, runs + len(pruned.runs)
+        for run_id in pruned.runs:
+            delete_run_files(instance, run_id)
+    return rows, runs
+
+
+def _batches(history: DagsterHistory) -> Iterator[Pruned]:
+    deadline = time.monotonic() + PRUNING_SECONDS
+    for prune_batch, size in (
+        (history.prune_runs, RUNS_A_BATCH),
+        (history.prune_checks, CHECKS_A_BATCH),
+    ):
+        more = True
+        while more and time.monotonic() < deadline:
+            pruned = prune_batch(size)
+            more = pruned.more
+            yield pruned

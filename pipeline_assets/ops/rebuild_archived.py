@@ -1,0 +1,27 @@
+"""Archived recordings: out of Dagster's partitions, and searched all the same. So a plan that
+makes something again makes it of them too, in runs that name no partitions."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipeline_assets.assets.recordings import take_all
+from pipeline_assets.policies import POOL, RETRY_POLICY
+from pipeline_assets.runs import Asked
+from playhead.services.context import Workbench
+
+
+@dg.op(
+    name="archived",
+    out=dg.Out(dg.Nothing),
+    pool=POOL,
+    retry_policy=RETRY_POLICY,
+    description=__doc__,
+)
+def archived(
+    context: dg.OpExecutionContext, config: Asked, workbench: dg.ResourceParam[Workbench]
+) -> Iterator[dg.Output[None]]:
+    plan = workbench.plans.get(config.plan or 0)
+    wanted = workbench.catalogue.recordings(config.only or [])
+    take_all(context, config, workbench, wanted, plan.stages)
+    yield dg.Output(None)

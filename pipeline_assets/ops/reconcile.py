@@ -1,0 +1,43 @@
+"""Reconcile: what should exist against what does, mended where that needs no person.
+
+- media files that belong to no recording (a crash while taking in): removed after a day
+- recordings whose media file is gone: told, since only a person can bring it back
+- partitions without a recording or of an archived one, recordings without a partition: removed,
+  added
+- results that say done and whose content is not whole: taken back, so the stage runs again
+- results that Dagster was never told of: told
+- workers that died too often over one result: a dead letter
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipeline_assets.maintenance.missing_events import tell_untold
+from pipeline_assets.maintenance.partition_sync import mend_partitions
+from playhead.services.context import Workbench
+
+
+@dg.op(out=dg.Out(dg.Nothing), description=__doc__)
+def reconcile(
+    context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]
+) -> Iterator[dg.AssetObservation | dg.Output[None]]:
+    stored = workbench.catalogue.stored()
+    swept = workbench.media.sweep(stored.items())
+    missing = workbench.media.missing(stored.items())
+    for identity in missing:
+        context.log.error(f"The media file of {identity} is gone; add it again from its source.")
+    added, removed = mend_partitions(context.instance, set(workbench.catalogue.unarchived()))
+    facts = {
+        "recordings": len(stored),
+        "media_swept": len(swept),
+        "media_missing": len(missing),
+        "partitions_added": added,
+        "partitions_removed": removed,
+        "results_taken_back": workbench.content.take_back_partial(),
+        "told": tell_untold(context.instance, workbench.audit),
+        "buried": workbench.ledger.bury_lost(),
+    }
+    yield dg.AssetObservation("backlog", metadata=facts)
+    context.log.info(f"Reconciled: {facts}")
+    yield dg.Output(None)

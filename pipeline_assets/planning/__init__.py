@@ -1,0 +1,1 @@
+"""Rebuild plans: their estimates and their runs."""

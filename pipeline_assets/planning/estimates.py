@@ -1,0 +1,118 @@
+"""What making something again would take: calls, tokens, money, time. Estimates, said to be such:
+sizes are those of recent recordings, times those of recent results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline_assets.assets.desired_recipes import moved
+from playhead.core.records import FREE, Recipe, Stage
+from playhead.postgres.pipeline.plans import Averages, Difference, Reason, Wanted
+from playhead.services.context import Workbench
+
+#: What is left alone until a person acts.
+RESTS: frozenset[Reason] = frozenset({"failed", "chosen"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One difference and its price. ``moved``: the parts of the recipe that are no longer the
+    same. ``seconds``: of one worker; None where nothing like it was made yet. For what only
+    follows, everything is at most."""
+
+    stage: Stage
+    set: int | None
+    reason: Reason
+    moved: tuple[str, ...]
+    recordings: int
+    calls: int
+    tokens: int
+    usd: float
+    seconds: float | None
+
+
+def price_lines(
+    bench: Workbench,
+    differences: Sequence[Difference],
+    wanted: Sequence[Wanted],
+    *,
+    patient: bool = False,
+) -> list[Line]:
+    """A line for each stage, set, reason and moved part. ``patient``: for who waits a day."""
+    averages, pace = bench.plans.averages(), bench.plans.pace()
+    recipes = {one.recipe.hash: one for one in wanted}
+    lines: dict[tuple[object, ...], Line] = {}
+    for one in differences:
+        line = _line(one, recipes.get(one.wanted or ""), averages, pace, patient)
+        key = (line.stage, line.set, line.reason, line.moved)
+        lines[key] = _sum(lines[key], line) if key in lines else line
+    return list(lines.values())
+
+
+def total_usd(lines: Sequence[Line]) -> float:
+    return round(sum(line.usd for line in lines), 6)
+
+
+def _line(
+    one: Difference,
+    wanted: Wanted | None,
+    averages: Averages,
+    pace: Mapping[tuple[Stage, str], float],
+    patient: bool,
+) -> Line:
+    count = 0 if one.reason in RESTS else one.recordings
+    calls, tokens = _calls(one.stage, averages, count), _tokens(one.stage, averages, count)
+    usd = (wanted.price if wanted else FREE).of(
+        calls=calls,
+        tokens=tokens,
+        audio_seconds=one.audio_seconds if count else 0.0,
+        patient=patient,
+    )
+    recipe = wanted.recipe if wanted else None
+    seconds = _pace(one.stage, recipe, pace)
+    compared = recipe if one.reason == "stale" else None
+    return Line(
+        stage=one.stage,
+        set=one.set_id or None,
+        reason=one.reason,
+        moved=moved(one.recipe, compared.as_json) if one.recipe and compared else (),
+        recordings=one.recordings,
+        calls=round(calls),
+        tokens=round(tokens),
+        usd=round(usd, 6),
+        seconds=None if seconds is None else round(count * seconds, 1),
+    )
+
+
+def _sum(one: Line, other: Line) -> Line:
+    known = one.seconds is not None and other.seconds is not None
+    return replace(
+        one,
+        recordings=one.recordings + other.recordings,
+        calls=one.calls + other.calls,
+        tokens=one.tokens + other.tokens,
+        usd=one.usd + other.usd,
+        seconds=(one.seconds or 0.0) + (other.seconds or 0.0) if known else None,
+    )
+
+
+def _calls(stage: Stage, averages: Averages, count: int) -> float:
+    """Of models: a transcript or a document is one, passages are sent together."""
+    if stage == "embeddings":
+        return count * averages.embedder_calls
+    return float(count) if stage in ("transcript", "document") else 0.0
+
+
+def _tokens(stage: Stage, averages: Averages, count: int) -> float:
+    return count * averages.tokens if stage in ("document", "embeddings") else 0.0
+
+
+def _pace(
+    stage: Stage, wanted: Recipe | None, pace: Mapping[tuple[Stage, str], float]
+) -> float | None:
+    """Seconds a recording by this recipe, or by any of the stage where it is new."""
+    if wanted and (stage, wanted.hash) in pace:
+        return pace[stage, wanted.hash]
+    alike = [seconds for (made, _), seconds in pace.items() if made == stage]
+    return sum(alike) / len(alike) if alike else None

@@ -1,0 +1,157 @@
+"""Which recordings share a run: a pure plan from what waits.
+
+Both ways to work use it: the uploads sensor asks Dagster for these runs, ``process.py`` makes
+them itself. Not here: what waits (the ledger says) and how a run works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import dagster as dg
+
+from pipeline_assets.policies import (
+    BYTES_A_RUN,
+    HEARTBEAT_TAG,
+    LOW_PRIORITY,
+    RECORDINGS_A_RUN,
+    SPAN_A_RUN,
+)
+from playhead.core.records import STAGES, Recording
+from playhead.postgres.pipeline.plans import Plan
+
+INGEST_RECORDING = "ingest_recording"
+REWORK_ARCHIVED = "rework_archived"
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+PRIORITY = "dagster/priority"
+
+#: On runs that their maker repeats itself, so that Dagster does not start a process for it.
+NOT_RETRIED = {"dagster/max_retries": "0"}
+
+#: Runs that will still do something. Not NOT_STARTED: a `playhead process` killed while it makes
+#: a run leaves that for ever.
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class Asked(dg.Config):
+    """What a run shall do, where we asked for it ourselves; a person who asks in the UI gets the
+    chosen stages of the chosen partitions.
+
+    only: the recordings meant, of those that the run's range of partitions spans
+    task: finish: what is missing, whichever engine made the rest. plan: what a plan names
+    plan: its id"""
+
+    only: list[str] | None = None
+    task: Literal["make", "finish", "plan"] = "make"
+    plan: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Recordings that share a run, in the order of their partitions; archived ones have none."""
+
+    ids: tuple[str, ...]
+    plan: Plan | None = None
+    archived: bool = False
+
+    @property
+    def job(self) -> str:
+        return REWORK_ARCHIVED if self.archived else INGEST_RECORDING
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """How Dagster names the run's partitions: by a range, which may span others."""
+        urgency = {} if self.plan is None else {PRIORITY: LOW_PRIORITY}
+        if self.archived:
+            return urgency
+        if len(self.ids) == 1:
+            return {PARTITION: self.ids[0]} | urgency
+        return {RANGE_START: self.ids[0], RANGE_END: self.ids[-1]} | urgency
+
+    @property
+    def run_config(self) -> dict[str, Any]:
+        asked: dict[str, Any] = {"only": list(self.ids), "task": "finish"}
+        if self.plan is not None:
+            asked |= {"task": "plan", "plan": self.plan.id}
+        return {"ops": {"archived" if self.archived else "recordings": {"config": asked}}}
+
+    @property
+    def assets(self) -> list[dg.AssetKey] | None:
+        """The assets to be made; None for all."""
+        return (
+            None
+            if self.plan is None or self.archived
+            else [dg.AssetKey(stage) for stage in self.plan.stages]
+        )
+
+
+def new_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:
+    """Partition keys to add, oldest recording first."""
+    known = set(keys)
+    return sorted(recording.id for recording in waiting if recording.id not in known)
+
+
+def plan_runs(
+    waiting: Sequence[Recording], keys: Sequence[str], plan: Plan | None = None
+) -> list[RunPlan]:
+    """Runs over ``waiting``, most urgent first; for ``plan``, if that wants them. ``keys``: all
+    partition keys in Dagster's order, those of ``waiting`` among them. Dagster names a run's
+    partitions by a range, so a run takes recordings that are near each other."""
+    place = {key: index for index, key in enumerate(keys)}
+    ordered = sorted(waiting, key=lambda recording: place[recording.id])
+    groups = list(_groups(ordered, place))
+    urgency = {recording.id: index for index, recording in enumerate(waiting)}
+    groups.sort(key=lambda group: min(urgency[identity] for identity in group))
+    return [RunPlan(group, plan) for group in groups]
+
+
+def covered(tags: Mapping[str, str], keys: Sequence[str]) -> set[str]:
+    """The partition keys that a run with these tags works on."""
+    if PARTITION in tags:
+        return {tags[PARTITION]}
+    if RANGE_START in tags and tags[RANGE_START] in keys and tags[RANGE_END] in keys:
+        return set(keys[keys.index(tags[RANGE_START]) : keys.index(tags[RANGE_END]) + 1])
+    return set()
+
+
+def _groups(ordered: Sequence[Recording], place: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+    group: list[Recording] = []
+    for recording in ordered:
+        if group and not _fits(group, recording, place):
+            yield tuple(member.id for member in group)
+            group = []
+        group.append(recording)
+    if group:
+        yield tuple(member.id for member in group)
+
+
+def _fits(group: Sequence[Recording], recording: Recording, place: Mapping[str, int]) -> bool:
+    span = place[recording.id] - place[group[0].id] + 1
+    size = sum(member.size_bytes for member in group) + recording.size_bytes
+    return span <= SPAN_A_RUN and len(group) < RECORDINGS_A_RUN and size <= BYTES_A_RUN
+
+
+_STAGE_ASSETS = frozenset(dg.AssetKey(stage) for stage in STAGES)
+
+
+def works_on_recordings(run: dg.DagsterRun) -> bool:
+    """Return True for runs of our job, and for those that Dagster makes for backfills and for
+    what a person materialises in the UI."""
+    return run.job_name == INGEST_RECORDING or not _STAGE_ASSETS.isdisjoint(
+        run.asset_selection or ()
+    )
+
+
+def sends_heartbeat(run: dg.DagsterRun) -> bool:
+    """Return True if the run's process sends a heartbeat for it, as all that use our services do."""
+    return HEARTBEAT_TAG in run.tags or works_on_recordings(run)

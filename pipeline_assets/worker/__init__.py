@@ -1,0 +1,1 @@
+"""The warm worker: runs pending recordings in this process, without a daemon."""

@@ -1,0 +1,130 @@
+"""The processor: makes runs over what waits, in this process, through Dagster.
+
+Here: grouping, one run at a time, handing back. Not here: when to look
+(``worker.py``), the command line (``process.py``), what a run does (``recordings.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+
+import dagster as dg
+
+from pipeline_assets.partitions import PARTITION_SET
+from pipeline_assets.planning.plan_runs import planned_runs
+from pipeline_assets.policies import RECORDINGS_A_RUN
+from pipeline_assets.runs import NOT_RETRIED, RunPlan, new_keys, plan_runs
+from pipeline_assets.worker.cancellation import watched
+from playhead.core.records import Recording
+from playhead.services.context import Workbench
+
+_LOOK_SECONDS = 1.0  # at another worker's progress
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Processor:
+    """``handled``: what ``work`` took up, by id. ``leaving``: set by ``leave``, from any thread.
+    ``working``: set while there is progress to look at."""
+
+    def __init__(
+        self, bench: Workbench, instance: dg.DagsterInstance, definitions: dg.Definitions
+    ) -> None:
+        self.handled: set[str] = set()
+        self.leaving = threading.Event()
+        self.working = threading.Event()
+        self._bench = bench
+        self._instance = instance
+        self._definitions = definitions
+
+    def leave(self) -> None:
+        """Have the run under way handed back, and begin no other."""
+        self.leaving.set()
+        self._bench.stopping.set()
+
+    def work(self, only: Sequence[str] | None) -> None:
+        """Run every waiting recording once, then what plans want; of ``only``, also see those
+        through that another worker holds."""
+        self.working.set()
+        while (waiting := self._waiting(only)) or self._elsewhere(only):
+            self.handled.update(recording.id for recording in waiting)
+            self._make_runs(waiting)
+        while only is None and self.carry_out_plans(unless=self.leaving.is_set):
+            self.working.set()
+
+    def work_off(self) -> None:
+        """Run what waits until nothing does; what a run brought no further is left for the same
+        growing pauses as the sensor makes."""
+        catalogue = self._bench.catalogue
+        while not self.leaving.is_set() and (
+            waiting := catalogue.waiting(limit=RECORDINGS_A_RUN, unrequested=True)
+        ):
+            self.working.set()
+            self._make_runs(waiting)
+        self.working.clear()
+
+    def carry_out_plans(self, unless: Callable[[], bool]) -> bool:
+        """A batch of what open plans want, run by run ``unless`` something more urgent came;
+        whether there was anything."""
+        if self.leaving.is_set() or not self._bench.plans.under_way():
+            return False
+        keys, made = self._instance.get_dynamic_partitions(PARTITION_SET), False
+        for plan in planned_runs(self._bench, keys):
+            self.working.set()
+            self.handled.update(plan.ids)
+            self._run(plan)
+            made = True
+            if unless() or self.leaving.is_set():
+                break
+        self.working.clear()
+        return made
+
+    def _make_runs(self, waiting: Sequence[Recording]) -> None:
+        for plan in self._plans(waiting):
+            self._run(plan)
+
+    def _waiting(self, only: Sequence[str] | None) -> list[Recording]:
+        if self.leaving.is_set():
+            return []
+        return self._bench.catalogue.waiting(
+            limit=RECORDINGS_A_RUN, only=only, besides=self.handled
+        )
+
+    def _elsewhere(self, only: Sequence[str] | None) -> bool:
+        """Whether to look again in a while, since another worker is at it."""
+        if only is None or self.leaving.is_set():
+            return False
+        statuses = self._bench.catalogue.statuses(None, only)
+        busy = any(status.live for status in statuses)
+        return busy and not self.leaving.wait(_LOOK_SECONDS)
+
+    def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunPlan]:
+        if len(waiting) == 1:  # needs no neighbours, and there may be a hundred thousand keys
+            self._instance.add_dynamic_partitions(PARTITION_SET, [waiting[0].id])
+            yield RunPlan((waiting[0].id,))
+            return
+        keys = self._instance.get_dynamic_partitions(PARTITION_SET)
+        if added := new_keys(waiting, keys):
+            self._instance.add_dynamic_partitions(PARTITION_SET, added)
+        yield from plan_runs(waiting, [*keys, *added])
+
+    def _run(self, plan: RunPlan) -> None:
+        self._bench.stopping.clear()
+        if self.leaving.is_set():  # which sets both: so nothing is missed between the two
+            return
+        self._bench.catalogue.requested(plan.ids)
+        run_id = str(uuid.uuid4())
+        with watched(self._instance, run_id, self._bench.stopping) as canceled:
+            self._definitions.resolve_job_def(plan.job).execute_in_process(
+                instance=self._instance,
+                run_id=run_id,
+                tags={**plan.tags, **NOT_RETRIED},
+                run_config=plan.run_config | _QUIET,
+                asset_selection=plan.assets,
+                raise_on_error=False,
+            )
+        if canceled.is_set():  # by a person, who does not want it begun again at once
+            self._bench.catalogue.requested(plan.ids)
+        elif self.leaving.is_set():
+            self._bench.catalogue.hand_back(plan.ids)

@@ -1,0 +1,69 @@
+"""Taking: the warm worker's hand in the inbox, on a thread of its own, so that files come in
+while a run works. Not here: when a file is whole (``playhead/inbox/protocol.py``), taking one
+(``collect.py``)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+
+import click
+
+from pipeline_assets.ops.ingest_file import take_from_inbox
+from playhead.core.errors import PlayheadError
+from playhead.inbox.protocol import Settling
+from playhead.services.context import Workbench
+
+
+class Taker(threading.Thread):
+    """From ``start`` to ``close``. A file that cannot be taken stays and is tried again."""
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__(daemon=True)
+        self._bench = bench
+        self._told: deque[str] = deque()
+        self._wake = threading.Event()
+        self._closed = False
+
+    def run(self) -> None:
+        settling = Settling()
+        with self._bench.inbox.watching(self._tell):
+            while not self._closed:
+                self._take_settled(settling)
+                self._wake.wait(settling.wait(time.monotonic()))
+                self._wake.clear()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+        self.join()
+
+    def _tell(self, name: str) -> None:
+        self._told.append(name)
+        self._wake.set()
+
+    def _take_settled(self, settling: Settling) -> None:
+        now = time.monotonic()
+        while self._told:
+            settling.closed(self._told.popleft(), now)
+        try:
+            names = settling.settled(self._bench.inbox.look(), now)
+        except (OSError, PlayheadError) as error:
+            click.echo(f"The inbox cannot be read: {error}", err=True)
+            return
+        for name in names:
+            if self._closed:
+                return
+            self._take(name)
+
+    def _take(self, name: str) -> None:
+        try:
+            arrival = take_from_inbox(self._bench, name)
+        except FileNotFoundError:
+            return  # taken by the sensor, or withdrawn
+        except (OSError, PlayheadError) as error:
+            click.echo(f"{name!r} stays in the inbox: {error}", err=True)
+            return
+        word = "is already" if arrival.duplicate else "becomes"
+        click.echo(f"{name!r} {word} recording {arrival.recording.id}")

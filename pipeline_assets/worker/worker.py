@@ -1,0 +1,70 @@
+"""The warm worker: a process that stays, with engines and connections open, and begins what waits
+the moment it waits (docs/decisions/0005-warm-worker.md).
+
+It is woken by the database, takes files from the inbox, looks by itself now and then, and carries
+out plans while nothing new waits. While it attends, the sensors leave it all this. Not here:
+making runs (``processor.py``).
+"""
+
+from __future__ import annotations
+
+import time
+
+import click
+import dagster as dg
+
+from pipeline_assets.maintenance.orphaned_runs import fail_orphans
+from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.worker.inbox_watcher import Taker
+from playhead.postgres.coordination.liveness import WORKER
+from playhead.services.context import Workbench
+from resources.dagster_storage import DATABASE_AWAY
+
+_LOOK_SECONDS = 30.0  # when nobody rings: for pauses that are over, and for the dead
+_PAUSE_SECONDS = 1.0  # while the database is away
+
+
+class Worker:
+    """Attends from ``attend`` until ``leave``, which any thread may call."""
+
+    def __init__(
+        self, bench: Workbench, instance: dg.DagsterInstance, processor: Processor
+    ) -> None:
+        self._bench = bench
+        self._instance = instance
+        self._processor = processor
+        self._doorbell = bench.attendance.doorbell()
+        self._taker = Taker(bench)
+
+    def attend(self) -> None:
+        """Outlives restarts of the database: what they interrupt waits again."""
+        self._doorbell.start()
+        self._taker.start()
+        try:
+            with self._bench.attendance.holding(WORKER):
+                self._answer()
+        finally:
+            self._taker.close()
+            self._doorbell.close()
+
+    def leave(self) -> None:
+        self._processor.leave()
+        self._doorbell.rung.set()
+
+    def _answer(self) -> None:
+        look_at = time.monotonic()
+        while not self._processor.leaving.is_set():
+            try:
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + _LOOK_SECONDS
+                    self._bench.ledger.bury_lost()
+                    fail_orphans(self._instance, self._bench)
+                self._processor.work_off()
+                if self._processor.carry_out_plans(unless=self._doorbell.rung.is_set):
+                    continue  # what is new comes between two of their runs
+            except DATABASE_AWAY as error:
+                click.echo(f"The database is away: {error}", err=True)
+                self._processor.leaving.wait(_PAUSE_SECONDS)
+                look_at = time.monotonic()
+            self._doorbell.rung.wait(max(look_at - time.monotonic(), 0.0))
+            self._doorbell.rung.clear()

@@ -1,0 +1,53 @@
+"""Plain text out of what people said or a model wrote: no link, no markup, no mark of a citation.
+
+The only links an answer shows are our own, and the only marks those of citations that were checked;
+whatever looks like one in a transcript or a reply is made harmless here, and its words stay.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from html import unescape
+from typing import Final
+
+from playhead.engines.writing.markdown_page import one_line
+
+#: What stands where a link stood.
+LINK: Final = "(link)"
+
+# Characters that show nothing or turn the order of others: they hide what a person would see.
+_UNSEEN: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e007f]"
+)
+_TAG: Final = re.compile(r"<[/!?a-zA-Z][^<>]*>?")
+_PICTURE_OR_LINK: Final = re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|:\s*\S+)")
+_URL: Final = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*:\s?//|www\.|(?:mailto|javascript|data|vbscript|tel|file):(?=\S))"
+    r"\S*?(?=[.,;:!?]*(?:\s|$))",
+    re.IGNORECASE,
+)
+_MAIL: Final = re.compile(r"(\w)@(?=\w)")
+_DOMAIN_DOT: Final = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2,})")  # of names that a reader links
+_CITATION: Final = re.compile(r"[\[【［〔]\s*\^?\d[^\[\]【】［］]{0,20}[\]】］〕]")
+_MARKUP: Final = str.maketrans(
+    {"[": "(", "]": ")", "<": "‹", ">": "›", "`": "'", "*": None, "|": "/", "\\": None, "~": None}
+)
+_LINE_MARK: Final = re.compile(r"^\s*(?:#{1,6}|[-+])\s+")
+_SPACE_BEFORE: Final = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
+
+
+def plain(text: str) -> str:
+    """One line in which nothing can be clicked, rendered or taken for a citation."""
+    while (bare := _bared(text)) != text:  # what was taken out may have stood within a link
+        text = bare
+    return text
+
+
+def _bared(text: str) -> str:
+    seen = one_line(_UNSEEN.sub("", unescape(unicodedata.normalize("NFC", text))))
+    bare = _PICTURE_OR_LINK.sub(r"\1", _TAG.sub(" ", seen))
+    unlinked = _MAIL.sub(r"\1 at ", _URL.sub(LINK, bare))
+    unmarked = _CITATION.sub(" ", _DOMAIN_DOT.sub(" dot ", unlinked))
+    return _SPACE_BEFORE.sub("", one_line(_LINE_MARK.sub("", unmarked.translate(_MARKUP))))

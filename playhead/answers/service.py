@@ -1,0 +1,210 @@
+"""Answers: a question in, sentences out that each open a recording where it was said.
+
+Finds passages (``playhead/search``), has an answerer write, writes down what is proved
+(``minutes.py``), and keeps the conversation. Only what was said answers: a document is somebody's
+words about it. Not here: reading what was kept (``conversations.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import Final
+
+from playhead.answers.citation_check import Citation, Hearer, Minutes, Sentence
+from playhead.answers.conversations import Kept, Transcripts
+from playhead.core.call_context import ANSWER, Errand, on_errand
+from playhead.core.errors import Forgotten, RequestRefused
+from playhead.core.media_links import at_second
+from playhead.core.protocols.answerer import Answerer, Excerpt, Inquiry, Turn
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import ANYTHING, Engine, Filter
+from playhead.engines.answering.extractive import ExtractiveAnswerer
+from playhead.engines.writing.markdown_page import one_line
+from playhead.postgres.search.conversations import NewTurn
+from playhead.postgres.search.excerpts import Excerpts
+from playhead.search.query import NOT_NOW, Question
+from playhead.search.service import Found, Search
+from playhead.services.context import Rooms
+
+NOT_THERE: Final = "That is not in your recordings."
+
+_HITS: Final = 8  # whose passages an answer is written from
+_LONGEST_QUESTION: Final = 2_000  # characters; what is beyond is not read, and it is said so
+_EARLIER_TURNS: Final = 3  # that tell what a question means
+_TOO_LONG: Final = f"Only the first {_LONGEST_QUESTION:,} characters of the question were read."
+_NO_QUESTION: Final = "Nothing was asked."
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``found`` is False where the recordings do not answer: then there is no sentence, and
+    ``NOT_THERE`` is the answer. ``note`` says what a person should know of how it came about.
+    ``conversation`` goes on with the next question; None: nothing was kept. ``engine``: who
+    wrote."""
+
+    question: str
+    found: bool
+    sentences: tuple[Sentence, ...]
+    citations: tuple[Citation, ...]
+    note: str | None
+    engine: Engine
+    conversation: str | None = None
+
+
+def nobody(_sentence: Sentence | None, _citations: tuple[Citation, ...]) -> None:
+    """A ``Hearer`` that waits for the whole answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The recordings of one organisation, that of ``search``, asked."""
+
+    rooms: Rooms
+    search: Search
+    answerer: Answerer
+
+    def __call__(
+        self,
+        question: str,
+        *,
+        narrowed: Filter = ANYTHING,
+        conversation: str | None = None,
+        hearer: Hearer = nobody,
+    ) -> Answer:
+        """``hearer`` is told every sentence as soon as it is written and proved. ``conversation``:
+        an earlier answer's, which the question goes on with. Where the answerer cannot work just
+        now, the offline one does, and ``note`` says so. Raises ``NotFound`` for a conversation
+        that is not the organisation's."""
+        earlier = self._earlier(conversation)
+        asked, note = _cut(question)
+        if not asked:
+            return _nothing(question, self.answerer, _NO_QUESTION)
+        answer, words = self._answered(asked, narrowed, earlier, hearer)
+        noted = replace(answer, note=_joined([note, answer.note]))
+        return self._keep(noted, words, conversation)
+
+    def _earlier(self, conversation: str | None) -> list[Turn]:
+        if conversation is None:
+            return []
+        turns = Kept(self.rooms, self.org_id).turns(conversation)
+        return [turn.as_told for turn in turns if turn.question][-_EARLIER_TURNS:]
+
+    def _answered(
+        self, asked: str, narrowed: Filter, earlier: Sequence[Turn], hearer: Hearer
+    ) -> tuple[Answer, list[str]]:
+        """With the words of its citations, as they stand."""
+        meant = " ".join([*(turn.question for turn in earlier[-1:]), asked])
+        found = self.search(meant, narrowed=replace(narrowed, source="transcript"), limit=_HITS)
+        if found.searched is None or found.question is None or not found.hits:
+            return _nothing(asked, self.answerer, found.note), []
+        with on_errand(Errand(self.org_id, ANSWER, _shares(found))):
+            likeness = _Likeness(self.rooms.excerpts, self.org_id, found.question)
+            passages = dict.fromkeys(chunk for hit in found.hits for chunk in hit.chunks)
+            excerpts = self.rooms.excerpts.of(self.org_id, list(passages))
+            inquiry = Inquiry(asked, excerpts, likeness, found.searched.name, earlier)
+            minutes = self._minutes(inquiry, hearer)
+            engine, note = self._write(inquiry, minutes)
+        notes = [found.note, note, _left_out(minutes.left_out)]
+        answer = Answer(
+            question=asked,
+            found=bool(minutes.sentences),
+            sentences=tuple(minutes.sentences),
+            citations=tuple(minutes.citations),
+            note=_joined(notes),
+            engine=engine,
+        )
+        return answer, minutes.words
+
+    @property
+    def org_id(self) -> str:
+        return self.search.org_id
+
+    def _minutes(self, inquiry: Inquiry, hearer: Hearer) -> Minutes:
+        spoken = cache(Transcripts(self.rooms, self.org_id).of)
+        return Minutes(inquiry, spoken, self._link, hearer)
+
+    def _link(self, excerpt: Excerpt, seconds: float) -> str:
+        return at_second(self.rooms.media.link(excerpt.recording, excerpt.suffix), seconds)
+
+    def _write(self, inquiry: Inquiry, minutes: Minutes) -> tuple[Engine, str | None]:
+        """Who answered in the end, and its note."""
+        try:
+            return self.answerer.engine, self.answerer.answer(inquiry, minutes)
+        except (*NOT_NOW, RequestRefused) as error:
+            minutes.start_over()
+            instead = ExtractiveAnswerer()
+            instead.answer(inquiry, minutes)
+            return instead.engine, f"Quoted, not written. {error} {error.remedy}"
+
+    def _keep(self, answer: Answer, words: Sequence[str], conversation: str | None) -> Answer:
+        turn = NewTurn(
+            answer.question,
+            answer.found,
+            answer.note,
+            asdict(answer.engine),
+            [asdict(sentence) for sentence in answer.sentences],
+            [_row(*told) for told in zip(answer.citations, words, strict=True)],
+        )
+        try:
+            kept = self.rooms.conversations.add(self.org_id, conversation, turn)
+        except Forgotten:
+            note = _joined([answer.note, "A recording was forgotten meanwhile: nothing was kept."])
+            return replace(answer, note=note)
+        return replace(answer, conversation=kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Likeness:
+    """See ``Likeness``: by the words of the full-text leg and the vectors of the searched set."""
+
+    excerpts: Excerpts
+    org_id: str
+    question: Question
+
+    def terms(self, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
+        return self.excerpts.terms(self.org_id, stems, texts)
+
+    def closeness(self, texts: Sequence[str]) -> Vectors | None:
+        return self.question.closeness(texts)
+
+
+def _cut(question: str) -> tuple[str, str | None]:
+    """The question as it is read, and a note where that is not all of it."""
+    asked = one_line(question)
+    if len(asked) <= _LONGEST_QUESTION:
+        return asked, None
+    return asked[:_LONGEST_QUESTION], _TOO_LONG
+
+
+def _nothing(question: str, answerer: Answerer, note: str | None) -> Answer:
+    return Answer(question, False, (), (), note, answerer.engine)
+
+
+def _shares(found: Found) -> dict[str, float]:
+    """Recordings that a provider is told of, so that what it costs and says goes with them."""
+    return dict.fromkeys((hit.recording for hit in found.hits), 1.0)
+
+
+def _left_out(count: int) -> str | None:
+    if not count:
+        return None
+    sentences = "a sentence was" if count == 1 else f"{count} sentences were"
+    return f"Of what was written {sentences} left out: your recordings do not prove it."
+
+
+def _joined(notes: Iterable[str | None]) -> str | None:
+    return " ".join(note for note in notes if note) or None
+
+
+def _row(citation: Citation, words: str) -> dict[str, object]:
+    return {
+        "number": citation.number,
+        "recording": citation.recording,
+        "chunk": citation.chunk,
+        "quote": words,
+        "start_seconds": citation.start_seconds,
+        "end_seconds": citation.end_seconds,
+    }

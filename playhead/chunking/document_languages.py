@@ -1,0 +1,21 @@
+"""In which language a document's parts are: that of the speech they were made from."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from playhead.core.records import Document
+from playhead.core.sentences import Tongues, merged
+from playhead.transcripts.word_positions import Spoken
+
+
+def written_tongues(document: Document, spoken: Spoken) -> Tongues:
+    """Each timed part in the language that was spoken at its second."""
+    runs = [(0, spoken.language)]
+    if spoken.languages:
+        begun = spoken.timeline.seconds([(at, at + 1) for at in spoken.breaks])
+        starts = [start or 0.0 for start, _ in begun]
+        for span in document.spans:
+            segment = max(0, bisect_right(starts, span.start_seconds) - 1)
+            runs.append((span.char_start, spoken.languages[segment]))
+    return merged(runs)

@@ -1,0 +1,52 @@
+"""Phrases: the sentences of a passage, each with its seconds, so that a search hit can open
+where its words were said and not where a long passage begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from playhead.core.records import Chunk, Document, TimedSpan
+from playhead.core.sentences import sentences_of, trimmed
+from playhead.transcripts.timeline import Timeline
+from playhead.transcripts.word_positions import Spoken
+
+
+def spoken_phrases(spoken: Spoken) -> tuple[TimedSpan, ...]:
+    """The transcript's sentences, cut where its segments are too: a speaker's sentence may be
+    a minute long."""
+    text = spoken.text
+    starts = [start for start, _ in sentences_of(text, spoken.tongues)]
+    edges = sorted({*starts, *spoken.breaks, len(text)})
+    ranges = [trimmed(text, *edge) for edge in pairwise(edges)]
+    said = [(start, end) for start, end in ranges if start < end]
+    return tuple(
+        TimedSpan(*at, start_seconds, end_seconds)
+        for at, (start_seconds, end_seconds) in zip(
+            said, spoken.timeline.seconds(said), strict=True
+        )
+        if start_seconds is not None and end_seconds is not None
+    )
+
+
+def written_phrases(document: Document) -> tuple[TimedSpan, ...]:
+    """The document's quotes; of those from the same seconds the longest, so that a key phrase
+    does not stand for its sentence."""
+    longest: dict[tuple[float, float], TimedSpan] = {}
+    for span in document.spans:
+        seconds = (span.start_seconds, span.end_seconds)
+        if seconds not in longest or _length(longest[seconds]) < _length(span):
+            longest[seconds] = span
+    return tuple(sorted(longest.values(), key=lambda span: span.char_start))
+
+
+def with_phrases(chunks: Sequence[Chunk], phrases: Sequence[TimedSpan]) -> Iterator[Chunk]:
+    """The chunks with those of their source's phrases that each holds, wholly or in part."""
+    ranges = [(chunk.char_start, chunk.char_end) for chunk in chunks]
+    rows = zip(chunks, *Timeline.of(phrases).within(ranges), strict=True)
+    return (replace(chunk, phrases=tuple(phrases[first:last])) for chunk, first, last in rows)
+
+
+def _length(span: TimedSpan) -> int:
+    return span.char_end - span.char_start

@@ -1,0 +1,138 @@
+"""The pieces chunks are packed from: sentences, and parts of sentences no chunk could hold.
+
+Here: how a range of text becomes ``Unit``s, each of which fits a chunk and is read whole by
+the model. Not here: which units share a chunk (``packing.py``).
+
+    sentence -> words between white space -> graphemes -> characters
+
+Each step down is taken only by what is too long for one chunk.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache, cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import regex
+
+from playhead.core.errors import InvalidSettings
+from playhead.core.protocols.embedder import Tokenizer
+from playhead.core.sentences import Range, trimmed
+
+#: WordPiece reads a longer word as one [UNK]: ``max_input_chars_per_word`` of BERT's
+#: tokenizer, counted after a normalisation that takes characters apart, into four at most.
+LONGEST_WORD = 100
+_SURELY_READ = LONGEST_WORD // 4
+_LONG_RUN = re.compile(rf"\S{{{_SURELY_READ + 1}}}")
+
+WORDS = re.compile(r"\S+")
+GRAPHEMES = regex.compile(r"\X")
+_CHARACTERS = re.compile(r"(?s).")
+
+
+class Edge(IntEnum):
+    """What begins where a unit begins. The lower, the better a place to cut."""
+
+    TURN = 0  # another speaker, or the same after a long pause
+    SENTENCE = 1
+    WORD = 2
+    GRAPHEME = 3
+    CHARACTER = 4
+
+
+# What a unit of this grain is taken apart into when it is too long for a chunk.
+_FINER: dict[Edge, tuple[re.Pattern[str] | regex.Pattern[str], Edge]] = {
+    Edge.SENTENCE: (WORDS, Edge.WORD),
+    Edge.WORD: (GRAPHEMES, Edge.GRAPHEME),
+    Edge.GRAPHEME: (_CHARACTERS, Edge.CHARACTER),
+}
+
+
+class Unit(NamedTuple):
+    """Characters ``[start, end)``, without white space at either end."""
+
+    start: int
+    end: int
+    tokens: int
+    edge: Edge
+    apart: bool = False  # never in one chunk with the unit before it
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """A text and how the embedding model measures it. ``size``: tokens a chunk may have."""
+
+    text: str
+    tokenizer: Tokenizer
+    size: int
+
+    @cached_property
+    def count(self) -> Callable[[int, int], int]:
+        """``count(start, end)``: the tokens of ``text[start:end]`` when it stands alone. Asked
+        again for the same, of a whole chunk above all, it does not count again."""
+        return cache(lambda start, end: self.tokenizer.count(self.text[start:end]))
+
+    def units(self, start: int, end: int, edge: Edge) -> Iterator[Unit]:
+        """``[start, end)`` as units of at most ``size`` tokens, none if it is blank. Raises
+        ``InvalidSettings`` when one character alone is more tokens than that."""
+        edges = [*self._seams(start, end), end]
+        yield from self._fitting(start, edges[0], edge, Edge.SENTENCE)
+        for left, right in pairwise(edges):
+            unit, *rest = self._fitting(left, right, Edge.GRAPHEME, Edge.SENTENCE)
+            yield unit._replace(apart=True)
+            yield from rest
+
+    def _fitting(self, start: int, end: int, edge: Edge, grain: Edge) -> Iterator[Unit]:
+        start, end = trimmed(self.text, start, end)
+        if start == end:
+            return
+        tokens = self.count(start, end)
+        if tokens <= self.size:
+            yield Unit(start, end, tokens, edge)
+        elif grain in _FINER:
+            pattern, finer = _FINER[grain]
+            for piece in pattern.finditer(self.text, start, end):
+                begins = edge if piece.start() == start else finer
+                yield from self._fitting(*piece.span(), begins, finer)
+        else:
+            raise _too_many_tokens(self.text[start:end], tokens, self.size)
+
+    @cached_property
+    def _has_long_runs(self) -> bool:
+        return max(map(len, self.text.split()), default=0) > _SURELY_READ
+
+    def _seams(self, start: int, end: int) -> list[int]:
+        """Where to cut words the tokenizer would not read for their length. A word it does
+        not know in parts either (foreign script) is left whole: cutting it gains nothing."""
+        if not self._has_long_runs or not _LONG_RUN.search(self.text, start, end):
+            return []
+        seams: list[int] = []
+        for a, b in self.tokenizer.offsets(self.text[start:end]):
+            parts = _parts(self.text, start + a, start + b) if b - a > _SURELY_READ else []
+            if all(self.count(*part) > 1 for part in parts[:-1]):
+                seams.extend(left for left, _ in parts[1:])
+        return seams
+
+
+def _parts(text: str, start: int, end: int) -> list[Range]:
+    """A word as runs of graphemes of at most ``LONGEST_WORD`` characters each."""
+    edges, length = [start], 0
+    for grapheme in GRAPHEMES.finditer(text, start, end):
+        length += len(unicodedata.normalize("NFD", grapheme.group()))
+        if length > LONGEST_WORD and grapheme.start() > edges[-1]:
+            edges.append(grapheme.start())
+            length = len(unicodedata.normalize("NFD", grapheme.group()))
+    return list(pairwise([*edges, end]))
+
+
+def _too_many_tokens(character: str, tokens: int, size: int) -> InvalidSettings:
+    return InvalidSettings(
+        f"the character {character!r} alone is {tokens} tokens, and a chunk may have {size}",
+        remedy="Set a larger chunk size for this embedding model.",
+    )

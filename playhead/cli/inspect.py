@@ -1,0 +1,200 @@
+"""Commands that look: list, status, show."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from playhead.cli.options import json_option, org_option, print_json
+from playhead.core.records import Transcript
+from playhead.core.settings import load_settings
+from playhead.core.timecode import clock
+from playhead.postgres.pipeline.recordings import Status
+from playhead.services.context import Rooms, open_rooms
+
+_FOLLOW_SECONDS = 0.5
+
+
+@click.command("list")
+@click.option("--archived", is_flag=True, help="Archived ones, too.")
+@org_option
+@json_option
+def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
+    """All recordings and how each is doing."""
+    with open_rooms(load_settings()) as rooms:
+        statuses = rooms.catalogue.statuses(rooms.organisation(org), archived=archived)
+    if as_json:
+        for status in statuses:
+            print_json(_status_line(status))
+        return
+    if not statuses:
+        click.echo("No recordings yet: playhead add FILE")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "title", "kind", "status", "%", "length", "lang", "detail"):
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
+    for status in statuses:
+        table.add_row(
+            status.id,
+            status.title[:60],
+            status.kind,
+            status.status,
+            str(status.percent),
+            clock(status.duration_seconds) if status.duration_seconds is not None else "",
+            status.language or "",
+            _reason(status),
+        )
+    console = Console()
+    # A pipe has no width; a line a recording is what a reader of pipes expects.
+    Console(width=None if console.is_terminal else 200).print(table)
+
+
+@click.command()
+@click.argument("recording")
+@click.option("--follow", is_flag=True, help="Until it is ready or failed.")
+@org_option
+@json_option
+def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None:
+    """How one RECORDING is doing."""
+    with open_rooms(load_settings()) as rooms:
+        org_id = rooms.organisation(org)
+        current = _one(rooms, org_id, recording)
+        if not follow:
+            _print_status(current, as_json)
+        elif as_json:
+            _follow_lines(rooms, org_id, current)
+        else:
+            _follow_bar(rooms, org_id, current)
+
+
+@click.command()
+@click.argument("recording")
+@org_option
+@json_option
+def show(recording: str, org: str | None, as_json: bool) -> None:
+    """Everything about one RECORDING: transcript, document, chunks, and what made each."""
+    with open_rooms(load_settings()) as rooms:
+        everything = _everything(rooms, rooms.organisation(org), recording)
+    if as_json:
+        print_json(everything)
+    else:
+        _print_everything(everything)
+
+
+def _one(rooms: Rooms, org_id: str, recording: str) -> Status:
+    return rooms.catalogue.statuses(org_id, [recording])[0]
+
+
+def _status_line(status: Status) -> dict[str, Any]:
+    line = asdict(status)
+    del line["live"]
+    return line
+
+
+def _reason(status: Status) -> str:
+    told = f"{status.detail}: {status.error['message']}" if status.error else status.detail
+    return f"{told}, archived" if status.archived else told
+
+
+def _ended(status: Status) -> bool:
+    return status.status in {"ready", "failed"} or status.archived
+
+
+def _print_status(current: Status, as_json: bool) -> None:
+    if as_json:
+        print_json(_status_line(current))
+        return
+    click.echo(f"{current.title}: {current.status}, {current.percent} %, {_reason(current)}")
+    if current.error:
+        click.echo(current.error["remedy"])
+
+
+def _follow_lines(rooms: Rooms, org_id: str, current: Status) -> None:
+    print_json(_status_line(current))
+    while not _ended(current):
+        time.sleep(_FOLLOW_SECONDS)
+        before, current = current, _one(rooms, org_id, current.id)
+        if current != before:
+            print_json(_status_line(current))
+
+
+def _follow_bar(rooms: Rooms, org_id: str, current: Status) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TextColumn("{task.fields[detail]}")) as bar:
+        task = bar.add_task(current.title[:40], total=100, detail="")
+        while True:
+            bar.update(
+                task, completed=current.percent, detail=f"{current.status}: {_reason(current)}"
+            )
+            if _ended(current):
+                return
+            time.sleep(_FOLLOW_SECONDS)
+            current = _one(rooms, org_id, current.id)
+
+
+def _everything(rooms: Rooms, org_id: str, recording: str) -> dict[str, Any]:
+    current = _one(rooms, org_id, recording)
+    known = rooms.catalogue.get(org_id, recording)
+    lineage = rooms.ledger.lineage(known)
+    results = {row["stage"]: row for row in lineage}
+    content = rooms.content
+    return {
+        "recording": _status_line(current) | {"sha256": known.sha256, "org": known.org_id},
+        "raw_media": content.media_facts(known, results["raw_media"]["result_id"])
+        if "raw_media" in results
+        else None,
+        "transcript": content.transcript(known, results["transcript"]["result_id"])
+        if "transcript" in results
+        else None,
+        "document": content.document(known, results["document"]["result_id"])
+        if "document" in results
+        else None,
+        "chunks": content.chunks(known, results["chunks"]["recipe_hash"])
+        if "chunks" in results
+        else [],
+        "lineage": lineage,
+    }
+
+
+def _times(transcript: Transcript) -> str:
+    if transcript.error_seconds is None:
+        return f"times: {transcript.timing}"
+    return f"times: {transcript.timing}, off by {transcript.error_seconds:.1f} s at most"
+
+
+def _print_everything(everything: dict[str, Any]) -> None:
+    console = Console(soft_wrap=True)
+    recording, transcript = everything["recording"], everything["transcript"]
+    console.print(f"{recording['title']}  {recording['id']}", style="bold", markup=False)
+    console.print(
+        f"{recording['kind']}, {recording['status']}, {recording['percent']} %, "
+        f"{recording['detail']}\nsha256 {recording['sha256']}",
+        markup=False,
+    )
+    if recording["error"]:
+        console.print(recording["error"]["message"], recording["error"]["remedy"], markup=False)
+    if everything["document"]:
+        console.print(Markdown(everything["document"].content))
+    if transcript:
+        console.print("\nTranscript", style="bold")
+        console.print(f"  {_times(transcript)}", markup=False)
+        for one in transcript.dropped:
+            console.print(f"  {clock(one.start)}  [{one.reason}] {one.text}", markup=False)
+        for segment in transcript.segments:
+            console.print(f"  {clock(segment.start)}  {segment.text}", markup=False)
+    console.print(f"\n{len(everything['chunks'])} chunks", style="bold")
+    console.print("\nLineage", style="bold")
+    for row in everything["lineage"]:
+        console.print(
+            f"  {row['stage']:<11} result {row['result_id']}, attempt {row['attempt']}, "
+            f"run {row['run_id']}\n              {row['recipe']['engine']} {row['recipe']['model']}"
+            f"  from {row['inputs']}",
+            markup=False,
+        )

@@ -1,0 +1,86 @@
+"""Commands about keeping: archive, unarchive, forget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import click
+
+from playhead.cli.exec_pipeline import become
+from playhead.cli.options import json_option, org_option, print_json
+from playhead.core.errors import PlayheadError
+from playhead.core.settings import load_settings
+from playhead.services.context import open_rooms
+
+
+@click.command()
+@click.argument("recordings", nargs=-1)
+@click.option(
+    "--before", type=click.DateTime(), metavar="DATE", help="All that were added before it."
+)
+@org_option
+@json_option
+def archive(
+    recordings: tuple[str, ...], before: datetime | None, org: str | None, as_json: bool
+) -> None:
+    """Take old RECORDINGS out of Dagster's partitions. They are worked on no longer; every row,
+    the search and the lineage stay."""
+    if bool(recordings) == bool(before):
+        raise click.UsageError("Give either recordings or --before DATE.")
+    with open_rooms(load_settings()) as rooms:
+        org_id, catalogue = rooms.organisation(org), rooms.catalogue
+        if before:
+            changed = catalogue.archive_before(org_id, before.astimezone())
+        else:
+            catalogue.statuses(org_id, recordings)  # NotFound before anything changes
+            changed = catalogue.archive(org_id, recordings)
+    _follow(changed, archived=True, as_json=as_json)
+
+
+@click.command()
+@click.argument("recordings", nargs=-1, required=True)
+@org_option
+@json_option
+def unarchive(recordings: tuple[str, ...], org: str | None, as_json: bool) -> None:
+    """Put archived RECORDINGS back among Dagster's partitions."""
+    with open_rooms(load_settings()) as rooms:
+        org_id = rooms.organisation(org)
+        rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
+        changed = rooms.catalogue.unarchive(org_id, recordings)
+    _follow(changed, archived=False, as_json=as_json)
+
+
+@click.command()
+@click.argument("recordings", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@org_option
+@json_option
+def forget(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: bool) -> None:
+    """Remove every trace of RECORDINGS: rows, vectors, files, events, logs; then look for them
+    everywhere. This cannot be undone."""
+    with open_rooms(load_settings()) as rooms:
+        gone = rooms.forgetting.forgotten(recordings)
+        there = [one for one in recordings if one not in gone]
+        known = rooms.catalogue.statuses(rooms.organisation(org), there) if there else []
+    if known and not yes:
+        for status in known:
+            click.echo(f"{status.id}  {status.title}", err=True)
+        if not click.confirm("Forget these and everything made of them, for ever?", err=True):
+            raise NotConfirmed("Nothing was forgotten.", remedy="--yes says it beforehand.")
+    ids = [*(status.id for status in known), *gone]
+    become("delete", *(["--json"] if as_json else []), "--", *ids)
+
+
+def _follow(changed: Mapping[str, str], *, archived: bool, as_json: bool) -> None:
+    """Say what changed, and have Dagster's partitions follow."""
+    for identity, title in changed.items():
+        if as_json:
+            print_json({"recording": identity, "title": title, "archived": archived})
+        else:
+            click.echo(f"{identity}  {title}  {'archived' if archived else 'back'}")
+    become("sync_partitions")
+
+
+class NotConfirmed(PlayheadError):
+    """A person was asked and said no."""

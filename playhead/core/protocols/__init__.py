@@ -1,0 +1,1 @@
+"""Protocols that engines implement: transcriber, writer, answerer, embedder and reranker."""

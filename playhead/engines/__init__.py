@@ -1,0 +1,1 @@
+"""Engines behind the protocols of ``playhead.core.protocols``, local and remote, and their registry."""

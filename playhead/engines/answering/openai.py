@@ -1,0 +1,81 @@
+"""Answers by a language model: OpenAI's, or of any server that speaks its protocol (Ollama, vLLM,
+Azure). Sentences are heard while the model still writes.
+
+Not here: what is asked (``reply.py``), how (``providers/prompting.py``), what of it is believed
+(``playhead/answers``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import openai
+
+from playhead.core.errors import InputTooLong, RequestRefused
+from playhead.core.protocols.answerer import Audience, Excerpt, Inquiry
+from playhead.core.records import Engine, content_hash
+from playhead.engines.answering.llm_reply import (
+    INSTRUCTIONS,
+    SCHEMA,
+    SCHEMA_HINT,
+    Dictation,
+    material,
+    statements_from,
+)
+from playhead.providers.client_protocol import Wire
+from playhead.providers.model_catalog import TextModel
+from playhead.providers.structured_output import Prompt, Prompter
+
+#: Of all that a model is told besides question and passages.
+_PROMPT_HASH: Final = content_hash([INSTRUCTIONS, SCHEMA_HINT, SCHEMA])[:16]
+_CUT_OFF: Final = "The answer was cut off, as it became longer than the model may write."
+
+
+class OpenAIAnswerer:
+    """An ``Answerer``. Threads may share it."""
+
+    def __init__(self, wire: Wire, client: openai.OpenAI, model: TextModel) -> None:
+        self._provider = wire.provider
+        self._model = model
+        self._prompter = Prompter(wire, client, model)
+
+    @property
+    def engine(self) -> Engine:
+        return Engine(self._provider, self._model.name, {"prompt": _PROMPT_HASH})
+
+    def answer(self, inquiry: Inquiry, audience: Audience) -> str | None:
+        """See ``Answerer``. Sentences that came before an answer was cut off count; all of a
+        stream that breaks off do not."""
+        attempts: list[Dictation] = []
+
+        def begin() -> Dictation:
+            attempts.append(Dictation(audience))
+            return attempts[-1]
+
+        prompt = self._prompt(inquiry)
+        answer = self._prompter.ask(prompt, statements_from, lambda: begin().take)
+        if answer.ended == "refused":
+            raise RequestRefused(
+                f"The model will not answer this: {answer.why}",
+                remedy="Name another one in PLAYHEAD_ANSWERER; `extractive` refuses nothing.",
+            )
+        for statement in answer.value or ():
+            if statement not in attempts[-1].heard:
+                audience.hear(statement)
+        return None if answer.ended == "complete" else _CUT_OFF
+
+    def _prompt(self, inquiry: Inquiry) -> Prompt:
+        """With as many of the best excerpts as the model reads."""
+        for count in range(len(inquiry.excerpts), 0, -1):
+            prompt = _prompt(inquiry, inquiry.excerpts[:count])
+            if self._prompter.size(prompt) <= self._model.input_tokens:
+                return prompt
+        raise InputTooLong(
+            f"{self._model.name} does not read a question and a passage of this length.",
+            remedy="Ask in fewer words, or name another model in PLAYHEAD_ANSWERER.",
+        )
+
+
+def _prompt(inquiry: Inquiry, excerpts: Sequence[Excerpt]) -> Prompt:
+    return Prompt(INSTRUCTIONS, material(inquiry, excerpts), SCHEMA, SCHEMA_HINT)

@@ -1,0 +1,136 @@
+"""Every engine that settings can name, and what is to know before one does: what it gives, what it
+costs, when it ends, what is missing to use it.
+
+Not here: making engines (``engines.py``), printing (``playhead/cli/engines.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from playhead.core.model_deprecations import shutdown_date
+from playhead.core.packaged_models import WHISPER_MODELS
+from playhead.core.settings import Settings
+from playhead.providers.model_catalog import (
+    SPEECH_MODELS,
+    TEXT_MODELS,
+    VECTOR_MODELS,
+    Model,
+    SpeechModel,
+    TextModel,
+    VectorModel,
+    rates_of,
+    speech_model,
+    text_model,
+    vector_model,
+)
+from playhead.providers.model_names import missing, remote_model
+
+Role = Literal["transcriber", "writer", "answerer", "embedder"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """``name`` as in settings. ``chosen``: they have it, if only for some recordings. ``gives``: of
+    a transcriber. Window and dimensions: of an embedder. ``lacks``: what is missing to use it.
+    Prices in US dollars; None where they are not known. ``ended``: today or before."""
+
+    role: Role
+    name: str
+    chosen: bool
+    local: bool
+    gives: tuple[str, ...] = ()
+    languages: str = ""
+    dimensions: int | None = None
+    window_tokens: int | None = None
+    usd_a_million_tokens: tuple[float, float] | None = (0.0, 0.0)  # read, written
+    usd_an_audio_minute: float | None = 0.0
+    ends: date | None = None
+    ended: bool = False
+    lacks: str | None = None
+
+
+def every_engine(settings: Settings, today: date) -> list[EngineFacts]:
+    """Those of this machine, OpenAI's, and others that settings name."""
+    known = [*_local(settings), *_openai(settings, today)]
+    names = {(one.role, one.name) for one in known}
+    return [*known, *(one for one in _chosen(settings, today) if (one.role, one.name) not in names)]
+
+
+def _local(settings: Settings) -> Iterator[EngineFacts]:
+    """``instant`` invents its results, for benchmarks."""
+    heard = {"whisper-base": "99", "whisper-tiny.en": "en", "instant": "any"}
+    for name in (*WHISPER_MODELS, "instant"):
+        chosen = name in _named(settings, "transcriber")
+        yield EngineFacts("transcriber", name, chosen, True, ("words", "segments"), heard[name])
+    roles: tuple[Role, ...] = ("writer", "answerer")
+    for role in roles:
+        yield EngineFacts(role, "extractive", "extractive" in _named(settings, role), True)
+    for name, size, window in (
+        ("minilm", 384, 254),
+        ("wordllama", 256, 8192),
+        ("instant", 64, 512),
+    ):
+        chosen = name in _named(settings, "embedder")
+        yield EngineFacts("embedder", name, chosen, True, dimensions=size, window_tokens=window)
+
+
+def _openai(settings: Settings, today: date) -> Iterator[EngineFacts]:
+    for row in (*SPEECH_MODELS, *TEXT_MODELS, *VECTOR_MODELS):
+        yield _remote(settings, _role(row), f"openai:{row.name}", row, today)
+
+
+def _chosen(settings: Settings, today: date) -> Iterator[EngineFacts]:
+    """Behind other servers, or newer than the table; and any that answers, which is a text model
+    as those that write are."""
+    makers: dict[Role, Callable[[str, bool], Model]] = {
+        "transcriber": lambda name, _: speech_model(name),
+        "writer": lambda name, own: text_model(name, of_openai=own),
+        "answerer": lambda name, own: text_model(name, of_openai=own),
+        "embedder": lambda name, own: vector_model(name, of_openai=own),
+    }
+    for role, row in makers.items():
+        for name in sorted(_named(settings, role)):
+            if named := remote_model(name):
+                provider = settings.provider(named.provider)
+                of_openai = provider is not None and provider.base_url is None
+                yield _remote(settings, role, name, row(named.model, of_openai), today)
+
+
+def _named(settings: Settings, role: Role) -> set[str]:
+    """By settings: for most recordings, and for those of some organisations and kinds."""
+    others = [getattr(one, role, None) for one in settings.engines.values()]
+    return {getattr(settings, role), *filter(None, others)}
+
+
+def _remote(settings: Settings, role: Role, name: str, row: Model, today: date) -> EngineFacts:
+    named = remote_model(name)
+    assert named is not None
+    provider = settings.provider(named.provider)
+    rates = rates_of(provider, row.name) if provider else None
+    ends = shutdown_date(row.name)
+    vectors = row if isinstance(row, VectorModel) else None
+    return EngineFacts(
+        role,
+        name,
+        chosen=name in _named(settings, role),
+        local=False,
+        gives=row.formats if isinstance(row, SpeechModel) else (),
+        languages=row.languages if isinstance(row, SpeechModel) else "",
+        dimensions=named.dimensions or (vectors.dimensions if vectors else None),
+        window_tokens=vectors.window_tokens if vectors else None,
+        usd_a_million_tokens=(rates.input_a_million, rates.output_a_million) if rates else None,
+        usd_an_audio_minute=rates.an_audio_minute if rates else None,
+        ends=ends,
+        ended=ends is not None and ends <= today,
+        lacks=missing(settings, named.provider),
+    )
+
+
+def _role(row: Model) -> Role:
+    if isinstance(row, SpeechModel):
+        return "transcriber"
+    return "writer" if isinstance(row, TextModel) else "embedder"

@@ -1,0 +1,205 @@
+"""Vectors by OpenAI's embedding models, and by every server that speaks their protocol (Ollama,
+vLLM, Azure).
+
+Here: requests within the documented limits, and replies held against them. Not here: how requests
+are filled (``providers/packing.py``), what stays of a vector (``playhead/postgres``).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from threading import Lock
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import openai
+
+from playhead.core.call_context import Errand, may_wait, on_errand
+from playhead.core.errors import ModelUnavailable
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import Engine, Price
+from playhead.core.usage import Used
+from playhead.engines.embedding.validation import refuse_longer
+from playhead.engines.writing.markdown_page import without_surrogates
+from playhead.providers.client_protocol import Ask, Deferrable, Reply, Wire
+from playhead.providers.fallbacks import Ladder
+from playhead.providers.model_catalog import Rates, VectorModel, batch_share, listed
+from playhead.providers.openai_tokenizer import BpeTokenizer
+from playhead.providers.request_batching import Limits, packed
+from playhead.providers.response_parsing import count_of, json_object, not_believed, plain
+
+#: Of one request, from OpenAI's reference. Other servers take as much or say no, by name.
+LIMITS: Final = Limits(texts=2_048, tokens=300_000)
+
+_PREPROCESSING: Final = 1  # raise it with every change to what is sent for a text
+_BLANK: Final = " "  # what is sent for an empty text, which OpenAI refuses
+_UNIT_WITHIN: Final = 0.01  # OpenAI's vectors have length 1 but for rounding
+
+
+class _Way(NamedTuple):
+    """How vectors are asked for. base64 has a quarter of the bytes, and the very numbers."""
+
+    encoding: str
+    shorten: bool
+
+
+class OpenAIEmbedder:
+    """An ``Embedder``. Threads may share it. ``shortened``: fewer dimensions than the model has;
+    None for all. ``org``: for whom the model is asked how many it has, where nobody knows."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        client: openai.OpenAI,
+        model: VectorModel,
+        *,
+        rates: Rates,
+        org: str,
+        shortened: int | None = None,
+    ) -> None:
+        self._wire = wire
+        self._client = client
+        self._model = model
+        self._rates = rates
+        self._org = org
+        self._shortened = shortened
+        self._dimensions = shortened or model.dimensions
+        self._asking = Lock()
+        self._ladder = Ladder(_ways(model, shortened))
+        self.tokenizer = BpeTokenizer(model.encoding)
+        self.tokens: str = model.encoding
+        self.window_tokens = model.window_tokens
+
+    @property
+    def engine(self) -> Engine:
+        parameters: dict[str, Any] = {"preprocessing": _PREPROCESSING}
+        if self._shortened:
+            parameters["dimensions"] = self._shortened
+        return Engine(self._wire.provider, self._model.name, parameters)
+
+    @property
+    def price(self) -> Price:
+        return listed(self._rates, batch_share(self._wire.provider))
+
+    @property
+    def dimensions(self) -> int:
+        """A model without a row is asked, once."""
+        with self._asking:
+            if self._dimensions is None:
+                with on_errand(Errand(self._org, "check of an engine")):
+                    self._dimensions = self._vectors(["How many dimensions?"], [4]).shape[1]
+            return self._dimensions
+
+    def batches(self, texts: Sequence[str]) -> Sequence[range]:
+        """Requests, each filled until the next text would break a limit. For a provider's batch
+        each text by itself: so it is known there whoever asks for it, and whichever others still
+        lack a vector."""
+        if may_wait():
+            return [range(place, place + 1) for place in range(len(texts))]
+        return list(packed(self._counts(texts), LIMITS))
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """``(len(texts), dimensions)`` unit vectors, in the order of ``texts``; no texts are no
+        request. Raises ``PermanentError`` for a text of more than ``window_tokens``, before
+        anything is sent, and what ``Wire.ask`` raises."""
+        if not texts:
+            return np.empty((0, self.dimensions), np.float32)
+        counts = self._counts(texts)
+        refuse_longer(counts, self.window_tokens)
+        sent = [without_surrogates(text) or _BLANK for text in texts]
+        parts = [
+            self._vectors(sent[part.start : part.stop], counts[part.start : part.stop])
+            for part in packed(counts, LIMITS)
+        ]
+        return np.concatenate(parts)
+
+    def _counts(self, texts: Sequence[str]) -> list[int]:
+        return [self.tokenizer.count(text or _BLANK) for text in texts]
+
+    def _vectors(self, texts: Sequence[str], counts: Sequence[int]) -> Vectors:
+        vectors = self._ladder.climb(lambda way: self._ask(texts, sum(counts), way))
+        if self._dimensions is not None and vectors.shape[1] != self._dimensions:
+            raise ModelUnavailable(
+                f"{self._model.name} gives {vectors.shape[1]} dimensions, not {self._dimensions}.",
+                remedy="Name it without a number of dimensions behind an @.",
+            )
+        return vectors
+
+    def _ask(self, texts: Sequence[str], tokens: int, way: _Way) -> Vectors:
+        body: dict[str, Any] = {
+            "input": list(texts),
+            "model": self._model.name,
+            "encoding_format": way.encoding,
+        }
+        if way.shorten:
+            body["dimensions"] = self._shortened
+
+        def read(content: bytes) -> Reply[Vectors]:
+            reply = json_object(content)
+            told = count_of(reply.get("usage"), "prompt_tokens", "total_tokens")
+            vectors = _believed(reply, content, len(texts), self._insisted)
+            return Reply(vectors, Used(tokens if told is None else told))
+
+        def send() -> Reply[Vectors]:
+            raw = self._client.embeddings.with_raw_response.create(**body)
+            return replace(read(raw.content), headers=plain(raw.headers))
+
+        deferrable = Deferrable("/v1/embeddings", body, read)
+        return self._wire.ask(Ask("embeddings", self._model.name, Used(tokens), send, deferrable))
+
+    @property
+    def _insisted(self) -> int | None:
+        """How many dimensions a reply must have to be believed: those that OpenAI promises."""
+        return self._dimensions if self._model.known else None
+
+
+def _ways(model: VectorModel, shortened: int | None) -> list[_Way]:
+    shorten = [True, False] if shortened else [False]
+    if model.known:
+        return [_Way("base64", shorten[0])]
+    return [_Way(encoding, short) for short, encoding in product(shorten, ("base64", "float"))]
+
+
+def _believed(
+    reply: Mapping[str, Any], content: bytes, count: int, dimensions: int | None
+) -> Vectors:
+    """The vectors in the order of their texts, each of length 1. ``dimensions``: that the model
+    promises, as it promises length 1; a server that promises neither may leave it to us."""
+    rows = _rows_by_index(reply.get("data"), content, count)
+    try:
+        vectors = np.stack([_vector(row) for row in rows])
+    except (TypeError, ValueError) as error:
+        raise not_believed("has vectors that are none, or of several lengths", content) from error
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not (np.isfinite(lengths).all() and (lengths > 0).all()):
+        raise not_believed("has a vector that is zero or not a number", content)
+    if dimensions is not None:
+        if vectors.shape[1] != dimensions:
+            raise not_believed(f"has {vectors.shape[1]} dimensions, not {dimensions}", content)
+        if (np.abs(lengths - 1) > _UNIT_WITHIN).any():
+            raise not_believed("has a vector that is not of length 1", content)
+    unit: Vectors = (vectors / lengths).astype(np.float32)
+    return unit
+
+
+def _rows_by_index(data: Any, content: bytes, count: int) -> list[Any]:
+    """The order is in ``index`` alone."""
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        raise not_believed("has no vectors", content)
+    rows = {str(row.get("index")): row.get("embedding") for row in data}
+    wanted = [str(position) for position in range(count)]
+    if len(data) != count or rows.keys() != set(wanted):
+        raise not_believed(f"has {len(data)} vectors for {count} texts, or not one each", content)
+    return [rows[position] for position in wanted]
+
+
+def _vector(embedding: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float64)
+    vector = np.array(embedding, dtype=np.float64)
+    if vector.ndim != 1:
+        raise ValueError("no vector")
+    return vector

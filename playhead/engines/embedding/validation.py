@@ -1,0 +1,44 @@
+"""The promises every embedding adapter keeps: no token ignored, and only unit vectors.
+
+Not here: any model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from playhead.core.errors import InvalidResult, PermanentError
+from playhead.core.protocols.embedder import Vectors
+
+
+def refuse_longer(token_counts: Sequence[int], window_tokens: int) -> None:
+    """Raise ``PermanentError`` where a text has more tokens than the model reads: what is
+    beyond the window would be ignored in silence."""
+    for position, tokens in enumerate(token_counts):
+        if tokens > window_tokens:
+            raise PermanentError(
+                f"Text {position} has {tokens} tokens; the embedding model reads {window_tokens}.",
+                remedy="Cut it first, where the embedder's tokenizer.offsets says a token ends.",
+            )
+
+
+def unit_rows(vectors: Vectors, *, dimensions: int) -> Vectors:
+    """Each row divided by its length. ``vectors`` is ``(n, dimensions)``; n may be 0.
+
+    ``InvalidResult`` for another shape, or a row that is zero or not finite.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dimensions:
+        raise InvalidResult(
+            f"The embedding model gave an array of {vectors.shape}, not of {dimensions} columns.",
+            remedy="Check that the model's files belong together, then embed again.",
+        )
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not (np.isfinite(lengths).all() and (lengths > 0).all()):
+        raise InvalidResult(
+            "The embedding model gave a vector that is zero or not a number.",
+            remedy="Check the model's files; report the text this happens with.",
+        )
+    unit: Vectors = (vectors / lengths).astype(np.float32)
+    return unit

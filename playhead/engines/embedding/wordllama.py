@@ -1,0 +1,88 @@
+"""WordLlama on this machine: 256 dimensions, no network, a hundred times MiniLM's speed and
+weaker; the embedder for large archives and small machines.
+
+Here: the mean of static token vectors, as wordllama's own inference takes it. Only the data
+files of the installed ``wordllama`` wheel are read: importing the package would set up the
+root logger of the whole process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from playhead.core.packaged_models import weights_sha256, wordllama_files
+from playhead.core.protocols.embedder import Vectors, by_count
+from playhead.core.records import FREE, Engine
+from playhead.engines.embedding.tokenizer import FileTokenizer
+from playhead.engines.embedding.validation import refuse_longer, unit_rows
+
+_MODEL = f"l2_supercat_256@{weights_sha256('wordllama')[:12]}"
+_DIMENSIONS = 256
+_WINDOW_TOKENS = 8192
+_START_TOKEN = 1  # <s>
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    tokenizer: FileTokenizer
+    table: Vectors  # (vocabulary, 256)
+
+
+class WordLlama:
+    """The light embedder. Nothing is loaded before the first text; threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded: _Model | None = None
+
+    price = FREE
+    tokens = _MODEL
+
+    @property
+    def engine(self) -> Engine:
+        return Engine("wordllama", _MODEL, {"pooling": "mean", "preprocessing": 1})
+
+    @property
+    def dimensions(self) -> int:
+        return _DIMENSIONS
+
+    @property
+    def window_tokens(self) -> int:
+        """8,192. The model itself has no limit, but a mean over more words than that says
+        little about any of them."""
+        return _WINDOW_TOKENS
+
+    @property
+    def tokenizer(self) -> FileTokenizer:
+        return self._model().tokenizer
+
+    def batches(self, texts: Sequence[str]) -> Sequence[range]:
+        return by_count(texts)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """``(len(texts), 256)`` unit vectors, in the order of ``texts``. A text without tokens
+        has the vector of the start token.
+
+        ``PermanentError`` for a text of more than ``window_tokens``. ``ModelUnavailable`` when
+        the model's files are missing or altered.
+        """
+        model = self._model()
+        ids = model.tokenizer.ids(texts, special=False)
+        refuse_longer([len(tokens) for tokens in ids], _WINDOW_TOKENS)
+        vectors = np.empty((len(ids), _DIMENSIONS), np.float32)
+        for row, tokens in enumerate(ids):
+            vectors[row] = model.table[tokens or [_START_TOKEN]].mean(axis=0)
+        return unit_rows(vectors, dimensions=_DIMENSIONS)
+
+    def _model(self) -> _Model:
+        with self._lock:
+            if self._loaded is None:
+                weights, tokenizer = wordllama_files()
+                table = load_file(weights)["embedding.weight"].astype(np.float32)
+                self._loaded = _Model(FileTokenizer(tokenizer), table)
+            return self._loaded

@@ -1,0 +1,95 @@
+"""Engines behind a network: a provider's model, its client, its wire and what is known of it, put
+together by role.
+
+Not here: names in settings (``engines.py``), what an adapter does with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from playhead.core.protocols.answerer import Answerer
+from playhead.core.protocols.embedder import Embedder
+from playhead.core.protocols.transcriber import Listener
+from playhead.core.protocols.writer import Writer
+from playhead.core.settings import Provider, Settings
+from playhead.core.usage import Used
+from playhead.providers.client_protocol import Wire
+from playhead.providers.model_catalog import (
+    Rates,
+    charged,
+    pricing,
+    speech_model,
+    text_model,
+    vector_model,
+)
+from playhead.providers.model_names import RemoteModel
+
+#: Opens the wire to a provider: by its name, the settings, and what its models' use costs (USD).
+Wires = Callable[[str, Settings, Callable[[str, Used], float]], Wire]
+
+_PIECES_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEngines:
+    """Makes them. Each raises ``ModelUnavailable`` for a provider that settings do not lead to.
+    Adapters are imported when they are made: OpenAI's library takes most of a second."""
+
+    settings: Settings
+    wires: Wires
+
+    def listener(self, model: RemoteModel) -> Listener:
+        """A server of one's own, without a key, hears a piece at a time."""
+        from playhead.engines.transcription.openai import OpenAIListener
+        from playhead.providers.openai_client import client_of
+
+        client = client_of(self.settings, model.provider)
+        own = self._provider(model).api_key is None
+        return OpenAIListener(
+            self._wire(model),
+            client,
+            speech_model(model.model),
+            rates=self._rates(model),
+            at_once=1 if own else _PIECES_AT_ONCE,
+        )
+
+    def writer(self, model: RemoteModel) -> Writer:
+        from playhead.engines.writing.openai import OpenAIWriter
+        from playhead.providers.openai_client import client_of
+
+        client = client_of(self.settings, model.provider)
+        row = text_model(model.model, of_openai=self._provider(model).base_url is None)
+        return OpenAIWriter(self._wire(model), client, row, rates=self._rates(model))
+
+    def answerer(self, model: RemoteModel) -> Answerer:
+        from playhead.engines.answering.openai import OpenAIAnswerer
+        from playhead.providers.openai_client import client_of
+
+        client = client_of(self.settings, model.provider)
+        row = text_model(model.model, of_openai=self._provider(model).base_url is None)
+        return OpenAIAnswerer(self._wire(model), client, row)
+
+    def embedder(self, model: RemoteModel) -> Embedder:
+        from playhead.engines.embedding.openai import OpenAIEmbedder
+        from playhead.providers.openai_client import client_of
+
+        client = client_of(self.settings, model.provider)
+        return OpenAIEmbedder(
+            self._wire(model),
+            client,
+            vector_model(model.model, of_openai=self._provider(model).base_url is None),
+            rates=self._rates(model),
+            org=self.settings.org,
+            shortened=model.dimensions,
+        )
+
+    def _provider(self, model: RemoteModel) -> Provider:
+        return self.settings.provider(model.provider) or Provider()
+
+    def _rates(self, model: RemoteModel) -> Rates:
+        return charged(self._provider(model), model.model)
+
+    def _wire(self, model: RemoteModel) -> Wire:
+        return self.wires(model.provider, self.settings, pricing(self._provider(model)))

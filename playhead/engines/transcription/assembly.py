@@ -1,0 +1,129 @@
+"""A whole recording from its pieces: on its own clock, voices together, most speech's language.
+
+Not here: what is said in a piece (``piecewise.py``), where two pieces overlap (``joining.py``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from faster_whisper.vad import SpeechTimestampsMap
+
+from playhead.core.protocols.transcriber import UNKNOWN_LANGUAGE
+from playhead.core.records import TIMINGS, Dropped, Timing, Transcript, Word
+from playhead.engines.transcription.overlap_merge import joined, told_apart
+from playhead.engines.transcription.pause_splitting import Piece
+from playhead.engines.transcription.timed_segments import Line, lines_of, transcript_of
+from playhead.media.decode import RATE
+
+
+@dataclass(slots=True)
+class Whole:
+    """A voice's pieces put together, in the seconds of what they were cut from."""
+
+    lines: list[Line] = field(default_factory=list)  # each with its language
+    dropped: list[Dropped] = field(default_factory=list)
+    seconds: float = 0.0
+    timing: Timing = "native"
+    error_seconds: float | None = None
+    spoken: Counter[str] = field(default_factory=Counter)  # characters by language
+    _pieces: int = 0
+    _overlap: float = 0.0
+
+    @property
+    def language(self) -> str | None:
+        """The one of most speech so far."""
+        return max(self.spoken, key=lambda one: self.spoken[one]) if self.spoken else None
+
+    def add(self, piece: Piece, said: Transcript | None) -> None:
+        """The next piece; None: nobody speaks in it."""
+        self._pieces += 1
+        if said is not None:
+            self._put(Clock(piece), said)
+        self.seconds, self._overlap = piece.end / RATE, piece.overlap / RATE
+
+    def transcript(self, language: str | None) -> Transcript:
+        """``language``: where nobody said a word."""
+        spoken = self.language or language or UNKNOWN_LANGUAGE
+        return replace(
+            transcript_of(self.lines, spoken, self.seconds),
+            timing=self.timing,
+            error_seconds=self.error_seconds,
+            dropped=tuple(self.dropped),
+        )
+
+    def weigh(self, other: Transcript | Whole) -> None:
+        """Times are as good as the worst."""
+        self.timing = max(self.timing, other.timing, key=TIMINGS.index)
+        if other.error_seconds is not None:
+            self.error_seconds = max(self.error_seconds or 0.0, other.error_seconds)
+
+    def _put(self, clock: Clock, said: Transcript) -> None:
+        lines = told_apart(_on(clock, said), self._pieces)
+        for line in lines:
+            self.spoken[line.language or UNKNOWN_LANGUAGE] += len(line.text)
+        both = (self.seconds - self._overlap, self.seconds)
+        self.lines = joined(self.lines, lines, both) if self._overlap else [*self.lines, *lines]
+        self.dropped += [clock.dropped(one) for one in said.dropped]
+        if lines:
+            self.weigh(said)
+
+
+class Clock:
+    """From the seconds of a piece's sound to those of what it was cut from."""
+
+    def __init__(self, piece: Piece) -> None:
+        kept = [{"start": start, "end": end} for start, end in piece.kept]
+        self._map = SpeechTimestampsMap(kept, RATE)
+
+    def word(self, word: Word) -> Word:
+        """A word is wholly in the stretch that has its middle."""
+        stretch = self._map.get_chunk_index((word.start + word.end) / 2)
+        start, end = (self._map.get_original_time(at, stretch) for at in (word.start, word.end))
+        return replace(word, start=float(start), end=float(end))
+
+    def dropped(self, one: Dropped) -> Dropped:
+        at = self.word(Word(one.text, one.start, one.end))
+        return replace(one, start=at.start, end=at.end)
+
+
+def of_voices(voices: Sequence[tuple[str, Whole]], language: str | None) -> Transcript:
+    """What several voices said in the same seconds, each by its name."""
+    whole = Whole(_together([(name, voice.lines) for name, voice in voices]))
+    for _, voice in voices:
+        whole.dropped += voice.dropped
+        whole.spoken += voice.spoken
+        whole.seconds = max(whole.seconds, voice.seconds)
+        whole.weigh(voice)
+    return whole.transcript(language)
+
+
+def _on(clock: Clock, said: Transcript) -> Iterable[Line]:
+    for line in lines_of(said.segments, said.words):
+        words = tuple(clock.word(word) for word in line.words)
+        yield replace(line, words=words, language=line.language or said.language)
+
+
+def _together(voices: Sequence[tuple[str, Sequence[Line]]]) -> list[Line]:
+    """What several voices said, each with its name, in the order of words: who speaks over
+    another is heard at the right second, and the other goes on in a line of its own."""
+    said = sorted(
+        (
+            (word.start, word.end, voice, number, at)
+            for voice, (_, lines) in enumerate(voices)
+            for number, line in enumerate(lines)
+            for at, word in enumerate(line.words)
+        ),
+    )
+    turns: list[tuple[int, int, set[int]]] = []
+    for _, _, voice, number, at in said:
+        if not turns or turns[-1][:2] != (voice, number):
+            turns.append((voice, number, set()))
+        turns[-1][2].add(at)
+    lines = (
+        (voices[voice][0], voices[voice][1][number].with_only(words))
+        for voice, number, words in turns
+    )
+    return [replace(line, speaker=name) for name, line in lines if line]

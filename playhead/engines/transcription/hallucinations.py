@@ -1,0 +1,143 @@
+"""Against words that nobody said: engines invent them in silence, repeat themselves, or say what
+they were prompted with.
+
+Here: pure functions that find such words. What is taken away is told of, never silently. Not here:
+asking an engine again (``piecewise.py``), where silence is (``silence.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from playhead.core.records import Dropped, Word
+from playhead.engines.transcription.timed_segments import Line
+from playhead.engines.transcription.word_times import Stretch
+from playhead.transcripts.alignment import letters
+
+#: A word further than this from speech was not said: engines are off by less (their times p95:
+#: 0.4 s), and silence is only kept up to twice as far.
+FAR_SECONDS: Final = 1.0
+
+#: As many words in a row are a loop where the same up to ``_LONGEST_TURN`` come again and again;
+#: people say a thing three or four times.
+_LOOP_WORDS: Final = 10
+_LOOP_TURNS: Final = 5
+_LONGEST_TURN: Final = 12
+
+#: Letters a second: auctioneers say 25, Japanese spoken fast 12.
+_MOST_LETTERS_A_SECOND: Final = 30
+
+#: A line of so many words that stands in the prompt is the prompt.
+_PROMPT_WORDS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Words ``[start, end)``, of which each ``turn`` says the same."""
+
+    start: int
+    end: int
+    turn: int
+
+    @property
+    def turns(self) -> int:
+        return (self.end - self.start) // self.turn
+
+
+def loops(words: Sequence[Word]) -> list[Loop]:
+    """Where the same words come at least five times in a row; loops do not overlap."""
+    said = [letters(word.word) for word in words]
+    found: list[Loop] = []
+    for turn in range(1, _LONGEST_TURN + 1):
+        at = 0
+        for again, row in groupby(a == b for a, b in zip(said, said[turn:], strict=False)):
+            length = len(list(row))
+            loop = Loop(at, at + length + turn, turn)
+            at += length
+            enough = loop.end - loop.start >= _LOOP_WORDS and loop.turns >= _LOOP_TURNS
+            if again and enough and not any(_overlap(loop, other) for other in found):
+                found.append(loop)
+    return sorted(found, key=lambda loop: loop.start)
+
+
+def without_loops(lines: Sequence[Line]) -> tuple[list[Line], list[Dropped]]:
+    """Of a loop that says more than its time allows the first turn alone stays. Others stay, and
+    are told of: people do count, chant and pray."""
+    words = [word for line in lines for word in line.words]
+    gone: dict[int, str] = {}
+    told: list[Dropped] = []
+    for loop in loops(words):
+        stretch = words[loop.start : loop.end]
+        if _too_fast(stretch):
+            reason = f"the same {loop.turns} times, more than its time allows"
+            gone |= dict.fromkeys(range(loop.start + loop.turn, loop.end), reason)
+        else:
+            once = " ".join(word.word for word in stretch[: loop.turn])
+            reason = f"the same {loop.turns} times, kept: its time allows it"
+            told.append(Dropped(once, stretch[0].start, stretch[-1].end, reason))
+    kept, dropped = _without(lines, lambda index, _: gone.get(index))
+    return kept, [*told, *dropped]
+
+
+def without_silence(
+    lines: Sequence[Line], speech: Sequence[Stretch]
+) -> tuple[list[Line], list[Dropped]]:
+    """Without words that lie where nobody speaks for a second around."""
+
+    def silent(_: int, word: Word) -> str | None:
+        near = any(
+            start - FAR_SECONDS <= word.end and word.start <= end + FAR_SECONDS
+            for start, end in speech
+        )
+        return None if near else "nobody speaks there"
+
+    return _without(lines, silent)
+
+
+def without_prompt(lines: Sequence[Line], prompt: str) -> tuple[list[Line], list[Dropped]]:
+    """Without lines that only repeat what the engine was prompted with."""
+    prompted = letters(prompt)
+    echoes = [len(line.words) >= _PROMPT_WORDS and letters(line.text) in prompted for line in lines]
+    kept = [line for line, echo in zip(lines, echoes, strict=True) if not echo]
+    return kept, [
+        Dropped(line.text, line.start, line.end, "it is the prompt")
+        for line, echo in zip(lines, echoes, strict=True)
+        if echo
+    ]
+
+
+def _overlap(one: Loop, other: Loop) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _too_fast(words: Sequence[Word]) -> bool:
+    said = sum(len(letters(word.word)) for word in words)
+    return said > _MOST_LETTERS_A_SECOND * (words[-1].end - words[0].start)
+
+
+def _without(
+    lines: Sequence[Line], why: Callable[[int, Word], str | None]
+) -> tuple[list[Line], list[Dropped]]:
+    """The lines without words for which there is a reason, by their index among all; and those,
+    each row with the same reason as one."""
+    kept: list[Line] = []
+    gone: list[tuple[str | None, Word]] = []
+    first = 0
+    for line in lines:
+        reasons = [why(first + i, word) for i, word in enumerate(line.words)]
+        first += len(line.words)
+        gone += zip(reasons, line.words, strict=True)
+        stays = line.with_only({i for i, reason in enumerate(reasons) if reason is None})
+        kept += [stays] if stays else []
+    return kept, list(_told(gone))
+
+
+def _told(gone: Sequence[tuple[str | None, Word]]) -> Iterator[Dropped]:
+    for reason, row in groupby(gone, key=lambda one: one[0]):
+        words = [word for _, word in row]
+        if reason is not None:
+            text = " ".join(word.word for word in words)
+            yield Dropped(text, words[0].start, words[-1].end, reason)

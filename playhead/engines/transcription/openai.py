@@ -1,0 +1,236 @@
+"""Hearing by OpenAI's transcription models, and by every server that speaks their protocol
+(speaches, vLLM, Azure).
+
+Here: one piece of sound to what was heard in it, checked against the piece. Not here: cutting and
+the recording's clock (the transcriber over all listeners), loops and inventions (its guards), the
+checks of words without times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Final, TypeVar
+
+import openai
+
+from playhead.core.errors import InputTooLong, LanguageUnsupported, RequestRefused
+from playhead.core.protocols.transcriber import Heard
+from playhead.core.records import Engine, Price, Segment, Word
+from playhead.core.usage import Used
+from playhead.engines.transcription.flac import FLAC_BYTES_A_SECOND, flac
+from playhead.engines.transcription.languages import language_code
+from playhead.media.decode import RATE, Samples
+from playhead.providers.client_protocol import Ask, Reply, Wire
+from playhead.providers.fallbacks import Ladder
+from playhead.providers.model_catalog import (
+    AUDIO_TOKENS_A_SECOND,
+    LARGEST_FILE_BYTES,
+    Rates,
+    SpeechFormat,
+    SpeechModel,
+    listed,
+)
+from playhead.providers.response_parsing import count_of, json_object, not_believed, plain
+from playhead.transcripts.word_positions import TOLERANCE_SECONDS
+
+_RAISE_WITH_EVERY_CHANGE: Final = 1  # to what is sent or made of a reply
+
+#: What each format is asked by. ``prompt`` is never sent: it comes back where nobody speaks.
+_REQUEST: Final[Mapping[SpeechFormat, Mapping[str, Any]]] = {
+    "words": {
+        "response_format": "verbose_json",
+        "timestamp_granularities": ["word", "segment"],
+    },
+    "segments": {"response_format": "verbose_json", "timestamp_granularities": ["segment"]},
+    "speakers": {"response_format": "diarized_json"},
+    "text": {"response_format": "json"},
+}
+
+_MOST_OUTPUT_TOKENS: Final = 2_000
+_LATE_SECONDS: Final = 1.0  # by which a last word may overrun; engines count in steps of up to that
+
+_Reply = Mapping[str, Any]
+_Timed = TypeVar("_Timed", tuple[Word, ...], tuple[Segment, ...])
+
+
+class OpenAIListener:
+    """A ``Listener``. Threads may share it."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        client: openai.OpenAI,
+        model: SpeechModel,
+        *,
+        rates: Rates,
+        at_once: int,
+    ) -> None:
+        self._wire = wire
+        self._client = client
+        self._model = model
+        self._rates = rates
+        self._ladder = Ladder(model.formats[:1] if model.known else model.formats)
+        self.at_once = at_once
+
+    @property
+    def engine(self) -> Engine:
+        """Which format an unknown model serves is no part of it: that is found out."""
+        parameters = {"request": _RAISE_WITH_EVERY_CHANGE}
+        return Engine(self._wire.provider, self._model.name, parameters)
+
+    @property
+    def price(self) -> Price:
+        return listed(self._rates)
+
+    @property
+    def longest_seconds(self) -> float:
+        """What fits a file of 25 MB as FLAC of noise, or less where the model takes less."""
+        return min(self._model.longest_seconds, LARGEST_FILE_BYTES / FLAC_BYTES_A_SECOND)
+
+    def hear(self, sound: Samples, *, language: str | None) -> Heard:
+        """See ``Listener``. Raises ``InputTooLong`` for a piece beyond ``longest_seconds``."""
+        seconds = len(sound) / RATE
+        if seconds > self.longest_seconds + TOLERANCE_SECONDS:
+            raise InputTooLong(
+                f"A piece of {seconds:.0f} s; {self._model.name} takes {self.longest_seconds:.0f}.",
+                remedy="Cut it shorter: longest_seconds says how short.",
+            )
+        file = ("piece.flac", flac(sound), "audio/flac")
+        try:
+            return self._ladder.climb(lambda form: self._ask(file, seconds, language, form))
+        except RequestRefused as error:
+            if language and "language" in str(error).lower():
+                raise _unsupported(self._model.name, language) from error
+            raise
+
+    def _ask(
+        self, file: tuple[str, bytes, str], seconds: float, language: str | None, form: SpeechFormat
+    ) -> Heard:
+        at_most = self._at_most(seconds)
+
+        def send() -> Reply[Heard]:
+            raw = self._client.audio.transcriptions.with_raw_response.create(
+                file=file,
+                model=self._model.name,
+                language=language or openai.omit,
+                chunking_strategy="auto" if self._model.chunking else openai.omit,
+                **_REQUEST[form],
+            )
+            reply = json_object(raw.content)
+            heard = _Checked(reply, raw.content, seconds).heard(form, insist=self._model.known)
+            return Reply(heard, _used(reply.get("usage"), at_most), plain(raw.headers))
+
+        return self._wire.ask(Ask("transcriptions", self._model.name, at_most, send))
+
+    def _at_most(self, seconds: float) -> Used:
+        if self._rates.input_a_million:  # billed by tokens
+            tokens = math.ceil(seconds * AUDIO_TOKENS_A_SECOND)
+            return Used(tokens, _MOST_OUTPUT_TOKENS, seconds)
+        return Used(audio_seconds=seconds)
+
+
+def _used(usage: Any, at_most: Used) -> Used:
+    """As the reply tells it; what it does not tell is taken for the most it can be."""
+    told, wrote = count_of(usage, "input_tokens"), count_of(usage, "output_tokens")
+    if told is not None:
+        return replace(at_most, input_tokens=told, output_tokens=wrote or 0)
+    seconds = usage.get("seconds") if isinstance(usage, dict) else None
+    if isinstance(seconds, int | float) and seconds >= 0:
+        return Used(audio_seconds=float(seconds))
+    return at_most
+
+
+class _Checked:
+    """A reply held against the piece it is of."""
+
+    def __init__(self, reply: _Reply, content: bytes, seconds: float) -> None:
+        self._reply = reply
+        self._content = content
+        self._seconds = seconds
+
+    def heard(self, form: SpeechFormat, *, insist: bool) -> Heard:
+        """``insist``: the model is known to give times in this format, so that a reply without
+        them is not to be believed. Raises ``ReplyNotBelieved``."""
+        text = self._reply.get("text")
+        if not isinstance(text, str):
+            raise not_believed("has no text", self._content)
+        words = self._words() if form == "words" else None
+        segments = self._segments() if form != "text" else None
+        if not text.strip() and (words or segments):
+            raise not_believed("has words and no text", self._content)
+        timed = words if form == "words" else segments
+        if insist and form != "text" and text.strip() and not timed:
+            raise not_believed(f"has a text and no {form}", self._content)
+        return Heard(text.strip(), self._language(), words, segments)
+
+    def _words(self) -> tuple[Word, ...] | None:
+        rows = self._rows("words")
+        if rows is None:
+            return None
+        words = tuple(Word(self._said(row, "word"), *self._times(row)) for row in rows)
+        return self._in_order(tuple(word for word in words if word.word))
+
+    def _segments(self) -> tuple[Segment, ...] | None:
+        rows = self._rows("segments")
+        if rows is None:
+            return None
+        segments = tuple(
+            Segment(self._said(row, "text"), *self._times(row), _speaker(row)) for row in rows
+        )
+        return self._in_order(tuple(segment for segment in segments if segment.text))
+
+    def _rows(self, name: str) -> list[Any] | None:
+        rows = self._reply.get(name)
+        if rows is not None and not isinstance(rows, list):
+            raise not_believed(f"has {name} that are no list", self._content)
+        return rows
+
+    def _said(self, row: Any, name: str) -> str:
+        said = row.get(name) if isinstance(row, dict) else None
+        if not isinstance(said, str):
+            raise not_believed(f"has a {name} that is no text", self._content)
+        return said.strip()
+
+    def _times(self, row: Any) -> tuple[float, float]:
+        start, end = row.get("start"), row.get("end")
+        if not (_is_second(start) and _is_second(end)):
+            raise not_believed("has times that are no numbers", self._content)
+        if not -TOLERANCE_SECONDS <= start <= end <= self._seconds + _LATE_SECONDS:
+            raise not_believed(
+                f"has a time outside its {self._seconds:.2f} s: {start} to {end}", self._content
+            )
+        return min(max(start, 0.0), self._seconds), min(end, self._seconds)
+
+    def _in_order(self, timed: _Timed) -> _Timed:
+        for before, after in pairwise(timed):
+            if after.start < before.start - TOLERANCE_SECONDS:
+                raise not_believed(
+                    f"goes back in time: from {before.start} to {after.start} s", self._content
+                )
+        return timed
+
+    def _language(self) -> str | None:
+        languages = self._reply.get("languages")
+        first = languages[0] if isinstance(languages, list) and languages else None
+        if isinstance(first, dict):
+            first = first.get("code")
+        return language_code(self._reply.get("language")) or language_code(first)
+
+
+def _is_second(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _speaker(row: Any) -> str | None:
+    speaker = row.get("speaker")
+    return speaker if isinstance(speaker, str) and speaker else None
+
+
+def _unsupported(model: str, language: str) -> LanguageUnsupported:
+    return LanguageUnsupported(
+        f"{model} does not take the language {language!r}.",
+        remedy="Name another engine in PLAYHEAD_TRANSCRIBER, or let the language be detected.",
+    )

@@ -1,0 +1,48 @@
+"""A transcriber that takes no time: for benchmarks of the pipeline itself and tests of flow.
+
+It reads the file's bytes and nothing else: the same bytes always give the same invented words,
+half a second each. Speaks the protocol of the real ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from playhead.core.protocols.transcriber import NOTHING_KEPT, Finished, Progress
+from playhead.core.records import FREE, Engine, Segment, Speakers, Transcript, Word
+
+_VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
+_WORDS = 64
+_SECONDS_A_WORD = 0.5
+_WORDS_A_SENTENCE = 8
+
+
+class InstantTranscriber:
+    """Invents the same words for the same bytes."""
+
+    price = FREE
+    engine = Engine(name="instant", model="instant-1")
+
+    def transcribe(
+        self,
+        media: Path,
+        *,
+        language: str | None,
+        progress: Progress,
+        speakers: Speakers = "none",
+        finished: Finished = NOTHING_KEPT,
+    ) -> Transcript:
+        with media.open("rb") as file:
+            seed = hashlib.file_digest(file, "sha512").digest()
+        spoken = [_VOCABULARY[seed[index] % len(_VOCABULARY)] for index in range(_WORDS)]
+        for last in range(_WORDS_A_SENTENCE - 1, _WORDS, _WORDS_A_SENTENCE):
+            spoken[last] += "."
+        words = tuple(
+            Word(word, index * _SECONDS_A_WORD, (index + 1) * _SECONDS_A_WORD)
+            for index, word in enumerate(spoken)
+        )
+        duration = _WORDS * _SECONDS_A_WORD
+        progress(duration)
+        text = " ".join(spoken)
+        return Transcript(text, language or "en", duration, words, (Segment(text, 0.0, duration),))

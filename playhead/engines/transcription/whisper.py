@@ -1,0 +1,221 @@
+"""Whisper on this machine's processor, through faster-whisper.
+
+It hears a piece of sound as faster-whisper itself would; only where several languages are spoken
+in one, each part is heard apart.
+
+Not here: where model files come from (``packaged_models.py``), cutting recordings into pieces
+(``piecewise.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import Segment as Said
+
+from playhead.core.errors import LanguageUnsupported, ModelUnavailable
+from playhead.core.packaged_models import WHISPER_MODELS, weights_sha256, whisper_files
+from playhead.core.protocols.transcriber import Heard
+from playhead.core.records import FREE, Engine, Segment, Word
+from playhead.engines.transcription.pause_splitting import pieces as cut_at_pauses
+from playhead.media.decode import RATE, Samples
+
+_BEAM_SIZE: Final = 5
+_COMPUTE_TYPE: Final = "int8"
+_LONGEST_SECONDS: Final = 120.0  # what a worker that stops waits for: half a minute
+_WINDOW_SECONDS: Final = 30.0  # what Whisper looks at for a language
+_SENTENCE_SECONDS: Final = 8.0
+_SURE: Final = 0.8  # of a language; where it hears two it is at 0.5 to 0.7
+_MODEL_FILES: Final = ("model.bin", "config.json", "tokenizer.json")
+_LOADING: Final = Lock()
+_CONVERT: Final = (
+    "Name a packaged model, or the folder of a Whisper model in CTranslate2's format with its "
+    "tokenizer.json (ct2-transformers-converter --copy_files tokenizer.json makes one)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Samples from ``start`` on, and the language in them; None: not known yet."""
+
+    start: int
+    sound: Samples
+    language: str | None
+
+
+class LocalWhisper:
+    """A ``Listener`` whose words have times. ``model`` is the name of a packaged model or the path
+    of a folder with a CTranslate2 Whisper model. Weights are loaded at the first use, once a
+    process; several threads may hear at once, by turns. About 1 MB a second of sound beside the
+    model."""
+
+    price = FREE
+    longest_seconds = _LONGEST_SECONDS
+    at_once = 1  # it uses all processors by itself
+
+    def __init__(self, model: str, *, beam_size: int = _BEAM_SIZE) -> None:
+        self._model = model
+        self._beam_size = beam_size
+
+    @property
+    def engine(self) -> Engine:
+        """Loads nothing. Raises ``ModelUnavailable`` for an unknown name or folder."""
+        return Engine(
+            name="faster-whisper",
+            model=f"{Path(self._model).name}@{_weights_sha256(self._model)[:12]}",
+            parameters={
+                "beam_size": self._beam_size,
+                "compute_type": _COMPUTE_TYPE,
+                "faster_whisper": version("faster-whisper"),
+            },
+        )
+
+    def hear(self, sound: Samples, *, language: str | None) -> Heard:
+        """See ``Listener``. Raises ``LanguageUnsupported`` and ``ModelUnavailable``."""
+        whisper = _loaded(self._model)
+        self._insist_on(language, whisper.supported_languages)
+        parts = [_Part(0, sound, language)]
+        if language is None and whisper.model.is_multilingual:
+            parts = _by_language(whisper, sound)
+        return _joined([(part, *self._transcribe(whisper, part)) for part in parts])
+
+    def _transcribe(self, whisper: WhisperModel, part: _Part) -> tuple[list[Said], str]:
+        said, info = whisper.transcribe(
+            part.sound, language=part.language, beam_size=self._beam_size, word_timestamps=True
+        )
+        return list(said), info.language
+
+    def _insist_on(self, language: str | None, known: Sequence[str]) -> None:
+        if language is not None and language not in known:
+            raise LanguageUnsupported(
+                f"{self._model} does not know the language {language!r}.",
+                remedy="Choose another engine (--engine; whisper-base knows all of Whisper's "
+                "languages, models that end in .en English alone), or let the language be "
+                f"detected. This one knows {', '.join(known)}.",
+            )
+
+
+def _by_language(whisper: WhisperModel, sound: Samples) -> list[_Part]:
+    """The sound in parts of one language each, cut at pauses. Where Whisper is not sure that a
+    window is in the usual language it looks at shorter ones, down to a sentence."""
+    if len(sound) <= _WINDOW_SECONDS * RATE:
+        return [_Part(0, sound, None)]
+    parts, start = [], 0
+    for code, row in groupby(_tongues(whisper, sound), key=lambda stretch: stretch[1]):
+        *_, (end, _) = row
+        parts.append(_Part(start, sound[start:end], code))
+        start = end
+    return parts
+
+
+def _tongues(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int, str]]:
+    """Where each stretch ends, and its language; the one before where Whisper cannot tell."""
+    windows = list(_guesses(whisper, sound, 0, _WINDOW_SECONDS))
+    weights = dict.fromkeys((code for _, code, _ in windows), 0.0)
+    for _, code, probability in windows:
+        weights[code] += probability
+    usual = last = max(weights, key=lambda code: weights[code])
+    start = 0
+    for end, code, probability in windows:
+        if code == usual and probability >= _SURE:
+            last = usual
+            yield end, usual
+        else:
+            for at, fine, chance in _guesses(whisper, sound[start:end], start, _SENTENCE_SECONDS):
+                last = fine if chance >= _SURE else last
+                yield at, last
+        start = end
+
+
+def _guesses(
+    whisper: WhisperModel, sound: Samples, offset: int, longest: float
+) -> Iterator[tuple[int, str, float]]:
+    """Windows cut at pauses: where each ends, its language, and how probable that is."""
+    start = 0
+    for piece in cut_at_pauses([sound], longest):
+        code, probability, _ = whisper.detect_language(sound[start : piece.end])
+        yield offset + piece.end, code, float(probability)
+        start = piece.end
+
+
+def _joined(parts: Sequence[tuple[_Part, Sequence[Said], str]]) -> Heard:
+    """In the language of most words."""
+    words: list[Word] = []
+    segments: list[Segment] = []
+    spoken: Counter[str] = Counter()
+    for part, said, language in parts:
+        for one in said:
+            spelled = list(_words(one, part.start / RATE))
+            if text := "".join(word.word for word in spelled).strip():
+                times = spelled[0].start, spelled[-1].end
+                segments.append(Segment(text, *times, language=language))
+                words += [
+                    Word(bare, word.start, word.end)
+                    for word in spelled
+                    if (bare := word.word.strip())
+                ]
+                spoken[language] += len(text)
+    [(usual, _)] = spoken.most_common(1) or [(parts[0][2], 0)]
+    text = " ".join(segment.text for segment in segments)
+    return Heard(text, usual if text else None, tuple(words), tuple(segments))
+
+
+def _words(said: Said, offset: float) -> Iterator[Word]:
+    """Words as Whisper writes them: with the space before, where the language has one."""
+    for word in said.words:
+        yield Word(word.word, offset + float(word.start), offset + float(word.end))
+
+
+def _loaded(model: str) -> WhisperModel:
+    with _LOADING:
+        return _load(model)
+
+
+@cache
+def _load(model: str) -> WhisperModel:
+    if model in WHISPER_MODELS:
+        files = whisper_files(model)
+        return WhisperModel(model, device="cpu", compute_type=_COMPUTE_TYPE, files=files)
+    folder = _folder(model)
+    try:
+        return WhisperModel(str(folder), device="cpu", compute_type=_COMPUTE_TYPE)
+    except (RuntimeError, ValueError) as error:
+        raise ModelUnavailable(
+            f"The model in {folder} cannot be loaded: {error}", remedy=_CONVERT
+        ) from error
+
+
+def _weights_sha256(model: str) -> str:
+    if model in WHISPER_MODELS:
+        return weights_sha256(model)
+    weights = _folder(model) / "model.bin"
+    return _file_sha256(weights, weights.stat().st_mtime_ns)
+
+
+def _folder(model: str) -> Path:
+    """The folder of a model given by its path; nothing is ever downloaded for it."""
+    folder = Path(model)
+    missing = [name for name in _MODEL_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ModelUnavailable(
+            f"There is no Whisper model {model!r}: not one of {', '.join(WHISPER_MODELS)}, and "
+            f"no folder with {', '.join(missing)}.",
+            remedy=_CONVERT,
+        )
+    return folder
+
+
+@cache
+def _file_sha256(path: Path, _changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

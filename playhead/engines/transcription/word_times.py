@@ -1,0 +1,149 @@
+"""The clock: a time for every word, whatever times an engine gives.
+
+    words with times         as they are
+    no words, an aligner     a local model hears the same sound, and the engine's words are laid
+                             over its own; what has no counterpart shares the time between
+    neither                  words share the time in which somebody speaks, in the engine's
+                             segments where it gives any, by their characters
+
+What was done, and how far off a word may be, stands with the result. Not here: where a piece lies
+in the recording (``joining.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Final
+
+from playhead.core.errors import LanguageUnsupported
+from playhead.core.protocols.transcriber import UNKNOWN_LANGUAGE, Heard, Listener
+from playhead.core.records import Segment, Timing, Transcript, Word
+from playhead.core.sentences import sentences
+from playhead.engines.transcription.timed_segments import lines_of, transcript_of
+from playhead.media.decode import RATE, Samples
+from playhead.transcripts.alignment import atoms, letters
+from playhead.transcripts.correction import correct_all
+
+#: A word that the aligner heard, too, is where the aligner says, give or take this: of clips put
+#: together at known seconds none was further off, 19 of 20 were within 0.4 s
+#: (``python -m benchmarks.word_times``).
+PLACED_SECONDS: Final = 1.5
+
+Stretch = tuple[float, float]  # seconds [start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Words with times, whose they are, and how far off the worst may be."""
+
+    words: Sequence[Word]
+    timing: Timing
+    error_seconds: float | None
+
+
+def timed(
+    heard: Heard, sound: Samples, speech: Sequence[Stretch], aligner: Listener | None
+) -> Transcript:
+    """What was heard of a sound with a time for every word. ``speech``: the seconds of it in which
+    somebody speaks."""
+    seconds = len(sound) / RATE
+    language = heard.language or UNKNOWN_LANGUAGE
+    segments = heard.segments or _whole(heard.text, seconds)
+    times = _native(heard, segments, seconds)
+    if times is None and aligner is not None:
+        times = _aligned(segments, sound, heard.language, aligner)
+    times = times or _interpolated(segments, speech, seconds)
+    lines = lines_of(heard.segments or _sentences(heard.text, language), times.words)
+    transcript = transcript_of(lines, language, seconds)
+    return replace(transcript, timing=times.timing, error_seconds=times.error_seconds)
+
+
+def _whole(text: str, seconds: float) -> tuple[Segment, ...]:
+    return (Segment(text, 0.0, seconds),) if text.strip() else ()
+
+
+def _sentences(text: str, language: str) -> list[Segment]:
+    """Their times come from the words."""
+    said = (text[start:end].strip() for start, end in sentences(text, language))
+    return [Segment(sentence, 0.0, 0.0) for sentence in said if sentence]
+
+
+def _native(heard: Heard, segments: Sequence[Segment], seconds: float) -> _Times | None:
+    """The engine's own words; those it forgot to time stand between their neighbours."""
+    if not heard.words:
+        return None if segments else _Times((), "native", None)
+    text = " ".join(segment.text for segment in segments)
+    if letters("".join(word.word for word in heard.words)) == letters(text):
+        return _Times(heard.words, "native", None)
+    words, error = _laid(heard.words, None, segments, seconds)
+    return _Times(words, "native", error)
+
+
+def _aligned(
+    segments: Sequence[Segment], sound: Samples, language: str | None, aligner: Listener
+) -> _Times | None:
+    """None where the aligner does not know the language, or hears none of the words."""
+    try:
+        known = aligner.hear(sound, language=language)
+    except LanguageUnsupported:
+        return None
+    words, error = _laid(known.words or (), known.text, segments, len(sound) / RATE)
+    return _Times(words, "aligned", error) if words else None
+
+
+def _laid(
+    known: Sequence[Word], text: str | None, segments: Sequence[Segment], seconds: float
+) -> tuple[Sequence[Word], float]:
+    """The words of ``segments`` with the times of the known words they stand for, and how far off
+    the worst may be: as far as the words beside it that were known are apart. No words where
+    none was known."""
+    text = text if text is not None else " ".join(word.word for word in known)
+    before = Transcript(text, "", seconds, tuple(known), (Segment(text, 0.0, seconds),))
+    words = correct_all(before, segments).words if known else ()
+    heard = {(word.start, word.end, letters(word.word)) for word in known}
+    placed = [(word.start, word.end, letters(word.word)) in heard for word in words]
+    if not any(placed):
+        return (), 0.0
+    return words, max([PLACED_SECONDS, *_gaps(words, placed, seconds)])
+
+
+def _gaps(words: Sequence[Word], placed: Sequence[bool], seconds: float) -> Iterator[float]:
+    """How far the placed words around each row of others are apart."""
+    known = [i for i, there in enumerate(placed) if there]
+    for before, after in pairwise([-1, *known, len(words)]):
+        if after - before > 1:
+            start = words[before].start if before >= 0 else 0.0
+            yield (words[after].end if after < len(words) else seconds) - start
+
+
+def _interpolated(segments: Sequence[Segment], speech: Sequence[Stretch], seconds: float) -> _Times:
+    """A word may be anywhere in its segment."""
+    words = [word for segment in segments for word in _spread(segment, speech)]
+    longest = max((segment.end - segment.start for segment in segments), default=seconds)
+    return _Times(words, "interpolated", longest)
+
+
+def _spread(segment: Segment, speech: Sequence[Stretch]) -> Iterator[Word]:
+    """The segment's words one after the other, each as long as its share of the characters of
+    the time in which somebody speaks."""
+    inside = [(max(start, segment.start), min(end, segment.end)) for start, end in speech]
+    spoken = [(start, end) for start, end in inside if start < end]
+    spoken = spoken or [(segment.start, segment.end)]
+    texts = [segment.text[start:end] for start, end in atoms(segment.text)]
+    sums = [0, *accumulate(map(len, texts))]
+    total = sum(end - start for start, end in spoken)
+    for text, (first, last) in zip(texts, pairwise(sums), strict=True):
+        yield Word(
+            text, _at(spoken, total * first / sums[-1]), _at(spoken, total * last / sums[-1])
+        )
+
+
+def _at(spoken: Sequence[Stretch], seconds: float) -> float:
+    """When somebody has spoken for so many seconds."""
+    for start, end in spoken:
+        if seconds <= end - start:
+            return start + seconds
+        seconds -= end - start
+    return spoken[-1][1]

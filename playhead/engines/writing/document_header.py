@@ -1,0 +1,28 @@
+"""What documents have in common, whoever writes them: how they begin, and what one says that has
+nothing to say."""
+
+from __future__ import annotations
+
+from playhead.core.records import Kind, Transcript
+from playhead.core.timecode import clock
+from playhead.engines.writing.markdown_page import Page, escaped, escaped_heading, one_line
+
+_NO_SPEECH = "No speech was found in this recording."
+_LONGEST_TITLE = 200  # characters of it shown as the heading
+
+
+def write_top(page: Page, transcript: Transcript, *, title: str, kind: Kind, note: str) -> None:
+    """The heading, a line of facts, and ``note``: who wrote this, and how."""
+    shown = one_line(title)
+    if len(shown) > _LONGEST_TITLE:
+        shown = shown[:_LONGEST_TITLE].rstrip() + "…"
+    language = escaped(one_line(transcript.language))
+    page.add(f"# {escaped_heading(shown) or 'Untitled'}\n\n")
+    page.add(f"*{kind.capitalize()} · {clock(transcript.duration_seconds)} · ")
+    page.add(f"language: {language}*\n\n{note}\n")
+
+
+def write_silence(page: Page, duration_seconds: float) -> None:
+    """The only section of a document about a recording without words."""
+    with page.section(f"{clock(0)}–{clock(duration_seconds)}", 0.0, duration_seconds):
+        page.add(f"\n{_NO_SPEECH}\n")

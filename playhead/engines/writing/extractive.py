@@ -1,0 +1,156 @@
+"""The offline writer: key phrases and quoted sentences, each with its second; no language
+model, nothing invented.
+
+Here: the layout of its documents. Not here: what is worth quoting (``ranking.py``), sentences
+and their times (``sentences.py``), Markdown (``markdown.py``), what all documents begin with
+(``frame.py``).
+
+    # Title
+    *Interview · 0:12:10 · language: en*
+    Quoted from the recording by the offline writer; …
+    ## Key phrases                        where the language allows; each with its first second
+    ## Highlights                         of recordings with several stretches
+    ## 0:00:00–0:05:12 · a key phrase     one a stretch of about five minutes
+
+Behind the key phrases it only quotes, and says so (``quotes_from``): sentences, which are searched
+where they were said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from playhead.core.records import FREE, Document, Engine, Kind, Transcript, Usage
+from playhead.core.timecode import clock
+from playhead.engines.writing.document_header import write_silence, write_top
+from playhead.engines.writing.markdown_page import Page, escaped_heading
+from playhead.engines.writing.sentence_ranking import (
+    Vector,
+    key_phrases,
+    most_telling,
+    phrase_extractor,
+    stretches,
+    term_vectors,
+)
+from playhead.engines.writing.timed_sentences import Sentence, spoken_seconds, timed_sentences
+
+_LAYOUT_VERSION = 2  # raise it with every change to what this package writes
+
+_DISCLAIMER = (
+    "Quoted from the recording by the offline writer; nothing here was written by a language model."
+)
+_KEY_PHRASES = 10
+_HIGHLIGHTS = 8
+_QUOTES_A_STRETCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    phrase: str | None
+    start: float
+    end: float
+    quotes: list[Sentence]
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    phrases: list[tuple[str, Sentence]]
+    highlights: list[Sentence]
+    stretches: list[_Stretch]
+
+
+class ExtractiveWriter:
+    """The default writer: deterministic, any language, a second or two for a long day."""
+
+    price = FREE
+
+    @property
+    def engine(self) -> Engine:
+        parameters = {"layout": _LAYOUT_VERSION, "sentencex": version("sentencex")}
+        return Engine("extractive", f"yake-{version('yake')}", parameters)
+
+    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
+        page = Page()
+        write_top(page, transcript, title=title, kind=kind, note=_DISCLAIMER)
+        sentences = timed_sentences(transcript)
+        metadata: dict[str, Any] = {"writer": "extractive", "key_phrases": []}
+        if sentences:
+            findings = _read(sentences, transcript.language)
+            _write_key_phrases(page, findings.phrases, transcript.duration_seconds)
+            metadata["key_phrases"] = [phrase for phrase, _ in findings.phrases]
+            metadata["quotes_from"] = len(page.content)
+            _write_quotes(page, findings, transcript.duration_seconds)
+        else:
+            write_silence(page, transcript.duration_seconds)
+        metadata["sections"] = page.sections
+        return Document(title, page.content, "markdown", tuple(page.spans), metadata), Usage()
+
+
+def _read(sentences: list[Sentence], language: str) -> _Findings:
+    extractor = phrase_extractor(language)
+    vectors = term_vectors(sentences, extractor.stopword_set)
+    ranges = stretches(sentences, vectors)
+    headed: set[str] = set()
+    found = []
+    for positions in ranges:
+        part = [sentences[i] for i in positions]
+        phrase = _fresh_phrase((phrase for phrase, _ in key_phrases(extractor, part)), headed)
+        quotes = most_telling(vectors, positions, _QUOTES_A_STRETCH)
+        found.append(_Stretch(phrase, *spoken_seconds(part), [sentences[i] for i in quotes]))
+    return _Findings(
+        key_phrases(extractor, sentences)[:_KEY_PHRASES],
+        [sentences[i] for i in _highlights(vectors, ranges)],
+        found,
+    )
+
+
+def _highlights(vectors: list[Vector], ranges: list[range]) -> list[int]:
+    """At most one sentence a stretch, so that they span the recording; none of a single
+    stretch, which quotes its best sentences anyway."""
+    if len(ranges) == 1:
+        return []
+    best = [i for positions in ranges for i in most_telling(vectors, positions, 1)]
+    return most_telling(vectors, best, _HIGHLIGHTS)
+
+
+def _fresh_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:
+    """The best phrase that heads no earlier stretch, added to ``headed``."""
+    for phrase in phrases:
+        if (folded := phrase.casefold()) not in headed:
+            headed.add(folded)
+            return phrase
+    return None
+
+
+def _write_key_phrases(page: Page, phrases: list[tuple[str, Sentence]], duration: float) -> None:
+    if phrases:
+        with page.section("Key phrases", 0.0, duration):
+            page.add("\n")
+            for phrase, sentence in phrases:
+                _write_quote(page, "- ", phrase, sentence)
+
+
+def _write_quotes(page: Page, findings: _Findings, duration: float) -> None:
+    if findings.highlights:
+        with page.section("Highlights", 0.0, duration):
+            page.add("\n")
+            for sentence in findings.highlights:
+                _write_quote(page, "- ", sentence.text, sentence)
+    for stretch in findings.stretches:
+        with page.section(_heading(stretch), stretch.start, stretch.end):
+            for sentence in stretch.quotes:
+                _write_quote(page, "\n", sentence.text, sentence)
+
+
+def _write_quote(page: Page, opening: str, line: str, said_in: Sentence) -> None:
+    page.add(f"{opening}[{clock(said_in.start)}] ")
+    page.quote(line, said_in.start, said_in.end)
+    page.add("\n")
+
+
+def _heading(stretch: _Stretch) -> str:
+    times = f"{clock(stretch.start)}–{clock(stretch.end)}"
+    return f"{times} · {escaped_heading(stretch.phrase)}" if stretch.phrase else times

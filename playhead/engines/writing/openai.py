@@ -1,0 +1,200 @@
+"""Documents by a language model: OpenAI's, or of any server that speaks its protocol (Ollama,
+vLLM, Azure).
+
+Here: a transcript in as many requests as it takes, and the page. Transcripts longer than a model
+reads are written up part by part, and the parts merged. Not here: what is asked and believed
+(``notes.py``), how (``providers/prompting.py``).
+
+    # Title
+    *Interview · 0:12:10 · language: en*
+    Written by gpt-6-luna from the transcript; …
+    ## A heading of the model's
+    [00:01:02] A paragraph, with a span over the seconds it rests on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any, Final
+
+import openai
+
+from playhead.core.errors import RequestRefused
+from playhead.core.records import Document, Engine, Kind, Price, Transcript, Usage
+from playhead.core.timecode import clock
+from playhead.core.usage import Used
+from playhead.engines.writing.document_header import write_silence, write_top
+from playhead.engines.writing.llm_reply import (
+    INSTRUCTIONS,
+    MERGE,
+    PROMPT_HASH,
+    SCHEMA,
+    SCHEMA_HINT,
+    Notes,
+    Paragraph,
+    Part,
+    about,
+    joined,
+    notes_from,
+    numbered,
+)
+from playhead.engines.writing.markdown_page import Page, escaped_heading
+from playhead.engines.writing.timed_sentences import Sentence, timed_sentences
+from playhead.providers.client_protocol import Wire
+from playhead.providers.model_catalog import Rates, TextModel, batch_share, listed
+from playhead.providers.openai_tokenizer import BpeTokenizer
+from playhead.providers.request_batching import Limits, packed
+from playhead.providers.structured_output import Answer, Prompt, Prompter
+
+_LAYOUT_VERSION: Final = 1  # raise it with every change to what is made of an answer
+_PROMPT_TOKENS: Final = 600  # of the instructions, the schema and the facts of a recording
+
+
+class OpenAIWriter:
+    """A ``Writer``. Threads may share it."""
+
+    def __init__(
+        self, wire: Wire, client: openai.OpenAI, model: TextModel, *, rates: Rates
+    ) -> None:
+        self._provider = wire.provider
+        self._model = model
+        self._rates = rates
+        self._prompter = Prompter(wire, client, model)
+        self._tokens = BpeTokenizer(model.encoding)
+
+    @property
+    def engine(self) -> Engine:
+        parameters: dict[str, Any] = {
+            "layout": _LAYOUT_VERSION,
+            "prompt": PROMPT_HASH,
+            "input_tokens": self._model.input_tokens,
+            "effort": self._model.effort,
+        }
+        return Engine(self._provider, self._model.name, parameters)
+
+    @property
+    def price(self) -> Price:
+        return listed(self._rates, batch_share(self._provider))
+
+    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
+        """See ``Writer``. A transcript without words asks nobody. Raises ``RequestRefused`` where
+        the model will not, and what ``Wire.ask`` raises."""
+        page = Page()
+        lines = timed_sentences(transcript)
+        if not lines:
+            write_top(page, transcript, title=title, kind=kind, note=self._note)
+            write_silence(page, transcript.duration_seconds)
+            return self._document(title, page), Usage()
+        session = _Session(
+            self._prompter, self._model, self._tokens, about(transcript, title, kind)
+        )
+        notes = session.written(lines, _speakers(lines, transcript))
+        write_top(page, transcript, title=notes.title or title, kind=kind, note=self._note)
+        for part in notes.parts:
+            _write_part(page, part, lines)
+        return self._document(notes.title or title, page), self._usage(session.used)
+
+    @property
+    def _note(self) -> str:
+        return (
+            f"Written by {self._model.name} from the transcript; "
+            "the seconds before a paragraph are where it was said."
+        )
+
+    def _document(self, title: str, page: Page) -> Document:
+        metadata = {"writer": self._model.name, "sections": page.sections}
+        return Document(title, page.content, "markdown", tuple(page.spans), metadata)
+
+    def _usage(self, used: Sequence[Used]) -> Usage:
+        tokens = sum(one.input_tokens + one.output_tokens for one in used)
+        return Usage(tokens, sum(map(self._rates.of, used)))
+
+
+class _Session:
+    """One recording being written up. ``used``: by each answer."""
+
+    def __init__(
+        self, prompter: Prompter, model: TextModel, tokens: BpeTokenizer, facts: str
+    ) -> None:
+        self._prompter = prompter
+        self._limits = Limits(1 << 30, model.input_tokens - _PROMPT_TOKENS)
+        self._tokens = tokens
+        self._facts = facts
+        self.used: list[Used] = []
+
+    def written(self, lines: Sequence[Sentence], speakers: Sequence[str | None]) -> Notes:
+        """Cites positions in ``lines``, from 1."""
+        told = numbered(lines, speakers, start=1)
+        sizes = [self._tokens.count(line) + 1 for line in told]
+        parts = packed(sizes, self._limits)
+        return self._merged([notes for part in parts for notes in self._part(told, part)])
+
+    def _part(self, told: Sequence[str], part: range) -> list[Notes]:
+        """Of these lines; in halves, where their write-up does not fit an answer."""
+        known = range(part.start + 1, part.stop + 1)
+        answer = self._ask(INSTRUCTIONS, "\n".join(told[part.start : part.stop]), known)
+        if answer.value is not None:
+            return [answer.value]
+        if len(part) == 1:
+            raise _refused(f"its answer about a single sentence broke off ({answer.why})")
+        middle = (part.start + part.stop) // 2
+        return [
+            *self._part(told, range(part.start, middle)),
+            *self._part(told, range(middle, part.stop)),
+        ]
+
+    def _merged(self, notes: list[Notes]) -> Notes:
+        """Neighbours at a time, as many as fit, until they are one or get no fewer."""
+        while len(notes) > 1:
+            sizes = [self._tokens.count(one.material) for one in notes]
+            groups = [notes[g.start : g.stop] for g in packed(sizes, self._limits)]
+            if len(groups) == len(notes):
+                return joined(notes)
+            notes = [self._merge(group) for group in groups]
+        return notes[0]
+
+    def _merge(self, group: Sequence[Notes]) -> Notes:
+        if len(group) == 1:
+            return group[0]
+        known = set().union(*(one.cites for one in group))
+        material = "\n\n".join(one.material for one in group)
+        answer = self._ask(f"{INSTRUCTIONS} {MERGE}", material, known)
+        return joined(group) if answer.value is None else answer.value
+
+    def _ask(self, instructions: str, material: str, known: range | set[int]) -> Answer[Notes]:
+        prompt = Prompt(instructions, self._facts + material, SCHEMA, SCHEMA_HINT)
+        answer = self._prompter.ask(prompt, lambda text: notes_from(text, known))
+        self.used.append(answer.used)
+        if answer.ended == "refused":
+            raise _refused(answer.why)
+        return answer
+
+
+def _refused(why: str) -> RequestRefused:
+    return RequestRefused(
+        f"The model will not write this up: {why}",
+        remedy="Name another one in PLAYHEAD_WRITER; `extractive` refuses nothing.",
+    )
+
+
+def _speakers(lines: Sequence[Sentence], transcript: Transcript) -> list[str | None]:
+    """Who spoke when each sentence began."""
+    starts = [segment.start for segment in transcript.segments]
+    at = [bisect_right(starts, line.start) - 1 for line in lines]
+    return [transcript.segments[i].speaker if i >= 0 else None for i in at]
+
+
+def _write_part(page: Page, part: Part, lines: Sequence[Sentence]) -> None:
+    times = [_seconds(paragraph, lines) for paragraph in part.paragraphs]
+    start, end = min(start for start, _ in times), max(end for _, end in times)
+    with page.section(escaped_heading(part.heading) or f"{clock(start)}–{clock(end)}", start, end):
+        for paragraph, (said, until) in zip(part.paragraphs, times, strict=True):
+            page.add(f"\n[{clock(said)}] ")
+            page.quote(paragraph.text, said, until)
+            page.add("\n")
+
+
+def _seconds(paragraph: Paragraph, lines: Sequence[Sentence]) -> tuple[float, float]:
+    cited = [lines[number - 1] for number in paragraph.cites]
+    return cited[0].start, max(line.end for line in cited)

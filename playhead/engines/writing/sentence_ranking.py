@@ -1,0 +1,145 @@
+"""What a recording is about: its terms, its key phrases, its most telling sentences, and where
+its subject changes. Counting only, no model; the same input gives the same answer.
+
+A sentence is a bag of terms weighted by tf-idf over the recording's sentences, as a vector of
+length 1. Sentences are ranked by their cosine to the centroid of all of them (centroid-based
+summarisation: Radev, Jing, Styś and Tam 2004, Information Processing & Management 40:919).
+
+Not here: time and text of sentences (``sentences.py``), layout (``extractive.py``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
+from typing import TYPE_CHECKING
+
+from playhead.engines.writing.timed_sentences import Sentence, spoken_seconds
+
+if TYPE_CHECKING:
+    from yake import KeywordExtractor
+
+Vector = dict[str, float]
+
+_STRETCH_SECONDS = 300.0
+
+_LONGEST_PHRASE = 60  # characters; beyond, YAKE took a run of punctuation-free text for a word
+_FULL_LENGTH = 8  # terms; a shorter sentence says less and ranks lower in proportion
+_ALIKE = 0.7  # cosine of two sentences that say the same
+_LONG_PAUSE = 3.0  # seconds; longer ones say no more about a change of subject
+_CONTEXT = 6  # sentences compared on each side of a possible change of subject
+
+_TERM = re.compile(r"\w(?:\S*\w)?")
+# Thai to Khmer, kana, Han: written without spaces, so taken as pairs of characters, the usual
+# way to index them.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_YAKE_LANGUAGES = {"cs": "cz"}  # where its file names differ from ISO 639-1
+
+
+def phrase_extractor(language: str) -> KeywordExtractor:
+    """YAKE with its stop words for a language (ISO 639-1), or with none where it has none."""
+    from yake import KeywordExtractor  # here: it takes most of a second to import
+
+    code = _YAKE_LANGUAGES.get(language, language)
+    return KeywordExtractor(lan=code, n=3, top=40, dedup_lim=0.7)
+
+
+def key_phrases(
+    extractor: KeywordExtractor, sentences: Sequence[Sentence]
+) -> list[tuple[str, Sentence]]:
+    """Best first, none a part of another, each with the first sentence it stands in. Empty for
+    scripts without spaces, which YAKE cannot cut into words."""
+    folded = [sentence.text.casefold() for sentence in sentences]
+    phrases = []
+    taken: list[set[str]] = []
+    for phrase, _ in extractor.extract_keywords(" ".join(sentence.text for sentence in sentences)):
+        words = set(phrase.casefold().split())
+        known = any(words <= other or other <= words for other in taken)
+        if known or len(phrase) > _LONGEST_PHRASE or _UNSPACED.search(phrase):
+            continue
+        where = next((i for i, text in enumerate(folded) if phrase.casefold() in text), None)
+        if where is not None:
+            taken.append(words)
+            phrases.append((phrase, sentences[where]))
+    return phrases
+
+
+def term_vectors(sentences: Sequence[Sentence], stop_words: Set[str]) -> list[Vector]:
+    """One vector a sentence, of length 1; empty where it has no terms."""
+    counts = [Counter(_terms(sentence.text, stop_words)) for sentence in sentences]
+    found_in = Counter(term for count in counts for term in count)
+    rarity = {term: math.log(1 + len(sentences) / n) for term, n in found_in.items()}
+    return [_unit({term: n * rarity[term] for term, n in count.items()}) for count in counts]
+
+
+def most_telling(vectors: Sequence[Vector], among: Sequence[int], count: int) -> list[int]:
+    """The ``count`` positions of ``among`` whose sentences say most of what all of these say
+    and do not say the same twice, in order."""
+    centroid = _unit(_sum(vectors[i] for i in among))
+    scores = {
+        i: _cosine(vectors[i], centroid) * min(1.0, len(vectors[i]) / _FULL_LENGTH) for i in among
+    }
+    chosen: list[int] = []
+    for i in sorted(among, key=lambda i: (-scores[i], i)):
+        if len(chosen) == count:
+            break
+        if all(_cosine(vectors[i], vectors[j]) < _ALIKE for j in chosen):
+            chosen.append(i)
+    return sorted(chosen)
+
+
+def stretches(sentences: Sequence[Sentence], vectors: Sequence[Vector]) -> list[range]:
+    """The positions of sentences, cut into stretches of about five minutes: near each fifth
+    minute, where the pause is longest and the vocabulary changes most."""
+    start, end = spoken_seconds(sentences)
+    count = max(1, round((end - start) / _STRETCH_SECONDS))
+    length = (end - start) / count
+    cuts = [0]
+    for number in range(1, count):
+        ideal = start + number * length
+        near = [
+            i
+            for i in range(cuts[-1] + 1, len(sentences))
+            if abs(sentences[i].start - ideal) <= length / 3
+        ]
+        if near:
+            cuts.append(max(near, key=lambda i: (_change(sentences, vectors, i), -i)))
+    return [range(a, b) for a, b in zip(cuts, [*cuts[1:], len(sentences)], strict=True)]
+
+
+def _change(sentences: Sequence[Sentence], vectors: Sequence[Vector], i: int) -> float:
+    """How much speaks for a cut before sentence ``i``: 0 to 2."""
+    pause = sentences[i].start - sentences[i - 1].end
+    before, after = _sum(vectors[max(0, i - _CONTEXT) : i]), _sum(vectors[i : i + _CONTEXT])
+    return (
+        min(max(pause, 0.0), _LONG_PAUSE) / _LONG_PAUSE + 1 - _cosine(_unit(before), _unit(after))
+    )
+
+
+def _terms(text: str, stop_words: Set[str]) -> Iterator[str]:
+    for word in _TERM.findall(text.casefold()):
+        if _UNSPACED.search(word):
+            yield from (word[i : i + 2] for i in range(max(1, len(word) - 1)))
+        elif word not in stop_words:
+            yield word
+
+
+def _sum(vectors: Iterable[Vector]) -> Vector:
+    total: Vector = {}
+    for vector in vectors:
+        for term, weight in vector.items():
+            total[term] = total.get(term, 0.0) + weight
+    return total
+
+
+def _unit(vector: Vector) -> Vector:
+    length = math.sqrt(math.fsum(weight * weight for weight in vector.values()))
+    return {term: weight / length for term, weight in vector.items()}
+
+
+def _cosine(a: Vector, b: Vector) -> float:
+    if len(b) < len(a):
+        a, b = b, a
+    return math.fsum(weight * b.get(term, 0.0) for term, weight in a.items())

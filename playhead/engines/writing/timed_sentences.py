@@ -1,0 +1,114 @@
+"""A transcript as sentences that know when they were said, and as stretches of a few minutes.
+
+Not here: which sentences matter (``ranking.py``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from playhead.core.records import Segment, Transcript, Word
+from playhead.core.sentences import sentences_of
+from playhead.engines.writing.markdown_page import one_line
+from playhead.transcripts.word_positions import tongues
+
+_LONGEST_CHARACTERS = 400  # of a sentence; speech recognition may leave out all punctuation
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """``text`` is one line, never empty; times are in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchors:
+    """Where words (or, without words, segments) stand in the text, in order, and when."""
+
+    char_starts: list[int]
+    char_ends: list[int]
+    starts: list[float]
+    ends: list[float]
+
+    def between(self, begin: int, end: int) -> tuple[int, int]:
+        """The anchors ``[first, last)`` that share characters with ``[begin, end)``."""
+        return bisect_right(self.char_ends, begin), bisect_left(self.char_starts, end)
+
+
+def timed_sentences(transcript: Transcript) -> list[Sentence]:
+    """All of the text, in order; times never decrease and lie in the recording."""
+    anchors = _anchors(transcript)
+    duration = transcript.duration_seconds
+    timed = []
+    latest = 0.0
+    for begin, end in _pieces(transcript, anchors):
+        if text := one_line(transcript.text[begin:end]):
+            first, last = anchors.between(begin, end)
+            if first < last:
+                start, stop = anchors.starts[first], anchors.ends[last - 1]
+            else:  # no word of its own: between its neighbours
+                start = anchors.ends[first - 1] if first else 0.0
+                stop = anchors.starts[last] if last < len(anchors.starts) else duration
+            start = min(max(start, latest), duration)
+            latest = start
+            timed.append(Sentence(text, start, min(max(stop, start), duration)))
+    return timed
+
+
+def _anchors(transcript: Transcript) -> _Anchors:
+    anchors = _Anchors([], [], [], [])
+    position = 0
+    for said in transcript.words or transcript.segments:
+        text = _text(said).strip()
+        found = transcript.text.find(text, position) if text else -1
+        if found >= 0:
+            position = found + len(text)
+            anchors.char_starts.append(found)
+            anchors.char_ends.append(position)
+            anchors.starts.append(said.start)
+            anchors.ends.append(said.end)
+    return anchors
+
+
+def _text(said: Word | Segment) -> str:
+    return said.word if isinstance(said, Word) else said.text
+
+
+def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, int]]:
+    """Character ranges of sentences, the overlong ones cut, in order, together all the text."""
+    waiting = [*reversed(sentences_of(transcript.text, tongues(transcript)))]
+    while waiting:
+        begin, end = waiting.pop()
+        cut = _cut(begin, end, anchors) if end - begin > _LONGEST_CHARACTERS else None
+        if cut is None:
+            yield begin, end
+        else:
+            waiting += [(cut, end), (begin, cut)]
+
+
+def _cut(begin: int, end: int, anchors: _Anchors) -> int | None:
+    """Where an overlong sentence is cut: at the longest pause in its middle half."""
+    quarter = (end - begin) // 4
+    first, last = anchors.between(begin + quarter, end - quarter)
+    inside = [i for i in range(max(first, 1), last) if begin < anchors.char_starts[i]]
+    if not inside:
+        return None
+    middle = (begin + end) // 2
+    best = max(
+        inside,
+        key=lambda i: (
+            anchors.starts[i] - anchors.ends[i - 1],
+            -abs(anchors.char_starts[i] - middle),
+        ),
+    )
+    return anchors.char_starts[best]
+
+
+def spoken_seconds(said: Sequence[Sentence]) -> tuple[float, float]:
+    """From when to when they were said. ``said`` is not empty."""
+    return said[0].start, max(sentence.end for sentence in said)

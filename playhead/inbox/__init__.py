@@ -1,0 +1,1 @@
+"""The inbox: a folder or a bucket that is watched for new files."""

@@ -1,0 +1,55 @@
+"""The inbox in a bucket: the objects below a prefix, those in folders further below apart.
+
+An object appears whole, so it has settled when two looks see the same. Not here: the same in a
+folder (``inbox_folder.py``), requests to the store (``object_storage.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+from playhead.media.download_cache import Spool
+from playhead.media.object_storage import Bucket, Found
+
+
+class InboxBucket:
+    """Objects whose names begin with a dot are left alone."""
+
+    def __init__(self, bucket: Bucket, spool: Spool) -> None:
+        self._bucket = bucket
+        self._spool = spool
+
+    def look(self) -> dict[str, tuple[int, int]]:
+        objects = sorted(self._bucket.top(), key=lambda found: found.key)
+        return {found.key: _facts(found) for found in objects if not found.key.startswith(".")}
+
+    def age(self, name: str) -> float:
+        found = self._bucket.find(name)
+        return (datetime.now(UTC) - found.modified).total_seconds() if found else 0.0
+
+    @contextmanager
+    def taking(self, name: str) -> Iterator[Path]:
+        found = self._found(name)
+        with self._spool.copy(self._bucket, found, "inbox") as path:
+            yield path
+        if self._bucket.find(name) == found:
+            self._bucket.remove(name)
+
+    def watching(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Nobody tells; it is looked at every few seconds."""
+        return nullcontext()
+
+    def _found(self, name: str) -> Found:
+        found = self._bucket.find(name)
+        if found is None:
+            raise FileNotFoundError(f"{self._bucket.url}/{name} is gone.")
+        return found
+
+
+def _facts(found: Found) -> tuple[int, int]:
+    version = f"{found.etag} {found.modified.isoformat()}".encode()
+    return found.size, int.from_bytes(hashlib.sha256(version).digest()[:6])

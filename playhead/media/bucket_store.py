@@ -1,0 +1,106 @@
+"""The media store in a bucket: one object a recording, under the same names as in the folder.
+
+An object store renames nothing, and copies no more than 5 GB at once (S3), so bytes go to their
+recording's own place and nowhere else. A file is therefore read twice: once to know whether its
+bytes are here already, once to be sent, and sending fails where the two differ.
+
+Not here: requests to the store (``playhead/media/object_storage.py``), local copies (``spool.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from playhead.core.records import Recording
+from playhead.media.download_cache import Spool
+from playhead.media.object_storage import PART_BYTES, Bucket
+from playhead.media.store import BLOCK_BYTES, FORGOTTEN_SECONDS, Received, gone, place, shelf
+
+#: What this store names so. Whatever else is below its prefix is somebody else's.
+_OURS: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.\w+)?")
+
+
+class MediaObjects:
+    """Media files below a bucket's prefix, which must be this database's alone."""
+
+    def __init__(self, bucket: Bucket, spool: Spool) -> None:
+        self._bucket = bucket
+        self._spool = spool
+
+    def receive(self, source: Path) -> Received:
+        digest, size = hashlib.sha256(), 0
+        with source.open("rb") as reader:
+            while block := reader.read(BLOCK_BYTES):
+                digest.update(block)
+                size += len(block)
+        return Received(source, digest.hexdigest(), size)
+
+    def keep(self, received: Received, recording: Recording) -> None:
+        key = place(recording.id, recording.suffix)
+        self._bucket.send(key, _parts(received), received.size_bytes)
+
+    def drop(self, received: Received) -> None:
+        """Nothing to do: the source was not copied."""
+
+    def discard(self, recording: Recording) -> None:
+        self._bucket.remove(place(recording.id, recording.suffix))
+
+    def forget(self, recording_id: str) -> None:
+        self._spool.forget(recording_id)
+        for found in self._bucket.walk(shelf(recording_id)):
+            if Path(found.key).name.startswith(recording_id):
+                self._bucket.remove(found.key)
+
+    @contextmanager
+    def opened(self, recording: Recording) -> Iterator[Path]:
+        found = self._bucket.find(place(recording.id, recording.suffix))
+        if found is None:
+            raise gone(recording)
+        with self._spool.copy(self._bucket, found, recording.id) as path:
+            yield path
+
+    def link(self, recording_id: str, suffix: str) -> str:
+        return self._bucket.link(place(recording_id, suffix))
+
+    def has(self, recording: Recording) -> bool:
+        return self._bucket.find(place(recording.id, recording.suffix)) is not None
+
+    def names(self) -> Iterator[str]:
+        yield from self._spool.names()
+        for found in self._bucket.walk():
+            yield f"{self._bucket.url}/{found.key}"
+
+    def sweep(self, known: Collection[tuple[str, str]]) -> list[str]:
+        places = {place(identity, suffix) for identity, suffix in known}
+        before = time.time() - FORGOTTEN_SECONDS
+        lost = [
+            found.key
+            for found in self._bucket.walk()
+            if found.key not in places
+            and _OURS.fullmatch(found.key)
+            and found.modified.timestamp() < before
+        ]
+        for key in lost:
+            self._bucket.remove(key)
+        return [*lost, *self._spool.sweep()]
+
+    def missing(self, known: Collection[tuple[str, str]]) -> list[str]:
+        there = {found.key for found in self._bucket.walk()}
+        return [identity for identity, suffix in known if place(identity, suffix) not in there]
+
+
+def _parts(received: Received) -> Iterator[bytes]:
+    """What was received, again. Raises ``OSError`` before the end where it is not the same."""
+    digest = hashlib.sha256()
+    with received.path.open("rb") as reader:
+        while block := reader.read(PART_BYTES):
+            digest.update(block)
+            yield block
+    if digest.hexdigest() != received.sha256:
+        raise OSError("The file was written to while it was being stored.")

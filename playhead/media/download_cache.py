@@ -1,0 +1,76 @@
+"""The spool: local copies of objects for as long as they are worked on, since what decodes reads a
+file.
+
+A copy is locked while it is used and removed after; one that nobody has locked was left by a worker
+that died. Not here: how an object is fetched (``playhead/media/object_storage.py``).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from playhead.core.errors import SpoolFull
+from playhead.media.object_storage import Bucket, Found
+
+_SPARE_BYTES = 1 << 30  # left to the database and the logs
+
+
+class Spool:
+    """A folder of local copies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def copy(self, bucket: Bucket, found: Found, name: str) -> Iterator[Path]:
+        """A local copy of the object, in a file whose name begins with ``name``. Raises
+        ``SpoolFull`` and what ``Bucket.fetch`` raises."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._insist_on_room(found.size)
+        path = self._folder / f"{name}.{uuid.uuid4().hex}"
+        with path.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                bucket.fetch(found, file)
+                file.flush()
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+
+    def forget(self, name: str) -> None:
+        """Remove the copies of this name, used or not."""
+        for path in self._folder.glob(f"{name}.*"):
+            path.unlink(missing_ok=True)
+
+    def sweep(self) -> list[str]:
+        """Remove what workers that died have left; the names."""
+        return [path.name for path in self._files() if _removed_unused(path)]
+
+    def names(self) -> list[str]:
+        return [path.name for path in self._files()]
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+
+    def _insist_on_room(self, size: int) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < size + _SPARE_BYTES:
+            raise SpoolFull(
+                f"An object of {size >> 20} MiB is to be copied to {self._folder}, "
+                f"where {free >> 20} MiB are free; 1 GiB stays free.",
+                remedy="Free some, or set PLAYHEAD_HOME to a folder on a larger disk; "
+                "then: playhead retry.",
+            )
+
+
+def _removed_unused(path: Path) -> bool:
+    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+        return True
+    return False

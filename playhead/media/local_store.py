@@ -1,0 +1,106 @@
+"""The media store in a folder, which is where it is by default.
+
+Not here: the same in a bucket (``objects.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playhead.core.records import Recording
+from playhead.media.store import BLOCK_BYTES, FORGOTTEN_SECONDS, Received, gone, place, shelf
+
+
+class MediaFolder:
+    """A folder of media files. Received bytes are copied in at once, and durable."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._incoming = folder / "incoming"
+
+    def receive(self, source: Path) -> Received:
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        target = self._incoming / uuid.uuid4().hex
+        digest = hashlib.sha256()
+        try:
+            with source.open("rb") as reader, target.open("xb") as writer:
+                while block := reader.read(BLOCK_BYTES):
+                    digest.update(block)
+                    writer.write(block)
+                writer.flush()
+                os.fsync(writer.fileno())
+                size = writer.tell()
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        return Received(target, digest.hexdigest(), size)
+
+    def keep(self, received: Received, recording: Recording) -> None:
+        path = self.path(recording)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        received.path.replace(path)
+        _sync_folder(path.parent)
+        _sync_folder(self._folder)  # which names the folder, when it is new
+
+    def drop(self, received: Received) -> None:
+        received.path.unlink(missing_ok=True)
+
+    def discard(self, recording: Recording) -> None:
+        self.path(recording).unlink(missing_ok=True)
+
+    def forget(self, recording_id: str) -> None:
+        for path in (self._folder / shelf(recording_id)).glob(f"{recording_id}*"):
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def opened(self, recording: Recording) -> Iterator[Path]:
+        if not self.has(recording):
+            raise gone(recording)
+        yield self.path(recording)
+
+    def link(self, recording_id: str, suffix: str) -> str:
+        return (self._folder / place(recording_id, suffix)).as_uri()
+
+    def path(self, recording: Recording) -> Path:
+        """Where the recording's bytes are, as they were uploaded."""
+        return self._folder / place(recording.id, recording.suffix)
+
+    def has(self, recording: Recording) -> bool:
+        return self.path(recording).is_file()
+
+    def names(self) -> Iterator[str]:
+        return map(str, self._files())
+
+    def sweep(self, known: Collection[tuple[str, str]]) -> list[str]:
+        places = {self._folder / place(identity, suffix) for identity, suffix in known}
+        before = time.time() - FORGOTTEN_SECONDS
+        lost = [
+            path for path in self._files() if path not in places and path.stat().st_mtime < before
+        ]
+        for path in lost:
+            path.unlink(missing_ok=True)
+        return list(map(str, lost))
+
+    def missing(self, known: Collection[tuple[str, str]]) -> list[str]:
+        return [
+            identity
+            for identity, suffix in known
+            if not (self._folder / place(identity, suffix)).is_file()
+        ]
+
+    def _files(self) -> Iterator[Path]:
+        return (path for path in self._folder.rglob("*") if path.is_file())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,66 @@
+"""What a media file is, and whether it can be transcribed at all, found out by a process apart.
+
+Not here: how it is found out (``inside/facts.py``), the sound itself (``decode.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from playhead.core.errors import UnreadableMedia
+from playhead.core.records import MediaFacts
+from playhead.media.limits import STREAMS, insist_on_length
+from playhead.media.sandbox import looked_at, plain
+
+_CHANNELS: Final = re.compile(r"^audio: .* (\d+) channels$")
+
+
+def probe(path: Path) -> MediaFacts:
+    """Decode all of the first audio track and say what the file is. Raises ``EmptyFile``,
+    ``UnreadableMedia``, ``TruncatedMedia``, ``NoAudioTrack``, ``DecodingTooCostly``, and
+    ``DecoderUnavailable``; a few damaged packets are let pass, and so is silence."""
+    for kind, payload in looked_at(path, {"do": "probe"}):
+        if kind == "facts":
+            facts = _believed(payload)
+            insist_on_length(facts.duration_seconds, path.stat().st_size)
+            return facts
+    raise _nothing_said()
+
+
+def channels_of_tracks(facts: MediaFacts) -> tuple[int, ...]:
+    """How many channels each audio track has, 0 where nothing decodes it: what there is to choose
+    a ``Voice`` from."""
+    audio = [line for line in facts.streams if line.startswith("audio: ")]
+    found = [_CHANNELS.match(line) for line in audio]
+    return tuple(int(match[1]) if match else 0 for match in found)
+
+
+def _believed(payload: bytes) -> MediaFacts:
+    """Facts of the right form, whatever came."""
+    try:
+        said: dict[str, Any] = json.loads(payload)
+        facts = MediaFacts(
+            container=plain(said["container"]),
+            codec=plain(said["codec"]),
+            media_type=plain(said["media_type"]),
+            sample_rate=int(said["sample_rate"]),
+            channels=int(said["channels"]),
+            duration_seconds=float(said["duration_seconds"]),
+            streams=tuple(plain(line) for line in said["streams"][:STREAMS]),
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise _nothing_said() from error
+    if not math.isfinite(facts.duration_seconds):
+        raise _nothing_said()
+    return facts
+
+
+def _nothing_said() -> UnreadableMedia:
+    return UnreadableMedia(
+        "The decoder said nothing of the file that can be believed.",
+        remedy="Upload the recording again from its source, or convert it first.",
+    )

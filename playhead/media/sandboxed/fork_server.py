@@ -1,0 +1,129 @@
+"""Where the processes begin that look at files: one process that has all imported, shut itself in
+and never sees a file. For each file it forks one that does, and says how that one ended.
+
+It is told on a socket what to do, with three descriptors: the media, the line on which the new
+process sends what it finds, and a line of its own. Who gives up closes that, and the process ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Final
+
+from playhead.media.sandboxed.open_media import prepare
+from playhead.media.sandboxed.restrictions import shut_in
+from playhead.media.sandboxed.tasks import work
+
+_MOST_BYTES: Final = 4096  # of a task
+_MOST_DESCRIPTORS: Final = 1 << 20
+_PEAK_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # bytes, of ru_maxrss
+
+
+def main(descriptor: int) -> None:
+    """Until the other side hangs up."""
+    control = socket.socket(fileno=descriptor)
+    prepare()
+    keeper = _Keeper(control)
+    walls = shut_in()
+    gc.collect()
+    gc.freeze()  # what begins here shares these pages
+    control.sendall(json.dumps(asdict(walls)).encode())
+    keeper.serve()
+
+
+class _Keeper:
+    """Knows who is at work: the line of each process."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._lines: dict[int, socket.socket] = {}
+        self._bell, self._rope = socket.socketpair()
+        self._rope.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        for waited_for in (control, self._bell):
+            self._selector.register(waited_for, selectors.EVENT_READ)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._rope.fileno(), warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        open_for_more = True
+        while open_for_more:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._control:
+                    open_for_more = self._begin()
+                elif key.fileobj is self._bell:
+                    self._bury()
+                else:
+                    self._give_up(key.data)
+        for process in self._lines:
+            os.kill(process, signal.SIGKILL)
+
+    def _begin(self) -> bool:
+        """Fork a process for a task. False where there will be none any more."""
+        said, descriptors, _, _ = socket.recv_fds(self._control, _MOST_BYTES, 3)
+        if len(descriptors) != 3:
+            return False
+        media, line, own = descriptors
+        process = os.fork()
+        if not process:
+            _be_at_work(said, media, line)
+        os.close(media)
+        os.close(line)
+        self._lines[process] = socket.socket(fileno=own)
+        self._selector.register(own, selectors.EVENT_READ, process)
+        return True
+
+    def _give_up(self, process: int) -> None:
+        """Nobody waits for it any more. It may just have been buried."""
+        if process in self._lines:
+            self._selector.unregister(self._lines[process].fileno())
+            os.kill(process, signal.SIGKILL)
+
+    def _bury(self) -> None:
+        """Say of each process that ended how it did."""
+        self._bell.recv(_MOST_BYTES)
+        with suppress(ChildProcessError):
+            while (died := os.wait4(-1, os.WNOHANG))[0]:
+                process, status, used = died
+                self._tell(self._lines.pop(process), os.waitstatus_to_exitcode(status), used)
+
+    def _tell(self, line: socket.socket, code: int, used: resource.struct_rusage) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(line.fileno())
+        ended = {
+            "code": code,
+            "cpu_seconds": used.ru_utime + used.ru_stime,
+            "peak_bytes": used.ru_maxrss * _PEAK_UNIT,
+        }
+        with line, suppress(OSError):
+            line.sendall(json.dumps(ended).encode())
+
+
+def _be_at_work(said: bytes, media: int, line: int) -> None:
+    """What the new process does, all its life."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        os.dup2(0, 2)  # FFmpeg and Python have nothing to say to a terminal
+        _close_all_but(media, line)
+        work(json.loads(said), media, socket.socket(fileno=line))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _close_all_but(*kept: int) -> None:
+    first = 3  # after the usual ones, which are nothing
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, _MOST_DESCRIPTORS)

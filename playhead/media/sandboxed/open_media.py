@@ -1,0 +1,200 @@
+"""A media file opened: what may be opened, and which of its tracks is wanted.
+
+FFmpeg (through PyAV) reads the bytes. It gets an open file, may open no other and knows no
+format that asks for one, so a playlist is not media here. It never learns the file's name: what
+a file is gets decided by its content. Of decoders it knows those for sound alone: no picture is
+decoded, not even to look what it is.
+
+Not here: where sound stands on the clock (``timeline.py``), what becomes of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Final
+
+import av
+import av.subtitles.codeccontext
+import av.subtitles.stream  # which av imports once it meets one, when no file may be opened
+
+from playhead.core.errors import (
+    EmptyFile,
+    NoAudioTrack,
+    PermanentError,
+    TruncatedMedia,
+    UnreadableMedia,
+)
+from playhead.media.limits import STREAMS, too_costly
+from playhead.media.sandbox_messages import RATE
+
+Fits = Callable[[av.AudioFrame], bool]
+
+# Only FFmpeg demuxers that hold their media themselves and know it by its content. Left out on
+# purpose: concat, hls, dash, imf, sdp, rtsp, vobsub, image sequences and whatever else names
+# other files or hosts; devices; subtitles and pictures; raw samples that any bytes could be.
+_DEMUXERS: Final = (
+    "3dostr aa aac aax ac3 ac4 acm adx aea aiff alp amr amrnb amrwb apac apc ape apm argo_asf asf "
+    "asf_o ast au avi avr bfstm binka bonk brstm caf codec2 daud dhav dsf dss dts dtshd dv eac3 "
+    "epaf film_cpk flac flv g729 gsm gxf hca hcom iamf iff ilbc ircam iss kux kvag laf lc3 "
+    "live_flv loas lxf matroska mca mlp mlv mmf mods mov mp3 mpc mpc8 mpeg mpegts mtaf mxf "
+    "nistsphere nsp nsv nut nuv ogg oma osq paf pva pvf qcp qoa rka rm rpl rsd rso sbc sds shn "
+    "siff smjpeg smk sol sox spdif svs swf tak thp truehd tta ty vag vivo voc vqf w64 wady wav "
+    "wavarc wsaud wsd wsvqa wtv wv wve xa xwma"
+)
+
+#: How lists of recordings begin, which hold none themselves.
+_LISTS: Final = re.compile(
+    rb"\s*(?:(?P<HLS>#EXTM3U)|(?P<concat>ffconcat|file\s)|(?P<DASH>(<\?xml[^>]*>\s*)?<MPD)"
+    rb"|(?P<SDP>v=0)|(?P<PLS>\[playlist\])|(?P<ASX>\[Reference\]|<asx)|(?P<RTSP>rtsp:|rtspt:)"
+    rb"|(?P<SMIL><smil))",
+    re.IGNORECASE,
+)
+_MP4_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"})
+
+
+@contextmanager
+def open_media(file: int) -> Iterator[av.container.InputContainer]:
+    """Open what is media by its content. ``file``: a descriptor, at its beginning. Raises
+    ``EmptyFile`` (zero bytes), ``TruncatedMedia`` (an MP4 without its index) or
+    ``UnreadableMedia``."""
+    head = os.pread(file, 512, 0)
+    if not head:
+        raise EmptyFile("The file has zero bytes.", remedy="Upload the recording again.")
+    options = {**_options(), "fd": str(file)}  # FFmpeg never sees the name
+    try:
+        container = av.open("fd:", options=options, metadata_errors="replace")
+    except av.FFmpegError as error:
+        insist_on_memory(error)
+        raise _no_media(head) from error
+    with container:
+        yield container
+
+
+@cache
+def _options() -> dict[str, str]:
+    return {
+        "format_whitelist": _DEMUXERS.replace(" ", ","),
+        "protocol_whitelist": "fd",
+        "codec_whitelist": ",".join(_audio_decoders()),
+        "max_streams": str(STREAMS),
+    }
+
+
+def _audio_decoders() -> Iterator[str]:
+    for name in sorted(av.codecs_available):
+        with suppress(ValueError):  # an encoder
+            if av.Codec(name, "r").type == "audio":
+                yield name
+
+
+#: Made before the first file is here.
+prepare = _options
+
+
+def _no_media(head: bytes) -> PermanentError:
+    if head[4:8] in _MP4_BOXES:
+        return TruncatedMedia(
+            "The file begins like an MP4, but its index (moov) is missing: it was cut off, or "
+            "its recorder was stopped before it could finish.",
+            remedy="Upload the recording again from its source, or repair it first.",
+        )
+    if found := _LISTS.match(head):
+        return UnreadableMedia(
+            f"The file is a list of recordings elsewhere ({found.lastgroup}), not a recording.",
+            remedy="Upload the recordings themselves.",
+        )
+    return UnreadableMedia(
+        "The content is not audio or video in a container we read.",
+        remedy="Upload a recording as FLAC, WAV, MP3, M4A, OGG, MP4, MOV or WebM.",
+    )
+
+
+def audio_track(container: av.container.InputContainer, number: int = 0) -> av.AudioStream:
+    """An audio track, counted from 0. Raises ``NoAudioTrack``, or ``UnreadableMedia`` where
+    nothing can decode it."""
+    tracks = container.streams.audio
+    if not tracks:
+        raise NoAudioTrack(
+            "The file has no audio track.",
+            remedy="Upload a recording with sound, or export the video together with its audio.",
+        )
+    if number >= len(tracks):
+        raise NoAudioTrack(
+            f"The file has {len(tracks)} audio tracks; there is no number {number + 1}.",
+            remedy="Ask for a track that is there.",
+        )
+    track: av.AudioStream = tracks[number]
+    if track.codec_context is None:
+        raise UnreadableMedia(
+            f"The audio codec is {_unknown_codec(container, track)}, which nothing here decodes.",
+            remedy="Convert the recording to FLAC, MP3, M4A or Opus and upload that.",
+        )
+    track.codec_context.thread_count = 1  # the process may start no thread
+    return track
+
+
+def _unknown_codec(container: av.container.InputContainer, track: av.AudioStream) -> str:
+    """FFmpeg's name for a codec without a decoder, or the tag that stands in the file."""
+    av.logging.set_level(av.logging.INFO)  # without it nothing is told; here nobody else hears it
+    line = rf"Stream #0:{track.index}\b.*?Audio: ([^,\n]*)"
+    found = re.search(line, container.dumps_format())
+    return found[1].strip() if found else "unknown"
+
+
+def packets(
+    container: av.container.InputContainer, *tracks: av.stream.Stream
+) -> Iterator[av.Packet]:
+    """The packets of ``tracks`` (none given: of all) up to the end, or to where the container
+    cannot be read any further."""
+    try:
+        yield from container.demux(*tracks)
+    except (av.FFmpegError, IndexError) as error:  # PyAV 18.1: damage that looks like a new track
+        insist_on_memory(error)
+
+
+def decoded(packet: av.Packet, *, fits: Fits) -> Sequence[av.AudioFrame] | None:
+    """The frames of a packet; None where it is damaged, or one does not fit."""
+    try:
+        frames: list[av.AudioFrame] = packet.decode()
+    except av.FFmpegError as error:
+        insist_on_memory(error)
+        return None
+    return frames if all(fits(frame) for frame in frames) else None
+
+
+@cache
+def _mixable(layout: str) -> bool:
+    """Whether FFmpeg can make one channel of a layout; of, say, nine unnamed ones it cannot."""
+    sample = av.AudioFrame(format="s16", layout=layout, samples=1)
+    sample.sample_rate = RATE
+    try:
+        av.AudioResampler("s16", "mono", RATE).resample(sample)
+    except av.FFmpegError:
+        return False
+    return True
+
+
+def mixable(frame: av.AudioFrame) -> bool:
+    return _mixable(frame.layout.name)
+
+
+def insist_on_memory(error: Exception) -> None:
+    """Raises ``DecodingTooCostly`` where the error is that memory came to its end."""
+    if getattr(error, "errno", None) == errno.ENOMEM:
+        raise too_costly("it needs more memory than any real recording") from error
+
+
+def demuxer(container: av.container.InputContainer) -> str:
+    """The first of FFmpeg's names for the container: ``mov`` of "mov,mp4,m4a,…"."""
+    return str(container.format.name).partition(",")[0]
+
+
+def has_pictures(container: av.container.InputContainer) -> bool:
+    """Whether the file is a video; a cover picture makes none."""
+    cover = av.stream.Disposition.attached_pic
+    return any(not track.disposition & cover for track in container.streams.video)

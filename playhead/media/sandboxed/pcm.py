@@ -1,0 +1,159 @@
+"""From a track to samples: what the process apart sends of it.
+
+Converts like faster-whisper's own decoder (through 16 bit), so that the model hears the same. A
+track that starts late or has holes is filled with silence.
+
+Not here: which bytes may be opened (``opening.py``), the clock (``timeline.py``), the way out
+(``work.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import av
+
+from playhead.core.errors import EmptyFile, NoAudioTrack
+from playhead.media.sandbox_messages import RATE
+from playhead.media.sandboxed.declared_length import stated_seconds
+from playhead.media.sandboxed.open_media import (
+    Fits,
+    audio_track,
+    decoded,
+    mixable,
+    open_media,
+    packets,
+)
+from playhead.media.sandboxed.timestamps import Timeline
+
+_Kind = tuple[str, str, int]  # sample format, channel layout, Hz
+
+_BLOCK_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An audio track, counted from 0, mixed to ``channels`` (1 or 2), or one channel of it, counted
+    from 0; at ``rate`` Hz."""
+
+    track: int
+    channel: int | None = None
+    rate: int = RATE
+    channels: int = 1
+
+    @property
+    def sample_bytes(self) -> int:
+        """Of one moment: signed 16 bit, channel by channel."""
+        return 2 * self.channels
+
+    @property
+    def block(self) -> int:
+        """Samples."""
+        return _BLOCK_SECONDS * self.rate
+
+
+def sound(file: int, size_bytes: int, wanted: Wanted) -> Iterator[bytes]:
+    """All of it from second 0 on as blocks of samples, at most about ten seconds each. Damaged
+    packets are left out; their time is silent. Raises what ``open_media`` and ``audio_track``
+    raise, ``EmptyFile`` where there was no sample, ``DecodingTooCostly``."""
+    with open_media(file) as container:
+        stream = audio_track(container, wanted.track)
+        _insist_on_channel(stream, wanted.channel)
+        stated_seconds(container, stream, file)  # an absurd one need not be tried
+        timeline, output = Timeline(container, stream, size_bytes), _Output(wanted)
+        for packet in packets(container, stream):
+            for frame in decoded(packet, fits=_fits(wanted.channel)) or ():
+                if timeline.place(frame) or not output.fits(frame):
+                    yield from output.restart(timeline.start)
+                yield from output.write(frame)
+        yield from output.flush()
+    if not timeline.end:
+        raise EmptyFile(
+            "Not one sample of the audio track can be decoded.",
+            remedy="Upload the recording again from its source.",
+        )
+
+
+def _insist_on_channel(track: av.AudioStream, channel: int | None) -> None:
+    there = track.codec_context.channels
+    if channel is not None and channel >= there:
+        raise NoAudioTrack(
+            f"The audio track has {there} channels; there is no number {channel + 1}.",
+            remedy="Ask for a channel that is there.",
+        )
+
+
+def _fits(channel: int | None) -> Fits:
+    if channel is None:
+        return mixable
+    return lambda frame: channel < frame.layout.nb_channels
+
+
+class _Output:
+    """Frames in, blocks out."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._written = 0  # samples
+        self._surplus = 0  # samples still to be dropped, of frames that overlap
+        self._kind: _Kind | None = None
+        self._begin()
+
+    def fits(self, frame: av.AudioFrame) -> bool:
+        """Whether the frame is of the same kind as those held; no other may be written."""
+        return self._kind in (None, _kind(frame))
+
+    def write(self, frame: av.AudioFrame) -> Iterator[bytes]:
+        """Take a frame; a block comes out now and then."""
+        if self._kind is None:
+            self._kind = _kind(frame)
+            self._resampler = self._converter(frame)
+        frame.pts = None  # the fifo would check it; the timeline has done so
+        self._fifo.write(frame)
+        if self._fifo.samples >= _BLOCK_SECONDS * frame.sample_rate:
+            yield from self._convert(self._fifo.read())
+
+    def restart(self, second: float) -> Iterator[bytes]:
+        """Give out what is held, then silence up to ``second``; the next frame begins there."""
+        yield from self.flush()
+        missing = round(second * self._wanted.rate) - self._written
+        self._surplus = max(0, -missing)
+        while missing > 0:
+            size = min(missing, self._wanted.block)
+            missing -= size
+            self._written += size
+            yield bytes(self._wanted.sample_bytes * size)
+
+    def flush(self) -> Iterator[bytes]:
+        """Give out all that is held."""
+        if self._fifo.samples:
+            yield from self._convert(self._fifo.read())
+        if self._kind:
+            yield from self._convert(None)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._kind = None
+        self._fifo = av.AudioFifo()
+
+    def _converter(self, frame: av.AudioFrame) -> av.AudioResampler:
+        rate, mixed = self._wanted.rate, "mono" if self._wanted.channels == 1 else "stereo"
+        if self._wanted.channel is None:
+            return av.AudioResampler("s16", mixed, rate)
+        return av.AudioResampler("s16p", frame.layout, rate)  # a plane for each channel
+
+    def _convert(self, frame: av.AudioFrame | None) -> Iterator[bytes]:
+        size = self._wanted.sample_bytes
+        for converted in self._resampler.resample(frame):
+            drop = min(self._surplus, converted.samples)
+            self._surplus -= drop
+            if drop < converted.samples:
+                self._written += converted.samples - drop
+                plane = memoryview(converted.planes[self._wanted.channel or 0])
+                yield bytes(plane[size * drop : size * converted.samples])
+
+
+def _kind(frame: av.AudioFrame) -> _Kind:
+    return (frame.format.name, frame.layout.name, frame.sample_rate)

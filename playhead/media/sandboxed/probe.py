@@ -1,0 +1,183 @@
+"""What a media file is, and whether it can be transcribed at all.
+
+A header proves nothing, so the whole audio track is decoded (and thrown away, in constant
+memory); its length is the recording's duration. The seconds are those of ``timeline.py``.
+
+Not here: opening files safely (``opening.py``), the sound itself (``sound.py``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import av
+
+from playhead.core.errors import EmptyFile, TruncatedMedia, UnreadableMedia
+from playhead.core.records import MediaFacts
+from playhead.media.sandboxed.declared_length import riff_size, stated_seconds
+from playhead.media.sandboxed.open_media import (
+    audio_track,
+    decoded,
+    demuxer,
+    has_pictures,
+    mixable,
+    open_media,
+    packets,
+)
+from playhead.media.sandboxed.timestamps import Timeline
+
+Working = Callable[[float], None]
+
+#: Demuxer to container, media type of sound alone, media type with pictures; for all others it is
+#: the demuxer's name.
+_TYPES: Final = {
+    "aac": ("aac", "audio/aac", "audio/aac"),
+    "ac3": ("ac3", "audio/ac3", "audio/ac3"),
+    "eac3": ("eac3", "audio/eac3", "audio/eac3"),
+    "mxf": ("mxf", "application/mxf", "application/mxf"),
+    "rm": ("rm", "audio/vnd.rn-realaudio", "application/vnd.rn-realmedia"),
+    "aiff": ("aiff", "audio/aiff", "audio/aiff"),
+    "amr": ("amr", "audio/amr", "audio/amr"),
+    "asf": ("asf", "audio/x-ms-wma", "video/x-ms-wmv"),
+    "au": ("au", "audio/basic", "audio/basic"),
+    "avi": ("avi", "audio/x-msvideo", "video/x-msvideo"),
+    "caf": ("caf", "audio/x-caf", "audio/x-caf"),
+    "flac": ("flac", "audio/flac", "audio/flac"),
+    "flv": ("flv", "audio/x-flv", "video/x-flv"),
+    "matroska": ("matroska", "audio/x-matroska", "video/x-matroska"),
+    "mov": ("mp4", "audio/mp4", "video/mp4"),
+    "mp3": ("mp3", "audio/mpeg", "audio/mpeg"),
+    "mpeg": ("mpeg", "audio/mpeg", "video/mpeg"),
+    "mpegts": ("mpegts", "video/mp2t", "video/mp2t"),
+    "ogg": ("ogg", "audio/ogg", "video/ogg"),
+    "w64": ("w64", "audio/x-w64", "audio/x-w64"),
+    "wav": ("wav", "audio/wav", "audio/wav"),
+    "wv": ("wavpack", "audio/x-wavpack", "audio/x-wavpack"),
+    "webm": ("webm", "audio/webm", "video/webm"),
+    "quicktime": ("mov", "video/quicktime", "video/quicktime"),
+}
+
+_MISSING_SECONDS: Final = 0.5  # this much, and this share, may be missing at the end
+_MISSING_SHARE: Final = 0.01
+
+
+def facts(file: int, size_bytes: int, working: Working) -> MediaFacts:
+    """Decode all of the first audio track and say what the file is. ``working`` is told of the
+    seconds done now and then. Raises ``EmptyFile``, ``UnreadableMedia``, ``TruncatedMedia``,
+    ``NoAudioTrack`` or ``DecodingTooCostly``; a few damaged packets are let pass, and so is
+    silence."""
+    with open_media(file) as container:
+        track = audio_track(container)
+        stated = stated_seconds(container, track, file)
+        found = _decode_all(container, track, size_bytes, working)
+        _insist_on_whole(file, size_bytes, stated, found)
+        _insist_on_sound(found)
+        return _facts(file, container, track, found)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What decoding met. ``reached`` is the end of the last packet of any track."""
+
+    seconds: float = 0.0
+    reached: float = 0.0
+    good: int = 0
+    damaged: int = 0
+
+
+def _decode_all(
+    container: av.container.InputContainer, track: av.AudioStream, size_bytes: int, working: Working
+) -> _Found:
+    found, timeline = _Found(), Timeline(container, track, size_bytes)
+    for packet in packets(container):
+        found.reached = max(found.reached, _end(packet))
+        if packet.stream is not track:
+            continue
+        frames = decoded(packet, fits=mixable)
+        found.damaged += frames is None
+        found.good += bool(frames)
+        for frame in frames or ():
+            timeline.place(frame)
+            working(timeline.end)
+    found.seconds = timeline.end
+    return found
+
+
+def _end(packet: av.Packet) -> float:
+    if packet.pts is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+
+
+def _insist_on_whole(file: int, size_bytes: int, stated: float, found: _Found) -> None:
+    missing = stated - max(found.reached, found.seconds)
+    if missing > max(_MISSING_SECONDS, _MISSING_SHARE * stated):
+        raise _cut_off(f"its header says {stated:.1f} s, {found.seconds:.1f} s are there")
+    stated_size = riff_size(file)
+    if size_bytes < stated_size * (1 - _MISSING_SHARE):
+        raise _cut_off(f"its header says {stated_size} bytes, {size_bytes} are there")
+
+
+def _cut_off(how: str) -> TruncatedMedia:
+    return TruncatedMedia(
+        f"The file is cut off: {how}.",
+        remedy="Upload the recording again; the last transfer was not complete.",
+    )
+
+
+def _insist_on_sound(found: _Found) -> None:
+    if found.damaged > found.good:
+        raise UnreadableMedia(
+            f"{found.damaged} of {found.damaged + found.good} audio packets are damaged, or have "
+            "channels that cannot be mixed to one.",
+            remedy="Upload the recording again from its source; mix many channels down to two.",
+        )
+    if not found.seconds:
+        raise EmptyFile(
+            "The file has an audio track without a single sample.",
+            remedy="Record again; nothing was saved.",
+        )
+
+
+def _facts(
+    file: int, container: av.container.InputContainer, track: av.AudioStream, found: _Found
+) -> MediaFacts:
+    flavour = _flavour(file, container)
+    name, audio, video = _TYPES.get(flavour, (flavour, f"audio/x-{flavour}", f"video/x-{flavour}"))
+    return MediaFacts(
+        container=name,
+        codec=_codec(track),
+        media_type=video if has_pictures(container) else audio,
+        sample_rate=track.codec_context.sample_rate,
+        channels=track.codec_context.channels,
+        duration_seconds=round(found.seconds, 6),
+        streams=tuple(_line(stream) for stream in container.streams),
+    )
+
+
+def _flavour(file: int, container: av.container.InputContainer) -> str:
+    """The demuxer, or which of two containers it was where it reads both."""
+    name = demuxer(container)
+    if name == "mov" and container.metadata.get("major_brand", "qt").strip() == "qt":
+        return "quicktime"
+    if name == "matroska":
+        return "webm" if b"webm" in os.pread(file, 64, 0) else name  # the EBML header's DocType
+    return name
+
+
+def _codec(stream: av.stream.Stream) -> str:
+    return str(stream.codec_context.codec.canonical_name) if stream.codec_context else "unknown"
+
+
+def _line(stream: av.stream.Stream) -> str:
+    if stream.type == "audio" and stream.codec_context:
+        context = stream.codec_context
+        return f"audio: {_codec(stream)}, {context.sample_rate} Hz, {context.channels} channels"
+    if stream.type == "video" and stream.codec_context:
+        context = stream.codec_context
+        size = f", {context.width} x {context.height}" if context.width else ""  # none is decoded
+        return f"video: {_codec(stream)}{size}"
+    return f"{stream.type}: {_codec(stream)}"

@@ -1,0 +1,210 @@
+"""The walls around the process apart: what it may no longer do once they stand.
+
+Each stands by itself, so a kernel without one of them still has the others. They are raised when
+everything is imported; from then on nothing need be opened. ``shut_in`` is for the process in
+which all others begin, ``confine`` for the one that gets a file.
+
+Not here: how much a recording may take (``limits.py``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from playhead.media.limits import MEMORY_BYTES, MOST_CPU_SECONDS, OPEN_FILES, cpu_seconds
+
+_NOBODY: Final = 65534  # a user and a group that own nothing
+_NEW_USER, _NEW_IPC, _NEW_NET = 0x1000_0000, 0x0800_0000, 0x4000_0000  # sched.h
+_DEATH_SIGNAL, _DUMPABLE, _NO_NEW_PRIVILEGES = 1, 4, 38  # prctl.h
+_LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446  # the same numbers on every architecture
+_REFUSE, _ALLOW = 0x0005_0001, 0x7FFF_0000  # seccomp.h: with EPERM
+
+#: All that Python, FFmpeg and the C library call once they are loaded. No file is opened, no
+#: socket made, nothing executed.
+_CALLS: Final = (
+    "brk clock_gettime clock_nanosleep close dup exit exit_group fcntl fstat futex getpeername "
+    "getpid getrandom getrlimit getrusage getsockname getsockopt gettid gettimeofday ioctl lseek "
+    "madvise mmap mprotect mremap munmap nanosleep newfstatat poll ppoll pread64 preadv prlimit64 "
+    "read readv restart_syscall rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity "
+    "sched_yield sendto set_robust_list setrlimit sigaltstack sysinfo uname write writev"
+)
+#: What only the process needs in which others begin.
+_CALLS_TO_BEGIN: Final = (
+    "clone close_range dup2 dup3 epoll_ctl epoll_pwait epoll_wait fork kill prctl recvfrom "
+    "recvmsg seccomp set_tid_address wait4"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """Those that stand, and why the others do not: a line each."""
+
+    standing: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class _Missing(Exception):
+    """This kernel or machine has it not."""
+
+
+def shut_in() -> Walls:
+    """Raise all walls that can be raised here, for this process and what begins in it."""
+    standing, missing = ["no environment", "limits of time, memory, files and output"], []
+    with suppress(_Missing):
+        _libseccomp()  # while a file may be opened
+    for name, wall in _WALLS.items():
+        try:
+            standing.append(f"{name} ({wall()})")
+        except (_Missing, OSError) as reason:
+            missing.append(f"{name} ({reason})")
+    return Walls(tuple(standing), tuple(missing))
+
+
+def confine() -> None:
+    """Before a file is looked at: limits, no other process, and an end with its parent."""
+    for limit, most in _limits().items():
+        _lower(limit, most)
+    allow_cpu(0)
+    if sys.platform == "linux":
+        _control(_DEATH_SIGNAL, 9)
+        with suppress(_Missing, OSError):  # it was told that this wall is missing
+            _allow_calls(_CALLS)
+
+
+def allow_cpu(sound_seconds: float) -> None:
+    """As much processor time as that much sound may take; the kernel ends what takes more."""
+    soft = cpu_seconds(sound_seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, _within(resource.RLIMIT_CPU, MOST_CPU_SECONDS)))
+
+
+def _limits() -> dict[int, int]:
+    return {
+        resource.RLIMIT_AS: MEMORY_BYTES,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,  # it writes to its socket only
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+        resource.RLIMIT_NPROC: 0,  # nor threads
+    }
+
+
+def _lower(limit: int, most: int) -> None:
+    most = _within(limit, most)
+    try:
+        resource.setrlimit(limit, (most, most))
+    except ValueError:
+        if sys.platform == "linux":  # elsewhere some limits cannot be set
+            raise
+
+
+def _within(limit: int, most: int) -> int:
+    """What may be set: not more than was allowed before."""
+    _, hard = resource.getrlimit(limit)
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
+
+
+def _no_network() -> str:
+    """A network of its own, with nothing in it. Without rights that takes a namespace of users,
+    in which it is nobody as well."""
+    _linux_only()
+    apart = _NEW_NET | _NEW_IPC
+    _call("unshare", apart if os.geteuid() == 0 else apart | _NEW_USER)
+    return "namespace of its own"
+
+
+def _no_rights() -> str:
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(_NOBODY)  # of root: all three kinds of it
+        os.setuid(_NOBODY)
+    if sys.platform == "linux":
+        _control(_NO_NEW_PRIVILEGES, 1)
+        _control(_DUMPABLE, 0)  # what begins here cannot look into it
+    return f"user {os.geteuid()}"
+
+
+def _no_files() -> str:
+    """Landlock: no path may be opened, no port connected to, no process outside signalled."""
+    _linux_only()
+    version = _libc().syscall(_LANDLOCK_CREATE, None, 0, 1)
+    if version < 1:
+        raise _Missing("no Landlock")
+    handled = (ctypes.c_uint64 * 3)(*_landlock_rights(version))
+    size = 8 if version < 4 else 16 if version < 6 else 24
+    rules = _call("syscall", _LANDLOCK_CREATE, ctypes.byref(handled), size, 0)
+    _call("syscall", _LANDLOCK_RESTRICT, rules, 0)
+    os.close(rules)
+    return f"Landlock {version}"
+
+
+def _landlock_rights(version: int) -> tuple[int, int, int]:
+    """All rights that a version knows, to files, to ports, over other processes; none of them is
+    granted."""
+    files = 13 + (version >= 2) + (version >= 3) + (version >= 5)
+    return (1 << files) - 1, 0b11, 0b11
+
+
+def _few_calls() -> str:
+    _linux_only()
+    _allow_calls(f"{_CALLS} {_CALLS_TO_BEGIN}")
+    return f"seccomp, {len(f'{_CALLS} {_CALLS_TO_BEGIN}'.split())} allowed"
+
+
+def _allow_calls(names: str) -> None:
+    """All other system calls fail with EPERM, for this process and what begins in it."""
+    library = _libseccomp()
+    rules = library.seccomp_init(_REFUSE)
+    for name in names.split():
+        number = library.seccomp_syscall_resolve_name(name.encode())
+        library.seccomp_rule_add(ctypes.c_void_p(rules), _ALLOW, number, 0)  # fails if unknown here
+    error = library.seccomp_load(ctypes.c_void_p(rules))
+    library.seccomp_release(ctypes.c_void_p(rules))
+    if error:
+        raise OSError(-error, os.strerror(-error))
+
+
+@cache
+def _libseccomp() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError as error:
+        raise _Missing("no libseccomp.so.2") from error
+    library.seccomp_init.restype = ctypes.c_void_p
+    return library
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *given: object) -> int:
+    """A function of the C library. Raises ``OSError``."""
+    result = int(getattr(_libc(), name)(*given))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def _control(what: int, value: int) -> None:
+    _call("prctl", what, value, 0, 0, 0)
+
+
+def _linux_only() -> None:
+    if sys.platform != "linux":
+        raise _Missing("Linux only")
+
+
+#: In this order: a network takes rights to be left, and after the last nothing more can be shut.
+_WALLS: Final[dict[str, Callable[[], str]]] = {
+    "no network": _no_network,
+    "no rights": _no_rights,
+    "no files": _no_files,
+    "few system calls": _few_calls,
+}

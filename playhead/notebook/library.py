@@ -1,0 +1,110 @@
+"""One organisation's recordings in a notebook: what is asked comes as a frame.
+
+Everything is asked and answered in this thread, without an event loop, so it works in one as well
+as outside. Not here: columns and types (``frames.py``), what the methods do (``playhead/search``,
+``playhead/answers``, ``playhead/postgres/search/analysis_tables.py``).
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import pandas as pd
+
+from playhead.answers.service import Answers
+from playhead.core.errors import ConfigurationError
+from playhead.core.records import ANYTHING, Filter
+from playhead.core.settings import load_settings
+from playhead.engines.registry import choose_answerer
+from playhead.notebook import frames
+from playhead.postgres.provider_use.spend import Grouping
+from playhead.search.service import Search, open_search
+from playhead.services.context import Rooms, open_rooms
+
+
+class HomeClosed(ConfigurationError):
+    """It was closed, and is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    rooms: Rooms
+    search: Search
+    answers: Answers
+
+
+class Home:
+    """Closed with ``close()``, or at the end of a ``with``."""
+
+    def __init__(self, org: str | None = None, *, home: str | Path | None = None) -> None:
+        settings = load_settings(home=home)
+        with ExitStack() as opened:
+            rooms = opened.enter_context(open_rooms(settings))
+            self.org = rooms.organisation(org)
+            search = open_search(rooms, self.org)
+            answers = Answers(rooms, search, choose_answerer(settings))
+            self._opened: _Opened | None = _Opened(rooms, search, answers)
+            self._closing = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Twice does no harm."""
+        self._opened = None
+        self._closing.close()
+
+    def search(self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10) -> pd.DataFrame:
+        """The moments that the query is about, best first. Raises as ``Search``."""
+        return frames.hits_frame(self._open.search(query, narrowed=narrowed, limit=limit))
+
+    def ask(
+        self, question: str, *, narrowed: Filter = ANYTHING, conversation: str | None = None
+    ) -> pd.DataFrame:
+        """The answer, a row for each citation of each of its sentences; no row where the
+        recordings do not say. ``attrs["conversation"]`` goes on with the next question. Raises
+        as ``Answers``."""
+        answer = self._open.answers(question, narrowed=narrowed, conversation=conversation)
+        return frames.citations_frame(answer)
+
+    def recordings(self) -> pd.DataFrame:
+        """All of them, oldest first."""
+        return frames.frame(self._open.rooms.tables.recordings(self.org), frames.RECORDINGS)
+
+    def words(self, recording: str | None = None) -> pd.DataFrame:
+        """Of a recording's transcript, or of all. Raises ``NotFound``."""
+        tables = self._open.rooms.tables
+        self._insist_on_recording(recording)
+        said = tables.transcripts(self.org, recording)
+        made = (frames.words_frame(*one) for one in said)
+        return frames.stacked(made, frames.WORDS)
+
+    def chunks(self, recording: str | None = None) -> pd.DataFrame:
+        """The passages that are searched, of a recording or of all. Raises ``NotFound``."""
+        self._insist_on_recording(recording)
+        return frames.frame(self._open.rooms.tables.chunks(self.org, recording), frames.CHUNKS)
+
+    def spend(self, by: Grouping = "day", *, since: datetime | None = None) -> pd.DataFrame:
+        """What was paid to providers; ``since`` without a zone is UTC."""
+        begin = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
+        sums = self._open.rooms.spend.sums(by, org_id=self.org, since=begin)
+        return frames.frame(map(asdict, sums), {"what": "str", **frames.SUMS}).rename(
+            columns={"what": by}
+        )
+
+    @property
+    def _open(self) -> _Opened:
+        if self._opened is None:
+            raise HomeClosed("This home is closed.", remedy="Open another: playhead.open().")
+        return self._opened
+
+    def _insist_on_recording(self, recording: str | None) -> None:
+        if recording is not None:
+            self._open.rooms.catalogue.get(self.org, recording)

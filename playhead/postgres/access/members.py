@@ -1,0 +1,126 @@
+"""Organisations and their members. An organisation that has owners keeps one.
+
+Not here: what a role may do (``playhead/core/permissions.py``), tokens (``tokens.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from playhead.core.errors import ConfigurationError, NotFound
+from playhead.core.permissions import MemberRole
+from playhead.postgres.database import Connection, Database, Organisation, queries
+
+_SQL = queries("members")
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationFacts:
+    """``recordings`` and ``members`` are counts."""
+
+    id: str
+    created_at: datetime
+    recordings: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person, by the name that is used for them everywhere."""
+
+    name: str
+    role: MemberRole
+    created_at: datetime
+
+
+class MemberRefused(ConfigurationError):
+    """A name that is taken or none, or the last owner would be gone."""
+
+
+class Members:
+    """Who belongs to which organisation."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def organisations(self) -> list[OrganisationFacts]:
+        """All of them, for the operator."""
+        return [OrganisationFacts(**row) for row in self._database.rows(_SQL["organisations"])]
+
+    def add_organisation(self, org_id: str) -> bool:
+        """Whether it is new. Raises ``MemberRefused`` for what cannot be a name."""
+        try:
+            return bool(self._database.run(_SQL["add_organisation"], org_id=org_id))
+        except psycopg.errors.CheckViolation:
+            raise MemberRefused(
+                f"{org_id!r} cannot name an organisation.",
+                remedy="Up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit.",
+            ) from None
+
+    def insist_on_organisation(self, org_id: str) -> None:
+        """Raises ``NotFound``."""
+        if self._within(org_id).row(_SQL["organisation"], org_id=org_id) is None:
+            raise _no_organisation(org_id)
+
+    def all(self, org_id: str) -> list[Member]:
+        rows = self._within(org_id).rows(_SQL["members"], org_id=org_id)
+        return [Member(**row) for row in rows]
+
+    def add(self, org_id: str, name: str, role: MemberRole) -> None:
+        """Raises ``MemberRefused``; ``NotFound`` where there is no such organisation."""
+        values = {"org_id": org_id, "name": name, "role": role}
+        try:
+            added = self._within(org_id).run(_SQL["add"], **values)
+        except psycopg.errors.ForeignKeyViolation:
+            raise _no_organisation(org_id) from None
+        except psycopg.errors.CheckViolation:
+            raise MemberRefused(
+                f"{name!r} cannot name a member.",
+                remedy="Up to 200 printable characters, without spaces around them.",
+            ) from None
+        if not added:
+            raise MemberRefused(
+                f"{name} is a member already.", remedy=f"playhead members role {name} {role}"
+            )
+
+    def change(self, org_id: str, name: str, role: MemberRole) -> None:
+        """Raises ``NotFound``, and ``MemberRefused`` where it is the last owner."""
+        with self._within(org_id).transaction() as connection:
+            if role != "owner":
+                _keep_an_owner(connection, org_id, name)
+            values = {"org_id": org_id, "name": name, "role": role}
+            if not connection.execute(_SQL["change"], values).rowcount:
+                raise no_member(name)
+
+    def remove(self, org_id: str, name: str) -> None:
+        """And all tokens of theirs. Raises as ``change``."""
+        with self._within(org_id).transaction() as connection:
+            _keep_an_owner(connection, org_id, name)
+            if not connection.execute(_SQL["remove"], {"org_id": org_id, "name": name}).rowcount:
+                raise no_member(name)
+
+    def _within(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_app")
+
+
+def no_member(name: str) -> NotFound:
+    return NotFound(f"No such member: {name}.", remedy="`playhead members` lists them.")
+
+
+def _no_organisation(org_id: str) -> NotFound:
+    return NotFound(
+        f"No such organisation: {org_id}.",
+        remedy=f"`playhead orgs` shows those there are; `playhead orgs add {org_id}` makes it.",
+    )
+
+
+def _keep_an_owner(connection: Connection, org_id: str, name: str) -> None:
+    """The owners stay locked, so that two do not leave at once."""
+    owners = [row["name"] for row in connection.execute(_SQL["owners"], {"org_id": org_id})]
+    if owners == [name]:
+        raise MemberRefused(
+            f"{name} is the only owner.", remedy="Make somebody else an owner first."
+        )

@@ -1,0 +1,115 @@
+"""API tokens: made, listed, revoked, and asked whose they are.
+
+Whose a token is, is asked before the organisation is known, so by the owner, and of the database
+every time: what is revoked, over, or of a member who left ends at once. Not here: how a token
+looks and what a scope may do (``playhead/core/permissions.py``).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import DictRow
+
+from playhead.core.errors import ConfigurationError, NotAuthorised, NotFound
+from playhead.core.permissions import MemberRole, Scope, allowed, fingerprint, new_token
+from playhead.postgres.access.members import no_member
+from playhead.postgres.database import Database, Organisation, queries
+
+_SQL = queries("tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its secret, which nobody has but who was given it. ``name``: what it is
+    for."""
+
+    id: str
+    member: str
+    name: str
+    scopes: list[Scope]
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who speaks by a token, and all they may do by it."""
+
+    org_id: str
+    member: str
+    role: MemberRole
+    scopes: frozenset[Scope]
+    token_id: str
+
+
+class TooMuchAsked(ConfigurationError):
+    """A token was to have scopes that its member's role does not have."""
+
+
+class Tokens:
+    """Threads may share them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self, org_id: str, member: str, name: str, scopes: Sequence[Scope], days: int | None
+    ) -> tuple[Token, str]:
+        """And its text, this once. For good where no ``days`` are given. Raises ``NotFound`` for
+        nobody, ``TooMuchAsked``."""
+        token = new_token()
+        with self._within(org_id).transaction() as connection:
+            who = {"org_id": org_id, "member": member}
+            found = connection.execute(_SQL["member"], who).fetchone()
+            if found is None:
+                raise no_member(member)
+            if excess := sorted(set(scopes) - allowed(found["role"])):
+                raise TooMuchAsked(
+                    f"{member} is {found['role']} and may not {', '.join(excess)}.",
+                    remedy="Ask for fewer scopes, or: playhead members role",
+                )
+            values = who | {"name": name, "scopes": list(scopes), "days": days}
+            secret = {"secret_sha256": fingerprint(token)}
+            [row] = connection.execute(_SQL["create"], values | secret).fetchall()
+        return _token(row), token
+
+    def all(self, org_id: str) -> list[Token]:
+        """The revoked ones too, oldest first."""
+        return [_token(row) for row in self._within(org_id).rows(_SQL["tokens"], org_id=org_id)]
+
+    def revoke(self, org_id: str, identity: str) -> None:
+        """Raises ``NotFound``, also for one that is revoked."""
+        try:
+            values = {"org_id": org_id, "id": uuid.UUID(identity)}
+        except ValueError:
+            raise _missing(identity) from None
+        if not self._within(org_id).run(_SQL["revoke"], **values):
+            raise _missing(identity)
+
+    def bearer(self, token: str) -> Bearer:
+        """Raises ``NotAuthorised``, which does not tell why."""
+        sha256 = fingerprint(token)
+        row = self._database.row(_SQL["bearer"], secret_sha256=sha256) if sha256 else None
+        if row is None:
+            raise NotAuthorised("This token opens nothing.", remedy="Ask an owner for another.")
+        scopes = allowed(row["role"], row["scopes"])
+        return Bearer(row["org_id"], row["member"], row["role"], scopes, str(row["id"]))
+
+    def _within(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_app")
+
+
+def _token(row: DictRow) -> Token:
+    return Token(**row | {"id": str(row["id"])})
+
+
+def _missing(identity: str) -> NotFound:
+    return NotFound(
+        f"No token {identity} is in use.", remedy="`playhead tokens` lists those there are."
+    )

@@ -1,0 +1,1 @@
+"""How processes find each other: heartbeats, notifications and session-level locks."""

@@ -1,0 +1,127 @@
+"""Attendance: which processes are at work and alive, and what becomes of what a dead one held.
+
+A process at work holds a lock for each of its duties on a session of its own, and says
+something on it every few seconds. The locks end with the process, however it dies. One that
+hangs, is stopped, or whose machine is gone keeps its locks and falls silent: ``end_silent``
+ends all its sessions, so that its claims are free, and what it writes when it wakes loses
+against the newer attempt. Not here: claims (``ledger.py``), what waits (``catalogue.py``), how a
+worker is woken (``doorbell.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+
+from playhead.postgres.coordination.notifications import Doorbell
+from playhead.postgres.database import Database, is_quiet, queries, unavailable
+
+WORKER = "worker"  # the duty of whoever takes what waits as soon as it waits
+
+SAY_SECONDS = 5.0
+#: After this long without a word a process counts as hung. Far more than a busy one needs.
+SILENT_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
+_CONNECT_SECONDS = 10
+_LOOK_AGAIN_SECONDS = 2 * SAY_SECONDS  # a whole machine that slept wakes a process at a time
+
+_SQL = queries("liveness")
+
+
+def run_duty(run_id: str) -> str:
+    """The duty of a run's worker."""
+    return f"run {run_id}"
+
+
+class Attendance:
+    """This process's attendance, and a look at that of others. Threads may share it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._duties: list[str] = []
+        self._session: psycopg.Connection[Any] | None = None
+        self._using = threading.Lock()
+        self._closed = threading.Event()
+        self._speaker: threading.Thread | None = None
+
+    @contextmanager
+    def holding(self, duty: str) -> Iterator[None]:
+        """While inside, others see that this process has the duty. Raises
+        ``DatabaseUnavailable``."""
+        with self._using:
+            try:
+                self._connected().execute(_SQL["hold"], {"duty": duty})
+            except psycopg.OperationalError as error:
+                raise unavailable(error) from error
+            self._duties.append(duty)
+            self._speak()
+        try:
+            yield
+        finally:
+            with self._using, suppress(psycopg.OperationalError):  # lost, so released already
+                self._duties.remove(duty)
+                assert self._session is not None
+                self._session.execute(_SQL["release"], {"duty": duty})
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._speaker is not None:
+            self._speaker.join()
+        if self._session is not None:
+            self._session.close()
+
+    def doorbell(self) -> Doorbell:
+        """Not yet started."""
+        return Doorbell(self._database)
+
+    def attended(self, duty: str) -> bool:
+        return not self.unattended([duty])
+
+    def unattended(self, duties: Sequence[str]) -> list[str]:
+        """Those of the duties that no living process has."""
+        rows = self._database.rows(_SQL["unattended"], duties=list(duties), silent=SILENT_SECONDS)
+        return [row["duty"] for row in rows]
+
+    def end_silent(self) -> int:
+        """End the sessions of processes that hang; how many. Looks twice, some seconds apart."""
+        suspects = self._silent()
+        if not suspects:
+            return 0
+        time.sleep(_LOOK_AGAIN_SECONDS)
+        hung = suspects & self._silent()
+        row = self._database.row(_SQL["end"], names=sorted(hung))
+        return int(row["ended"]) if row else 0
+
+    def _silent(self) -> set[str]:
+        rows = self._database.rows(_SQL["silent"], silent=SILENT_SECONDS)
+        return {row["application_name"] for row in rows}
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """The session, a new one with all duties when it was lost."""
+        if self._session is None or self._session.closed:
+            self._session = psycopg.connect(
+                self._database.url, autocommit=True, connect_timeout=_CONNECT_SECONDS
+            )
+            for duty in self._duties:
+                self._session.execute(_SQL["hold"], {"duty": duty})
+        return self._session
+
+    def _speak(self) -> None:
+        if self._speaker is None:
+            self._speaker = threading.Thread(target=self._keep_speaking, daemon=True)
+            self._speaker.start()
+
+    def _keep_speaking(self) -> None:
+        """And take the duties up again as soon as the session was lost."""
+        spoken = time.monotonic()
+        while not self._closed.wait(_LOOK_SECONDS):
+            with self._using, suppress(psycopg.OperationalError):  # away: the next look tries
+                session = self._connected()
+                if time.monotonic() - spoken >= SAY_SECONDS or not is_quiet(session.fileno()):
+                    session.execute(_SQL["say"])
+                    spoken = time.monotonic()

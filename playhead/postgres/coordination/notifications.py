@@ -1,0 +1,49 @@
+"""The doorbell: Postgres tells a worker that something may wait, so that nobody has to ask.
+
+Whoever makes a recording wait notifies in the same transaction (``migrations``). Rings that come
+close together are one. Not here: what waits (``catalogue.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import psycopg
+
+from playhead.postgres.database import Database, queries
+
+_RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 0.5  # how long closing may take
+
+_SQL = queries("liveness")
+
+
+class Doorbell(threading.Thread):
+    """``rung`` is set whenever something may wait: by a notice, and whenever notices may have
+    been missed, as after a restart of the server."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(daemon=True)
+        self.rung = threading.Event()
+        self._database = database
+        self._closed = threading.Event()
+
+    def run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                with psycopg.connect(self._database.url, autocommit=True) as session:
+                    self._listen(session)
+            except psycopg.OperationalError:
+                self._closed.wait(_RETRY_SECONDS)
+
+    def close(self) -> None:
+        self._closed.set()
+        self.join()
+
+    def _listen(self, session: psycopg.Connection[Any]) -> None:
+        session.execute(_SQL["listen"])
+        self.rung.set()
+        while not self._closed.is_set():
+            for _ in session.notifies(timeout=_LOOK_SECONDS, stop_after=1):
+                self.rung.set()

@@ -1,0 +1,82 @@
+"""Dagster's history: pruned, since it grows with every event and no setting of Dagster's limits it.
+
+Dagster can delete a run, and with it the materialisations it made, after which its recordings look
+as if they were never made. So this is SQL on the tables of its pinned version; a test goes through
+them. Here: what is kept, a batch in a transaction. Not here: how old, how many, when
+(``pipeline_assets/ops/prune.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+from psycopg.rows import dict_row
+
+from playhead.postgres.database import Connection, queries, unavailable
+
+_SQL = queries("dagster_pruning")
+_NO_RUN = [""]  # as Dagster stores what is told outside of runs
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Rows of events that went, and the runs that went with theirs. ``more``: not all was looked
+    at."""
+
+    events: int
+    runs: tuple[str, ...]
+    more: bool
+
+
+class DagsterHistory:
+    """``url``: of Dagster's database. ``before``: what ended earlier is history."""
+
+    def __init__(self, url: str, before: datetime) -> None:
+        self._url = url
+        self._before = before.astimezone(UTC).replace(tzinfo=None)  # as Dagster's columns are
+
+    def prune_runs(self, limit: int) -> Pruned:
+        """The oldest ``limit`` runs: their events go, but for the newest materialisation of each
+        partition, what was observed and planned since, and the runs where the latter failed."""
+        with self._transaction() as connection:
+            found = connection.execute(
+                _SQL["old_runs"], {"before": self._before, "limit": limit}
+            ).fetchall()
+            runs = [row["run_id"] for row in found]
+            events = self._prune_events(connection, runs)
+            gone = connection.execute(_SQL["prune_runs"], {"runs": runs}).fetchall()
+        return Pruned(events, tuple(row["run_id"] for row in gone), more=len(runs) == limit)
+
+    def prune_checks(self, limit: int) -> Pruned:
+        """At most ``limit`` verdicts that a newer one replaced, or that never came."""
+        with self._transaction() as connection:
+            values = {"before": self._before, "limit": limit}
+            rows = connection.execute(_SQL["prune_checks"], values).rowcount
+        return Pruned(rows, (), more=rows == limit)
+
+    def prune_the_rest(self) -> int:
+        """Replaced events that belong to no run, and backfills that ended; how many events."""
+        with self._transaction() as connection:
+            connection.execute(_SQL["prune_backfills"], {"before": self._before})
+            return self._prune_events(connection, _NO_RUN)
+
+    def _prune_events(self, connection: Connection, runs: list[str]) -> int:
+        values = {"runs": runs, "before": self._before}
+        row = connection.execute(_SQL["prune_events"], values).fetchone()
+        assert row is not None
+        return int(row["events"])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with (
+                psycopg.connect(self._url, autocommit=True, row_factory=dict_row) as connection,
+                connection.transaction(),
+            ):
+                yield connection
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from error

@@ -1,0 +1,82 @@
+"""Where the two databases are: Playhead's own and Dagster's, side by side on one server.
+
+The server is the one that DATABASE_URL names, else the embedded one, which this starts when
+it does not run. Not here: the schema (``migrations.py``), the server itself (``server.py``).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from playhead.core.errors import DatabaseUnsuitable
+from playhead.core.settings import Settings
+from playhead.postgres.database import queries, unavailable
+from playhead.postgres.embedded.server import EmbeddedServer
+from playhead.postgres.migrator import migrate
+
+_SQL = queries("database_urls")
+_EMBEDDED_NAME = "playhead"
+
+
+def app_url(settings: Settings) -> str:
+    """The URL of Playhead's own database, made and migrated. Raises ``DatabaseUnavailable`` or
+    ``DatabaseUnsuitable``."""
+    url = unmigrated_url(settings)
+    migrate(url)
+    return url
+
+
+def unmigrated_url(settings: Settings) -> str:
+    """As ``app_url``, for the one that wants to see what migrating does."""
+    return settings.database_url or _embedded(settings, _EMBEDDED_NAME)
+
+
+def dagster_url(settings: Settings) -> str:
+    """The URL of Dagster's database, made, for SQLAlchemy: with psycopg2 named, since a bare
+    ``postgresql://`` means psycopg 3 to SQLAlchemy 2.1, which dagster-postgres does not speak."""
+    return urlunsplit(urlsplit(dagster_tables_url(settings))._replace(scheme="postgresql+psycopg2"))
+
+
+def dagster_tables_url(settings: Settings) -> str:
+    """As ``dagster_url``, for our own SQL."""
+    if settings.database_url is None:
+        return _embedded(settings, f"{_EMBEDDED_NAME}_dagster")
+    name = urlsplit(settings.database_url).path.lstrip("/") + "_dagster"
+    create_database(settings.database_url, name)
+    return with_database(settings.database_url, name)
+
+
+def embedded_server(settings: Settings) -> EmbeddedServer:
+    return EmbeddedServer(settings.home / "postgres")
+
+
+def with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def create_database(url: str, name: str) -> None:
+    """Create ``name`` on the server of ``url`` unless it is there."""
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_SQL["lock"])  # two at once would trip over the template
+            if connection.execute(_SQL["exists"], {"name": name}).fetchone():
+                return
+            create = sql.SQL("create database {}").format(sql.Identifier(name))
+            connection.execute(create)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseUnsuitable(
+            f"The database user may not create the database {name}, where Dagster keeps its runs.",
+            remedy=f'Let an administrator run: create database "{name}" owner …',
+        ) from error
+    except psycopg.OperationalError as error:
+        raise unavailable(error) from error
+
+
+def _embedded(settings: Settings, name: str) -> str:
+    server = embedded_server(settings)
+    server.attach()
+    create_database(server.url("postgres"), name)
+    return server.url(name)

@@ -1,0 +1,1 @@
+"""Deleting every trace of a recording, and scanning for what is left."""

@@ -1,0 +1,125 @@
+"""Erasing: the bytes of deleted rows go from the server's files, too.
+
+Postgres leaves a deleted row in its page until the place is needed, in planner statistics and in
+the log of changes (WAL), and an index of words keeps every word it ever had. On the server that
+is ours everything that holds words is written anew, table by table (docs/decisions/0006). Not
+here: deleting (``forgetting.py``, ``dagster_traces.py``), looking (``traces.py``).
+"""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow, dict_row
+
+from playhead.core.errors import TransientError
+from playhead.postgres.database import Connection, queries, unavailable
+
+_SQL = queries("physical_erasure")
+_PATIENCE_SECONDS = 60.0  # for transactions that began before
+_LOOK_SECONDS = 0.1
+
+
+class StillSeen(TransientError):
+    """A transaction holds on to the deleted rows, or to their table."""
+
+
+def erase(url: str) -> None:
+    """Write every table of the database anew that can hold words, and none of a deleted row with
+    it. A table waits for nobody longer than its own rewriting takes, the chunks without their
+    index of words, which is built after: meanwhile searches are slower. Raises ``StillSeen``,
+    ``DatabaseUnavailable``."""
+    try:
+        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+            connection.execute(_SQL["briefly"])
+            _wait_for_onlookers(connection)
+            _each(connection, "tables", "rewrite")
+            if connection.execute(_SQL["chunks"]).fetchone():
+                _rewrite_chunks(connection)
+            _each(connection, "vector_tables", "vacuum")
+            _insist(connection, _SQL["rewrite_statistics"])
+    except psycopg.OperationalError as error:
+        raise unavailable(error) from error
+
+
+def clear_log(url: str) -> None:
+    """Let go of the log of changes up to now. The server does not use its files again
+    (``wal_recycle``), so their bytes go with them. Raises ``DatabaseUnavailable``."""
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for name in ("checkpoint", "new_log_file", "checkpoint"):
+                connection.execute(_SQL[name])
+    except psycopg.OperationalError as error:
+        raise unavailable(error) from error
+
+
+def vacuum(url: str) -> None:
+    """On a server that is not ours: deleted rows leave tables, indexes and statistics; their bytes
+    go as that server reuses its pages and its log. Raises ``DatabaseUnavailable``."""
+    try:
+        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+            for tables in ("tables", "chunks", "vector_tables"):
+                _each(connection, tables, "vacuum")
+    except psycopg.OperationalError as error:
+        raise unavailable(error) from error
+
+
+def _rewrite_chunks(connection: Connection) -> None:
+    """With the index of words the lock on them, which searches wait for, would last three times
+    as long."""
+    _insist(connection, _SQL["drop_words_index"])
+    try:
+        _insist(connection, _SQL["rewrite_chunks"])
+    finally:
+        _insist(connection, _SQL["build_words_index"])
+
+
+def _each(connection: Connection, tables: str, statement: str) -> None:
+    for row in connection.execute(_SQL[tables]).fetchall():
+        template = sql.SQL(_SQL[statement].decode())
+        _insist(connection, template.format(table=sql.SQL(row["name"])))
+
+
+def _insist(connection: Connection, statement: bytes | sql.Composed) -> None:
+    """Whoever waits for a lock makes all wait that come after, so ask for it briefly, and again."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except psycopg.errors.LockNotAvailable as error:
+            if time.monotonic() > deadline:
+                raise StillSeen(
+                    f"A table is used without end: {error}",
+                    remedy="Give the same command again when that transaction has ended.",
+                ) from error
+            time.sleep(_LOOK_SECONDS)
+
+
+def _wait_for_onlookers(connection: Connection) -> None:
+    """Postgres keeps a deleted row, in a table that is written anew as well, while any transaction
+    may see it."""
+    xid = _row(connection, "now")["xid"]
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while onlookers := connection.execute(_SQL["onlookers"], {"xid": xid}).fetchall():
+        for onlooker in onlookers:
+            if onlooker["idle"]:
+                connection.execute(_SQL["cancel"], {"pid": onlooker["pid"]})
+        if time.monotonic() > deadline:
+            raise StillSeen(
+                f"What was deleted is still seen by {_names(onlookers)}.",
+                remedy="Give the same command again when they have ended.",
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _names(onlookers: list[DictRow]) -> str:
+    return ", ".join(f"{one['application_name'] or 'process'} {one['pid']}" for one in onlookers)
+
+
+def _row(connection: Connection, name: str) -> DictRow:
+    row = connection.execute(_SQL[name]).fetchone()
+    assert row is not None
+    return row

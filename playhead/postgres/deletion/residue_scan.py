@@ -1,0 +1,97 @@
+"""Looking for words: in every text of a database, and in every byte of files.
+
+What ``forget`` proves itself with, so it trusts nothing that forgetting was done by: no list of
+tables, no knowledge of what is kept where.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from playhead.postgres.database import queries, unavailable
+
+_SQL = queries("residue_scan")
+
+#: What remembers forgotten recordings by their opaque ids, here and beside Dagster's tables.
+TOMBSTONES = ("forgotten", "playhead_forgotten")
+
+
+@dataclass(slots=True)
+class Look:
+    """What was looked at, and where something was ``found``."""
+
+    columns: int = 0
+    files: int = 0
+    file_bytes: int = 0
+    found: list[str] = field(default_factory=list)
+
+
+def as_written(words: Sequence[str]) -> list[str]:
+    """The words as they are, as JSON has them, and as JSON within JSON has them."""
+    written = dict.fromkeys(words)
+    for word in words:
+        once = json.dumps(word)[1:-1]
+        written |= dict.fromkeys([once, json.dumps(once)[1:-1]])
+    return list(written)
+
+
+def look_in_database(look: Look, url: str, needles: Sequence[str]) -> None:
+    """Every column of text, JSON, ids or bytes of every table."""
+    try:
+        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+            columns = connection.execute(
+                _SQL["text_columns"], {"besides": list(TOMBSTONES)}
+            ).fetchall()
+            for row in columns:
+                look.columns += 1
+                name = "holds_as_bytes" if row["bytes"] else "holds"
+                holds = sql.SQL(_SQL[name].decode()).format(
+                    table=sql.Identifier(row["table"]), column=sql.Identifier(row["column"])
+                )
+                answer = connection.execute(holds, {"needles": list(needles)}).fetchone()
+                if answer and answer["holds"]:
+                    look.found.append(f"{connection.info.dbname}: {row['table']}.{row['column']}")
+    except psycopg.OperationalError as error:
+        raise unavailable(error) from error
+
+
+def look_in_files(
+    look: Look, folder: Path, needles: Sequence[str], besides: Sequence[Path]
+) -> None:
+    """Every file's name and bytes, but not those below ``besides``."""
+    wanted = [needle.encode() for needle in needles]
+    for path in _files(folder, besides):
+        look.files += 1
+        if any(needle in path.name for needle in needles) or _holds(look, path, wanted):
+            look.found.append(str(path))
+
+
+def look_at_names(look: Look, names: Iterable[str], needles: Sequence[str]) -> None:
+    """The names of files whose bytes are nobody's words."""
+    for name in names:
+        look.files += 1
+        if any(needle in PurePath(name).name for needle in needles):
+            look.found.append(name)
+
+
+def _files(folder: Path, besides: Sequence[Path]) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(path.is_relative_to(other) for other in besides):
+            yield path
+
+
+def _holds(look: Look, path: Path, needles: Sequence[bytes]) -> bool:
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            look.file_bytes += len(view)
+            return any(view.find(needle) >= 0 for needle in needles)
+    except (ValueError, FileNotFoundError):  # it is empty, or gone meanwhile
+        return False

@@ -1,0 +1,1 @@
+"""The embedded Postgres server and the process that supervises it."""

@@ -1,0 +1,359 @@
+"""The embedded server's processes and files: its data folder, its start, its stop, its locks.
+
+Who plays which part is told by locks (flock) in the folder, which the kernel frees however a
+process ends:
+
+    users.lock    shared by every process that uses the server; the keeper takes it alone to
+                  stop an idle server, so that newcomers wait for the end of it
+    keeper.lock   the keeper's, handed on to it by the process that starts it
+    server.lock   inherited by all processes of Postgres: free means none of them is left
+
+The standard library alone, since the keeper runs on it. Not here: when to start and stop
+(``keeper.py``), who uses the server and under which URL (``server.py``), SQL of any kind.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import locale
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from playhead.core.errors import DatabaseUnavailable, DatabaseUnsuitable, PlayheadError
+
+START_SECONDS = 60.0  # crash recovery is in it
+STOP_SECONDS = 60.0
+TICK_SECONDS = 0.02
+
+_LOG_BYTES = 4 * 2**20
+_SOCKET_NAME = ".s.PGSQL.5432"
+_SOCKET_PATH_BYTES = 103  # sun_path: 108 with its NUL on Linux, 104 on macOS
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}  # no PG* variable of the caller's
+
+# First values: a person may change these in postgresql.conf.
+_INITDB = [
+    "--username=postgres",
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--no-instructions",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--set=max_connections=200",
+    "--set=shared_buffers=128MB",
+]
+
+# These not: the command line wins over every file.
+_SETTINGS = {
+    "listen_addresses": "",
+    "port": "5432",
+    "unix_socket_permissions": "0700",
+    "fsync": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    "log_min_error_statement": "panic",  # statements hold what people said
+    "log_error_verbosity": "terse",  # and so do details
+    "wal_level": "minimal",  # nobody copies it, so tables written anew are not logged as well
+    "max_wal_senders": "0",
+    "wal_recycle": "off",  # or files of the log would keep it under a new name
+    "client_connection_check_interval": "10s",  # a killed client's long query ends
+    # The keeper does. Postgres 18 itself waits for ever, deaf to a stop, when the process that
+    # recovers after a crash is killed in its turn.
+    "restart_after_crash": "off",
+}
+
+# In pg_control, after the system's identifier (8 bytes) and two versions (4 each).
+_STATE_OFFSET, _SHUT_DOWN = 16, 1
+
+
+class _Account(NamedTuple):
+    uid: int
+    gid: int
+
+
+class Cluster:
+    """The server of one folder. ``start`` is for the holder of keeper.lock alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.log = folder / "postgres.log"
+        self.socket_folder = _socket_folder(folder, self.data)
+        self._postmaster: subprocess.Popen[bytes] | None = None
+
+    def lock(self, name: str, mode: int = fcntl.LOCK_EX) -> int | None:
+        """A descriptor that holds ``<name>.lock`` until it is closed; None: it is taken."""
+        descriptor = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def postmaster_pid(self) -> int | None:
+        """The process that listens on the socket, as the kernel knows it; None: nobody does.
+        (A pid from postmaster.pid may be another program's by now.)"""
+        with closing(socket.socket(socket.AF_UNIX)) as client:
+            client.settimeout(1.0)
+            with suppress(OSError):
+                client.connect(str(self.socket_folder / _SOCKET_NAME))
+                return _peer_pid(client)
+        return None
+
+    def start(self, binaries: Path) -> None:
+        """Leave a server that is ready, or that is still recovering after START_SECONDS; one
+        that runs already will do. Raises ``DatabaseUnavailable``, ``DatabaseUnsuitable``."""
+        deadline = time.monotonic() + START_SECONDS
+        while (lock := self.lock("server")) is None:
+            if self.postmaster_pid():
+                return
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable(
+                    f"Processes of an earlier Postgres server still work in {self.data}.",
+                    remedy="Wait until their queries end, or end these postgres processes.",
+                )
+            time.sleep(TICK_SECONDS)
+        try:
+            self._start_alone(binaries, lock)
+        finally:
+            os.close(lock)
+
+    def stop(self) -> None:
+        """Fast shutdown; returns when no process of the server is left. Raises
+        ``DatabaseUnavailable`` after STOP_SECONDS."""
+        deadline = time.monotonic() + STOP_SECONDS
+        stopping = None
+        while (lock := self.lock("server")) is None:
+            pid = self.postmaster_pid()
+            if pid and not stopping:
+                os.kill(pid, signal.SIGINT)
+                stopping = pid
+            elif pid and pid != stopping:  # it has stopped, and this is the next one
+                return
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable(
+                    f"The Postgres server of {self.data} did not stop in {STOP_SECONDS:.0f} s.",
+                    remedy=f"See {self.log}; try again.",
+                )
+            time.sleep(TICK_SECONDS)
+        os.close(lock)
+
+    def abandon(self) -> None:
+        """End a server whose folder was deleted or moved, which cannot shut down in order."""
+        if self._postmaster:
+            self._postmaster.send_signal(signal.SIGQUIT)
+
+    @property
+    def runs(self) -> bool:
+        if self._postmaster and self._postmaster.poll() is not None:
+            return False
+        if (lock := self.lock("server")) is not None:
+            os.close(lock)
+        return lock is None
+
+    @property
+    def crashed(self) -> bool:
+        """Of a server that does not run: its control file does not say that it was shut down."""
+        try:
+            control = (self.data / "global" / "pg_control").read_bytes()
+        except FileNotFoundError:
+            return False
+        (state,) = struct.unpack_from("=I", control, _STATE_OFFSET)
+        return bool(state != _SHUT_DOWN)
+
+    def tidy(self) -> None:
+        """Leave no empty folder in /tmp."""
+        if self.socket_folder != self.data:
+            with suppress(OSError):
+                self.socket_folder.rmdir()
+
+    def trim_log(self) -> None:
+        if self.log.stat().st_size > _LOG_BYTES:
+            shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
+            os.truncate(self.log, 0)  # its writers append: they go on at the new end
+
+    def last_words(self, since: int = 0) -> str:
+        """The last lines of the log that were written after its first ``since`` bytes."""
+        with self.log.open("rb") as log:
+            log.seek(max(since, self.log.stat().st_size - 4096))
+            lines = log.read().decode("utf-8", "replace").split("\n")
+        return "\n".join(line for line in lines[-9:] if line)
+
+    def _start_alone(self, binaries: Path, lock: int) -> None:
+        account = _account(self.data)
+        if not self.data.exists():
+            self._make_data(binaries, account, lock)
+        if self.socket_folder != self.data:
+            _private_folder(self.socket_folder, account)
+        # With server.lock in hand these are of the dead. Left alone, Postgres would not start
+        # where their process ids now are those of other programs.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for stale in self.socket_folder.glob(f"{_SOCKET_NAME}*"):
+            stale.unlink()
+        self._launch(binaries, account, lock)
+
+    def _make_data(self, binaries: Path, account: _Account, lock: int) -> None:
+        """initdb beside its place, then rename: a data folder is whole or not there."""
+        unfinished = self.folder / "data.unfinished"
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        unfinished.mkdir(mode=0o700)
+        os.chown(unfinished, account.uid, -1)
+        letters = f"--lc-ctype={_character_locale()}"  # pg_trgm asks it what a letter is
+        since = self.log.stat().st_size
+        command = [f"{binaries}/initdb", f"--pgdata={unfinished}", letters, *_INITDB]
+        if self._spawn(command, account, lock).wait() != 0:
+            raise self._failure("The folder for Postgres's data could not be made", account, since)
+        unfinished.rename(self.data)
+        folder = os.open(self.folder, os.O_RDONLY)
+        os.fsync(folder)  # or a power cut could undo the name, though not what was written since
+        os.close(folder)
+
+    def _launch(self, binaries: Path, account: _Account, lock: int) -> None:
+        settings = _SETTINGS | {"unix_socket_directories": str(self.socket_folder)}
+        flags = [f"--{name}={value}" for name, value in settings.items()]
+        since = self.log.stat().st_size
+        command = [f"{binaries}/postgres", "-D", str(self.data), *flags]
+        self._postmaster = postmaster = self._spawn(command, account, lock)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._ready() and time.monotonic() < deadline:
+            if postmaster.poll() is not None:
+                raise self._failure("The embedded Postgres server did not start", account, since)
+            time.sleep(TICK_SECONDS)
+
+    def _spawn(self, command: list[str], account: _Account, lock: int) -> subprocess.Popen[bytes]:
+        prefix, identity = _identity(account, command[0], self.folder)
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [*prefix, *command],
+                **identity,
+                pass_fds=(lock,),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_ENVIRONMENT,
+                start_new_session=True,
+            )
+
+    def _ready(self) -> bool:
+        with suppress(FileNotFoundError):
+            return (self.data / "postmaster.pid").read_bytes().rstrip().endswith(b"\nready")
+        return False
+
+    def _failure(self, what: str, account: _Account, since: int) -> DatabaseUnavailable:
+        return DatabaseUnavailable(
+            f"{what} (in {self.folder}, as user {account.uid}):\n{self.last_words(since)}",
+            remedy=f"Mend what the log says ({self.log}), or set PLAYHEAD_HOME to a folder"
+            " elsewhere, or DATABASE_URL to a server of yours.",
+        )
+
+
+def folder_error(folder: Path, error: OSError) -> PlayheadError:
+    """What an ``OSError`` means to somebody who wanted a server in ``folder``."""
+    message = f"The embedded Postgres server cannot use {folder}: {error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DatabaseUnavailable(message, remedy="Free some disk space.")
+    remedy = "Run as the user it belongs to, or set PLAYHEAD_HOME to a folder of your own."
+    return DatabaseUnsuitable(message, remedy=remedy)
+
+
+def _account(data: Path) -> _Account:
+    """Who Postgres runs as: this user; for root, whom it refuses, an unprivileged account that
+    exists. Raises ``DatabaseUnsuitable``, also when ``data`` belongs to somebody else."""
+    accounts = [_Account(os.geteuid(), os.getegid())]
+    if os.geteuid() == 0:
+        known = {entry.pw_name: entry for entry in pwd.getpwall()}
+        lent = [known[name] for name in ("postgres", "nobody") if name in known]
+        accounts = [_Account(entry.pw_uid, entry.pw_gid) for entry in lent]
+    if not accounts:
+        raise DatabaseUnsuitable(
+            "Postgres does not run as root, and there is no account postgres or nobody.",
+            remedy="Run as an ordinary user, or set DATABASE_URL to a server of yours.",
+        )
+    owner = data.stat().st_uid if data.exists() else accounts[0].uid
+    for account in accounts:
+        if account.uid == owner:
+            return account
+    raise DatabaseUnsuitable(
+        f"{data} belongs to user {owner}; Postgres would run as user {accounts[0].uid}.",
+        remedy=f"Run as user {owner}, or set PLAYHEAD_HOME to a folder of your own.",
+    )
+
+
+def _identity(account: _Account, program: str, folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """How to run ``program`` as the account: a prefix to the command, arguments of ``Popen``."""
+    if os.geteuid() != 0:
+        return [], {}
+    identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []}
+    probe = ["/bin/sh", "-c", 'test -x "$0" && test -x "$1"', program, str(folder)]
+    if subprocess.run(probe, **identity, check=False).returncode == 0:
+        return [], identity
+    if not (setpriv := shutil.which("setpriv")):
+        raise DatabaseUnsuitable(
+            f"As root, Postgres runs as user {account.uid}, who cannot reach {folder} or the"
+            " installed Postgres, and there is no setpriv (util-linux) to let it pass.",
+            remedy="Run as an ordinary user, or put Playhead and PLAYHEAD_HOME where every user"
+            " can go, or set DATABASE_URL to a server of yours.",
+        )
+    # One capability of root's lets it pass through folders that are closed to it. The secure
+    # bit makes access(2), with which Postgres looks at its own program, heed that too.
+    account_flags = [f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
+    capability_flags = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    secure_bit = "--securebits=+no_setuid_fixup"
+    return [setpriv, *account_flags, *capability_flags, secure_bit, "--"], {}
+
+
+def _socket_folder(folder: Path, data: Path) -> Path:
+    """The data folder where the socket's path is short and needs no quoting in a URL, a list
+    or a setting; else one in /tmp, which unlike $TMPDIR is the same for every process."""
+    path = str(data / _SOCKET_NAME)
+    if len(path) <= _SOCKET_PATH_BYTES and re.fullmatch(r"[A-Za-z0-9._/-]+", path):
+        return data
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path("/tmp", f"playhead-{os.geteuid()}-{digest}")  # noqa: S108
+
+
+def _private_folder(path: Path, account: _Account) -> None:
+    """Make ``path``, 0700 and the account's; refuse what another has put there."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        os.chown(path, account.uid, -1)
+    found = path.lstat()
+    if found.st_uid != account.uid or found.st_mode != stat.S_IFDIR | 0o700:
+        raise DatabaseUnsuitable(
+            f"{path}, where Postgres's socket belongs, is no private folder of its account's.",
+            remedy=f"Remove {path}, or set PLAYHEAD_HOME to a short, plain path.",
+        )
+
+
+def _character_locale() -> str:
+    for name in ("C.UTF-8", "en_US.UTF-8"):
+        with suppress(locale.Error):
+            locale.setlocale(locale.LC_CTYPE, name)
+            return name
+    return "C"
+
+
+def _peer_pid(client: socket.socket) -> int:
+    if sys.platform == "darwin":
+        sol_local, local_peerpid = 0, 2  # sys/un.h
+        return client.getsockopt(sol_local, local_peerpid)
+    ucred = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid: int = struct.unpack("3i", ucred)[0]
+    return pid

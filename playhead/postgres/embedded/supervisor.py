@@ -1,0 +1,72 @@
+"""The keeper: a small detached process, one a server. It starts the server, starts it again when
+it was killed, and stops it when the last user is gone. ``server.py`` runs it, on the standard
+library alone.
+
+Not here: how the server is started and stopped (``cluster.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from playhead.core.errors import PlayheadError
+from playhead.postgres.embedded.cluster import Cluster, folder_error
+
+LINGER_SECONDS = 5.0  # without users; ten short commands in a row start one server
+POLL_SECONDS = 0.25
+
+
+def _watch(cluster: Cluster, binaries: Path, keeper_lock: int) -> None:
+    """Until the last user has been gone for LINGER_SECONDS, or the server was stopped."""
+    last_used, last_visit = time.monotonic(), 0
+    while not _displaced(cluster, keeper_lock):
+        if not cluster.runs:
+            if not cluster.crashed:
+                return
+            cluster.start(binaries)
+        cluster.trim_log()
+        nobody = cluster.lock("users")
+        visit = (cluster.folder / "users.lock").stat().st_mtime_ns
+        if nobody is None or visit != last_visit:  # somebody is here, or came and went
+            last_used, last_visit = time.monotonic(), visit
+        if time.monotonic() - last_used >= LINGER_SECONDS:
+            cluster.stop()  # newcomers wait for the lock until this process ends
+            return
+        if nobody is not None:
+            os.close(nobody)
+        time.sleep(POLL_SECONDS)
+    cluster.abandon()
+
+
+def _displaced(cluster: Cluster, keeper_lock: int) -> bool:
+    """Whether the folder is no longer the one whose lock this keeper holds."""
+    path = cluster.folder / "keeper.lock"
+    return not path.exists() or not os.path.samestat(path.stat(), os.fstat(keeper_lock))
+
+
+def main() -> None:
+    """``FOLDER BINARIES LOCK``: start the server from a process of its own, tell standard output
+    how that went (a JSON list, empty or of an error's class, message and remedy), keep it."""
+    folder, binaries, keeper_lock = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    if os.fork():
+        return
+    os.setsid()
+    os.chdir("/")
+    os.umask(0o077)
+    cluster, error = Cluster(folder), None
+    try:
+        cluster.start(binaries)
+    except (PlayheadError, OSError) as cause:
+        error = folder_error(folder, cause) if isinstance(cause, OSError) else cause
+    report = [type(error).__name__, str(error), error.remedy] if error else []
+    with suppress(BrokenPipeError):  # who asked was killed meanwhile
+        os.write(1, json.dumps(report).encode())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if not error:
+        _watch(cluster, binaries, keeper_lock)
+        cluster.tidy()

@@ -1,0 +1,1 @@
+"""Recordings, stage results, content, versions and plans."""

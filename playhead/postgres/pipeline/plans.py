@@ -1,0 +1,234 @@
+"""Plans: what is not as it should be, and what a person or the schedule decided to make again.
+
+What should be is handed in: the recipe that each stage would have today, by what decides about
+engines, and by set. What is, the ledger knows; the difference is a query. Not here: the recipes
+(``pipeline_assets``), the price (``resources/estimates.py``), running anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg.rows import DictRow
+
+from playhead.core.errors import NotFound
+from playhead.core.protocols.embedder import TEXTS_A_CALL
+from playhead.core.records import STAGES, Choice, Json, Kind, Price, Recipe, Recording, Stage
+from playhead.postgres.database import Database, queries
+from playhead.postgres.pipeline.recordings import recording_of
+
+_SQL = queries("plans")
+
+#: A recording that failed this often under a recipe is left to a person, so that a plan ends.
+TRIES = 3
+
+#: missing: never made. stale: made by another recipe. outdated: made from what is no longer
+#: current. follows: may change, since something before it will. failed: a dead letter says why.
+#: orphaned: its worker died. chosen: another recipe's, but a person put it in place.
+Reason = Literal["missing", "stale", "outdated", "follows", "failed", "orphaned", "chosen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The recipe of a stage today, for recordings that have their engines chosen so; ``set_id`` 0
+    where sets share it. ``price``: of the engine that works by it."""
+
+    choice: Choice
+    set_id: int
+    recipe: Recipe
+    price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which recordings and stages are looked at; None: all."""
+
+    org_id: str | None = None
+    kind: Kind | None = None
+    since: datetime | None = None
+    stages: Sequence[Stage] = STAGES
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {"org_id": self.org_id, "kind": self.kind, "since": self.since}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Recordings whose result of a stage is not as it should be, for one reason. ``recipe`` made
+    what is there, that of hash ``wanted`` should have; ``audio_seconds`` is the length of them all
+    together."""
+
+    stage: Stage
+    set_id: int
+    reason: Reason
+    recordings: int
+    audio_seconds: float
+    wanted: str | None
+    recipe: Json | None
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """Of a recent ready recording: its chunks, and their tokens."""
+
+    chunks: float
+    tokens: float
+
+    @property
+    def embedder_calls(self) -> float:
+        """At most: several recordings may share one."""
+        return max(1.0, self.chunks / TEXTS_A_CALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Something to be made again. ``set_id``: the set that is being built, for such a plan;
+    ``patient``: its calls may wait for a batch."""
+
+    id: int
+    stages: list[Stage]
+    set_id: int | None
+    org_id: str | None
+    kind: Kind | None
+    since: datetime | None
+    author: str
+    estimated_usd: float
+    confirmed_usd: float | None
+    patient: bool
+    state: Literal["open", "done", "cancelled"]
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class Plans:
+    """The difference between what is and what should be, and the plans to close it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def survey(self, wanted: Sequence[Wanted], scope: Scope) -> list[Difference]:
+        """Everything that is not as it should be, by stage, set and reason."""
+        values = {"only": list(scope.stages), **scope.values}
+        found = self._database.rows(_SQL["survey"], **_columns(wanted), **values)
+        orphaned = self._database.rows(_SQL["orphaned"], **values)
+        return [
+            *(_difference(row) for row in found),
+            *(
+                Difference(r["stage"], 0, "orphaned", r["recordings"], 0.0, None, None)
+                for r in orphaned
+            ),
+        ]
+
+    def averages(self) -> Averages:
+        row = self._database.row(_SQL["averages"])
+        assert row is not None
+        return Averages(**row)
+
+    def pace(self) -> dict[tuple[Stage, str], float]:
+        """Mean seconds of recent results, by stage and recipe hash."""
+        rows = self._database.rows(_SQL["pace"])
+        return {(row["stage"], row["recipe_hash"]): row["seconds"] for row in rows}
+
+    def open(
+        self,
+        scope: Scope,
+        *,
+        author: str,
+        estimated_usd: float,
+        confirmed_usd: float | None,
+        set_id: int | None = None,
+        patient: bool = False,
+    ) -> Plan | None:
+        """Decide that what differs in ``scope`` is made again; None where the set's plan is open
+        already."""
+        row = self._database.row(
+            _SQL["open_plan"],
+            stages=list(scope.stages),
+            set_id=set_id,
+            author=author,
+            estimated_usd=estimated_usd,
+            confirmed_usd=confirmed_usd,
+            patient=patient,
+            **scope.values,
+        )
+        return self.get(row["id"]) if row else None
+
+    def all(self) -> list[Plan]:
+        return [_plan(row) for row in self._database.rows(_SQL["plans"], id=None)]
+
+    def under_way(self) -> list[Plan]:
+        """The open ones, oldest first."""
+        return [_plan(row) for row in self._database.rows(_SQL["open_plans"])]
+
+    def get(self, identity: int) -> Plan:
+        """Raises ``NotFound``."""
+        row = self._database.row(_SQL["plans"], id=identity)
+        if row is None:
+            raise NotFound(f"No such plan: {identity}.", remedy="`playhead plan --list` has them.")
+        return _plan(row)
+
+    def cancel(self, identity: int) -> bool:
+        """What is made stays; nothing more is begun. Whether the plan was open."""
+        return bool(self._database.run(_SQL["end_plan"], id=identity, state="cancelled"))
+
+    def batch(self, plan: Plan, wanted: Sequence[Wanted], limit: int) -> list[Recording]:
+        """The next recordings of the plan. None left, none laid aside and nobody at work: the plan
+        is done."""
+        if found := self._next(plan, wanted, limit):
+            return found
+        row = self._database.row(_SQL["at_work"])
+        assert row is not None
+        if not row["at_work"]:
+            self._database.run(_SQL["end_plan"], id=plan.id, state="done")
+        return []
+
+    def move_on(self, plan: Plan, recordings: Sequence[Recording]) -> None:
+        """Runs were asked for over these: the next batch begins behind them."""
+        self._database.run(_SQL["move_on"], id=plan.id, position=recordings[-1].id)
+
+    def _next(self, plan: Plan, wanted: Sequence[Wanted], limit: int) -> list[Recording]:
+        """Behind what was looked at; when that is the end, once more from the beginning, for what
+        was under way before."""
+        values = {"plan": plan.id, "limit": limit, "tries": TRIES, **_columns(wanted)}
+        found = self._database.rows(_SQL["batch"], **values)
+        if not found:
+            self._database.run(_SQL["move_on"], id=plan.id, position=None)
+            found = self._database.rows(_SQL["batch"], **values)
+        if not found and plan.set_id is not None:
+            found = self._database.rows(_SQL["lacking_batch"], set_id=plan.set_id, **values)
+        return [recording_of(row) for row in found]
+
+
+def _columns(wanted: Sequence[Wanted]) -> dict[str, list[Any]]:
+    return {
+        "stages": [one.recipe.stage for one in wanted],
+        "org_ids": [one.choice.org_id for one in wanted],
+        "kinds": [one.choice.kind for one in wanted],
+        "transcribers": [one.choice.transcriber for one in wanted],
+        "writers": [one.choice.writer for one in wanted],
+        "sets": [one.set_id for one in wanted],
+        "recipes": [one.recipe.hash for one in wanted],
+    }
+
+
+def _difference(row: DictRow) -> Difference:
+    return Difference(
+        stage=row["stage"],
+        set_id=row["set_id"],
+        reason=row["reason"],
+        recordings=row["recordings"],
+        audio_seconds=float(row["audio_seconds"]),
+        wanted=row["wanted"],
+        recipe=row["recipe"],
+    )
+
+
+def _plan(row: DictRow) -> Plan:
+    money = {"estimated_usd": float(row["estimated_usd"])}
+    if row["confirmed_usd"] is not None:
+        money["confirmed_usd"] = float(row["confirmed_usd"])
+    return Plan(**row | money)

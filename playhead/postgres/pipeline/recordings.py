@@ -1,0 +1,279 @@
+"""The catalogue: which recordings there are, how each is doing, and what waits.
+
+Not here: who works on what (``ledger.py``), what came of it (``content.py``), taking files
+in (``playhead/services/ingest.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from psycopg.rows import DictRow
+
+from playhead.core.errors import NotFound
+from playhead.core.records import STAGES, Choice, Json, Recording, Stage
+from playhead.postgres.database import Database, Organisation, queries
+
+_SQL = queries("recordings")
+
+
+def new_recording_id() -> str:
+    """A UUID version 7 (RFC 9562, 5.7): milliseconds first, so ids sort by age; opaque, so a
+    hostile file name never becomes a key."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return str(uuid.UUID(int=value))
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a recording is doing, as ``recording_status`` tells it. ``percent`` is of the whole
+    way from upload to ready; ``error`` has stage, class, message, remedy and attempts;
+    ``archived``: kept and searched, and no longer worked on."""
+
+    id: str
+    title: str
+    kind: str
+    status: str
+    percent: int
+    detail: str
+    duration_seconds: float | None
+    language: str | None
+    error: Json | None
+    live: bool
+    archived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many recordings wait for a stage, and since when the oldest."""
+
+    stage: Stage
+    recordings: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Why a recording went no further. ``id`` is the recording's."""
+
+    id: str
+    org_id: str
+    stage: Stage
+    error_class: str
+    message: str
+    remedy: str
+    attempts: int
+
+
+class Catalogue:
+    """Recordings by organisation; and what waits, is under way or failed in all of them, for
+    workers and sensors, who serve all."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, recording: Recording) -> Recording:
+        """Register, or return the recording that already has these bytes in its organisation."""
+        with self._writing(recording.org_id).transaction() as connection:
+            connection.execute(_SQL["add_organisation"], {"org_id": recording.org_id})
+            while True:
+                if connection.execute(_SQL["add_recording"], asdict(recording)).fetchone():
+                    return recording
+                same = {"org_id": recording.org_id, "sha256": recording.sha256}
+                if row := connection.execute(_SQL["same_bytes"], same).fetchone():
+                    return recording_of(row)  # else it was forgotten between the two
+
+    def with_bytes(self, org_id: str, sha256: str) -> Recording | None:
+        row = self._reading(org_id).row(_SQL["same_bytes"], org_id=org_id, sha256=sha256)
+        return recording_of(row) if row else None
+
+    def get(self, org_id: str, identity: str) -> Recording:
+        """Raises ``NotFound``, for another organisation's as for one that never was."""
+        row = self._reading(org_id).row(_SQL["recordings"], ids=_uuids([identity]))
+        if row is None:
+            raise _not_found([identity])
+        return recording_of(row)
+
+    def recordings(self, ids: Sequence[str]) -> list[Recording]:
+        """Those of ``ids`` that exist, oldest first, of any organisation."""
+        return [
+            recording_of(row) for row in self._database.rows(_SQL["recordings"], ids=_uuids(ids))
+        ]
+
+    def waiting(
+        self,
+        *,
+        limit: int,
+        only: Sequence[str] | None = None,
+        besides: Iterable[str] = (),
+        unrequested: bool = False,
+    ) -> list[Recording]:
+        """Recordings that are not ready, not failed, not parked, not archived and in nobody's
+        hands, most urgent first; with ``unrequested``, without those that a run was asked for
+        just now."""
+        rows = self._database.rows(
+            _SQL["waiting"],
+            limit=limit,
+            only_ids=None if only is None else _uuids(only),
+            except_ids=_uuids(besides),
+            unrequested=unrequested,
+        )
+        return [recording_of(row) for row in rows]
+
+    def statuses(
+        self, org_id: str | None, ids: Sequence[str] | None = None, *, archived: bool = True
+    ) -> list[Status]:
+        """Of all recordings of the organisation, or of ``ids``; without ``archived``, of those
+        that are not. Raises ``NotFound``. Without an organisation, of any: for workers, who
+        serve all."""
+        wanted = None if ids is None else _uuids(ids)
+        read = self._database.read_by(org_id)
+        rows = read.rows(_SQL["status"], org_id=org_id, ids=wanted, archived=archived)
+        statuses = [_status(row) for row in rows]
+        if ids is not None:
+            _require(ids, [status.id for status in statuses])
+        return statuses
+
+    def under_way(self, org_id: str | None) -> list[Status]:
+        """Of the recordings that a living worker holds right now; see ``statuses``."""
+        rows = self._database.read_by(org_id).rows(_SQL["under_way"], org_id=org_id)
+        return [_status(row) for row in rows]
+
+    def replay(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
+        """Take failed and parked recordings up again from the stage they stopped at; (id, stage)
+        of each that had."""
+        rows = self._writing(org_id).rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
+        return [(str(row["id"]), row["stage"]) for row in rows]
+
+    def choices(self) -> list[Choice]:
+        """What decides about engines, each way of it that occurs."""
+        return [Choice(**row) for row in self._database.rows(_SQL["choices"])]
+
+    def choose_engine(self, recording: Recording, stage: Stage, engine: str) -> None:
+        """From now on this engine makes the recording's transcript, or its document."""
+        self._writing(recording.org_id).run(
+            _SQL["choose_engine"],
+            org_id=recording.org_id,
+            id=recording.id,
+            stage=stage,
+            engine=engine,
+        )
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The open ones, of every organisation, one a recording."""
+        rows = self._database.rows(_SQL["dead_letters"])
+        return [DeadLetter(**row | {"id": str(row["id"])}) for row in rows]
+
+    def parked(self) -> set[str]:
+        """The ids of those that are laid aside for now, of every organisation."""
+        return {str(row["id"]) for row in self._database.rows(_SQL["parked"])}
+
+    def requested(self, ids: Sequence[str]) -> None:
+        """Note that a run was asked for, so that it is not asked for again before it had time
+        to begin. The pause doubles with every request that led to nothing, up to an hour."""
+        self._database.run(_SQL["requested"], ids=_uuids(ids))
+
+    def backlog(self) -> list[Waiting]:
+        return [
+            Waiting(STAGES[row["stages_done"]], row["recordings"], row["oldest"])
+            for row in self._database.rows(_SQL["backlog"])
+        ]
+
+    def stages_done(self, recording: Recording) -> int:
+        """How many stages, from the first on, stand for the set that is searched."""
+        row = self._reading(recording.org_id).row(_SQL["stages_done"], id=recording.id)
+        return row["stages_done"] if row else 0
+
+    def overdue(self, ids: Sequence[str], seconds: float) -> set[str]:
+        """Those of the recordings that came, or were last asked for, longer ago than this."""
+        rows = self._database.rows(_SQL["overdue"], ids=_uuids(ids), seconds=seconds)
+        return {str(row["id"]) for row in rows}
+
+    def hand_back(self, ids: Sequence[str]) -> None:
+        """A worker that asked for these is gone: they may be asked for again at once."""
+        self._database.rows(_SQL["hand_back"], ids=_uuids(ids))
+
+    def ready(self) -> int:
+        """How many recordings are ready."""
+        row = self._database.row(_SQL["ready"])
+        assert row is not None
+        return int(row["ready"])
+
+    def unarchived(self) -> list[str]:
+        """The ids of recordings that belong among Dagster's partitions, oldest first."""
+        return [str(row["id"]) for row in self._database.rows(_SQL["unarchived"])]
+
+    def archive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
+        """Work on these no longer; every row and the search stay. Id and title of each that was
+        not archived before."""
+        changed = self._writing(org_id).rows(_SQL["archive"], org_id=org_id, ids=_uuids(ids))
+        return _titles(changed)
+
+    def archive_before(self, org_id: str, before: datetime) -> dict[str, str]:
+        """As ``archive``, all that were added before this time."""
+        changed = self._writing(org_id).rows(_SQL["archive_before"], org_id=org_id, before=before)
+        return _titles(changed)
+
+    def unarchive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
+        """Id and title of each that was archived; it waits again if it is not ready."""
+        changed = self._writing(org_id).rows(_SQL["unarchive"], org_id=org_id, ids=_uuids(ids))
+        return _titles(changed)
+
+    def stored(self) -> dict[str, str]:
+        """The suffix of every recording's stored file, by id."""
+        return {str(row["id"]): row["suffix"] for row in self._database.rows(_SQL["stored"])}
+
+    def _reading(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_app")
+
+    def _writing(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_pipeline")
+
+
+def recording_of(row: DictRow) -> Recording:
+    return Recording(**row | {"id": str(row["id"])})
+
+
+def _titles(rows: Iterable[DictRow]) -> dict[str, str]:
+    return {str(row["id"]): row["title"] for row in rows}
+
+
+def _status(row: DictRow) -> Status:
+    return Status(**row | {"id": str(row["id"])})
+
+
+def _uuids(ids: Iterable[str]) -> list[uuid.UUID]:
+    values = list(ids)
+    try:
+        return [uuid.UUID(value) for value in values]
+    except ValueError:
+        bad = [value for value in values if not _is_uuid(value)]
+        raise _not_found(bad) from None
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        uuid.UUID(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _require(wanted: Sequence[str], found: Sequence[str]) -> None:
+    known = {uuid.UUID(value) for value in found}
+    if missing := [value for value in wanted if uuid.UUID(value) not in known]:
+        raise _not_found(missing)
+
+
+def _not_found(ids: Sequence[str]) -> NotFound:
+    return NotFound(
+        f"No such recording: {', '.join(ids)}.", remedy="`playhead list` shows the ids there are."
+    )

@@ -1,0 +1,399 @@
+"""The ledger: who makes which result from what, once.
+
+A result is named by (recording, stage, input hash, recipe hash). ``claim`` either finds it
+done or makes this process its only worker: the claim is an advisory lock, so it ends with
+the worker however that dies, and every write carries the attempt's number, so a worker that
+was thought dead and comes back writes nothing.
+
+Not here: the content of results (``content.py``), what to do next (``catalogue.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from playhead.core.errors import ClaimLost, DatabaseUnavailable, Forgotten, Parked, PlayheadError
+from playhead.core.records import NO_USAGE, Json, Recipe, Recording, Stage, Usage, content_hash
+from playhead.postgres.coordination.lock_sessions import Session, Sessions
+from playhead.postgres.database import (
+    Connection,
+    Database,
+    Organisation,
+    Role,
+    entered,
+    queries,
+    storable,
+)
+
+#: A worker that dies this often over one result is being killed by it. High enough that ten
+#: unlucky kills of a healthy recording are survived.
+MAX_ATTEMPTS = 12
+
+#: After so many deaths it is made apart from others, which may have been what killed them.
+SUSPECT_ATTEMPTS = 3
+
+#: Runs asked for in a row that brought a recording no further, over about half an hour.
+MAX_REQUESTS = 6
+
+_SQL = queries("stage_results")
+_HELD = "held"  # as claim_result says it
+_WRITES: Role = "playhead_pipeline"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A ledger row that is done. ``chosen_by``: who put it in place, if it was a person."""
+
+    id: int
+    stage: Stage
+    output_hash: str
+    recipe: Json
+    recipe_hash: str
+    inputs: Json
+    input_hash: str
+    run_id: str
+    attempt: int
+    seconds: float
+    tokens: int
+    cost_usd: float
+    chosen_by: str | None = None
+
+
+#: The current results of one recording, by stage and set.
+Standing = dict[tuple[Stage, int], Result]
+
+#: The sets of results that belong to none: media, transcripts, documents.
+NO_SET = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A result by its name. ``inputs`` names what it is made from: output hashes of earlier stages
+    by their names, and whatever else goes in. Found or made, it becomes current for ``sets``."""
+
+    recording: Recording
+    recipe: Recipe
+    inputs: Json
+    sets: Sequence[int] = NO_SET
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to make one result. ``done`` is set when there is nothing left to make."""
+
+    id: int
+    wanted: Wanted
+    attempt: int
+    done: Result | None = None
+
+    @property
+    def recording(self) -> Recording:
+        return self.wanted.recording
+
+    @property
+    def stage(self) -> Stage:
+        return self.wanted.recipe.stage
+
+
+class Ledger:
+    """A process's way to the ledger. A claim holds a session of its own while it lasts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sessions = Sessions(database.url)
+
+    @contextmanager
+    def claim(self, wanted: Wanted, *, run_id: str, detail: str) -> Iterator[Claim]:
+        """Find the result done, or wait until no other worker makes it and take it over. Leaving
+        without ``finish`` or ``fail`` leaves the row to the next worker."""
+        with self._sessions.one() as session:
+            [row] = self._begin(session, [wanted], run_id, detail)
+            if row["state"] == _HELD:
+                key = {"id": row["id"], "run_id": run_id, "detail": detail}
+                row = self._wait(session, wanted, key)
+            yield from self._claims([(wanted, row)])
+
+    @contextmanager
+    def claim_free(
+        self, wanted: Sequence[Wanted], *, run_id: str, detail: str
+    ) -> Iterator[list[Claim | None]]:
+        """As ``claim``, all at once, of one organisation, and without waiting: None for those that
+        another worker is at, or several died over."""
+        with self._sessions.one() as session:
+            rows = self._begin(session, wanted, run_id, detail, SUSPECT_ATTEMPTS)
+            free = [
+                (one, row) for one, row in zip(wanted, rows, strict=True) if row["state"] != _HELD
+            ]
+            claims = {claim.id: claim for claim in self._claims(free)}
+            yield [claims.get(row["id"]) for row in rows]
+
+    def progress(self, claims: Sequence[Claim], percent: int, detail: str) -> None:
+        """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
+        values = {**_keys(claims), "percent": percent, "detail": detail}
+        try:
+            with self._sessions.one() as session, entered(session, _org_of(claims), _WRITES):
+                if session.execute(_SQL["progress"], values).rowcount < len(claims):
+                    raise _lost(session, claims)
+        except DatabaseUnavailable:  # what matters is said by finish
+            return
+
+    @contextmanager
+    def finish(
+        self, claim: Claim, *, output_hash: str, usage: Usage = NO_USAGE, by_whom: str | None = None
+    ) -> Iterator[tuple[Connection, Result]]:
+        """Within one transaction: the body writes the content with the connection and for the
+        result it is given, then the row is done and current; ``by_whom``, when a person puts it
+        in place. Raises ``ClaimLost`` when a newer attempt owns the row; then nothing is
+        written."""
+        finishing = self.finish_all([claim], [output_hash], usage=usage, by_whom=by_whom)
+        with finishing as (connection, [result]):
+            yield connection, result
+
+    @contextmanager
+    def finish_all(
+        self,
+        claims: Sequence[Claim],
+        output_hashes: Sequence[str],
+        *,
+        usage: Usage = NO_USAGE,
+        by_whom: str | None = None,
+    ) -> Iterator[tuple[Connection, list[Result]]]:
+        """As ``finish``, all or none, of one organisation, for which the connection is at work; a
+        hash, and a result, for each claim. ``usage`` is that of each."""
+        values = {
+            **_keys(claims),
+            "output_hashes": list(output_hashes),
+            "tokens": usage.tokens,
+            "cost_usd": usage.cost_usd,
+        }
+        with self._writing(_org_of(claims)).transaction() as connection:
+            rows = {row["id"]: row for row in connection.execute(_SQL["finish"], values)}
+            if len(rows) < len(claims):
+                raise _lost(connection, [claim for claim in claims if claim.id not in rows])
+            yield connection, [_result(rows[claim.id]) for claim in claims]
+            for sets, ids in _by_sets(claims).items():
+                _make_current(connection, ids, sets, by_whom, progressed=True)
+
+    def supersede(self, connection: Connection, results: Sequence[Result]) -> None:
+        """Other results of the same recordings, stage and engine no longer have their content:
+        what is kept by delta has only its newest state, whichever code version made it."""
+        connection.execute(_SQL["supersede"], {"ids": [result.id for result in results]})
+
+    def fail(self, claim: Claim, error: PlayheadError, *, final: bool) -> None:
+        """Store the reason. ``final``: no further try will be made, so a dead letter is written
+        for a person. A lost claim is left alone."""
+        values = {
+            "id": claim.id,
+            "attempt": claim.attempt,
+            "error": Jsonb(storable(_as_json(error))),
+        }
+        with self._writing(claim.recording.org_id).transaction() as connection:
+            if connection.execute(_SQL["fail"], values).fetchone() and final:
+                connection.execute(_SQL["bury"], {"id": claim.id})
+
+    def give_back(self, claims: Sequence[Claim]) -> None:
+        """Nothing came of these, and it is nobody's failure: they do not count as attempts."""
+        self._writing(_org_of(claims)).run(_SQL["give_back"], **_keys(claims))
+
+    def park(self, claim: Claim, parked: Parked) -> None:
+        """Give the claim back, and lay its recording aside until what ``parked`` says. A lost
+        claim is left alone."""
+        values = {
+            "id": claim.id,
+            "attempt": claim.attempt,
+            "until": parked.until,
+            "error_class": type(parked).__name__,
+            "reason": storable(str(parked)),
+            "remedy": storable(parked.remedy),
+        }
+        with self._writing(claim.recording.org_id).transaction() as connection:
+            if connection.execute(_SQL["give_back"], _keys([claim])).rowcount:
+                connection.execute(_SQL["park"], values)
+
+    def bury_lost(self) -> int:
+        """Dead letters for results whose workers died ``MAX_ATTEMPTS`` times; how many."""
+        lost = self._database.rows(_SQL["lost"], attempts=MAX_ATTEMPTS)
+        for row in lost:
+            error = {
+                "class": "WorkerDied",
+                "message": f"The worker died {row['attempt']} times at {row['stage']}.",
+                "remedy": f"Look at the memory there, then: playhead retry {row['recording_id']}",
+            }
+            values = {"id": row["id"], "attempt": row["attempt"], "error": Jsonb(error)}
+            with self._writing(row["org_id"]).transaction() as connection:
+                if connection.execute(_SQL["fail"], values).fetchone():
+                    connection.execute(_SQL["bury"], {"id": row["id"]})
+        return len(lost)
+
+    def bury_stuck(self, ids: Sequence[str], *, run_id: str, message: str) -> int:
+        """Dead letters for those of a failed run's recordings that ``MAX_REQUESTS`` runs in a
+        row brought no further; how many."""
+        return self._database.run(
+            _SQL["bury_stuck"], ids=list(ids), requests=MAX_REQUESTS, run_id=run_id, message=message
+        )
+
+    def standing(self, recordings: Sequence[Recording]) -> dict[str, Standing]:
+        """The results that readers of each stage and set see, by recording id."""
+        found: dict[str, Standing] = {recording.id: {} for recording in recordings}
+        for org_id in {recording.org_id for recording in recordings}:
+            ids = [recording.id for recording in recordings if recording.org_id == org_id]
+            read = self._database.within(org_id, "playhead_app")
+            for row in read.rows(_SQL["standing"], org_id=org_id, ids=ids):
+                found[str(row["recording_id"])][row["stage"], row["set_id"]] = _result(row)
+        return found
+
+    def choose(self, recording: Recording, result_id: int, by_whom: str | None) -> None:
+        """A person puts an earlier result in place; None hands the choice back to the
+        pipeline."""
+        with self._writing(recording.org_id).transaction() as connection:
+            _make_current(connection, [result_id], NO_SET, by_whom, progressed=True)
+
+    @contextmanager
+    def texts_locked(self, org_id: str, set_id: int, hashes: Sequence[str]) -> Iterator[None]:
+        """Nobody else embeds these texts for the set meanwhile. Locked in the order of their
+        keys, so that two workers never wait for each other."""
+        values = {"org_id": org_id, "set_id": set_id, "hashes": list(hashes)}
+        with self._sessions.one() as session:
+            session.execute(_SQL["lock_texts"], values)
+            yield
+
+    def lineage(self, recording: Recording) -> list[DictRow]:
+        """What made each current result, in the order they were made: inputs, recipe, run,
+        attempt, times, cost."""
+        read = self._database.within(recording.org_id, "playhead_app")
+        return read.rows(_SQL["lineage"], org_id=recording.org_id, recording_id=recording.id)
+
+    def close(self) -> None:
+        self._sessions.close()
+
+    def _writing(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, _WRITES)
+
+    def _begin(
+        self,
+        session: Session,
+        wanted: Sequence[Wanted],
+        run_id: str,
+        detail: str,
+        deaths: int | None = None,
+    ) -> list[DictRow]:
+        """The row of each: done, running with its lock in this session's hands, or held: by another
+        worker, or as the last of ``deaths`` that died left it."""
+        values = {
+            "org_ids": [one.recording.org_id for one in wanted],
+            "ids": [one.recording.id for one in wanted],
+            "stages": [one.recipe.stage for one in wanted],
+            "inputs": [Jsonb(dict(one.inputs)) for one in wanted],
+            "input_hashes": [content_hash(one.inputs) for one in wanted],
+            "recipes": [Jsonb(one.recipe.as_json) for one in wanted],
+            "recipe_hashes": [one.recipe.hash for one in wanted],
+            "run_id": run_id,
+            "detail": detail,
+            "deaths": deaths,
+        }
+        try:
+            with entered(session, wanted[0].recording.org_id, _WRITES):
+                rows = session.execute(_SQL["claim"], values).fetchall()
+        except psycopg.errors.ForeignKeyViolation:
+            raise Forgotten from None
+        if any(row["id"] is None for row in rows):  # forgotten while it was claimed
+            raise Forgotten
+        return rows
+
+    def _wait(self, session: Session, wanted: Wanted, key: dict[str, Any]) -> DictRow:
+        session.execute(_SQL["lock"], key)
+        with entered(session, wanted.recording.org_id, _WRITES):
+            if started := session.execute(_SQL["start"], key).fetchone():
+                return started
+            row = session.execute(_SQL["found"], key).fetchone()  # finished by the other meanwhile
+        if row is None:  # a ledger row is only ever deleted with its recording
+            raise Forgotten
+        return row
+
+    def _claims(self, begun: Sequence[tuple[Wanted, DictRow]]) -> list[Claim]:
+        """What is found done is current from now on."""
+        claims = [
+            Claim(row["id"], one, row["attempt"], _result(row) if row["state"] == "done" else None)
+            for one, row in begun
+        ]
+        if found := _by_sets([claim for claim in claims if claim.done]):
+            with self._writing(claims[0].recording.org_id).transaction() as connection:
+                for sets, ids in found.items():
+                    _make_current(connection, ids, sets, None, progressed=False)
+        return claims
+
+
+def _org_of(claims: Sequence[Claim]) -> str:
+    """Whose they are: claims that are written together are one organisation's."""
+    [org_id] = {claim.recording.org_id for claim in claims}
+    return org_id
+
+
+def _lost(connection: Connection, claims: Sequence[Claim]) -> ClaimLost:
+    for claim in claims:
+        if connection.execute(_SQL["found"], {"id": claim.id}).fetchone() is None:
+            return Forgotten()
+    claim = claims[0]
+    return ClaimLost(
+        f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
+        remedy="Nothing to do: the newer attempt goes on.",
+    )
+
+
+def _keys(claims: Sequence[Claim]) -> dict[str, list[int]]:
+    return {
+        "ids": [claim.id for claim in claims],
+        "attempts": [claim.attempt for claim in claims],
+    }
+
+
+def _by_sets(claims: Sequence[Claim]) -> dict[tuple[int, ...], list[int]]:
+    """The results' ids by the sets they are current for."""
+    ids: dict[tuple[int, ...], list[int]] = {}
+    for claim in claims:
+        ids.setdefault(tuple(claim.wanted.sets), []).append(claim.id)
+    return ids
+
+
+def _make_current(
+    connection: Connection,
+    ids: Sequence[int],
+    sets: Sequence[int],
+    by_whom: str | None,
+    *,
+    progressed: bool,
+) -> None:
+    values = {"ids": list(ids), "sets": list(sets), "by_whom": by_whom, "progressed": progressed}
+    try:
+        connection.execute(_SQL["make_current"], values)
+    except psycopg.errors.InsufficientPrivilege:  # of a result that is no more, so nobody's
+        raise Forgotten from None
+
+
+def _result(row: DictRow) -> Result:
+    return Result(
+        id=row["id"],
+        stage=row["stage"],
+        output_hash=row["output_hash"],
+        recipe=row["recipe"],
+        recipe_hash=row["recipe_hash"],
+        inputs=row["inputs"],
+        input_hash=row["input_hash"],
+        run_id=row["run_id"],
+        attempt=row["attempt"],
+        seconds=(row["finished_at"] - row["started_at"]).total_seconds(),
+        tokens=row["tokens"],
+        cost_usd=float(row["cost_usd"]),
+        chosen_by=row.get("chosen_by"),
+    )
+
+
+def _as_json(error: PlayheadError) -> dict[str, Any]:
+    return {"class": type(error).__name__, "message": str(error), "remedy": error.remedy}

@@ -1,0 +1,141 @@
+"""Versions of a transcript: which there are, who made each, and putting one in place.
+
+A correction is a result like any other, made by a person from the version before it. What a
+person put in place no engine replaces, until the choice is handed back. Names of speakers are
+kept beside the transcript, so naming one makes nothing again.
+
+Not here: how a corrected transcript comes about (``playhead/transcripts/correction.py``), what
+is made from it (the pipeline, since the recording waits again).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from playhead.core.errors import ConfigurationError, NotFound
+from playhead.core.records import Engine, Recipe, Recording, Transcript
+from playhead.postgres.database import Database, Organisation, queries
+from playhead.postgres.pipeline.content import Content, transcript_hash
+from playhead.postgres.pipeline.stage_results import Ledger, Result, Wanted
+
+_SQL = queries("transcript_versions")
+_CODE_VERSION = "1"
+
+#: The engine and the run of what a person made.
+PERSON = "person"
+BY_HAND = "by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One transcript of a recording. ``number`` counts from 1, oldest first; ``model`` is the
+    author's name where ``engine`` is a person."""
+
+    number: int
+    id: int
+    engine: str
+    model: str
+    finished_at: datetime
+    current: bool
+    chosen_by: str | None
+
+
+class NothingToCorrect(ConfigurationError):
+    """There is no transcript yet, or the correction changes nothing."""
+
+
+class Versions:
+    """The transcripts of recordings, and what people say of them."""
+
+    def __init__(self, database: Database, ledger: Ledger, content: Content) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._content = content
+
+    def all(self, recording: Recording) -> list[Version]:
+        rows = self._people(recording).rows(_SQL["versions"], **_key(recording))
+        return [Version(**row) for row in rows]
+
+    def get(self, recording: Recording, number: int) -> Version:
+        """Raises ``NotFound``."""
+        for version in self.all(recording):
+            if version.number == number:
+                return version
+        raise NotFound(
+            f"There is no version {number} of {recording.id}.",
+            remedy=f"playhead versions {recording.id} lists them.",
+        )
+
+    def current(self, recording: Recording) -> Transcript:
+        """Raises ``NothingToCorrect`` before there is one."""
+        return self._content.transcript(recording, self._standing(recording).id)
+
+    def correct(self, recording: Recording, corrected: Transcript, author: str) -> Version:
+        """Put a corrected transcript in place. Raises ``NothingToCorrect``."""
+        base = self._standing(recording)
+        output_hash = transcript_hash(corrected)
+        if output_hash == base.output_hash:
+            raise NothingToCorrect(
+                "The correction changes nothing.", remedy="Nothing to do: it stands already."
+            )
+        inputs = {"raw_media": base.inputs["raw_media"], "base": base.output_hash} | {
+            "corrected": output_hash
+        }
+        recipe = Recipe("transcript", _CODE_VERSION, Engine(PERSON, author))
+        wanted = Wanted(recording, recipe, inputs)
+        with self._ledger.claim(wanted, run_id=BY_HAND, detail="correcting") as claim:
+            if claim.done:
+                self._ledger.choose(recording, claim.done.id, author)
+            else:
+                with self._ledger.finish(claim, output_hash=output_hash, by_whom=author) as (
+                    connection,
+                    result,
+                ):
+                    self._content.put_transcript(connection, result, recording, corrected)
+        return next(version for version in self.all(recording) if version.current)
+
+    def restore(self, recording: Recording, number: int, author: str) -> Version:
+        """Put an earlier version in place. Raises ``NotFound``."""
+        self._ledger.choose(recording, self.get(recording, number).id, author)
+        return self.get(recording, number)
+
+    def release(self, recording: Recording) -> None:
+        """Let engines replace the current version again. Raises ``NothingToCorrect``."""
+        self._ledger.choose(recording, self._standing(recording).id, None)
+
+    def name_speaker(self, recording: Recording, label: str, name: str) -> None:
+        """Raises ``NotFound`` for a label that the transcript does not have."""
+        labels = self.labels(recording)
+        if label not in labels:
+            raise NotFound(
+                f"Nobody is {label!r} in this recording, only {', '.join(labels) or 'no one'}.",
+                remedy=f"playhead speakers {recording.id} lists them.",
+            )
+        self._people(recording).run(_SQL["name_speaker"], **_key(recording), label=label, name=name)
+
+    def labels(self, recording: Recording) -> Sequence[str]:
+        """Who speaks, as the transcript has it."""
+        segments = self.current(recording).segments
+        return sorted({segment.speaker for segment in segments if segment.speaker is not None})
+
+    def speaker_names(self, recording: Recording) -> dict[str, str]:
+        """Names that people gave, by label."""
+        rows = self._people(recording).rows(_SQL["speaker_names"], **_key(recording))
+        return {row["label"]: row["name"] for row in rows}
+
+    def _people(self, recording: Recording) -> Organisation:
+        return self._database.within(recording.org_id, "playhead_app")
+
+    def _standing(self, recording: Recording) -> Result:
+        standing = self._ledger.standing([recording])[recording.id]
+        if result := standing.get(("transcript", 0)):
+            return result
+        raise NothingToCorrect(
+            f"{recording.title} has no transcript yet.", remedy=f"playhead process {recording.id}"
+        )
+
+
+def _key(recording: Recording) -> dict[str, str]:
+    return {"org_id": recording.org_id, "recording_id": recording.id}

@@ -1,0 +1,225 @@
+"""Requests that may wait a day for half the price, the batches they are sent in, and what came
+back. Each is named by its content: asked once, whoever wants it and however often.
+
+Not here: speaking to a provider (``playhead/providers/batch_api.py``), who may wait
+(``playhead/providers/batching_client.py``).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from playhead.core.call_context import Errand
+from playhead.core.errors import BudgetSpent
+from playhead.core.records import Json, content_hash
+from playhead.core.usage import NOTHING_USED, Used
+from playhead.postgres.database import Database, Organisation, queries
+
+_SQL = queries("batch_queue")
+
+#: OpenAI's limits of a batch: requests, and bytes of its file.
+MOST_REQUESTS = 50_000
+MOST_BYTES = 200_000_000
+#: What a line of the file has around its body: the hash, the endpoint, names and quotes.
+LINE_BYTES = 200
+
+#: A batch is not begun while more requests come in.
+QUIET_SECONDS = 60.0
+
+#: A request that so many batches did not answer is asked by itself.
+MOST_TRIES = 3
+
+KEPT_DAYS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``endpoint``: its path, "/v1/embeddings"; ``body`` has the model."""
+
+    endpoint: str
+    body: Json
+
+    @property
+    def hash(self) -> str:
+        return content_hash([self.endpoint, dict(self.body)])
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests of one organisation for one model. ``remote_id``: the provider's name for it."""
+
+    id: str
+    org_id: str
+    provider: str
+    endpoint: str
+    model: str
+    remote_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``status_code``: as the provider would have answered the request alone. ``used`` and
+    ``cost_usd``: what its body says it took, at a batch's price."""
+
+    status_code: int
+    body: Json
+    used: Used = NOTHING_USED
+    cost_usd: float = 0.0
+
+
+class Deferred:
+    """The waiting requests and their answers, each an organisation's. Which of all is sent next,
+    and what is too old, is asked and decided for all of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def answer(self, org_id: str, provider: str, request: Request) -> Answer | None:
+        """None where there is none yet, or none was ever asked for."""
+        row = self._find(org_id, provider, request)
+        return Answer(**row["reply"]) if row and row["reply"] else None
+
+    def given_up(self, org_id: str, provider: str, request: Request) -> bool:
+        """Whether so many batches brought no answer that it is better asked by itself."""
+        row = self._find(org_id, provider, request)
+        return bool(row and row["tries"] >= MOST_TRIES)
+
+    def defer(
+        self,
+        errand: Errand,
+        provider: str,
+        request: Request,
+        *,
+        at_most_usd: float,
+        budget_usd: float | None,
+    ) -> None:
+        """Ask it with the next batch. Asked for already: one request, for these recordings too.
+        Raises ``BudgetSpent`` where the organisation's day has no money left for it."""
+        row = self._within(errand.org_id).row(
+            _SQL["defer"],
+            **_name(errand.org_id, provider, request),
+            endpoint=request.endpoint,
+            model=request.body["model"],
+            body=Jsonb(dict(request.body)),
+            purpose=errand.purpose,
+            recording_ids=list(errand.recordings),
+            at_most_usd=at_most_usd,
+            budget_usd=budget_usd,
+            tries=MOST_TRIES,
+        )
+        assert row is not None
+        if not row["taken_on"]:
+            raise BudgetSpent(
+                "The day's money is spent, or reserved for batches.",
+                until=row["tomorrow"],
+                remedy="It goes on tomorrow (UTC), or with a higher PLAYHEAD_DAILY_BUDGET_USD.",
+            )
+
+    def patient(self, recordings: Collection[str]) -> set[str]:
+        """Those that a request was deferred for lately: what is still to be asked for them may
+        wait, too."""
+        rows = self._database.rows(_SQL["patient"], ids=list(recordings))
+        return {row["id"] for row in rows}
+
+    def forget_answer(self, org_id: str, provider: str, request: Request) -> None:
+        """It was not to be believed, or an error: the next who wants it asks anew."""
+        self._within(org_id).run(_SQL["forget_reply"], **_name(org_id, provider, request))
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody else carries batches meanwhile: two who did would send one twice. The
+        lock ends with its connection, however the process dies."""
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL["begin_step"]).fetchone()
+            assert row is not None
+            try:
+                yield row["mine"]
+            finally:
+                if row["mine"]:
+                    connection.execute(_SQL["end_step"])
+
+    def anything(self) -> bool:
+        """Whether a request waits for a batch, or one is under way."""
+        row = self._database.row(_SQL["anything"], tries=MOST_TRIES)
+        assert row is not None
+        return bool(row["anything"])
+
+    def gather(self, providers: Collection[str], *, quiet_seconds: float) -> bool:
+        """Begin a batch of what waits, at most as large as a provider takes, when nothing more
+        came for ``quiet_seconds`` or it is full. Whether one was begun."""
+        values = {
+            "id": uuid.uuid4(),
+            "providers": list(providers),
+            "quiet_seconds": quiet_seconds,
+            "tries": MOST_TRIES,
+            "most_requests": MOST_REQUESTS,
+            "most_bytes": MOST_BYTES,
+            "line_bytes": LINE_BYTES,
+        }
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["gather"], values).fetchone()
+            if row is None:
+                return False
+            connection.execute(_SQL["put_into"], {"id": row["id"], "requests": row["requests"]})
+        return True
+
+    def under_way(self) -> list[Batch]:
+        """Batches that did not end, oldest first."""
+        rows = self._database.rows(_SQL["under_way"])
+        return [Batch(**row | {"id": str(row["id"])}) for row in rows]
+
+    @contextmanager
+    def lines(self, batch: Batch) -> Iterator[Iterator[tuple[str, Request]]]:
+        """Its requests with their hashes, read as they are asked for."""
+        values = {"org_id": batch.org_id, "id": batch.id}
+        with self._within(batch.org_id).transaction() as connection:
+            cursor = connection.cursor(name="lines")
+            cursor.execute(_SQL["lines"], values)
+            yield ((row["request_hash"], Request(row["endpoint"], row["body"])) for row in cursor)
+
+    def submitted(self, batch: Batch, remote_id: str) -> None:
+        self._within(batch.org_id).run(_SQL["submitted"], id=batch.id, remote_id=remote_id)
+
+    def answers(self, batch: Batch, answers: Mapping[str, Answer]) -> None:
+        """What came, by the hash of the request: each is kept and counted once, and the recordings
+        that wait for it go on."""
+        self._within(batch.org_id).run(
+            _SQL["answer"],
+            org_id=batch.org_id,
+            id=batch.id,
+            hashes=list(answers),
+            replies=[
+                Jsonb({"status_code": one.status_code, "body": one.body})
+                for one in answers.values()
+            ],
+            calls=[uuid.uuid4() for _ in answers],
+            costs=[one.cost_usd for one in answers.values()],
+            inputs=[one.used.input_tokens for one in answers.values()],
+            outputs=[one.used.output_tokens for one in answers.values()],
+        )
+
+    def end(self, batch: Batch, error: str | None) -> None:
+        """What was not answered waits for the next batch."""
+        with self._within(batch.org_id).transaction() as connection:
+            connection.execute(_SQL["release"], {"org_id": batch.org_id, "id": batch.id})
+            connection.execute(_SQL["end"], {"id": batch.id, "error": error})
+
+    def prune(self) -> int:
+        """Answers whose users had days to take them, and requests that nobody wants any more."""
+        return self._database.run(_SQL["prune"], days=KEPT_DAYS)
+
+    def _find(self, org_id: str, provider: str, request: Request) -> Mapping[str, Any] | None:
+        return self._within(org_id).row(_SQL["find"], **_name(org_id, provider, request))
+
+    def _within(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_pipeline")
+
+
+def _name(org_id: str, provider: str, request: Request) -> dict[str, Any]:
+    return {"org_id": org_id, "provider": provider, "request_hash": request.hash}

@@ -1,0 +1,70 @@
+"""Replies that were not believed, kept as they came for a person to look at. They never reach a
+content column, and go with the recordings they were for.
+
+Not here: what makes a reply unbelievable (the adapters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from playhead.core.errors import NotFound
+from playhead.postgres.database import Database, queries
+
+MOST_BYTES = 1 << 20  # of a reply; one without end need not be kept whole
+
+_SQL = queries("quarantine")
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """A reply without its ``bytes``, which may be many; ``recordings``: the ids it was for."""
+
+    id: int
+    org_id: str
+    provider: str
+    model: str
+    endpoint: str
+    purpose: str
+    reason: str
+    bytes: int
+    kept_at: datetime
+    recordings: list[str]
+
+
+class Quarantine:
+    """Threads may share it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, org_id: str, attempt_id: int, *, reason: str, reply: bytes) -> None:
+        """The first ``MOST_BYTES`` of it."""
+        values = {"attempt_id": attempt_id, "reason": reason, "reply": reply[:MOST_BYTES]}
+        self._database.within(org_id, "playhead_pipeline").run(_SQL["keep"], **values)
+
+    def kept(self, org_id: str) -> list[Doubted]:
+        """The oldest first."""
+        read = self._database.within(org_id, "playhead_app")
+        return [Doubted(**row) for row in read.rows(_SQL["kept"], org_id=org_id)]
+
+    def reply(self, org_id: str, identity: int) -> bytes:
+        """As it came. Raises ``NotFound``."""
+        read = self._database.within(org_id, "playhead_app")
+        row = read.row(_SQL["reply"], org_id=org_id, id=identity)
+        if row is None:
+            raise _missing(identity)
+        return bytes(row["reply"])
+
+    def drop(self, org_id: str, identity: int) -> None:
+        """A person has seen it. Raises ``NotFound``."""
+        kept = self._database.within(org_id, "playhead_pipeline")
+        if not kept.run(_SQL["drop"], org_id=org_id, id=identity):
+            raise _missing(identity)
+
+
+def _missing(identity: int) -> NotFound:
+    return NotFound(
+        f"No reply {identity} is in quarantine.", remedy="`playhead quarantine` shows them."
+    )

@@ -1,0 +1,1 @@
+"""Chunk search, embedding sets, vector indexes, conversations."""

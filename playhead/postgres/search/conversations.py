@@ -1,0 +1,107 @@
+"""Conversations: what was asked, what was answered, and what each answer rests on; written and
+read by the application role, so of one organisation.
+
+Of a recording that is forgotten the database blanks the words here too (0018). Not here:
+answering, and whether a citation still holds (``playhead/answers``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from playhead.core.errors import Forgotten, NotFound
+from playhead.core.records import Json
+from playhead.postgres.database import Connection, Database, Organisation, queries, storable
+
+_SQL = queries("conversations")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A conversation, by its first question; None where that told of a forgotten recording."""
+
+    id: str
+    begun_at: datetime
+    question: str | None
+    found: bool
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """``sentences``: text and cites (numbers of citations) each; ``citations``: number, recording,
+    chunk, quote, start_seconds and end_seconds each. ``engine``: who answered."""
+
+    question: str
+    found: bool
+    note: str | None
+    engine: Json
+    sentences: Sequence[Json]
+    citations: Sequence[Json]
+
+
+class Conversations:
+    """Of all organisations, one at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begun(self, org_id: str, limit: int) -> list[Begun]:
+        """The newest first."""
+        rows = self._within(org_id).rows(_SQL["conversations"], limit=limit)
+        return [Begun(**row) for row in rows]
+
+    def turns(self, org_id: str, conversation: str) -> list[DictRow]:
+        """The oldest first, each with its sentences and citations as JSON. Raises ``NotFound``."""
+        within = self._within(org_id)
+        if within.row(_SQL["conversation"], conversation=conversation) is None:
+            raise NotFound(
+                f"There is no conversation {conversation!r}.", remedy="playhead conversations"
+            )
+        return within.rows(_SQL["turns"], conversation=conversation)
+
+    def add(self, org_id: str, conversation: str | None, turn: NewTurn) -> str | None:
+        """Keep a turn, of a new conversation where None is given; the conversation's id, or None
+        where an organisation never had a recording, and nothing is kept. Raises ``Forgotten`` where
+        a recording that is cited is gone meanwhile; then nothing is kept either."""
+        try:
+            with self._within(org_id).transaction() as connection:
+                kept = conversation or _begun(connection)
+                if kept is not None:
+                    _put(connection, kept, turn)
+        except psycopg.errors.ForeignKeyViolation:
+            raise Forgotten from None
+        return kept
+
+    def _within(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_app")
+
+
+def _begun(connection: Connection) -> str | None:
+    row = connection.execute(_SQL["begin"]).fetchone()
+    return row["id"] if row else None
+
+
+def _put(connection: Connection, conversation: str, turn: NewTurn) -> None:
+    values: dict[str, Any] = {"conversation": conversation}
+    connection.execute(_SQL["lock"], values)
+    told = {
+        "question": storable(turn.question),
+        "found": turn.found,
+        "note": storable(turn.note),
+        "engine": Jsonb(turn.engine),
+    }
+    row = connection.execute(_SQL["put_turn"], values | told).fetchone()
+    assert row is not None
+    values["turn"] = row["ordinal"]
+    sentences = [{"ordinal": n, **one} for n, one in enumerate(turn.sentences, 1)]
+    connection.execute(_SQL["put_sentences"], values | {"sentences": Jsonb(storable(sentences))})
+    citations = Jsonb(storable(turn.citations))
+    connection.execute(_SQL["put_citations"], values | {"citations": citations})

@@ -1,0 +1,48 @@
+"""What answers are made from: passages with their sentences, and the stems of words. As the
+application role sees them, so of one organisation.
+
+Not here: finding passages (``search.py``), what was answered (``conversations.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+from psycopg.rows import DictRow
+
+from playhead.core.protocols.answerer import Excerpt, Line
+from playhead.postgres.database import Database, Organisation, queries, storable
+
+_SQL = queries("excerpts")
+
+
+class Excerpts:
+    """Read-only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, org_id: str, chunks: Sequence[str]) -> list[Excerpt]:
+        """By the ids of their chunks, in that order; without those that are gone since."""
+        rows = self._within(org_id).rows(_SQL["excerpts"], chunks=list(chunks))
+        return [_excerpt(row) for row in rows]
+
+    def terms(self, org_id: str, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
+        """The stems of each text's words, by the rules of this name, without stop words."""
+        rows = self._within(org_id).rows(_SQL["terms"], stems=stems, texts=storable(texts))
+        return [frozenset(row["terms"]) for row in rows]
+
+    def _within(self, org_id: str) -> Organisation:
+        return self._database.within(org_id, "playhead_app")
+
+
+def _excerpt(row: DictRow) -> Excerpt:
+    start, end = row.pop("start_seconds") or 0.0, row.pop("end_seconds") or 0.0
+    phrases, base, text = row.pop("phrases"), row["char_start"], row["text"]
+    timed = [
+        Line(text[max(0, first - base) : last - base].strip(), start_seconds, end_seconds)
+        for first, last, start_seconds, end_seconds in phrases
+    ]
+    whole = (Line(text.strip(), start, end),)
+    return Excerpt(**row, lines=tuple(line for line in timed if line.text) or whole)

@@ -1,0 +1,171 @@
+"""OpenAI's Batch API: half the price for an answer within a day.
+
+A step at a time, so that whoever takes it may die at any point: a batch carries our name for it
+as metadata, so one that was created just before a crash is found again and not paid twice; one
+that expired keeps what it has, and the rest goes into the next. Not here: which requests may
+wait (``patient.py``), where they wait (``playhead/postgres/provider_use/batch_queue.py``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final, Literal, cast
+
+import openai
+from openai.types import Batch as Remote
+
+from playhead.core.records import Json
+from playhead.core.usage import Used
+from playhead.postgres.provider_use.batch_queue import QUIET_SECONDS, Answer, Batch, Deferred
+
+#: Endpoints that a batch may have.
+Path = Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"]
+
+_NAME: Final = "playhead_batch"  # of the metadata that carries our id
+_ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
+_IN_MEMORY_BYTES: Final = 8 << 20  # a larger file goes through the disk
+_ANSWERS_AT_ONCE: Final = 500
+_LOOKED_BACK: Final = 500  # newest batches of an account among which ours is looked for
+_FILES_LIVE_SECONDS: Final = 3 * 86_400  # at the provider; a batch ends within a day
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step did. ``answered``: requests."""
+
+    submitted: int = 0
+    ended: int = 0
+    answered: int = 0
+
+
+class Batches:
+    """``providers`` have a Batch API; ``clients`` speaks to one by its name; ``cost_of``: of what
+    an answer used, in US dollars. A batch is begun when nothing more came for ``quiet_seconds``."""
+
+    def __init__(
+        self,
+        deferred: Deferred,
+        clients: Callable[[str], openai.OpenAI],
+        providers: Iterable[str],
+        *,
+        cost_of: Callable[[Batch, Used], float],
+        quiet_seconds: float = QUIET_SECONDS,
+    ) -> None:
+        self._cost_of = cost_of
+        self._quiet_seconds = quiet_seconds
+        self._deferred = deferred
+        self._clients = clients
+        self._providers = frozenset(providers)
+
+    def step(self) -> Step:
+        """Take in what ended, begin what waits; nothing while somebody else does. Raises
+        ``openai.OpenAIError`` where a provider cannot be spoken to; what was done before stays
+        done."""
+        with self._deferred.alone() as mine:
+            return self._carried() if mine else Step()
+
+    def _carried(self) -> Step:
+        ended = answered = submitted = 0
+        while self._deferred.gather(self._providers, quiet_seconds=self._quiet_seconds):
+            pass
+        for batch in self._deferred.under_way():
+            if batch.remote_id is None:
+                self._submit(batch)
+                submitted += 1
+            else:
+                taken = self._take_in(batch)
+                ended += taken is not None
+                answered += taken or 0
+        return Step(submitted, ended, answered)
+
+    def _submit(self, batch: Batch) -> None:
+        client = self._clients(batch.provider)
+        remote = _created_before(client, batch) or self._create(client, batch)
+        self._deferred.submitted(batch, remote.id)
+
+    def _create(self, client: openai.OpenAI, batch: Batch) -> Remote:
+        with SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
+            with self._deferred.lines(batch) as lines:
+                for name, request in lines:
+                    file.write(_line(name, request.endpoint, request.body))
+            file.seek(0)
+            uploaded = client.files.create(
+                file=(f"{batch.id}.jsonl", cast("IO[bytes]", file)),
+                purpose="batch",
+                expires_after={"anchor": "created_at", "seconds": _FILES_LIVE_SECONDS},
+            )
+        return client.batches.create(
+            input_file_id=uploaded.id,
+            endpoint=cast("Path", batch.endpoint),
+            completion_window="24h",
+            metadata={_NAME: batch.id},
+        )
+
+    def _take_in(self, batch: Batch) -> int | None:
+        """How many answers came; None while the batch goes on."""
+        assert batch.remote_id is not None
+        client = self._clients(batch.provider)
+        remote = client.batches.retrieve(batch.remote_id)
+        if remote.status not in _ENDED:
+            return None
+        answered = 0
+        for file in filter(None, (remote.output_file_id, remote.error_file_id)):
+            answers = self._answers(client, batch, file)
+            while some := dict(islice(answers, _ANSWERS_AT_ONCE)):
+                self._deferred.answers(batch, some)
+                answered += len(some)
+        self._deferred.end(batch, _error(remote))
+        _tidy(client, remote)
+        return answered
+
+    def _answers(
+        self, client: openai.OpenAI, batch: Batch, file: str
+    ) -> Iterator[tuple[str, Answer]]:
+        """The lines of a result file, by the hash that names the request. A request that expired
+        has a line without a response; it waits for the next batch."""
+        with client.files.with_streaming_response.content(file) as content:
+            for text in content.iter_lines():
+                line = json.loads(text) if text.strip() else {}
+                if response := line.get("response"):
+                    status, body = response["status_code"], response["body"] or {}
+                    used = _used(body)
+                    yield line["custom_id"], Answer(status, body, used, self._cost_of(batch, used))
+
+
+def _created_before(client: openai.OpenAI, batch: Batch) -> Remote | None:
+    """What a worker that died after it had asked for the batch left at the provider."""
+    for remote in islice(client.batches.list(limit=100), _LOOKED_BACK):
+        if (remote.metadata or {}).get(_NAME) == batch.id:
+            return remote
+    return None
+
+
+def _line(name: str, endpoint: str, body: object) -> bytes:
+    line = {"custom_id": name, "method": "POST", "url": endpoint, "body": body}
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _used(body: Json) -> Used:
+    usage = body.get("usage") or {}
+    return Used(
+        int(usage.get("input_tokens") or usage.get("prompt_tokens") or 0),
+        int(usage.get("output_tokens") or usage.get("completion_tokens") or 0),
+    )
+
+
+def _error(remote: Remote) -> str | None:
+    problems = [error.message for error in (remote.errors and remote.errors.data) or ()]
+    if remote.status == "completed" and not problems:
+        return None
+    return "; ".join([remote.status, *filter(None, problems[:5])])
+
+
+def _tidy(client: openai.OpenAI, remote: Remote) -> None:
+    """No text of a recording stays longer than it must with somebody else."""
+    for file in (remote.input_file_id, remote.output_file_id, remote.error_file_id):
+        if file is not None:
+            client.files.delete(file)

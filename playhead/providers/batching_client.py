@@ -1,0 +1,91 @@
+"""A wire that can wait: for a patient errand it takes answers from batches.
+
+Not here: sending batches and taking them in (``batches.py``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from playhead.core.call_context import current_errand, may_wait
+from playhead.core.errors import AnswerAwaited, ReplyNotBelieved
+from playhead.core.usage import Used
+from playhead.postgres.provider_use.batch_queue import Deferred, Request
+from playhead.providers.client_protocol import Ask, Deferrable, Wire
+from playhead.providers.model_catalog import batch_share
+
+#: A batch ends within a day. What waits longer than this asks again, which costs nothing.
+_LONGEST_WAIT: Final = timedelta(hours=26)
+
+T = TypeVar("T")
+
+
+class PatientWire:
+    """A ``Wire`` over another to the same provider, which has a Batch API. ``deferred`` is asked
+    for at the first patient call. ``cost_of``: of a model's use, asked directly, in US dollars."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        deferred: Callable[[], Deferred],
+        *,
+        cost_of: Callable[[str, Used], float],
+        budget_usd: float | None,
+    ) -> None:
+        self._wire = wire
+        self._deferred = deferred
+        self._cost_of = cost_of
+        self._budget_usd = budget_usd
+
+    @property
+    def provider(self) -> str:
+        return self._wire.provider
+
+    def ask(self, ask: Ask[T]) -> T:
+        """See ``Wire.ask``. What no batch answers, and an answer that is an error or not to be
+        believed, is asked directly."""
+        if not (ask.deferrable and may_wait()):
+            return self._wire.ask(ask)
+        try:
+            return self._answer(ask, ask.deferrable)
+        except _AskedDirectly:
+            return self._wire.ask(ask)
+
+    def _answer(self, ask: Ask[T], deferrable: Deferrable[T]) -> T:
+        errand, deferred = current_errand(), self._deferred()
+        request = Request(deferrable.path, deferrable.body)
+        answer = deferred.answer(errand.org_id, self.provider, request)
+        if answer is None:
+            if deferred.given_up(errand.org_id, self.provider, request):
+                raise _AskedDirectly
+            at_most_usd = self._cost_of(ask.model, ask.at_most) * batch_share(self.provider)
+            deferred.defer(
+                errand,
+                self.provider,
+                request,
+                at_most_usd=at_most_usd,
+                budget_usd=self._budget_usd,
+            )
+            raise _awaited()
+        try:
+            if answer.status_code == 200:
+                return deferrable.read(json.dumps(answer.body).encode()).value
+        except ReplyNotBelieved:
+            pass
+        deferred.forget_answer(errand.org_id, self.provider, request)
+        raise _AskedDirectly
+
+
+class _AskedDirectly(Exception):
+    """No batch will help."""
+
+
+def _awaited() -> AnswerAwaited:
+    return AnswerAwaited(
+        "It goes with a batch, whose answers come within a day.",
+        until=datetime.now(UTC) + _LONGEST_WAIT,
+        remedy="It goes on by itself.",
+    )

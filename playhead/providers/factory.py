@@ -1,0 +1,83 @@
+"""The wires of an installation, by the names its settings have for providers, and its batches.
+
+The books have their own door to the database, since engines are made before anything else is
+opened and outlive it; it opens at the first call. Not here: which engine has which wire.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable
+from functools import cache, partial
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from playhead.core.errors import InvalidSettings
+from playhead.core.settings import Provider, Settings
+from playhead.core.usage import Used
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url
+from playhead.postgres.provider_use.batch_queue import Batch, Deferred
+from playhead.postgres.provider_use.rate_limits import Beginning
+from playhead.providers.batching_client import PatientWire
+from playhead.providers.client_protocol import Wire
+from playhead.providers.model_catalog import HAVE_BATCHES, batch_share, pricing
+
+if TYPE_CHECKING:
+    from playhead.providers.batch_api import Batches
+
+# OpenAI's library takes most of a second, which engines of this machine should not cost: what needs
+# it is imported when it is used.
+
+_OPENING = Lock()  # by the first of several threads
+
+
+def open_wire(name: str, settings: Settings, price_of: Callable[[str, Used], float]) -> Wire:
+    """Raises ``InvalidSettings`` for a provider that settings do not have."""
+    from playhead.providers.limited_client import Books, MeteredWire
+
+    provider = settings.provider(name)
+    if provider is None:
+        raise InvalidSettings(
+            f"There is no provider {name!r}.", remedy="Describe it in PLAYHEAD_PROVIDERS."
+        )
+    beginning = Beginning(provider.requests_a_minute, provider.tokens_a_minute)
+    database = cache(lambda: _database(app_url(settings)))
+    wire = MeteredWire(
+        name,
+        cache(lambda: Books.of(database(), name, beginning)),
+        price_of=price_of,
+        budget_usd=settings.daily_budget_usd,
+    )
+    if name not in HAVE_BATCHES:
+        return wire
+    return PatientWire(
+        wire,
+        lambda: Deferred(database()),
+        cost_of=price_of,
+        budget_usd=settings.daily_budget_usd,
+    )
+
+
+def open_batches(settings: Settings, deferred: Deferred) -> Batches:
+    """Of the providers that take batches and that settings lead to."""
+    from playhead.providers.batch_api import Batches
+    from playhead.providers.openai_client import client_of
+
+    def cost_of(batch: Batch, used: Used) -> float:
+        provider = settings.provider(batch.provider) or Provider()
+        return pricing(provider)(batch.model, used) * batch_share(batch.provider)
+
+    return Batches(deferred, partial(client_of, settings), HAVE_BATCHES, cost_of=cost_of)
+
+
+def _database(url: str) -> Database:
+    with _OPENING:
+        return _opened(url)
+
+
+@cache
+def _opened(url: str) -> Database:
+    database = Database(url)
+    atexit.register(database.close)
+    return database

@@ -1,0 +1,44 @@
+"""What a server cannot do is found out once: it is asked the best way first, and what it took is
+how it is asked from then on.
+
+Only for models without a row in ``capabilities.py``. Remembered by the adapter, which lives as
+long as its process, and no part of any recipe: the same engine gives what it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from playhead.core.errors import InputTooLong, NotAProvider, RequestRefused
+
+Way = TypeVar("Way")
+T = TypeVar("T")
+
+
+class Ladder(Generic[Way]):
+    """``ways``: to ask, best first, at least one. Threads may share it: at worst each finds out
+    for itself."""
+
+    def __init__(self, ways: Sequence[Way]) -> None:
+        self._ways = ways
+        self._rung = 0
+
+    @property
+    def way(self) -> Way:
+        """As it will be asked next."""
+        return self._ways[self._rung]
+
+    def climb(self, ask: Callable[[Way], T]) -> T:
+        """The first answer, from the way that served last time on downwards. Raises what the last
+        way raised, and at once what no other way would help."""
+        for rung in range(self._rung, len(self._ways)):
+            try:
+                answer = ask(self._ways[rung])
+            except (RequestRefused, NotAProvider) as error:
+                if isinstance(error, InputTooLong) or rung + 1 == len(self._ways):
+                    raise
+            else:
+                self._rung = rung
+                return answer
+        raise AssertionError("a ladder has a way")  # unreachable: the last rung returns or raises

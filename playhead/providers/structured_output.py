@@ -1,0 +1,265 @@
+"""Asking a text model for one JSON object: by the Responses API, or by chat completions where a
+server has nothing else; as a stream, of which the end is insisted on.
+
+A stream tells within minutes that a server hangs, however long an answer takes; but one that is
+cut off raises nothing, so an answer counts only behind the event that says how it ended. Nothing
+is stored at the provider. Not here: what is asked and believed (``writing/``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
+
+import openai
+
+from playhead.core.usage import Endpoint, Used
+from playhead.providers.client_protocol import Ask, Deferrable, Reply, Wire
+from playhead.providers.fallbacks import Ladder
+from playhead.providers.model_catalog import TextModel
+from playhead.providers.openai_tokenizer import BpeTokenizer
+from playhead.providers.response_parsing import count_of, json_object, not_believed, plain
+
+T = TypeVar("T")
+
+#: Called as an attempt begins; what it gives takes the answer's text as it comes.
+Listen = Callable[[], Callable[[str], None]]
+
+_OVERHEAD_TOKENS: Final = 50  # what a provider puts around a prompt
+_TERMINAL: Final = ("response.completed", "response.incomplete", "response.failed")
+_ENDS: Final = {"stop": "complete", "length": "too long", "content_filter": "refused"}  # of chat
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """``schema``: JSON Schema of the answer; ``hint`` says the same in words, for servers that
+    cannot be held to one."""
+
+    instructions: str
+    text: str
+    schema: Mapping[str, Any]
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """``value`` is there where the answer is complete; ``why`` says more of one that is not."""
+
+    ended: Literal["complete", "too long", "refused"]
+    value: T | None
+    why: str
+    used: Used
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An answer as it came."""
+
+    ended: Any
+    text: str
+    why: str
+    usage: Any
+    content: bytes
+
+
+class _Way(NamedTuple):
+    endpoint: Endpoint
+    form: Literal["json_schema", "json_object", "text"]
+
+
+_WAYS: Final = (
+    _Way("responses", "json_schema"),
+    _Way("chat", "json_schema"),
+    _Way("chat", "json_object"),
+    _Way("chat", "text"),
+)
+
+
+def _unheard() -> Callable[[str], None]:
+    return lambda _: None
+
+
+class Prompter:
+    """One model of one provider. Threads may share it."""
+
+    def __init__(self, wire: Wire, client: openai.OpenAI, model: TextModel) -> None:
+        self._wire = wire
+        self._client = client
+        self._model = model
+        self._tokens = BpeTokenizer(model.encoding)
+        self._ladder = Ladder(_WAYS[:1] if model.known else _WAYS)
+
+    def ask(
+        self, prompt: Prompt, believe: Callable[[str], T], listen: Listen = _unheard
+    ) -> Answer[T]:
+        """``believe`` makes a value of a complete answer's text, or raises ``ValueError`` with the
+        end of "The reply …". What ``listen`` gives hears it before that. Raises what ``Wire.ask``
+        raises."""
+        at_most = Used(self.size(prompt), self._model.output_tokens)
+        return self._ladder.climb(lambda way: self._ask(prompt, at_most, way, believe, listen))
+
+    def size(self, prompt: Prompt) -> int:
+        """In tokens."""
+        texts = (prompt.instructions, prompt.text, prompt.hint, str(prompt.schema))
+        return sum(map(self._tokens.count, texts)) + _OVERHEAD_TOKENS
+
+    def _ask(
+        self,
+        prompt: Prompt,
+        at_most: Used,
+        way: _Way,
+        believe: Callable[[str], T],
+        listen: Listen,
+    ) -> Answer[T]:
+        def reply(told: _Told, headers: dict[str, str]) -> Reply[Answer[T]]:
+            used = _used(told.usage, at_most)
+            if told.ended != "complete":
+                return Reply(Answer(told.ended, None, told.why, used), used, headers)
+            try:
+                value = believe(told.text)
+            except ValueError as error:
+                raise not_believed(str(error), told.content) from error
+            return Reply(Answer("complete", value, "", used), used, headers)
+
+        def read(content: bytes) -> Reply[Answer[T]]:
+            return reply(_final(json_object(content), content), {})
+
+        deferrable = None
+        if way.endpoint == "responses":
+            deferrable = Deferrable("/v1/responses", self._response_body(prompt), read)
+        return self._wire.ask(
+            Ask(
+                way.endpoint,
+                self._model.name,
+                at_most,
+                lambda: reply(*self._send(prompt, way, listen())),
+                deferrable,
+            )
+        )
+
+    def _send(
+        self, prompt: Prompt, way: _Way, hear: Callable[[str], None]
+    ) -> tuple[_Told, dict[str, str]]:
+        raw = self._responses(prompt) if way.endpoint == "responses" else self._chat(prompt, way)
+        if not raw.headers.get("content-type", "").startswith("text/event-stream"):
+            raise not_believed("is no stream of events", raw.http_response.read())
+        read = _of_response if way.endpoint == "responses" else _of_chat
+        with closing(raw.parse()) as stream:  # nobody sends on what is not read any more
+            return read(stream, hear), plain(raw.headers)
+
+    def _responses(self, prompt: Prompt) -> Any:
+        body = self._response_body(prompt)
+        return self._client.responses.with_raw_response.create(**body, stream=True)
+
+    def _response_body(self, prompt: Prompt) -> dict[str, Any]:
+        form = {"type": "json_schema", "name": "answer", "strict": True, "schema": prompt.schema}
+        body: dict[str, Any] = {
+            "model": self._model.name,
+            "instructions": prompt.instructions,
+            "input": prompt.text,
+            "text": {"format": form},
+            "max_output_tokens": self._model.output_tokens,
+            "store": False,
+        }
+        if self._model.effort:
+            body["reasoning"] = {"effort": self._model.effort}
+        if self._model.temperature:
+            body["temperature"] = 0
+        return body
+
+    def _chat(self, prompt: Prompt, way: _Way) -> Any:
+        schema = {"name": "answer", "strict": True, "schema": prompt.schema}
+        forms: dict[str, Any] = {
+            "json_schema": {"type": "json_schema", "json_schema": schema},
+            "json_object": {"type": "json_object"},
+            "text": openai.omit,
+        }
+        return self._client.chat.completions.with_raw_response.create(
+            model=self._model.name,
+            messages=[
+                {"role": "system", "content": f"{prompt.instructions} {prompt.hint}"},
+                {"role": "user", "content": prompt.text},
+            ],
+            response_format=forms[way.form],
+            max_tokens=self._model.output_tokens,
+            stream_options=openai.omit if way.form == "text" else {"include_usage": True},
+            store=False,
+            stream=True,
+        )
+
+
+def _of_response(stream: Any, hear: Callable[[str], None]) -> _Told:
+    came: list[str] = []
+    for event in _events(stream, came):
+        if event.get("type") == "response.output_text.delta":
+            hear(event.get("delta") or "")
+        if event.get("type") in _TERMINAL:
+            return _final(event.get("response") or {}, _bytes(came))
+    raise not_believed("ended before it was complete", _bytes(came))
+
+
+def _final(response: Mapping[str, Any], content: bytes) -> _Told:
+    """Of the response that the terminal event carries."""
+    parts = [
+        part
+        for item in response.get("output") or ()
+        if item.get("type") == "message"
+        for part in item.get("content") or ()
+    ]
+    usage = response.get("usage")
+    if refusals := [part.get("refusal") for part in parts if part.get("type") == "refusal"]:
+        return _Told("refused", "", str(refusals[0]), usage, content)
+    if response.get("status") == "incomplete":
+        why = (response.get("incomplete_details") or {}).get("reason")
+        ended = "too long" if why == "max_output_tokens" else "refused"
+        return _Told(ended, "", str(why), usage, content)
+    if response.get("status") != "completed":
+        raise not_believed(f"says that it failed: {response.get('error')}", content)
+    text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
+    return _Told("complete", text, "", usage, content)
+
+
+def _of_chat(stream: Any, hear: Callable[[str], None]) -> _Told:
+    came: list[str] = []
+    text, refusal = "", ""
+    ended, usage = None, None
+    for chunk in _events(stream, came):
+        usage = chunk.get("usage") or usage
+        for choice in chunk.get("choices") or ():
+            delta = choice.get("delta") or {}
+            text += (more := delta.get("content") or "")
+            hear(more)
+            refusal += delta.get("refusal") or ""
+            ended = choice.get("finish_reason") or ended
+    if ended not in _ENDS:
+        raise not_believed("ended before it was complete", _bytes(came))
+    if refusal:
+        return _Told("refused", "", refusal, usage, _bytes(came))
+    return _Told(_ENDS[ended], text, ended, usage, _bytes(came))
+
+
+def _events(stream: Any, came: list[str]) -> Iterator[Mapping[str, Any]]:
+    """What arrives, as it arrives; each kept in ``came``."""
+    try:
+        for event in stream:
+            came.append(event.to_json(indent=None))
+            yield event.to_dict()
+    except ValueError as error:  # the library lets it through as it is
+        raise not_believed("has an event that is no JSON", _bytes(came)) from error
+
+
+def _bytes(came: list[str]) -> bytes:
+    return "\n".join(chain(came, [""])).encode("utf-8", "surrogatepass")
+
+
+def _used(usage: Any, at_most: Used) -> Used:
+    """As the reply tells it; what it does not tell is taken for the most it can be."""
+    asked = count_of(usage, "input_tokens", "prompt_tokens")
+    wrote = count_of(usage, "output_tokens", "completion_tokens")
+    return Used(
+        at_most.input_tokens if asked is None else asked,
+        at_most.output_tokens if wrote is None else wrote,
+    )

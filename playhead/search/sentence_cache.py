@@ -1,0 +1,65 @@
+"""The vectors of sentences that were read lately: what one search embeds, the next need not.
+
+Whoever keeps a ``Search`` keeps its memory: a face, a notebook, never two organisations. It knows
+sentences by their hashes: of a recording that is forgotten no word is left here. Not here: the
+vectors of passages (``playhead/postgres``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from playhead.core.protocols.embedder import Vectors
+from playhead.core.records import text_hash
+
+#: 20,000 sentences of MiniLM, 2,700 of a model of 3,072 dimensions.
+BYTES = 32 * 2**20
+
+
+class Memory:
+    """Of one organisation. Threads may share it; what two ask for at once both embed."""
+
+    def __init__(self, most_bytes: int = BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[int, str], NDArray[np.float32]] = OrderedDict()
+
+    def vectors(
+        self, set_id: int, texts: Sequence[str], embed: Callable[[Sequence[str]], Vectors]
+    ) -> Vectors:
+        """``(len(texts), dimensions)``, as ``embed`` makes them for this set; it is asked for what
+        is not known, once."""
+        hashes = [text_hash(text) for text in texts]
+        known = self._recall(set_id, hashes)
+        new = {of: text for of, text in zip(hashes, texts, strict=True) if of not in known}
+        if new:
+            made = dict(zip(new, embed([*new.values()]), strict=True))
+            self._keep(set_id, made)
+            known |= made
+        return np.array([known[of] for of in hashes], np.float32)
+
+    def _recall(self, set_id: int, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        found = {}
+        with self._lock:
+            for of in hashes:
+                if (vector := self._known.get((set_id, of))) is not None:
+                    self._known.move_to_end((set_id, of))
+                    found[of] = vector
+        return found
+
+    def _keep(self, set_id: int, made: dict[str, NDArray[np.float32]]) -> None:
+        """What was read longest ago makes room."""
+        with self._lock:
+            for of, vector in made.items():
+                if (set_id, of) not in self._known:
+                    self._known[set_id, of] = vector.copy()  # not a view of a whole batch
+                    self._bytes += vector.nbytes
+            while self._bytes > self._most_bytes:
+                _, oldest = self._known.popitem(last=False)
+                self._bytes -= oldest.nbytes

@@ -1,0 +1,263 @@
+"""Search: a question in, moments or whole recordings out, best first.
+
+Embeds the question (``question.py``), finds passages (``playhead/postgres/search/chunk_search.py``), makes
+those that touch one (``stretches.py``), has them read again where a reranker is set
+(``playhead/engines/reranking``), and opens each where it was said (``moments.py``, ``hits.py``). Whoever
+searches asks here; there is no other way to a passage.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from playhead.core.call_context import SEARCH, Errand, on_errand
+from playhead.core.errors import BadQuestion
+from playhead.core.protocols.reranker import Reranker
+from playhead.core.records import ANYTHING, KINDS, SOURCES, Filter, Kind
+from playhead.engines.registry import Embedders, choose_embedders
+from playhead.engines.reranking.factory import choose_reranker
+from playhead.media.store import MediaStore
+from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
+from playhead.search.best_sentence import best_phrase, likely_phrases
+from playhead.search.hits import Hit, distinct, hit_of, marked
+from playhead.search.passage_groups import Stretch, stretches
+from playhead.search.query import Question, ask
+from playhead.search.sentence_cache import Memory
+from playhead.services.context import Rooms
+
+MOST = 1_000  # hits of one search
+BEST_WITHIN = 3  # moments told of each recording
+
+_SPARE = 5  # stretches read beside those wanted, since some tell the same moment
+_SMOOTH, _SECOND_VOTE = 3, 0.5  # of a reranker's order, fused by rank with the one found
+_DEEPER = 4  # times as many passages, where those were not enough
+_AT_ONCE = 32  # stretches whose sentences are embedded in one go
+_Told = TypeVar("_Told")  # moments or recordings
+_NOTHING_YET = "Nothing is ready to be searched yet: playhead list"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hits, best first. ``note`` says what a person should know of how they were found;
+    ``searched``: the set they were found in, ``question``: as it was asked of it."""
+
+    hits: list[Hit]
+    note: str | None = None
+    searched: EmbeddingSet | None = None
+    question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingHit:
+    """A recording that a question is about, and its best moments, at most ``BEST_WITHIN``."""
+
+    recording: str
+    title: str
+    kind: Kind
+    added: datetime
+    score: float
+    hits: list[Hit]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecordings:
+    """As ``Found``, of recordings."""
+
+    recordings: list[RecordingHit]
+    note: str | None = None
+    searched: EmbeddingSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question to one set, narrowed."""
+
+    question: Question
+    searched: EmbeddingSet
+    narrowed: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One organisation's recordings, searched with the active set. To be kept: ``memory`` makes the
+    next search cheaper."""
+
+    passages: Passages
+    sets: EmbeddingSets
+    embedders: Embedders
+    media: MediaStore
+    org_id: str
+    reranker: Reranker | None = None
+    memory: Memory = field(default_factory=Memory)
+
+    def __call__(self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10) -> Found:
+        """Full text and vectors fused, the query embedded by the very model that made the active
+        set. Where that model cannot be had, by words alone, and ``note`` says so. Fewer than
+        ``limit`` hits only where there are no more. Raises ``BadQuestion``, and ``NotFound`` for a
+        filter that names what the organisation does not have."""
+        hits, asked = self._searched(query, narrowed, limit, self._hits)
+        return Found(hits, *_told(asked), asked.question if asked else None)
+
+    def recordings(
+        self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10
+    ) -> FoundRecordings:
+        """As a call, by recording: those first whose best moments together weigh most."""
+        found, asked = self._searched(query, narrowed, limit, self._recordings)
+        return FoundRecordings(found, *_told(asked))
+
+    def _searched(
+        self,
+        query: str,
+        narrowed: Filter,
+        limit: int,
+        read: Callable[[_Asked, int], list[_Told]],
+    ) -> tuple[list[_Told], _Asked | None]:
+        """What was read, and what was asked; None before anything can be searched."""
+        _refuse_nonsense(query, narrowed, limit)
+        self.passages.require(narrowed, org_id=self.org_id)
+        with on_errand(Errand(self.org_id, SEARCH)):
+            while searched := self.sets.active():
+                asked = _Asked(
+                    ask(query, searched, self.embedders, self.memory), searched, narrowed
+                )
+                found = read(asked, limit)
+                if found or self.sets.active() == searched:  # else it was switched meanwhile
+                    return found, asked
+        return [], None
+
+    def _hits(self, asked: _Asked, limit: int) -> list[Hit]:
+        page: list[Hit] = []
+        for found in self._ever_deeper(asked, 2 * limit + _SPARE):
+            page = self._page(asked.question, found, limit)
+            if len(page) == limit:
+                break
+        return marked(page, asked.question.words, self.passages)
+
+    def _recordings(self, asked: _Asked, limit: int) -> list[RecordingHit]:
+        within: dict[str, list[Stretch]] = {}
+        for found in self._ever_deeper(asked, BEST_WITHIN * limit + _SPARE):
+            within = _by_recording(found)
+            if len(within) >= limit:
+                break
+        best = sorted(within.values(), key=_weight, reverse=True)[:limit]
+        return [self._recording_hit(asked.question, one) for one in best]
+
+    def _recording_hit(self, question: Question, found: Sequence[Stretch]) -> RecordingHit:
+        hits = self._page(question, found[: BEST_WITHIN + _SPARE], BEST_WITHIN)
+        best = found[0].best
+        return RecordingHit(
+            recording=best.recording,
+            title=best.title,
+            kind=best.kind,
+            added=best.added,
+            score=_weight(found),
+            hits=marked(hits, question.words, self.passages),
+        )
+
+    def _ever_deeper(self, asked: _Asked, depth: int) -> Iterator[list[Stretch]]:
+        """All that was found down to a depth, then deeper, while there is more."""
+        find = partial(
+            self.passages.find,
+            asked.question.words,
+            asked.question.vector,
+            asked.searched,
+            org_id=self.org_id,
+            narrowed=asked.narrowed,
+        )
+        depth = max(depth, self.reranker.depth if self.reranker else 0)
+        while True:
+            matches = find(limit=depth)
+            yield self._reranked(asked.question, stretches(matches))
+            if len(matches) < depth:
+                return
+            depth *= _DEEPER
+
+    def _reranked(self, question: Question, found: list[Stretch]) -> list[Stretch]:
+        if self.reranker is None or not found:
+            return found
+        read, rest = found[: self.reranker.depth], found[self.reranker.depth :]
+        sentences = [[phrase.text for phrase in one.phrases] for one in read]
+        scores = self.reranker.scores(question, sentences)
+        return [*(read[at] for at in _both_orders(scores)), *rest]
+
+    def _page(self, question: Question, found: Sequence[Stretch], limit: int) -> list[Hit]:
+        """The first moments that are told by these."""
+        hits: list[Hit] = []
+        rest = deque(found)
+        while rest and len(hits) < limit:
+            wanted = min(max(limit - len(hits), _SPARE), _AT_ONCE)
+            some = [rest.popleft() for _ in range(min(wanted, len(rest)))]
+            likely = [likely_phrases(question, one.phrases) for one in some]
+            question.closeness([phrase.text for phrases in likely for phrase in phrases])
+            moments = [best_phrase(question, phrases) for phrases in likely]
+            new = (hit_of(*told, self.media) for told in zip(some, moments, strict=True))
+            hits = distinct([*hits, *new])
+        return hits[:limit]
+
+
+def open_search(rooms: Rooms, org_id: str) -> Search:
+    """As settings have it."""
+    return Search(
+        rooms.passages,
+        rooms.sets,
+        choose_embedders(rooms.settings),
+        rooms.media,
+        org_id,
+        choose_reranker(rooms.settings),
+    )
+
+
+def _both_orders(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
+    """The places of what was read, the order found having a whole vote and that of the scores a
+    part of one: neither alone finds as much (docs/retrieval.md)."""
+    places = range(len(scores))
+    again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]), 1)}
+
+    def votes(at: int) -> float:
+        return 1 / (_SMOOTH + at + 1) + _SECOND_VOTE / (_SMOOTH + again[at])
+
+    return sorted(places, key=votes, reverse=True)  # equals stay as they were
+
+
+def _by_recording(found: Sequence[Stretch]) -> dict[str, list[Stretch]]:
+    within: dict[str, list[Stretch]] = {}
+    for one in found:
+        within.setdefault(one.best.recording, []).append(one)
+    return within
+
+
+def _weight(found: Sequence[Stretch]) -> float:
+    return sum(one.best.score for one in found[:BEST_WITHIN])
+
+
+def _told(asked: _Asked | None) -> tuple[str | None, EmbeddingSet | None]:
+    return (asked.question.note, asked.searched) if asked else (_NOTHING_YET, None)
+
+
+def _refuse_nonsense(query: str, narrowed: Filter, limit: int) -> None:
+    """Raises ``BadQuestion``: what comes over HTTP has not been held to its types."""
+    since, until = narrowed.since, narrowed.until
+    begin, end = narrowed.from_seconds, narrowed.to_seconds
+    faults = {
+        "the question is empty": not query.strip(),
+        f"limit is {limit}, not from 1 to {MOST}": not 1 <= limit <= MOST,
+        f"kinds are {', '.join(KINDS)}": not {*narrowed.kinds} <= {*KINDS},
+        f"sources are {', '.join(SOURCES)}": narrowed.source not in (None, *SOURCES),
+        "it ends before it begins: since, until": bool(since and until and since >= until),
+        "it ends before it begins: from, to": (
+            begin is not None and end is not None and begin >= end
+        ),
+    }
+    if told := [fault for fault, is_so in faults.items() if is_so]:
+        raise BadQuestion(
+            f"This cannot be searched for: {'; '.join(told)}.", remedy="playhead search --help"
+        )

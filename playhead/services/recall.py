@@ -1,0 +1,98 @@
+"""Recall: of the passages that an exact scan finds nearest, how many does a search find?
+
+Measured with an organisation's own vectors, moved a little, as questions: with no filter, and with
+one that lets through the younger half of its recordings. By size, since the route is chosen by size
+(``nearest`` in the migrations). Not here: whether another model finds the right things
+(``gate.py``).
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg.rows import DictRow
+
+from playhead.core.records import ANYTHING
+from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.embedding_sets import EmbeddingSet
+
+#: Of what an exact scan finds. Decision 18 has what the routes reach.
+LEAST = 0.99
+DEPTH = 10
+ORGANISATIONS = 3  # of each size; of the largest an exact answer takes a second
+QUESTIONS = 30  # to each; one that goes wrong is no alarm
+_MOVED = 0.3  # of a vector's length
+_SIZES = {"up to 1,000": 1_000, "up to 10,000": 10_000, "up to 100,000": 100_000}
+_LARGEST = "more"
+
+
+@dataclass(frozen=True, slots=True)
+class OfSize:
+    """What organisations of one size found: recall without and with a filter, from 0 to 1, and in
+    how many answers there was less than there is."""
+
+    size: str
+    organisations: int
+    recall: float
+    filtered: float
+    short: int
+
+    @property
+    def good(self) -> bool:
+        return min(self.recall, self.filtered) >= LEAST and not self.short
+
+
+def recall(answer: Sequence[DictRow], exact: Sequence[DictRow]) -> float:
+    """By distance, since equals may stand in any order."""
+    reach = exact[-1]["distance"] + 1e-6 if exact else 0.0
+    return sum(hit["distance"] <= reach for hit in answer) / len(exact) if exact else 1.0
+
+
+def by_size(searched: EmbeddingSet, passages: Passages) -> list[OfSize]:
+    """Of each size that there is, from some organisations, others each time."""
+    orgs: dict[str, list[str]] = {}
+    for org, vectors in passages.sizes(searched).items():
+        orgs.setdefault(_size(vectors), []).append(org)
+    return [
+        _measure(
+            size, random.sample(orgs[size], min(ORGANISATIONS, len(orgs[size]))), searched, passages
+        )
+        for size in (*_SIZES, _LARGEST)
+        if size in orgs
+    ]
+
+
+def _size(vectors: int) -> str:
+    return next((size for size, most in _SIZES.items() if vectors <= most), _LARGEST)
+
+
+def _measure(size: str, orgs: Sequence[str], searched: EmbeddingSet, passages: Passages) -> OfSize:
+    whole: list[float] = []
+    filtered: list[float] = []
+    short = 0
+    for org in orgs:
+        half = passages.younger_half(org_id=org)
+        for question in _questions(searched, passages, org):
+            for found, narrowed in ((whole, ANYTHING), (filtered, half)):
+                answer, exact = (
+                    near(question, searched, org_id=org, limit=DEPTH, narrowed=narrowed)
+                    for near in (passages.nearest, passages.nearest_exactly)
+                )
+                found.append(recall(answer, exact))
+                short += len(answer) < len(exact)
+    return OfSize(size, len(orgs), statistics.fmean(whole), statistics.fmean(filtered), short)
+
+
+def _questions(
+    searched: EmbeddingSet, passages: Passages, org: str
+) -> Iterator[NDArray[np.float32]]:
+    dice = np.random.default_rng()
+    for vector in passages.some_vectors(searched, org_id=org, limit=QUESTIONS):
+        step = dice.standard_normal(len(vector), dtype=np.float32)
+        reach = _MOVED * np.linalg.norm(vector) / np.linalg.norm(step)
+        yield vector + np.float32(reach) * step

@@ -1,0 +1,163 @@
+"""The gate: whether a set is good enough to be searched instead of another.
+
+Measured with known items: a sentence out of a passage, asked as a question, should find that
+passage. The same questions go to both sets. Not here: the switch (``postgres/sets.py``), which
+checks by itself that no recording is missing.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from psycopg.rows import DictRow
+
+from playhead.core.call_context import Errand, on_errand
+from playhead.core.errors import ConfigurationError
+from playhead.core.sentences import sentences
+from playhead.engines.registry import Embedders
+from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
+from playhead.services.recall import LEAST, recall
+
+QUESTIONS = 50
+DEPTH = 10
+
+#: Bounds, set wide: two good models rank differently, a broken one finds next to nothing.
+MOST_FOUND_LESS = 0.05
+LEAST_OVERLAP = 0.2
+MOST_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``found`` and ``found_before``: the share of questions whose passage is among the first ten,
+    in this set and in the one that is searched. ``overlap``: the share of the old set's moments
+    that the new one finds too. ``recall``: of the index against an exact scan. Latencies in
+    seconds, 95th percentile."""
+
+    lacking: int
+    questions: int
+    found: float
+    found_before: float
+    overlap: float
+    recall: float
+    latency: float
+    latency_before: float
+
+    @property
+    def faults(self) -> list[str]:
+        """Why it should not be searched; none when it may."""
+        checks = {
+            f"{self.lacking} recordings are missing": self.lacking == 0,
+            f"finds {self.found:.0%} of known passages, the old set {self.found_before:.0%}": (
+                self.found >= self.found_before - MOST_FOUND_LESS
+            ),
+            f"shares only {self.overlap:.0%} of its moments with the old set": (
+                self.overlap >= LEAST_OVERLAP
+            ),
+            f"its indexes find {self.recall:.1%} of what an exact scan does": (
+                self.recall >= LEAST
+            ),
+            f"answers in {self.latency:.3f} s, the old set in {self.latency_before:.3f} s": (
+                self.latency <= max(MOST_SECONDS, 2 * self.latency_before)
+            ),
+        }
+        return [fault for fault, holds in checks.items() if not holds]
+
+
+class GateClosed(ConfigurationError):
+    """A set did not pass the gate."""
+
+
+def judge(
+    chosen: EmbeddingSet, sets: EmbeddingSets, passages: Passages, embedders: Embedders
+) -> Verdict:
+    """Measure ``chosen`` beside the active set, and keep the verdict with it."""
+    before = sets.active()
+    assert before is not None, "a set is chosen beside the active one"
+    items = passages.known_items(before, QUESTIONS)
+    old = _Trial(before, passages, embedders, items)
+    new = _Trial(chosen, passages, embedders, items)
+    verdict = Verdict(
+        lacking=sets.progress(chosen).lacking,
+        questions=len(items),
+        found=new.found,
+        found_before=old.found,
+        overlap=_mean([_overlap(a, b) for a, b in zip(old.answers, new.answers, strict=True)]),
+        recall=new.recall,
+        latency=new.latency,
+        latency_before=old.latency,
+    )
+    sets.record_gate(chosen, {**asdict(verdict), "faults": verdict.faults})
+    return verdict
+
+
+def refuse_closed(verdict: Verdict, chosen: EmbeddingSet) -> None:
+    """Raise ``GateClosed`` naming every fault."""
+    if verdict.faults:
+        raise GateClosed(
+            f"{chosen.name} (set {chosen.id}) is not activated: {'; '.join(verdict.faults)}.",
+            remedy=f"playhead models status {chosen.id}; search goes on with the set it has.",
+        )
+
+
+class _Trial:
+    """The questions put to one set."""
+
+    def __init__(
+        self,
+        one: EmbeddingSet,
+        passages: Passages,
+        embedders: Embedders,
+        items: Sequence[DictRow],
+    ) -> None:
+        embedder = embedders.of(one)
+        self.answers: list[list[DictRow]] = []
+        seconds: list[float] = []
+        recalls: list[float] = []
+        for item in items:
+            begun = time.perf_counter()
+            with on_errand(Errand(item["org_id"], "gate")):
+                vector = embedder.embed([_question(item["text"])])[0]
+            answer = passages.nearest(vector, one, org_id=item["org_id"], limit=DEPTH)
+            seconds.append(time.perf_counter() - begun)
+            self.answers.append(answer)
+            exact = passages.nearest_exactly(vector, one, org_id=item["org_id"], limit=DEPTH)
+            recalls.append(recall(answer, exact))
+        self.found = _mean(
+            [
+                any(_same(item, hit) for hit in answer)
+                for item, answer in zip(items, self.answers, strict=True)
+            ]
+        )
+        self.recall = _mean(recalls)
+        self.latency = float(np.percentile(seconds, 95)) if seconds else 0.0
+
+
+def _question(text: str) -> str:
+    """The first sentence of a passage."""
+    start, end = sentences(text, "en")[0]
+    return text[start:end]
+
+
+def _overlap(old: Sequence[DictRow], new: Sequence[DictRow]) -> float:
+    return _mean([any(_same(one, other) for other in new) for one in old])
+
+
+def _same(one: DictRow, other: DictRow) -> bool:
+    """Whether two passages tell of the same moment."""
+    if one["recording"] != other["recording"] or other["start_seconds"] is None:
+        return False
+    apart = (
+        one["end_seconds"] < other["start_seconds"] or other["end_seconds"] < one["start_seconds"]
+    )
+    return not apart
+
+
+def _mean(values: Sequence[float]) -> float:
+    """1 where nothing was asked: there is nothing to find fault with."""
+    return statistics.fmean(values) if values else 1.0

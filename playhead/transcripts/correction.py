@@ -1,0 +1,117 @@
+"""A transcript with a person's edits in it: what was replaced is new, the rest is as it was.
+
+Here: pure functions from the old transcript and edited segments to the new one. Not here:
+edited files (``captions.py``), which words are the same (``alignment.py``), the times of the
+new ones (``retiming.py``), versions and who made them (``playhead/postgres``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+
+from playhead.core.errors import BadCorrection, InvalidResult
+from playhead.core.records import Segment, Transcript
+from playhead.transcripts.alignment import Range, aligned, atoms
+from playhead.transcripts.retiming import Edit, retimed
+
+
+def correct_segment(transcript: Transcript, segment_index: int, text: str) -> Transcript:
+    """The transcript with another text in one segment (counted from 0), which goes if that is
+    blank. See ``correct_all``. Raises ``BadCorrection`` where there is no such segment."""
+    segments = list(transcript.segments)
+    if not 0 <= segment_index < len(segments):
+        raise BadCorrection(
+            [f"segment {segment_index}: there are {len(segments)} segments, counted from 0"],
+            remedy="Look at the transcript for the segment you mean.",
+        )
+    segments[segment_index] = replace(segments[segment_index], text=text.strip())
+    return correct_all(transcript, segments)
+
+
+def correct_all(transcript: Transcript, segments: Sequence[Segment]) -> Transcript:
+    """The transcript with these segments instead of its own; in order of time, blank ones go.
+
+    Text and words that both have stay as they are, to the character and to the bit, in
+    whatever segment they are now; white space alone is no edit. Other words get the times that
+    ``retimed`` says. Raises ``InvalidResult`` where the old segments do not hold the old text.
+    """
+    edit = _edited(transcript, [segment for segment in segments if segment.text.strip()])
+    spelled = {segment.text.strip(): segment.text for segment in transcript.segments}
+    texts = [edit.text[start:end] for start, end in edit.turns]
+    return replace(
+        transcript,
+        text=edit.text,
+        words=retimed(transcript.words, edit, transcript.duration_seconds),
+        segments=tuple(
+            replace(segment, text=spelled.get(text, text))  # engines may put a space before
+            for segment, text in zip(edit.segments, texts, strict=True)
+        ),
+    )
+
+
+def _edited(transcript: Transcript, said: Sequence[Segment]) -> Edit:
+    text, turns = transcript.text, _turns(transcript)
+    between = text[turns[0][1] : turns[1][0]] if turns[1:] else " "
+    old = [atom for turn in turns for atom in atoms(text, *turn)]
+    new = [_pieces(segment.text.strip(), between if at else "") for at, segment in enumerate(said)]
+    pieces = [piece for turn in new for piece in turn]
+    mates = aligned([text[start:end] for start, end in old], [atom for _, atom in pieces])
+    corrected, placed = _composed(text, old, pieces, mates)
+    ends = accumulate(map(len, new))
+    moved = [
+        (placed[end - len(turn)][0], placed[end - 1][1])
+        for turn, end in zip(new, ends, strict=True)
+    ]
+    return Edit(text, old, corrected, placed, mates, said, moved)
+
+
+def _turns(transcript: Transcript) -> list[Range]:
+    """Where each segment stands in the text. They must hold all of it: what stands in none,
+    nobody could correct."""
+    text, cursor = transcript.text, 0
+    turns: list[Range] = []
+    for segment in transcript.segments:
+        bare = segment.text.strip()
+        start = text.find(bare, cursor)
+        if start < 0 or text[cursor:start].strip():
+            break
+        cursor = start + len(bare)
+        turns.append((start, cursor))
+    if len(turns) < len(transcript.segments) or text[cursor:].strip():
+        raise InvalidResult(
+            f"after character {cursor} the transcript's text is not that of its segments",
+            remedy="Transcribe the recording again before you correct it.",
+        )
+    return turns
+
+
+def _pieces(text: str, before: str) -> list[tuple[str, str]]:
+    """The atoms of a segment, each with what stands before it."""
+    found = atoms(text)
+    gaps = [before, *(text[a[1] : b[0]] for a, b in pairwise(found))]
+    return [(gap, text[start:end]) for gap, (start, end) in zip(gaps, found, strict=True)]
+
+
+def _composed(
+    text: str,
+    old: Sequence[Range],
+    pieces: Sequence[tuple[str, str]],
+    mates: Sequence[int | None],
+) -> tuple[str, list[Range]]:
+    """The new text, and where its atoms are. Those that stand side by side as before have
+    between them what they had."""
+    parts: list[str] = []
+    placed: list[Range] = []
+    length, before, cursor = 0, -1, 0
+    for (gap, atom), mate in zip(pieces, mates, strict=True):
+        if mate is not None and mate == before + 1:
+            gap = text[cursor : old[mate][0]]
+        start = length + len(gap)
+        length = start + len(atom)
+        placed.append((start, length))
+        parts += (gap, atom)
+        before, cursor = (-2, cursor) if mate is None else (mate, old[mate][1])
+    end = text[cursor:] if before == len(old) - 1 else ""
+    return "".join(parts) + end, placed

@@ -1,0 +1,118 @@
+"""Characters to seconds: when a passage was said, and by whom.
+
+Here: ``Timeline``, and what can be asked of it. Not here: where words stand in a text
+(``timing.py``), making times (the transcription engines).
+
+An hour of speech is 9,000 words, so they stand in columns and not in objects: making a
+``TimedSpan`` of each takes twice as long as cutting the passages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from playhead.core.errors import InvalidResult
+from playhead.core.records import TimedSpan
+from playhead.core.sentences import Range
+
+Integers = NDArray[np.integer[Any]]
+Floats = NDArray[np.float64]
+
+_PACKED = {"char_starts": "<i4", "char_ends": "<i4", "start_seconds": "<f8", "end_seconds": "<f8"}
+_PACKED |= {"voices": "<i4"}
+_BYTES = sum(np.dtype(kind).itemsize for kind in _PACKED.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """Characters ``[char_starts[i], char_ends[i])`` of a text were said from
+    ``start_seconds[i]`` to ``end_seconds[i]`` by ``names[voices[i]]``. Neither column of
+    characters may decrease (``check_order``). ``names[0]`` is None: nobody known."""
+
+    char_starts: Integers
+    char_ends: Integers
+    start_seconds: Floats
+    end_seconds: Floats
+    voices: Integers
+    names: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, spans: Sequence[TimedSpan]) -> Timeline:
+        names: dict[str | None, int] = {None: 0}
+        return cls(
+            np.array([span.char_start for span in spans], np.int32),
+            np.array([span.char_end for span in spans], np.int32),
+            np.array([span.start_seconds for span in spans], np.float64),
+            np.array([span.end_seconds for span in spans], np.float64),
+            np.array([names.setdefault(span.speaker, len(names)) for span in spans], np.int32),
+            tuple(names),
+        )
+
+    def packed(self) -> bytes:
+        """The columns one after the other, ``_BYTES`` a row; ``names`` are not among them."""
+        columns = (getattr(self, name).astype(kind) for name, kind in _PACKED.items())
+        return b"".join(column.tobytes() for column in columns)
+
+    @classmethod
+    def unpacked(cls, packed: bytes, names: tuple[str | None, ...]) -> Timeline:
+        rows, offset = len(packed) // _BYTES, 0
+        columns: dict[str, NDArray[Any]] = {}
+        for name, kind in _PACKED.items():
+            columns[name] = np.frombuffer(packed, kind, rows, offset)
+            offset += columns[name].nbytes
+        return cls(**columns, names=names)
+
+    def __len__(self) -> int:
+        return len(self.char_starts)
+
+    def check_order(self) -> None:
+        """Raise ``InvalidResult`` unless neither column of characters decreases."""
+        back = (np.diff(self.char_starts) < 0) | (np.diff(self.char_ends) < 0)
+        if back.any():
+            at = int(np.argmax(back))
+            before, after = (f"{self.char_starts[i]} to {self.char_ends[i]}" for i in (at, at + 1))
+            raise InvalidResult(
+                f"timed spans are out of order: characters {before} come before {after}",
+                remedy="Sort the spans by position and let none lie inside another.",
+            )
+
+    def within(self, ranges: Sequence[Range]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Of each range of characters the first row that shares one with it, and the one after
+        the last; the same twice where there is none."""
+        starts, ends = np.array(ranges, np.int32).reshape(-1, 2).T
+        first = np.searchsorted(self.char_ends, starts, "right")
+        return first, np.maximum(first, np.searchsorted(self.char_starts, ends, "left"))
+
+    def seconds(self, ranges: Sequence[Range]) -> list[tuple[float, float] | tuple[None, None]]:
+        """When each range of characters was said, as ``(start_seconds, end_seconds)``;
+        ``(None, None)`` where no row shares any with it."""
+        rows = np.column_stack(self.within(ranges))
+        timed = rows[:, 0] < rows[:, 1]
+        edges = rows[timed].ravel()  # reduced from each to the next; every other one is wanted
+        starts = np.minimum.reduceat(np.append(self.start_seconds, np.inf), edges)[::2]
+        ends = np.maximum.reduceat(np.append(self.end_seconds, -np.inf), edges)[::2]
+        found = zip(starts.tolist(), ends.tolist(), strict=True)
+        return [next(found) if here else (None, None) for here in timed.tolist()]
+
+    def speakers(self, ranges: Sequence[Range]) -> list[str | None]:
+        """Who spoke longest, in seconds, in each range of characters, the first of equals; None
+        where that is speech without a speaker, or nothing. A row that is partly in the range
+        counts by the share of its characters."""
+        if len(self.names) == 1:
+            return [None] * len(ranges)
+        rows = zip(*self.within(ranges), ranges, strict=True)
+        return [self._speaker(slice(first, last), *at) for first, last, at in rows]
+
+    def _speaker(self, rows: slice, start: int, end: int) -> str | None:
+        starts, ends, voices = self.char_starts[rows], self.char_ends[rows], self.voices[rows]
+        if not len(voices):
+            return None
+        shared = np.minimum(ends, end) - np.maximum(starts, start)
+        seconds = self.end_seconds[rows] - self.start_seconds[rows]
+        spoken = np.bincount(voices, shared / np.maximum(1, ends - starts) * seconds)
+        return self.names[int(voices[np.argmax(spoken[voices])])]

@@ -1,0 +1,202 @@
+"""Where the words of a transcript stand in its text, and whether its times can be.
+
+Here: pure functions from words and segments to a ``Timeline``. Not here: what is asked of one
+(``timeline.py``), cutting text (``playhead/chunking``), making times (the
+transcription engines).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from playhead.core.errors import InvalidResult
+from playhead.core.records import Segment, TimedSpan, Transcript, Word
+from playhead.core.sentences import Range, Tongues, merged
+from playhead.transcripts.timeline import Timeline
+
+#: Seconds by which a time may miss its bound: engines count in frames of 0.02 s and round.
+TOLERANCE_SECONDS = 0.05
+
+#: Words in a row that must match before a stretch of text without words is jumped over, and
+#: how long that stretch may be: some five minutes of speech.
+ANCHOR_WORDS = 4
+ANCHOR_REACH_CHARACTERS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A transcript as passages are cut from it. ``timeline``: of its words, each with the
+    speaker of its segment, or of its segments where the engine timed no words. ``breaks``: the
+    characters where its segments begin; ``languages``: what is spoken from each on, where that
+    is more than one language."""
+
+    text: str
+    language: str
+    duration_seconds: float
+    timeline: Timeline
+    breaks: Sequence[int]
+    languages: tuple[str, ...] = ()
+
+    @property
+    def tongues(self) -> Tongues:
+        """Where each language begins."""
+        return merged([(0, self.language), *zip(self.breaks, self.languages, strict=False)])
+
+
+def spoken(transcript: Transcript) -> Spoken:
+    segments = segment_timeline(transcript.text, transcript.segments)
+    words = word_timeline(transcript.text, transcript.words)
+    return Spoken(
+        transcript.text,
+        transcript.language,
+        transcript.duration_seconds,
+        _by_speakers(words, segments) if len(words) else segments,
+        segments.char_starts.tolist(),
+        _languages(transcript),
+    )
+
+
+def tongues(transcript: Transcript) -> Tongues:
+    """Where in its text each language begins."""
+    languages = _languages(transcript)
+    starts = [start for start, _ in _segment_places(transcript).values()] if languages else []
+    return merged([(0, transcript.language), *zip(starts, languages, strict=True)])
+
+
+def _languages(transcript: Transcript) -> tuple[str, ...]:
+    """Of each segment that stands in the text; none where there is but one."""
+    if not any(segment.language for segment in transcript.segments):
+        return ()
+    said = [transcript.segments[i].language for i in _segment_places(transcript)]
+    return tuple(language or transcript.language for language in said)
+
+
+def _segment_places(transcript: Transcript) -> dict[int, Range]:
+    return places(transcript.text, [segment.text for segment in transcript.segments])
+
+
+def word_timeline(text: str, words: Sequence[Word]) -> Timeline:
+    """The characters each word occupies in ``text``, in order, without the white space a
+    word may carry. A word that is not there in its turn is left out, never put elsewhere."""
+    at = places(text, [word.word for word in words])
+    return Timeline.of([TimedSpan(*at[i], words[i].start, words[i].end) for i in at])
+
+
+def segment_timeline(text: str, segments: Sequence[Segment]) -> Timeline:
+    """As ``word_timeline``, for segments, with their speakers."""
+    at = places(text, [segment.text for segment in segments])
+    return Timeline.of(
+        [TimedSpan(*at[i], segments[i].start, segments[i].end, segments[i].speaker) for i in at]
+    )
+
+
+def check_times(transcript: Transcript) -> None:
+    """Raise ``InvalidResult`` when a word or segment ends before it starts, when starts or
+    ends decrease, are negative or lie past ``duration_seconds`` (each by more than
+    ``TOLERANCE_SECONDS``), or when a word is missing from the text."""
+    duration = transcript.duration_seconds
+    faults = [
+        *_time_faults("word", transcript.words, duration),
+        *_time_faults("segment", transcript.segments, duration),
+    ]
+    spoken = [word for word in transcript.words if word.word.strip()]
+    placed = places(transcript.text, [word.word for word in spoken])
+    if missing := [word for i, word in enumerate(spoken) if i not in placed]:
+        faults.append(
+            f"{len(missing)} of {len(spoken)} words are not in the text in their order, "
+            f"first {missing[0].word!r} at {missing[0].start:.2f} s"
+        )
+    if faults:
+        raise InvalidResult(
+            f"the transcript contradicts itself ({len(faults)} faults): {faults[0]}",
+            remedy="Transcribe the recording again, with another engine if it happens again.",
+        )
+
+
+def _time_faults(name: str, timed: Sequence[Word | Segment], duration: float) -> Iterator[str]:
+    start, end = 0.0, 0.0
+    for number, item in enumerate(timed, 1):
+        what = f"{name} {number} ({item.start} to {item.end} s)"
+        if not (math.isfinite(item.start) and math.isfinite(item.end)):
+            yield f"{what} has no finite times"
+        if item.start < start - TOLERANCE_SECONDS or item.end < end - TOLERANCE_SECONDS:
+            yield f"{what} goes back in time: the one before is {start} to {end} s"
+        if item.end < item.start - TOLERANCE_SECONDS:
+            yield f"{what} ends before it starts"
+        if item.end > duration + TOLERANCE_SECONDS:
+            yield f"{what} ends after the recording does, at {duration} s"
+        start, end = item.start, item.end
+
+
+def _by_speakers(words: Timeline, segments: Timeline) -> Timeline:
+    """The words with the speaker of the segment each is in, or of the one with most of it."""
+    if len(segments.names) == 1:
+        return words
+    at = np.searchsorted(segments.char_ends, words.char_starts, "right")
+    at = np.minimum(at, len(segments) - 1)
+    voices = segments.voices[at]
+    before, after = segments.char_starts[at], segments.char_ends[at]
+    astride = np.flatnonzero((words.char_starts < before) | (after < words.char_ends))
+    ranges = zip(
+        words.char_starts[astride].tolist(), words.char_ends[astride].tolist(), strict=True
+    )
+    voices[astride] = [segments.names.index(name) for name in segments.speakers(list(ranges))]
+    return replace(words, voices=voices, names=segments.names)
+
+
+def places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
+    """``{index of piece: (char_start, char_end)}`` of the pieces that stand in ``text`` in
+    their turn: next after the last one placed, or where several in a row match again."""
+    found: dict[int, tuple[int, int]] = {}
+    cursor = 0
+    for i, piece in enumerate(pieces):
+        bare = piece.strip()
+        if end := _right_here(text, cursor, bare):
+            cursor = end
+            found[i] = (end - len(bare), end)
+            continue
+        reach = cursor + ANCHOR_REACH_CHARACTERS
+        at = text.find(bare, cursor, reach + len(bare)) if bare else -1
+        if at < 0:
+            continue
+        if not _next_in_line(text, cursor, at, at + len(bare), pieces[i + 1 : i + 2]):
+            at = _anchor(text, cursor, reach, pieces[i : i + ANCHOR_WORDS])
+        if at >= 0:
+            cursor = at + len(bare)
+            found[i] = (at, cursor)
+    return found
+
+
+def _right_here(text: str, cursor: int, bare: str) -> int | None:
+    """Where a piece ends that stands after no more than one space and before no letter, as nearly
+    all do."""
+    start = cursor + text.startswith(" ", cursor)
+    end = start + len(bare)
+    if bare and text.startswith(bare, start) and not text[end : end + 1].isalnum():
+        return end
+    return None
+
+
+def _next_in_line(text: str, cursor: int, at: int, end: int, following: Sequence[str]) -> bool:
+    """Whether only white space and punctuation lie before, and no word is cut in two. Scripts
+    without spaces have no visible edge: there the next piece must go on at once."""
+    if any(map(str.isalnum, text[cursor:at])):
+        return False
+    inside_word = text[end - 1].isalnum() and text[end : end + 1].isalnum()
+    return not inside_word or any(text.startswith(piece, end) for piece in following if piece)
+
+
+def _anchor(text: str, cursor: int, reach: int, pieces: Sequence[str]) -> int:
+    """Where in ``[cursor, reach)`` these pieces stand in a row, only white space and
+    punctuation between, or -1. Fewer than two prove nothing."""
+    bare = [re.escape(piece.strip()) for piece in pieces if piece.strip()]
+    if len(bare) < 2:
+        return -1
+    row = re.compile(r"(?<!\w)" + r"[\W_]*".join(bare) + r"(?!\w)")
+    found = row.search(text, cursor, reach)
+    return found.start() if found else -1

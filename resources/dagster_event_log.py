@@ -1,0 +1,236 @@
+"""Dagster's event log in our Postgres, with the many events of a run stored many at a time.
+
+A recording makes some thirty events. Stored one by one, each is a transaction and half a dozen
+statements, and together they cost more than the pipeline's own work
+(docs/decisions/0005-warm-worker.md). Here: what may wait, for how long, and how it is stored.
+Not here: pool and address (``dagster_instance.py``), events that a kill between ledger and
+log took away (``pipeline_assets/maintenance/missing_events.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from dagster import DagsterEventType
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log import DynamicPartitionsTable, SqlEventLogStorageTable
+from dagster_postgres import PostgresEventLogStorage
+from sqlalchemy.engine import Connection
+
+#: Besides these, what steps log in words.
+_MAY_WAIT = frozenset(
+    {
+        DagsterEventType.ASSET_MATERIALIZATION,
+        DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+        DagsterEventType.ASSET_OBSERVATION,
+        DagsterEventType.ASSET_CHECK_EVALUATION,
+        DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+    }
+)
+_LONGEST_SECONDS = 1.0  # that an event waits: what a kill can lose, and the UI lags behind
+_MOST_EVENTS = 200  # that wait; a larger batch is hardly cheaper an event
+_KEYS_STAY_SECONDS = 30.0
+
+#: What one event does to a batch. Not what a database does that is away.
+_UNSTORABLE = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
+
+_LOG = logging.getLogger(__name__)
+
+
+class _Thread(threading.local):
+    """What this thread has open: the transaction of a batch, and ordinary connections."""
+
+    batch: Connection | None = None
+    connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Partition keys in Dagster's order, as read; ``last``: the row of the last one."""
+
+    read_at: float
+    last: int
+    keys: Sequence[str]
+
+
+class BatchedEventLog(PostgresEventLogStorage):
+    """Keeps what may wait until something else is stored or read, until it is many, or for a
+    second, and then stores it in one transaction. So within this process nobody sees the log
+    without it, and what ends a run is stored after all that the run made."""
+
+    def __init__(self, url: str, engine: sa.Engine) -> None:
+        self._waiting: list[EventLogEntry] = []
+        self._storing = threading.RLock()
+        self._timer: threading.Timer | None = None
+        self._thread = _Thread()
+        self._tables: set[str] = set()
+        self._keys: dict[str, _Keys] = {}
+        super().__init__(url)
+        self._engine = engine
+
+    def store_event(self, event: EventLogEntry) -> None:
+        if event.dagster_event and event.dagster_event.event_type not in _MAY_WAIT:
+            super().store_event(event)
+            return
+        with self._storing:
+            self._waiting.append(event)
+            if len(self._waiting) >= _MOST_EVENTS:
+                self.flush()
+            elif self._timer is None:
+                self._flush_later()
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        for event in events:
+            self.store_event(event)
+
+    def flush(self) -> None:
+        """Store what waits. When the database is away it waits on, and the next use tries
+        again."""
+        with self._storing:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            events, self._waiting = self._waiting, []
+            try:
+                if events:
+                    self._store_together(events)
+            except _UNSTORABLE:
+                for event in events:
+                    self._store_alone(event)
+            except Exception:
+                self._waiting = events
+                raise
+
+    def dispose(self) -> None:
+        self.flush()
+        super().dispose()
+
+    def has_table(self, table_name: str) -> bool:
+        """Asked before every other statement; a table that is there stays."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
+        """Asked for ten times a run, where a hundred thousand cost a quarter of a second: only
+        what was added since is fetched. What other processes deleted is noticed within a while."""
+        known = self._keys.get(partitions_def_name)
+        if known is None or time.monotonic() - known.read_at > _KEYS_STAY_SECONDS:
+            known = _Keys(time.monotonic(), -1, [])
+        table = DynamicPartitionsTable.c
+        query = (
+            sa.select(table.id, table.partition)
+            .where(table.partitions_def_name == partitions_def_name, table.id > known.last)
+            .order_by(table.id)
+        )
+        with self.index_connection() as connection:
+            added = connection.execute(query).all()
+        if added:
+            keys = [*known.keys, *(row.partition for row in added)]
+            known = _Keys(known.read_at, added[-1].id, keys)
+        self._keys[partitions_def_name] = known
+        return known.keys
+
+    def get_existing_dynamic_partitions(
+        self, partitions_def_name: str, partition_keys: Sequence[str]
+    ) -> AbstractSet[str]:
+        """Asked about all keys, asset by asset, when the UI is looked at after a recording came:
+        one query, where Dagster makes one for every thousand keys."""
+        table = DynamicPartitionsTable.c
+        query = sa.select(table.partition).where(
+            table.partitions_def_name == partitions_def_name,
+            table.partition == sa.any_(sa.literal(list(partition_keys), sa.ARRAY(sa.Text))),
+        )
+        with self.index_connection() as connection:
+            return set(connection.execute(query).scalars())
+
+    def add_dynamic_partitions(
+        self, partitions_def_name: str, partition_keys: Sequence[str]
+    ) -> None:
+        """After it all keys are read anew: another process may have been adding some of them."""
+        super().add_dynamic_partitions(partitions_def_name, partition_keys)
+        self._keys.pop(partitions_def_name, None)
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        super().delete_dynamic_partition(partitions_def_name, partition_key)
+        self._keys.pop(partitions_def_name, None)
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        """Where every statement of this storage gets its connection."""
+        mine = self._thread
+        if mine.batch is not None:
+            yield mine.batch
+            return
+        if not mine.connections:  # with a transaction open, it could wait for itself
+            self.flush()
+        mine.connections += 1
+        try:
+            with super()._connect() as connection:
+                yield connection
+        finally:
+            mine.connections -= 1
+
+    def _store_together(self, events: Sequence[EventLogEntry]) -> None:
+        table = SqlEventLogStorageTable
+        with super()._connect() as connection:
+            transaction = connection.execution_options(isolation_level="READ COMMITTED")
+            with transaction.begin():
+                self._thread.batch = transaction
+                try:
+                    stored = transaction.execute(
+                        table.insert().returning(table.c.id, sort_by_parameter_order=True),
+                        [self._event_to_row(event) for event in events],
+                    )
+                    self._store_details(transaction, events, [row.id for row in stored])
+                finally:
+                    self._thread.batch = None
+
+    def _store_details(
+        self, connection: Connection, events: Sequence[EventLogEntry], ids: Sequence[int]
+    ) -> None:
+        """Beside the log itself: tags, the newest event of each asset, verdicts of checks."""
+        numbered = list(zip(events, ids, strict=True))
+        of_assets = [(e, i) for e, i in numbered if e.dagster_event_type in ASSET_EVENTS]
+        self._store_asset_event_tags(
+            connection, [event for event, _ in of_assets], [number for _, number in of_assets]
+        )
+        newest = {
+            (str(event.get_dagster_event().asset_key), event.get_dagster_event().event_type): (
+                event,
+                number,
+            )
+            for event, number in of_assets
+        }
+        for _, (event, number) in sorted(newest.items()):  # one order, so no deadlock
+            self._store_asset_event(connection, event, number)
+        for event, number in numbered:
+            if event.dagster_event_type in ASSET_CHECK_EVENTS:
+                self.store_asset_check_event(event, number)
+
+    def _store_alone(self, event: EventLogEntry) -> None:
+        try:
+            super().store_event(event)
+        except _UNSTORABLE:
+            _LOG.exception("An event of run %s cannot be stored", event.run_id)
+
+    def _flush_later(self) -> None:
+        self._timer = threading.Timer(_LONGEST_SECONDS, self._flush_late)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _flush_late(self) -> None:
+        try:
+            self.flush()
+        except Exception:
+            _LOG.exception("Events wait for the database")
+            with self._storing:
+                self._flush_later()

@@ -1,0 +1,60 @@
+"""The workbench and OpenAI's client as Dagster resources. With ``dagster_instance.py`` and
+``dagster_events.py`` all here that knows Dagster; the arrows are held by a test."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from playhead.core.errors import ModelUnavailable
+from playhead.core.settings import Settings
+from playhead.engines.registry import Engines
+from playhead.postgres.coordination.liveness import run_duty
+from playhead.providers.model_names import missing
+from playhead.services.context import Workbench, open_workbench
+
+if TYPE_CHECKING:  # it takes most of a second, which no run of ours should pay
+    from dagster_openai import OpenAIResource
+
+
+def workbench_resource(
+    settings: Settings, engines: Engines, bench: Workbench | None
+) -> dg.ResourceDefinition:
+    """Opened when a run or a sensor first needs it, closed after; the engines live on. Or
+    ``bench``, of a process that keeps it open between its runs."""
+
+    @dg.resource(description="Recordings, ledger, media and models.")
+    def workbench(context: dg.InitResourceContext) -> Iterator[Workbench]:
+        with nullcontext(bench) if bench else open_workbench(settings, engines) as opened:
+            if context.run is None:
+                yield opened
+            else:
+                with opened.attendance.holding(run_duty(context.run.run_id)):
+                    yield opened
+
+    return workbench
+
+
+def openai_resource(settings: Settings) -> dg.ResourceDefinition:
+    """dagster-openai's resource, for assets of people's own: the key and the address are those of
+    our settings, and never stand in Dagster's configuration, which its UI shows. Stages do not use
+    it: what they spend is metered (decision 14)."""
+
+    @dg.resource(description="OpenAI's client, with the key and address of Playhead's settings.")
+    def openai(context: dg.InitResourceContext) -> "Iterator[OpenAIResource]":
+        from dagster_openai import OpenAIResource
+
+        provider = settings.provider("openai")
+        problem = missing(settings, "openai")
+        if provider is None or problem:
+            raise ModelUnavailable(problem or "", remedy="README.md has the table of settings.")
+        key = provider.api_key.get_secret_value() if provider.api_key else "none"
+        resource = OpenAIResource(api_key=key, base_url=provider.base_url)
+        resource.setup_for_execution(context)
+        try:
+            yield resource
+        finally:
+            resource.teardown_after_execution(context)
+
+    return openai

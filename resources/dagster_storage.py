@@ -1,0 +1,126 @@
+"""Where Dagster keeps its own state, named by ``dagster.yaml``: runs and events in the second
+database of our server, logs in our home folder. So ``dagster dev`` works in a fresh clone with
+nothing set, and two homes live side by side.
+
+Not here: what runs (``pipeline_assets``), our own rows (``playhead/postgres``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance
+from dagster._core.instance import InstanceRef
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+
+from playhead.core.errors import DatabaseUnavailable
+from playhead.core.settings import load_settings
+from playhead.postgres.database import is_quiet
+from playhead.postgres.database_urls import dagster_url
+from resources.dagster_event_log import BatchedEventLog
+
+Config = Mapping[str, Any]
+
+#: Dagster's own switch, off by default and in no configuration file: without it a backfill fails
+#: for good when the daemon looks at it while the code server is being started again.
+_BACKFILLS_WAIT = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
+
+#: What using our database or Dagster's raises while the server is away, for those who outlive it.
+DATABASE_AWAY = (DatabaseUnavailable, DagsterPostgresException, DBAPIError)
+
+
+class PlayheadStorage(DagsterPostgresStorage):
+    """Dagster's Postgres storage on pooled connections that are looked at before use.
+
+    Dagster's own opens a connection a query outside the webserver, about 200 a run. The pool
+    has to be set from outside: there is no option for it, and without the look a restart of
+    Postgres fails a run whose steps all succeeded (docs/decisions/0003-dagster-storage.md)."""
+
+    def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        os.environ.setdefault(_BACKFILLS_WAIT, "1")
+        super().__init__(url, inst_data=inst_data)
+        pool = _pooled(url)
+        self._run_storage._engine = self._schedule_storage._engine = pool
+        self._event_log_storage = BatchedEventLog(url, pool)
+
+    @classmethod
+    def config_type(cls) -> Config:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, _config: Config
+    ) -> PlayheadStorage:
+        return cls(dagster_url(load_settings()), inst_data)
+
+
+class PlayheadLogs(LocalComputeLogManager):
+    """What steps print, under our home."""
+
+    @classmethod
+    def config_type(cls) -> Config:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, _config: Config
+    ) -> PlayheadLogs:
+        folder = load_settings().home / "dagster" / "logs"
+        return cls(base_dir=str(folder), inst_data=inst_data)
+
+
+class PlayheadArtifacts(LocalArtifactStorage):
+    """What else Dagster writes to disk, under our home."""
+
+    @classmethod
+    def config_type(cls) -> Config:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, _config: Config
+    ) -> PlayheadArtifacts:
+        return cls(base_dir=str(load_settings().home / "dagster"), inst_data=inst_data)
+
+
+def open_instance() -> DagsterInstance:
+    """The instance that ``$DAGSTER_HOME`` or, as for ``dagster dev``, the project's own
+    ``dagster.yaml`` describes. What steps print stays on this process's console: to copy it costs
+    four more processes a run, a fifth of a lone recording's CPU."""
+    project = Path(__file__).resolve().parent.parent
+    folder = os.environ.get("DAGSTER_HOME") or str(project)
+    logs = {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}
+    return DagsterInstance.from_ref(InstanceRef.from_dir(folder, overrides={"compute_logs": logs}))
+
+
+def _pooled(url: str) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"keepalives_idle": 30},
+        isolation_level="AUTOCOMMIT",
+        pool_size=2,
+        max_overflow=20,
+        pool_recycle=3600,
+    )
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: Any, record: object, _fairy: object) -> None:
+        """As ``pool_pre_ping``, and without asking where the socket tells."""
+        if is_quiet(connection.fileno()):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+    return engine

@@ -1,0 +1,87 @@
+"""Retries that Dagster lost.
+
+When a worker dies, Dagster's daemon asks for its run again, once: with the code server away at
+that moment it notes that it will not, and never comes back to it (the comment at the end of
+``auto_run_reexecution.py`` in 1.13.27 says so). When the daemon dies just then, the run stays
+marked as to be tried again, and its backfill waits for ever. A sensor runs in the code server, so
+when this one looks, that is there. Not here: failed stages (``policies.RETRY_POLICY``), recordings
+that wait (``uploads.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.storage.tags import (
+    AUTO_RETRY_RUN_ID_TAG,
+    BACKFILL_ID_TAG,
+    RUN_FAILURE_REASON_TAG,
+    WILL_RETRY_TAG,
+)
+
+from pipeline_assets.jobs import ingest_recording
+from pipeline_assets.runs import PARTITION, PRIORITY, RANGE_END, RANGE_START, works_on_recordings
+
+_INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
+_LOOKED_BACK = timedelta(hours=1)
+_PATIENCE = timedelta(minutes=1)  # the daemon takes seconds
+_KEPT_TAGS = {PARTITION, RANGE_START, RANGE_END, PRIORITY, BACKFILL_ID_TAG}
+_CANCELLED = {BulkActionStatus.CANCELED, BulkActionStatus.CANCELING}
+
+
+@dg.sensor(
+    job=ingest_recording,
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests again runs whose workers died while the code server was away.",
+)
+def retries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    requests = [_again(run) for run in _lost(context.instance)]
+    return dg.SensorResult(
+        run_requests=requests, skip_reason=None if requests else "no retry was lost"
+    )
+
+
+def _lost(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
+    """Failed runs that Dagster's own rule would try again, and that it did not. They are marked as
+    not to be by the daemon, so that there is one who asks."""
+    now = datetime.now(UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _LOOKED_BACK)
+    for record in instance.get_run_records(failed):
+        run = record.dagster_run
+        if not works_on_recordings(run) or AUTO_RETRY_RUN_ID_TAG in run.tags:
+            continue
+        if run.is_complete_and_waiting_to_retry:
+            if record.update_timestamp > now - _PATIENCE:
+                continue
+            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
+        if _deserves_another(instance, run):
+            yield run
+
+
+def _deserves_another(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    by_rule = auto_reexecution_should_retry_run(
+        instance, run, RunFailureReason(reason) if reason else None
+    )
+    return by_rule and not _cancelled(instance, run)
+
+
+def _cancelled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    backfill = instance.get_backfill(run.tags.get(BACKFILL_ID_TAG, ""))
+    return backfill is not None and backfill.status in _CANCELLED
+
+
+def _again(run: dg.DagsterRun) -> dg.RunRequest:
+    """The same partitions and stages, of the same backfill; asked for once, by its key."""
+    return dg.RunRequest(
+        run_key=f"again {run.run_id}",
+        tags={name: value for name, value in run.tags.items() if name in _KEPT_TAGS},
+        run_config=run.run_config,
+        asset_selection=sorted(run.asset_selection or ()) or None,
+    )

@@ -1,0 +1,82 @@
+"""Uploads: runs for recordings that wait, whichever way they came in: all of them where no warm
+worker attends, else what it leaves.
+
+What waits is the ledger's answer; what is under way is Dagster's. A request is noted before it
+is made, so a tick that dies is repeated after a pause and never twice at once. Not here: how
+recordings share a run (``pipeline_assets/runs.py``).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
+from pipeline_assets.jobs import ingest_recording
+from pipeline_assets.maintenance.orphaned_runs import fail_orphans
+from pipeline_assets.partitions import PARTITION_SET, recordings_partitions
+from pipeline_assets.policies import PATIENCE_SECONDS
+from pipeline_assets.runs import UNFINISHED, RunPlan, covered, new_keys, plan_runs
+from playhead.core.records import Recording
+from playhead.postgres.coordination.liveness import WORKER
+from playhead.services.context import Workbench
+
+_INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
+_RECORDINGS_A_TICK = 400  # the daemon makes their runs before it ticks again
+_RUNS_A_TICK = 100
+_RETRY_APPEARS = timedelta(minutes=2)  # Dagster makes the retry of a dead run within seconds
+
+
+@dg.sensor(
+    job=ingest_recording,
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests runs for recordings that are not ready, not failed and not under way.",
+)
+def uploads(
+    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+) -> dg.SensorResult | dg.SkipReason:
+    fail_orphans(context.instance, workbench)
+    waiting = _left(workbench)
+    if not waiting:
+        return dg.SkipReason("nothing waits that is not the worker's")
+    keys = context.instance.get_dynamic_partitions(PARTITION_SET)
+    busy = under_way(context.instance, keys)
+    free = [recording for recording in waiting if recording.id not in busy]
+    added = new_keys(free, keys)
+    plans = plan_runs(free, [*keys, *added])[:_RUNS_A_TICK]
+    workbench.catalogue.requested([identity for plan in plans for identity in plan.ids])
+    return dg.SensorResult(
+        run_requests=[_request(plan) for plan in plans],
+        dynamic_partitions_requests=[recordings_partitions.build_add_request(added)],
+    )
+
+
+def _left(bench: Workbench) -> list[Recording]:
+    """What waits and is for this sensor: of an attending worker it takes over only what should
+    have been taken long ago."""
+    waiting = bench.catalogue.waiting(limit=_RECORDINGS_A_TICK, unrequested=True)
+    if not waiting or not bench.attendance.attended(WORKER):
+        return waiting
+    overdue = bench.catalogue.overdue([one.id for one in waiting], PATIENCE_SECONDS)
+    return [recording for recording in waiting if recording.id in overdue]
+
+
+def _request(plan: RunPlan) -> dg.RunRequest:
+    # No run key: Dagster remembers one for ever and would drop the run of a later try.
+    return dg.RunRequest(tags=dict(plan.tags), run_config=plan.run_config)
+
+
+def under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
+    job = ingest_recording.name
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED))
+    died = instance.get_runs(
+        dg.RunsFilter(
+            job_name=job,
+            statuses=[dg.DagsterRunStatus.FAILURE],
+            tags={WILL_RETRY_TAG: "true"},
+            updated_after=datetime.now(UTC) - _RETRY_APPEARS,
+        )
+    )
+    to_come = [run for run in died if AUTO_RETRY_RUN_ID_TAG not in run.tags]
+    return {key for run in [*runs, *to_come] for key in covered(run.tags, keys)}

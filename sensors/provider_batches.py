@@ -1,0 +1,29 @@
+"""Batches: a look at them while a request waits for one or one is under way.
+
+Not here: what a look does (``pipeline_assets/ops/provider_batches.py``).
+"""
+
+import dagster as dg
+
+from pipeline_assets.jobs import carry_batches
+from pipeline_assets.runs import UNFINISHED
+from playhead.services.context import Workbench
+
+_INTERVAL_SECONDS = 60  # a batch takes minutes to hours
+
+
+@dg.sensor(
+    job=carry_batches,
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends requests that wait for a batch, and takes in the answers.",
+)
+def batches(
+    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+) -> dg.SensorResult:
+    if not workbench.deferred.anything():
+        return dg.SensorResult(skip_reason="nothing waits for a batch")
+    looking = dg.RunsFilter(job_name=carry_batches.name, statuses=UNFINISHED)
+    if context.instance.get_runs(looking, limit=1):
+        return dg.SensorResult(skip_reason="a run is looking")
+    return dg.SensorResult(run_requests=[dg.RunRequest()])

@@ -1,0 +1,50 @@
+"""Plans: runs for what a person or the schedule decided to make again, when nothing new waits and
+no warm worker sees to it.
+
+Not here: what differs (``pipeline_assets/assets/desired_recipes.py``), which recordings are next
+(``pipeline_assets/planning/plan_runs.py``).
+"""
+
+import dagster as dg
+
+from pipeline_assets.jobs import ingest_recording, rework_archived
+from pipeline_assets.partitions import PARTITION_SET
+from pipeline_assets.planning.plan_runs import planned_runs
+from pipeline_assets.runs import RunPlan
+from playhead.postgres.coordination.liveness import WORKER
+from playhead.services.context import Workbench
+from sensors.pending_recordings import under_way
+
+_INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
+
+
+@dg.sensor(
+    jobs=[ingest_recording, rework_archived],
+    minimum_interval_seconds=_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests runs of low priority for the open plans, a few hundred recordings ahead.",
+)
+def plans(
+    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+) -> dg.SensorResult:
+    if workbench.attendance.attended(WORKER):
+        return dg.SensorResult(skip_reason="a warm worker attends")
+    if not workbench.plans.under_way():
+        return dg.SensorResult(skip_reason="no plan is open")
+    keys = context.instance.get_dynamic_partitions(PARTITION_SET)
+    busy = under_way(context.instance, keys)
+    runs = list(planned_runs(workbench, keys, busy))
+    workbench.catalogue.requested([identity for run in runs for identity in run.ids])
+    return dg.SensorResult(
+        run_requests=[_request(run) for run in runs],
+        skip_reason=None if runs else "nothing is planned",
+    )
+
+
+def _request(run: RunPlan) -> dg.RunRequest:
+    return dg.RunRequest(
+        job_name=run.job,
+        tags=dict(run.tags),
+        run_config=run.run_config,
+        asset_selection=run.assets,
+    )

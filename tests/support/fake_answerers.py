@@ -1,0 +1,117 @@
+"""An organisation to ask: recordings with words of their own, and whoever answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from playhead.answers.conversations import Kept
+from playhead.answers.service import Answers
+from playhead.core.errors import PlayheadError
+from playhead.core.protocols.answerer import Answerer, Audience, Cited, Inquiry, Statement
+from playhead.core.protocols.embedder import Embedder
+from playhead.core.records import Chunk, Engine, Recording, TimedSpan, Transcript
+from playhead.core.settings import Settings
+from playhead.engines.answering.extractive import ExtractiveAnswerer
+from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.registry import Embedders
+from playhead.postgres.database import Database
+from playhead.search.service import Search
+from playhead.services.context import Rooms, open_rooms
+from tests.support import factories
+from tests.support.factories import Worker
+
+
+@dataclass
+class Told:
+    """An ``Answerer`` that says what a test hands it, as a model would that obeys anybody."""
+
+    statements: Sequence[Statement] = ()
+    error: PlayheadError | None = None
+    asked: list[Inquiry] = field(default_factory=list)
+    engine: Engine = field(default_factory=lambda: Engine("told", "1"))
+    write: Callable[[Inquiry], Sequence[Statement]] | None = None
+
+    def answer(self, inquiry: Inquiry, audience: Audience) -> str | None:
+        self.asked.append(inquiry)
+        audience.start_over()
+        for statement in self.write(inquiry) if self.write else self.statements:
+            audience.hear(statement)
+        if self.error:
+            raise self.error
+        return None
+
+
+def statement(text: str, *quotes: str, excerpt: int = 1) -> Statement:
+    return Statement(text, tuple(Cited(excerpt, quote) for quote in quotes))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Recordings that can be asked. Every word takes half a second."""
+
+    database: Database
+    rooms: Rooms
+
+    def recording(
+        self, *sentences: str, title: str = "A talk", org_id: str = "default"
+    ) -> Recording:
+        made = factories.registered(self.database, title=title, org_id=org_id)
+        worker = Worker(self.database, model=InstantEmbedder.engine, dimensions=64)
+        worker.probe(made)
+        self._spoken(worker, made, sentences, "1")
+        worker.ledger.close()
+        return made
+
+    def corrected(self, recording: Recording, *sentences: str) -> None:
+        """Another transcript, and all that is made from it."""
+        worker = Worker(self.database, model=InstantEmbedder.engine, dimensions=64)
+        self._spoken(worker, recording, sentences, "2")
+        worker.ledger.close()
+
+    def _spoken(
+        self, worker: Worker, recording: Recording, sentences: Sequence[str], version: str
+    ) -> None:
+        spoken = factories.transcript(" ".join(sentences))
+        worker.transcribe(recording, replace(spoken, segments=()), version=version)
+        worker.write(recording)
+        worker.cut(recording, [chunk_of(spoken, sentences)])
+        worker.embed(recording)
+
+    def answers(
+        self,
+        answerer: Answerer | None = None,
+        org_id: str = "default",
+        embedder: Callable[[], Embedder] = InstantEmbedder,
+    ) -> Answers:
+        embedders = Embedders("hash", {"hash": embedder})
+        rooms = self.rooms
+        search = Search(rooms.passages, rooms.sets, embedders, rooms.media, org_id)
+        return Answers(rooms, search, answerer or ExtractiveAnswerer())
+
+    def kept(self, org_id: str = "default") -> Kept:
+        return Kept(self.rooms, org_id)
+
+
+@contextmanager
+def asked_place(settings: Settings) -> Iterator[Place]:
+    with open_rooms(settings) as rooms:
+        database = Database(str(settings.database_url))
+        try:
+            yield Place(database, rooms)
+        finally:
+            database.close()
+
+
+def chunk_of(spoken: Transcript, sentences: Sequence[str]) -> Chunk:
+    """All of it, with its sentences."""
+    spans, at, word = [], 0, 0
+    for sentence in sentences:
+        last = word + len(sentence.split(" "))
+        spans.append(TimedSpan(at, at + len(sentence), word / 2, last / 2))
+        at, word = at + len(sentence) + 1, last
+    end = spoken.duration_seconds
+    return Chunk(
+        "transcript", spoken.text, 0, 0, len(spoken.text), 0.0, end, "Ada", word, tuple(spans)
+    )
