@@ -27,7 +27,7 @@ from playhead.engines.registry import choose_engines
 from playhead.postgres.database_urls import app_url, dagster_url
 from playhead.postgres.pipeline.plans import Scope
 from playhead.search.service import Search
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 _HITS = 10
 _QUESTIONS = 60
@@ -113,24 +113,24 @@ _PASSAGE: LiteralString = """
     where c.recording_id = %(id)s and c.text like %(word)s order by c.id limit 1"""
 
 
-def today(home: Home) -> Workbench:
-    """The workbench with the settings of this moment."""
+def today(home: Home) -> PipelineServices:
+    """The playhead with the settings of this moment."""
     settings = load_settings()
-    return replace(home.bench, settings=settings, engines=choose_engines(settings))
+    return replace(home.services, settings=settings, engines=choose_engines(settings))
 
 
 def complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:
     """By what is wrong; ``ids``: the recordings in the order they were seeded."""
-    bench = today(home)
-    differing = bench.plans.survey(wanted_now(bench), Scope())
+    services = today(home)
+    differing = services.pipeline.plans.survey(wanted_now(services), Scope())
     return {
         **_counts(app_url(home.settings), _LEDGER),
         **_counts(_dagster(home), _DAGSTER),
         "not of today's recipe": sum(one.recordings for one in differing),
         "embedded and lost": len(embedded(home.settings).keys() - _cached(home)),
         "not materialised": _untold(home),
-        "vectors of other texts": _mistaken(bench),
-        "not found": _not_found(bench, ids),
+        "vectors of other texts": _mistaken(services),
+        "not found": _not_found(services, ids),
     }
 
 
@@ -173,16 +173,16 @@ def _untold(home: Home) -> int:
     told = {
         stage: home.instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in STAGES
     }
-    return sum(len(home.bench.audit.made(stage) - told[stage]) for stage in STAGES)
+    return sum(len(home.services.pipeline.audit.made(stage) - told[stage]) for stage in STAGES)
 
 
-def _mistaken(bench: Workbench) -> int:
+def _mistaken(services: PipelineServices) -> int:
     """Vectors that are not what their set's model makes of their chunk's text."""
     count = 0
-    with psycopg.connect(app_url(bench.settings)) as connection:
+    with psycopg.connect(app_url(services.settings)) as connection:
         register_vector(connection)
-        for lane in bench.lanes():
-            rows = connection.execute(_VECTORS, {"set": lane.set.id}).fetchall()
+        for lane in services.embedding_targets():
+            rows = connection.execute(_VECTORS, {"set": lane.embedding_set.id}).fetchall()
             for start in range(0, len(rows), _AT_ONCE):
                 texts, kept = zip(*rows[start : start + _AT_ONCE], strict=True)
                 found = np.stack([vector.to_numpy() for vector in kept])
@@ -191,13 +191,17 @@ def _mistaken(bench: Workbench) -> int:
     return count
 
 
-def _not_found(bench: Workbench, ids: Sequence[str]) -> int:
+def _not_found(services: PipelineServices, ids: Sequence[str]) -> int:
     """Recordings that a passage of their own, with the word that is theirs alone, does not find."""
     search = Search(
-        bench.passages, bench.sets, bench.engines.embedders, bench.media, bench.settings.org
+        services.search.chunks,
+        services.search.embedding_sets,
+        services.engines.embedders,
+        services.files.media,
+        services.settings.org,
     )
     count = 0
-    with psycopg.connect(app_url(bench.settings)) as connection:
+    with psycopg.connect(app_url(services.settings)) as connection:
         for number in range(0, len(ids), max(1, len(ids) // _QUESTIONS)):
             own = {"id": ids[number], "word": f"%{seeding.own_word(number)}%"}
             row = connection.execute(_PASSAGE, own).fetchone()

@@ -34,7 +34,7 @@ from playhead.answers.service import Answer, Answers
 from playhead.core.records import text_hash
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.search.service import open_search
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 
 _QUESTIONS = Path(__file__).with_suffix(".tsv")
 _WITHIN_SECONDS = 2.0
@@ -99,14 +99,14 @@ def take_in(home: Home, folder: Path) -> None:
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         names = [row["file"] for row in csv.DictReader(file, delimiter="\t")]
     for name in names:
-        home.bench.intake.take_in(folder / name, org_id="default", title=Path(name).stem)
+        home.services.ingest.add(folder / name, org_id="default", title=Path(name).stem)
     home.run("playhead", "process")
 
 
-def asked(rooms: Rooms, wanted: Sequence[Question]) -> Iterator[Asked]:
+def asked(services: Services, wanted: Sequence[Question]) -> Iterator[Asked]:
     """Each question by itself."""
-    answers = Answers(rooms, open_search(rooms, "default"), ExtractiveAnswerer())
-    heard = dict(_heard(rooms))
+    answers = Answers(services, open_search(services, "default"), ExtractiveAnswerer())
+    heard = dict(_heard(services))
     for question in wanted:
         answer = answers(question.text)
         valid = sum(_stands(one, heard[str(one.title)]) for one in answer.citations)
@@ -141,10 +141,12 @@ def _row(split: Split | Literal["all"], name: str, of: Sequence[Asked]) -> Row:
     )
 
 
-def _heard(rooms: Rooms) -> Iterator[tuple[str, Heard]]:
+def _heard(services: Services) -> Iterator[tuple[str, Heard]]:
     """By title: every word of a transcript at its second."""
-    for status in rooms.catalogue.statuses("default"):
-        transcript = rooms.versions.current(rooms.catalogue.get("default", status.id))
+    for status in services.pipeline.recordings.statuses("default"):
+        transcript = services.pipeline.versions.current(
+            services.pipeline.recordings.get("default", status.id)
+        )
         yield (
             status.title,
             [(part, word.start) for word in transcript.words for part in _words(word.word)],
@@ -200,7 +202,7 @@ def main(speech: Path, transcriber: str, misses: bool, as_json: bool) -> None:
     """Ask what is in the recordings of SPEECH, and what is not."""
     with temporary_home(transcriber=transcriber, embedder="minilm") as home:
         take_in(home, speech)
-        told = list(asked(home.bench, questions()))
+        told = list(asked(home.services, questions()))
     print_rows(rows(told), as_json=as_json)
     for one in told if misses else ():
         if one.answer.found != bool(one.question.recording) or (one.answer.found and not one.right):

@@ -4,7 +4,7 @@
 
 Recordings are PRESENT (seeded, with MiniLM's vectors, indexed as the clock would have it); then as
 many as ARRIVING are added and made by ``playhead process``, the instant transcriber and MiniLM,
-while SEARCHERS ask, each for a moment that is there, through the rooms of one process as a server's
+while SEARCHERS ask, each for a moment that is there, through the services of one process as a server's
 would. Each pauses as a person does between two questions, for ``--pause`` seconds in the mean.
 Seconds are those from a question to its hits. ``lost``: answers without the recording that was
 asked for among the first ten. The words are made up, and twice as many tokens as English ones.
@@ -30,7 +30,7 @@ from benchmarks.throughput import tiny_recordings
 from playhead.core.errors import PlayheadError
 from playhead.engines.registry import choose_embedders
 from playhead.search.service import Search
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 _SENTENCES = 10
 _ALONE_SECONDS = 30.0
@@ -146,7 +146,7 @@ def _row(meanwhile: str, seconds: float, asked: Asked, searchers: int, home: Hom
         p95=round(parts[94], 3),
         p99=round(parts[98], 3),
         slowest=round(max(asked.seconds), 3),
-        ready=home.bench.catalogue.ready(),
+        ready=home.services.pipeline.recordings.ready(),
         load_average=round(os.getloadavg()[0], 1),
     )
 
@@ -160,11 +160,17 @@ def _row(meanwhile: str, seconds: float, asked: Asked, searchers: int, home: Hom
 def main(count: int, pause: float, present: int, arriving: int, as_json: bool) -> None:
     """SEARCHERS ask while ARRIVING recordings are made."""
     with temporary_home(transcriber="instant", embedder="minilm") as home:
-        ids = seeding.seed(home.bench, home.instance, present, _SENTENCES)
-        home.bench.indexes.keep()
-        with open_rooms(home.settings) as rooms:
+        ids = seeding.seed(home.services, home.instance, present, _SENTENCES)
+        home.services.search.vector_indexes.keep()
+        with open_services(home.settings) as services:
             embedders = choose_embedders(home.settings)
-            search = Search(rooms.passages, rooms.sets, embedders, rooms.media, home.settings.org)
+            search = Search(
+                services.search.chunks,
+                services.search.embedding_sets,
+                embedders,
+                services.files.media,
+                home.settings.org,
+            )
             searchers = Searchers(search, ids, count, pause)
             print_rows(measure(home, searchers, count, arriving), as_json=as_json)
 

@@ -31,7 +31,7 @@ from rich.table import Table
 from playhead.core.settings import Settings, load_settings
 from playhead.engines.registry import choose_engines
 from playhead.postgres.database_urls import embedded_server
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -47,10 +47,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON lin
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """An installation: settings, the rooms of its database, the log of what it says."""
+    """An installation: settings, the services of its database, the log of what it says."""
 
     settings: Settings
-    bench: Workbench
+    services: PipelineServices
     instance: dg.DagsterInstance
     log: Path
 
@@ -61,7 +61,7 @@ class Home:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to take in or to process."""
-        return not any(self.inbox.iterdir()) and not self.bench.catalogue.backlog()
+        return not any(self.inbox.iterdir()) and not self.services.pipeline.recordings.backlog()
 
     def start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         """A program of the virtual environment, its words to the log."""
@@ -148,9 +148,9 @@ def temporary_home(**engines: str) -> Iterator[Home]:
         settings = load_settings()
         (settings.home / "inbox").mkdir(parents=True)
         stack.callback(embedded_server(settings).stop)
-        bench = stack.enter_context(open_workbench(settings, choose_engines(settings)))
+        services = stack.enter_context(open_pipeline_services(settings, choose_engines(settings)))
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
-        yield Home(settings, bench, instance, folder / "log.txt")
+        yield Home(settings, services, instance, folder / "log.txt")
 
 
 def spent(home: Home) -> Spent:

@@ -36,7 +36,7 @@ from playhead.core.settings import load_settings
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import new_recording_id
 from playhead.postgres.search.conversations import NewTurn
-from playhead.services.context import Rooms, open_rooms
+from playhead.services.context import Services, open_services
 from tests.support import factories
 from tests.support.factories import Worker
 
@@ -92,13 +92,15 @@ def _auc(some: list[float], others: list[float]) -> float:
     return float((ranks[:size].sum() - size * (size + 1) / 2) / (size * len(others)))
 
 
-def _settled(database: Database, rooms: Rooms, one: Resident, other: Resident) -> dict[str, Kinds]:
+def _settled(
+    database: Database, services: Services, one: Resident, other: Resident
+) -> dict[str, Kinds]:
     """What the other has, and what nobody has, by what it is; ours lies between."""
     worker = Worker(database)
     kinds: dict[str, Kinds] = defaultdict(lambda: ([], []))
     for _ in range(_ROWS):
-        _rows_of(worker, rooms, one)
-        for kind, theirs in _rows_of(worker, rooms, other).items():
+        _rows_of(worker, services, one)
+        for kind, theirs in _rows_of(worker, services, other).items():
             kinds[kind][0].append(theirs)
         nobodys = {"id": new_recording_id(), "sha256": secrets.token_hex(32), "name": word()}
         nobodys |= {"result": database.rows(_NUMBER)[0]["number"], "revoked": new_token()}
@@ -110,15 +112,17 @@ def _settled(database: Database, rooms: Rooms, one: Resident, other: Resident) -
     return kinds
 
 
-def _rows_of(worker: Worker, rooms: Rooms, one: Resident) -> dict[str, Any]:
-    recording = rooms.catalogue.add(factories.recording(org_id=one.org))
+def _rows_of(worker: Worker, services: Services, one: Resident) -> dict[str, Any]:
+    recording = services.pipeline.recordings.add(factories.recording(org_id=one.org))
     worker.probe(recording)
     worker.transcribe(recording)
-    rooms.versions.name_speaker(recording, "Ada", name := word())
+    services.pipeline.versions.name_speaker(recording, "Ada", name := word())
     heard = worker.current(recording, "transcript")
     assert heard is not None
-    tokens = [rooms.tokens.create(one.org, one.canary, word(), ["read"], 1) for _ in range(2)]
-    rooms.tokens.revoke(one.org, tokens[0][0].id)
+    tokens = [
+        services.access.tokens.create(one.org, one.canary, word(), ["read"], 1) for _ in range(2)
+    ]
+    services.access.tokens.revoke(one.org, tokens[0][0].id)
     return {
         "id": recording.id,
         "sha256": recording.sha256,
@@ -126,22 +130,28 @@ def _rows_of(worker: Worker, rooms: Rooms, one: Resident) -> dict[str, Any]:
         "result": heard.id,
         "revoked": tokens[0][1],
         "token": tokens[1][0].id,
-        "conversation": rooms.conversations.add(one.org, None, _TURN),
+        "conversation": services.search.conversations.add(one.org, None, _TURN),
         "chunk": str(random.choice(one.keys["chunks"])),
     }
 
 
-def _ways(rooms: Rooms, one: Resident) -> dict[str, tuple[str, Ask]]:
+def _ways(services: Services, one: Resident) -> dict[str, tuple[str, Ask]]:
     """What each is asked for, and how."""
-    org, catalogue, [searched] = one.org, rooms.catalogue, rooms.sets.live()
-    names = rooms.versions.speaker_names
+    org, catalogue, [searched] = (
+        one.org,
+        services.pipeline.recordings,
+        services.search.embedding_sets.live(),
+    )
+    names = services.pipeline.versions.speaker_names
 
     def require(**narrowed: Any) -> None:
-        rooms.passages.require(Filter(**narrowed), org_id=org)
+        services.search.chunks.require(Filter(**narrowed), org_id=org)
 
     def find(recording: str) -> object:
         narrowed = Filter(recordings=(recording,))
-        return rooms.passages.find(SAME, None, searched, org_id=org, narrowed=narrowed, limit=10)
+        return services.search.chunks.find(
+            SAME, None, searched, org_id=org, narrowed=narrowed, limit=10
+        )
 
     return {
         "recording": ("id", lambda asked: catalogue.get(org, asked)),
@@ -149,13 +159,19 @@ def _ways(rooms: Rooms, one: Resident) -> dict[str, tuple[str, Ask]]:
         "filter by recording": ("id", lambda asked: require(recordings=(asked,))),
         "filter by speaker": ("name", lambda asked: require(speakers=(asked,))),
         "find in a recording": ("id", find),
-        "transcript": ("result", lambda asked: rooms.content.transcript(one.recording, asked)),
+        "transcript": (
+            "result",
+            lambda asked: services.pipeline.content.transcript(one.recording, asked),
+        ),
         "names of speakers": ("id", lambda asked: names(replace(one.recording, id=asked))),
-        "passages": ("chunk", lambda asked: rooms.excerpts.of(org, [asked])),
-        "turns": ("conversation", lambda asked: rooms.conversations.turns(org, asked)),
-        "one more turn": ("conversation", lambda asked: rooms.conversations.add(org, asked, _TURN)),
-        "revoking a token": ("token", lambda asked: rooms.tokens.revoke(org, asked)),
-        "a revoked token": ("revoked", rooms.tokens.bearer),
+        "passages": ("chunk", lambda asked: services.search.excerpts.of(org, [asked])),
+        "turns": ("conversation", lambda asked: services.search.conversations.turns(org, asked)),
+        "one more turn": (
+            "conversation",
+            lambda asked: services.search.conversations.add(org, asked, _TURN),
+        ),
+        "revoking a token": ("token", lambda asked: services.access.tokens.revoke(org, asked)),
+        "a revoked token": ("revoked", services.access.tokens.bearer),
     }
 
 
@@ -164,10 +180,10 @@ def _ways(rooms: Rooms, one: Resident) -> dict[str, tuple[str, Ask]]:
 @json_option
 def main(pairs: int, as_json: bool) -> None:
     """PAIRS questions of each kind by each way."""
-    with inhabited(2) as town, open_rooms(load_settings()) as rooms:
+    with inhabited(2) as town, open_services(load_settings()) as services:
         with closing(Database(town.url)) as database:
-            kinds = _settled(database, rooms, *town.residents)
-        ways = _ways(rooms, town.residents[0])
+            kinds = _settled(database, services, *town.residents)
+        ways = _ways(services, town.residents[0])
         rows = (_measured(way, ask, kinds[kind], pairs) for way, (kind, ask) in ways.items())
         print_rows(rows, as_json=as_json)
 

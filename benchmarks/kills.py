@@ -86,7 +86,7 @@ class _Phase:
 
 def trial(home: Home, kills: int, a_phase: int, recordings: int, seed: int) -> Iterator[Row]:
     dice = random.Random(seed)
-    ids = seeding.seed(home.bench, home.instance, recordings, _SENTENCES)
+    ids = seeding.seed(home.services, home.instance, recordings, _SENTENCES)
     left = kills
     for phase in cycle([_backfill(home), _model_change(home)]):
         if phase.name == "backfill":
@@ -163,7 +163,11 @@ def _model_change(home: Home) -> _Phase:
         home.run("playhead", "models", "add", next(_MODELS))
 
     def ended() -> str | None:
-        return None if home.bench.plans.under_way() else home.bench.plans.all()[-1].state
+        return (
+            None
+            if home.services.pipeline.plans.under_way()
+            else home.services.pipeline.plans.all()[-1].state
+        )
 
     return _Phase("model change", begin, ended)
 
@@ -171,11 +175,11 @@ def _model_change(home: Home) -> _Phase:
 def _switch(home: Home) -> None:
     """To the set that was built; what was searched before is let go, and settings follow. Past
     the gate, which asks for meaning where seeded sentences have none."""
-    bench = answer_quality.today(home)
-    before, built = bench.sets.live()
-    bench.sets.activate(built)
+    services = answer_quality.today(home)
+    before, built = services.search.embedding_sets.live()
+    services.search.embedding_sets.activate(built)
     os.environ["PLAYHEAD_EMBEDDER"] = built.name
-    ModelChange(bench, bench.engines.embedders).retire(before)
+    ModelChange(services, services.engines.embedders).retire(before)
 
 
 def _settled(home: Home, phase: _Phase, killing: Killing) -> tuple[float | None, str]:

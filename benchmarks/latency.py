@@ -50,7 +50,7 @@ class Row:
 
 
 def add(home: Home, file: Path) -> tuple[float, Recording]:
-    recording = home.bench.intake.take_in(file, org_id=home.settings.org).recording
+    recording = home.services.ingest.add(file, org_id=home.settings.org).recording
     return time.time(), recording
 
 
@@ -60,7 +60,7 @@ def drop(home: Home, file: Path) -> tuple[float, Recording]:
         writer.write(sound)
     done = time.time()
     wait_until(lambda: _ids(home) > known, seconds=_PATIENCE_SECONDS, every=0.02)
-    return done, home.bench.catalogue.recordings(sorted(_ids(home) - known))[0]
+    return done, home.services.pipeline.recordings.get_many(sorted(_ids(home) - known))[0]
 
 
 def measure(home: Home, way: str, upload: Upload, files: Sequence[Path]) -> Row:
@@ -89,7 +89,7 @@ def rows(uploads: int) -> Iterator[Row]:
         home.running("playhead", "process", "--watch"),
         home.dagster(),
     ):
-        attended = home.bench.attendance.attended
+        attended = home.services.liveness.is_alive
         wait_until(lambda: attended(WORKER), seconds=_PATIENCE_SECONDS)
         folder = home.settings.home.parent / "files"
         folder.mkdir()
@@ -108,12 +108,14 @@ def _started(home: Home, recording: Recording) -> float:
 
 
 def _ready(home: Home, recording: Recording) -> float:
-    moments = [row["finished_at"].timestamp() for row in home.bench.ledger.lineage(recording)]
+    moments = [
+        row["finished_at"].timestamp() for row in home.services.pipeline.results.lineage(recording)
+    ]
     return float(max(moments))
 
 
 def _ids(home: Home) -> set[str]:
-    return {status.id for status in home.bench.catalogue.statuses(home.settings.org)}
+    return {status.id for status in home.services.pipeline.recordings.statuses(home.settings.org)}
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:

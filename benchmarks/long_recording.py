@@ -39,8 +39,8 @@ from playhead.engines.transcription.whisper import LocalWhisper
 from playhead.media.decode import RATE, Samples, decode
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.postgres.pipeline.transcript_pieces import Pieces
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
 from tests.support import media_files
 
 _PAUSES = (0.4, 0.9, 2.5, 0.6, 6.0)  # seconds between clips, in turn
@@ -138,9 +138,9 @@ class Noting:
 def work(url: str, recording_id: str, file: Path, transcriber: str, log: Path) -> None:
     """The worker. What came of it is written beside its log."""
     database = Database(url)
-    [recording] = Catalogue(database).recordings([recording_id])
+    [recording] = Recordings(database).get_many([recording_id])
     whole = Piecewise(Noting(LocalWhisper(transcriber), log))
-    finished = Pieces(database).of(recording, whole.engine)
+    finished = TranscriptPieces(database).of(recording, whole.engine)
     transcript = whole.transcribe(file, language="en", progress=lambda _: None, finished=finished)
     peak = _peak_kib() / 1024
     told = {"text": transcript.text, "seconds": transcript.duration_seconds, "peak": peak}
@@ -154,7 +154,7 @@ def _peak_kib() -> int:
 
 
 def measure(home: Home, said: Said, kills: int, transcriber: str) -> Row:
-    recording = home.bench.intake.take_in(said.file, org_id=home.settings.org).recording
+    recording = home.services.ingest.add(said.file, org_id=home.settings.org).recording
     log = said.file.with_name("log.txt")
     log.touch()
     url = app_url(home.settings)

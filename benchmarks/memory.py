@@ -63,7 +63,7 @@ def measure(seconds: float, transcriber: str) -> Row:
     """Raises ``ClickException`` with the log when it does not become ready."""
     with temporary_home(transcriber=transcriber) as home:
         file = make_long(home.settings.home.parent / "long.flac", seconds)
-        arrival = home.bench.intake.take_in(file, org_id=home.settings.org)
+        arrival = home.services.ingest.add(file, org_id=home.settings.org)
         start = time.monotonic()
         child = home.start("playhead", "process")
         _, code, usage = os.wait4(child.pid, 0)
@@ -84,10 +84,12 @@ def measure(seconds: float, transcriber: str) -> Row:
 
 def _made(home: Home, recording_id: str) -> tuple[int, int, float]:
     """Words, chunks and seconds, so that nobody measures an empty run."""
-    [recording] = home.bench.catalogue.recordings([recording_id])
-    results = {row["stage"]: row for row in home.bench.ledger.lineage(recording)}
-    transcript = home.bench.content.transcript(recording, results["transcript"]["result_id"])
-    chunks = home.bench.content.chunks(recording, results["chunks"]["recipe_hash"])
+    [recording] = home.services.pipeline.recordings.get_many([recording_id])
+    results = {row["stage"]: row for row in home.services.pipeline.results.lineage(recording)}
+    transcript = home.services.pipeline.content.transcript(
+        recording, results["transcript"]["result_id"]
+    )
+    chunks = home.services.pipeline.content.chunks(recording, results["chunks"]["recipe_hash"])
     return len(transcript.words), len(chunks), transcript.duration_seconds
 
 

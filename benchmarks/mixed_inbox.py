@@ -90,7 +90,8 @@ class Judge:
         self._hears = hears
         self._samples = {sample.sha256: sample for sample in reversed(samples)}
         self._statuses = {
-            status.id: status for status in home.bench.catalogue.statuses(home.settings.org)
+            status.id: status
+            for status in home.services.pipeline.recordings.statuses(home.settings.org)
         }
         self._told = {
             stage: home.instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in STAGES
@@ -119,7 +120,7 @@ class Judge:
         if recording is None:
             yield "is missing"
             return
-        with self._home.bench.media.opened(recording) as path:
+        with self._home.services.files.media.opened(recording) as path:
             stored = hashlib.sha256(path.read_bytes())
         if stored.hexdigest() != sample.sha256:
             yield "is not stored as it was"
@@ -133,13 +134,15 @@ class Judge:
         if status.status != "ready":
             yield f"is {status.status}, not ready: {status.error}"
             return
-        rows = self._home.bench.ledger.lineage(recording)
+        rows = self._home.services.pipeline.results.lineage(recording)
         if tuple(row["stage"] for row in rows) != STAGES:
             yield f"has the results {[row['stage'] for row in rows]}"
         untold = [stage for stage, ids in self._told.items() if recording.id not in ids]
         if untold:
             yield f"is not materialised in Dagster at {untold}"
-        words = self._home.bench.content.transcript(recording, rows[1]["result_id"]).words
+        words = self._home.services.pipeline.content.transcript(
+            recording, rows[1]["result_id"]
+        ).words
         if self._hears and bool(words) != sample.spoken:
             yield f"has {len(words)} words"
 
@@ -153,7 +156,7 @@ class Judge:
             yield f"is materialised in Dagster at {told}"
 
     def _recording(self, sha256: str) -> Recording | None:
-        return self._home.bench.catalogue.with_bytes(self._home.settings.org, sha256)
+        return self._home.services.pipeline.recordings.with_bytes(self._home.settings.org, sha256)
 
 
 def run_workers(dagster: psutil.Process) -> list[psutil.Process]:

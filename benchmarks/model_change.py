@@ -32,11 +32,11 @@ from playhead.core.errors import PlayheadError
 from playhead.core.protocols.embedder import TEXTS_A_CALL, Vectors
 from playhead.engines.embedding.stub import InstantEmbedder
 from playhead.engines.embedding.wordllama import WordLlama
-from playhead.engines.registry import Embedders, choose_embedders
+from playhead.engines.registry import EmbedderRegistry, choose_embedders
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.search.service import Found, Search
-from playhead.services.context import Workbench, open_rooms
+from playhead.services.context import PipelineServices, open_services
 from playhead.services.model_switch import ModelChange
 
 _EVERY_SECONDS = 0.1
@@ -95,7 +95,7 @@ class Row:
 
 
 class Asker(threading.Thread):
-    """Asks through rooms of its own, as another process would."""
+    """Asks through services of its own, as another process would."""
 
     def __init__(self, home: Home, ids: Sequence[str]) -> None:
         super().__init__(daemon=True)
@@ -108,9 +108,15 @@ class Asker(threading.Thread):
 
     def run(self) -> None:
         settings = self._home.settings
-        with open_rooms(settings) as rooms, closing(Database(app_url(settings))) as database:
+        with open_services(settings) as services, closing(Database(app_url(settings))) as database:
             embedders = choose_embedders(settings)
-            search = Search(rooms.passages, rooms.sets, embedders, rooms.media, settings.org)
+            search = Search(
+                services.search.chunks,
+                services.search.embedding_sets,
+                embedders,
+                services.files.media,
+                settings.org,
+            )
             self._database = database
             while not self._ended.is_set():
                 begun = time.monotonic()
@@ -156,24 +162,26 @@ class Asker(threading.Thread):
 
 
 def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
-    ids = seeding.seed(home.bench, home.instance, recordings, sentences)
+    ids = seeding.seed(home.services, home.instance, recordings, sentences)
     counted = Counted()
-    embedders = Embedders("instant", {"instant": InstantEmbedder, "wordllama": lambda: counted})
-    bench = replace(home.bench, engines=replace(home.bench.engines, embedders=embedders))
-    sets = ModelChange(bench, embedders)
-    first = bench.sets.live()[0]
+    embedders = EmbedderRegistry(
+        "instant", {"instant": InstantEmbedder, "wordllama": lambda: counted}
+    )
+    services = replace(home.services, engines=replace(home.services.engines, embedders=embedders))
+    sets = ModelChange(services, embedders)
+    first = services.search.embedding_sets.live()[0]
     second = sets.add("wordllama", author="benchmark", confirmed_usd=None)
     asker = Asker(home, ids)
     asker.start()
     steps: dict[str, Callable[[], object]] = {
         "search alone": lambda: time.sleep(5),
-        "build": lambda: _build(home, bench),
+        "build": lambda: _build(home, services),
         "index and gate": lambda: sets.judge(second),
-        "switch": lambda: bench.sets.activate(second),
+        "switch": lambda: services.search.embedding_sets.activate(second),
         "search the new set": lambda: time.sleep(5),
         "rollback": sets.rollback,
         "search the old set": lambda: time.sleep(5),
-        "switch again": lambda: bench.sets.activate(second),
+        "switch again": lambda: services.search.embedding_sets.activate(second),
         "retire": lambda: sets.retire(first),
         "search after": lambda: time.sleep(5),
     }
@@ -182,9 +190,9 @@ def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
     asker.end()
 
 
-def _build(home: Home, bench: Workbench) -> None:
-    definitions = build_definitions(bench.settings, bench=bench)
-    Processor(bench, home.instance, definitions).work(None)
+def _build(home: Home, services: PipelineServices) -> None:
+    definitions = build_definitions(services.settings, services=services)
+    Processor(services, home.instance, definitions).work(None)
 
 
 def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Counted) -> Row:

@@ -115,15 +115,15 @@ def at_the_plan(home: Home) -> Iterator[Row]:
     os.environ["PLAYHEAD_CHUNKING"] = _COARSER
     yield row("playhead plan, all differs", _seconds(lambda: home.run("playhead", "plan")))
     yield row("playhead plan --apply", [_took(lambda: home.run("playhead", "plan", "--apply"))])
-    bench = replace(home.bench, settings=load_settings())
+    services = replace(home.services, settings=load_settings())
     keys = home.instance.get_dynamic_partitions(PARTITION_SET)
-    yield row("what a plan runs next", _seconds(lambda: list(planned_runs(bench, keys))))
+    yield row("what a plan runs next", _seconds(lambda: list(planned_runs(services, keys))))
 
 
 def seeded(home: Home, count: int, sentences: int) -> list[str]:
     """Ready, and told of. The ids of all but the template."""
-    ids = seeding.seed(home.bench, home.instance, count - 1, sentences)
-    tell_untold(home.instance, home.bench.audit)
+    ids = seeding.seed(home.services, home.instance, count - 1, sentences)
+    tell_untold(home.instance, home.services.pipeline.audit)
     return ids
 
 
@@ -142,7 +142,7 @@ def some_fail(home: Home) -> None:
     for number in range(_FEW):
         file = home.log.with_name(f"no-sound-{number}.wav")
         file.write_text(f"No sound, number {number}.")
-        home.bench.intake.take_in(file, org_id=home.settings.org)
+        home.services.ingest.add(file, org_id=home.settings.org)
     wait_until(
         lambda: home.idle and not home.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)),
         seconds=_PATIENCE_SECONDS,

@@ -31,7 +31,7 @@ from playhead.core.settings import Provider
 from playhead.engines.registry import choose_answerer
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 from tests.support.fake_answerers import Place
 from tests.support.provider_servers import Asked, Told, completed, serving
 
@@ -114,9 +114,9 @@ def _sentence(text: str, passage: int, quote: str) -> dict[str, object]:
     return {"text": text, "citations": [{"passage": passage, "quote": quote}]}
 
 
-def rows(rooms: Rooms, count: int) -> Iterator[Row]:
-    database = Database(app_url(rooms.settings))
-    place = Place(database, rooms)
+def rows(services: Services, count: int) -> Iterator[Row]:
+    database = Database(app_url(services.settings))
+    place = Place(database, services)
     for other in range(_OTHERS):
         place.recording(f"{canary(other).capitalize()}.", org_id=f"theirs{other}")
     hostile = [injected(place, number) for number in range(count)]
@@ -124,7 +124,7 @@ def rows(rooms: Rooms, count: int) -> Iterator[Row]:
         api.answer = obeying
         own = Provider(base_url=api.url, api_key=SecretStr("none"))
         for name in ("extractive", "own:obeying"):
-            settings = rooms.settings.model_copy(
+            settings = services.settings.model_copy(
                 update={"answerer": name, "providers": {"own": own}}
             )
             yield _row(name, place.answers(choose_answerer(settings)), hostile)
@@ -176,7 +176,7 @@ def _invalid(one: Injected, answer: Answer) -> int:
 def main(count: int, as_json: bool) -> None:
     """Ask COUNT transcripts that give orders."""
     with temporary_home(transcriber="instant", embedder="instant") as home:
-        print_rows(rows(home.bench, count), as_json=as_json)
+        print_rows(rows(home.services, count), as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from playhead.core.settings import Provider, Settings
 from playhead.engines.registry import choose_engines
 from playhead.media.decode import RATE, decode
 from playhead.postgres.database_urls import app_url, embedded_server
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _NODE = Path(executable.ROOT_DIR) / "bin" / "node"
@@ -111,14 +111,14 @@ def _measured(count: int, workers: int, *, faults: bool) -> Row:
             providers={"openai": provider},
         )
         stack.callback(embedded_server(settings).stop)
-        bench = stack.enter_context(open_workbench(settings, choose_engines(settings)))
-        recordings = list(_taken_in(bench, Path(folder), count))
+        services = stack.enter_context(open_pipeline_services(settings, choose_engines(settings)))
+        recordings = list(_taken_in(services, Path(folder), count))
         if faults:
             _control(url, "/chaos", _FAULTS)
         begun = time.perf_counter()
-        _work(bench, recordings, workers)
+        _work(services, recordings, workers)
         seconds = time.perf_counter() - begun
-        return _row(bench, url, count, seconds, faults=faults)
+        return _row(services, url, count, seconds, faults=faults)
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def _aimock(*, late: bool) -> Iterator[str]:
             process.terminate()
 
 
-def _taken_in(bench: Workbench, folder: Path, count: int) -> Iterator[Recording]:
+def _taken_in(services: PipelineServices, folder: Path, count: int) -> Iterator[Recording]:
     """The same words at as many volumes, so that no two files are the same."""
     sound = np.concatenate(list(decode(_CLIP)))
     for number in range(count):
@@ -145,46 +145,48 @@ def _taken_in(bench: Workbench, folder: Path, count: int) -> Iterator[Recording]
             clip.setframerate(RATE)
             volume = 32_000 * (1 - number / (2 * count))
             clip.writeframes((sound * volume).astype(np.int16).tobytes())
-        yield bench.intake.take_in(file, org_id="default").recording
+        yield services.ingest.add(file, org_id="default").recording
         file.unlink()
 
 
-def _work(bench: Workbench, recordings: Sequence[Recording], workers: int) -> None:
+def _work(services: PipelineServices, recordings: Sequence[Recording], workers: int) -> None:
     """Until nothing waits any more: what failed is tried again, as the step's policy would; what
     is parked goes on when its time has come."""
     shards = [recordings[start::workers] for start in range(workers)]
     tries = 0
     while tries < 3:
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(partial(_take, bench, last=tries == 2), shards))
+            list(pool.map(partial(_take, services, last=tries == 2), shards))
         tries += 1
-        while parked := bench.catalogue.parked():
+        while parked := services.pipeline.recordings.parked():
             click.echo(f"{len(parked)} parked", err=True)
             time.sleep(5)
             tries = min(tries, 2)
-        if all(status.status == "ready" for status in bench.catalogue.statuses("default")):
+        if all(
+            status.status == "ready" for status in services.pipeline.recordings.statuses("default")
+        ):
             return
 
 
-def _take(bench: Workbench, recordings: Sequence[Recording], *, last: bool) -> None:
+def _take(services: PipelineServices, recordings: Sequence[Recording], *, last: bool) -> None:
     turn = Turn("faults", last=last, log=lambda _: None)
-    lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
+    lanes, standing = services.embedding_targets(), services.pipeline.results.standing(recordings)
 
     def tell(_work: Work, _stage: Stage, _made: Made) -> None: ...
 
     with Hands(tell) as hands:
         for one in recordings:
-            hands.take(Work(bench, one, turn, lanes, standing[one.id]), STAGES)
+            hands.take(Work(services, one, turn, lanes, standing[one.id]), STAGES)
             hands.finish()  # alone: how many share a request depends on how slow the provider is
 
 
-def _row(bench: Workbench, url: str, count: int, seconds: float, *, faults: bool) -> Row:
-    statuses = Counter(status.status for status in bench.catalogue.statuses("default"))
+def _row(services: PipelineServices, url: str, count: int, seconds: float, *, faults: bool) -> Row:
+    statuses = Counter(status.status for status in services.pipeline.recordings.statuses("default"))
     journal = Counter(
         (_PATHS[entry["path"]], entry["response"].get("chaosAction") in (None, "latency"))
         for entry in _control(url, "/journal")
     )
-    with psycopg.connect(app_url(bench.settings)) as connection:
+    with psycopg.connect(app_url(services.settings)) as connection:
         [(twice,)] = connection.execute(_TWICE).fetchall()
         booked = Counter(
             {

@@ -30,9 +30,9 @@ from pipeline_assets.definitions import build_definitions
 from pipeline_assets.policies import RECORDINGS_A_RUN
 from pipeline_assets.runs import INGEST_RECORDING, RANGE_END, RANGE_START, RunPlan
 from playhead.core.protocols.embedder import Vectors
-from playhead.core.records import Document, Kind, Recording, Transcript, Usage
+from playhead.core.records import Cost, Document, Kind, Recording, Transcript
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders, Engines
+from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
@@ -95,9 +95,7 @@ def counting(calls: Calls) -> Engines:
             return super().transcribe(media, **how)
 
     class Writer(ExtractiveWriter):
-        def write(
-            self, transcript: Transcript, *, title: str, kind: Kind
-        ) -> tuple[Document, Usage]:
+        def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
             calls.writer += 1
             return super().write(transcript, title=title, kind=kind)
 
@@ -107,7 +105,7 @@ def counting(calls: Calls) -> Engines:
             calls.texts += len(texts)
             return super().embed(texts)
 
-    return Engines(Transcriber(), Writer(), Embedders("instant", {"instant": Embedder}))
+    return Engines(Transcriber(), Writer(), EmbedderRegistry("instant", {"instant": Embedder}))
 
 
 class Talker(InstantTranscriber):
@@ -124,8 +122,8 @@ def measure(
     what: str, home: Home, concerned: Sequence[str], work: Callable[[dg.JobDefinition], None]
 ) -> Row:
     calls = Calls()
-    bench = replace(home.bench, engines=counting(calls))
-    job = build_definitions(bench.settings, bench=bench).resolve_job_def(INGEST_RECORDING)
+    services = replace(home.services, engines=counting(calls))
+    job = build_definitions(services.settings, services=services).resolve_job_def(INGEST_RECORDING)
     before = row_versions(home)
     begun = time.monotonic()
     work(job)
@@ -169,7 +167,7 @@ def row_versions(home: Home) -> dict[Known, str]:
 
 
 def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Iterator[Row]:
-    ids = seeding.seed(home.bench, home.instance, recordings, sentences)
+    ids = seeding.seed(home.services, home.instance, recordings, sentences)
 
     def everything(job: dg.JobDefinition) -> None:
         for start in range(0, len(ids), RECORDINGS_A_RUN):
@@ -179,12 +177,12 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
             assert result.success
 
     def one_word(recording: Recording, job: dg.JobDefinition) -> None:
-        before = home.bench.versions.current(recording)
+        before = home.services.pipeline.versions.current(recording)
         segment = dice.randrange(len(before.segments))
         said = before.segments[segment].text.split()
         said[dice.randrange(len(said))] = "Kowalczyk"
         corrected = correct_segment(before, segment, " ".join(said))
-        home.bench.versions.correct(recording, corrected, "benchmark")
+        home.services.pipeline.versions.correct(recording, corrected, "benchmark")
         run = RunPlan((recording.id,))
         result = job.execute_in_process(
             instance=home.instance, tags=dict(run.tags), run_config=run.run_config | _QUIET
@@ -195,7 +193,7 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
     dice = random.Random(1)
     for number in range(corrections):
         title = f"talk {number}"
-        recording = seeding.process(home.bench, Talker(number), title=title, kind="lecture")
+        recording = seeding.process(home.services, Talker(number), title=title, kind="lecture")
         home.instance.add_dynamic_partitions("recordings", [recording.id])
         yield measure("one word corrected", home, [recording.id], partial(one_word, recording))
 

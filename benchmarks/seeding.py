@@ -42,7 +42,7 @@ from playhead.core.records import (
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.postgres.database_urls import app_url
 from playhead.postgres.pipeline.recordings import new_recording_id
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 _PLACEHOLDER = re.compile(r"xxxxxx(\d\d)")  # 00 stands for the copy's own word
 _OWN = "xxxxxx00"
@@ -100,12 +100,12 @@ class TemplateTranscriber(InstantTranscriber):
 
 
 def seed(
-    bench: Workbench, instance: dg.DagsterInstance | None, count: int, sentences: int
+    services: PipelineServices, instance: dg.DagsterInstance | None, count: int, sentences: int
 ) -> list[str]:
     """``count`` ready recordings of ``sentences`` spoken sentences each; their ids. With
     ``CHUNKING``, a chunk a sentence, and those of a short document."""
-    template = _template(bench, sentences)
-    copies = _Copies(bench, template)
+    template = _template(services, sentences)
+    copies = _Copies(services, template)
     ids: list[str] = []
     for start in range(0, count, _BLOCK):
         ids += copies.write(range(start, min(count, start + _BLOCK)))
@@ -147,23 +147,25 @@ def _word(copy: int, place: int) -> str:
     return "".join(_SYLLABLES[drawn >> 3 * power & 7] for power in range(4))
 
 
-def _template(bench: Workbench, sentences: int) -> Recording:
-    return process(bench, TemplateTranscriber(sentences), title=_OWN)
+def _template(services: PipelineServices, sentences: int) -> Recording:
+    return process(services, TemplateTranscriber(sentences), title=_OWN)
 
 
 def process(
-    bench: Workbench, transcriber: Transcriber, *, title: str, kind: Kind = "recording"
+    services: PipelineServices, transcriber: Transcriber, *, title: str, kind: Kind = "recording"
 ) -> Recording:
     """One recording through the real stages, of what this transcriber says."""
-    making = replace(bench, engines=replace(bench.engines, transcriber=transcriber))
+    making = replace(services, engines=replace(services.engines, transcriber=transcriber))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "template.wav"
         with wave.open(str(file), "wb") as sound:
             sound.setparams((1, 2, 16_000, 0, "NONE", ""))
             sound.writeframes(uuid4().bytes * 1000)
-        org = bench.settings.org
-        recording = bench.intake.take_in(file, org_id=org, title=title, kind=kind).recording
-    work = Work(making, recording, Turn("seed", last=True, log=print), bench.lanes(), {})
+        org = services.settings.org
+        recording = services.ingest.add(file, org_id=org, title=title, kind=kind).recording
+    work = Work(
+        making, recording, Turn("seed", last=True, log=print), services.embedding_targets(), {}
+    )
     with Hands(lambda *_: None) as hands:
         hands.take(work, STAGES)
         hands.finish()
@@ -182,10 +184,10 @@ class _Rows:
 class _Copies:
     """Writes copies of the template, a block in a transaction."""
 
-    def __init__(self, bench: Workbench, template: Recording) -> None:
-        self._lane = bench.lanes()[0]
+    def __init__(self, services: PipelineServices, template: Recording) -> None:
+        self._lane = services.embedding_targets()[0]
         self._template = template
-        url = app_url(bench.settings)
+        url = app_url(services.settings)
         self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
         register_vector(self._connection)
         self._rows = self._read()
@@ -275,7 +277,7 @@ class _Copies:
         recipe = next(row["recipe_hash"] for row in self._rows.results if row["stage"] == "chunks")
         yield (
             "embedded_recordings",
-            (result_ids["embeddings"], *owner, self._lane.set.id, recipe),
+            (result_ids["embeddings"], *owner, self._lane.embedding_set.id, recipe),
         )
 
     def _result(
@@ -324,12 +326,14 @@ class _Copies:
         vectors = lane.embedder.embed([row[8] for row in chunks])
         results = {row[2]: row[0] for row in tables["stage_results"] if row[3] == "embeddings"}
         for row, vector in zip(chunks, vectors, strict=True):
-            tables["embeddings"].append((lane.set.id, row[1], row[0], results[row[2]], vector))
+            tables["embeddings"].append(
+                (lane.embedding_set.id, row[1], row[0], results[row[2]], vector)
+            )
         cached = {
             row[6]: (vector, UUID(row[2])) for row, vector in zip(chunks, vectors, strict=True)
         }
         tables["embedding_cache"] += [
-            (self._template.org_id, lane.set.id, key, vector, identity)
+            (self._template.org_id, lane.embedding_set.id, key, vector, identity)
             for key, (vector, identity) in cached.items()
             if key not in self._shared
         ]

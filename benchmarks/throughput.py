@@ -107,7 +107,7 @@ def watch_one_by_one(home: Home, files: list[Path]) -> Spent:
 
 
 def _take_through(home: Home, file: Path) -> None:
-    home.bench.intake.take_in(file, org_id=home.settings.org)
+    home.services.ingest.add(file, org_id=home.settings.org)
     wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.05)
 
 
@@ -151,8 +151,8 @@ def rows_among(present: int, few: int, many: int) -> Iterator[Row]:
     """Where ``present`` recordings are there already."""
     engines = {"transcriber": "instant", "embedder": "instant"}
     with temporary_home(**engines, chunking=seeding.CHUNKING) as home:
-        seeding.seed(home.bench, home.instance, present, _SENTENCES)
-        tell_untold(home.instance, home.bench.audit)
+        seeding.seed(home.services, home.instance, present, _SENTENCES)
+        tell_untold(home.instance, home.services.pipeline.audit)
         yield measure("watch, one by one", watch_one_by_one, home, few, present)
         yield measure("process, at once", process_at_once, home, many, present)
 

@@ -27,8 +27,8 @@ from playhead.core.records import text_hash
 from playhead.core.settings import Settings, load_settings
 from playhead.engines.embedding.stub import InstantEmbedder
 from playhead.engines.embedding.wordllama import WordLlama
-from playhead.engines.registry import Embedders, Engines, choose_engines
-from playhead.services.context import open_workbench
+from playhead.engines.registry import EmbedderRegistry, Engines, choose_engines
+from playhead.services.context import open_pipeline_services
 from resources.dagster_storage import open_instance
 
 _LOG = "embedded.txt"
@@ -73,7 +73,7 @@ def _engines(settings: Settings) -> Engines:
     def maker(name: str) -> Callable[[], Embedder]:
         return lambda: Counted(name, _MAKERS[name](), settings.home / _LOG)
 
-    embedders = Embedders(settings.embedder, {name: maker(name) for name in _MAKERS})
+    embedders = EmbedderRegistry(settings.embedder, {name: maker(name) for name in _MAKERS})
     return replace(choose_engines(settings), embedders=embedders)
 
 
@@ -87,9 +87,12 @@ def defs() -> dg.Definitions:
 def main() -> None:
     """The warm worker."""
     settings = load_settings()
-    with open_workbench(settings, _engines(settings)) as bench, open_instance() as instance:
-        definitions = build_definitions(settings, bench=bench)
-        Worker(bench, instance, Processor(bench, instance, definitions)).attend()
+    with (
+        open_pipeline_services(settings, _engines(settings)) as services,
+        open_instance() as instance,
+    ):
+        definitions = build_definitions(settings, services=services)
+        Worker(services, instance, Processor(services, instance, definitions)).attend()
 
 
 if __name__ == "__main__":

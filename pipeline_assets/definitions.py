@@ -9,8 +9,8 @@ from pipeline_assets.assets.recordings import recordings
 from pipeline_assets.assets.vector_indexes import nearest_are_found, vector_indexes
 from playhead.core.settings import Settings, load_settings
 from playhead.engines.registry import Engines, choose_engines
-from playhead.services.context import Workbench
-from resources.dagster_resources import openai_resource, workbench_resource
+from playhead.services.context import PipelineServices
+from resources.dagster_resources import openai_resource, services_resource
 from sensors.inbox import inbox
 from sensors.lost_retries import retries
 from sensors.pending_recordings import uploads
@@ -20,11 +20,11 @@ from sensors.run_failures import failures
 
 
 def build_definitions(
-    settings: Settings, *, engines: Engines | None = None, bench: Workbench | None = None
+    settings: Settings, *, engines: Engines | None = None, services: PipelineServices | None = None
 ) -> dg.Definitions:
-    """The whole of Playhead for Dagster. ``engines`` replaces those that settings name; ``bench``,
+    """The whole of Playhead for Dagster. ``engines`` replaces those that settings name; ``services``,
     open already, is what all runs and sensors of this process use, with its engines."""
-    chosen = bench.engines if bench else engines or choose_engines(settings)
+    chosen = services.engines if services else engines or choose_engines(settings)
     return dg.Definitions(
         assets=[recordings, backlog, vector_indexes],
         asset_checks=[models_live_on, nearest_are_found],
@@ -39,7 +39,7 @@ def build_definitions(
         ],
         sensors=[inbox, uploads, plans, batches, failures, retries],
         resources={
-            "workbench": workbench_resource(settings, chosen, bench),
+            "playhead": services_resource(settings, chosen, services),
             "openai": openai_resource(settings),
         },
         executor=dg.in_process_executor,

@@ -13,7 +13,7 @@ from pipeline_assets.jobs import (
     report_backlog,
 )
 from pipeline_assets.ops.model_switch import due
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 nightly_reconcile = dg.ScheduleDefinition(
     name="nightly_reconcile",
@@ -49,9 +49,9 @@ hourly_backlog = dg.ScheduleDefinition(
     cron_schedule="*/10 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def model_change(workbench: dg.ResourceParam[Workbench]) -> dg.RunRequest | dg.SkipReason:
+def model_change(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest | dg.SkipReason:
     """Looks without a run whether there is anything to change."""
-    if not due(workbench):
+    if not due(playhead):
         return dg.SkipReason("the sets are as settings want them, and complete")
     return dg.RunRequest()
 
@@ -61,8 +61,8 @@ def model_change(workbench: dg.ResourceParam[Workbench]) -> dg.RunRequest | dg.S
     cron_schedule="4-59/10 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def indexing(workbench: dg.ResourceParam[Workbench]) -> dg.RunRequest | dg.SkipReason:
+def indexing(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest | dg.SkipReason:
     """Looks without a run whether an index is missing, too many, or mostly empty."""
-    if not any(index.due for index in workbench.indexes.standing()):
+    if not any(index.due for index in playhead.search.vector_indexes.standing()):
         return dg.SkipReason("every organisation has the index that its size wants")
     return dg.RunRequest()

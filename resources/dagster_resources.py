@@ -1,4 +1,4 @@
-"""The workbench and OpenAI's client as Dagster resources. With ``dagster_instance.py`` and
+"""The playhead and OpenAI's client as Dagster resources. With ``dagster_instance.py`` and
 ``dagster_events.py`` all here that knows Dagster; the arrows are held by a test."""
 
 from collections.abc import Iterator
@@ -10,30 +10,34 @@ import dagster as dg
 from playhead.core.errors import ModelUnavailable
 from playhead.core.settings import Settings
 from playhead.engines.registry import Engines
-from playhead.postgres.coordination.liveness import run_duty
+from playhead.postgres.coordination.liveness import run_role
 from playhead.providers.model_names import missing
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 
 if TYPE_CHECKING:  # it takes most of a second, which no run of ours should pay
     from dagster_openai import OpenAIResource
 
 
-def workbench_resource(
-    settings: Settings, engines: Engines, bench: Workbench | None
+def services_resource(
+    settings: Settings, engines: Engines, services: PipelineServices | None
 ) -> dg.ResourceDefinition:
     """Opened when a run or a sensor first needs it, closed after; the engines live on. Or
-    ``bench``, of a process that keeps it open between its runs."""
+    ``services``, of a process that keeps it open between its runs."""
 
     @dg.resource(description="Recordings, ledger, media and models.")
-    def workbench(context: dg.InitResourceContext) -> Iterator[Workbench]:
-        with nullcontext(bench) if bench else open_workbench(settings, engines) as opened:
+    def playhead(context: dg.InitResourceContext) -> Iterator[PipelineServices]:
+        with (
+            nullcontext(services)
+            if services
+            else open_pipeline_services(settings, engines) as opened
+        ):
             if context.run is None:
                 yield opened
             else:
-                with opened.attendance.holding(run_duty(context.run.run_id)):
+                with opened.liveness.hold(run_role(context.run.run_id)):
                     yield opened
 
-    return workbench
+    return playhead
 
 
 def openai_resource(settings: Settings) -> dg.ResourceDefinition:

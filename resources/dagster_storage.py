@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 from playhead.core.errors import DatabaseUnavailable
 from playhead.core.settings import load_settings
-from playhead.postgres.database import is_quiet
+from playhead.postgres.database import socket_is_idle
 from playhead.postgres.database_urls import dagster_url
 from resources.dagster_event_log import BatchedEventLog
 
@@ -116,7 +116,7 @@ def _pooled(url: str) -> Engine:
     @event.listens_for(engine, "checkout")
     def check(connection: Any, record: object, _fairy: object) -> None:
         """As ``pool_pre_ping``, and without asking where the socket tells."""
-        if is_quiet(connection.fileno()):
+        if socket_is_idle(connection.fileno()):
             return
         try:
             engine.dialect.do_ping(connection)

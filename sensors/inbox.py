@@ -19,7 +19,7 @@ from pipeline_assets.runs import UNFINISHED
 from playhead.core.errors import PlayheadError
 from playhead.inbox.protocol import still
 from playhead.postgres.coordination.liveness import WORKER
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
 _TICK_SECONDS = 20  # a tick has 60, and a file begun must be finished in what is left
@@ -34,16 +34,16 @@ _ENOUGH_RUNS = 100
     description="Takes files from the inbox into the media store.",
 )
 def inbox(
-    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
-    now = workbench.inbox.look()
+    now = playhead.files.inbox.look()
     names = {_name(name): name for name in now}  # Dagster need not know what they are
     listing = {key: now[name] for key, name in names.items()}
-    attended = workbench.attendance.attended(WORKER)
+    attended = playhead.liveness.is_alive(WORKER)
     settled = [names[key] for key in still(_load(context.cursor), listing)]
-    settled = _left(settled, workbench, attended)
+    settled = _left(settled, playhead, attended)
     small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
-    taken = sum(1 for _ in _take(context, workbench, small))
+    taken = sum(1 for _ in _take(context, playhead, small))
     requests = [
         _request(name)
         for name in settled
@@ -56,18 +56,24 @@ def inbox(
     )
 
 
-def _left(settled: Sequence[str], bench: Workbench, attended: bool) -> list[str]:
+def _left(settled: Sequence[str], services: PipelineServices, attended: bool) -> list[str]:
     """What is for this sensor: of an attending worker it takes over only what came long ago."""
-    return [name for name in settled if not attended or bench.inbox.age(name) > PATIENCE_SECONDS]
+    return [
+        name
+        for name in settled
+        if not attended or services.files.inbox.age(name) > PATIENCE_SECONDS
+    ]
 
 
-def _take(context: dg.SensorEvaluationContext, bench: Workbench, names: list[str]) -> Iterator[str]:
+def _take(
+    context: dg.SensorEvaluationContext, services: PipelineServices, names: list[str]
+) -> Iterator[str]:
     deadline = time.monotonic() + _TICK_SECONDS
     for name in names:
         if time.monotonic() > deadline:
             return
         try:
-            arrival = take_from_inbox(bench, name)
+            arrival = take_from_inbox(services, name)
         except (OSError, PlayheadError) as error:  # this file only; the next look tries it again
             context.log.warning(f"{name!r} stays in the inbox: {error}")
             continue

@@ -19,7 +19,7 @@ from pipeline_assets.policies import PATIENCE_SECONDS
 from pipeline_assets.runs import UNFINISHED, RunPlan, covered, new_keys, plan_runs
 from playhead.core.records import Recording
 from playhead.postgres.coordination.liveness import WORKER
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
 _RECORDINGS_A_TICK = 400  # the daemon makes their runs before it ticks again
@@ -34,10 +34,10 @@ _RETRY_APPEARS = timedelta(minutes=2)  # Dagster makes the retry of a dead run w
     description="Requests runs for recordings that are not ready, not failed and not under way.",
 )
 def uploads(
-    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult | dg.SkipReason:
-    fail_orphans(context.instance, workbench)
-    waiting = _left(workbench)
+    fail_orphans(context.instance, playhead)
+    waiting = _left(playhead)
     if not waiting:
         return dg.SkipReason("nothing waits that is not the worker's")
     keys = context.instance.get_dynamic_partitions(PARTITION_SET)
@@ -45,20 +45,22 @@ def uploads(
     free = [recording for recording in waiting if recording.id not in busy]
     added = new_keys(free, keys)
     plans = plan_runs(free, [*keys, *added])[:_RUNS_A_TICK]
-    workbench.catalogue.requested([identity for plan in plans for identity in plan.ids])
+    playhead.pipeline.recordings.mark_requested(
+        [identity for plan in plans for identity in plan.ids]
+    )
     return dg.SensorResult(
         run_requests=[_request(plan) for plan in plans],
         dynamic_partitions_requests=[recordings_partitions.build_add_request(added)],
     )
 
 
-def _left(bench: Workbench) -> list[Recording]:
+def _left(services: PipelineServices) -> list[Recording]:
     """What waits and is for this sensor: of an attending worker it takes over only what should
     have been taken long ago."""
-    waiting = bench.catalogue.waiting(limit=_RECORDINGS_A_TICK, unrequested=True)
-    if not waiting or not bench.attendance.attended(WORKER):
+    waiting = services.pipeline.recordings.pending(limit=_RECORDINGS_A_TICK, unrequested=True)
+    if not waiting or not services.liveness.is_alive(WORKER):
         return waiting
-    overdue = bench.catalogue.overdue([one.id for one in waiting], PATIENCE_SECONDS)
+    overdue = services.pipeline.recordings.overdue([one.id for one in waiting], PATIENCE_SECONDS)
     return [recording for recording in waiting if recording.id in overdue]
 
 

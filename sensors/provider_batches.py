@@ -7,7 +7,7 @@ import dagster as dg
 
 from pipeline_assets.jobs import carry_batches
 from pipeline_assets.runs import UNFINISHED
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 _INTERVAL_SECONDS = 60  # a batch takes minutes to hours
 
@@ -19,9 +19,9 @@ _INTERVAL_SECONDS = 60  # a batch takes minutes to hours
     description="Sends requests that wait for a batch, and takes in the answers.",
 )
 def batches(
-    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
-    if not workbench.deferred.anything():
+    if not playhead.provider_use.batches.anything():
         return dg.SensorResult(skip_reason="nothing waits for a batch")
     looking = dg.RunsFilter(job_name=carry_batches.name, statuses=UNFINISHED)
     if context.instance.get_runs(looking, limit=1):

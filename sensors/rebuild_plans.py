@@ -12,7 +12,7 @@ from pipeline_assets.partitions import PARTITION_SET
 from pipeline_assets.planning.plan_runs import planned_runs
 from pipeline_assets.runs import RunPlan
 from playhead.postgres.coordination.liveness import WORKER
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from sensors.pending_recordings import under_way
 
 _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
@@ -25,16 +25,16 @@ _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is
     description="Requests runs of low priority for the open plans, a few hundred recordings ahead.",
 )
 def plans(
-    context: dg.SensorEvaluationContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
-    if workbench.attendance.attended(WORKER):
+    if playhead.liveness.is_alive(WORKER):
         return dg.SensorResult(skip_reason="a warm worker attends")
-    if not workbench.plans.under_way():
+    if not playhead.pipeline.plans.under_way():
         return dg.SensorResult(skip_reason="no plan is open")
     keys = context.instance.get_dynamic_partitions(PARTITION_SET)
     busy = under_way(context.instance, keys)
-    runs = list(planned_runs(workbench, keys, busy))
-    workbench.catalogue.requested([identity for run in runs for identity in run.ids])
+    runs = list(planned_runs(playhead, keys, busy))
+    playhead.pipeline.recordings.mark_requested([identity for run in runs for identity in run.ids])
     return dg.SensorResult(
         run_requests=[_request(run) for run in runs],
         skip_reason=None if runs else "nothing is planned",

@@ -10,7 +10,7 @@ import dagster as dg
 from pipeline_assets.maintenance.missing_events import tell_untold_of_run
 from pipeline_assets.partitions import PARTITION_SET
 from pipeline_assets.runs import covered, works_on_recordings
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 
 @dg.run_failure_sensor(
@@ -19,16 +19,16 @@ from playhead.services.context import Workbench
     description="Writes dead letters for recordings whose workers die or whose runs cannot begin.",
 )
 def failures(
-    context: dg.RunFailureSensorContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.RunFailureSensorContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SkipReason:
-    buried = workbench.ledger.bury_lost()
+    buried = playhead.pipeline.results.bury_lost()
     run = context.dagster_run
     if works_on_recordings(run):
         keys = context.instance.get_dynamic_partitions(PARTITION_SET)
-        buried += workbench.ledger.bury_stuck(
+        buried += playhead.pipeline.results.bury_stuck(
             sorted(covered(run.tags, keys)),
             run_id=run.run_id,
             message=context.failure_event.message or "The run failed before it began.",
         )
-        tell_untold_of_run(context.instance, workbench.audit, run, keys)
+        tell_untold_of_run(context.instance, playhead.pipeline.audit, run, keys)
     return dg.SkipReason(f"{buried} dead letters written")

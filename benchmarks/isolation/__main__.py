@@ -7,7 +7,7 @@ and replies. Workers ask and write for organisations at random, through pgbounce
 transaction, one connection to the server); meanwhile their sessions are terminated and they are
 killed (SIGKILL), at random. Every row of every answer is looked at for another organisation's name
 or canary: of every table and view as both roles, of every named statement given another's keys,
-of the rooms that the face and the pipeline use, and of the face itself: searches, answers,
+of the services that the face and the pipeline use, and of the face itself: searches, answers,
 commands, exports, frames of the notebook; the words of every error, too. At the end every row that
 is stored is looked at, as its owner sees it. Any foreign row: exit code 1. Needs pgbouncer.
 """
@@ -27,7 +27,7 @@ from benchmarks.isolation.chaos import Mayhem, Tally
 from benchmarks.isolation.tenants import Town, at_home, inhabited, misplaced
 from playhead.core.settings import load_settings
 from playhead.postgres.database import Database
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 from tests.support import poolers
 
 
@@ -67,8 +67,8 @@ def main(rows: int, organisations: int, workers: int, as_json: bool) -> None:
 
 
 def _visited(town: Town, rows: int, workers: int) -> Row:
-    with closing(Database(town.url)) as database, open_rooms(load_settings()) as rooms:
-        ways = len(Visitor(database, rooms, town.residents[0]).ways)
+    with closing(Database(town.url)) as database, open_services(load_settings()) as services:
+        ways = len(Visitor(database, services, town.residents[0]).ways)
     tally = Tally(workers, ways)
     mayhem, began = Mayhem(town.url, town.residents, tally), time.monotonic()
     with poolers.pooled(town.url) as through, at_home(town.home, through):

@@ -1,5 +1,5 @@
 """Who asks and writes for organisations at random: the tables as they are, every named statement,
-and the rooms that the face and the pipeline use. Not here: the face itself (``face.py``).
+and the services that the face and the pipeline use. Not here: the face itself (``face.py``).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from psycopg import sql
 from benchmarks.isolation.http_like import Face
 from benchmarks.isolation.tenants import Resident, others_named, word
 from benchmarks.isolation.ways import Way
-from playhead.core.call_context import Errand
+from playhead.core.call_context import CallContext
 from playhead.core.records import Filter, Recording
 from playhead.postgres.database import Database, Role
 from playhead.postgres.provider_use.spend import GROUPINGS, Ended, Intended
 from playhead.postgres.search.conversations import NewTurn
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 from tests.support import factories
 from tests.support.factories import CHUNK_RECIPE
 from tests.support.tenant_data import every_statement, names_of
@@ -34,9 +34,9 @@ _NEAR = np.ones(3, np.float32)
 class Visitor:
     """``ways``: what it does, by name."""
 
-    def __init__(self, database: Database, rooms: Rooms, example: Resident) -> None:
-        self._database, self._rooms = database, rooms
-        [self._set] = rooms.sets.live()
+    def __init__(self, database: Database, services: Services, example: Resident) -> None:
+        self._database, self._services = database, services
+        [self._set] = services.search.embedding_sets.live()
         self._saying = {
             name for name, value in example.keys.items() if others_named(str(value), "nobody")
         }
@@ -45,7 +45,7 @@ class Visitor:
             | {f"statement {n}": self._statement(sent) for n, sent in every_statement().items()}
             | self._reads()
             | self._writes()
-            | Face(rooms).ways()
+            | Face(services).ways()
         )
 
     def _table(self, name: str) -> Way:
@@ -74,8 +74,12 @@ class Visitor:
         return Way(look, says=bool(names & self._saying))
 
     def _reads(self) -> dict[str, Way]:
-        rooms, search = self._rooms, self._search
-        catalogue, content, passages = rooms.catalogue, rooms.content, rooms.passages
+        services, search = self._services, self._search
+        catalogue, content, passages = (
+            services.pipeline.recordings,
+            services.pipeline.content,
+            services.search.chunks,
+        )
         return {
             "statuses": Way(lambda one, _: catalogue.statuses(one.org)),
             "under way": Way(lambda one, _: catalogue.under_way(one.org)),
@@ -88,24 +92,29 @@ class Visitor:
                 lambda one, other: [content.transcript(one.recording, other.heard)]
             ),
             "transcript of another's, called ours": Way(
-                lambda one, other: [rooms.versions.current(_called_ours(one, other))], says=True
+                lambda one, other: [services.pipeline.versions.current(_called_ours(one, other))],
+                says=True,
             ),
             "names in another's, called ours": Way(
-                lambda one, other: rooms.versions.speaker_names(_called_ours(one, other)).items()
+                lambda one, other: services.pipeline.versions.speaker_names(
+                    _called_ours(one, other)
+                ).items()
             ),
             "chunks": Way(lambda one, _: content.chunks(one.recording, CHUNK_RECIPE.hash)),
             "passages": Way(
                 lambda one, _: content.passages([(one.recording, CHUNK_RECIPE.hash)]).values()
             ),
             "excerpts of another's": Way(
-                lambda one, other: rooms.excerpts.of(one.org, other.keys["chunks"])
+                lambda one, other: services.search.excerpts.of(one.org, other.keys["chunks"])
             ),
-            "standing": Way(lambda one, _: rooms.ledger.standing([one.recording]).values()),
-            "lineage": Way(lambda one, _: rooms.ledger.lineage(one.recording)),
+            "standing": Way(
+                lambda one, _: services.pipeline.results.standing([one.recording]).values()
+            ),
+            "lineage": Way(lambda one, _: services.pipeline.results.lineage(one.recording)),
             "versions": Way(
                 lambda one, _: [
-                    rooms.versions.all(one.recording),
-                    rooms.versions.speaker_names(one.recording),
+                    services.pipeline.versions.all(one.recording),
+                    services.pipeline.versions.speaker_names(one.recording),
                 ]
             ),
             "find by words": Way(lambda one, _: search(one, None)),
@@ -119,19 +128,26 @@ class Visitor:
             ),
             "spend": Way(
                 lambda one, _: [
-                    rooms.spend.sums(by, org_id=one.org, since=None) for by in GROUPINGS
+                    services.provider_use.spend.sums(by, org_id=one.org, since=None)
+                    for by in GROUPINGS
                 ]
             ),
-            "breakers": Way(lambda one, _: rooms.breakers.opened(one.org)),
-            "quarantine": Way(lambda one, _: rooms.quarantine.kept(one.org)),
-            "reply of another": Way(lambda one, _: [rooms.quarantine.reply(one.org, 1)]),
-            "members": Way(lambda one, _: rooms.members.all(one.org)),
-            "tokens": Way(lambda one, _: rooms.tokens.all(one.org)),
+            "breakers": Way(lambda one, _: services.provider_use.circuit_breakers.opened(one.org)),
+            "quarantine": Way(lambda one, _: services.provider_use.quarantine.kept(one.org)),
+            "reply of another": Way(
+                lambda one, _: [services.provider_use.quarantine.reply(one.org, 1)]
+            ),
+            "members": Way(lambda one, _: services.access.members.all(one.org)),
+            "tokens": Way(lambda one, _: services.access.tokens.all(one.org)),
         }
 
     def _writes(self) -> dict[str, Way]:
-        rooms = self._rooms
-        catalogue, ledger, versions = rooms.catalogue, rooms.ledger, rooms.versions
+        services = self._services
+        catalogue, ledger, versions = (
+            services.pipeline.recordings,
+            services.pipeline.results,
+            services.pipeline.versions,
+        )
         return {
             "add": Way(lambda one, _: [catalogue.add(_arrival(one))]),
             "name a speaker": Way(
@@ -145,7 +161,9 @@ class Visitor:
                 lambda one, other: catalogue.archive(one.org, [other.recording.id]).values()
             ),
             "add a member": Way(
-                lambda one, _: rooms.members.add(one.org, f"{one.canary} {word()}", "reader")
+                lambda one, _: services.access.members.add(
+                    one.org, f"{one.canary} {word()}", "reader"
+                )
             ),
             "make a token": Way(self._token),
             "reserve and settle": Way(self._spend),
@@ -159,18 +177,18 @@ class Visitor:
     def _search(self, one: Resident, near: Any, recording: str | None = None) -> Iterable[object]:
         narrowed = Filter(recordings=(recording,)) if recording else Filter()
         words = random.choice(["same words", "canary", "everybody canary00 canary01"])
-        return self._rooms.passages.find(
+        return self._services.search.chunks.find(
             words, near, self._set, org_id=one.org, narrowed=narrowed, limit=50
         )
 
     def _token(self, one: Resident, _other: Resident) -> Iterable[object]:
-        tokens = self._rooms.tokens
+        tokens = self._services.access.tokens
         _, text = tokens.create(one.org, one.canary, one.canary, ["read"], 1)
         return [tokens.bearer(text)]
 
     def _spend(self, one: Resident, _other: Resident) -> Iterable[object]:
-        spend = self._rooms.spend
-        errand = Errand(one.org, one.canary, {one.recording.id: 1.0})
+        spend = self._services.provider_use.spend
+        errand = CallContext(one.org, one.canary, {one.recording.id: 1.0})
         intended = Intended(uuid.uuid4(), "q", one.canary, "embeddings", 0.01)
         permit = spend.begin(errand, intended, None)
         if permit.attempt_id is not None:
@@ -179,7 +197,7 @@ class Visitor:
 
     def _turn(self, one: Resident, other: Resident) -> Iterable[object]:
         turn = NewTurn(one.canary, False, None, {}, [], [])
-        return [self._rooms.conversations.add(one.org, other.keys["conversation"], turn)]
+        return [self._services.search.conversations.add(one.org, other.keys["conversation"], turn)]
 
     def _write_for(self, one: Resident, other: Resident) -> Iterable[object]:
         statement = b"insert into members (org_id, name, role) values (%(org)s, 'me', 'owner')"

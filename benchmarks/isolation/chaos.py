@@ -22,7 +22,7 @@ from benchmarks.isolation.ways import Way
 from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
 from playhead.postgres.database import Database
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 _AMONG_CHUNKS = 0.3  # of all that is asked: there most of the rows are
 _KILL_SECONDS = 1.0  # from one session to the next
@@ -60,8 +60,8 @@ def work(residents: Sequence[Resident], tally: Tally, worker: int) -> None:
         visitor = None
         while visitor is None:
             with suppress(PlayheadError, psycopg.Error):
-                rooms = opened.enter_context(open_rooms(settings))
-                visitor = Visitor(database, rooms, residents[0])
+                services = opened.enter_context(open_services(settings))
+                visitor = Visitor(database, services, residents[0])
         ways = list(visitor.ways.values())
         chunks = list(visitor.ways).index("table chunks")
         while True:

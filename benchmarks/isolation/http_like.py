@@ -1,5 +1,5 @@
 """What people have in hand, tried with the keys of others: search, answers, the commands that show
-and export, and the notebook. Not here: the rooms behind them (``visitor.py``).
+and export, and the notebook. Not here: the services behind them (``visitor.py``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.exports.transcripts import FORMATS
 from playhead.notebook.library import Home
 from playhead.search.service import Search, open_search
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 
 _RARELY = 0.1  # a clip is decoded and encoded, which takes as long as hundreds of answers
 _LIMIT = 20
@@ -31,8 +31,8 @@ _LIMIT = 20
 class Face:
     """As a person of one organisation uses it."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self._rooms = rooms
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def ways(self) -> dict[str, Way]:
         return self._searches() | self._answers() | _commands() | _exports() | _notebook()
@@ -75,17 +75,17 @@ class Face:
         }
 
     def _search(self, one: Resident) -> Search:
-        return open_search(self._rooms, one.org)
+        return open_search(self._services, one.org)
 
     def _hits(self, one: Resident, query: str, narrowed: Filter = ANYTHING) -> Iterable[object]:
         found = self._search(one)(query, narrowed=narrowed, limit=_LIMIT)
         return [*found.hits, found.note]
 
     def _ask(self, one: Resident) -> Answers:
-        return Answers(self._rooms, self._search(one), ExtractiveAnswerer())
+        return Answers(self._services, self._search(one), ExtractiveAnswerer())
 
     def _kept(self, one: Resident) -> Kept:
-        return Kept(self._rooms, one.org)
+        return Kept(self._services, one.org)
 
 
 def _commands() -> dict[str, Way]:

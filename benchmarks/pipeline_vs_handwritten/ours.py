@@ -35,11 +35,11 @@ from playhead.core.records import (
     text_hash,
 )
 from playhead.core.settings import Settings
-from playhead.engines.registry import Embedders, choose_engines
+from playhead.engines.registry import EmbedderRegistry, choose_engines
 from playhead.postgres.database import Connection
 from playhead.postgres.pipeline.recordings import new_recording_id
 from playhead.postgres.pipeline.stage_results import Result, Wanted
-from playhead.services.context import open_workbench
+from playhead.services.context import open_pipeline_services
 from tests.support import factories
 
 _TURN = Turn(run_id="engine room", last=True, log=lambda line: None)
@@ -66,12 +66,14 @@ class Ours:
         )
         self._models: dict[str, Embedder] = {name: HashEmbedder(name) for name in "AB"}
         makers = {name: partial(self._models.__getitem__, name) for name in "AB"}
-        engines = replace(choose_engines(settings), embedders=Embedders("A", makers))
+        engines = replace(choose_engines(settings), embedders=EmbedderRegistry("A", makers))
         self._makers = makers
-        self._bench = self._stack.enter_context(open_workbench(settings, engines))
+        self._services = self._stack.enter_context(open_pipeline_services(settings, engines))
         self._connection = self._stack.enter_context(psycopg.connect(url, autocommit=True))
         register_vector(self._connection)
-        known = self._bench.catalogue.recordings(list(self._bench.catalogue.stored()))
+        known = self._services.pipeline.recordings.get_many(
+            list(self._services.pipeline.recordings.stored())
+        )
         self._recordings = {int(recording.title): recording for recording in known}
 
     def close(self) -> None:
@@ -84,27 +86,27 @@ class Ours:
             self._seed(self._recordings[number], kept)
 
     def update(self, embedder: Embedder) -> None:
-        while waiting := self._bench.catalogue.waiting(limit=RECORDINGS_A_RUN):
+        while waiting := self._services.pipeline.recordings.pending(limit=RECORDINGS_A_RUN):
             self._take_through(waiting, embedder)
 
     def index(self) -> None:
-        [first] = self._bench.sets.live()
-        self._bench.indexes.keep(first)
+        [first] = self._services.search.embedding_sets.live()
+        self._services.search.vector_indexes.keep(first)
 
     def change_model(self, embedder: Embedder) -> None:
-        added = self._bench.sets.add("B", embedder.engine, embedder.dimensions)
+        added = self._services.search.embedding_sets.add("B", embedder.engine, embedder.dimensions)
         known = list(self._recordings.values())
         for start in range(0, len(known), RECORDINGS_A_RUN):
             self._take_through(known[start : start + RECORDINGS_A_RUN], embedder)
-        self._bench.indexes.keep(added)
-        self._bench.sets.activate(added)
+        self._services.search.vector_indexes.keep(added)
+        self._services.search.embedding_sets.activate(added)
 
     def ask(self, question: str, embedders: Mapping[str, Embedder]) -> Answer:
         """By meaning alone: a question without words matches none."""
-        searched = self._bench.sets.active()
+        searched = self._services.search.embedding_sets.active()
         assert searched is not None
         [vector] = embedders[searched.name].embed([question])
-        found = self._bench.passages.find(
+        found = self._services.search.chunks.find(
             "", vector, searched, org_id=_ORG, narrowed=ANYTHING, limit=10
         )
         return Answer(searched.name, [match.text for match in found])
@@ -116,24 +118,27 @@ class Ours:
     def _take_through(self, recordings: Sequence[Recording], embedder: Embedder) -> None:
         """As ``recordings.py`` does, which tells Dagster too."""
         self._models[embedder.engine.model] = embedder
-        anew = Embedders("A", self._makers)
-        bench = replace(self._bench, engines=replace(self._bench.engines, embedders=anew))
-        lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
+        anew = EmbedderRegistry("A", self._makers)
+        services = replace(self._services, engines=replace(self._services.engines, embedders=anew))
+        lanes, standing = (
+            services.embedding_targets(),
+            services.pipeline.results.standing(recordings),
+        )
         with Hands(_raise_error) as hands:
             for one in recordings:
-                work = Work(bench, one, _TURN, lanes, standing[one.id])
+                work = Work(services, one, _TURN, lanes, standing[one.id])
                 hands.take(work, ["chunks", "embeddings"])
             hands.finish()
 
     def _add(self, number: int) -> Recording:
-        recording = self._bench.catalogue.add(_recording(number))
+        recording = self._services.pipeline.recordings.add(_recording(number))
         facts = factories.media_facts(0.0)
         with self._made(recording, "raw_media", {}, "media") as to:
-            self._bench.content.put_media_facts(*to, recording, facts)
+            self._services.pipeline.content.put_media_facts(*to, recording, facts)
         return recording
 
     def _seed(self, recording: Recording, kept: Transcript) -> None:
-        content, heard = self._bench.content, text_hash(kept.text)
+        content, heard = self._services.pipeline.content, text_hash(kept.text)
         written = Document("", "", "markdown", (), {"sections": []})
         inputs = {"raw_media": "media", "heard": heard}
         with self._made(recording, "transcript", inputs, heard) as to:
@@ -146,7 +151,7 @@ class Ours:
         self, recording: Recording, stage: Stage, inputs: dict[str, str], output_hash: str
     ) -> Iterator[tuple[Connection, Result]]:
         recipe = Recipe(stage, "1", Engine("seed", "engine room"))
-        ledger = self._bench.ledger
+        ledger = self._services.pipeline.results
         with (
             ledger.claim(Wanted(recording, recipe, inputs), run_id="seed", detail="") as claim,
             ledger.finish(claim, output_hash=output_hash) as to,

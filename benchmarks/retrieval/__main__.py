@@ -70,15 +70,15 @@ def measure(home: Home, told: dict[str, list[Talk]]) -> tuple[dict[str, Asked], 
     names = {
         recording: name
         for of_set in told.values()
-        for name, recording in lay_in(home.bench, of_set).items()
+        for name, recording in lay_in(home.services, of_set).items()
     }
     labels = {
         name: [label for talk in of_set for label in talk.labels] for name, of_set in told.items()
     }
     with closing(Database(app_url(home.settings))) as database:
-        embedders = home.bench.engines.embedders
-        quick = ways(home.bench, database, remembering(embedders))
-        plain = ways(home.bench, database, embedders)
+        embedders = home.services.engines.embedders
+        quick = ways(home.services, database, remembering(embedders))
+        plain = ways(home.services, database, embedders)
         asked = {name: by_way(quick, of_set, names) for name, of_set in labels.items()}
         some = [label for of_set in labels.values() for label in of_set]
         timed = by_way(plain, some[:: len(some) // _TIMED], names)

@@ -13,7 +13,7 @@ from benchmarks.retrieval.labelled import Talk
 from benchmarks.seeding import process
 from playhead.core.records import Transcript
 from playhead.engines.transcription.stub import InstantTranscriber
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 
 class Teller(InstantTranscriber):
@@ -26,9 +26,9 @@ class Teller(InstantTranscriber):
         return self._told
 
 
-def lay_in(bench: Workbench, talks: Iterable[Talk]) -> dict[str, str]:
+def lay_in(services: PipelineServices, talks: Iterable[Talk]) -> dict[str, str]:
     """Each talk as a recording that can be searched; their ids by name."""
     return {
-        talk.name: process(bench, Teller(talk.transcript), title=talk.name, kind="lecture").id
+        talk.name: process(services, Teller(talk.transcript), title=talk.name, kind="lecture").id
         for talk in talks
     }

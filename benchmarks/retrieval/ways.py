@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from benchmarks.retrieval.figures import DEEPEST, Answered, Opened
 from benchmarks.retrieval.labelled import Label
 from playhead.core.protocols.embedder import Embedder, Vectors
-from playhead.engines.registry import Embedders
+from playhead.engines.registry import EmbedderRegistry
 from playhead.engines.reranking.nearest_sentence import NearestSentence
 from playhead.postgres.database import Database
-from playhead.postgres.search.chunk_search import Match, Passages
+from playhead.postgres.search.chunk_search import ChunkSearch, Match
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 from playhead.search.sentence_cache import Memory
 from playhead.search.service import Search
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 Asked = dict[str, list[Answered]]  # by way
 
 
-class ByWords(Passages):
+class ByWords(ChunkSearch):
     """Full text alone."""
 
     def find(
@@ -38,7 +38,7 @@ class ByWords(Passages):
         return super().find(query, None, searched, **how)
 
 
-class ByMeaning(Passages):
+class ByMeaning(ChunkSearch):
     """Vectors alone."""
 
     def find(
@@ -66,25 +66,27 @@ class Remembering:
         return np.array([self._known[text] for text in texts], np.float32)
 
 
-def remembering(embedders: Embedders) -> Embedders:
+def remembering(embedders: EmbedderRegistry) -> EmbedderRegistry:
     """The default one, remembering."""
     name = embedders.default
-    return Embedders(name, {name: lambda: Remembering(embedders.named(name))})
+    return EmbedderRegistry(name, {name: lambda: Remembering(embedders.named(name))})
 
 
-def ways(bench: Workbench, database: Database, embedders: Embedders) -> dict[str, Search]:
+def ways(
+    services: PipelineServices, database: Database, embedders: EmbedderRegistry
+) -> dict[str, Search]:
     """By name, in the order of the table."""
-    rooms = {"words": ByWords, "meaning": ByMeaning, "fused": Passages}
+    legs = {"words": ByWords, "meaning": ByMeaning, "fused": ChunkSearch}
     searches = {
         name: Search(
             passages=room(database),
-            sets=bench.sets,
+            sets=services.search.embedding_sets,
             embedders=embedders,
-            media=bench.media,
-            org_id=bench.settings.org,
+            media=services.files.media,
+            org_id=services.settings.org,
             memory=Memory(0),  # every question is the first
         )
-        for name, room in rooms.items()
+        for name, room in legs.items()
     }
     return searches | {"reranked": replace(searches["fused"], reranker=NearestSentence())}
 

@@ -8,8 +8,8 @@ import dagster as dg
 
 from pipeline_assets.assets.desired_recipes import wanted_now
 from pipeline_assets.policies import GROUP, OWNERS
-from playhead.core.model_deprecations import ALARM_DAYS, WARN_DAYS, days_left
-from playhead.services.context import Workbench
+from playhead.core.model_deprecations import ERROR_DAYS, WARN_DAYS, days_left
+from playhead.services.context import PipelineServices
 
 _STALE_AFTER = timedelta(hours=2)
 
@@ -21,9 +21,9 @@ _STALE_AFTER = timedelta(hours=2)
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_STALE_AFTER),
     description="How many recordings wait for each stage, and the age of the oldest.",
 )
-def backlog(workbench: dg.ResourceParam[Workbench]) -> dg.MaterializeResult[None]:
-    waiting = workbench.catalogue.backlog()
-    letters = workbench.catalogue.dead_letters()
+def backlog(playhead: dg.ResourceParam[PipelineServices]) -> dg.MaterializeResult[None]:
+    waiting = playhead.pipeline.recordings.backlog()
+    letters = playhead.pipeline.recordings.dead_letters()
     now = datetime.now(UTC)
     oldest = max(((now - stage.oldest).total_seconds() for stage in waiting), default=0.0)
     return dg.MaterializeResult(
@@ -41,8 +41,8 @@ def backlog(workbench: dg.ResourceParam[Workbench]) -> dg.MaterializeResult[None
     name="models_live_on",
     description="No model in use ends within 60 days (warning) or 14 (error).",
 )
-def models_live_on(workbench: dg.ResourceParam[Workbench]) -> dg.AssetCheckResult:
-    return judge_models(_models(workbench), datetime.now(UTC).date())
+def models_live_on(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
+    return judge_models(_models(playhead), datetime.now(UTC).date())
 
 
 def judge_models(models: Sequence[str], today: date) -> dg.AssetCheckResult:
@@ -52,7 +52,7 @@ def judge_models(models: Sequence[str], today: date) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=soonest > WARN_DAYS,
         severity=dg.AssetCheckSeverity.ERROR
-        if soonest <= ALARM_DAYS
+        if soonest <= ERROR_DAYS
         else dg.AssetCheckSeverity.WARN,
         metadata={
             f"days left of {model}": dg.MetadataValue.int(days) for model, days in left.items()
@@ -60,9 +60,9 @@ def judge_models(models: Sequence[str], today: date) -> dg.AssetCheckResult:
     )
 
 
-def _models(bench: Workbench) -> list[str]:
+def _models(services: PipelineServices) -> list[str]:
     """Of the default engines, of those chosen for some recordings, and of the sets."""
-    engines = [bench.engines.transcriber.engine, bench.engines.writer.engine]
-    engines += [one.recipe.engine for one in wanted_now(bench)]
-    sets = [str(one.engine["model"]) for one in bench.sets.live()]
+    engines = [services.engines.transcriber.engine, services.engines.writer.engine]
+    engines += [one.recipe.engine for one in wanted_now(services)]
+    sets = [str(one.engine["model"]) for one in services.search.embedding_sets.live()]
     return sorted({*(engine.model for engine in engines), *sets})

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pipeline_assets.assets.stage import Made, Outcome, Task, Work, caught, claimed, errand_for
-from playhead.core.call_context import on_errand
-from playhead.core.errors import Parked, PlayheadError, Stopped
+from playhead.core.call_context import call_context
+from playhead.core.errors import Parked, PlayheadError, WorkerStopping
 from playhead.postgres.pipeline.stage_results import Claim
-from playhead.services.context import Lane
+from playhead.services.context import EmbeddingTarget
 
 Claimed = Sequence[tuple[Task, Claim]]
 _Numbered = tuple[int, Task]
@@ -30,8 +30,8 @@ class Together:
     organisation and for the same sets."""
 
     detail: str
-    lanes_of: Callable[[Work], Sequence[Sequence[Lane]]]
-    task_of: Callable[[Work, Sequence[Lane]], Task]
+    lanes_of: Callable[[Work], Sequence[Sequence[EmbeddingTarget]]]
+    task_of: Callable[[Work, Sequence[EmbeddingTarget]], Task]
     make: Callable[[Claimed], list[Outcome]]
 
     def __call__(self, works: Sequence[Work]) -> list[Made]:
@@ -52,11 +52,13 @@ class Together:
         ]
         for (work, lanes), one in zip(others, self._all(others), strict=True):
             if isinstance(one, PlayheadError):
-                names = ", ".join(f"set {lane.set.id}" for lane in lanes)
+                names = ", ".join(f"set {lane.embedding_set.id}" for lane in lanes)
                 work.turn.log(f"{work.recording.id}, {names}: {one} {one.remedy}")
         return made
 
-    def _all(self, wanted: Sequence[tuple[Work, Sequence[Lane] | PlayheadError]]) -> list[Made]:
+    def _all(
+        self, wanted: Sequence[tuple[Work, Sequence[EmbeddingTarget] | PlayheadError]]
+    ) -> list[Made]:
         tasks = [
             lanes if isinstance(lanes, PlayheadError) else caught(self.task_of, work, lanes)
             for work, lanes in wanted
@@ -82,14 +84,14 @@ class Together:
 
     def _at_once(self, tasks: Sequence[_Numbered]) -> Mapping[int, Outcome]:
         """Of those that are free; none when one of them fails."""
-        turn, ledger = tasks[0][1].work.turn, tasks[0][1].work.bench.ledger
+        turn, ledger = tasks[0][1].work.turn, tasks[0][1].work.services.pipeline.results
         wanted = [task.wanted for _, task in tasks]
         try:
             with ledger.claim_free(wanted, run_id=turn.run_id, detail=self.detail) as claims:
                 mine = [(*one, claim) for one, claim in zip(tasks, claims, strict=True) if claim]
                 open_ones = [one for one in mine if not one[2].done]
                 made = self._made([one[1:] for one in open_ones]) if open_ones else []
-        except Stopped:
+        except WorkerStopping:
             raise
         except Exception:  # whoever it is of meets it again, alone, and there it is told
             return {}
@@ -98,11 +100,11 @@ class Together:
 
     def _made(self, claimed: Claimed) -> list[Outcome]:
         try:
-            with on_errand(errand_for([task for task, _ in claimed])):
+            with call_context(errand_for([task for task, _ in claimed])):
                 return self.make(claimed)
         except Parked:  # one alone may fit where all together do not, and says for how long if not
             claims = [claim for _, claim in claimed]
-            claimed[0][0].work.bench.ledger.give_back(claims)
+            claimed[0][0].work.services.pipeline.results.give_back(claims)
             raise
 
     def _alone(self, task: Task) -> Outcome:

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline_assets.partitions import recordings_partitions
-from playhead.core.errors import InvalidResult
+from playhead.core.errors import InvalidEngineOutput
 from playhead.core.records import Chunk, Document, MediaFacts, Source, Stage, Transcript
 from playhead.postgres.pipeline.content import Coverage
 from playhead.transcripts.word_positions import TOLERANCE_SECONDS, check_times
@@ -130,6 +130,6 @@ def evaluation(check: Check, partition: str) -> dg.AssetCheckEvaluation:
 def _times_are_right(transcript: Transcript) -> bool:
     try:
         check_times(transcript)
-    except InvalidResult:
+    except InvalidEngineOutput:
         return False
     return True

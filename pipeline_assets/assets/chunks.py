@@ -17,18 +17,18 @@ from playhead.chunking.sentence_spans import spoken_phrases, with_phrases, writt
 from playhead.core.protocols.embedder import Embedder
 from playhead.core.records import (
     Chunk,
+    ChunkSpan,
     Document,
     Engine,
     Kind,
-    Passage,
     Recipe,
     Source,
 )
 from playhead.core.sentences import Tongues
 from playhead.core.settings import Settings
-from playhead.core.timecode import clock
+from playhead.core.timecode import format_timecode
 from playhead.postgres.pipeline.content import Cut, chunks_hash
-from playhead.services.context import Lane
+from playhead.services.context import EmbeddingTarget
 from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import Spoken
 
@@ -61,26 +61,29 @@ def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
     )
 
 
-def _by_recipe(work: Work) -> list[list[Lane]]:
+def _by_recipe(work: Work) -> list[list[EmbeddingTarget]]:
     """Lanes whose chunks are the same share them."""
-    groups: dict[str, list[Lane]] = {}
+    groups: dict[str, list[EmbeddingTarget]] = {}
     for lane in work.lanes:
         groups.setdefault(_recipe(work, lane).hash, []).append(lane)
     return list(groups.values())
 
 
-def _recipe(work: Work, lane: Lane) -> Recipe:
-    return recipe(work.bench.settings, work.recording.kind, lane.embedder)
+def _recipe(work: Work, lane: EmbeddingTarget) -> Recipe:
+    return recipe(work.services.settings, work.recording.kind, lane.embedder)
 
 
-def _task(work: Work, lanes: Sequence[Lane]) -> Task:
+def _task(work: Work, lanes: Sequence[EmbeddingTarget]) -> Task:
     heard, written = work.upstream("transcript"), work.upstream("document")
     inputs = {"transcript": heard.output_hash, "document": written.output_hash}
     return Task(work, _recipe(work, lanes[0]), inputs, lanes)
 
 
 def _make(claimed: Claimed) -> list[Outcome]:
-    ledger, content = claimed[0][0].work.bench.ledger, claimed[0][0].work.bench.content
+    ledger, content = (
+        claimed[0][0].work.services.pipeline.results,
+        claimed[0][0].work.services.pipeline.content,
+    )
     tasks = [task for task, _ in claimed]
     before = content.passages((task.work.recording, task.recipe.hash) for task in tasks)
     read = [_read(task) for task in tasks]
@@ -134,16 +137,20 @@ def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source,
 
 
 def _read(task: Task) -> tuple[Spoken, Document]:
-    content, upstream, recording = task.work.bench.content, task.work.upstream, task.work.recording
+    content, upstream, recording = (
+        task.work.services.pipeline.content,
+        task.work.upstream,
+        task.work.recording,
+    )
     heard = content.spoken(recording, upstream("transcript").id)
     return heard, content.document(recording, upstream("document").id)
 
 
 def _cut(
-    task: Task, transcript: Spoken, document: Document, before: Mapping[_Part, Sequence[Passage]]
+    task: Task, transcript: Spoken, document: Document, before: Mapping[_Part, Sequence[ChunkSpan]]
 ) -> _Cutting:
     recording, embedder = task.work.recording, task.lanes[0].embedder
-    configs = _configs(task.work.bench.settings, recording.kind, embedder)
+    configs = _configs(task.work.services.settings, recording.kind, embedder)
 
     def cut(source: Source, text: str, timeline: Timeline, tongues: Tongues) -> tuple[Chunk, ...]:
         return chunk(
@@ -171,7 +178,7 @@ def _describe(made: list[Chunk]) -> Metadata:
         dg.TableRecord(
             {
                 "source": passage.source,
-                "at": clock(passage.start_seconds or 0.0),
+                "at": format_timecode(passage.start_seconds or 0.0),
                 "tokens": passage.token_count,
                 "text": passage.text[:160],
             }

@@ -8,24 +8,24 @@ from contextlib import suppress
 
 from pipeline_assets.assets import chunks, document, embeddings, raw_media, transcript
 from playhead.core.errors import ModelUnavailable
-from playhead.core.records import FREE, Choice, Json
+from playhead.core.records import FREE, EngineSelection, Json
 from playhead.core.settings import Settings
 from playhead.engines.registry import Engines
 from playhead.postgres.pipeline.plans import Wanted
-from playhead.services.context import Lane, Workbench
+from playhead.services.context import EmbeddingTarget, PipelineServices
 
 
-def wanted_now(bench: Workbench) -> list[Wanted]:
+def wanted_now(services: PipelineServices) -> list[Wanted]:
     """The recipes that a run would use now; none for recordings whose engine cannot be had."""
-    lanes, wanted = bench.lanes(), []
-    for choice in bench.catalogue.choices():
+    lanes, wanted = services.embedding_targets(), []
+    for choice in services.pipeline.recordings.choices():
         with suppress(ModelUnavailable):
-            wanted += list(_wanted(bench.settings, bench.engines, lanes, choice))
+            wanted += list(_wanted(services.settings, services.engines, lanes, choice))
     return wanted
 
 
 def _wanted(
-    settings: Settings, engines: Engines, lanes: Sequence[Lane], choice: Choice
+    settings: Settings, engines: Engines, lanes: Sequence[EmbeddingTarget], choice: EngineSelection
 ) -> Iterator[Wanted]:
     transcriber, writer = engines.transcriber_for(choice), engines.writer_for(choice)
     yield Wanted(choice, 0, raw_media.RECIPE, FREE)
@@ -33,9 +33,9 @@ def _wanted(
     yield Wanted(choice, 0, document.recipe(writer), writer.price)
     for lane in lanes:
         cut = chunks.recipe(settings, choice.kind, lane.embedder)
-        yield Wanted(choice, lane.set.id, cut, FREE)
+        yield Wanted(choice, lane.embedding_set.id, cut, FREE)
         embedded = embeddings.recipe(lane.embedder)
-        yield Wanted(choice, lane.set.id, embedded, lane.embedder.price)
+        yield Wanted(choice, lane.embedding_set.id, embedded, lane.embedder.price)
 
 
 def moved(before: Json, now: Json) -> tuple[str, ...]:

@@ -36,26 +36,26 @@ def recipe(writer: Writer) -> Recipe:
 
 
 def make_document(work: Work) -> Outcome:
-    bench, recording = work.bench, work.recording
+    services, recording = work.services, work.recording
     source = work.upstream("transcript")
     inputs = {
         "transcript": source.output_hash,
         "title": recording.title,
         "kind": recording.kind,
     }
-    writer = bench.engines.writer_for(recording.choice)
+    writer = services.engines.writer_for(recording.choice)
     task = Task(work, recipe(writer), inputs)
     with claimed(task, detail="writing") as claim:
         if claim.done:
             return task.found(claim.done)
-        transcript = bench.content.transcript(recording, source.id)
+        transcript = services.pipeline.content.transcript(recording, source.id)
         document, usage = writer.write(transcript, title=recording.title, kind=recording.kind)
         output_hash = content_hash(asdict(document))
-        with bench.ledger.finish(claim, output_hash=output_hash, usage=usage) as (
+        with services.pipeline.results.finish(claim, output_hash=output_hash, usage=usage) as (
             connection,
             result,
         ):
-            bench.content.put_document(connection, result, recording, document)
+            services.pipeline.content.put_document(connection, result, recording, document)
     return task.made(
         result,
         _describe(document, engine_line(task.recipe.engine)),

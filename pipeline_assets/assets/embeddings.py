@@ -9,13 +9,13 @@ from dataclasses import replace
 from pipeline_assets.assets import checks
 from pipeline_assets.assets.batch_stage import Claimed, Together
 from pipeline_assets.assets.stage import Metadata, Outcome, Task, Work, engine_line, stage_spec
-from playhead.core.call_context import Errand, current_errand, on_errand
-from playhead.core.errors import AnswerAwaited
+from playhead.core.call_context import CallContext, call_context, current_call_context
+from playhead.core.errors import BatchPending
 from playhead.core.protocols.embedder import Embedder
 from playhead.core.records import Recipe, content_hash
 from playhead.postgres.pipeline.content import Coverage, Embedded, Uncached
 from playhead.postgres.pipeline.stage_results import Result
-from playhead.services.context import Lane, Workbench
+from playhead.services.context import EmbeddingTarget, PipelineServices
 
 CODE_VERSION = "1"
 
@@ -33,31 +33,33 @@ def recipe(embedder: Embedder) -> Recipe:
     return Recipe("embeddings", CODE_VERSION, embedder.engine)
 
 
-def _task(work: Work, lanes: Sequence[Lane]) -> Task:
+def _task(work: Work, lanes: Sequence[EmbeddingTarget]) -> Task:
     [lane] = lanes
-    chunks = work.upstream("chunks", lane.set.id)
+    chunks = work.upstream("chunks", lane.embedding_set.id)
     inputs = {"chunks": chunks.output_hash, "chunk_recipe": chunks.recipe_hash}
     return Task(work, recipe(lane.embedder), inputs, lanes)
 
 
 def _make(claimed: Claimed) -> list[Outcome]:
     tasks, claims = [task for task, _ in claimed], [claim for _, claim in claimed]
-    [lane], bench = tasks[0].lanes, tasks[0].work.bench
-    chunks = [task.work.upstream("chunks", lane.set.id) for task in tasks]
+    [lane], services = tasks[0].lanes, tasks[0].work.services
+    chunks = [task.work.upstream("chunks", lane.embedding_set.id) for task in tasks]
     for done, of in _fill_cache(tasks, chunks, lane):
-        bench.ledger.progress(claims, 100 * done // of, f"embedded {done} of {of} passages")
+        services.pipeline.results.progress(
+            claims, 100 * done // of, f"embedded {done} of {of} passages"
+        )
     hashes = [
         content_hash([one.output_hash, task.recipe.hash])
         for task, one in zip(tasks, chunks, strict=True)
     ]
-    with bench.ledger.finish_all(claims, hashes) as (connection, results):
+    with services.pipeline.results.finish_all(claims, hashes) as (connection, results):
         embedded = [
             Embedded(task.work.recording, result, one)
             for task, result, one in zip(tasks, results, chunks, strict=True)
         ]
-        bench.ledger.supersede(connection, results)
-        bench.content.put_embeddings(connection, embedded, lane.set.id)
-    coverages = bench.content.coverage(embedded, lane.set.id)
+        services.pipeline.results.supersede(connection, results)
+        services.pipeline.content.put_embeddings(connection, embedded, lane.embedding_set.id)
+    coverages = services.pipeline.content.coverage(embedded, lane.embedding_set.id)
     return [
         task.made(result, _describe(lane, coverage), checks.of_embeddings(coverage))
         for task, result, coverage in zip(tasks, results, coverages, strict=True)
@@ -67,54 +69,56 @@ def _make(claimed: Claimed) -> list[Outcome]:
 make_embeddings = Together("embedding", lambda work: [[lane] for lane in work.lanes], _task, _make)
 
 
-def _describe(lane: Lane, coverage: Coverage) -> Metadata:
+def _describe(lane: EmbeddingTarget, coverage: Coverage) -> Metadata:
     return {
         "vectors": coverage.vectors,
-        "dimensions": lane.set.dimensions,
+        "dimensions": lane.embedding_set.dimensions,
         "tokens": coverage.tokens,
         "model": engine_line(lane.embedder.engine),
-        "set": lane.set.id,
+        "set": lane.embedding_set.id,
     }
 
 
 def _fill_cache(
-    tasks: Sequence[Task], chunks: Sequence[Result], lane: Lane
+    tasks: Sequence[Task], chunks: Sequence[Result], lane: EmbeddingTarget
 ) -> Iterator[tuple[int, int]]:
     """Gives how many texts of how many are embedded, after each call. Raises ``AnswerAwaited`` once
     all are asked for."""
-    bench, org_id = tasks[0].work.bench, tasks[0].work.recording.org_id
+    services, org_id = tasks[0].work.services, tasks[0].work.recording.org_id
     recipes = {
         task.work.recording.id: one.recipe_hash for task, one in zip(tasks, chunks, strict=True)
     }
-    texts = bench.content.uncached_texts(org_id, recipes, lane.set.id)
+    texts = services.pipeline.content.uncached_texts(org_id, recipes, lane.embedding_set.id)
     hashes = list(texts)
-    awaited: AnswerAwaited | None = None
+    awaited: BatchPending | None = None
     for batch in lane.embedder.batches([one.text for one in texts.values()]):
-        bench.keep_on()
+        services.raise_if_stopping()
         try:
             part = hashes[batch.start : batch.stop]
-            _embed(bench, org_id, lane, {key: texts[key] for key in part})
-        except AnswerAwaited as error:
+            _embed(services, org_id, lane, {key: texts[key] for key in part})
+        except BatchPending as error:
             awaited = error
         yield batch.stop, len(hashes)
     if awaited:
         raise awaited
 
 
-def _embed(bench: Workbench, org_id: str, lane: Lane, texts: Mapping[str, Uncached]) -> None:
+def _embed(
+    services: PipelineServices, org_id: str, lane: EmbeddingTarget, texts: Mapping[str, Uncached]
+) -> None:
     """Cache the vectors of these texts; those that another worker is at are waited for."""
-    set_id = lane.set.id
-    with bench.ledger.texts_locked(org_id, set_id, list(texts)):
-        if missing := bench.content.uncached_of(org_id, set_id, list(texts)):
+    set_id = lane.embedding_set.id
+    with services.pipeline.results.texts_locked(org_id, set_id, list(texts)):
+        if missing := services.pipeline.content.uncached_of(org_id, set_id, list(texts)):
             wanted = {key: texts[key] for key in missing}
-            with on_errand(_errand_for(wanted)):
+            with call_context(_errand_for(wanted)):
                 vectors = lane.embedder.embed([one.text for one in wanted.values()])
-            bench.content.cache_vectors(org_id, set_id, wanted, vectors)
+            services.pipeline.content.cache_vectors(org_id, set_id, wanted, vectors)
 
 
-def _errand_for(texts: Mapping[str, Uncached]) -> Errand:
+def _errand_for(texts: Mapping[str, Uncached]) -> CallContext:
     """The stage's, for the recordings that have these texts, by their characters."""
     weights: Counter[str] = Counter()
     for text in texts.values():
         weights[text.recording_id] += len(text.text)
-    return replace(current_errand(), recordings=weights)
+    return replace(current_call_context(), recordings=weights)

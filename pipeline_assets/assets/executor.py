@@ -80,7 +80,7 @@ class Hands:
             self._tell_all(told)
 
     def _made_alone(self, work: Work, stage: Stage) -> bool:
-        work.bench.keep_on()
+        work.services.raise_if_stopping()
         made = caught(_ALONE[stage], work)
         self._tell(work, stage, made)
         return isinstance(made, Outcome)
@@ -112,7 +112,7 @@ def _make_together(group: _Group, told: _Told) -> None:
             work for work, stages in group if stage in stages and work.recording.id not in failed
         ]
         if works:
-            works[0].bench.keep_on()
+            works[0].services.raise_if_stopping()
         for work, made in zip(works, make(works), strict=True):
             told.append((work, stage, made))
             if not isinstance(made, Outcome):

@@ -23,20 +23,20 @@ RECIPE = Recipe("raw_media", CODE_VERSION, Engine("pyav", "probe"))
 
 
 def make_raw_media(work: Work) -> Outcome:
-    bench, recording = work.bench, work.recording
+    services, recording = work.services, work.recording
     task = Task(work, RECIPE, {"sha256": recording.sha256})
     with claimed(task, detail="reading the file") as claim:
         if claim.done:
             return task.found(claim.done)
-        with bench.media.opened(recording) as file:
+        with services.files.media.opened(recording) as file:
             facts = probe(file)
         # The bytes are the result; the facts describe them. So a better probe does not
         # make anything after it stale.
-        with bench.ledger.finish(claim, output_hash=recording.sha256) as (
+        with services.pipeline.results.finish(claim, output_hash=recording.sha256) as (
             connection,
             result,
         ):
-            bench.content.put_media_facts(connection, result, recording, facts)
+            services.pipeline.content.put_media_facts(connection, result, recording, facts)
     return task.made(result, _describe(recording, facts), checks.of_media(facts))
 
 

@@ -20,9 +20,9 @@ from pipeline_assets.assets.executor import Hands
 from pipeline_assets.assets.stage import Made, Outcome, Turn, Work
 from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
 from pipeline_assets.runs import Asked
-from playhead.core.errors import ClaimLost, Parked, PlayheadError, Stopped
+from playhead.core.errors import ClaimLost, Parked, PlayheadError, WorkerStopping
 from playhead.core.records import STAGES, Recording, Stage
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 _STANDING_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
 
@@ -39,19 +39,19 @@ Context = dg.AssetExecutionContext | dg.OpExecutionContext
     pool=POOL,
 )
 def recordings(
-    context: dg.AssetExecutionContext, config: Asked, workbench: dg.ResourceParam[Workbench]
+    context: dg.AssetExecutionContext, config: Asked, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
-    wanted = workbench.catalogue.recordings(config.only or context.partition_keys)
+    wanted = playhead.pipeline.recordings.get_many(config.only or context.partition_keys)
     stages = [stage for stage in STAGES if dg.AssetKey(stage) in context.selected_asset_keys]
-    take_all(context, config, workbench, wanted, stages)
+    take_all(context, config, playhead, wanted, stages)
     yield from ()
 
 
 def take_all(
     context: Context,
     config: Asked,
-    bench: Workbench,
+    services: PipelineServices,
     wanted: Sequence[Recording],
     stages: Sequence[Stage],
 ) -> None:
@@ -68,16 +68,16 @@ def take_all(
         log=context.log.info,
     )
     if context.retry_number:
-        failed = {letter.id for letter in bench.catalogue.dead_letters()}
-        left_alone = failed | bench.catalogue.parked()
+        failed = {letter.id for letter in services.pipeline.recordings.dead_letters()}
+        left_alone = failed | services.pipeline.recordings.parked()
         wanted = [recording for recording in wanted if recording.id not in left_alone]
     telling = _Telling(context)
     try:
         with Hands(telling.tell) as hands:
-            for work in _works(bench, wanted, turn, patient=_is_patient(config, bench)):
+            for work in _works(services, wanted, turn, patient=_is_patient(config, services)):
                 hands.take(work, _wanted(config, work, stages))
             hands.finish()
-    except Stopped:
+    except WorkerStopping:
         raise dg.Failure("Stopped; what is not done is handed back.", allow_retries=False) from None
     if telling.failures:
         raise _failure(telling.failures)
@@ -123,32 +123,35 @@ def _told_before(context: Context) -> Mapping[dg.AssetKey, AbstractSet[str | Non
     )
 
 
-def _is_patient(config: Asked, bench: Workbench) -> bool:
-    return config.plan is not None and bench.plans.get(config.plan).patient
+def _is_patient(config: Asked, services: PipelineServices) -> bool:
+    return config.plan is not None and services.pipeline.plans.get(config.plan).patient
 
 
 def _works(
-    bench: Workbench, wanted: Sequence[Recording], turn: Turn, *, patient: bool
+    services: PipelineServices, wanted: Sequence[Recording], turn: Turn, *, patient: bool
 ) -> Iterator[Work]:
     """The recordings with what stands of each. What a plan began patiently goes on so."""
-    lanes, left = bench.lanes(), deque(wanted)
+    lanes, left = services.embedding_targets(), deque(wanted)
     while left:
-        standing = bench.ledger.standing(list(left))
-        waiting = bench.deferred.patient([recording.id for recording in left])
+        standing = services.pipeline.results.standing(list(left))
+        waiting = services.provider_use.batches.patient([recording.id for recording in left])
         looked = time.monotonic()
         while left and time.monotonic() - looked < _STANDING_SECONDS:
             recording = left.popleft()
             waits = patient or recording.id in waiting
-            yield Work(bench, recording, turn, lanes, standing[recording.id], waits)
+            yield Work(services, recording, turn, lanes, standing[recording.id], waits)
 
 
 def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[Stage]:
     """A run that only finishes recordings makes nothing again that stands, whichever engine made
     it: making anew is for plans, and for people. A cancelled plan wants nothing more."""
     if config.task == "finish":
-        missing = STAGES[work.bench.catalogue.stages_done(work.recording) :]
+        missing = STAGES[work.services.pipeline.recordings.stages_done(work.recording) :]
         return [stage for stage in selected if stage in missing]
-    if config.plan is not None and work.bench.plans.get(config.plan).state == "cancelled":
+    if (
+        config.plan is not None
+        and work.services.pipeline.plans.get(config.plan).state == "cancelled"
+    ):
         return []
     return selected
 

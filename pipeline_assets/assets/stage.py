@@ -16,18 +16,18 @@ import dagster as dg
 from pipeline_assets.assets.checks import Check
 from pipeline_assets.partitions import recordings_partitions
 from pipeline_assets.policies import GROUP, OWNERS
-from playhead.core.call_context import Errand, on_errand
+from playhead.core.call_context import CallContext, call_context
 from playhead.core.errors import (
     ClaimLost,
     ConfigurationError,
     Parked,
     PlayheadError,
-    Stopped,
     TransientError,
+    WorkerStopping,
 )
 from playhead.core.records import Engine, Json, Recipe, Recording, Stage, content_hash
 from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, Standing, Wanted
-from playhead.services.context import Lane, Workbench
+from playhead.services.context import EmbeddingTarget, PipelineServices
 
 Metadata = dict[str, Any]
 T = TypeVar("T")
@@ -59,10 +59,10 @@ class Work:
     ``standing``: its current results, as far as this run knows; ``patient``: calls for it may
     wait for a batch."""
 
-    bench: Workbench
+    services: PipelineServices
     recording: Recording
     turn: Turn
-    lanes: Sequence[Lane]
+    lanes: Sequence[EmbeddingTarget]
     standing: Standing
     patient: bool = False
 
@@ -83,11 +83,11 @@ class Task:
     work: Work
     recipe: Recipe
     inputs: Json
-    lanes: Sequence[Lane] = ()
+    lanes: Sequence[EmbeddingTarget] = ()
 
     @property
     def sets(self) -> tuple[int, ...]:
-        return tuple(lane.set.id for lane in self.lanes) or NO_SET
+        return tuple(lane.embedding_set.id for lane in self.lanes) or NO_SET
 
     @property
     def wanted(self) -> Wanted:
@@ -149,16 +149,16 @@ def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
     """The ledger's claim; calls to providers inside are the recording's. A failure inside is stored
     for a person: final when another try cannot help or this was the last one, and the result is
     missed. What is parked is given back."""
-    turn, ledger = task.work.turn, task.work.bench.ledger
+    turn, ledger = task.work.turn, task.work.services.pipeline.results
     if standing := task.standing:
         yield Claim(standing.id, task.wanted, standing.attempt, standing)
         return
     final = turn.last and task.searched
     with ledger.claim(task.wanted, run_id=turn.run_id, detail=detail) as claim:
         try:
-            with on_errand(errand_for([task])):
+            with call_context(errand_for([task])):
                 yield claim
-        except (Stopped, ClaimLost):
+        except (WorkerStopping, ClaimLost):
             raise
         except Parked as parked:
             ledger.park(claim, parked)
@@ -173,19 +173,19 @@ def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
             raise unforeseen from error
 
 
-def errand_for(tasks: Sequence[Task]) -> Errand:
+def errand_for(tasks: Sequence[Task]) -> CallContext:
     """Of recordings of one organisation that a result is made for together, in equal shares."""
     recordings = [task.work.recording for task in tasks]
     weights = dict.fromkeys([recording.id for recording in recordings], 1.0)
     patient = tasks[0].work.patient
-    return Errand(recordings[0].org_id, tasks[0].recipe.stage, weights, patient)
+    return CallContext(recordings[0].org_id, tasks[0].recipe.stage, weights, patient)
 
 
 def caught(make: Callable[..., T], *given: Any) -> T | PlayheadError:
     """What it gives, or its error. Raises ``Stopped``."""
     try:
         return make(*given)
-    except Stopped:
+    except WorkerStopping:
         raise
     except PlayheadError as error:
         return error

@@ -19,7 +19,7 @@ from pipeline_assets.assets.stage import (
 )
 from playhead.core.protocols.transcriber import Transcriber
 from playhead.core.records import Recipe, Transcript
-from playhead.core.timecode import clock, short_clock
+from playhead.core.timecode import format_short_timecode, format_timecode
 from playhead.postgres.pipeline.content import transcript_hash
 from playhead.postgres.pipeline.stage_results import Claim, Result
 from playhead.transcripts.word_positions import check_times
@@ -41,35 +41,35 @@ def recipe(transcriber: Transcriber) -> Recipe:
 
 
 def make_transcript(work: Work) -> Outcome:
-    bench, recording = work.bench, work.recording
+    services, recording = work.services, work.recording
     media = work.upstream("raw_media")
     if kept := _chosen(work, media):
         return Outcome(kept, unchanged=True)
     inputs = {"raw_media": media.output_hash, "language": recording.language}
     if recording.speakers != "none":
         inputs["speakers"] = recording.speakers
-    transcriber = bench.engines.transcriber_for(recording.choice)
+    transcriber = services.engines.transcriber_for(recording.choice)
     task = Task(work, recipe(transcriber), inputs)
     with claimed(task, detail="listening") as claim:
         if claim.done:
             return task.found(claim.done)
-        duration = bench.content.media_facts(recording, media.id).duration_seconds
-        with bench.media.opened(recording) as file:
+        duration = services.pipeline.content.media_facts(recording, media.id).duration_seconds
+        with services.files.media.opened(recording) as file:
             transcript = transcriber.transcribe(
                 file,
                 language=recording.language,
                 progress=_progress(work, claim, duration),
                 speakers=recording.speakers,
-                finished=bench.pieces.of(recording, task.recipe.engine),
+                finished=services.pipeline.pieces.of(recording, task.recipe.engine),
             )
         check_times(transcript)
         output_hash = transcript_hash(transcript)
-        with bench.ledger.finish(claim, output_hash=output_hash) as (
+        with services.pipeline.results.finish(claim, output_hash=output_hash) as (
             connection,
             result,
         ):
-            bench.content.put_transcript(connection, result, recording, transcript)
-            bench.pieces.let_go(connection, recording)
+            services.pipeline.content.put_transcript(connection, result, recording, transcript)
+            services.pipeline.pieces.let_go(connection, recording)
     return task.made(
         result,
         _describe(transcript, engine_line(task.recipe.engine)),
@@ -91,12 +91,14 @@ def _progress(work: Work, claim: Claim, duration: float) -> Callable[[float], No
 
     def progress(seconds: float) -> None:
         nonlocal told
-        work.bench.keep_on()
+        work.services.raise_if_stopping()
         percent = min(99, int(100 * seconds / duration)) if duration else 0
         if percent <= told:
             return
-        detail = f"transcribed {short_clock(seconds)} of {short_clock(duration)}"
-        work.bench.ledger.progress([claim], percent, detail)
+        detail = (
+            f"transcribed {format_short_timecode(seconds)} of {format_short_timecode(duration)}"
+        )
+        work.services.pipeline.results.progress([claim], percent, detail)
         if percent // 10 > told // 10:
             work.turn.log(f"{claim.recording.id}: {detail}")
         told = percent
@@ -122,7 +124,9 @@ def _describe(transcript: Transcript, model: str) -> Metadata:
 def _dropped(transcript: Transcript) -> dg.MetadataValue[Any]:
     """What the engine said and nobody believed, or what is in doubt."""
     rows = [
-        dg.TableRecord({"at": clock(one.start), "text": one.text[:160], "reason": one.reason})
+        dg.TableRecord(
+            {"at": format_timecode(one.start), "text": one.text[:160], "reason": one.reason}
+        )
         for one in transcript.dropped[:_ROWS_SHOWN]
     ]
     return dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("nothing")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pipeline_assets.policies import GROUP, OWNERS
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from playhead.services.recall import LEAST, OfSize, by_size
 
 
@@ -19,12 +19,16 @@ from playhead.services.recall import LEAST, OfSize, by_size
     description="An index of vectors for each organisation that has too many to compare each.",
 )
 def vector_indexes(
-    context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.AssetExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.MaterializeResult[None]:
-    taken = workbench.indexes.keep()
+    taken = playhead.search.vector_indexes.keep()
     for index in taken:
         context.log.info(f"{index.due}: {index.name} of {index.org_id}, set {index.set_id}")
-    there = [index.bytes for index in workbench.indexes.standing() if index.bytes is not None]
+    there = [
+        index.bytes
+        for index in playhead.search.vector_indexes.standing()
+        if index.bytes is not None
+    ]
     return dg.MaterializeResult(
         metadata={
             "indexes": len(there),
@@ -40,9 +44,9 @@ def vector_indexes(
     description=f"Of what an exact scan finds, searches find {LEAST:.0%}, in organisations of "
     "every size, with and without a filter.",
 )
-def nearest_are_found(workbench: dg.ResourceParam[Workbench]) -> dg.AssetCheckResult:
-    active = workbench.sets.active()
-    return judge_recall(by_size(active, workbench.passages) if active else [])
+def nearest_are_found(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
+    active = playhead.search.embedding_sets.active()
+    return judge_recall(by_size(active, playhead.search.chunks) if active else [])
 
 
 def judge_recall(sizes: Sequence[OfSize]) -> dg.AssetCheckResult:

@@ -15,7 +15,7 @@ from playhead.core.errors import PlayheadError
 from playhead.core.json_lines import json_line
 from playhead.core.settings import load_settings
 from playhead.postgres.deletion.residue_scan import Look
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 from resources.dagster_storage import open_instance
 
 _NOT_OURS = (
@@ -30,11 +30,11 @@ _NOT_OURS = (
 def main(recordings: tuple[str, ...], as_json: bool) -> None:
     """Exit 0 when nothing of them was found afterwards, 1 otherwise."""
     settings, began = load_settings(), time.monotonic()
-    with open_rooms(settings) as rooms, open_instance() as instance:
-        before = rooms.forgetting.forgotten(recordings)  # a forgetting that did not end
+    with open_services(settings) as services, open_instance() as instance:
+        before = services.deletion.forgotten(recordings)  # a forgetting that did not end
         new = [one for one in recordings if one not in before]
-        looks = [forget(rooms, instance, new)] if new else []
-        looks += [finish(rooms, instance, before)] if before else []
+        looks = [forget(services, instance, new)] if new else []
+        looks += [finish(services, instance, before)] if before else []
     for look in looks:
         _report(look, time.monotonic() - began, as_json)
     if settings.database_url is not None and not as_json:

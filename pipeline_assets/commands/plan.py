@@ -22,10 +22,10 @@ from playhead.core.errors import NotFound, PlayheadError
 from playhead.core.json_lines import json_line
 from playhead.core.records import STAGES, Kind, Stage
 from playhead.core.settings import load_settings
-from playhead.core.spend_confirmation import refuse_unconfirmed
+from playhead.core.spend_confirmation import require_confirmation
 from playhead.engines.registry import choose_engines
 from playhead.postgres.pipeline.plans import Plan, Scope
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +52,32 @@ class Asked:
 
 def main(asked: Asked) -> None:
     settings = load_settings()
-    with open_workbench(settings, choose_engines(settings)) as bench:
+    with open_pipeline_services(settings, choose_engines(settings)) as services:
         if asked.cancel is not None:
-            _cancel(bench, asked.cancel)
+            _cancel(services, asked.cancel)
         elif asked.listed:
-            _show_plans(bench.plans.all(), asked.as_json)
+            _show_plans(services.pipeline.plans.all(), asked.as_json)
         else:
-            lines = look(bench, asked.scope, patient=asked.patient)
+            lines = look(services, asked.scope, patient=asked.patient)
             _show(lines, asked.as_json)
             if asked.apply:
-                _apply(bench, asked, lines)
+                _apply(services, asked, lines)
 
 
-def look(bench: Workbench, scope: Scope, *, patient: bool) -> list[Line]:
+def look(services: PipelineServices, scope: Scope, *, patient: bool) -> list[Line]:
     """What differs, each with its price."""
-    wanted = wanted_now(bench)
-    return price_lines(bench, bench.plans.survey(wanted, scope), wanted, patient=patient)
+    wanted = wanted_now(services)
+    return price_lines(
+        services, services.pipeline.plans.survey(wanted, scope), wanted, patient=patient
+    )
 
 
-def _apply(bench: Workbench, asked: Asked, lines: Sequence[Line]) -> None:
+def _apply(services: PipelineServices, asked: Asked, lines: Sequence[Line]) -> None:
     if all(line.reason in RESTS for line in lines):
         return
     usd = total_usd(lines)
-    refuse_unconfirmed(usd, asked.confirm_usd, bench.settings.confirm_above_usd)
-    plan = bench.plans.open(
+    require_confirmation(usd, asked.confirm_usd, services.settings.confirm_above_usd)
+    plan = services.pipeline.plans.open(
         asked.scope,
         author=getpass.getuser(),
         estimated_usd=usd,
@@ -90,8 +92,8 @@ def _apply(bench: Workbench, asked: Asked, lines: Sequence[Line]) -> None:
     )
 
 
-def _cancel(bench: Workbench, identity: int) -> None:
-    if not bench.plans.cancel(identity):
+def _cancel(services: PipelineServices, identity: int) -> None:
+    if not services.pipeline.plans.cancel(identity):
         raise NotFound(f"Plan {identity} is not open.", remedy="`playhead plan --list` shows all.")
     click.echo(f"Plan {identity} is cancelled; what it made stays.")
 

@@ -26,8 +26,8 @@ from pipeline_assets.worker.worker import Worker
 from playhead.core.errors import DatabaseUnavailable, PlayheadError
 from playhead.core.settings import load_settings
 from playhead.engines.registry import choose_engines
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.services.context import Rooms, open_workbench
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.services.context import Services, open_pipeline_services
 from resources.dagster_storage import open_instance
 
 _TELL_SECONDS = 0.5
@@ -37,7 +37,7 @@ _LOOK_SECONDS = 0.2  # at whether a signal came
 class Teller(threading.Thread):
     """Prints how the recordings under way are doing, whenever a tenth more is done."""
 
-    def __init__(self, catalogue: Catalogue, working: threading.Event) -> None:
+    def __init__(self, catalogue: Recordings, working: threading.Event) -> None:
         super().__init__(daemon=True)
         self._catalogue = catalogue
         self._working = working
@@ -68,26 +68,34 @@ class Teller(threading.Thread):
 def main(recordings: tuple[str, ...], watch: bool) -> None:
     """Exit 0 when all that was run is ready or parked, 1 when some failed."""
     settings = load_settings()
-    with open_workbench(settings, choose_engines(settings)) as bench, open_instance() as instance:
+    with (
+        open_pipeline_services(settings, choose_engines(settings)) as services,
+        open_instance() as instance,
+    ):
         if recordings:
-            bench.catalogue.statuses(settings.org, recordings)  # NotFound before any work
-        processor = Processor(bench, instance, build_definitions(settings, bench=bench))
-        with _telling(bench.catalogue, processor.working):
+            services.pipeline.recordings.statuses(
+                settings.org, recordings
+            )  # NotFound before any work
+        processor = Processor(services, instance, build_definitions(settings, services=services))
+        with _telling(services.pipeline.recordings, processor.working):
             if watch:
-                worker = Worker(bench, instance, processor)
+                worker = Worker(services, instance, processor)
                 _until_done(worker.attend, stop=worker.leave)
                 return
-            work = partial(_work, processor, bench, instance, recordings)
+            work = partial(_work, processor, services, instance, recordings)
             _until_done(work, stop=processor.leave)
-        code = _report(bench.catalogue, sorted({*processor.handled, *recordings}))
+        code = _report(services.pipeline.recordings, sorted({*processor.handled, *recordings}))
     sys.exit(code)
 
 
 def _work(
-    processor: Processor, rooms: Rooms, instance: dg.DagsterInstance, recordings: Sequence[str]
+    processor: Processor,
+    services: Services,
+    instance: dg.DagsterInstance,
+    recordings: Sequence[str],
 ) -> None:
-    rooms.ledger.bury_lost()
-    fail_orphans(instance, rooms)
+    services.pipeline.results.bury_lost()
+    fail_orphans(instance, services)
     processor.work(recordings or None)
 
 
@@ -117,7 +125,7 @@ def _until_done(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _telling(catalogue: Catalogue, working: threading.Event) -> Iterator[None]:
+def _telling(catalogue: Recordings, working: threading.Event) -> Iterator[None]:
     teller = Teller(catalogue, working)
     teller.start()
     try:
@@ -126,7 +134,7 @@ def _telling(catalogue: Catalogue, working: threading.Event) -> Iterator[None]:
         teller.end()
 
 
-def _report(catalogue: Catalogue, ids: Sequence[str]) -> int:
+def _report(catalogue: Recordings, ids: Sequence[str]) -> int:
     statuses = catalogue.statuses(None, ids)
     for status in statuses:
         if status.error:

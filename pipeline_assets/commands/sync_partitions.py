@@ -10,13 +10,13 @@ import click
 from pipeline_assets.maintenance.partition_sync import mend_partitions
 from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 from resources.dagster_storage import open_instance
 
 
 def main() -> None:
-    with open_rooms(load_settings()) as rooms, open_instance() as instance:
-        added, removed = mend_partitions(instance, set(rooms.catalogue.unarchived()))
+    with open_services(load_settings()) as services, open_instance() as instance:
+        added, removed = mend_partitions(instance, set(services.pipeline.recordings.unarchived()))
     click.echo(f"{removed} partitions removed, {added} added.", err=True)
 
 

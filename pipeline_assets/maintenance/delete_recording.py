@@ -26,32 +26,32 @@ from playhead.postgres.deletion.residue_scan import (
     look_in_database,
     look_in_files,
 )
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 
 
-def forget(rooms: Rooms, instance: dg.DagsterInstance, ids: Sequence[str]) -> Look:
+def forget(services: Services, instance: dg.DagsterInstance, ids: Sequence[str]) -> Look:
     """Remove every trace of these recordings, then look for them everywhere. Raises
     ``StillSeen``, ``DatabaseUnavailable``; then ``finish`` does the rest."""
-    words = rooms.forgetting.words(ids)
-    DagsterTraces(dagster_tables_url(rooms.settings)).guard(ids)
-    rooms.forgetting.forget(ids)
-    return finish(rooms, instance, ids, words)
+    words = services.deletion.identifying_texts(ids)
+    DagsterTraces(dagster_tables_url(services.settings)).guard(ids)
+    services.deletion.forget(ids)
+    return finish(services, instance, ids, words)
 
 
 def finish(
-    rooms: Rooms, instance: dg.DagsterInstance, ids: Sequence[str], words: Sequence[str] = ()
+    services: Services, instance: dg.DagsterInstance, ids: Sequence[str], words: Sequence[str] = ()
 ) -> Look:
     """All but the rows. ``words``: what these recordings alone had, where that is still known."""
-    settings = rooms.settings
+    settings = services.settings
     _forget_in_dagster(instance, settings, ids, words)
     for one in ids:
-        rooms.media.forget(one)
+        services.files.media.forget(one)
     for path in _logs_with(settings, [*ids, *as_written(words)]):
         path.unlink(missing_ok=True)
     _erase(settings)
-    look = _look(rooms, [*ids, *as_written(words)])
+    look = _look(services, [*ids, *as_written(words)])
     if not look.found:
-        rooms.forgetting.erased(ids)
+        services.deletion.erased(ids)
     return look
 
 
@@ -93,11 +93,11 @@ def _erase(settings: Settings) -> None:
         clear_log(urls[0])
 
 
-def _look(rooms: Rooms, needles: Sequence[str]) -> Look:
-    look, settings = Look(), rooms.settings
+def _look(services: Services, needles: Sequence[str]) -> Look:
+    look, settings = Look(), services.settings
     for url in (app_url(settings), dagster_tables_url(settings)):
         look_in_database(look, url, needles)
-    look_at_names(look, rooms.media.names(), needles)
+    look_at_names(look, services.files.media.names(), needles)
     places = (settings.media_place, settings.inbox_place)
     besides = [settings.home / "models", settings.home / "spool"]
     besides += [place for place in places if isinstance(place, Path)]

@@ -15,13 +15,13 @@ import dagster as dg
 from pipeline_assets.assets.events import made_by, versions
 from pipeline_assets.runs import covered
 from playhead.core.records import STAGES
-from playhead.postgres.pipeline.result_audit import Audit, Made
+from playhead.postgres.pipeline.result_audit import ResultAudit, StoredResult
 
 _AT_ONCE = 1000
 
 
 def tell_untold_of_run(
-    instance: dg.DagsterInstance, audit: Audit, run: dg.DagsterRun, keys: Sequence[str]
+    instance: dg.DagsterInstance, audit: ResultAudit, run: dg.DagsterRun, keys: Sequence[str]
 ) -> int:
     """Tell what this run made and did not come to tell; how many results. ``keys``: all partition
     keys in Dagster's order."""
@@ -40,7 +40,7 @@ def tell_untold_of_run(
     )
 
 
-def tell_untold(instance: dg.DagsterInstance, audit: Audit) -> int:
+def tell_untold(instance: dg.DagsterInstance, audit: ResultAudit) -> int:
     """Tell all results of recordings whose stage has no materialisation at all; how many."""
     count = 0
     for stage in STAGES:
@@ -51,7 +51,7 @@ def tell_untold(instance: dg.DagsterInstance, audit: Audit) -> int:
     return count
 
 
-def _tell(instance: dg.DagsterInstance, results: Iterable[Made]) -> int:
+def _tell(instance: dg.DagsterInstance, results: Iterable[StoredResult]) -> int:
     count = 0
     for result in results:
         instance.report_runless_asset_event(_materialisation(result))
@@ -59,7 +59,7 @@ def _tell(instance: dg.DagsterInstance, results: Iterable[Made]) -> int:
     return count
 
 
-def _materialisation(result: Made) -> dg.AssetMaterialization:
+def _materialisation(result: StoredResult) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         result.stage,
         partition=result.recording_id,

@@ -4,8 +4,8 @@ and by a run of ``collect_file`` when copying it would outlast a sensor's tick."
 import dagster as dg
 
 from pipeline_assets.policies import JOB_TAGS, RETRY_POLICY
-from playhead.services.context import Workbench
-from playhead.services.ingest import Arrival
+from playhead.services.context import PipelineServices
+from playhead.services.ingest import IngestResult
 
 FILE_TAG = "playhead/inbox_file"
 
@@ -16,20 +16,20 @@ class InboxFile(dg.Config):
     name: str
 
 
-def take_from_inbox(bench: Workbench, name: str) -> Arrival:
+def take_from_inbox(services: PipelineServices, name: str) -> IngestResult:
     """Store and register the file, then remove it from the inbox, unless somebody has changed or
     replaced it meanwhile. Two may take the same file at once. Raises ``OSError``, and what
     ``Inbox.taking`` and ``Intake.take_in`` raise."""
-    with bench.inbox.taking(name) as file:
-        return bench.intake.take_in(file, org_id=bench.settings.org, name=name)
+    with services.files.inbox.taking(name) as file:
+        return services.ingest.add(file, org_id=services.settings.org, name=name)
 
 
 @dg.op(out=dg.Out(dg.Nothing), retry_policy=RETRY_POLICY)
 def collect(
-    context: dg.OpExecutionContext, config: InboxFile, workbench: dg.ResourceParam[Workbench]
+    context: dg.OpExecutionContext, config: InboxFile, playhead: dg.ResourceParam[PipelineServices]
 ) -> None:
     try:
-        arrival = take_from_inbox(workbench, config.name)
+        arrival = take_from_inbox(playhead, config.name)
     except FileNotFoundError:
         context.log.info(f"{config.name!r} was taken by an earlier run.")
         return

@@ -16,7 +16,7 @@ import dagster as dg
 from playhead.core.errors import PlayheadError
 from playhead.postgres.pipeline.plans import Plan
 from playhead.postgres.search.embedding_sets import EmbeddingSet, same_engine
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from playhead.services.model_switch import ModelChange
 
 AUTHOR = "schedule"
@@ -25,10 +25,10 @@ _PAUSE = timedelta(hours=1)
 
 @dg.op(out=dg.Out(dg.Nothing), description=__doc__)
 def change_model(
-    context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
-    change = ModelChange(workbench, workbench.engines.embedders)
-    for one in due(workbench):
+    change = ModelChange(playhead, playhead.engines.embedders)
+    for one in due(playhead):
         try:
             context.log.info(_take(change, one))
         except PlayheadError as error:
@@ -45,18 +45,20 @@ class Step:
     set: EmbeddingSet | None = None
 
 
-def due(bench: Workbench) -> list[Step]:
+def due(services: PipelineServices) -> list[Step]:
     """What is to be done now; nothing before the first recording made the first set."""
-    live = bench.sets.live()
-    steps = [Step("begin")] if live and _wanted(bench, live) is None else []
-    latest = {plan.set_id: plan for plan in bench.plans.all()}  # in the order they were opened
+    live = services.search.embedding_sets.live()
+    steps = [Step("begin")] if live and _wanted(services, live) is None else []
+    latest = {
+        plan.set_id: plan for plan in services.pipeline.plans.all()
+    }  # in the order they were opened
     for one in live:
         if one.state == "active":
             continue
-        if bench.sets.progress(one).lacking:
+        if services.search.embedding_sets.progress(one).lacking:
             if _may_build(latest.get(one.id)):
                 steps.append(Step("build", one))
-        elif _to_be_judged(bench, one):
+        elif _to_be_judged(services, one):
             steps.append(Step("judge", one))
     return steps
 
@@ -79,14 +81,14 @@ def _may_build(latest: Plan | None) -> bool:
     return latest.state == "done" and datetime.now(UTC) - latest.ended_at > _PAUSE
 
 
-def _wanted(bench: Workbench, live: list[EmbeddingSet]) -> EmbeddingSet | None:
+def _wanted(services: PipelineServices, live: list[EmbeddingSet]) -> EmbeddingSet | None:
     """The set of the embedder that settings name."""
-    embedders = bench.engines.embedders
+    embedders = services.engines.embedders
     engine = embedders.named(embedders.default).engine
     return next((one for one in live if same_engine(one, engine)), None)
 
 
-def _to_be_judged(bench: Workbench, one: EmbeddingSet) -> bool:
+def _to_be_judged(services: PipelineServices, one: EmbeddingSet) -> bool:
     """Wanted by settings, never searched before, and not yet found wanting."""
     fresh = one.state == "building" and one.activated_at is None and one.gate is None
-    return fresh and _wanted(bench, [one]) is not None
+    return fresh and _wanted(services, [one]) is not None

@@ -9,10 +9,10 @@ from dataclasses import asdict
 import dagster as dg
 
 from playhead.providers.factory import open_batches
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 
 @dg.op(out=dg.Out(dg.Nothing), description=__doc__)
-def carry(context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]) -> None:
-    step = open_batches(workbench.settings, workbench.deferred).step()
+def carry(context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]) -> None:
+    step = open_batches(playhead.settings, playhead.provider_use.batches).step()
     context.log.info(f"Batches: {asdict(step)}")

@@ -18,18 +18,18 @@ from pipeline_assets.policies import (
 from playhead.core.settings import Settings
 from playhead.postgres.dagster_db.pruning import DagsterHistory, Pruned
 from playhead.postgres.database_urls import dagster_tables_url
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 
 @dg.op(out=dg.Out(dg.Nothing), description=__doc__)
 def prune(
-    context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
-    if unfinished := workbench.forgetting.unfinished():
-        look = finish(workbench, context.instance, unfinished)
+    if unfinished := playhead.deletion.unfinished():
+        look = finish(playhead, context.instance, unfinished)
         context.log.info(f"{len(unfinished)} forgotten recordings looked for: {look.found}")
-    workbench.deferred.prune()
-    events, runs = prune_history(context.instance, workbench.settings, datetime.now(UTC))
+    playhead.provider_use.batches.prune()
+    events, runs = prune_history(context.instance, playhead.settings, datetime.now(UTC))
     context.log.info(f"{events} rows of events and checks and {runs} runs pruned.")
     yield dg.Output(None)
 

@@ -8,7 +8,7 @@ import dagster as dg
 from pipeline_assets.assets.recordings import take_all
 from pipeline_assets.policies import POOL, RETRY_POLICY
 from pipeline_assets.runs import Asked
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 
 @dg.op(
@@ -19,9 +19,9 @@ from playhead.services.context import Workbench
     description=__doc__,
 )
 def archived(
-    context: dg.OpExecutionContext, config: Asked, workbench: dg.ResourceParam[Workbench]
+    context: dg.OpExecutionContext, config: Asked, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
-    plan = workbench.plans.get(config.plan or 0)
-    wanted = workbench.catalogue.recordings(config.only or [])
-    take_all(context, config, workbench, wanted, plan.stages)
+    plan = playhead.pipeline.plans.get(config.plan or 0)
+    wanted = playhead.pipeline.recordings.get_many(config.only or [])
+    take_all(context, config, playhead, wanted, plan.stages)
     yield dg.Output(None)

@@ -15,28 +15,30 @@ import dagster as dg
 
 from pipeline_assets.maintenance.missing_events import tell_untold
 from pipeline_assets.maintenance.partition_sync import mend_partitions
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 
 @dg.op(out=dg.Out(dg.Nothing), description=__doc__)
 def reconcile(
-    context: dg.OpExecutionContext, workbench: dg.ResourceParam[Workbench]
+    context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
-    stored = workbench.catalogue.stored()
-    swept = workbench.media.sweep(stored.items())
-    missing = workbench.media.missing(stored.items())
+    stored = playhead.pipeline.recordings.stored()
+    swept = playhead.files.media.sweep(stored.items())
+    missing = playhead.files.media.missing(stored.items())
     for identity in missing:
         context.log.error(f"The media file of {identity} is gone; add it again from its source.")
-    added, removed = mend_partitions(context.instance, set(workbench.catalogue.unarchived()))
+    added, removed = mend_partitions(
+        context.instance, set(playhead.pipeline.recordings.unarchived())
+    )
     facts = {
         "recordings": len(stored),
         "media_swept": len(swept),
         "media_missing": len(missing),
         "partitions_added": added,
         "partitions_removed": removed,
-        "results_taken_back": workbench.content.take_back_partial(),
-        "told": tell_untold(context.instance, workbench.audit),
-        "buried": workbench.ledger.bury_lost(),
+        "results_taken_back": playhead.pipeline.content.take_back_partial(),
+        "told": tell_untold(context.instance, playhead.pipeline.audit),
+        "buried": playhead.pipeline.results.bury_lost(),
     }
     yield dg.AssetObservation("backlog", metadata=facts)
     context.log.info(f"Reconciled: {facts}")

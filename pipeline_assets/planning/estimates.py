@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pipeline_assets.assets.desired_recipes import moved
 from playhead.core.records import FREE, Recipe, Stage
 from playhead.postgres.pipeline.plans import Averages, Difference, Reason, Wanted
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 #: What is left alone until a person acts.
 RESTS: frozenset[Reason] = frozenset({"failed", "chosen"})
@@ -33,14 +33,14 @@ class Line:
 
 
 def price_lines(
-    bench: Workbench,
+    services: PipelineServices,
     differences: Sequence[Difference],
     wanted: Sequence[Wanted],
     *,
     patient: bool = False,
 ) -> list[Line]:
     """A line for each stage, set, reason and moved part. ``patient``: for who waits a day."""
-    averages, pace = bench.plans.averages(), bench.plans.pace()
+    averages, pace = services.pipeline.plans.averages(), services.pipeline.plans.pace()
     recipes = {one.recipe.hash: one for one in wanted}
     lines: dict[tuple[object, ...], Line] = {}
     for one in differences:

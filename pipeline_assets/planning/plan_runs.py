@@ -12,27 +12,27 @@ from pipeline_assets.assets.desired_recipes import wanted_now
 from pipeline_assets.policies import PLANNED_AHEAD, RECORDINGS_A_RUN
 from pipeline_assets.runs import RunPlan, plan_runs
 from playhead.postgres.pipeline.plans import Plan
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 
 def planned_runs(
-    bench: Workbench, keys: Sequence[str], busy: Collection[str] = ()
+    services: PipelineServices, keys: Sequence[str], busy: Collection[str] = ()
 ) -> Iterator[RunPlan]:
     """Runs for the open plans, the oldest plan first; to be noted as asked for when they are.
     ``keys``: all partition keys in Dagster's order; ``busy``: those that a run is at."""
-    plans = bench.plans.under_way()
+    plans = services.pipeline.plans.under_way()
     if not plans or len(busy) >= PLANNED_AHEAD:
         return
-    wanted, known = wanted_now(bench), set(keys)
+    wanted, known = wanted_now(services), set(keys)
     for plan in plans:
-        batch = bench.plans.batch(plan, wanted, PLANNED_AHEAD)
+        batch = services.pipeline.plans.batch(plan, wanted, PLANNED_AHEAD)
         free = [one for one in batch if one.id not in busy]
         present = [one for one in free if one.id in known]
         archived = [one.id for one in free if one.id not in known]
         yield from plan_runs(present, keys, plan)
         yield from _archived_runs(archived, plan)
         if batch:
-            bench.plans.move_on(plan, batch)
+            services.pipeline.plans.move_on(plan, batch)
             return
 
 

@@ -18,7 +18,7 @@ from pipeline_assets.policies import RECORDINGS_A_RUN
 from pipeline_assets.runs import NOT_RETRIED, RunPlan, new_keys, plan_runs
 from pipeline_assets.worker.cancellation import watched
 from playhead.core.records import Recording
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 _LOOK_SECONDS = 1.0  # at another worker's progress
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -29,19 +29,19 @@ class Processor:
     ``working``: set while there is progress to look at."""
 
     def __init__(
-        self, bench: Workbench, instance: dg.DagsterInstance, definitions: dg.Definitions
+        self, services: PipelineServices, instance: dg.DagsterInstance, definitions: dg.Definitions
     ) -> None:
         self.handled: set[str] = set()
         self.leaving = threading.Event()
         self.working = threading.Event()
-        self._bench = bench
+        self._services = services
         self._instance = instance
         self._definitions = definitions
 
     def leave(self) -> None:
         """Have the run under way handed back, and begin no other."""
         self.leaving.set()
-        self._bench.stopping.set()
+        self._services.stopping.set()
 
     def work(self, only: Sequence[str] | None) -> None:
         """Run every waiting recording once, then what plans want; of ``only``, also see those
@@ -56,9 +56,9 @@ class Processor:
     def work_off(self) -> None:
         """Run what waits until nothing does; what a run brought no further is left for the same
         growing pauses as the sensor makes."""
-        catalogue = self._bench.catalogue
+        catalogue = self._services.pipeline.recordings
         while not self.leaving.is_set() and (
-            waiting := catalogue.waiting(limit=RECORDINGS_A_RUN, unrequested=True)
+            waiting := catalogue.pending(limit=RECORDINGS_A_RUN, unrequested=True)
         ):
             self.working.set()
             self._make_runs(waiting)
@@ -67,10 +67,10 @@ class Processor:
     def carry_out_plans(self, unless: Callable[[], bool]) -> bool:
         """A batch of what open plans want, run by run ``unless`` something more urgent came;
         whether there was anything."""
-        if self.leaving.is_set() or not self._bench.plans.under_way():
+        if self.leaving.is_set() or not self._services.pipeline.plans.under_way():
             return False
         keys, made = self._instance.get_dynamic_partitions(PARTITION_SET), False
-        for plan in planned_runs(self._bench, keys):
+        for plan in planned_runs(self._services, keys):
             self.working.set()
             self.handled.update(plan.ids)
             self._run(plan)
@@ -87,7 +87,7 @@ class Processor:
     def _waiting(self, only: Sequence[str] | None) -> list[Recording]:
         if self.leaving.is_set():
             return []
-        return self._bench.catalogue.waiting(
+        return self._services.pipeline.recordings.pending(
             limit=RECORDINGS_A_RUN, only=only, besides=self.handled
         )
 
@@ -95,7 +95,7 @@ class Processor:
         """Whether to look again in a while, since another worker is at it."""
         if only is None or self.leaving.is_set():
             return False
-        statuses = self._bench.catalogue.statuses(None, only)
+        statuses = self._services.pipeline.recordings.statuses(None, only)
         busy = any(status.live for status in statuses)
         return busy and not self.leaving.wait(_LOOK_SECONDS)
 
@@ -110,12 +110,12 @@ class Processor:
         yield from plan_runs(waiting, [*keys, *added])
 
     def _run(self, plan: RunPlan) -> None:
-        self._bench.stopping.clear()
+        self._services.stopping.clear()
         if self.leaving.is_set():  # which sets both: so nothing is missed between the two
             return
-        self._bench.catalogue.requested(plan.ids)
+        self._services.pipeline.recordings.mark_requested(plan.ids)
         run_id = str(uuid.uuid4())
-        with watched(self._instance, run_id, self._bench.stopping) as canceled:
+        with watched(self._instance, run_id, self._services.stopping) as canceled:
             self._definitions.resolve_job_def(plan.job).execute_in_process(
                 instance=self._instance,
                 run_id=run_id,
@@ -125,6 +125,6 @@ class Processor:
                 raise_on_error=False,
             )
         if canceled.is_set():  # by a person, who does not want it begun again at once
-            self._bench.catalogue.requested(plan.ids)
+            self._services.pipeline.recordings.mark_requested(plan.ids)
         elif self.leaving.is_set():
-            self._bench.catalogue.hand_back(plan.ids)
+            self._services.pipeline.recordings.release(plan.ids)

@@ -13,22 +13,22 @@ import click
 from pipeline_assets.ops.ingest_file import take_from_inbox
 from playhead.core.errors import PlayheadError
 from playhead.inbox.protocol import Settling
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 
 
 class Taker(threading.Thread):
     """From ``start`` to ``close``. A file that cannot be taken stays and is tried again."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, services: PipelineServices) -> None:
         super().__init__(daemon=True)
-        self._bench = bench
+        self._services = services
         self._told: deque[str] = deque()
         self._wake = threading.Event()
         self._closed = False
 
     def run(self) -> None:
         settling = Settling()
-        with self._bench.inbox.watching(self._tell):
+        with self._services.files.inbox.watching(self._tell):
             while not self._closed:
                 self._take_settled(settling)
                 self._wake.wait(settling.wait(time.monotonic()))
@@ -48,7 +48,7 @@ class Taker(threading.Thread):
         while self._told:
             settling.closed(self._told.popleft(), now)
         try:
-            names = settling.settled(self._bench.inbox.look(), now)
+            names = settling.settled(self._services.files.inbox.look(), now)
         except (OSError, PlayheadError) as error:
             click.echo(f"The inbox cannot be read: {error}", err=True)
             return
@@ -59,7 +59,7 @@ class Taker(threading.Thread):
 
     def _take(self, name: str) -> None:
         try:
-            arrival = take_from_inbox(self._bench, name)
+            arrival = take_from_inbox(self._services, name)
         except FileNotFoundError:
             return  # taken by the sensor, or withdrawn
         except (OSError, PlayheadError) as error:

@@ -17,7 +17,7 @@ from pipeline_assets.maintenance.orphaned_runs import fail_orphans
 from pipeline_assets.worker.in_process_runner import Processor
 from pipeline_assets.worker.inbox_watcher import Taker
 from playhead.postgres.coordination.liveness import WORKER
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from resources.dagster_storage import DATABASE_AWAY
 
 _LOOK_SECONDS = 30.0  # when nobody rings: for pauses that are over, and for the dead
@@ -28,20 +28,20 @@ class Worker:
     """Attends from ``attend`` until ``leave``, which any thread may call."""
 
     def __init__(
-        self, bench: Workbench, instance: dg.DagsterInstance, processor: Processor
+        self, services: PipelineServices, instance: dg.DagsterInstance, processor: Processor
     ) -> None:
-        self._bench = bench
+        self._services = services
         self._instance = instance
         self._processor = processor
-        self._doorbell = bench.attendance.doorbell()
-        self._taker = Taker(bench)
+        self._doorbell = services.liveness.listener()
+        self._taker = Taker(services)
 
     def attend(self) -> None:
         """Outlives restarts of the database: what they interrupt waits again."""
         self._doorbell.start()
         self._taker.start()
         try:
-            with self._bench.attendance.holding(WORKER):
+            with self._services.liveness.hold(WORKER):
                 self._answer()
         finally:
             self._taker.close()
@@ -57,8 +57,8 @@ class Worker:
             try:
                 if time.monotonic() >= look_at:
                     look_at = time.monotonic() + _LOOK_SECONDS
-                    self._bench.ledger.bury_lost()
-                    fail_orphans(self._instance, self._bench)
+                    self._services.pipeline.results.bury_lost()
+                    fail_orphans(self._instance, self._services)
                 self._processor.work_off()
                 if self._processor.carry_out_plans(unless=self._doorbell.rung.is_set):
                     continue  # what is new comes between two of their runs

@@ -13,8 +13,8 @@ from typing import Literal
 
 from playhead.answers.quote_matching import numbers_of, said_at, standing
 from playhead.answers.sanitize import plain
-from playhead.core.protocols.answerer import Cited, Excerpt, Inquiry, Statement
-from playhead.core.timecode import clock
+from playhead.core.protocols.answerer import AnswerRequest, Cited, Excerpt, Statement
+from playhead.core.timecode import format_timecode
 from playhead.transcripts.word_positions import Spoken
 
 #: Whether a citation's words still stand where they stood; of a forgotten recording nothing does.
@@ -58,7 +58,7 @@ class Minutes:
     """An ``Audience``. ``spoken`` gives the transcript of a recording; ``link`` opens an excerpt's
     recording at a second."""
 
-    inquiry: Inquiry
+    inquiry: AnswerRequest
     spoken: Callable[[str], Spoken | None]
     link: Callable[[Excerpt, float], str]
     hearer: Hearer
@@ -114,7 +114,7 @@ class Minutes:
             quote=plain(quote),
             start_seconds=start,
             end_seconds=end,
-            at=clock(start),
+            at=format_timecode(start),
             link=self.link(excerpt, start),
             chunk=excerpt.chunk,
         )

@@ -15,13 +15,13 @@ from typing import Any
 from playhead.answers.citation_check import Citation, Sentence
 from playhead.answers.quote_matching import said_near
 from playhead.answers.sanitize import plain
-from playhead.core.errors import Forgotten, NotFound
-from playhead.core.media_links import at_second
+from playhead.core.errors import NotFound, RecordingDeleted
+from playhead.core.media_links import media_link
 from playhead.core.protocols.answerer import Turn
 from playhead.core.records import Json
-from playhead.core.timecode import clock
+from playhead.core.timecode import format_timecode
 from playhead.postgres.search.conversations import Begun
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 from playhead.transcripts.word_positions import Spoken
 
 
@@ -51,15 +51,17 @@ class KeptTurn:
 class Transcripts:
     """Of one organisation's recordings, as they are now."""
 
-    rooms: Rooms
+    services: Services
     org_id: str
 
     def of(self, recording: str) -> Spoken | None:
         try:
-            known = self.rooms.catalogue.get(self.org_id, recording)
-            standing = self.rooms.ledger.standing([known])[known.id].get(("transcript", 0))
-            return self.rooms.content.spoken(known, standing.id) if standing else None
-        except (Forgotten, NotFound):
+            known = self.services.pipeline.recordings.get(self.org_id, recording)
+            standing = self.services.pipeline.results.standing([known])[known.id].get(
+                ("transcript", 0)
+            )
+            return self.services.pipeline.content.spoken(known, standing.id) if standing else None
+        except (RecordingDeleted, NotFound):
             return None
 
 
@@ -67,17 +69,17 @@ class Transcripts:
 class Kept:
     """One organisation's conversations."""
 
-    rooms: Rooms
+    services: Services
     org_id: str
 
     def begun(self, limit: int) -> list[Begun]:
         """The newest first."""
-        return self.rooms.conversations.begun(self.org_id, limit)
+        return self.services.search.conversations.begun(self.org_id, limit)
 
     def turns(self, conversation: str) -> list[KeptTurn]:
         """The oldest first. Raises ``NotFound``."""
-        spoken = cache(Transcripts(self.rooms, self.org_id).of)
-        rows = self.rooms.conversations.turns(self.org_id, conversation)
+        spoken = cache(Transcripts(self.services, self.org_id).of)
+        rows = self.services.search.conversations.turns(self.org_id, conversation)
         return [self._turn(row, spoken) for row in rows]
 
     def _turn(self, row: dict[str, Any], spoken: Callable[[str], Spoken | None]) -> KeptTurn:
@@ -102,7 +104,7 @@ class Kept:
             quote=quote,
             start_seconds=said[0],
             end_seconds=said[1],
-            at=clock(said[0]),
-            link=at_second(self.rooms.media.link(recording, row["suffix"]), said[0]),
+            at=format_timecode(said[0]),
+            link=media_link(self.services.files.media.link(recording, row["suffix"]), said[0]),
             chunk=row["chunk"],
         )

@@ -15,10 +15,10 @@ from typing import Final
 
 from playhead.answers.citation_check import Citation, Hearer, Minutes, Sentence
 from playhead.answers.conversations import Kept, Transcripts
-from playhead.core.call_context import ANSWER, Errand, on_errand
-from playhead.core.errors import Forgotten, RequestRefused
-from playhead.core.media_links import at_second
-from playhead.core.protocols.answerer import Answerer, Excerpt, Inquiry, Turn
+from playhead.core.call_context import ANSWER, CallContext, call_context
+from playhead.core.errors import RecordingDeleted, RequestRejected
+from playhead.core.media_links import media_link
+from playhead.core.protocols.answerer import Answerer, AnswerRequest, Excerpt, Turn
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import ANYTHING, Engine, Filter
 from playhead.engines.answering.extractive import ExtractiveAnswerer
@@ -27,7 +27,7 @@ from playhead.postgres.search.conversations import NewTurn
 from playhead.postgres.search.excerpts import Excerpts
 from playhead.search.query import NOT_NOW, Question
 from playhead.search.service import Found, Search
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 
 NOT_THERE: Final = "That is not in your recordings."
 
@@ -62,7 +62,7 @@ def nobody(_sentence: Sentence | None, _citations: tuple[Citation, ...]) -> None
 class Answers:
     """The recordings of one organisation, that of ``search``, asked."""
 
-    rooms: Rooms
+    services: Services
     search: Search
     answerer: Answerer
 
@@ -89,7 +89,7 @@ class Answers:
     def _earlier(self, conversation: str | None) -> list[Turn]:
         if conversation is None:
             return []
-        turns = Kept(self.rooms, self.org_id).turns(conversation)
+        turns = Kept(self.services, self.org_id).turns(conversation)
         return [turn.as_told for turn in turns if turn.question][-_EARLIER_TURNS:]
 
     def _answered(
@@ -100,11 +100,11 @@ class Answers:
         found = self.search(meant, narrowed=replace(narrowed, source="transcript"), limit=_HITS)
         if found.searched is None or found.question is None or not found.hits:
             return _nothing(asked, self.answerer, found.note), []
-        with on_errand(Errand(self.org_id, ANSWER, _shares(found))):
-            likeness = _Likeness(self.rooms.excerpts, self.org_id, found.question)
+        with call_context(CallContext(self.org_id, ANSWER, _shares(found))):
+            likeness = _Likeness(self.services.search.excerpts, self.org_id, found.question)
             passages = dict.fromkeys(chunk for hit in found.hits for chunk in hit.chunks)
-            excerpts = self.rooms.excerpts.of(self.org_id, list(passages))
-            inquiry = Inquiry(asked, excerpts, likeness, found.searched.name, earlier)
+            excerpts = self.services.search.excerpts.of(self.org_id, list(passages))
+            inquiry = AnswerRequest(asked, excerpts, likeness, found.searched.name, earlier)
             minutes = self._minutes(inquiry, hearer)
             engine, note = self._write(inquiry, minutes)
         notes = [found.note, note, _left_out(minutes.left_out)]
@@ -122,18 +122,20 @@ class Answers:
     def org_id(self) -> str:
         return self.search.org_id
 
-    def _minutes(self, inquiry: Inquiry, hearer: Hearer) -> Minutes:
-        spoken = cache(Transcripts(self.rooms, self.org_id).of)
+    def _minutes(self, inquiry: AnswerRequest, hearer: Hearer) -> Minutes:
+        spoken = cache(Transcripts(self.services, self.org_id).of)
         return Minutes(inquiry, spoken, self._link, hearer)
 
     def _link(self, excerpt: Excerpt, seconds: float) -> str:
-        return at_second(self.rooms.media.link(excerpt.recording, excerpt.suffix), seconds)
+        return media_link(
+            self.services.files.media.link(excerpt.recording, excerpt.suffix), seconds
+        )
 
-    def _write(self, inquiry: Inquiry, minutes: Minutes) -> tuple[Engine, str | None]:
+    def _write(self, inquiry: AnswerRequest, minutes: Minutes) -> tuple[Engine, str | None]:
         """Who answered in the end, and its note."""
         try:
             return self.answerer.engine, self.answerer.answer(inquiry, minutes)
-        except (*NOT_NOW, RequestRefused) as error:
+        except (*NOT_NOW, RequestRejected) as error:
             minutes.start_over()
             instead = ExtractiveAnswerer()
             instead.answer(inquiry, minutes)
@@ -149,8 +151,8 @@ class Answers:
             [_row(*told) for told in zip(answer.citations, words, strict=True)],
         )
         try:
-            kept = self.rooms.conversations.add(self.org_id, conversation, turn)
-        except Forgotten:
+            kept = self.services.search.conversations.add(self.org_id, conversation, turn)
+        except RecordingDeleted:
             note = _joined([answer.note, "A recording was forgotten meanwhile: nothing was kept."])
             return replace(answer, note=note)
         return replace(answer, conversation=kept)

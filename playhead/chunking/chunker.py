@@ -23,8 +23,8 @@ from playhead.chunking.stable_boundaries import kept_ends
 from playhead.chunking.units import Edge, Ruler, Unit
 from playhead.core.errors import InvalidSettings
 from playhead.core.protocols.embedder import Tokenizer
-from playhead.core.records import Chunk, Passage, Source
-from playhead.core.sentences import Range, Tongues, sentences_of, tongues_within
+from playhead.core.records import Chunk, ChunkSpan, Source
+from playhead.core.sentences import Range, Tongues, split_multilingual, tongues_within
 from playhead.transcripts.timeline import Timeline
 
 Strategy = Literal["text", "segments", "markdown"]
@@ -88,7 +88,7 @@ def chunk(
     tokenizer: Tokenizer,
     tongues: Tongues,
     timeline: Timeline,
-    before: Sequence[Passage] = (),
+    before: Sequence[ChunkSpan] = (),
 ) -> tuple[Chunk, ...]:
     """Cut ``text`` into passages of at most ``config.size`` tokens, in order; a blank text
     has none. Together they hold every character that is not white space; each is
@@ -164,7 +164,7 @@ def _sentence_units(
     """The sentences of a range, cut at turns too."""
     start, end = within
     here = tongues_within(tongues, start, end)
-    starts = {start + at for at, _ in sentences_of(ruler.text[start:end], here)}
+    starts = {start + at for at, _ in split_multilingual(ruler.text[start:end], here)}
     for left, right in pairwise(sorted({*starts, *turns, start, end})):
         edge = Edge.TURN if left in turns else Edge.SENTENCE
         yield from ruler.units(left, right, edge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from playhead.core.records import Document
-from playhead.core.sentences import Tongues, merged
+from playhead.core.sentences import Tongues, merge_runs
 from playhead.transcripts.word_positions import Spoken
 
 
@@ -18,4 +18,4 @@ def written_tongues(document: Document, spoken: Spoken) -> Tongues:
         for span in document.spans:
             segment = max(0, bisect_right(starts, span.start_seconds) - 1)
             runs.append((span.char_start, spoken.languages[segment]))
-    return merged(runs)
+    return merge_runs(runs)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from playhead.core.records import Chunk, Document, TimedSpan
-from playhead.core.sentences import sentences_of, trimmed
+from playhead.core.sentences import split_multilingual, strip_range
 from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import Spoken
 
@@ -17,9 +17,9 @@ def spoken_phrases(spoken: Spoken) -> tuple[TimedSpan, ...]:
     """The transcript's sentences, cut where its segments are too: a speaker's sentence may be
     a minute long."""
     text = spoken.text
-    starts = [start for start, _ in sentences_of(text, spoken.tongues)]
+    starts = [start for start, _ in split_multilingual(text, spoken.tongues)]
     edges = sorted({*starts, *spoken.breaks, len(text)})
-    ranges = [trimmed(text, *edge) for edge in pairwise(edges)]
+    ranges = [strip_range(text, *edge) for edge in pairwise(edges)]
     said = [(start, end) for start, end in ranges if start < end]
     return tuple(
         TimedSpan(*at, start_seconds, end_seconds)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from playhead.core.records import Passage
+from playhead.core.records import ChunkSpan
 
 #: Characters before or behind a cut by which it is known again. Less may be said twice.
 _CONTEXT = 64
 
 
-def kept_ends(text: str, before: Sequence[Passage]) -> frozenset[int]:
+def kept_ends(text: str, before: Sequence[ChunkSpan]) -> frozenset[int]:
     """The characters of ``text`` at which passages of it end that were cut ``before``, in
     order, wherever what stood before the cut or what stood behind it is still there."""
     kept: set[int] = set()
@@ -28,7 +28,7 @@ def kept_ends(text: str, before: Sequence[Passage]) -> frozenset[int]:
     return frozenset(kept)
 
 
-def _end(text: str, one: Passage, after: Passage, earliest: int, likely: int) -> int | None:
+def _end(text: str, one: ChunkSpan, after: ChunkSpan, earliest: int, likely: int) -> int | None:
     """Where the passage ``one`` ends now."""
     tail = one.text[-_CONTEXT:]
     if text.endswith(tail, 0, likely):

@@ -23,7 +23,7 @@ import regex
 
 from playhead.core.errors import InvalidSettings
 from playhead.core.protocols.embedder import Tokenizer
-from playhead.core.sentences import Range, trimmed
+from playhead.core.sentences import Range, strip_range
 
 #: WordPiece reads a longer word as one [UNK]: ``max_input_chars_per_word`` of BERT's
 #: tokenizer, counted after a normalisation that takes characters apart, into four at most.
@@ -89,7 +89,7 @@ class Ruler:
             yield from rest
 
     def _fitting(self, start: int, end: int, edge: Edge, grain: Edge) -> Iterator[Unit]:
-        start, end = trimmed(self.text, start, end)
+        start, end = strip_range(self.text, start, end)
         if start == end:
             return
         tokens = self.count(start, end)

@@ -10,7 +10,7 @@ from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.permissions import ROLES, SCOPES, MemberRole, Scope
 from playhead.core.settings import load_settings
 from playhead.postgres.access.tokens import Token
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 
 @click.group(invoke_without_command=True)
@@ -20,8 +20,8 @@ def orgs(context: click.Context, as_json: bool) -> None:
     """All organisations, for whoever looks after this installation."""
     if context.invoked_subcommand:
         return
-    with open_rooms(load_settings()) as rooms:
-        organisations = rooms.members.organisations()
+    with open_services(load_settings()) as services:
+        organisations = services.access.members.organisations()
     for one in organisations:
         if as_json:
             print_json(asdict(one))
@@ -35,8 +35,8 @@ def orgs(context: click.Context, as_json: bool) -> None:
 @click.argument("org")
 def add_organisation(org: str) -> None:
     """Make ORG, which has nothing yet. The first `playhead add` into it does so too."""
-    with open_rooms(load_settings()) as rooms:
-        new = rooms.members.add_organisation(org)
+    with open_services(load_settings()) as services:
+        new = services.access.members.add_organisation(org)
     click.echo(f"{org} is there{' now' if new else ' already'}.")
 
 
@@ -48,8 +48,8 @@ def members(context: click.Context, org: str | None, as_json: bool) -> None:
     """Who belongs to the organisation, as reader, editor or owner."""
     if context.invoked_subcommand:
         return
-    with open_rooms(load_settings()) as rooms:
-        everybody = rooms.members.all(rooms.organisation(org))
+    with open_services(load_settings()) as services:
+        everybody = services.access.members.all(services.require_organisation(org))
     for one in everybody:
         print_json(asdict(one)) if as_json else click.echo(f"{one.name}  {one.role}")
     if not everybody and not as_json:
@@ -62,8 +62,8 @@ def members(context: click.Context, org: str | None, as_json: bool) -> None:
 @org_option
 def add_member(name: str, role: MemberRole, org: str | None) -> None:
     """Add NAME. A reader searches, an editor corrects and adds too, an owner manages all."""
-    with open_rooms(load_settings()) as rooms:
-        rooms.members.add(rooms.organisation(org), name, role)
+    with open_services(load_settings()) as services:
+        services.access.members.add(services.require_organisation(org), name, role)
     click.echo(f"{name} is {role}.")
 
 
@@ -73,8 +73,8 @@ def add_member(name: str, role: MemberRole, org: str | None) -> None:
 @org_option
 def change_role(name: str, role: MemberRole, org: str | None) -> None:
     """Make NAME reader, editor or owner. Their tokens can do no more than that from now on."""
-    with open_rooms(load_settings()) as rooms:
-        rooms.members.change(rooms.organisation(org), name, role)
+    with open_services(load_settings()) as services:
+        services.access.members.change(services.require_organisation(org), name, role)
     click.echo(f"{name} is {role}.")
 
 
@@ -83,8 +83,8 @@ def change_role(name: str, role: MemberRole, org: str | None) -> None:
 @org_option
 def remove_member(name: str, org: str | None) -> None:
     """Remove NAME and their tokens."""
-    with open_rooms(load_settings()) as rooms:
-        rooms.members.remove(rooms.organisation(org), name)
+    with open_services(load_settings()) as services:
+        services.access.members.remove(services.require_organisation(org), name)
     click.echo(f"{name} is no member any more.")
 
 
@@ -96,8 +96,8 @@ def tokens(context: click.Context, org: str | None, as_json: bool) -> None:
     """The organisation's API tokens: whose, for what, until when."""
     if context.invoked_subcommand:
         return
-    with open_rooms(load_settings()) as rooms:
-        known = rooms.tokens.all(rooms.organisation(org))
+    with open_services(load_settings()) as services:
+        known = services.access.tokens.all(services.require_organisation(org))
     for one in known:
         print_json(asdict(one)) if as_json else click.echo(_line(one))
     if not known and not as_json:
@@ -128,8 +128,10 @@ def create_token(
     as_json: bool,
 ) -> None:
     """Make a token that speaks for MEMBER; NAME says what it is for. It is shown this once."""
-    with open_rooms(load_settings()) as rooms:
-        made, text = rooms.tokens.create(rooms.organisation(org), member, name, scopes, days)
+    with open_services(load_settings()) as services:
+        made, text = services.access.tokens.create(
+            services.require_organisation(org), member, name, scopes, days
+        )
     if as_json:
         print_json(asdict(made) | {"token": text})
     else:
@@ -141,8 +143,8 @@ def create_token(
 @org_option
 def revoke_token(token_id: str, org: str | None) -> None:
     """End a token at once, by its id."""
-    with open_rooms(load_settings()) as rooms:
-        rooms.tokens.revoke(rooms.organisation(org), token_id)
+    with open_services(load_settings()) as services:
+        services.access.tokens.revoke(services.require_organisation(org), token_id)
     click.echo(f"{token_id} opens nothing any more.")
 
 

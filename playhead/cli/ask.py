@@ -18,7 +18,7 @@ from playhead.core.settings import load_settings
 from playhead.engines.registry import choose_answerer
 from playhead.postgres.search.conversations import Begun
 from playhead.search.service import open_search
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 _CORRECTED = "corrected since: these words are no longer there"
 _FORGOTTEN = "a recording that was forgotten"
@@ -46,11 +46,13 @@ def ask(
     """Answer QUESTION from the recordings, each sentence with where it was said."""
     settings = load_settings()
     answerer = choose_answerer(settings)
-    with open_rooms(settings) as rooms:
+    with open_services(settings) as services:
         narrowed = Filter(
             kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
         )
-        answers = Answers(rooms, open_search(rooms, rooms.organisation(org)), answerer)
+        answers = Answers(
+            services, open_search(services, services.require_organisation(org)), answerer
+        )
         hearer = _hearer(as_json) if stream else nobody
         answer = answers(question, narrowed=narrowed, conversation=conversation, hearer=hearer)
     if as_json:
@@ -66,8 +68,8 @@ def ask(
 @json_option
 def conversations(conversation: str | None, limit: int, org: str | None, as_json: bool) -> None:
     """What was asked; with CONVERSATION what was answered, and whether it still stands there."""
-    with open_rooms(load_settings()) as rooms:
-        kept = Kept(rooms, rooms.organisation(org))
+    with open_services(load_settings()) as services:
+        kept = Kept(services, services.require_organisation(org))
         rows = kept.turns(conversation) if conversation else kept.begun(limit)
     for row in rows:
         if as_json:

@@ -15,9 +15,9 @@ import click
 from playhead.cli.options import json_option, known_recording, org_option, print_json
 from playhead.core.records import Recording, Transcript
 from playhead.core.settings import load_settings
-from playhead.core.timecode import clock
+from playhead.core.timecode import format_timecode
 from playhead.postgres.pipeline.transcript_versions import Version
-from playhead.services.context import Rooms, open_rooms
+from playhead.services.context import Services, open_services
 from playhead.transcripts.caption_files import decoded, format_of, read_captions
 from playhead.transcripts.correction import correct_all, correct_segment
 from playhead.transcripts.diff import compare as compared
@@ -52,12 +52,12 @@ def correct(
     Words that you leave alone keep their times."""
     if (file is None) == (segment is None or text is None):
         raise click.UsageError("Give an edited FILE, or --segment and --text.")
-    with open_rooms(load_settings()) as rooms:
-        known = known_recording(rooms, org, recording)
-        before = rooms.versions.current(known)
-        names = rooms.versions.speaker_names(known)
+    with open_services(load_settings()) as services:
+        known = known_recording(services, org, recording)
+        before = services.pipeline.versions.current(known)
+        names = services.pipeline.versions.speaker_names(known)
         after = _edited(before, names, file, segment, text)
-        version = rooms.versions.correct(known, after, author)
+        version = services.pipeline.versions.correct(known, after, author)
     changes = compared(before, after)
     if as_json:
         print_json({"version": version, "changes": changes})
@@ -86,16 +86,16 @@ def versions(
     as_json: bool,
 ) -> None:
     """The transcripts of RECORDING that there are, and who made each."""
-    with open_rooms(load_settings()) as rooms:
-        known = known_recording(rooms, org, recording)
+    with open_services(load_settings()) as services:
+        known = known_recording(services, org, recording)
         if compare:
-            _print_changes(rooms, known, *compare, as_json=as_json)
+            _print_changes(services, known, *compare, as_json=as_json)
             return
         if restore is not None:
-            rooms.versions.restore(known, restore, author)
+            services.pipeline.versions.restore(known, restore, author)
         if release:
-            rooms.versions.release(known)
-        for version in rooms.versions.all(known):
+            services.pipeline.versions.release(known)
+        for version in services.pipeline.versions.all(known):
             print_json(version) if as_json else click.echo(_line(version))
 
 
@@ -106,11 +106,14 @@ def versions(
 @json_option
 def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_json: bool) -> None:
     """Who speaks in RECORDING. Naming somebody makes nothing again."""
-    with open_rooms(load_settings()) as rooms:
-        known = known_recording(rooms, org, recording)
+    with open_services(load_settings()) as services:
+        known = known_recording(services, org, recording)
         if name:
-            rooms.versions.name_speaker(known, *name)
-        labels, names = rooms.versions.labels(known), rooms.versions.speaker_names(known)
+            services.pipeline.versions.name_speaker(known, *name)
+        labels, names = (
+            services.pipeline.versions.labels(known),
+            services.pipeline.versions.speaker_names(known),
+        )
     for label in labels:
         if as_json:
             print_json({"label": label, "name": names.get(label)})
@@ -134,16 +137,22 @@ def _edited(
     return correct_all(before, labelled(segments, before, names))
 
 
-def _print_changes(rooms: Rooms, known: Recording, old: int, new: int, *, as_json: bool) -> None:
+def _print_changes(
+    services: Services, known: Recording, old: int, new: int, *, as_json: bool
+) -> None:
     before, after = (
-        rooms.content.transcript(known, rooms.versions.get(known, number).id)
+        services.pipeline.content.transcript(
+            known, services.pipeline.versions.get(known, number).id
+        )
         for number in (old, new)
     )
     for change in compared(before, after):
         if as_json:
             print_json(change)
         else:
-            click.echo(f"{clock(change.seconds)}  - {change.before}\n          + {change.after}")
+            click.echo(
+                f"{format_timecode(change.seconds)}  - {change.before}\n          + {change.after}"
+            )
 
 
 def _line(version: Version) -> str:

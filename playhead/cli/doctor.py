@@ -24,7 +24,7 @@ from playhead.media.sandbox import walls
 from playhead.postgres.database_urls import app_url, dagster_url
 from playhead.postgres.migrator import check_pgvector
 from playhead.services import stores
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 _FREE_BYTES = 2 << 30  # the base models, an empty database and an hour of video
 _DAGSTER_PORT = 3000
@@ -144,8 +144,8 @@ def _dagster_database(settings: Settings) -> str:
 
 
 def _providers(settings: Settings) -> str:
-    with open_rooms(settings) as rooms:
-        opened = rooms.breakers.opened()
+    with open_services(settings) as services:
+        opened = services.provider_use.circuit_breakers.opened()
     if opened:
         raise ConfigurationError(
             " ".join(f"{one.reason} (organisation {one.org_id})" for one in opened),

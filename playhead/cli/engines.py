@@ -15,7 +15,7 @@ from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.errors import NotFound
 from playhead.core.settings import Settings, load_settings
 from playhead.engines.catalog import EngineFacts, every_engine
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 
 @click.group(invoke_without_command=True)
@@ -42,8 +42,8 @@ def engines(context: click.Context, ask: str | None, as_json: bool) -> None:
 @json_option
 def stopped(as_json: bool) -> None:
     """Providers that nobody asks any more, and why."""
-    with open_rooms(load_settings()) as rooms:
-        opened = rooms.breakers.opened()
+    with open_services(load_settings()) as services:
+        opened = services.provider_use.circuit_breakers.opened()
     for one in opened:
         if as_json:
             print_json(asdict(one))
@@ -64,8 +64,10 @@ def resume(provider: str, org: str | None) -> None:
         raise NotFound(
             f"There is no provider {provider!r}.", remedy="PLAYHEAD_PROVIDERS names them."
         )
-    with open_rooms(settings) as rooms:
-        resumed = rooms.breakers.resume(rooms.organisation(org), provider)
+    with open_services(settings) as services:
+        resumed = services.provider_use.circuit_breakers.resume(
+            services.require_organisation(org), provider
+        )
     was = "is asked again" if resumed.was_open else "was not stopped"
     click.echo(f"{provider} {was}; {resumed.recordings} recordings wait again: playhead process")
 

@@ -10,14 +10,14 @@ import click
 
 from playhead.cli.options import known_recording, org_option
 from playhead.cli.search import second
-from playhead.core.errors import NotMadeYet
+from playhead.core.errors import StageNotReady
 from playhead.core.records import Recording, Stage
 from playhead.core.settings import load_settings
 from playhead.exports.clips import AROUND_SECONDS, SUFFIXES, Stretch, write_clip
 from playhead.exports.document import linked
 from playhead.exports.files import write_text
 from playhead.exports.transcripts import FORMATS, ExportFormat, Heading, exported
-from playhead.services.context import Rooms, open_rooms
+from playhead.services.context import Services, open_services
 
 _OUTPUT = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 output_option = click.option(
@@ -41,11 +41,11 @@ def _known_suffix(
 def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | None) -> None:
     """The transcript of RECORDING as a file: captions (srt, vtt), all of it (json), or to read
     (txt, md). The first three can be edited, for `playhead correct`."""
-    with open_rooms(load_settings()) as rooms:
-        known = known_recording(rooms, org, recording)
-        heading = Heading(known.title, rooms.media.link(known.id, known.suffix))
-        names = rooms.versions.speaker_names(known)
-        text = exported(rooms.versions.current(known), names, wanted, heading)
+    with open_services(load_settings()) as services:
+        known = known_recording(services, org, recording)
+        heading = Heading(known.title, services.files.media.link(known.id, known.suffix))
+        names = services.pipeline.versions.speaker_names(known)
+        text = exported(services.pipeline.versions.current(known), names, wanted, heading)
     with _writing(output):
         write_text(text, output)
 
@@ -56,10 +56,10 @@ def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | No
 @org_option
 def document(recording: str, output: Path, org: str | None) -> None:
     """The document of RECORDING as Markdown; its times open the media."""
-    with open_rooms(load_settings()) as rooms:
-        known = known_recording(rooms, org, recording)
-        found = rooms.content.document(known, _made(rooms, known, "document"))
-        text = linked(found, rooms.media.link(known.id, known.suffix))
+    with open_services(load_settings()) as services:
+        known = known_recording(services, org, recording)
+        found = services.pipeline.content.document(known, _made(services, known, "document"))
+        text = linked(found, services.files.media.link(known.id, known.suffix))
     with _writing(output):
         write_text(text, output)
 
@@ -90,12 +90,12 @@ def clip(
     org: str | None,
 ) -> None:
     """A stretch of RECORDING's sound as a file of its own, of a video, too."""
-    with open_rooms(load_settings()) as rooms:
-        known = known_recording(rooms, org, recording)
-        facts = rooms.content.media_facts(known, _made(rooms, known, "raw_media"))
+    with open_services(load_settings()) as services:
+        known = known_recording(services, org, recording)
+        facts = services.pipeline.content.media_facts(known, _made(services, known, "raw_media"))
         wanted = _stretch(facts.duration_seconds, begin, end, around)
         path = output or Path(f"{known.id}-{wanted.start:g}-{wanted.end:g}.opus")
-        with rooms.media.opened(known) as media, _writing(path):
+        with services.files.media.opened(known) as media, _writing(path):
             write_clip(media, facts, wanted, path)
     click.echo(path)
 
@@ -110,11 +110,11 @@ def _stretch(
     raise click.UsageError("Give --from and --to, or --around.")
 
 
-def _made(rooms: Rooms, known: Recording, stage: Stage) -> int:
+def _made(services: Services, known: Recording, stage: Stage) -> int:
     """The result that stands. Raises ``NotMadeYet``."""
-    if result := rooms.ledger.standing([known])[known.id].get((stage, 0)):
+    if result := services.pipeline.results.standing([known])[known.id].get((stage, 0)):
         return result.id
-    raise NotMadeYet(
+    raise StageNotReady(
         f"{known.title} has no {stage.replace('_', ' ')} yet.",
         remedy=f"playhead process {known.id}",
     )

@@ -13,11 +13,11 @@ import click
 from playhead.cli.exec_pipeline import become
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.errors import PlayheadError
-from playhead.core.records import KINDS, SPEAKERS, STAGES, Kind, Recording, Speakers, Stage
+from playhead.core.records import KINDS, SPEAKERS, STAGES, Kind, Recording, SpeakerSource, Stage
 from playhead.core.settings import load_settings
 from playhead.engines.registry import choose_engines
 from playhead.postgres.pipeline.recordings import Status
-from playhead.services.context import Rooms, open_rooms
+from playhead.services.context import Services, open_services
 
 
 @click.command()
@@ -41,18 +41,18 @@ def add(
     title: str | None,
     kind: Kind,
     language: str | None,
-    speakers: Speakers,
+    speakers: SpeakerSource,
     org: str | None,
     as_json: bool,
 ) -> None:
     """Take files in. The same bytes twice are one recording."""
     failed = False
-    with open_rooms(load_settings()) as rooms:
+    with open_services(load_settings()) as services:
         for file in files:
             try:
-                arrival = rooms.intake.take_in(
+                arrival = services.ingest.add(
                     file,
-                    org_id=org or rooms.settings.org,
+                    org_id=org or services.settings.org,
                     title=title,
                     kind=kind,
                     language=language,
@@ -94,12 +94,14 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
 @org_option
 def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> None:
     """Take failed or parked RECORDINGS up again from the stage they stopped at, nothing earlier."""
-    with open_rooms(load_settings()) as rooms:
-        org_id = rooms.organisation(org)
-        statuses = rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
+    with open_services(load_settings()) as services:
+        org_id = services.require_organisation(org)
+        statuses = services.pipeline.recordings.statuses(
+            org_id, recordings
+        )  # NotFound before anything changes
         if engine is not None:
-            _choose(rooms, org_id, statuses, engine)
-        replayed = dict(rooms.catalogue.replay(org_id, recordings))
+            _choose(services, org_id, statuses, engine)
+        replayed = dict(services.pipeline.recordings.requeue(org_id, recordings))
     for recording in recordings:
         if recording in replayed:
             click.echo(f"{recording} waits again, from {replayed[recording]} on: playhead process")
@@ -116,13 +118,13 @@ class NothingToRetry(PlayheadError):
     """A retry was asked for where nothing had failed or was parked."""
 
 
-def _choose(rooms: Rooms, org_id: str, statuses: Sequence[Status], engine: str) -> None:
+def _choose(services: Services, org_id: str, statuses: Sequence[Status], engine: str) -> None:
     """The engine for the stage that each stopped at, from now on. Raises ``ModelUnavailable`` for a
     name nobody knows; then nothing is changed."""
-    engines = choose_engines(rooms.settings)
+    engines = choose_engines(services.settings)
     stopped = {one.id: one for one in statuses if one.status in ("failed", "parked")}
-    recordings = [rooms.catalogue.get(org_id, identity) for identity in stopped]
-    stages = [_stopped_at(rooms, recording, stopped[recording.id]) for recording in recordings]
+    recordings = [services.pipeline.recordings.get(org_id, identity) for identity in stopped]
+    stages = [_stopped_at(services, recording, stopped[recording.id]) for recording in recordings]
     for recording, stage in zip(recordings, stages, strict=True):
         if stage == "transcript":
             engines.transcriber_for(replace(recording, transcriber=engine).choice)
@@ -133,10 +135,10 @@ def _choose(rooms: Rooms, org_id: str, statuses: Sequence[Status], engine: str) 
                 f"{recording.id} stopped at {stage}, which has no engine to choose."
             )
     for recording, stage in zip(recordings, stages, strict=True):
-        rooms.catalogue.choose_engine(recording, stage, engine)
+        services.pipeline.recordings.choose_engine(recording, stage, engine)
 
 
-def _stopped_at(rooms: Rooms, recording: Recording, status: Status) -> Stage:
+def _stopped_at(services: Services, recording: Recording, status: Status) -> Stage:
     if status.error:
         return cast("Stage", status.error["stage"])
-    return STAGES[rooms.catalogue.stages_done(recording)]
+    return STAGES[services.pipeline.recordings.stages_done(recording)]

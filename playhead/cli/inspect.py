@@ -15,9 +15,9 @@ from rich.table import Table
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.records import Transcript
 from playhead.core.settings import load_settings
-from playhead.core.timecode import clock
+from playhead.core.timecode import format_timecode
 from playhead.postgres.pipeline.recordings import Status
-from playhead.services.context import Rooms, open_rooms
+from playhead.services.context import Services, open_services
 
 _FOLLOW_SECONDS = 0.5
 
@@ -28,8 +28,10 @@ _FOLLOW_SECONDS = 0.5
 @json_option
 def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
     """All recordings and how each is doing."""
-    with open_rooms(load_settings()) as rooms:
-        statuses = rooms.catalogue.statuses(rooms.organisation(org), archived=archived)
+    with open_services(load_settings()) as services:
+        statuses = services.pipeline.recordings.statuses(
+            services.require_organisation(org), archived=archived
+        )
     if as_json:
         for status in statuses:
             print_json(_status_line(status))
@@ -47,7 +49,7 @@ def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
             status.kind,
             status.status,
             str(status.percent),
-            clock(status.duration_seconds) if status.duration_seconds is not None else "",
+            format_timecode(status.duration_seconds) if status.duration_seconds is not None else "",
             status.language or "",
             _reason(status),
         )
@@ -63,15 +65,15 @@ def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
 @json_option
 def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None:
     """How one RECORDING is doing."""
-    with open_rooms(load_settings()) as rooms:
-        org_id = rooms.organisation(org)
-        current = _one(rooms, org_id, recording)
+    with open_services(load_settings()) as services:
+        org_id = services.require_organisation(org)
+        current = _one(services, org_id, recording)
         if not follow:
             _print_status(current, as_json)
         elif as_json:
-            _follow_lines(rooms, org_id, current)
+            _follow_lines(services, org_id, current)
         else:
-            _follow_bar(rooms, org_id, current)
+            _follow_bar(services, org_id, current)
 
 
 @click.command()
@@ -80,16 +82,16 @@ def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None
 @json_option
 def show(recording: str, org: str | None, as_json: bool) -> None:
     """Everything about one RECORDING: transcript, document, chunks, and what made each."""
-    with open_rooms(load_settings()) as rooms:
-        everything = _everything(rooms, rooms.organisation(org), recording)
+    with open_services(load_settings()) as services:
+        everything = _everything(services, services.require_organisation(org), recording)
     if as_json:
         print_json(everything)
     else:
         _print_everything(everything)
 
 
-def _one(rooms: Rooms, org_id: str, recording: str) -> Status:
-    return rooms.catalogue.statuses(org_id, [recording])[0]
+def _one(services: Services, org_id: str, recording: str) -> Status:
+    return services.pipeline.recordings.statuses(org_id, [recording])[0]
 
 
 def _status_line(status: Status) -> dict[str, Any]:
@@ -116,16 +118,16 @@ def _print_status(current: Status, as_json: bool) -> None:
         click.echo(current.error["remedy"])
 
 
-def _follow_lines(rooms: Rooms, org_id: str, current: Status) -> None:
+def _follow_lines(services: Services, org_id: str, current: Status) -> None:
     print_json(_status_line(current))
     while not _ended(current):
         time.sleep(_FOLLOW_SECONDS)
-        before, current = current, _one(rooms, org_id, current.id)
+        before, current = current, _one(services, org_id, current.id)
         if current != before:
             print_json(_status_line(current))
 
 
-def _follow_bar(rooms: Rooms, org_id: str, current: Status) -> None:
+def _follow_bar(services: Services, org_id: str, current: Status) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TextColumn("{task.fields[detail]}")) as bar:
         task = bar.add_task(current.title[:40], total=100, detail="")
@@ -136,15 +138,15 @@ def _follow_bar(rooms: Rooms, org_id: str, current: Status) -> None:
             if _ended(current):
                 return
             time.sleep(_FOLLOW_SECONDS)
-            current = _one(rooms, org_id, current.id)
+            current = _one(services, org_id, current.id)
 
 
-def _everything(rooms: Rooms, org_id: str, recording: str) -> dict[str, Any]:
-    current = _one(rooms, org_id, recording)
-    known = rooms.catalogue.get(org_id, recording)
-    lineage = rooms.ledger.lineage(known)
+def _everything(services: Services, org_id: str, recording: str) -> dict[str, Any]:
+    current = _one(services, org_id, recording)
+    known = services.pipeline.recordings.get(org_id, recording)
+    lineage = services.pipeline.results.lineage(known)
     results = {row["stage"]: row for row in lineage}
-    content = rooms.content
+    content = services.pipeline.content
     return {
         "recording": _status_line(current) | {"sha256": known.sha256, "org": known.org_id},
         "raw_media": content.media_facts(known, results["raw_media"]["result_id"])
@@ -186,9 +188,11 @@ def _print_everything(everything: dict[str, Any]) -> None:
         console.print("\nTranscript", style="bold")
         console.print(f"  {_times(transcript)}", markup=False)
         for one in transcript.dropped:
-            console.print(f"  {clock(one.start)}  [{one.reason}] {one.text}", markup=False)
+            console.print(
+                f"  {format_timecode(one.start)}  [{one.reason}] {one.text}", markup=False
+            )
         for segment in transcript.segments:
-            console.print(f"  {clock(segment.start)}  {segment.text}", markup=False)
+            console.print(f"  {format_timecode(segment.start)}  {segment.text}", markup=False)
     console.print(f"\n{len(everything['chunks'])} chunks", style="bold")
     console.print("\nLineage", style="bold")
     for row in everything["lineage"]:

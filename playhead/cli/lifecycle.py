@@ -11,7 +11,7 @@ from playhead.cli.exec_pipeline import become
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 
 @click.command()
@@ -28,8 +28,8 @@ def archive(
     the search and the lineage stay."""
     if bool(recordings) == bool(before):
         raise click.UsageError("Give either recordings or --before DATE.")
-    with open_rooms(load_settings()) as rooms:
-        org_id, catalogue = rooms.organisation(org), rooms.catalogue
+    with open_services(load_settings()) as services:
+        org_id, catalogue = services.require_organisation(org), services.pipeline.recordings
         if before:
             changed = catalogue.archive_before(org_id, before.astimezone())
         else:
@@ -44,10 +44,12 @@ def archive(
 @json_option
 def unarchive(recordings: tuple[str, ...], org: str | None, as_json: bool) -> None:
     """Put archived RECORDINGS back among Dagster's partitions."""
-    with open_rooms(load_settings()) as rooms:
-        org_id = rooms.organisation(org)
-        rooms.catalogue.statuses(org_id, recordings)  # NotFound before anything changes
-        changed = rooms.catalogue.unarchive(org_id, recordings)
+    with open_services(load_settings()) as services:
+        org_id = services.require_organisation(org)
+        services.pipeline.recordings.statuses(
+            org_id, recordings
+        )  # NotFound before anything changes
+        changed = services.pipeline.recordings.unarchive(org_id, recordings)
     _follow(changed, archived=False, as_json=as_json)
 
 
@@ -59,10 +61,14 @@ def unarchive(recordings: tuple[str, ...], org: str | None, as_json: bool) -> No
 def forget(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: bool) -> None:
     """Remove every trace of RECORDINGS: rows, vectors, files, events, logs; then look for them
     everywhere. This cannot be undone."""
-    with open_rooms(load_settings()) as rooms:
-        gone = rooms.forgetting.forgotten(recordings)
+    with open_services(load_settings()) as services:
+        gone = services.deletion.forgotten(recordings)
         there = [one for one in recordings if one not in gone]
-        known = rooms.catalogue.statuses(rooms.organisation(org), there) if there else []
+        known = (
+            services.pipeline.recordings.statuses(services.require_organisation(org), there)
+            if there
+            else []
+        )
     if known and not yes:
         for status in known:
             click.echo(f"{status.id}  {status.title}", err=True)

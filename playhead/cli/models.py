@@ -14,7 +14,7 @@ from playhead.cli.options import json_option, print_json
 from playhead.core.settings import load_settings
 from playhead.engines.registry import choose_embedders
 from playhead.postgres.search.embedding_sets import EmbeddingSet
-from playhead.services.context import Rooms, open_rooms
+from playhead.services.context import Services, open_services
 from playhead.services.model_switch import ModelChange
 
 set_argument = click.argument("set_id", type=int, metavar="SET")
@@ -29,8 +29,8 @@ def models() -> None:
 @json_option
 def list_sets(as_json: bool) -> None:
     """All sets and the state of each."""
-    with open_rooms(load_settings()) as rooms:
-        found = [_facts(rooms, one) for one in rooms.sets.all()]
+    with open_services(load_settings()) as services:
+        found = [_facts(services, one) for one in services.search.embedding_sets.all()]
     if as_json:
         for facts in found:
             print_json(facts)
@@ -60,8 +60,8 @@ def list_sets(as_json: bool) -> None:
 @click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
 def add(name: str, confirm_usd: float | None) -> None:
     """Begin a set with the embedder NAME; search goes on with the set it has."""
-    with open_rooms(load_settings()) as rooms:
-        added = _change(rooms).add(name, author=getpass.getuser(), confirmed_usd=confirm_usd)
+    with open_services(load_settings()) as services:
+        added = _change(services).add(name, author=getpass.getuser(), confirmed_usd=confirm_usd)
     click.echo(f"Set {added.id} ({added.name}, {added.dimensions} dimensions) is {added.state}.")
     if added.state == "building":
         click.echo(
@@ -74,11 +74,11 @@ def add(name: str, confirm_usd: float | None) -> None:
 @json_option
 def status(set_id: int, as_json: bool) -> None:
     """How complete a SET is, its indexes, what failed, and what the gate measured."""
-    with open_rooms(load_settings()) as rooms:
-        one = rooms.sets.get(set_id)
-        facts = _facts(rooms, one)
-        failed = rooms.sets.failed(one)
-        indexes = rooms.indexes.standing(one)
+    with open_services(load_settings()) as services:
+        one = services.search.embedding_sets.get(set_id)
+        facts = _facts(services, one)
+        failed = services.search.embedding_sets.failed(one)
+        indexes = services.search.vector_indexes.standing(one)
     if as_json:
         print_json(facts | {"failed": failed, "indexes": [asdict(index) for index in indexes]})
         return
@@ -101,9 +101,9 @@ def status(set_id: int, as_json: bool) -> None:
 @set_argument
 def activate(set_id: int) -> None:
     """Search SET from now on, if it passes the gate."""
-    with open_rooms(load_settings()) as rooms:
-        one = rooms.sets.get(set_id)
-        verdict = _change(rooms).activate(one)
+    with open_services(load_settings()) as services:
+        one = services.search.embedding_sets.get(set_id)
+        verdict = _change(services).activate(one)
     click.echo(
         f"Set {one.id} ({one.name}) is searched now. Of {verdict.questions} known passages it "
         f"finds {verdict.found:.0%}, the set before {verdict.found_before:.0%}. "
@@ -114,8 +114,8 @@ def activate(set_id: int) -> None:
 @models.command()
 def rollback() -> None:
     """Search the set again that was searched before."""
-    with open_rooms(load_settings()) as rooms:
-        before = _change(rooms).rollback()
+    with open_services(load_settings()) as services:
+        before = _change(services).rollback()
     click.echo(f"Set {before.id} ({before.name}) is searched again.")
 
 
@@ -123,15 +123,15 @@ def rollback() -> None:
 @set_argument
 def retire(set_id: int) -> None:
     """Let go of a SET's vectors and indexes. Its cache stays, so that it can come back unpaid."""
-    with open_rooms(load_settings()) as rooms:
-        one = rooms.sets.get(set_id)
-        _change(rooms).retire(one)
+    with open_services(load_settings()) as services:
+        one = services.search.embedding_sets.get(set_id)
+        _change(services).retire(one)
     click.echo(f"Set {one.id} ({one.name}) is retired.")
 
 
-def _change(rooms: Rooms) -> ModelChange:
-    return ModelChange(rooms, choose_embedders(rooms.settings))
+def _change(services: Services) -> ModelChange:
+    return ModelChange(services, choose_embedders(services.settings))
 
 
-def _facts(rooms: Rooms, one: EmbeddingSet) -> dict[str, Any]:
-    return asdict(one) | asdict(rooms.sets.progress(one))
+def _facts(services: Services, one: EmbeddingSet) -> dict[str, Any]:
+    return asdict(one) | asdict(services.search.embedding_sets.progress(one))

@@ -8,7 +8,7 @@ import click
 
 from playhead.core.json_lines import json_line
 from playhead.core.records import Recording
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 
 org_option = click.option("--org", help="Organisation. [default: PLAYHEAD_ORG, else 'default']")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value a line.")
@@ -19,6 +19,6 @@ def print_json(value: Any) -> None:
     click.echo(json_line(value))
 
 
-def known_recording(rooms: Rooms, org: str | None, recording: str) -> Recording:
+def known_recording(services: Services, org: str | None, recording: str) -> Recording:
     """Raises ``NotFound``, also for another organisation's."""
-    return rooms.catalogue.get(rooms.organisation(org), recording)
+    return services.pipeline.recordings.get(services.require_organisation(org), recording)

@@ -14,7 +14,7 @@ from playhead.core.records import KINDS, SOURCES, Filter, Kind, Source
 from playhead.core.settings import load_settings
 from playhead.search.hits import Hit
 from playhead.search.service import MOST, RecordingHit, Search, open_search
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 
 def second(value: str) -> float:
@@ -77,8 +77,8 @@ def search(
         from_seconds=from_seconds,
         to_seconds=to_seconds,
     )
-    with open_rooms(load_settings()) as rooms:
-        find = open_search(rooms, rooms.organisation(org))
+    with open_services(load_settings()) as services:
+        find = open_search(services, services.require_organisation(org))
         hits, note = _found(find, query, narrowed, limit, whole=whole)
     if note:
         click.echo(note, err=True)

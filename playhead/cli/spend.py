@@ -14,7 +14,7 @@ from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.settings import load_settings
 from playhead.postgres.provider_use.quarantine import Doubted
 from playhead.postgres.provider_use.spend import GROUPINGS, Grouping, Sum
-from playhead.services.context import open_rooms
+from playhead.services.context import open_services
 
 
 @click.command()
@@ -24,11 +24,11 @@ from playhead.services.context import open_rooms
 @json_option
 def spend(by: Grouping, since: datetime | None, org: str | None, as_json: bool) -> None:
     """What was paid to providers; every attempt counts, the failed ones too."""
-    with open_rooms(load_settings()) as rooms:
+    with open_services(load_settings()) as services:
         all_of_them = by == "organisation" and org is None
-        org_id = None if all_of_them else rooms.organisation(org)
+        org_id = None if all_of_them else services.require_organisation(org)
         begin = since.replace(tzinfo=UTC) if since else None
-        sums = rooms.spend.sums(by, org_id=org_id, since=begin)
+        sums = services.provider_use.spend.sums(by, org_id=org_id, since=begin)
     if as_json:
         for one in sums:
             print_json(asdict(one) | {"by": by})
@@ -45,14 +45,14 @@ def spend(by: Grouping, since: datetime | None, org: str | None, as_json: bool) 
 @json_option
 def quarantine(show: int | None, drop: int | None, org: str | None, as_json: bool) -> None:
     """Replies of providers that were not believed."""
-    with open_rooms(load_settings()) as rooms:
-        org_id = rooms.organisation(org)
+    with open_services(load_settings()) as services:
+        org_id = services.require_organisation(org)
         if show is not None:
-            sys.stdout.buffer.write(rooms.quarantine.reply(org_id, show))
+            sys.stdout.buffer.write(services.provider_use.quarantine.reply(org_id, show))
         elif drop is not None:
-            rooms.quarantine.drop(org_id, drop)
+            services.provider_use.quarantine.drop(org_id, drop)
         else:
-            _print_kept(rooms.quarantine.kept(org_id), as_json)
+            _print_kept(services.provider_use.quarantine.kept(org_id), as_json)
 
 
 def _print_sums(by: Grouping, sums: list[Sum]) -> None:

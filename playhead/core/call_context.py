@@ -19,25 +19,25 @@ Purpose = str
 SEARCH: Purpose = "search"
 ANSWER: Purpose = "answer"
 #: Somebody sits and waits.
-ATTENDED: Final = frozenset({SEARCH, ANSWER})
+INTERACTIVE: Final = frozenset({SEARCH, ANSWER})
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class CallContext:
     """``recordings``: the ids of those it is for, each with its share of the cost as a weight;
     for an answer those that it is made from. ``patient``: a day's wait is worth half the price."""
 
     org_id: str
     purpose: Purpose
     recordings: Mapping[str, float] = field(default_factory=dict)
-    patient: bool = False
+    batch: bool = False
 
 
-_CURRENT: ContextVar[Errand] = ContextVar("errand")
+_CURRENT: ContextVar[CallContext] = ContextVar("errand")
 
 
 @contextmanager
-def on_errand(errand: Errand) -> Iterator[None]:
+def call_context(errand: CallContext) -> Iterator[None]:
     """Calls within are made for it."""
     token = _CURRENT.set(errand)
     try:
@@ -46,13 +46,13 @@ def on_errand(errand: Errand) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
-def may_wait() -> bool:
+def batch_allowed() -> bool:
     """Whether the current errand is a patient one."""
     errand = _CURRENT.get(None)
-    return errand is not None and errand.patient
+    return errand is not None and errand.batch
 
 
-def current_errand() -> Errand:
+def current_call_context() -> CallContext:
     """Raises ``LookupError`` where nobody said for whom the call is: an engine that costs money
     must not be called then."""
     return _CURRENT.get()

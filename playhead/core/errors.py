@@ -92,19 +92,19 @@ class LanguageUnsupported(PermanentError):
     """The engine does not know the recording's language; another one may."""
 
 
-class RequestRefused(PermanentError):
+class RequestRejected(PermanentError):
     """A provider will not take this input, however often it is sent (400, 404, 422)."""
 
 
-class InputTooLong(RequestRefused):
+class InputTooLong(RequestRejected):
     """More text or sound than the model can take in one request."""
 
 
-class InvalidResult(PermanentError):
+class InvalidEngineOutput(PermanentError):
     """An engine's reply has the wrong shape, count, size or times."""
 
 
-class BadCorrection(PermanentError):
+class InvalidCorrection(PermanentError):
     """An edited transcript cannot be used. ``problems`` are all that is wrong with it, in order,
     each with its place ("line 14: …"); the message has the first ``PROBLEMS_TOLD``."""
 
@@ -134,7 +134,7 @@ class ProviderUnavailable(TransientError):
     """A provider gave no answer, or one that asks to come again (408, 409, 429, 5xx)."""
 
 
-class ReplyNotBelieved(TransientError):
+class InvalidProviderResponse(TransientError):
     """A provider's answer cannot be right: its shape, count, order, times or numbers. ``reply``
     is what came, as it came, for a person to look at; it never reaches a content column."""
 
@@ -160,15 +160,15 @@ class RateLimited(Parked):
     """A provider asks for a longer pause than a worker should wait."""
 
 
-class BudgetSpent(Parked):
+class BudgetExceeded(Parked):
     """The organisation's money for the day is spent or reserved."""
 
 
-class AnswerAwaited(Parked):
+class BatchPending(Parked):
     """The request goes with a batch, or went; its answer comes within a day."""
 
 
-class ProviderStopped(Parked):
+class CircuitOpen(Parked):
     """The provider's breaker is open: its key was refused, or it stopped billing."""
 
 
@@ -184,7 +184,7 @@ class MediaMissing(ConfigurationError):
     """The media store no longer has a recording's file."""
 
 
-class StorageRefused(ConfigurationError):
+class StorageAccessDenied(ConfigurationError):
     """An object store refuses these credentials, or has no such bucket."""
 
 
@@ -196,7 +196,7 @@ class ModelUnavailable(ConfigurationError):
     """A model's files are missing, altered, or its name is unknown, here or to its provider."""
 
 
-class NotAProvider(ConfigurationError):
+class NotAnOpenAIEndpoint(ConfigurationError):
     """A server does not speak what its address promises: another program, a login page."""
 
 
@@ -208,11 +208,11 @@ class NotFound(PlayheadError):
     """No such recording in this organisation."""
 
 
-class NotMadeYet(PlayheadError):
+class StageNotReady(PlayheadError):
     """The recording is there, what is asked for of it is not made yet."""
 
 
-class OutsideRecording(PlayheadError):
+class TimeOutOfRange(PlayheadError):
     """A stretch that begins or ends where the recording has no sound."""
 
 
@@ -220,7 +220,7 @@ class NotAuthorised(PlayheadError):
     """A token is unknown, revoked, over, or does not reach as far as what was asked."""
 
 
-class BadQuestion(PlayheadError):
+class InvalidQuery(PlayheadError):
     """A question without words, or a filter that contradicts itself."""
 
 
@@ -228,7 +228,7 @@ class ClaimLost(PlayheadError):
     """Another worker took this work over; this attempt must stop and write nothing."""
 
 
-class Forgotten(ClaimLost):
+class RecordingDeleted(ClaimLost):
     """Somebody had the recording forgotten while this worker was at it."""
 
     def __init__(self) -> None:
@@ -239,5 +239,5 @@ class Forgotten(ClaimLost):
         )
 
 
-class Stopped(PlayheadError):
+class WorkerStopping(PlayheadError):
     """This worker was told to stop; what it had begun is left to the next one."""

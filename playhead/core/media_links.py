@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from playhead.core.timecode import clock
+from playhead.core.timecode import format_timecode
 
 _ENDS_A_LINK = str.maketrans({"(": "%28", ")": "%29", "<": "%3C", ">": "%3E", " ": "%20"})
 
 
-def at_second(link: str, seconds: float) -> str:
+def media_link(link: str, seconds: float) -> str:
     """``link``: of the media. The fragment is that of Media Fragments URI 1.0, 4.2.1."""
     return f"{link}#t={seconds:.2f}"
 
 
-def moment(link: str, seconds: float) -> str:
+def timestamp_link(link: str, seconds: float) -> str:
     """The same as a Markdown link that shows the time."""
-    return f"[{clock(seconds)}]({at_second(link.translate(_ENDS_A_LINK), seconds)})"
+    return f"[{format_timecode(seconds)}]({media_link(link.translate(_ENDS_A_LINK), seconds)})"

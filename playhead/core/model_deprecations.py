@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
-_ENDS = {
+_SHUTDOWN_DATES = {
     "gpt-5": date(2026, 12, 11),
     "gpt-5-mini": date(2026, 12, 11),
     "gpt-5-nano": date(2026, 12, 11),
@@ -26,14 +26,14 @@ _ENDS = {
 }
 
 WARN_DAYS = 60
-ALARM_DAYS = 14
+ERROR_DAYS = 14
 
 
 def shutdown_date(model: str) -> date | None:
     """The day a model ends; None where no end is announced. A dated snapshot
     (``gpt-4o-2024-08-06``) ends with its model."""
-    named = [name for name in _ENDS if model == name or model.startswith(f"{name}-20")]
-    return _ENDS[max(named, key=len)] if named else None
+    named = [name for name in _SHUTDOWN_DATES if model == name or model.startswith(f"{name}-20")]
+    return _SHUTDOWN_DATES[max(named, key=len)] if named else None
 
 
 def days_left(model: str, today: date) -> int | None:

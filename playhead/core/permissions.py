@@ -29,7 +29,7 @@ _ALLOWED: dict[MemberRole, frozenset[Scope]] = {
 _TOKEN = re.compile(r"playhead_([0-9a-f]{64})([0-9a-f]{8})")
 
 
-def allowed(role: MemberRole, scopes: Iterable[Scope] = SCOPES) -> frozenset[Scope]:
+def effective_scopes(role: MemberRole, scopes: Iterable[Scope] = SCOPES) -> frozenset[Scope]:
     """What a member of this role may do, with a token of these scopes: never more than the role
     has today, whatever it had when the token was made."""
     return _ALLOWED[role].intersection(scopes)
@@ -42,7 +42,7 @@ def new_token() -> str:
     return f"playhead_{secret}{_checksum(secret)}"
 
 
-def fingerprint(token: str) -> bytes | None:
+def token_hash(token: str) -> bytes | None:
     """What is kept of a token: its sha-256, 32 bytes. None for what cannot be one."""
     match = _TOKEN.fullmatch(token)
     if match is None or match[2] != _checksum(match[1]):

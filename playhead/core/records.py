@@ -1,4 +1,4 @@
-"""The values that cross a border between rooms: frozen, typed, without behaviour.
+"""The values that cross a border between services: frozen, typed, without behaviour.
 
 Here: what a stage takes and gives (recordings, transcripts, documents, chunks), and the
 recipe that names how it was made. Not here: rows (see ``playhead/postgres``), errors
@@ -22,7 +22,7 @@ Kind = Literal["recording", "meeting", "interview", "lecture", "podcast", "book"
 Stage = Literal["raw_media", "transcript", "document", "chunks", "embeddings"]
 Source = Literal["transcript", "document"]
 #: What tells speakers apart in a file: its audio tracks, the channels of its first, or nothing.
-Speakers = Literal["none", "tracks", "channels"]
+SpeakerSource = Literal["none", "tracks", "channels"]
 #: Whose the times of words are: the engine's own, a local model's that heard the same sound, or
 #: nobody's: shared out over the stretches where somebody speaks. Best first.
 Timing = Literal["native", "aligned", "interpolated"]
@@ -30,7 +30,7 @@ Timing = Literal["native", "aligned", "interpolated"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SOURCES: tuple[Source, ...] = get_args(Source)
 STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order data flows
-SPEAKERS: tuple[Speakers, ...] = get_args(Speakers)
+SPEAKERS: tuple[SpeakerSource, ...] = get_args(SpeakerSource)
 TIMINGS: tuple[Timing, ...] = get_args(Timing)
 
 Json = Mapping[str, Any]
@@ -48,7 +48,7 @@ def text_hash(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EngineSelection:
     """All that decides which engines serve a recording: whose it is, its kind, and the names of
     those that a person chose for it alone."""
 
@@ -73,11 +73,11 @@ class Recording:
     suffix: str  # of the stored file, ".flac"; "" where the name gave none we know
     transcriber: str | None = None
     writer: str | None = None
-    speakers: Speakers = "none"  # what tells them apart
+    speakers: SpeakerSource = "none"  # what tells them apart
 
     @property
-    def choice(self) -> Choice:
-        return Choice(self.org_id, self.kind, self.transcriber, self.writer)
+    def choice(self) -> EngineSelection:
+        return EngineSelection(self.org_id, self.kind, self.transcriber, self.writer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class DroppedSpeech:
     """What an engine said that was not said, or is in doubt, and why it is thought so."""
 
     text: str
@@ -137,7 +137,7 @@ class Transcript:
     segments: tuple[Segment, ...]
     timing: Timing = "native"
     error_seconds: float | None = None
-    dropped: tuple[Dropped, ...] = ()
+    dropped: tuple[DroppedSpeech, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class ChunkSpan:
     """Where a chunk stood in its source: ``[char_start, char_end)``."""
 
     text: str
@@ -246,14 +246,14 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Cost:
     """What a result cost: provider tokens and money (US dollars); zero for local engines."""
 
     tokens: int = 0
     cost_usd: float = 0.0
 
 
-NO_USAGE = Usage()
+NO_COST = Cost()
 
 
 @dataclass(frozen=True, slots=True)

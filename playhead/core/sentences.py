@@ -24,7 +24,7 @@ _UNREADABLE = re.compile(
 )
 
 
-def merged(runs: Iterable[tuple[int, str]]) -> Tongues:
+def merge_runs(runs: Iterable[tuple[int, str]]) -> Tongues:
     """Without those that say the same again. Of several that begin at one character the last
     counts."""
     last = dict(runs)
@@ -33,21 +33,21 @@ def merged(runs: Iterable[tuple[int, str]]) -> Tongues:
 
 def tongues_within(tongues: Tongues, start: int, end: int) -> Tongues:
     """Of the text ``[start, end)`` alone."""
-    return merged((max(0, at - start), language) for at, language in tongues if at < end)
+    return merge_runs((max(0, at - start), language) for at, language in tongues if at < end)
 
 
 @lru_cache(maxsize=1)  # asked twice in a row: where to cut, and which phrases to time
-def sentences_of(text: str, tongues: Tongues) -> tuple[Range, ...]:
+def split_multilingual(text: str, tongues: Tongues) -> tuple[Range, ...]:
     """As ``sentences``, each language by its own rules; one ends where another language begins."""
     edges = pairwise([*(start for start, _ in tongues), len(text)])
     return tuple(
         (start + first, start + last)
         for (start, end), (_, language) in zip(edges, tongues, strict=True)
-        for first, last in sentences(text[start:end], language)
+        for first, last in split_sentences(text[start:end], language)
     )
 
 
-def sentences(text: str, language: str) -> tuple[Range, ...]:
+def split_sentences(text: str, language: str) -> tuple[Range, ...]:
     """Character ranges that tile ``text``, white space after a sentence included: the first
     starts at 0, each next where the one before ended, the last ends at ``len(text)``.
 
@@ -59,7 +59,7 @@ def sentences(text: str, language: str) -> tuple[Range, ...]:
     return ranges if _tiles(ranges, len(text)) else _lines(text)
 
 
-def trimmed(text: str, start: int, end: int) -> Range:
+def strip_range(text: str, start: int, end: int) -> Range:
     """The range without white space at its ends; empty if it is blank."""
     bare = text[start:end].lstrip()
     return end - len(bare), end - len(bare) + len(bare.rstrip())

@@ -12,7 +12,7 @@ class PriceNotConfirmed(ConfigurationError):
     """Something that costs money above the limit was to be started."""
 
 
-def refuse_unconfirmed(usd: float, confirmed_usd: float | None, limit_usd: float) -> None:
+def require_confirmation(usd: float, confirmed_usd: float | None, limit_usd: float) -> None:
     """Raise ``PriceNotConfirmed`` where the price is above the limit and nobody agreed to it."""
     if usd > limit_usd and (confirmed_usd is None or confirmed_usd < usd):
         raise PriceNotConfirmed(

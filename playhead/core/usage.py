@@ -11,7 +11,7 @@ Endpoint = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class Usage:
     """What a request is billed by; sums of a request and its reply."""
 
     input_tokens: int = 0
@@ -19,4 +19,4 @@ class Used:
     audio_seconds: float = 0.0
 
 
-NOTHING_USED = Used()
+NO_USAGE = Usage()

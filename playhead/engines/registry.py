@@ -19,7 +19,7 @@ from playhead.core.protocols.answerer import Answerer
 from playhead.core.protocols.embedder import Embedder
 from playhead.core.protocols.transcriber import Listener, Transcriber
 from playhead.core.protocols.writer import Writer
-from playhead.core.records import Choice
+from playhead.core.records import EngineSelection
 from playhead.core.settings import NO_ALIGNER, Settings
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.engines.embedding.stub import InstantEmbedder
@@ -33,7 +33,7 @@ from playhead.providers.model_names import RemoteModel, remote_model
 _Adapter = TypeVar("_Adapter")
 
 
-class Named(Generic[_Adapter]):
+class EngineRegistry(Generic[_Adapter]):
     """Engines for one purpose by the names that people have for them, each made once.
     ``purpose``: what to call such an engine; ``remote`` makes those behind a network."""
 
@@ -69,7 +69,7 @@ class Named(Generic[_Adapter]):
         )
 
 
-class Embedders(Named[Embedder]):
+class EmbedderRegistry(EngineRegistry[Embedder]):
     """Embedding models by the names that settings and sets have for them."""
 
     def __init__(
@@ -93,17 +93,17 @@ class Embedders(Named[Embedder]):
         return embedder
 
 
-def _nobody(_choice: Choice) -> None:
+def _nobody(_choice: EngineSelection) -> None:
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Others:
+class EngineOverrides:
     """Engines that some recordings have instead of the default ones; None for all the rest. Both
     raise ``ModelUnavailable`` for a name nobody knows."""
 
-    transcriber: Callable[[Choice], Transcriber | None] = _nobody
-    writer: Callable[[Choice], Writer | None] = _nobody
+    transcriber: Callable[[EngineSelection], Transcriber | None] = _nobody
+    writer: Callable[[EngineSelection], Writer | None] = _nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +114,14 @@ class Engines:
 
     transcriber: Transcriber
     writer: Writer
-    embedders: Embedders
-    others: Others = Others()
+    embedders: EmbedderRegistry
+    others: EngineOverrides = EngineOverrides()
 
-    def transcriber_for(self, choice: Choice) -> Transcriber:
+    def transcriber_for(self, choice: EngineSelection) -> Transcriber:
         """Raises ``ModelUnavailable``."""
         return self.others.transcriber(choice) or self.transcriber
 
-    def writer_for(self, choice: Choice) -> Writer:
+    def writer_for(self, choice: EngineSelection) -> Writer:
         """Raises ``ModelUnavailable``."""
         return self.others.writer(choice) or self.writer
 
@@ -129,15 +129,15 @@ class Engines:
 def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
     """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
     remote = RemoteEngines(settings, wires)
-    aligners = Named[Listener | None]("aligner", _aligners(settings))
+    aligners = EngineRegistry[Listener | None]("aligner", _aligners(settings))
 
     def listening(model: RemoteModel) -> Transcriber:
         return _piecewise(lambda: remote.listener(model), lambda: aligners.named(settings.aligner))
 
-    transcribers = Named("transcriber", _transcribers(settings), listening)
-    writers = Named("writer", _writers(), remote.writer)
+    transcribers = EngineRegistry("transcriber", _transcribers(settings), listening)
+    writers = EngineRegistry("writer", _writers(), remote.writer)
     embedders = choose_embedders(settings, wires)
-    wanted: list[tuple[str, Named[Any], str | None]] = [
+    wanted: list[tuple[str, EngineRegistry[Any], str | None]] = [
         ("PLAYHEAD_ALIGNER", aligners, settings.aligner),
         ("PLAYHEAD_TRANSCRIBER", transcribers, settings.transcriber),
         ("PLAYHEAD_WRITER", writers, settings.writer),
@@ -151,11 +151,11 @@ def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
         ]
     _insist_on_known(wanted)
 
-    def transcriber_of(one: Choice) -> Transcriber | None:
+    def transcriber_of(one: EngineSelection) -> Transcriber | None:
         name = one.transcriber or settings.transcriber_of(one.org_id, one.kind)
         return None if name == settings.transcriber else transcribers.named(name)
 
-    def writer_of(one: Choice) -> Writer | None:
+    def writer_of(one: EngineSelection) -> Writer | None:
         name = one.writer or settings.writer_of(one.org_id, one.kind)
         return None if name == settings.writer else writers.named(name)
 
@@ -163,11 +163,11 @@ def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
         transcribers.named(settings.transcriber),
         writers.named(settings.writer),
         embedders,
-        Others(transcriber_of, writer_of),
+        EngineOverrides(transcriber_of, writer_of),
     )
 
 
-def _insist_on_known(wanted: Sequence[tuple[str, Named[Any], str | None]]) -> None:
+def _insist_on_known(wanted: Sequence[tuple[str, EngineRegistry[Any], str | None]]) -> None:
     """Raises ``InvalidSettings`` naming every variable with a name nobody knows."""
     problems = []
     for variable, engines, name in wanted:
@@ -182,10 +182,10 @@ def _insist_on_known(wanted: Sequence[tuple[str, Named[Any], str | None]]) -> No
         )
 
 
-def choose_embedders(settings: Settings, wires: Wires = open_wire) -> Embedders:
+def choose_embedders(settings: Settings, wires: Wires = open_wire) -> EmbedderRegistry:
     """The embedders alone, for search."""
     remote = RemoteEngines(settings, wires)
-    return Embedders(settings.embedder, _embedders(settings), remote.embedder)
+    return EmbedderRegistry(settings.embedder, _embedders(settings), remote.embedder)
 
 
 def choose_answerer(settings: Settings, wires: Wires = open_wire) -> Answerer:
@@ -217,9 +217,9 @@ def _writers() -> dict[str, Callable[[], Writer]]:
     return {"extractive": ExtractiveWriter}
 
 
-def _answerers(settings: Settings, wires: Wires) -> Named[Answerer]:
+def _answerers(settings: Settings, wires: Wires) -> EngineRegistry[Answerer]:
     makers: dict[str, Callable[[], Answerer]] = {"extractive": ExtractiveAnswerer}
-    return Named("answerer", makers, RemoteEngines(settings, wires).answerer)
+    return EngineRegistry("answerer", makers, RemoteEngines(settings, wires).answerer)
 
 
 def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:

@@ -14,8 +14,8 @@ from playhead.core.protocols.embedder import Embedder
 from playhead.core.protocols.transcriber import Listener
 from playhead.core.protocols.writer import Writer
 from playhead.core.settings import Provider, Settings
-from playhead.core.usage import Used
-from playhead.providers.client_protocol import Wire
+from playhead.core.usage import Usage
+from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import (
     Rates,
     charged,
@@ -27,7 +27,7 @@ from playhead.providers.model_catalog import (
 from playhead.providers.model_names import RemoteModel
 
 #: Opens the wire to a provider: by its name, the settings, and what its models' use costs (USD).
-Wires = Callable[[str, Settings, Callable[[str, Used], float]], Wire]
+Wires = Callable[[str, Settings, Callable[[str, Usage], float]], ProviderClient]
 
 _PIECES_AT_ONCE = 4
 
@@ -91,5 +91,5 @@ class RemoteEngines:
     def _rates(self, model: RemoteModel) -> Rates:
         return charged(self._provider(model), model.model)
 
-    def _wire(self, model: RemoteModel) -> Wire:
+    def _wire(self, model: RemoteModel) -> ProviderClient:
         return self.wires(model.provider, self.settings, pricing(self._provider(model)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from playhead.core.errors import EmptyFile, OutsideRecording
+from playhead.core.errors import EmptyFile, TimeOutOfRange
 from playhead.core.records import MediaFacts
 from playhead.exports.files import replacing
 from playhead.media.decode import stretch
@@ -58,8 +58,8 @@ def write_clip(media: Path, facts: MediaFacts, wanted: Stretch, output: Path) ->
             )
 
 
-def _outside(what: str, duration_seconds: float) -> OutsideRecording:
-    return OutsideRecording(
+def _outside(what: str, duration_seconds: float) -> TimeOutOfRange:
+    return TimeOutOfRange(
         f"There is no second {what} in a recording of {duration_seconds:.2f} seconds.",
         remedy=f"Give seconds from 0 to {duration_seconds:.2f}, the first before the last.",
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from playhead.core.media_links import moment
+from playhead.core.media_links import timestamp_link
 from playhead.core.records import Document
-from playhead.core.timecode import clock
+from playhead.core.timecode import format_timecode
 
 
 def linked(document: Document, link: str) -> str:
@@ -12,9 +12,9 @@ def linked(document: Document, link: str) -> str:
     their second. ``link`` opens the media."""
     parts, done = [], 0
     for span in document.spans:
-        mark = f"[{clock(span.start_seconds)}] "
+        mark = f"[{format_timecode(span.start_seconds)}] "
         at = span.char_start - len(mark)
         if at >= done and document.content.startswith(mark, at):
-            parts += [document.content[done:at], moment(link, span.start_seconds), " "]
+            parts += [document.content[done:at], timestamp_link(link, span.start_seconds), " "]
             done = span.char_start
     return "".join([*parts, document.content[done:]])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
-from playhead.core.media_links import moment
+from playhead.core.media_links import timestamp_link
 from playhead.core.records import Segment, Transcript
 from playhead.engines.writing.markdown_page import escaped, escaped_heading
 from playhead.engines.writing.markdown_page import one_line as printable
@@ -60,7 +60,9 @@ def _markdown(transcript: Transcript, heading: Heading) -> str:
     lines = [f"# {escaped_heading(printable(heading.title)) or 'Untitled'}\n"]
     for one in _paragraphs(transcript.segments):
         speaker = f"**{escaped(printable(one.speaker))}:** " if one.speaker else ""
-        lines.append(f"{moment(heading.link, one.start)} {speaker}{escaped(printable(one.text))}\n")
+        lines.append(
+            f"{timestamp_link(heading.link, one.start)} {speaker}{escaped(printable(one.text))}\n"
+        )
     return "\n".join(lines)
 
 

@@ -29,7 +29,7 @@ RATE: Final = sandbox_messages.RATE  # Hz
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class AudioChannel:
     """What of a file is listened to: an audio track, counted from 0, and all of its channels
     mixed, or one of them, counted from 0."""
 
@@ -37,34 +37,34 @@ class Voice:
     channel: int | None = None
 
 
-ALL_VOICES: Final = Voice()
+MIXDOWN: Final = AudioChannel()
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class PcmFormat:
     """How sound is given: Hz, and mixed to one channel or two."""
 
     rate: int
     channels: int
 
 
-def decode(path: Path, *, voice: Voice = ALL_VOICES) -> Iterator[Samples]:
+def decode(path: Path, *, voice: AudioChannel = MIXDOWN) -> Iterator[Samples]:
     """A voice as 16 kHz mono blocks in ``[-1, 1]``, at most about ten seconds each. Damaged
     packets are left out; their time is silent. Raises ``EmptyFile`` (zero bytes, or not one
     sample), ``NoAudioTrack`` (or no such one), ``TruncatedMedia`` (an MP4 without its index),
     ``UnreadableMedia``, ``DecodingTooCostly``, and ``DecoderUnavailable``."""
-    whole = _decoded(path, voice, Form(RATE, 1), 0.0, None)
+    whole = _decoded(path, voice, PcmFormat(RATE, 1), 0.0, None)
     return (pcm[:, 0].astype(np.float32) / np.float32(32768) for pcm in whole)
 
 
-def stretch(path: Path, form: Form, start: float, end: float) -> Iterator[Pcm]:
+def stretch(path: Path, form: PcmFormat, start: float, end: float) -> Iterator[Pcm]:
     """What sounds from second ``start`` to ``end`` of the first audio track, as far as there is
     any, in blocks of at most about ten seconds. Raises as ``decode``."""
-    return _decoded(path, ALL_VOICES, form, start, end)
+    return _decoded(path, MIXDOWN, form, start, end)
 
 
 def _decoded(
-    path: Path, voice: Voice, form: Form, start: float, end: float | None
+    path: Path, voice: AudioChannel, form: PcmFormat, start: float, end: float | None
 ) -> Iterator[Pcm]:
     size_bytes, samples = path.stat().st_size, 0
     task = {"do": "decode", **asdict(voice), **asdict(form), "start": start, "end": end}

@@ -14,7 +14,7 @@ from typing import Final
 
 import av
 
-from playhead.media.decode import Form, Pcm
+from playhead.media.decode import Pcm, PcmFormat
 
 _RATE: Final = 48_000  # Hz; all of Opus is, and more is for no ear
 
@@ -28,10 +28,10 @@ class Encoding:
     encoder: str
     lossless: bool = False
 
-    def form_for(self, rate: int, channels: int) -> Form:
+    def form_for(self, rate: int, channels: int) -> PcmFormat:
         """As near to a recording with these as the encoding can have it."""
         own = self.lossless and rate <= _RATE
-        return Form(rate if own else _RATE, min(channels, 2))
+        return PcmFormat(rate if own else _RATE, min(channels, 2))
 
 
 ENCODINGS: Final = {
@@ -43,7 +43,7 @@ ENCODINGS: Final = {
 }
 
 
-def encode(path: Path, encoding: Encoding, form: Form, blocks: Iterable[Pcm]) -> int:
+def encode(path: Path, encoding: Encoding, form: PcmFormat, blocks: Iterable[Pcm]) -> int:
     """Write a file of these blocks, holding one of them at a time; how many samples it has. Raises
     ``OSError``."""
     layout = "mono" if form.channels == 1 else "stereo"
@@ -58,7 +58,7 @@ def encode(path: Path, encoding: Encoding, form: Form, blocks: Iterable[Pcm]) ->
     return samples
 
 
-def _frames(blocks: Iterable[Pcm], form: Form, layout: str) -> Iterator[av.AudioFrame]:
+def _frames(blocks: Iterable[Pcm], form: PcmFormat, layout: str) -> Iterator[av.AudioFrame]:
     for block in blocks:
         frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), format="s16", layout=layout)
         frame.sample_rate = form.rate

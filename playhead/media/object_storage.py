@@ -22,7 +22,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
-from playhead.core.errors import PlayheadError, StorageRefused, StorageUnavailable
+from playhead.core.errors import PlayheadError, StorageAccessDenied, StorageUnavailable
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -161,12 +161,12 @@ def _ours(url: str, told: str) -> PlayheadError:
     reason = told.partition("\n")[0]
     status = _STATUS.search(told)
     if _NO_BUCKET.search(told):
-        return StorageRefused(
+        return StorageAccessDenied(
             f"There is no bucket at {url}.",
             remedy="Make it, or correct PLAYHEAD_MEDIA or PLAYHEAD_INBOX.",
         )
     if "privileges" in reason or (status and status[1] in _REFUSED):
-        return StorageRefused(
+        return StorageAccessDenied(
             f"{url} refused: {reason}",
             remedy="Its credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY, or a role) must be right "

@@ -23,7 +23,7 @@ from playhead.engines.registry import choose_answerer
 from playhead.notebook import frames
 from playhead.postgres.provider_use.spend import Grouping
 from playhead.search.service import Search, open_search
-from playhead.services.context import Rooms, open_rooms
+from playhead.services.context import Services, open_services
 
 
 class HomeClosed(ConfigurationError):
@@ -32,7 +32,7 @@ class HomeClosed(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    rooms: Rooms
+    services: Services
     search: Search
     answers: Answers
 
@@ -43,11 +43,11 @@ class Home:
     def __init__(self, org: str | None = None, *, home: str | Path | None = None) -> None:
         settings = load_settings(home=home)
         with ExitStack() as opened:
-            rooms = opened.enter_context(open_rooms(settings))
-            self.org = rooms.organisation(org)
-            search = open_search(rooms, self.org)
-            answers = Answers(rooms, search, choose_answerer(settings))
-            self._opened: _Opened | None = _Opened(rooms, search, answers)
+            services = opened.enter_context(open_services(settings))
+            self.org = services.require_organisation(org)
+            search = open_search(services, self.org)
+            answers = Answers(services, search, choose_answerer(settings))
+            self._opened: _Opened | None = _Opened(services, search, answers)
             self._closing = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -76,11 +76,13 @@ class Home:
 
     def recordings(self) -> pd.DataFrame:
         """All of them, oldest first."""
-        return frames.frame(self._open.rooms.tables.recordings(self.org), frames.RECORDINGS)
+        return frames.frame(
+            self._open.services.search.tables.recordings(self.org), frames.RECORDINGS
+        )
 
     def words(self, recording: str | None = None) -> pd.DataFrame:
         """Of a recording's transcript, or of all. Raises ``NotFound``."""
-        tables = self._open.rooms.tables
+        tables = self._open.services.search.tables
         self._insist_on_recording(recording)
         said = tables.transcripts(self.org, recording)
         made = (frames.words_frame(*one) for one in said)
@@ -89,12 +91,14 @@ class Home:
     def chunks(self, recording: str | None = None) -> pd.DataFrame:
         """The passages that are searched, of a recording or of all. Raises ``NotFound``."""
         self._insist_on_recording(recording)
-        return frames.frame(self._open.rooms.tables.chunks(self.org, recording), frames.CHUNKS)
+        return frames.frame(
+            self._open.services.search.tables.chunks(self.org, recording), frames.CHUNKS
+        )
 
     def spend(self, by: Grouping = "day", *, since: datetime | None = None) -> pd.DataFrame:
         """What was paid to providers; ``since`` without a zone is UTC."""
         begin = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
-        sums = self._open.rooms.spend.sums(by, org_id=self.org, since=begin)
+        sums = self._open.services.provider_use.spend.sums(by, org_id=self.org, since=begin)
         return frames.frame(map(asdict, sums), {"what": "str", **frames.SUMS}).rename(
             columns={"what": by}
         )
@@ -107,4 +111,4 @@ class Home:
 
     def _insist_on_recording(self, recording: str | None) -> None:
         if recording is not None:
-            self._open.rooms.catalogue.get(self.org, recording)
+            self._open.services.pipeline.recordings.get(self.org, recording)

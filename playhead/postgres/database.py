@@ -161,7 +161,7 @@ def _configure(connection: Connection) -> None:
         connection.prepare_threshold = None
 
 
-def is_quiet(descriptor: int) -> bool:
+def socket_is_idle(descriptor: int) -> bool:
     """Whether nothing has come in on an idle connection. A server that ended it has said so, or
     closed it, so this tells as much as asking would, at a hundredth of the cost."""
     look = select.poll()
@@ -172,19 +172,22 @@ def is_quiet(descriptor: int) -> bool:
 def check(connection: Connection) -> None:
     """Raises ``OperationalError`` where the connection was lost; asks only when its socket does not
     tell."""
-    if not is_quiet(connection.fileno()):
+    if not socket_is_idle(connection.fileno()):
         ConnectionPool.check_connection(connection)
 
 
-def storable(value: Any) -> Any:
+def replace_unstorable_chars(value: Any) -> Any:
     """A JSON value with U+FFFD for each character that Postgres cannot hold, NUL and lone
     surrogates; one for one, so that positions stay."""
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, Mapping):
-        return {storable(key): storable(inner) for key, inner in value.items()}
+        return {
+            replace_unstorable_chars(key): replace_unstorable_chars(inner)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [storable(inner) for inner in value]
+        return [replace_unstorable_chars(inner) for inner in value]
     return value
 
 

@@ -19,8 +19,8 @@ import openai
 from openai.types import Batch as Remote
 
 from playhead.core.records import Json
-from playhead.core.usage import Used
-from playhead.postgres.provider_use.batch_queue import QUIET_SECONDS, Answer, Batch, Deferred
+from playhead.core.usage import Usage
+from playhead.postgres.provider_use.batch_queue import QUIET_SECONDS, Answer, Batch, BatchQueue
 
 #: Endpoints that a batch may have.
 Path = Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"]
@@ -48,11 +48,11 @@ class Batches:
 
     def __init__(
         self,
-        deferred: Deferred,
+        deferred: BatchQueue,
         clients: Callable[[str], openai.OpenAI],
         providers: Iterable[str],
         *,
-        cost_of: Callable[[Batch, Used], float],
+        cost_of: Callable[[Batch, Usage], float],
         quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
         self._cost_of = cost_of
@@ -149,9 +149,9 @@ def _line(name: str, endpoint: str, body: object) -> bytes:
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _used(body: Json) -> Used:
+def _used(body: Json) -> Usage:
     usage = body.get("usage") or {}
-    return Used(
+    return Usage(
         int(usage.get("input_tokens") or usage.get("prompt_tokens") or 0),
         int(usage.get("output_tokens") or usage.get("completion_tokens") or 0),
     )

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from playhead.core.call_context import current_errand, may_wait
-from playhead.core.errors import AnswerAwaited, ReplyNotBelieved
-from playhead.core.usage import Used
-from playhead.postgres.provider_use.batch_queue import Deferred, Request
-from playhead.providers.client_protocol import Ask, Deferrable, Wire
+from playhead.core.call_context import batch_allowed, current_call_context
+from playhead.core.errors import BatchPending, InvalidProviderResponse
+from playhead.core.usage import Usage
+from playhead.postgres.provider_use.batch_queue import BatchQueue, Request
+from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient
 from playhead.providers.model_catalog import batch_share
 
 #: A batch ends within a day. What waits longer than this asks again, which costs nothing.
@@ -23,16 +23,16 @@ _LONGEST_WAIT: Final = timedelta(hours=26)
 T = TypeVar("T")
 
 
-class PatientWire:
+class BatchingClient:
     """A ``Wire`` over another to the same provider, which has a Batch API. ``deferred`` is asked
     for at the first patient call. ``cost_of``: of a model's use, asked directly, in US dollars."""
 
     def __init__(
         self,
-        wire: Wire,
-        deferred: Callable[[], Deferred],
+        wire: ProviderClient,
+        deferred: Callable[[], BatchQueue],
         *,
-        cost_of: Callable[[str, Used], float],
+        cost_of: Callable[[str, Usage], float],
         budget_usd: float | None,
     ) -> None:
         self._wire = wire
@@ -44,18 +44,18 @@ class PatientWire:
     def provider(self) -> str:
         return self._wire.provider
 
-    def ask(self, ask: Ask[T]) -> T:
+    def execute(self, ask: ProviderCall[T]) -> T:
         """See ``Wire.ask``. What no batch answers, and an answer that is an error or not to be
         believed, is asked directly."""
-        if not (ask.deferrable and may_wait()):
-            return self._wire.ask(ask)
+        if not (ask.deferrable and batch_allowed()):
+            return self._wire.execute(ask)
         try:
             return self._answer(ask, ask.deferrable)
         except _AskedDirectly:
-            return self._wire.ask(ask)
+            return self._wire.execute(ask)
 
-    def _answer(self, ask: Ask[T], deferrable: Deferrable[T]) -> T:
-        errand, deferred = current_errand(), self._deferred()
+    def _answer(self, ask: ProviderCall[T], deferrable: Deferrable[T]) -> T:
+        errand, deferred = current_call_context(), self._deferred()
         request = Request(deferrable.path, deferrable.body)
         answer = deferred.answer(errand.org_id, self.provider, request)
         if answer is None:
@@ -73,7 +73,7 @@ class PatientWire:
         try:
             if answer.status_code == 200:
                 return deferrable.read(json.dumps(answer.body).encode()).value
-        except ReplyNotBelieved:
+        except InvalidProviderResponse:
             pass
         deferred.forget_answer(errand.org_id, self.provider, request)
         raise _AskedDirectly
@@ -83,8 +83,8 @@ class _AskedDirectly(Exception):
     """No batch will help."""
 
 
-def _awaited() -> AnswerAwaited:
-    return AnswerAwaited(
+def _awaited() -> BatchPending:
+    return BatchPending(
         "It goes with a batch, whose answers come within a day.",
         until=datetime.now(UTC) + _LONGEST_WAIT,
         remedy="It goes on by itself.",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from playhead.core.records import Json
-from playhead.core.usage import Endpoint, Used
+from playhead.core.usage import Endpoint, Usage
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class Reply(Generic[T]):
     case."""
 
     value: T
-    used: Used
+    used: Usage
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -40,7 +40,7 @@ class Deferrable(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask(Generic[T]):
+class ProviderCall(Generic[T]):
     """A request, whatever the number of attempts it takes. ``at_most`` is what one attempt may
     use: it is reserved before and settled after. ``send`` makes one attempt and gives a reply
     that was checked; it raises ``openai.OpenAIError``, or ``ReplyNotBelieved`` with what came.
@@ -48,18 +48,18 @@ class Ask(Generic[T]):
 
     endpoint: Endpoint
     model: str
-    at_most: Used
+    at_most: Usage
     send: Callable[[], Reply[T]]
     deferrable: Deferrable[T] | None = None
 
 
-class Wire(Protocol):
+class ProviderClient(Protocol):
     """To one provider, for whomever the current errand is (``errand.py``)."""
 
     @property
     def provider(self) -> str: ...
 
-    def ask(self, ask: Ask[T]) -> T:
+    def execute(self, ask: ProviderCall[T]) -> T:
         """The reply's value. Seconds of trouble are waited out inside. Raises ``Parked``
         (a pause of minutes, a spent budget, an open breaker, a batch), ``ProviderUnavailable``
         when it stays away, ``ReplyNotBelieved`` once a second reply was not to be believed either,

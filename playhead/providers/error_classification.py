@@ -16,14 +16,14 @@ import httpx2
 import openai
 
 from playhead.core.errors import (
+    CircuitOpen,
     InputTooLong,
+    InvalidProviderResponse,
     ModelUnavailable,
-    NotAProvider,
+    NotAnOpenAIEndpoint,
     PlayheadError,
-    ProviderStopped,
     ProviderUnavailable,
-    ReplyNotBelieved,
-    RequestRefused,
+    RequestRejected,
 )
 from playhead.core.usage import Endpoint
 from playhead.providers.rate_limit_headers import pause_asked
@@ -83,12 +83,12 @@ def verdict_on(error: Exception, asked: Asked) -> Verdict | None:
         return Verdict("again", _unavailable(asked, type(error.__cause__ or error).__name__))
     if isinstance(error, json.JSONDecodeError):
         return _doubt(asked, error.doc.encode("utf-8", "surrogatepass"), 200)
-    if isinstance(error, ReplyNotBelieved):
+    if isinstance(error, InvalidProviderResponse):
         return _not_a_provider(asked) if _is_page(error.reply) else Verdict("doubt", error)
     if isinstance(error, openai.APIError):
         return _within_stream(error, asked)
     if isinstance(error, openai.OpenAIError):  # before anything was sent
-        return Verdict("refuse", RequestRefused(f"{asked}: {error}", remedy="See its message."))
+        return Verdict("refuse", RequestRejected(f"{asked}: {error}", remedy="See its message."))
     return None
 
 
@@ -166,7 +166,7 @@ def _is_page(reply: bytes) -> bool:
 def _doubt(asked: Asked, reply: bytes, status: int) -> Verdict:
     if _is_page(reply):
         return _not_a_provider(asked, status)
-    error = ReplyNotBelieved(
+    error = InvalidProviderResponse(
         f"{asked} answered with what is not JSON of the promised shape.",
         reply=reply,
         remedy="playhead quarantine shows the reply.",
@@ -180,10 +180,10 @@ def _unavailable(asked: Asked, what: str) -> ProviderUnavailable:
     )
 
 
-def _stopped(asked: Asked, status: int, code: str) -> ProviderStopped:
+def _stopped(asked: Asked, status: int, code: str) -> CircuitOpen:
     """Without the provider's own words, which may quote a key."""
     plain = code if re.fullmatch(r"\w{1,60}", code) else "no code"
-    return ProviderStopped(
+    return CircuitOpen(
         f"{asked.provider} lets nobody in any more: status {status}, {plain}.",
         until=None,
         remedy=f"See to its key and billing, then: playhead engines resume {asked.provider}",
@@ -203,15 +203,15 @@ def _too_long(asked: Asked, said: _Said) -> InputTooLong:
     )
 
 
-def _refused(asked: Asked, status: int, said: _Said) -> RequestRefused:
-    return RequestRefused(
+def _refused(asked: Asked, status: int, said: _Said) -> RequestRejected:
+    return RequestRejected(
         f"{asked} refuses this input: status {status}, {said.message or said.code or 'no reason'}",
         remedy="Another try would fail the same way; another engine may take it.",
     )
 
 
 def _not_a_provider(asked: Asked, status: int | None = None) -> Verdict:
-    error = NotAProvider(
+    error = NotAnOpenAIEndpoint(
         f"What answers for {asked} does not speak OpenAI's protocol there.",
         remedy="Correct its base_url in PLAYHEAD_PROVIDERS; it usually ends in /v1.",
     )

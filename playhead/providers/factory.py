@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from playhead.core.errors import InvalidSettings
 from playhead.core.settings import Provider, Settings
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
-from playhead.postgres.provider_use.batch_queue import Batch, Deferred
-from playhead.postgres.provider_use.rate_limits import Beginning
-from playhead.providers.batching_client import PatientWire
-from playhead.providers.client_protocol import Wire
+from playhead.postgres.provider_use.batch_queue import Batch, BatchQueue
+from playhead.postgres.provider_use.rate_limits import InitialLimits
+from playhead.providers.batching_client import BatchingClient
+from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import HAVE_BATCHES, batch_share, pricing
 
 if TYPE_CHECKING:
@@ -32,39 +32,41 @@ if TYPE_CHECKING:
 _OPENING = Lock()  # by the first of several threads
 
 
-def open_wire(name: str, settings: Settings, price_of: Callable[[str, Used], float]) -> Wire:
+def open_wire(
+    name: str, settings: Settings, price_of: Callable[[str, Usage], float]
+) -> ProviderClient:
     """Raises ``InvalidSettings`` for a provider that settings do not have."""
-    from playhead.providers.limited_client import Books, MeteredWire
+    from playhead.providers.limited_client import LimitedClient, ProviderState
 
     provider = settings.provider(name)
     if provider is None:
         raise InvalidSettings(
             f"There is no provider {name!r}.", remedy="Describe it in PLAYHEAD_PROVIDERS."
         )
-    beginning = Beginning(provider.requests_a_minute, provider.tokens_a_minute)
+    beginning = InitialLimits(provider.requests_a_minute, provider.tokens_a_minute)
     database = cache(lambda: _database(app_url(settings)))
-    wire = MeteredWire(
+    wire = LimitedClient(
         name,
-        cache(lambda: Books.of(database(), name, beginning)),
+        cache(lambda: ProviderState.of(database(), name, beginning)),
         price_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )
     if name not in HAVE_BATCHES:
         return wire
-    return PatientWire(
+    return BatchingClient(
         wire,
-        lambda: Deferred(database()),
+        lambda: BatchQueue(database()),
         cost_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )
 
 
-def open_batches(settings: Settings, deferred: Deferred) -> Batches:
+def open_batches(settings: Settings, deferred: BatchQueue) -> Batches:
     """Of the providers that take batches and that settings lead to."""
     from playhead.providers.batch_api import Batches
     from playhead.providers.openai_client import client_of
 
-    def cost_of(batch: Batch, used: Used) -> float:
+    def cost_of(batch: Batch, used: Usage) -> float:
         provider = settings.provider(batch.provider) or Provider()
         return pricing(provider)(batch.model, used) * batch_share(batch.provider)
 

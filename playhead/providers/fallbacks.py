@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from playhead.core.errors import InputTooLong, NotAProvider, RequestRefused
+from playhead.core.errors import InputTooLong, NotAnOpenAIEndpoint, RequestRejected
 
 Way = TypeVar("Way")
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Ladder(Generic[Way]):
         for rung in range(self._rung, len(self._ways)):
             try:
                 answer = ask(self._ways[rung])
-            except (RequestRefused, NotAProvider) as error:
+            except (RequestRejected, NotAnOpenAIEndpoint) as error:
                 if isinstance(error, InputTooLong) or rung + 1 == len(self._ways):
                     raise
             else:

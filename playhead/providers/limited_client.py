@@ -18,22 +18,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from playhead.core.call_context import ATTENDED, Errand, current_errand
+from playhead.core.call_context import INTERACTIVE, CallContext, current_call_context
 from playhead.core.errors import (
-    BudgetSpent,
+    BudgetExceeded,
+    CircuitOpen,
     DatabaseUnavailable,
+    InvalidProviderResponse,
     Parked,
-    ProviderStopped,
     RateLimited,
-    ReplyNotBelieved,
 )
-from playhead.core.usage import NOTHING_USED, Used
+from playhead.core.usage import NO_USAGE, Usage
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.circuit_breakers import Breakers
+from playhead.postgres.provider_use.circuit_breakers import CircuitBreakers
 from playhead.postgres.provider_use.quarantine import Quarantine
-from playhead.postgres.provider_use.rate_limits import Beginning, Pace, Turn
+from playhead.postgres.provider_use.rate_limits import InitialLimits, RateLimiter, RateLimitGrant
 from playhead.postgres.provider_use.spend import Ended, Intended, Permit, Spend
-from playhead.providers.client_protocol import Ask, Reply
+from playhead.providers.client_protocol import ProviderCall, Reply
 from playhead.providers.error_classification import Asked, Verdict, verdict_on
 from playhead.providers.rate_limit_headers import limits
 
@@ -47,25 +47,25 @@ _LONGEST_PAUSE_SECONDS = 20.0
 _STORM_SECONDS = 2 * PATIENCE_SECONDS
 
 #: US dollars of what a model used.
-PriceOf = Callable[[str, Used], float]
+PriceOf = Callable[[str, Usage], float]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class ProviderState:
     """What all workers of an installation share about one provider."""
 
-    pace: Pace
+    pace: RateLimiter
     spend: Spend
-    breakers: Breakers
+    breakers: CircuitBreakers
     quarantine: Quarantine
 
     @classmethod
-    def of(cls, database: Database, provider: str, beginning: Beginning) -> Books:
+    def of(cls, database: Database, provider: str, beginning: InitialLimits) -> ProviderState:
         """As they are kept in this database."""
-        pace = Pace(database, provider, beginning)
-        return cls(pace, Spend(database), Breakers(database), Quarantine(database))
+        pace = RateLimiter(database, provider, beginning)
+        return cls(pace, Spend(database), CircuitBreakers(database), Quarantine(database))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,14 @@ class Waiting:
 WAITING = Waiting()
 
 
-class MeteredWire:
+class LimitedClient:
     """A ``Wire``. ``books`` is asked for at the first call, so that making an engine opens no
     database. ``budget_usd``: an organisation's a day; None: no limit. Threads may share it."""
 
     def __init__(
         self,
         provider: str,
-        books: Callable[[], Books],
+        books: Callable[[], ProviderState],
         *,
         price_of: PriceOf,
         budget_usd: float | None,
@@ -102,9 +102,9 @@ class MeteredWire:
     def provider(self) -> str:
         return self._provider
 
-    def ask(self, ask: Ask[T]) -> T:
+    def execute(self, ask: ProviderCall[T]) -> T:
         """See ``Wire.ask``."""
-        call = _Call(self._books(), current_errand(), self._provider, ask)
+        call = _Call(self._books(), current_call_context(), self._provider, ask)
         while True:
             attempt_id = self._permitted(call)
             reply = self._send(call, attempt_id)
@@ -117,7 +117,7 @@ class MeteredWire:
         """Wait for a turn and reserve the money; the attempt's id. Raises ``Parked``."""
         errand, used, left = call.errand, call.ask.at_most, call.patience
         while True:
-            turn = call.books.pace.take_turn(
+            turn = call.books.pace.acquire(
                 errand.org_id, used.input_tokens + used.output_tokens, patience=left
             )
             if not turn.taken:
@@ -147,18 +147,18 @@ class MeteredWire:
                 raise
             return verdict
         except BaseException as error:
-            self._settle(call, attempt_id, NOTHING_USED, None, error)
+            self._settle(call, attempt_id, NO_USAGE, None, error)
             raise
         self._settle(call, attempt_id, reply.used)
         with suppress(DatabaseUnavailable):
-            call.books.pace.heed(call.errand.org_id, limits(reply.headers))
+            call.books.pace.update_limits(call.errand.org_id, limits(reply.headers))
         return reply
 
     def _settle(
         self,
         call: _Call[T],
         attempt_id: int,
-        used: Used,
+        used: Usage,
         verdict: Verdict | None = None,
         error: BaseException | None = None,
     ) -> None:
@@ -184,7 +184,7 @@ class MeteredWire:
             call.books.breakers.open(
                 call.errand.org_id, self._provider, reason=str(error), remedy=error.remedy
             )
-        if isinstance(error, ReplyNotBelieved):
+        if isinstance(error, InvalidProviderResponse):
             if not call.doubted:
                 call.doubted = True
                 return
@@ -205,7 +205,7 @@ class MeteredWire:
             call.held += 1
             storm = call.held >= MOST_ATTEMPTS
             pause = max(seconds, _STORM_SECONDS) if storm else seconds
-            until = call.books.pace.hold(call.errand.org_id, pause)
+            until = call.books.pace.pause(call.errand.org_id, pause)
             if storm or impatient:
                 raise _rate_limited(call.asked, until)
         if impatient or call.attempts >= MOST_ATTEMPTS:
@@ -219,10 +219,10 @@ class _Call(Generic[T]):
     """A request under way. ``held``: attempts after which all were asked to keep away; ``doubted``:
     one reply was not believed already."""
 
-    books: Books
-    errand: Errand
+    books: ProviderState
+    errand: CallContext
     provider: str
-    ask: Ask[T]
+    ask: ProviderCall[T]
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     attempts: int = 0
     trouble_seconds: float = 0.0
@@ -232,7 +232,7 @@ class _Call(Generic[T]):
     @property
     def patience(self) -> float:
         """In seconds."""
-        attended = self.errand.purpose in ATTENDED
+        attended = self.errand.purpose in INTERACTIVE
         return _ATTENDED_PATIENCE_SECONDS if attended else PATIENCE_SECONDS
 
     @property
@@ -240,7 +240,7 @@ class _Call(Generic[T]):
         return Asked(self.provider, self.ask.model, self.ask.endpoint)
 
 
-def _no_turn(turn: Turn, asked: Asked) -> Parked:
+def _no_turn(turn: RateLimitGrant, asked: Asked) -> Parked:
     if turn.until is None:
         return _stopped(turn.reason, turn.remedy)
     return _rate_limited(asked, turn.until)
@@ -249,7 +249,7 @@ def _no_turn(turn: Turn, asked: Asked) -> Parked:
 def _no_permit(permit: Permit) -> Parked:
     if permit.refusal == "stopped":
         return _stopped(permit.reason, permit.remedy)
-    return BudgetSpent(
+    return BudgetExceeded(
         permit.reason or "",
         until=permit.until,
         remedy="It goes on tomorrow (UTC); or raise PLAYHEAD_DAILY_BUDGET_USD, and then: "
@@ -257,8 +257,8 @@ def _no_permit(permit: Permit) -> Parked:
     )
 
 
-def _stopped(reason: str | None, remedy: str | None) -> ProviderStopped:
-    return ProviderStopped(reason or "", until=None, remedy=remedy or "")
+def _stopped(reason: str | None, remedy: str | None) -> CircuitOpen:
+    return CircuitOpen(reason or "", until=None, remedy=remedy or "")
 
 
 def _rate_limited(asked: Asked, until: datetime) -> RateLimited:
@@ -269,16 +269,16 @@ def _rate_limited(asked: Asked, until: datetime) -> RateLimited:
     )
 
 
-def _used_by(error: Exception) -> Used:
+def _used_by(error: Exception) -> Usage:
     """What a reply that was not believed says it used: it is billed all the same."""
-    if not isinstance(error, ReplyNotBelieved):
-        return NOTHING_USED
+    if not isinstance(error, InvalidProviderResponse):
+        return NO_USAGE
     try:
         usage = json.loads(error.reply)["usage"]
-        return Used(
+        return Usage(
             int(usage.get("input_tokens", usage.get("prompt_tokens", 0))),
             int(usage.get("output_tokens", usage.get("completion_tokens", 0))),
             float(usage.get("seconds", 0.0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        return NOTHING_USED
+        return NO_USAGE

@@ -7,7 +7,7 @@ from datetime import date
 
 import openai
 
-from playhead.core.errors import NotAProvider, ProviderUnavailable
+from playhead.core.errors import NotAnOpenAIEndpoint, ProviderUnavailable
 from playhead.core.model_deprecations import shutdown_date
 from playhead.core.settings import Settings
 from playhead.providers.openai_client import client_of
@@ -36,7 +36,7 @@ def models_of(settings: Settings, provider: str) -> list[OfferedModel]:
     named = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     offered = [OfferedModel(str(row["id"]), _end(row)) for row in named if row.get("id")]
     if not offered:
-        raise NotAProvider(
+        raise NotAnOpenAIEndpoint(
             f"{provider} answered without a list of models.", remedy="Check its base_url."
         )
     return sorted(offered, key=lambda one: one.name)

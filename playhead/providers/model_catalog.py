@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeVar
 from playhead.core.model_deprecations import shutdown_date
 from playhead.core.records import Price
 from playhead.core.settings import Provider
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 
 #: What a transcription can come as: with a time for each word, with one for each segment and who
 #: spoke it, with one for each segment, as bare text.
@@ -42,7 +42,7 @@ class Rates:
     output_a_million: float = 0.0
     an_audio_minute: float = 0.0
 
-    def of(self, used: Used) -> float:
+    def of(self, used: Usage) -> float:
         return (
             used.input_tokens / 1_000_000 * self.input_a_million
             + used.output_tokens / 1_000_000 * self.output_a_million
@@ -195,7 +195,7 @@ def charged(provider: Provider, model: str) -> Rates:
     return Rates() if provider.base_url else _DEAREST
 
 
-def pricing(provider: Provider) -> Callable[[str, Used], float]:
+def pricing(provider: Provider) -> Callable[[str, Usage], float]:
     """What a request to this provider costs, in US dollars, by model and use."""
     return lambda model, used: charged(provider, model).of(used)
 
@@ -215,7 +215,7 @@ def batch_share(provider: str) -> float:
 def listed(rates: Rates, patient_share: float = 1.0) -> Price:
     """For estimates, which know how much is read: a document is about a quarter as long. Sound
     that is billed by tokens counts as much as talk without a pause makes of them."""
-    minute = Used(AUDIO_TOKENS_A_SECOND * 60, _SPOKEN_TOKENS_A_MINUTE, 60.0)
+    minute = Usage(AUDIO_TOKENS_A_SECOND * 60, _SPOKEN_TOKENS_A_MINUTE, 60.0)
     return Price(
         patient_share=patient_share,
         usd_a_million_tokens=rates.input_a_million + rates.output_a_million / 4,

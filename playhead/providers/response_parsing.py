@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from playhead.core.errors import ReplyNotBelieved
+from playhead.core.errors import InvalidProviderResponse
 
 _AGAIN = "It is asked once more by itself; what came is kept to look at (playhead quarantine)."
 
@@ -30,8 +30,8 @@ def json_object(content: bytes) -> Mapping[str, Any]:
     return value
 
 
-def not_believed(why: str, reply: bytes) -> ReplyNotBelieved:
-    return ReplyNotBelieved(f"The reply {why}.", reply=reply, remedy=_AGAIN)
+def not_believed(why: str, reply: bytes) -> InvalidProviderResponse:
+    return InvalidProviderResponse(f"The reply {why}.", reply=reply, remedy=_AGAIN)
 
 
 def plain(headers: Headers) -> dict[str, str]:

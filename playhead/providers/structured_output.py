@@ -16,8 +16,8 @@ from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import openai
 
-from playhead.core.usage import Endpoint, Used
-from playhead.providers.client_protocol import Ask, Deferrable, Reply, Wire
+from playhead.core.usage import Endpoint, Usage
+from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient, Reply
 from playhead.providers.fallbacks import Ladder
 from playhead.providers.model_catalog import TextModel
 from playhead.providers.openai_tokenizer import BpeTokenizer
@@ -51,7 +51,7 @@ class Answer(Generic[T]):
     ended: Literal["complete", "too long", "refused"]
     value: T | None
     why: str
-    used: Used
+    used: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _unheard() -> Callable[[str], None]:
 class Prompter:
     """One model of one provider. Threads may share it."""
 
-    def __init__(self, wire: Wire, client: openai.OpenAI, model: TextModel) -> None:
+    def __init__(self, wire: ProviderClient, client: openai.OpenAI, model: TextModel) -> None:
         self._wire = wire
         self._client = client
         self._model = model
@@ -98,7 +98,7 @@ class Prompter:
         """``believe`` makes a value of a complete answer's text, or raises ``ValueError`` with the
         end of "The reply …". What ``listen`` gives hears it before that. Raises what ``Wire.ask``
         raises."""
-        at_most = Used(self.size(prompt), self._model.output_tokens)
+        at_most = Usage(self.size(prompt), self._model.output_tokens)
         return self._ladder.climb(lambda way: self._ask(prompt, at_most, way, believe, listen))
 
     def size(self, prompt: Prompt) -> int:
@@ -109,7 +109,7 @@ class Prompter:
     def _ask(
         self,
         prompt: Prompt,
-        at_most: Used,
+        at_most: Usage,
         way: _Way,
         believe: Callable[[str], T],
         listen: Listen,
@@ -130,8 +130,8 @@ class Prompter:
         deferrable = None
         if way.endpoint == "responses":
             deferrable = Deferrable("/v1/responses", self._response_body(prompt), read)
-        return self._wire.ask(
-            Ask(
+        return self._wire.execute(
+            ProviderCall(
                 way.endpoint,
                 self._model.name,
                 at_most,
@@ -255,11 +255,11 @@ def _bytes(came: list[str]) -> bytes:
     return "\n".join(chain(came, [""])).encode("utf-8", "surrogatepass")
 
 
-def _used(usage: Any, at_most: Used) -> Used:
+def _used(usage: Any, at_most: Usage) -> Usage:
     """As the reply tells it; what it does not tell is taken for the most it can be."""
     asked = count_of(usage, "input_tokens", "prompt_tokens")
     wrote = count_of(usage, "output_tokens", "completion_tokens")
-    return Used(
+    return Usage(
         at_most.input_tokens if asked is None else asked,
         at_most.output_tokens if wrote is None else wrote,
     )

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from playhead.core.media_links import at_second
+from playhead.core.media_links import media_link
 from playhead.core.records import Kind, Source
-from playhead.core.timecode import clock
+from playhead.core.timecode import format_timecode
 from playhead.media.store import MediaStore
-from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.search.best_sentence import Phrase
 from playhead.search.passage_groups import Stretch
 
@@ -61,7 +61,7 @@ class Hit:
 def hit_of(stretch: Stretch, moment: Phrase, media: MediaStore) -> Hit:
     """Without its marks."""
     best = stretch.best
-    link = at_second(media.link(best.recording, best.suffix), moment.start_seconds)
+    link = media_link(media.link(best.recording, best.suffix), moment.start_seconds)
     return Hit(
         recording=best.recording,
         title=best.title,
@@ -72,7 +72,7 @@ def hit_of(stretch: Stretch, moment: Phrase, media: MediaStore) -> Hit:
         end_seconds=moment.end_seconds,
         score=best.score,
         source=best.source,
-        at=clock(moment.start_seconds),
+        at=format_timecode(moment.start_seconds),
         link=link,
         passage=stretch.text,
         text_range=moment.within,
@@ -98,7 +98,7 @@ def distinct(hits: Sequence[Hit]) -> list[Hit]:
     return kept
 
 
-def marked(hits: Sequence[Hit], words: str, passages: Passages) -> list[Hit]:
+def marked(hits: Sequence[Hit], words: str, passages: ChunkSearch) -> list[Hit]:
     """With the words of the question marked, as full text knows them."""
     found = [[match.span() for match in _WORD.finditer(hit.passage)] for hit in hits]
     asked = {

@@ -14,20 +14,26 @@ from itertools import islice
 import numpy as np
 
 from playhead.core.errors import (
+    InvalidProviderResponse,
     ModelUnavailable,
-    NotAProvider,
+    NotAnOpenAIEndpoint,
     Parked,
     ProviderUnavailable,
-    ReplyNotBelieved,
 )
 from playhead.core.protocols.embedder import Embedder, Vectors
-from playhead.engines.registry import Embedders
-from playhead.postgres.database import storable
+from playhead.engines.registry import EmbedderRegistry
+from playhead.postgres.database import replace_unstorable_chars
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 from playhead.search.sentence_cache import Memory
 
 #: A question is answered all the same, by words.
-NOT_NOW = (ModelUnavailable, NotAProvider, Parked, ProviderUnavailable, ReplyNotBelieved)
+NOT_NOW = (
+    ModelUnavailable,
+    NotAnOpenAIEndpoint,
+    Parked,
+    ProviderUnavailable,
+    InvalidProviderResponse,
+)
 
 #: Full text is asked for so many words: among 100,000 passages 32 different ones took 0.2 s, 64
 #: took 0.5 and 200 took 3.5, for every passage that has one of them is ranked by them all.
@@ -71,10 +77,10 @@ class Question:
         return np.array([self._near[text] for text in texts], np.float32)
 
 
-def ask(text: str, searched: EmbeddingSet, embedders: Embedders, memory: Memory) -> Question:
+def ask(text: str, searched: EmbeddingSet, embedders: EmbedderRegistry, memory: Memory) -> Question:
     """The question for this set, or without a vector where nobody here speaks its model, or its
     provider does not answer now."""
-    text = storable(text).strip()
+    text = replace_unstorable_chars(text).strip()
     words = _first_words(text)
     notes = [] if words == text else [f"Searched for its first {WORDS} words, and its meaning."]
     try:

@@ -18,21 +18,21 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from playhead.core.call_context import SEARCH, Errand, on_errand
-from playhead.core.errors import BadQuestion
+from playhead.core.call_context import SEARCH, CallContext, call_context
+from playhead.core.errors import InvalidQuery
 from playhead.core.protocols.reranker import Reranker
 from playhead.core.records import ANYTHING, KINDS, SOURCES, Filter, Kind
-from playhead.engines.registry import Embedders, choose_embedders
+from playhead.engines.registry import EmbedderRegistry, choose_embedders
 from playhead.engines.reranking.factory import choose_reranker
 from playhead.media.store import MediaStore
-from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
 from playhead.search.best_sentence import best_phrase, likely_phrases
 from playhead.search.hits import Hit, distinct, hit_of, marked
 from playhead.search.passage_groups import Stretch, stretches
 from playhead.search.query import Question, ask
 from playhead.search.sentence_cache import Memory
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 
 MOST = 1_000  # hits of one search
 BEST_WITHIN = 3  # moments told of each recording
@@ -91,9 +91,9 @@ class Search:
     """One organisation's recordings, searched with the active set. To be kept: ``memory`` makes the
     next search cheaper."""
 
-    passages: Passages
+    passages: ChunkSearch
     sets: EmbeddingSets
-    embedders: Embedders
+    embedders: EmbedderRegistry
     media: MediaStore
     org_id: str
     reranker: Reranker | None = None
@@ -124,7 +124,7 @@ class Search:
         """What was read, and what was asked; None before anything can be searched."""
         _refuse_nonsense(query, narrowed, limit)
         self.passages.require(narrowed, org_id=self.org_id)
-        with on_errand(Errand(self.org_id, SEARCH)):
+        with call_context(CallContext(self.org_id, SEARCH)):
             while searched := self.sets.active():
                 asked = _Asked(
                     ask(query, searched, self.embedders, self.memory), searched, narrowed
@@ -204,15 +204,15 @@ class Search:
         return hits[:limit]
 
 
-def open_search(rooms: Rooms, org_id: str) -> Search:
+def open_search(services: Services, org_id: str) -> Search:
     """As settings have it."""
     return Search(
-        rooms.passages,
-        rooms.sets,
-        choose_embedders(rooms.settings),
-        rooms.media,
+        services.search.chunks,
+        services.search.embedding_sets,
+        choose_embedders(services.settings),
+        services.files.media,
         org_id,
-        choose_reranker(rooms.settings),
+        choose_reranker(services.settings),
     )
 
 
@@ -258,6 +258,6 @@ def _refuse_nonsense(query: str, narrowed: Filter, limit: int) -> None:
         ),
     }
     if told := [fault for fault, is_so in faults.items() if is_so]:
-        raise BadQuestion(
+        raise InvalidQuery(
             f"This cannot be searched for: {'; '.join(told)}.", remedy="playhead search --help"
         )

@@ -1,4 +1,4 @@
-"""Everything outside the process, in one hand: the rooms of the database and the media store,
+"""Everything outside the process, in one hand: the services of the database and the media store,
 and for those who make results the engines too.
 
 Opened once a command, run or tick, and by the warm worker once for all its runs; engines are
@@ -13,97 +13,134 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from threading import Event
 
-from playhead.core.errors import ModelUnavailable, Stopped
+from playhead.core.errors import ModelUnavailable, WorkerStopping
 from playhead.core.protocols.embedder import Embedder
 from playhead.core.settings import Settings
-from playhead.engines.registry import Embedders, Engines
+from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.inbox.protocol import Inbox
 from playhead.media.store import MediaStore
 from playhead.postgres.access.members import Members
 from playhead.postgres.access.tokens import Tokens
-from playhead.postgres.coordination.liveness import Attendance
+from playhead.postgres.coordination.liveness import ProcessLiveness
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
-from playhead.postgres.deletion.rows import Forgetting
+from playhead.postgres.deletion.rows import RecordingDeletion
 from playhead.postgres.pipeline.content import Content
 from playhead.postgres.pipeline.plans import Plans
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.postgres.pipeline.result_audit import Audit
-from playhead.postgres.pipeline.stage_results import Ledger
-from playhead.postgres.pipeline.transcript_pieces import Pieces
-from playhead.postgres.pipeline.transcript_versions import Versions
-from playhead.postgres.provider_use.batch_queue import Deferred
-from playhead.postgres.provider_use.circuit_breakers import Breakers
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.postgres.pipeline.result_audit import ResultAudit
+from playhead.postgres.pipeline.stage_results import StageResults
+from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
+from playhead.postgres.pipeline.transcript_versions import TranscriptVersions
+from playhead.postgres.provider_use.batch_queue import BatchQueue
+from playhead.postgres.provider_use.circuit_breakers import CircuitBreakers
 from playhead.postgres.provider_use.quarantine import Quarantine
 from playhead.postgres.provider_use.spend import Spend
-from playhead.postgres.search.analysis_tables import Tables
-from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.analysis_tables import AnalysisTables
+from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.conversations import Conversations
 from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
 from playhead.postgres.search.excerpts import Excerpts
 from playhead.postgres.search.vector_indexes import VectorIndexes
 from playhead.services import stores
-from playhead.services.ingest import Intake
+from playhead.services.ingest import Ingest
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """What is kept, and the ways to it."""
+class Files:
+    """Media files of recordings, and the inbox that new ones come from."""
 
-    settings: Settings
     media: MediaStore
     inbox: Inbox
-    catalogue: Catalogue
-    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineTables:
+    """Recordings and what the stages made of them."""
+
+    recordings: Recordings
+    results: StageResults
     content: Content
-    deferred: Deferred
-    pieces: Pieces
-    versions: Versions
-    sets: EmbeddingSets
-    indexes: VectorIndexes
+    pieces: TranscriptPieces
+    versions: TranscriptVersions
     plans: Plans
-    passages: Passages
+    audit: ResultAudit
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTables:
+    """What searches, answers and notebooks read."""
+
+    chunks: ChunkSearch
     excerpts: Excerpts
+    embedding_sets: EmbeddingSets
+    vector_indexes: VectorIndexes
+    tables: AnalysisTables
     conversations: Conversations
-    attendance: Attendance
-    audit: Audit
-    forgetting: Forgetting
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTables:
+    """What all workers share about the providers they call."""
+
     spend: Spend
-    breakers: Breakers
+    circuit_breakers: CircuitBreakers
     quarantine: Quarantine
-    tables: Tables
+    batches: BatchQueue
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTables:
+    """Members of organisations and their API tokens."""
+
     members: Members
     tokens: Tokens
 
-    @property
-    def intake(self) -> Intake:
-        return Intake(self.catalogue, self.media)
 
-    def organisation(self, named: str | None) -> str:
-        """Whose rows are asked for: the one that somebody named, or that of the settings, which
-        need not be there yet. Raises ``NotFound``."""
-        if named is None:
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that is stored, in small groups. Functions take the group or the part they use."""
+
+    settings: Settings
+    files: Files
+    pipeline: PipelineTables
+    search: SearchTables
+    provider_use: ProviderTables
+    access: AccessTables
+    liveness: ProcessLiveness
+    deletion: RecordingDeletion
+
+    @property
+    def ingest(self) -> Ingest:
+        return Ingest(self.pipeline.recordings, self.files.media)
+
+    def require_organisation(self, org_id: str | None) -> str:
+        """Return ``org_id``, or the organisation of the settings where it is None.
+
+        The one in the settings need not exist yet. Raises ``NotFound`` for another one that does
+        not."""
+        if org_id is None:
             return self.settings.org
-        self.members.insist_on_organisation(named)
-        return named
+        self.access.members.require_organisation(org_id)
+        return org_id
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class EmbeddingTarget:
     """A set that is kept complete."""
 
-    set: EmbeddingSet
-    embedders: Embedders
+    embedding_set: EmbeddingSet
+    embedders: EmbedderRegistry
 
     @property
     def active(self) -> bool:
-        return self.set.state == "active"
+        return self.embedding_set.state == "active"
 
     @property
-    def speakable(self) -> bool:
+    def available(self) -> bool:
         """Whether its model can be had here."""
         try:
-            self.embedders.of(self.set)
+            self.embedders.of(self.embedding_set)
         except ModelUnavailable:
             return False
         return True
@@ -111,79 +148,95 @@ class Lane:
     @property
     def embedder(self) -> Embedder:
         """Raises ``ModelUnavailable``."""
-        return self.embedders.of(self.set)
+        return self.embedders.of(self.embedding_set)
 
 
 @dataclass(frozen=True, slots=True)
-class Workbench(Rooms):
-    """The rooms, and who works in them. ``stopping`` is set by whoever wants this worker to
+class PipelineServices(Services):
+    """The services, and who works in them. ``stopping`` is set by whoever wants this worker to
     hand back what it is at."""
 
     engines: Engines
     stopping: Event
 
-    def lanes(self) -> list[Lane]:
+    def embedding_targets(self) -> list[EmbeddingTarget]:
         """The sets that recordings are embedded for, the active one first; the very first set
         is made here, with the embedder that settings name. One that is not searched and whose
         model cannot be had is left out: `playhead models status` tells."""
-        live = self.sets.live()
+        live = self.search.embedding_sets.live()
         if not any(one.state == "active" for one in live):
             embedder = self.engines.embedders.named(self.engines.embedders.default)
-            self.sets.add(self.engines.embedders.default, embedder.engine, embedder.dimensions)
-            live = self.sets.live()
-        lanes = [Lane(one, self.engines.embedders) for one in live]
-        return [lane for lane in lanes if lane.active or lane.speakable]
+            self.search.embedding_sets.add(
+                self.engines.embedders.default, embedder.engine, embedder.dimensions
+            )
+            live = self.search.embedding_sets.live()
+        lanes = [EmbeddingTarget(one, self.engines.embedders) for one in live]
+        return [lane for lane in lanes if lane.active or lane.available]
 
-    def keep_on(self) -> None:
+    def raise_if_stopping(self) -> None:
         """Asked between pieces of work. Raises ``Stopped``."""
         if self.stopping.is_set():
-            raise Stopped("This worker was told to stop.", remedy="playhead process goes on.")
+            raise WorkerStopping(
+                "This worker was told to stop.", remedy="playhead process goes on."
+            )
 
 
 @contextmanager
-def open_rooms(settings: Settings) -> Iterator[Rooms]:
-    """Starts the embedded server and migrates where needed. Raises ``DatabaseUnavailable`` or
-    ``DatabaseUnsuitable``."""
+def open_services(settings: Settings) -> Iterator[Services]:
+    """Open the stores that ``settings`` name; start the embedded server and migrate where needed.
+
+    Raises ``DatabaseUnavailable`` or ``DatabaseUnsuitable``."""
     database = Database(app_url(settings))
-    ledger, content, attendance = Ledger(database), Content(database), Attendance(database)
+    results, content, liveness = (
+        StageResults(database),
+        Content(database),
+        ProcessLiveness(database),
+    )
     try:
-        yield Rooms(
+        yield Services(
             settings=settings,
-            media=stores.media_store(settings),
-            inbox=stores.inbox(settings),
-            catalogue=Catalogue(database),
-            ledger=ledger,
-            content=content,
-            deferred=Deferred(database),
-            pieces=Pieces(database),
-            versions=Versions(database, ledger, content),
-            sets=EmbeddingSets(database),
-            indexes=VectorIndexes(database),
-            plans=Plans(database),
-            passages=Passages(database),
-            excerpts=Excerpts(database),
-            conversations=Conversations(database),
-            attendance=attendance,
-            audit=Audit(database),
-            forgetting=Forgetting(database),
-            spend=Spend(database),
-            breakers=Breakers(database),
-            quarantine=Quarantine(database),
-            tables=Tables(database),
-            members=Members(database),
-            tokens=Tokens(database),
+            files=Files(media=stores.media_store(settings), inbox=stores.inbox(settings)),
+            pipeline=PipelineTables(
+                recordings=Recordings(database),
+                results=results,
+                content=content,
+                pieces=TranscriptPieces(database),
+                versions=TranscriptVersions(database, results, content),
+                plans=Plans(database),
+                audit=ResultAudit(database),
+            ),
+            search=SearchTables(
+                chunks=ChunkSearch(database),
+                excerpts=Excerpts(database),
+                embedding_sets=EmbeddingSets(database),
+                vector_indexes=VectorIndexes(database),
+                tables=AnalysisTables(database),
+                conversations=Conversations(database),
+            ),
+            provider_use=ProviderTables(
+                spend=Spend(database),
+                circuit_breakers=CircuitBreakers(database),
+                quarantine=Quarantine(database),
+                batches=BatchQueue(database),
+            ),
+            access=AccessTables(members=Members(database), tokens=Tokens(database)),
+            liveness=liveness,
+            deletion=RecordingDeletion(database),
         )
     finally:
-        attendance.close()
-        ledger.close()
+        liveness.close()
+        results.close()
         database.close()
 
 
 @contextmanager
-def open_workbench(
+def open_pipeline_services(
     settings: Settings, engines: Engines, stopping: Event | None = None
-) -> Iterator[Workbench]:
-    """As ``open_rooms``."""
-    with open_rooms(settings) as rooms:
-        opened = {room.name: getattr(rooms, room.name) for room in fields(rooms)}
-        yield Workbench(**opened, engines=engines, stopping=stopping or Event())
+) -> Iterator[PipelineServices]:
+    """Open what ``open_services`` opens, with the engines that make results.
+
+    ``stopping`` is set by whoever wants this worker to release what it works on. Raises what
+    ``open_services`` raises."""
+    with open_services(settings) as services:
+        opened = {part.name: getattr(services, part.name) for part in fields(services)}
+        yield PipelineServices(**opened, engines=engines, stopping=stopping or Event())

@@ -10,15 +10,15 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from playhead.core.records import Kind, Recording, Speakers
+from playhead.core.records import Kind, Recording, SpeakerSource
 from playhead.media.store import MediaStore, Received, safe_suffix
-from playhead.postgres.pipeline.recordings import Catalogue, new_recording_id
+from playhead.postgres.pipeline.recordings import Recordings, new_recording_id
 
 _LONGEST_TITLE = 500  # characters; longer names are cut, the upload is kept
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class IngestResult:
     """What became of a file: a new recording, or the one that has the same bytes."""
 
     recording: Recording
@@ -26,11 +26,11 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    catalogue: Catalogue
+class Ingest:
+    catalogue: Recordings
     media: MediaStore
 
-    def take_in(
+    def add(
         self,
         file: Path,
         *,
@@ -39,8 +39,8 @@ class Intake:
         title: str | None = None,
         kind: Kind = "recording",
         language: str | None = None,
-        speakers: Speakers = "none",
-    ) -> Arrival:
+        speakers: SpeakerSource = "none",
+    ) -> IngestResult:
         """Store and register one file; the source stays. ``name``: what it is called, where that
         is not what its copy here is called. Raises ``OSError`` when it cannot be read or stored,
         and what ``MediaStore.keep`` raises; then nothing was registered."""
@@ -60,13 +60,13 @@ class Intake:
         title: str | None,
         kind: Kind,
         language: str | None,
-        speakers: Speakers,
-    ) -> Arrival:
+        speakers: SpeakerSource,
+    ) -> IngestResult:
         if same := self.catalogue.with_bytes(org_id, received.sha256):
             if not self.media.has(same):
                 self.media.keep(received, same)
             self.catalogue.unarchive(org_id, [same.id])
-            return Arrival(same, duplicate=True)
+            return IngestResult(same, duplicate=True)
         wanted = Recording(
             id=new_recording_id(),
             org_id=org_id,
@@ -82,7 +82,7 @@ class Intake:
         registered = self.catalogue.add(wanted)
         if registered.id != wanted.id:  # the same bytes came in twice at this very moment
             self.media.discard(wanted)
-        return Arrival(registered, duplicate=registered.id != wanted.id)
+        return IngestResult(registered, duplicate=registered.id != wanted.id)
 
 
 def clean_title(title: str) -> str:

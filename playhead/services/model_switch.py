@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from playhead.core.call_context import Errand, on_errand
-from playhead.core.errors import InvalidResult
-from playhead.core.spend_confirmation import refuse_unconfirmed
-from playhead.engines.registry import Embedders
+from playhead.core.call_context import CallContext, call_context
+from playhead.core.errors import InvalidEngineOutput
+from playhead.core.spend_confirmation import require_confirmation
+from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.pipeline.plans import Plan, Scope
 from playhead.postgres.search.embedding_sets import EmbeddingSet, NotLive
-from playhead.services.context import Rooms
+from playhead.services.context import Services
 from playhead.services.set_evaluation import Verdict, judge, refuse_closed
 
 
@@ -23,23 +23,23 @@ from playhead.services.set_evaluation import Verdict, judge, refuse_closed
 class ModelChange:
     """One installation's sets and the models it can make them with."""
 
-    rooms: Rooms
-    embedders: Embedders
+    services: Services
+    embedders: EmbedderRegistry
 
     def add(self, name: str, *, author: str, confirmed_usd: float | None) -> EmbeddingSet:
         """Begin a set with this embedder as it is now. Raises ``ModelUnavailable`` for an unknown
         name, ``InvalidResult`` for a model that does not keep its word, ``PriceNotConfirmed``."""
         embedder = self.embedders.named(name)
-        with on_errand(Errand(self.rooms.settings.org, "model check")):
+        with call_context(CallContext(self.services.settings.org, "model check")):
             shape = embedder.embed(["Is this model as it says?"]).shape
         if shape != (1, embedder.dimensions):
-            raise InvalidResult(
+            raise InvalidEngineOutput(
                 f"{name} says {embedder.dimensions} dimensions and gives an array of {shape}.",
                 remedy="Check the model; nothing was changed.",
             )
-        ready = self.rooms.catalogue.ready()
+        ready = self.services.pipeline.recordings.ready()
         self._agreed_price(name, ready, confirmed_usd)  # before anything is embedded for it
-        added = self.rooms.sets.add(name, embedder.engine, embedder.dimensions)
+        added = self.services.search.embedding_sets.add(name, embedder.engine, embedder.dimensions)
         self.build(added, author=author, confirmed_usd=confirmed_usd)
         return added
 
@@ -48,8 +48,8 @@ class ModelChange:
         ``PriceNotConfirmed``."""
         if one.state == "active":
             return None
-        lacking = self.rooms.sets.progress(one).lacking
-        return self.rooms.plans.open(
+        lacking = self.services.search.embedding_sets.progress(one).lacking
+        return self.services.pipeline.plans.open(
             Scope(stages=("chunks", "embeddings")),
             author=author,
             estimated_usd=self._agreed_price(one.name, lacking, confirmed_usd),
@@ -59,40 +59,44 @@ class ModelChange:
 
     def judge(self, one: EmbeddingSet) -> Verdict:
         """The gate's verdict, with the set's indexes built first where it wants any."""
-        self.rooms.indexes.keep(one)
-        return judge(one, self.rooms.sets, self.rooms.passages, self.embedders)
+        self.services.search.vector_indexes.keep(one)
+        return judge(
+            one, self.services.search.embedding_sets, self.services.search.chunks, self.embedders
+        )
 
     def activate(self, one: EmbeddingSet) -> Verdict:
         """Search this set from now on. Raises ``GateClosed`` with every fault."""
         verdict = self.judge(one)
         refuse_closed(verdict, one)
-        self.rooms.sets.activate(one)
+        self.services.search.embedding_sets.activate(one)
         return verdict
 
     def rollback(self) -> EmbeddingSet:
         """Search the set again that was searched before; no gate, since it had passed once, but
         never without a recording. Raises ``NotLive`` where there is none."""
-        standby = [one for one in self.rooms.sets.live() if one.state == "standby"]
+        standby = [
+            one for one in self.services.search.embedding_sets.live() if one.state == "standby"
+        ]
         if not standby:
             raise NotLive("There is no set to go back to.", remedy="playhead models list")
         before = max(standby, key=lambda one: one.activated_at or one.created_at)
-        self.rooms.sets.activate(before)
+        self.services.search.embedding_sets.activate(before)
         return before
 
     def retire(self, one: EmbeddingSet) -> None:
         """Let go of a set's vectors and indexes; a plan that builds it ends."""
-        for plan in self.rooms.plans.under_way():
+        for plan in self.services.pipeline.plans.under_way():
             if plan.set_id == one.id:
-                self.rooms.plans.cancel(plan.id)
-        self.rooms.sets.retire(one)
+                self.services.pipeline.plans.cancel(plan.id)
+        self.services.search.embedding_sets.retire(one)
 
     def _agreed_price(self, name: str, recordings: int, confirmed_usd: float | None) -> float:
         """Of embedding as many recordings, in US dollars. Raises ``PriceNotConfirmed``."""
-        averages, price = self.rooms.plans.averages(), self.embedders.named(name).price
+        averages, price = self.services.pipeline.plans.averages(), self.embedders.named(name).price
         usd = price.of(
             calls=recordings * averages.embedder_calls,
             tokens=recordings * averages.tokens,
             audio_seconds=0.0,
         )
-        refuse_unconfirmed(usd, confirmed_usd, self.rooms.settings.confirm_above_usd)
+        require_confirmation(usd, confirmed_usd, self.services.settings.confirm_above_usd)
         return usd

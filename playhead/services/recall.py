@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
 from playhead.core.records import ANYTHING
-from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 
 #: Of what an exact scan finds. Decision 18 has what the routes reach.
@@ -53,7 +53,7 @@ def recall(answer: Sequence[DictRow], exact: Sequence[DictRow]) -> float:
     return sum(hit["distance"] <= reach for hit in answer) / len(exact) if exact else 1.0
 
 
-def by_size(searched: EmbeddingSet, passages: Passages) -> list[OfSize]:
+def by_size(searched: EmbeddingSet, passages: ChunkSearch) -> list[OfSize]:
     """Of each size that there is, from some organisations, others each time."""
     orgs: dict[str, list[str]] = {}
     for org, vectors in passages.sizes(searched).items():
@@ -71,7 +71,9 @@ def _size(vectors: int) -> str:
     return next((size for size, most in _SIZES.items() if vectors <= most), _LARGEST)
 
 
-def _measure(size: str, orgs: Sequence[str], searched: EmbeddingSet, passages: Passages) -> OfSize:
+def _measure(
+    size: str, orgs: Sequence[str], searched: EmbeddingSet, passages: ChunkSearch
+) -> OfSize:
     whole: list[float] = []
     filtered: list[float] = []
     short = 0
@@ -89,7 +91,7 @@ def _measure(size: str, orgs: Sequence[str], searched: EmbeddingSet, passages: P
 
 
 def _questions(
-    searched: EmbeddingSet, passages: Passages, org: str
+    searched: EmbeddingSet, passages: ChunkSearch, org: str
 ) -> Iterator[NDArray[np.float32]]:
     dice = np.random.default_rng()
     for vector in passages.some_vectors(searched, org_id=org, limit=QUESTIONS):

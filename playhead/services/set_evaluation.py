@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from psycopg.rows import DictRow
 
-from playhead.core.call_context import Errand, on_errand
+from playhead.core.call_context import CallContext, call_context
 from playhead.core.errors import ConfigurationError
-from playhead.core.sentences import sentences
-from playhead.engines.registry import Embedders
-from playhead.postgres.search.chunk_search import Passages
+from playhead.core.sentences import split_sentences
+from playhead.engines.registry import EmbedderRegistry
+from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
 from playhead.services.recall import LEAST, recall
 
@@ -74,7 +74,7 @@ class GateClosed(ConfigurationError):
 
 
 def judge(
-    chosen: EmbeddingSet, sets: EmbeddingSets, passages: Passages, embedders: Embedders
+    chosen: EmbeddingSet, sets: EmbeddingSets, passages: ChunkSearch, embedders: EmbedderRegistry
 ) -> Verdict:
     """Measure ``chosen`` beside the active set, and keep the verdict with it."""
     before = sets.active()
@@ -111,8 +111,8 @@ class _Trial:
     def __init__(
         self,
         one: EmbeddingSet,
-        passages: Passages,
-        embedders: Embedders,
+        passages: ChunkSearch,
+        embedders: EmbedderRegistry,
         items: Sequence[DictRow],
     ) -> None:
         embedder = embedders.of(one)
@@ -121,7 +121,7 @@ class _Trial:
         recalls: list[float] = []
         for item in items:
             begun = time.perf_counter()
-            with on_errand(Errand(item["org_id"], "gate")):
+            with call_context(CallContext(item["org_id"], "gate")):
                 vector = embedder.embed([_question(item["text"])])[0]
             answer = passages.nearest(vector, one, org_id=item["org_id"], limit=DEPTH)
             seconds.append(time.perf_counter() - begun)
@@ -140,7 +140,7 @@ class _Trial:
 
 def _question(text: str) -> str:
     """The first sentence of a passage."""
-    start, end = sentences(text, "en")[0]
+    start, end = split_sentences(text, "en")[0]
     return text[start:end]
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from playhead.core.errors import BadCorrection
+from playhead.core.errors import InvalidCorrection
 from playhead.core.records import Segment, Transcript
 from playhead.transcripts.caption_layout import Caption, captions
 from playhead.transcripts.cue_markup import SubRip, WebVtt, one_line
@@ -43,7 +43,7 @@ def decoded(data: bytes) -> str:
         return data.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise BadCorrection(
+        raise InvalidCorrection(
             [f"line {line}: not UTF-8"], remedy="Save the file as UTF-8 and give it again."
         ) from error
 
@@ -108,8 +108,10 @@ def read_captions(
     return segments
 
 
-def _refused(*problems: str) -> BadCorrection:
-    return BadCorrection(problems, remedy="Mend the file and give it again; nothing was changed.")
+def _refused(*problems: str) -> InvalidCorrection:
+    return InvalidCorrection(
+        problems, remedy="Mend the file and give it again; nothing was changed."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
-from playhead.core.errors import BadCorrection, InvalidResult
+from playhead.core.errors import InvalidCorrection, InvalidEngineOutput
 from playhead.core.records import Segment, Transcript
 from playhead.transcripts.alignment import Range, aligned, atoms
 from playhead.transcripts.retiming import Edit, retimed
@@ -22,7 +22,7 @@ def correct_segment(transcript: Transcript, segment_index: int, text: str) -> Tr
     blank. See ``correct_all``. Raises ``BadCorrection`` where there is no such segment."""
     segments = list(transcript.segments)
     if not 0 <= segment_index < len(segments):
-        raise BadCorrection(
+        raise InvalidCorrection(
             [f"segment {segment_index}: there are {len(segments)} segments, counted from 0"],
             remedy="Look at the transcript for the segment you mean.",
         )
@@ -80,7 +80,7 @@ def _turns(transcript: Transcript) -> list[Range]:
         cursor = start + len(bare)
         turns.append((start, cursor))
     if len(turns) < len(transcript.segments) or text[cursor:].strip():
-        raise InvalidResult(
+        raise InvalidEngineOutput(
             f"after character {cursor} the transcript's text is not that of its segments",
             remedy="Transcribe the recording again before you correct it.",
         )

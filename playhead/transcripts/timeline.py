@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from playhead.core.errors import InvalidResult
+from playhead.core.errors import InvalidEngineOutput
 from playhead.core.records import TimedSpan
 from playhead.core.sentences import Range
 
@@ -76,7 +76,7 @@ class Timeline:
         if back.any():
             at = int(np.argmax(back))
             before, after = (f"{self.char_starts[i]} to {self.char_ends[i]}" for i in (at, at + 1))
-            raise InvalidResult(
+            raise InvalidEngineOutput(
                 f"timed spans are out of order: characters {before} come before {after}",
                 remedy="Sort the spans by position and let none lie inside another.",
             )

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from playhead.core.errors import InvalidResult
+from playhead.core.errors import InvalidEngineOutput
 from playhead.core.records import Segment, TimedSpan, Transcript, Word
-from playhead.core.sentences import Range, Tongues, merged
+from playhead.core.sentences import Range, Tongues, merge_runs
 from playhead.transcripts.timeline import Timeline
 
 #: Seconds by which a time may miss its bound: engines count in frames of 0.02 s and round.
@@ -45,7 +45,7 @@ class Spoken:
     @property
     def tongues(self) -> Tongues:
         """Where each language begins."""
-        return merged([(0, self.language), *zip(self.breaks, self.languages, strict=False)])
+        return merge_runs([(0, self.language), *zip(self.breaks, self.languages, strict=False)])
 
 
 def spoken(transcript: Transcript) -> Spoken:
@@ -65,7 +65,7 @@ def tongues(transcript: Transcript) -> Tongues:
     """Where in its text each language begins."""
     languages = _languages(transcript)
     starts = [start for start, _ in _segment_places(transcript).values()] if languages else []
-    return merged([(0, transcript.language), *zip(starts, languages, strict=True)])
+    return merge_runs([(0, transcript.language), *zip(starts, languages, strict=True)])
 
 
 def _languages(transcript: Transcript) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def check_times(transcript: Transcript) -> None:
             f"first {missing[0].word!r} at {missing[0].start:.2f} s"
         )
     if faults:
-        raise InvalidResult(
+        raise InvalidEngineOutput(
             f"the transcript contradicts itself ({len(faults)} faults): {faults[0]}",
             remedy="Transcribe the recording again, with another engine if it happens again.",
         )

@@ -16,7 +16,7 @@ from pipeline_assets.definitions import build_definitions
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.postgres.database_urls import app_url, dagster_tables_url
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.end_to_end.conftest import Home
 from tests.integration.conftest import Pipeline, instant_engines
 from tests.support.residue_markers import (
@@ -47,46 +47,46 @@ def pipeline(
     settings = Settings(home=home.folder)
     engines = replace(instant_engines(), transcriber=transcriber)
     with (
-        open_workbench(settings, engines) as bench,
+        open_pipeline_services(settings, engines) as services,
         dg.DagsterInstance.from_config(str(_ROOT)) as instance,
     ):
-        yield Pipeline(bench, instance, build_definitions(settings, engines=engines))
+        yield Pipeline(services, instance, build_definitions(settings, engines=engines))
 
 
-def take(bench: Workbench, title: str, content: bytes = b"--------") -> Recording:
-    file = bench.settings.home.parent / "sound.wav"
+def take(services: PipelineServices, title: str, content: bytes = b"--------") -> Recording:
+    file = services.settings.home.parent / "sound.wav"
     with wave.open(str(file), "wb") as sound:
         sound.setparams((1, 2, 16_000, 0, "NONE", ""))
         sound.writeframes(content * 1000 + title.encode("utf-16"))
-    return bench.intake.take_in(file, org_id="default", title=title).recording
+    return services.ingest.add(file, org_id="default", title=title).recording
 
 
-def left(bench: Workbench, *needles: str) -> set[tuple[str, str]]:
+def left(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
     """In dumps of both databases and in every file, the server's among them: (place, needle)."""
-    urls = (app_url(bench.settings), dagster_tables_url(bench.settings))
+    urls = (app_url(services.settings), dagster_tables_url(services.settings))
     dumped = {(url, needle) for url in urls for needle in left_in_dump(url, *needles)}
-    return dumped | left_in_files(bench.settings.home, *needles)
+    return dumped | left_in_files(services.settings.home, *needles)
 
 
-def partitions(bench: Workbench) -> set[str]:
+def partitions(services: PipelineServices) -> set[str]:
     """As they stand: an instance remembers them for a second."""
-    with psycopg.connect(dagster_tables_url(bench.settings)) as connection:
+    with psycopg.connect(dagster_tables_url(services.settings)) as connection:
         rows = connection.execute("select partition from dynamic_partitions").fetchall()
     return {row[0] for row in rows}
 
 
 def test_not_a_byte_is_left(home: Home, pipeline: Pipeline) -> None:
-    bench = pipeline.bench
-    ours = take(bench, TITLE, HEARD)
-    failed = take(bench, "Deaf Zanzibar", UNHEARD)
-    other = take(bench, "A plain talk")
+    services = pipeline.services
+    ours = take(services, TITLE, HEARD)
+    failed = take(services, "Deaf Zanzibar", UNHEARD)
+    other = take(services, "A plain talk")
     pipeline.run(ours, failed, other, only=("raw_media", "transcript"))
     pipeline.run(ours, other)
-    found = left(bench, *WORDS, ours.id, failed.id)
+    found = left(services, *WORDS, ours.id, failed.id)
     assert {needle for _, needle in found} == {*WORDS, ours.id, failed.id}
     [told] = home.json("forget", ours.id, failed.id, "--yes")
     assert told["look"]["found"] == []
-    assert not left(bench, *WORDS)
+    assert not left(services, *WORDS)
     assert not left_in_files(home.folder, ours.id, failed.id)
     assert [line["id"] for line in home.json("list")] == [other.id]
     assert {hit["recording"] for hit in home.json("search", "amber birch cedar")} == {other.id}
@@ -96,8 +96,8 @@ def test_not_a_byte_is_left(home: Home, pipeline: Pipeline) -> None:
 def test_not_a_byte_comes_back_with_a_late_worker(
     home: Home, pipeline: Pipeline, transcriber: CanaryTranscriber
 ) -> None:
-    bench = pipeline.bench
-    ours, other = take(bench, TITLE, HEARD), take(bench, "A plain talk")
+    services = pipeline.services
+    ours, other = take(services, TITLE, HEARD), take(services, "A plain talk")
     transcriber.hold = True
     with ThreadPoolExecutor(1) as late:
         run = late.submit(pipeline.run, ours, other)
@@ -105,13 +105,13 @@ def test_not_a_byte_comes_back_with_a_late_worker(
         home.playhead("forget", ours.id, "--yes")
         transcriber.go_on.set()
         run.result()
-    assert not left(bench, *WORDS)
+    assert not left(services, *WORDS)
     assert not left_in_files(home.folder, ours.id)
     assert pipeline.materialised("embeddings") == {other.id}
 
 
 def test_nothing_is_forgotten_without_a_yes(home: Home, pipeline: Pipeline) -> None:
-    ours = take(pipeline.bench, TITLE, HEARD)
+    ours = take(pipeline.services, TITLE, HEARD)
     home.playhead("forget", ours.id, exits=1)
     home.playhead("forget", "01a20126-2c76-75ee-a0d8-85f69dacc231", "--yes", exits=1)
     home.playhead("forget", exits=2)
@@ -120,18 +120,18 @@ def test_nothing_is_forgotten_without_a_yes(home: Home, pipeline: Pipeline) -> N
 
 
 def test_an_archived_recording_is_found_and_not_worked_on(home: Home, pipeline: Pipeline) -> None:
-    bench = pipeline.bench
-    ours, other = take(bench, "An old talk"), take(bench, "A new talk")
+    services = pipeline.services
+    ours, other = take(services, "An old talk"), take(services, "A new talk")
     pipeline.run(ours, other)
     [told] = home.json("archive", ours.id)
     assert told == {"recording": ours.id, "title": "An old talk", "archived": True}
-    assert partitions(bench) == {other.id}
+    assert partitions(services) == {other.id}
     assert [line["id"] for line in home.json("list")] == [other.id]
     assert [line["archived"] for line in home.json("list", "--archived")] == [True, False]
     assert ours.id in {hit["recording"] for hit in home.json("search", "amber birch cedar")}
     assert len(home.json("show", ours.id)[0]["lineage"]) == 5
     home.playhead("unarchive", ours.id)
-    assert partitions(bench) == {ours.id, other.id}
+    assert partitions(services) == {ours.id, other.id}
     assert pipeline.materialised("embeddings") == {ours.id, other.id}
     home.playhead("archive", exits=2)
     assert len(home.json("archive", "--before", "2100-01-01")) == 2

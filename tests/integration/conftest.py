@@ -1,4 +1,4 @@
-"""On a database of each test's own: a worker at the ledger, a workbench with engines that take no
+"""On a database of each test's own: a worker at the ledger, a playhead with engines that take no
 time, and Dagster over it."""
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pipeline_assets.runs import INGEST_RECORDING
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders, Engines
+from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.services.context import Workbench, open_workbench
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.support import factories
 from tests.support.factories import Worker
 from tests.support.s3_server import KEY, SECRET, Line, Server, line_to, serving
@@ -33,8 +33,8 @@ _buckets = itertools.count()
 
 
 @pytest.fixture
-def catalogue(database: Database) -> Catalogue:
-    return Catalogue(database)
+def catalogue(database: Database) -> Recordings:
+    return Recordings(database)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def probed(database: Database) -> Recording:
 
 
 def instant_engines() -> Engines:
-    embedders = Embedders("instant", {"instant": InstantEmbedder})
+    embedders = EmbedderRegistry("instant", {"instant": InstantEmbedder})
     return Engines(InstantTranscriber(), ExtractiveWriter(), embedders)
 
 
@@ -68,9 +68,9 @@ def settings(fresh_database: Callable[[], str], tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def bench(settings: Settings) -> Iterator[Workbench]:
-    with open_workbench(settings, instant_engines()) as bench:
-        yield bench
+def services(settings: Settings) -> Iterator[PipelineServices]:
+    with open_pipeline_services(settings, instant_engines()) as services:
+        yield services
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The whole of Dagster's side over a bench."""
+    """The whole of Dagster's side over a services."""
 
-    bench: Workbench
+    services: PipelineServices
     instance: dg.DagsterInstance
     definitions: dg.Definitions
 
@@ -105,10 +105,10 @@ class Pipeline:
         """Everything that open plans want, run by run; how many runs."""
         keys = self.instance.get_dynamic_partitions("recordings")
         runs = 0
-        while planned := list(planned_runs(self.bench, keys)):
+        while planned := list(planned_runs(self.services, keys)):
             for run in planned:
                 runs += 1
-                self.bench.catalogue.requested(run.ids)
+                self.services.pipeline.recordings.mark_requested(run.ids)
                 self.definitions.resolve_job_def(run.job).execute_in_process(
                     instance=self.instance,
                     tags=dict(run.tags),
@@ -123,12 +123,14 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(bench: Workbench, instance: dg.DagsterInstance) -> Pipeline:
-    return Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+def pipeline(services: PipelineServices, instance: dg.DagsterInstance) -> Pipeline:
+    return Pipeline(
+        services, instance, build_definitions(services.settings, engines=services.engines)
+    )
 
 
 @pytest.fixture
-def add(bench: Workbench, tmp_path: Path) -> Callable[[str], Recording]:
+def add(services: PipelineServices, tmp_path: Path) -> Callable[[str], Recording]:
     """Takes in a file by its name: a short sound of its own, or a text when the name is .txt."""
 
     def add(name: str) -> Recording:
@@ -137,7 +139,7 @@ def add(bench: Workbench, tmp_path: Path) -> Callable[[str], Recording]:
             file.write_text("no sound here")
         else:
             write_sound(file)
-        return bench.intake.take_in(file, org_id="default").recording
+        return services.ingest.add(file, org_id="default").recording
 
     return add
 

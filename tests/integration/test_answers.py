@@ -10,20 +10,20 @@ import pytest
 from playhead.answers.citation_check import Citation, Sentence
 from playhead.answers.service import Answer
 from playhead.core.errors import (
-    BudgetSpent,
+    BudgetExceeded,
+    CircuitOpen,
+    InvalidProviderResponse,
     NotFound,
     PlayheadError,
-    ProviderStopped,
     ProviderUnavailable,
-    ReplyNotBelieved,
-    RequestRefused,
+    RequestRejected,
 )
-from playhead.core.protocols.answerer import Cited, Inquiry, Statement
+from playhead.core.protocols.answerer import AnswerRequest, Cited, Statement
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Filter
 from playhead.core.settings import Settings
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.postgres.deletion.rows import Forgetting
+from playhead.postgres.deletion.rows import RecordingDeletion
 from tests.support.fake_answerers import Place, Told, asked_place, statement
 from tests.support.residue_markers import left_in_dump
 
@@ -178,11 +178,11 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 TROUBLE: list[PlayheadError] = [
-    BudgetSpent("The money is spent.", until=NOW, remedy="Wait."),
-    ProviderStopped("Its key was refused.", until=None, remedy="See to it."),
+    BudgetExceeded("The money is spent.", until=NOW, remedy="Wait."),
+    CircuitOpen("Its key was refused.", until=None, remedy="See to it."),
     ProviderUnavailable("No answer came.", remedy="Wait."),
-    ReplyNotBelieved("The reply lies.", reply=b"{}", remedy="Look at it."),
-    RequestRefused("It will not.", remedy="Ask another."),
+    InvalidProviderResponse("The reply lies.", reply=b"{}", remedy="Look at it."),
+    RequestRejected("It will not.", remedy="Ask another."),
 ]
 
 
@@ -208,7 +208,7 @@ def test_each_sentence_is_told_with_its_citations_when_it_is_written(place: Plac
     place.recording(ECHO)
     told: list[tuple[Sentence | None, tuple[Citation, ...]]] = []
 
-    def write(inquiry: Inquiry) -> Iterator[Statement]:
+    def write(inquiry: AnswerRequest) -> Iterator[Statement]:
         yield statement("A.", "echo test dial 600")
         assert [one.text for one, _ in told if one] == ["A."]
         yield statement("B.", "To execute an echo")
@@ -285,7 +285,7 @@ def test_of_a_forgotten_recording_no_word_is_left_and_its_citation_says_so(place
     answer = place.answers()("How do I execute an echo test?")
     asked = place.answers()("What is told in ZANZIBAR quokka?")
     kept = place.answers()("Is there an echo test at noon?", conversation=asked.conversation)
-    Forgetting(place.database).forget([recording.id])
+    RecordingDeletion(place.database).forget([recording.id])
     [turn] = place.kept().turns(str(answer.conversation))
     assert turn.question is None
     by_number = {one.number: one for one in turn.citations}
@@ -295,7 +295,7 @@ def test_of_a_forgotten_recording_no_word_is_left_and_its_citation_says_so(place
         forgotten = any(by_number[number] in gone for number in sentence.cites)
         assert (sentence.text is None) == forgotten
     assert {one.recording for one in turn.citations} == {None, other.id}
-    assert not left_in_dump(str(place.rooms.settings.database_url), "dial 600", "ZANZIBAR")
+    assert not left_in_dump(str(place.services.settings.database_url), "dial 600", "ZANZIBAR")
     first, second = place.kept().turns(str(kept.conversation))
     assert first.question is None
     assert second.question == "Is there an echo test at noon?"
@@ -304,11 +304,11 @@ def test_of_a_forgotten_recording_no_word_is_left_and_its_citation_says_so(place
 def test_an_answer_about_what_is_forgotten_meanwhile_is_not_kept(place: Place) -> None:
     recording = place.recording(ECHO)
 
-    def forgetting(inquiry: Inquiry) -> list[Statement]:
+    def forgetting(inquiry: AnswerRequest) -> list[Statement]:
         return [statement("A.", "echo test dial 600")]
 
     def hear(_sentence: Sentence | None, _citations: tuple[Citation, ...]) -> None:
-        Forgetting(place.database).forget([recording.id])
+        RecordingDeletion(place.database).forget([recording.id])
 
     answer = place.answers(Told(write=forgetting))("echo test", hearer=hear)
     assert answer.conversation is None

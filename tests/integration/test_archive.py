@@ -10,7 +10,7 @@ import pytest
 from playhead.core.errors import NotFound
 from playhead.core.records import Recording
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from tests.integration.conftest import Pipeline
 from tests.support import factories
 from tests.support.factories import Worker
@@ -18,17 +18,17 @@ from tests.support.factories import Worker
 Add = Callable[[str], Recording]
 
 
-def test_an_archived_recording_waits_no_longer(catalogue: Catalogue, recording: Recording) -> None:
+def test_an_archived_recording_waits_no_longer(catalogue: Recordings, recording: Recording) -> None:
     assert catalogue.archive("default", [recording.id]) == {recording.id: "A talk"}
-    assert catalogue.waiting(limit=5) == []
+    assert catalogue.pending(limit=5) == []
     assert catalogue.backlog() == []
     assert catalogue.archive("default", [recording.id]) == {}, "it is already"
     assert catalogue.unarchive("default", [recording.id]) == {recording.id: "A talk"}
-    assert catalogue.waiting(limit=5) == [recording]
+    assert catalogue.pending(limit=5) == [recording]
 
 
 def test_only_what_is_older_goes_and_only_of_the_organisation(
-    database: Database, catalogue: Catalogue
+    database: Database, catalogue: Recordings
 ) -> None:
     ours, theirs = factories.registered(database), factories.registered(database, org_id="other")
     now = datetime.now(UTC)
@@ -38,7 +38,7 @@ def test_only_what_is_older_goes_and_only_of_the_organisation(
 
 
 def test_the_archive_is_left_out_only_of_the_list(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
     catalogue.archive("default", [recording.id])
@@ -51,32 +51,32 @@ def test_the_archive_is_left_out_only_of_the_list(
 
 
 def test_a_retry_takes_a_failed_recording_out_of_the_archive(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
     with worker.claim(recording, factories.recipe("raw_media"), {}) as claim:
         worker.ledger.fail(claim, NotFound("gone", remedy="none"), final=True)
     catalogue.archive("default", [recording.id])
-    catalogue.replay("default", [recording.id])
-    assert catalogue.waiting(limit=5) == [recording]
+    catalogue.requeue("default", [recording.id])
+    assert catalogue.pending(limit=5) == [recording]
 
 
 def test_adding_the_same_bytes_again_brings_it_back(pipeline: Pipeline, add: Add) -> None:
     recording = add("a.wav")
-    pipeline.bench.catalogue.archive("default", [recording.id])
+    pipeline.services.pipeline.recordings.archive("default", [recording.id])
     assert add("a.wav") == recording
-    assert pipeline.bench.catalogue.unarchived() == [recording.id]
+    assert pipeline.services.pipeline.recordings.unarchived() == [recording.id]
 
 
 def test_the_nights_reconciling_follows_the_archive(pipeline: Pipeline, add: Add) -> None:
     old, new = add("a.wav"), add("b.wav")
     pipeline.run(old, new)
-    catalogue, instance = pipeline.bench.catalogue, pipeline.instance
+    catalogue, instance = pipeline.services.pipeline.recordings, pipeline.instance
     reconcile = pipeline.definitions.resolve_job_def("reconcile_recordings")
     catalogue.archive("default", [old.id])
     for _ in range(2):
         assert reconcile.execute_in_process(instance=instance).success
         assert list(instance.get_dynamic_partitions("recordings")) == [new.id]
-    assert pipeline.bench.media.has(old)
+    assert pipeline.services.files.media.has(old)
     catalogue.unarchive("default", [old.id])
     assert reconcile.execute_in_process(instance=instance).success
     assert set(instance.get_dynamic_partitions("recordings")) == {old.id, new.id}

@@ -12,9 +12,9 @@ import pytest
 
 from playhead.core.records import Recording
 from playhead.postgres.coordination import liveness
-from playhead.postgres.coordination.liveness import Attendance, run_duty
+from playhead.postgres.coordination.liveness import ProcessLiveness, run_role
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from tests.integration.test_workers import soon
 from tests.support import factories
 from tests.support.factories import Worker
@@ -44,8 +44,8 @@ with (
 
 
 @pytest.fixture
-def here(database: Database) -> Iterator[Attendance]:
-    attendance = Attendance(database)
+def here(database: Database) -> Iterator[ProcessLiveness]:
+    attendance = ProcessLiveness(database)
     yield attendance
     attendance.close()
 
@@ -66,68 +66,68 @@ def holder(database: Database, recording: Recording) -> Iterator[subprocess.Pope
     process.communicate()
 
 
-def test_a_duty_is_seen_while_it_is_held(here: Attendance) -> None:
-    with here.holding(run_duty("1")), here.holding(run_duty("2")):
-        assert here.unattended(["run 1", "run 2", "run 3"]) == ["run 3"]
-    assert not here.attended(run_duty("1"))
+def test_a_duty_is_seen_while_it_is_held(here: ProcessLiveness) -> None:
+    with here.hold(run_role("1")), here.hold(run_role("2")):
+        assert here.not_alive(["run 1", "run 2", "run 3"]) == ["run 3"]
+    assert not here.is_alive(run_role("1"))
 
 
-def test_two_may_have_the_same_duty(here: Attendance, database: Database) -> None:
-    second = Attendance(database)
-    with here.holding("worker"):
-        with second.holding("worker"):
+def test_two_may_have_the_same_duty(here: ProcessLiveness, database: Database) -> None:
+    second = ProcessLiveness(database)
+    with here.hold("worker"):
+        with second.hold("worker"):
             pass
-        assert here.attended("worker")
+        assert here.is_alive("worker")
     second.close()
-    assert not here.attended("worker")
+    assert not here.is_alive("worker")
 
 
 def test_a_killed_process_attends_no_longer(
-    here: Attendance, holder: subprocess.Popen[str]
+    here: ProcessLiveness, holder: subprocess.Popen[str]
 ) -> None:
-    assert here.attended(run_duty("1"))
+    assert here.is_alive(run_role("1"))
     holder.kill()
-    assert soon(lambda: not here.attended(run_duty("1")))
+    assert soon(lambda: not here.is_alive(run_role("1")))
 
 
 def test_a_lost_session_is_replaced_with_all_its_duties(
-    here: Attendance, database: Database, monkeypatch: pytest.MonkeyPatch
+    here: ProcessLiveness, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "_LOOK_SECONDS", 0.05)
-    with here.holding("worker"), here.holding(run_duty("1")):
+    with here.hold("worker"), here.hold(run_role("1")):
         database.rows(b"select pg_terminate_backend(pid, 5000) from attendances group by pid")
-        assert soon(lambda: here.unattended(["worker", "run 1"]) == [])
+        assert soon(lambda: here.not_alive(["worker", "run 1"]) == [])
 
 
-def test_a_process_that_is_only_busy_is_left_alone(here: Attendance) -> None:
-    with here.holding("worker"):
-        assert here.end_silent() == 0
-        assert here.attended("worker")
+def test_a_process_that_is_only_busy_is_left_alone(here: ProcessLiveness) -> None:
+    with here.hold("worker"):
+        assert here.terminate_stalled() == 0
+        assert here.is_alive("worker")
 
 
 def test_a_silent_process_loses_everything_it_holds(
-    here: Attendance,
+    here: ProcessLiveness,
     holder: subprocess.Popen[str],
     worker: Worker,
     recording: Recording,
-    catalogue: Catalogue,
+    catalogue: Recordings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(liveness, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(liveness, "_LOOK_AGAIN_SECONDS", 0.1)
-    assert catalogue.waiting(limit=1) == []
+    assert catalogue.pending(limit=1) == []
     holder.send_signal(19)  # stopped, not killed
     time.sleep(0.6)
-    assert here.unattended([run_duty("1")]) == ["run 1"]
-    assert here.end_silent() >= 3
-    assert catalogue.waiting(limit=1) == [recording]
+    assert here.not_alive([run_role("1")]) == ["run 1"]
+    assert here.terminate_stalled() >= 3
+    assert catalogue.pending(limit=1) == [recording]
     assert worker.probe(recording)
 
 
 def test_a_worker_is_rung_for_what_comes_and_for_what_waits_again(
-    here: Attendance, database: Database, catalogue: Catalogue, worker: Worker
+    here: ProcessLiveness, database: Database, catalogue: Recordings, worker: Worker
 ) -> None:
-    bell = here.doorbell()
+    bell = here.listener()
     bell.start()
     assert bell.rung.wait(5), "it may have missed something before it listened"
     bell.rung.clear()
@@ -136,15 +136,15 @@ def test_a_worker_is_rung_for_what_comes_and_for_what_waits_again(
     worker.take_through(recording)
     bell.rung.clear()
     assert not bell.rung.wait(0.3), "progress wakes nobody"
-    catalogue.hand_back([recording.id])
+    catalogue.release([recording.id])
     assert bell.rung.wait(5)
     bell.close()
 
 
 def test_a_bell_rings_again_after_its_session_was_lost(
-    here: Attendance, database: Database
+    here: ProcessLiveness, database: Database
 ) -> None:
-    bell = here.doorbell()
+    bell = here.listener()
     bell.start()
     assert bell.rung.wait(5)
     bell.rung.clear()

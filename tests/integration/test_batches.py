@@ -9,17 +9,23 @@ from typing import TypeVar
 import openai
 import pytest
 
-from playhead.core.call_context import Errand, on_errand
-from playhead.core.errors import AnswerAwaited, BudgetSpent, ReplyNotBelieved
+from playhead.core.call_context import CallContext, call_context
+from playhead.core.errors import BatchPending, BudgetExceeded, InvalidProviderResponse
 from playhead.core.records import Recording
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.postgres.database import Database
-from playhead.postgres.deletion.rows import Forgetting
-from playhead.postgres.provider_use.batch_queue import MOST_TRIES, Answer, Batch, Deferred, Request
+from playhead.postgres.deletion.rows import RecordingDeletion
+from playhead.postgres.provider_use.batch_queue import (
+    MOST_TRIES,
+    Answer,
+    Batch,
+    BatchQueue,
+    Request,
+)
 from playhead.postgres.provider_use.spend import Spend
 from playhead.providers.batch_api import Batches, Step
-from playhead.providers.batching_client import PatientWire
-from playhead.providers.client_protocol import Ask, Deferrable, Reply
+from playhead.providers.batching_client import BatchingClient
+from playhead.providers.client_protocol import Deferrable, ProviderCall, Reply
 from tests.support.batch_server import Account, batch_server
 
 
@@ -30,8 +36,8 @@ def account() -> Iterator[Account]:
 
 
 @pytest.fixture
-def deferred(database: Database) -> Deferred:
-    return Deferred(database)
+def deferred(database: Database) -> BatchQueue:
+    return BatchQueue(database)
 
 
 @pytest.fixture
@@ -40,13 +46,13 @@ def client(account: Account) -> openai.OpenAI:
 
 
 @pytest.fixture
-def batches(deferred: Deferred, client: openai.OpenAI) -> Batches:
+def batches(deferred: BatchQueue, client: openai.OpenAI) -> Batches:
     return Batches(
         deferred, lambda _: client, ["openai"], cost_of=a_cent_a_token, quiet_seconds=0.0
     )
 
 
-def a_cent_a_token(_batch: Batch, used: Used) -> float:
+def a_cent_a_token(_batch: Batch, used: Usage) -> float:
     return used.input_tokens / 100
 
 
@@ -54,7 +60,7 @@ def request(text: str) -> Request:
     return Request("/v1/embeddings", {"model": "text-embedding-3-small", "input": [text]})
 
 
-def put(deferred: Deferred, recording: Recording, *texts: str) -> list[Request]:
+def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[Request]:
     requests = [request(text) for text in texts]
     for one in requests:
         defer(deferred, recording, one)
@@ -62,20 +68,20 @@ def put(deferred: Deferred, recording: Recording, *texts: str) -> list[Request]:
 
 
 def defer(
-    deferred: Deferred, recording: Recording, one: Request, budget_usd: float | None = None
+    deferred: BatchQueue, recording: Recording, one: Request, budget_usd: float | None = None
 ) -> None:
-    errand = Errand(recording.org_id, "embeddings", {recording.id: 1.0}, patient=True)
+    errand = CallContext(recording.org_id, "embeddings", {recording.id: 1.0}, batch=True)
     deferred.defer(errand, "openai", one, at_most_usd=0.02, budget_usd=budget_usd)
 
 
-def answered(deferred: Deferred, recording: Recording, requests: list[Request]) -> list[float]:
+def answered(deferred: BatchQueue, recording: Recording, requests: list[Request]) -> list[float]:
     """The lengths that came back."""
     answers = [deferred.answer(recording.org_id, "openai", one) for one in requests]
     return [one.body["data"][0]["embedding"][0] for one in answers if one]
 
 
 def test_what_waits_is_asked_in_one_batch_and_answered_by_name(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     requests = put(deferred, recording, "one", "three", "seventeen")
     assert batches.step().submitted == 1
@@ -86,7 +92,7 @@ def test_what_waits_is_asked_in_one_batch_and_answered_by_name(
 
 
 def test_the_same_request_twice_is_asked_once(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one", "one")
     batches.step()
@@ -98,7 +104,7 @@ def test_the_same_request_twice_is_asked_once(
 
 
 def test_the_half_that_expired_is_asked_again_and_the_other_is_not(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     requests = put(deferred, recording, *"abcdef")
     account.expire_after = 3
@@ -111,7 +117,7 @@ def test_the_half_that_expired_is_asked_again_and_the_other_is_not(
 
 
 def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
-    deferred: Deferred,
+    deferred: BatchQueue,
     batches: Batches,
     account: Account,
     recording: Recording,
@@ -134,7 +140,7 @@ def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
 
 
 def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     account.refuse_at = 0
     refused, good = put(deferred, recording, "one", "two")
@@ -147,7 +153,7 @@ def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
 
 
 def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     [one] = put(deferred, recording, "one")
     for _ in range(MOST_TRIES):
@@ -160,7 +166,7 @@ def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
 
 
 def test_no_words_stay_with_the_provider_once_a_batch_is_over(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one")
     batches.step()
@@ -170,17 +176,17 @@ def test_no_words_stay_with_the_provider_once_a_batch_is_over(
 
 
 def test_a_forgotten_recording_leaves_no_request(
-    deferred: Deferred, database: Database, batches: Batches, recording: Recording
+    deferred: BatchQueue, database: Database, batches: Batches, recording: Recording
 ) -> None:
     requests = put(deferred, recording, "one", "two")
     batches.step()
-    Forgetting(database).forget([recording.id])
+    RecordingDeletion(database).forget([recording.id])
     batches.step()
     assert answered(deferred, recording, requests) == []
 
 
 def test_requests_of_two_models_go_in_two_batches(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one")
     other = Request("/v1/embeddings", {"model": "other", "input": ["one"]})
@@ -190,7 +196,7 @@ def test_requests_of_two_models_go_in_two_batches(
 
 
 def test_an_answer_is_in_the_books_once_and_its_recordings(
-    deferred: Deferred, batches: Batches, database: Database, recording: Recording
+    deferred: BatchQueue, batches: Batches, database: Database, recording: Recording
 ) -> None:
     put(deferred, recording, "one", "two")
     batches.step()
@@ -202,11 +208,11 @@ def test_an_answer_is_in_the_books_once_and_its_recordings(
 
 
 def test_what_waits_holds_its_money_until_it_is_answered(
-    deferred: Deferred, batches: Batches, recording: Recording
+    deferred: BatchQueue, batches: Batches, recording: Recording
 ) -> None:
     defer(deferred, recording, request("one"), budget_usd=0.05)
     defer(deferred, recording, request("two"), budget_usd=0.05)
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(BudgetExceeded):
         defer(deferred, recording, request("three"), budget_usd=0.05)
     defer(deferred, recording, request("two"), budget_usd=0.05)
     batches.step()
@@ -225,35 +231,35 @@ class Direct:
     def __init__(self) -> None:
         self.asked = 0
 
-    def ask(self, ask: Ask[T]) -> T:
+    def execute(self, call: ProviderCall[T]) -> T:
         self.asked += 1
-        return ask.send().value
+        return call.send().value
 
 
-def asked(text: str) -> Ask[float]:
+def asked(text: str) -> ProviderCall[float]:
     def read(content: bytes) -> Reply[float]:
         body = json.loads(content)
         if body["data"][0]["embedding"] == [13.0]:
-            raise ReplyNotBelieved("Unlucky.", reply=content, remedy="")
-        return Reply(body["data"][0]["embedding"][0], Used())
+            raise InvalidProviderResponse("Unlucky.", reply=content, remedy="")
+        return Reply(body["data"][0]["embedding"][0], Usage())
 
     one = request(text)
     deferrable = Deferrable(one.endpoint, one.body, read)
-    return Ask("embeddings", "m", Used(10), lambda: Reply(-1.0, Used()), deferrable)
+    return ProviderCall("embeddings", "m", Usage(10), lambda: Reply(-1.0, Usage()), deferrable)
 
 
-def patiently(deferred: Deferred, direct: Direct, recording: Recording, text: str) -> float:
-    wire = PatientWire(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
-    with on_errand(Errand(recording.org_id, "embeddings", {recording.id: 1.0}, patient=True)):
-        return wire.ask(asked(text))
+def patiently(deferred: BatchQueue, direct: Direct, recording: Recording, text: str) -> float:
+    wire = BatchingClient(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
+    with call_context(CallContext(recording.org_id, "embeddings", {recording.id: 1.0}, batch=True)):
+        return wire.execute(asked(text))
 
 
 def test_a_patient_call_is_answered_by_a_batch_and_nobody_else(
-    deferred: Deferred, batches: Batches, recording: Recording
+    deferred: BatchQueue, batches: Batches, recording: Recording
 ) -> None:
     direct = Direct()
     for _ in range(2):
-        with pytest.raises(AnswerAwaited):
+        with pytest.raises(BatchPending):
             patiently(deferred, direct, recording, "seven")
         batches.step()
     assert patiently(deferred, direct, recording, "seven") == 5.0
@@ -262,11 +268,11 @@ def test_a_patient_call_is_answered_by_a_batch_and_nobody_else(
 
 @pytest.mark.parametrize("trouble", ["refused", "not believed"])
 def test_a_batch_that_was_of_no_use_is_made_up_for_directly(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording, trouble: str
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording, trouble: str
 ) -> None:
     direct, text = Direct(), "x" * (13 if trouble == "not believed" else 3)
     account.refuse_at = 0 if trouble == "refused" else None
-    with pytest.raises(AnswerAwaited):
+    with pytest.raises(BatchPending):
         patiently(deferred, direct, recording, text)
     batches.step()
     batches.step()
@@ -274,15 +280,15 @@ def test_a_batch_that_was_of_no_use_is_made_up_for_directly(
     assert direct.asked == 1
 
 
-def test_who_is_not_patient_waits_for_no_batch(deferred: Deferred, recording: Recording) -> None:
+def test_who_is_not_patient_waits_for_no_batch(deferred: BatchQueue, recording: Recording) -> None:
     direct = Direct()
-    wire = PatientWire(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
-    with on_errand(Errand(recording.org_id, "search")):
-        assert wire.ask(asked("seven")) == -1.0
+    wire = BatchingClient(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
+    with call_context(CallContext(recording.org_id, "search")):
+        assert wire.execute(asked("seven")) == -1.0
 
 
 def test_two_who_carry_batches_at_once_send_none_twice(
-    deferred: Deferred, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one")
     with deferred.alone() as mine:

@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg.rows import DictRow
 
-from playhead.core.call_context import Errand, on_errand
+from playhead.core.call_context import CallContext, call_context
 from playhead.core.errors import (
-    Forgotten,
-    ReplyNotBelieved,
+    InvalidProviderResponse,
+    RecordingDeleted,
 )
 from playhead.core.records import Recording
 from playhead.postgres.database import Database
 from playhead.postgres.deletion.residue_scan import Look, look_in_database
-from playhead.postgres.deletion.rows import Forgetting
+from playhead.postgres.deletion.rows import RecordingDeletion
 from playhead.postgres.provider_use.spend import Spend
-from playhead.providers.client_protocol import Ask, Reply
+from playhead.providers.client_protocol import ProviderCall, Reply
 from tests.support import factories
 from tests.support.provider_clients import AT_MOST, GOOD, LIE, USED, provider
 from tests.support.provider_error_table import error
@@ -28,7 +28,7 @@ FAILED = error(500)
 
 @pytest.fixture(autouse=True)
 def errand() -> Iterator[None]:
-    with on_errand(Errand("default", "search")):
+    with call_context(CallContext("default", "search")):
         yield
 
 
@@ -40,21 +40,21 @@ def spent_today(database: Database) -> float:
     return Spend(database).spent_today("default")
 
 
-def for_recordings(*recordings: Recording) -> Errand:
-    return Errand("default", "document", {one.id: 1.0 for one in recordings})
+def for_recordings(*recordings: Recording) -> CallContext:
+    return CallContext("default", "document", {one.id: 1.0 for one in recordings})
 
 
 def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database) -> None:
     gone, stays = factories.registered(database), factories.registered(database)
     with provider(database, LIE, LIE, GOOD) as openai:
-        with on_errand(for_recordings(gone, stays)):
-            with pytest.raises(ReplyNotBelieved):
+        with call_context(for_recordings(gone, stays)):
+            with pytest.raises(InvalidProviderResponse):
                 openai.ask()
             openai.ask()
         before = spent_today(database)
         by_recording = openai.books.spend.sums("recording", org_id="default", since=None)
         assert {one.what for one in by_recording} == {gone.id, stays.id}
-        Forgetting(database).forget([gone.id])
+        RecordingDeletion(database).forget([gone.id])
         assert openai.books.quarantine.kept("default") == [], "it may quote either of them"
         after = openai.books.spend.sums("recording", org_id="default", since=None)
         assert {one.what for one in after} == {"", stays.id}
@@ -65,9 +65,9 @@ def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database)
 
 def test_no_attempt_is_made_for_a_recording_that_was_forgotten(database: Database) -> None:
     gone = factories.registered(database)
-    Forgetting(database).forget([gone.id])
-    with provider(database) as openai, on_errand(for_recordings(gone)):
-        with pytest.raises(Forgotten):
+    RecordingDeletion(database).forget([gone.id])
+    with provider(database) as openai, call_context(for_recordings(gone)):
+        with pytest.raises(RecordingDeleted):
             openai.ask()
         assert openai.script.asked == 0
 
@@ -75,7 +75,7 @@ def test_no_attempt_is_made_for_a_recording_that_was_forgotten(database: Databas
 def test_money_is_shared_by_weight(database: Database) -> None:
     one, other = factories.registered(database), factories.registered(database)
     with provider(database) as openai:
-        with on_errand(Errand("default", "embeddings", {one.id: 300.0, other.id: 100.0})):
+        with call_context(CallContext("default", "embeddings", {one.id: 300.0, other.id: 100.0})):
             openai.ask()
         sums = openai.books.spend.sums("recording", org_id="default", since=None)
     by_id = {found.what: found.cost_usd for found in sums}
@@ -85,7 +85,7 @@ def test_money_is_shared_by_weight(database: Database) -> None:
 def test_money_is_told_by_day_model_stage_and_organisation(database: Database) -> None:
     with provider(database, FAILED) as openai:
         openai.ask()
-        with on_errand(Errand("other", "document")):
+        with call_context(CallContext("other", "document")):
             openai.ask()
         spend = openai.books.spend
         today = datetime.now(UTC).date().isoformat()
@@ -127,12 +127,12 @@ def test_an_attempt_under_way_has_not_failed_and_one_whose_worker_died_has(
                 seen.append(today.failed)
             return Reply("a", USED)
 
-        openai.wire.ask(Ask("chat", "m", AT_MOST, send))
+        openai.wire.execute(ProviderCall("chat", "m", AT_MOST, send))
     assert seen == [0, 1]
 
 
 def test_a_word_in_a_doubted_reply_is_found_by_whoever_looks_for_it(database: Database) -> None:
-    with provider(database, LIE, LIE) as openai, pytest.raises(ReplyNotBelieved):
+    with provider(database, LIE, LIE) as openai, pytest.raises(InvalidProviderResponse):
         openai.ask()
     look = Look()
     look_in_database(look, database.url, ["a lie"])

@@ -10,7 +10,7 @@ import pytest
 from playhead.core.errors import NotFound, UnreadableMedia
 from playhead.core.records import Recording, Stage
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.recordings import Catalogue, Status, new_recording_id
+from playhead.postgres.pipeline.recordings import Recordings, Status, new_recording_id
 from tests.support import factories
 from tests.support.factories import CHUNK_RECIPE, Worker, status
 
@@ -32,7 +32,7 @@ def time_passes(database: Database, seconds: float) -> None:
 
 
 def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
     seen: list[Status] = [status(catalogue, recording)]
 
@@ -85,7 +85,7 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
 
 
 def test_status_tells_length_and_language_once_they_are_known(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
     unknown = status(catalogue, recording)
     assert (unknown.duration_seconds, unknown.language) == (None, None)
@@ -96,7 +96,7 @@ def test_status_tells_length_and_language_once_they_are_known(
 
 
 def test_a_failed_recording_says_where_why_and_what_to_do(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
     fail(worker, recording)
     shown = status(catalogue, recording)
@@ -111,7 +111,7 @@ def test_a_failed_recording_says_where_why_and_what_to_do(
 
 
 def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
     worker.transcribe(recording, factories.transcript("other words"), version="2")
@@ -121,7 +121,7 @@ def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
 
 
 def test_passages_of_another_document_do_not_make_a_recording_ready(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
     inputs = {"transcript": worker.output(recording, "transcript")}
@@ -133,7 +133,7 @@ def test_passages_of_another_document_do_not_make_a_recording_ready(
     assert status(catalogue, recording).status == "chunking"
 
 
-def test_an_unknown_id_is_named_with_a_remedy(catalogue: Catalogue, recording: Recording) -> None:
+def test_an_unknown_id_is_named_with_a_remedy(catalogue: Recordings, recording: Recording) -> None:
     for unknown in (new_recording_id(), "talk.mp3", "", "'; drop table"):
         with pytest.raises(NotFound, match="No such recording") as raised:
             catalogue.statuses("default", [recording.id, unknown])
@@ -142,20 +142,20 @@ def test_an_unknown_id_is_named_with_a_remedy(catalogue: Catalogue, recording: R
         assert "playhead list" in raised.value.remedy
 
 
-def test_an_id_may_be_typed_in_capitals(catalogue: Catalogue, recording: Recording) -> None:
+def test_an_id_may_be_typed_in_capitals(catalogue: Recordings, recording: Recording) -> None:
     (shown,) = catalogue.statuses("default", [recording.id.upper()])
     assert shown.id == recording.id
 
 
 def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
-    catalogue: Catalogue, worker: Worker, recording: Recording, database: Database
+    catalogue: Recordings, worker: Worker, recording: Recording, database: Database
 ) -> None:
     other = factories.registered(database, org_id="other")
     fail(worker, recording)
     assert [shown.id for shown in catalogue.statuses("other")] == [other.id]
     with pytest.raises(NotFound):
         catalogue.statuses("other", [recording.id])
-    assert catalogue.replay("other", [recording.id]) == []
+    assert catalogue.requeue("other", [recording.id]) == []
     assert status(catalogue, recording).status == "failed"
     with worker.claim(other, factories.recipe("raw_media"), {}):
         assert catalogue.under_way("default") == []
@@ -165,79 +165,81 @@ def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
 
 
 def test_what_is_ready_failed_or_in_hand_does_not_wait(
-    catalogue: Catalogue, worker: Worker, database: Database
+    catalogue: Recordings, worker: Worker, database: Database
 ) -> None:
     ready, failed, held, fresh = [factories.registered(database) for _ in range(4)]
     worker.take_through(ready)
     fail(worker, failed)
     with worker.claim(held, factories.recipe("raw_media"), {}):
-        assert catalogue.waiting(limit=9) == [fresh]
-    assert catalogue.waiting(limit=9) == [held, fresh]
+        assert catalogue.pending(limit=9) == [fresh]
+    assert catalogue.pending(limit=9) == [held, fresh]
 
 
 def test_the_most_urgent_wait_first_and_then_the_oldest(
-    catalogue: Catalogue, database: Database
+    catalogue: Recordings, database: Database
 ) -> None:
     first, second, urgent = [factories.registered(database) for _ in range(3)]
     database.run(b"update recordings set priority = 1 where id = %(id)s", id=urgent.id)
-    assert catalogue.waiting(limit=2) == [urgent, first]
-    assert catalogue.waiting(limit=9) == [urgent, first, second]
+    assert catalogue.pending(limit=2) == [urgent, first]
+    assert catalogue.pending(limit=9) == [urgent, first, second]
 
 
 def test_waiting_can_be_narrowed_to_some_and_to_others_than_some(
-    catalogue: Catalogue, database: Database
+    catalogue: Recordings, database: Database
 ) -> None:
     one, two, three = [factories.registered(database) for _ in range(3)]
-    assert catalogue.waiting(limit=9, only=[two.id, three.id]) == [two, three]
-    assert catalogue.waiting(limit=9, besides=[two.id]) == [one, three]
-    assert catalogue.waiting(limit=9, only=[]) == []
+    assert catalogue.pending(limit=9, only=[two.id, three.id]) == [two, three]
+    assert catalogue.pending(limit=9, besides=[two.id]) == [one, three]
+    assert catalogue.pending(limit=9, only=[]) == []
     with pytest.raises(NotFound):
-        catalogue.waiting(limit=9, only=["talk.mp3"])
+        catalogue.pending(limit=9, only=["talk.mp3"])
     with pytest.raises(NotFound, match=r"talk\.mp3"):
-        catalogue.waiting(limit=9, besides=iter(["talk.mp3"]))
+        catalogue.pending(limit=9, besides=iter(["talk.mp3"]))
 
 
 def test_asking_for_a_run_backs_off_twice_as_long_each_time_up_to_an_hour(
-    catalogue: Catalogue, recording: Recording, database: Database
+    catalogue: Recordings, recording: Recording, database: Database
 ) -> None:
     def asked_again() -> bool:
-        return catalogue.waiting(limit=9, unrequested=True) == [recording]
+        return catalogue.pending(limit=9, unrequested=True) == [recording]
 
     assert asked_again()
     for pause in (60, 120, 240, 480, 960, 1920, 3600, 3600):
-        catalogue.requested([recording.id])
+        catalogue.mark_requested([recording.id])
         time_passes(database, pause - 5)
         assert not asked_again()
-        assert catalogue.waiting(limit=9) == [recording], "it waits all the same"
+        assert catalogue.pending(limit=9) == [recording], "it waits all the same"
         time_passes(database, 10)
         assert asked_again()
 
 
 def test_a_finished_stage_ends_the_pause(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
-    catalogue.requested([recording.id])
+    catalogue.mark_requested([recording.id])
     worker.probe(recording)
-    assert catalogue.waiting(limit=9, unrequested=True) == [recording]
+    assert catalogue.pending(limit=9, unrequested=True) == [recording]
 
 
-def test_a_retry_ends_the_pause(catalogue: Catalogue, worker: Worker, recording: Recording) -> None:
-    catalogue.requested([recording.id])
+def test_a_retry_ends_the_pause(
+    catalogue: Recordings, worker: Worker, recording: Recording
+) -> None:
+    catalogue.mark_requested([recording.id])
     fail(worker, recording)
-    catalogue.replay("default", [recording.id])
-    assert catalogue.waiting(limit=9, unrequested=True) == [recording]
+    catalogue.requeue("default", [recording.id])
+    assert catalogue.pending(limit=9, unrequested=True) == [recording]
 
 
 def test_retrying_what_did_not_fail_changes_nothing(
-    catalogue: Catalogue, worker: Worker, recording: Recording
+    catalogue: Recordings, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
-    assert catalogue.replay("default", [recording.id]) == []
+    assert catalogue.requeue("default", [recording.id]) == []
     assert status(catalogue, recording).status == "ready"
 
 
 def test_the_backlog_counts_what_waits_at_each_stage_and_since_when(
-    catalogue: Catalogue, worker: Worker, database: Database
+    catalogue: Recordings, worker: Worker, database: Database
 ) -> None:
     new, *_ = [factories.registered(database) for _ in range(2)]
     probed, cut, ready, failed = [factories.registered(database) for _ in range(4)]
@@ -272,16 +274,16 @@ def test_ids_sort_by_age_and_never_meet() -> None:
 
 
 def test_recordings_are_given_back_whole_oldest_first_and_only_those_that_exist(
-    catalogue: Catalogue, database: Database
+    catalogue: Recordings, database: Database
 ) -> None:
     made = [factories.registered(database, language="fr", kind="book") for _ in range(3)]
     shuffled = random.Random(1).sample(made, 3)
     asked = [*(recording.id for recording in shuffled), new_recording_id()]
-    assert catalogue.recordings(asked) == sorted(made, key=lambda recording: recording.id)
+    assert catalogue.get_many(asked) == sorted(made, key=lambda recording: recording.id)
 
 
 def test_registering_the_same_bytes_returns_the_first_recording(
-    catalogue: Catalogue, recording: Recording
+    catalogue: Recordings, recording: Recording
 ) -> None:
     again = factories.recording(sha256=recording.sha256, title="Another name")
     assert catalogue.add(again) == recording
@@ -290,12 +292,12 @@ def test_registering_the_same_bytes_returns_the_first_recording(
 
 
 def test_what_came_long_ago_is_overdue_unless_it_was_just_asked_for(
-    database: Database, catalogue: Catalogue
+    database: Database, catalogue: Recordings
 ) -> None:
     new, old, asked = (factories.registered(database) for _ in range(3))
     database.run(
         b"update recordings set created_at = now() - interval '1 hour' where id <> %(id)s",
         id=new.id,
     )
-    catalogue.requested([asked.id])
+    catalogue.mark_requested([asked.id])
     assert catalogue.overdue([new.id, old.id, asked.id], 60) == {old.id}

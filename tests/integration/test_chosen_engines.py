@@ -15,12 +15,12 @@ from pipeline_assets.definitions import build_definitions
 from playhead.cli.main import playhead
 from playhead.core.errors import InvalidSettings, ModelUnavailable, PermanentError
 from playhead.core.protocols.transcriber import Transcriber
-from playhead.core.records import Choice, Engine, Recording, Transcript
+from playhead.core.records import Engine, EngineSelection, Recording, Transcript
 from playhead.core.settings import EngineNames, Settings
-from playhead.engines.registry import Others, choose_engines
+from playhead.engines.registry import EngineOverrides, choose_engines
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.postgres.pipeline.plans import Scope
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]
@@ -39,24 +39,26 @@ class Other(InstantTranscriber):
     engine = Engine("instant", "other")
 
 
-def over(pipeline: Pipeline, others: Others, default: Transcriber | None = None) -> Pipeline:
-    before = pipeline.bench.engines
+def over(
+    pipeline: Pipeline, others: EngineOverrides, default: Transcriber | None = None
+) -> Pipeline:
+    before = pipeline.services.engines
     engines = replace(before, others=others, transcriber=default or before.transcriber)
-    definitions = build_definitions(pipeline.bench.settings, engines=engines)
-    return Pipeline(replace(pipeline.bench, engines=engines), pipeline.instance, definitions)
+    definitions = build_definitions(pipeline.services.settings, engines=engines)
+    return Pipeline(replace(pipeline.services, engines=engines), pipeline.instance, definitions)
 
 
-def heard_by(bench: Workbench, recording: Recording) -> str:
-    rows = {row["stage"]: row for row in bench.ledger.lineage(recording)}
+def heard_by(services: PipelineServices, recording: Recording) -> str:
+    rows = {row["stage"]: row for row in services.pipeline.results.lineage(recording)}
     return str(rows["transcript"]["recipe"]["model"])
 
 
-def for_kind(kind: str) -> Others:
-    return Others(transcriber=lambda choice: Other() if choice.kind == kind else None)
+def for_kind(kind: str) -> EngineOverrides:
+    return EngineOverrides(transcriber=lambda choice: Other() if choice.kind == kind else None)
 
 
-def differing(bench: Workbench) -> dict[str, int]:
-    found = bench.plans.survey(wanted_now(bench), Scope())
+def differing(services: PipelineServices) -> dict[str, int]:
+    found = services.pipeline.plans.survey(wanted_now(services), Scope())
     return {one.stage: one.recordings for one in found if one.reason == "stale"}
 
 
@@ -64,60 +66,64 @@ def test_a_kind_has_the_engine_that_was_chosen_for_it(pipeline: Pipeline, add: A
     one = add("a.wav")
     meetings = over(pipeline, for_kind("recording"))
     meetings.run(one)
-    assert heard_by(pipeline.bench, one) == "other"
+    assert heard_by(pipeline.services, one) == "other"
 
 
 def test_only_recordings_whose_engine_was_changed_are_stale(pipeline: Pipeline, add: Add) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    assert differing(over(pipeline, for_kind("meeting")).bench) == {}
-    assert differing(over(pipeline, for_kind("recording")).bench) == {"transcript": 2}
+    assert differing(over(pipeline, for_kind("meeting")).services) == {}
+    assert differing(over(pipeline, for_kind("recording")).services) == {"transcript": 2}
 
 
 def test_another_engine_takes_over_where_the_first_one_failed(pipeline: Pipeline, add: Add) -> None:
     one, two = add("a.wav"), add("b.wav")
-    by_name = Others(transcriber=lambda choice: Other() if choice.transcriber else None)
+    by_name = EngineOverrides(transcriber=lambda choice: Other() if choice.transcriber else None)
     deaf = over(pipeline, by_name, Deaf())
     deaf.run(one, two)
-    catalogue = deaf.bench.catalogue
+    catalogue = deaf.services.pipeline.recordings
     catalogue.choose_engine(one, "transcript", "other")
-    catalogue.replay(one.org_id, [one.id])
-    [chosen] = catalogue.recordings([one.id])
+    catalogue.requeue(one.org_id, [one.id])
+    [chosen] = catalogue.get_many([one.id])
     deaf.run(chosen)
-    assert heard_by(deaf.bench, chosen) == "other"
+    assert heard_by(deaf.services, chosen) == "other"
     assert [letter.id for letter in catalogue.dead_letters()] == [two.id]
-    assert differing(deaf.bench) == {}
+    assert differing(deaf.services) == {}
 
 
 def test_an_engine_that_is_gone_hides_no_other_difference(pipeline: Pipeline, add: Add) -> None:
     one = add("a.wav")
     pipeline.run(one, add("b.wav"))
 
-    def gone(choice: Choice) -> Transcriber | None:
+    def gone(choice: EngineSelection) -> Transcriber | None:
         if choice.transcriber:
             raise ModelUnavailable("It is gone.", remedy="Choose another.")
         return Other()
 
-    pipeline.bench.catalogue.choose_engine(one, "transcript", "gone")
-    assert differing(over(pipeline, Others(transcriber=gone)).bench) == {"transcript": 1}
+    pipeline.services.pipeline.recordings.choose_engine(one, "transcript", "gone")
+    assert differing(over(pipeline, EngineOverrides(transcriber=gone)).services) == {
+        "transcript": 1
+    }
 
 
 def test_retry_refuses_an_engine_that_nobody_knows(
     pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = add("a.wav")
-    over(pipeline, Others(), Deaf()).run(one)
-    settings = pipeline.bench.settings
+    over(pipeline, EngineOverrides(), Deaf()).run(one)
+    settings = pipeline.services.settings
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     done = CliRunner().invoke(playhead, ["retry", "--engine", "nobody", one.id])
     assert isinstance(done.exception, ModelUnavailable)
     assert "whisper-base" in str(done.exception)
-    assert [letter.id for letter in pipeline.bench.catalogue.dead_letters()] == [one.id]
+    assert [letter.id for letter in pipeline.services.pipeline.recordings.dead_letters()] == [
+        one.id
+    ]
     done = CliRunner().invoke(playhead, ["retry", "--engine", "whisper-tiny.en", one.id])
     assert done.exit_code == 0, done.output
-    [chosen] = pipeline.bench.catalogue.recordings([one.id])
+    [chosen] = pipeline.services.pipeline.recordings.get_many([one.id])
     assert chosen.transcriber == "whisper-tiny.en"
-    assert pipeline.bench.catalogue.dead_letters() == []
+    assert pipeline.services.pipeline.recordings.dead_letters() == []
 
 
 def test_the_most_specific_choice_counts() -> None:

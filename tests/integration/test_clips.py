@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from playhead.core.errors import MediaMissing, OutsideRecording, UnreadableMedia
+from playhead.core.errors import MediaMissing, TimeOutOfRange, UnreadableMedia
 from playhead.exports.clips import SUFFIXES, Stretch, write_clip
 from playhead.media.bucket_store import MediaObjects
-from playhead.media.decode import RATE, Form, Samples, decode, stretch
+from playhead.media.decode import RATE, PcmFormat, Samples, decode, stretch
 from playhead.media.download_cache import Spool
 from playhead.media.object_storage import Bucket
 from playhead.media.probe import probe
@@ -67,7 +67,7 @@ def test_who_spoke_on_which_side_is_still_heard(tmp_path: Path) -> None:
     left = media_files.tone(2)
     source = media_files.make_stereo(tmp_path / "call.wav", np.stack([left, 0 * left]))
     clipped(source, 0.5, 1.5, tmp_path / "clip.flac")
-    sides = np.concatenate(list(stretch(tmp_path / "clip.flac", Form(RATE, 2), 0.0, 1.0)))
+    sides = np.concatenate(list(stretch(tmp_path / "clip.flac", PcmFormat(RATE, 2), 0.0, 1.0)))
     assert np.abs(sides[:, 0]).max() > 9000
     assert np.abs(sides[:, 1]).max() == 0
 
@@ -92,7 +92,7 @@ def test_a_long_clip_does_not_fill_memory(tmp_path: Path) -> None:
     ("start", "end"), [(-1, 2), (5, 5), (7, 3), (9, 12), (20, 30), (float("nan"), 3), (0, 1e999)]
 )
 def test_seconds_that_a_recording_does_not_have_are_refused(start: float, end: float) -> None:
-    with pytest.raises(OutsideRecording, match=r"a recording of 11\.00 seconds"):
+    with pytest.raises(TimeOutOfRange, match=r"a recording of 11\.00 seconds"):
         Stretch.within(11.0, start, end)
 
 
@@ -100,7 +100,7 @@ def test_around_a_second_stops_at_the_ends() -> None:
     assert Stretch.around(60.0, 30.0) == Stretch(20.0, 40.0)
     assert Stretch.around(60.0, 2.0) == Stretch(0.0, 12.0)
     assert Stretch.around(11.0, 11.0) == Stretch(1.0, 11.0)
-    with pytest.raises(OutsideRecording):
+    with pytest.raises(TimeOutOfRange):
         Stretch.around(11.0, 11.5)
 
 

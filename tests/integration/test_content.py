@@ -6,7 +6,7 @@ import pytest
 
 from playhead.core.records import Document, Recording, Segment, TimedSpan, Transcript, Word
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from playhead.transcripts.word_positions import Spoken
 from tests.support import factories
 from tests.support.factories import Worker, spans_of
@@ -133,7 +133,7 @@ def test_a_result_whose_content_is_gone_is_taken_back_and_waits_again(
     assert worker.content.take_back_partial() == 0
     database.run(b"delete from " + table)
     assert worker.content.take_back_partial() == 1
-    assert Catalogue(database).waiting(limit=9) == [recording]
+    assert Recordings(database).pending(limit=9) == [recording]
     worker.take_through(recording)
-    assert Catalogue(database).waiting(limit=9) == []
+    assert Recordings(database).pending(limit=9) == []
     assert worker.content.take_back_partial() == 0

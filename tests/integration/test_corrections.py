@@ -14,6 +14,7 @@ from playhead.core.errors import NotFound
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import (
     FREE,
+    Cost,
     Document,
     Engine,
     Kind,
@@ -21,18 +22,17 @@ from playhead.core.records import (
     Segment,
     TimedSpan,
     Transcript,
-    Usage,
     Word,
 )
 from playhead.core.settings import Chunking, Settings
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders, Engines
+from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
 from playhead.postgres.pipeline.transcript_versions import NothingToCorrect
 from playhead.search.service import Search
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from playhead.transcripts.correction import correct_segment
 from tests.integration.conftest import Pipeline
 
@@ -72,7 +72,7 @@ class Quoting:
     engine = Engine("quoting", "quoting-1")
     price = FREE
 
-    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
+    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
         spans, content = [], f"# {title}"
         for segment in transcript.segments:
             content += "\n\n"
@@ -80,7 +80,7 @@ class Quoting:
             content += segment.text
             spans.append(TimedSpan(start, len(content), segment.start, segment.end))
         metadata = {"sections": [{"heading": title, "start_seconds": 0.0, "end_seconds": 60.0}]}
-        return Document(title, content, "markdown", tuple(spans), metadata), Usage()
+        return Document(title, content, "markdown", tuple(spans), metadata), Cost()
 
 
 class Counted(InstantEmbedder):
@@ -109,9 +109,9 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def bench(bench: Workbench, heard: Heard, counted: Counted) -> Workbench:
-    embedders = Embedders("instant", {"instant": lambda: counted})
-    return replace(bench, engines=Engines(heard, Quoting(), embedders))
+def services(services: PipelineServices, heard: Heard, counted: Counted) -> PipelineServices:
+    embedders = EmbedderRegistry("instant", {"instant": lambda: counted})
+    return replace(services, engines=Engines(heard, Quoting(), embedders))
 
 
 @pytest.fixture
@@ -121,16 +121,16 @@ def ready(pipeline: Pipeline, add: Add) -> Recording:
     return recording
 
 
-def correct(bench: Workbench, recording: Recording, segment: int, text: str) -> None:
-    before = bench.versions.current(recording)
-    bench.versions.correct(recording, correct_segment(before, segment, text), "Ada")
+def correct(services: PipelineServices, recording: Recording, segment: int, text: str) -> None:
+    before = services.pipeline.versions.current(recording)
+    services.pipeline.versions.correct(recording, correct_segment(before, segment, text), "Ada")
 
 
 def finish(pipeline: Pipeline, recording: Recording) -> None:
     """As the sensor does."""
-    assert pipeline.bench.catalogue.waiting(limit=9) == [recording]
+    assert pipeline.services.pipeline.recordings.pending(limit=9) == [recording]
     assert pipeline.run(recording).success
-    assert pipeline.bench.catalogue.statuses("default")[0].status == "ready"
+    assert pipeline.services.pipeline.recordings.statuses("default")[0].status == "ready"
 
 
 def versions_of_rows(database: Database) -> dict[str, str]:
@@ -151,7 +151,7 @@ def versions_of_rows(database: Database) -> dict[str, str]:
 
 
 @pytest.fixture
-def database(bench: Workbench, settings: Settings) -> Database:
+def database(services: PipelineServices, settings: Settings) -> Database:
     assert settings.database_url is not None
     return Database(settings.database_url)
 
@@ -160,8 +160,8 @@ def test_one_word_put_right_embeds_no_more_than_its_passages_and_touches_no_othe
     pipeline: Pipeline, ready: Recording, heard: Heard, counted: Counted, database: Database
 ) -> None:
     before, asked = versions_of_rows(database), len(counted.embedded)
-    segment = pipeline.bench.versions.current(ready).segments[4].text
-    correct(pipeline.bench, ready, 4, segment.replace("grove", "stove"))
+    segment = pipeline.services.pipeline.versions.current(ready).segments[4].text
+    correct(pipeline.services, ready, 4, segment.replace("grove", "stove"))
     finish(pipeline, ready)
     assert heard.calls == 1
     assert 1 <= len(counted.embedded) - asked <= 2
@@ -172,10 +172,10 @@ def test_one_word_put_right_embeds_no_more_than_its_passages_and_touches_no_othe
 
 
 def test_words_that_were_left_alone_keep_their_times(pipeline: Pipeline, ready: Recording) -> None:
-    bench = pipeline.bench
-    before = bench.versions.current(ready).words
-    correct(bench, ready, 4, "somebody else said this")
-    after = bench.versions.current(ready).words
+    services = pipeline.services
+    before = services.pipeline.versions.current(ready).words
+    correct(services, ready, 4, "somebody else said this")
+    after = services.pipeline.versions.current(ready).words
     assert after[:48] == before[:48]
     assert after[-60:] == before[-60:]
 
@@ -183,10 +183,16 @@ def test_words_that_were_left_alone_keep_their_times(pipeline: Pipeline, ready: 
 def test_a_correction_is_searched_and_what_stood_there_is_not(
     pipeline: Pipeline, ready: Recording
 ) -> None:
-    bench = pipeline.bench
-    correct(bench, ready, 0, "The zeppelin landed.")
+    services = pipeline.services
+    correct(services, ready, 0, "The zeppelin landed.")
     finish(pipeline, ready)
-    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+    find = Search(
+        services.search.chunks,
+        services.search.embedding_sets,
+        services.engines.embedders,
+        services.files.media,
+        "default",
+    )
     best = find("zeppelin").hits[0]
     assert "zeppelin" in best.text
     assert best.start_seconds < 6.0
@@ -195,78 +201,84 @@ def test_a_correction_is_searched_and_what_stood_there_is_not(
 def test_no_engine_takes_a_correction_back(
     pipeline: Pipeline, ready: Recording, heard: Heard
 ) -> None:
-    bench = pipeline.bench
-    correct(bench, ready, 4, "Put right.")
-    corrected = bench.versions.current(ready)
+    services = pipeline.services
+    correct(services, ready, 4, "Put right.")
+    corrected = services.pipeline.versions.current(ready)
     other = Heard()
     other.engine = Engine("instant", "heard-2")
-    newer = replace(bench, engines=replace(bench.engines, transcriber=other))
+    newer = replace(services, engines=replace(services.engines, transcriber=other))
     changed = Pipeline(
         newer, pipeline.instance, build_definitions(newer.settings, engines=newer.engines)
     )
     assert changed.run(ready).success
-    bench.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
+    services.pipeline.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
     changed.carry_out_plans()
     assert other.calls == 0
-    assert bench.versions.current(ready) == corrected
+    assert services.pipeline.versions.current(ready) == corrected
 
 
 def test_versions_are_listed_and_an_old_one_comes_back_without_a_call(
     pipeline: Pipeline, ready: Recording, heard: Heard, counted: Counted
 ) -> None:
-    bench = pipeline.bench
-    first = bench.versions.current(ready)
-    correct(bench, ready, 4, "Put right.")
+    services = pipeline.services
+    first = services.pipeline.versions.current(ready)
+    correct(services, ready, 4, "Put right.")
     finish(pipeline, ready)
     asked = len(counted.embedded)
-    listed = bench.versions.all(ready)
+    listed = services.pipeline.versions.all(ready)
     assert [(one.number, one.engine, one.model, one.current) for one in listed] == [
         (1, "instant", "heard-1", False),
         (2, "person", "Ada", True),
     ]
-    bench.versions.restore(ready, 1, "Grace")
+    services.pipeline.versions.restore(ready, 1, "Grace")
     finish(pipeline, ready)
-    assert bench.versions.current(ready) == first
-    assert bench.versions.all(ready)[0].chosen_by == "Grace"
+    assert services.pipeline.versions.current(ready) == first
+    assert services.pipeline.versions.all(ready)[0].chosen_by == "Grace"
     assert (heard.calls, len(counted.embedded)) == (1, asked)
 
 
 def test_a_version_handed_back_is_the_engines_again(
     pipeline: Pipeline, ready: Recording, heard: Heard
 ) -> None:
-    bench = pipeline.bench
-    first = bench.versions.current(ready)
-    correct(bench, ready, 4, "Put right.")
-    bench.versions.release(ready)
+    services = pipeline.services
+    first = services.pipeline.versions.current(ready)
+    correct(services, ready, 4, "Put right.")
+    services.pipeline.versions.release(ready)
     assert pipeline.run(ready).success
-    assert bench.versions.current(ready) == first
+    assert services.pipeline.versions.current(ready) == first
     assert heard.calls == 1
 
 
 def test_the_same_correction_twice_is_one_version(pipeline: Pipeline, ready: Recording) -> None:
-    bench = pipeline.bench
-    correct(bench, ready, 4, "Put right.")
+    services = pipeline.services
+    correct(services, ready, 4, "Put right.")
     with pytest.raises(NothingToCorrect):
-        correct(bench, ready, 4, "Put right.")
-    assert len(bench.versions.all(ready)) == 2
+        correct(services, ready, 4, "Put right.")
+    assert len(services.pipeline.versions.all(ready)) == 2
 
 
 def test_there_is_nothing_to_correct_before_there_is_a_transcript(
     pipeline: Pipeline, add: Add
 ) -> None:
     with pytest.raises(NothingToCorrect):
-        pipeline.bench.versions.current(add("b.wav"))
+        pipeline.services.pipeline.versions.current(add("b.wav"))
 
 
 def test_naming_a_speaker_makes_nothing_again_and_hits_have_the_name(
     pipeline: Pipeline, ready: Recording, heard: Heard, database: Database
 ) -> None:
-    bench = pipeline.bench
+    services = pipeline.services
     before = versions_of_rows(database)
-    bench.versions.name_speaker(ready, "SPEAKER_0", "Ada Lovelace")
-    assert bench.catalogue.waiting(limit=9) == []
+    services.pipeline.versions.name_speaker(ready, "SPEAKER_0", "Ada Lovelace")
+    assert services.pipeline.recordings.pending(limit=9) == []
     assert versions_of_rows(database) == before
-    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+    find = Search(
+        services.search.chunks,
+        services.search.embedding_sets,
+        services.engines.embedders,
+        services.files.media,
+        "default",
+    )
     assert "Ada Lovelace" in {hit.speaker for hit in find("number0 amber").hits}
     assert heard.calls == 1
 
@@ -275,4 +287,4 @@ def test_naming_somebody_who_does_not_speak_is_refused(
     pipeline: Pipeline, ready: Recording
 ) -> None:
     with pytest.raises(NotFound, match="SPEAKER_0, SPEAKER_1"):
-        pipeline.bench.versions.name_speaker(ready, "SPEAKER_9", "Nobody")
+        pipeline.services.pipeline.versions.name_speaker(ready, "SPEAKER_9", "Nobody")

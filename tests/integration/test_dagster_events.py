@@ -16,7 +16,7 @@ from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
 from playhead.postgres.database_urls import create_database
 from playhead.postgres.embedded.server import EmbeddedServer
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from resources.dagster_storage import PlayheadStorage
 from tests.integration.conftest import Pipeline
 
@@ -105,14 +105,14 @@ def test_tags_of_an_event_can_be_searched_for(instance: dg.DagsterInstance) -> N
 
 
 def test_a_run_is_stored_whole_in_few_transactions(
-    bench: Workbench, instance: dg.DagsterInstance, add: Callable[[str], Recording]
+    services: PipelineServices, instance: dg.DagsterInstance, add: Callable[[str], Recording]
 ) -> None:
-    definitions = build_definitions(bench.settings, engines=bench.engines)
-    pipeline = Pipeline(bench, instance, definitions)
+    definitions = build_definitions(services.settings, engines=services.engines)
+    pipeline = Pipeline(services, instance, definitions)
     recordings = [add(f"{number}.wav") for number in range(20)]
-    before = commits(bench.settings)
+    before = commits(services.settings)
     run = pipeline.run(*recordings)
-    assert commits(bench.settings) - before < 120, "there are 600 events"
+    assert commits(services.settings) - before < 120, "there are 600 events"
     assert run.success
     for stage in STAGES:
         assert pipeline.materialised(stage) == {recording.id for recording in recordings}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from playhead.core.errors import NoAudioTrack, PermanentError
-from playhead.media.decode import RATE, Samples, Voice, decode
+from playhead.media.decode import RATE, AudioChannel, Samples, decode
 from playhead.media.probe import probe
 from tests.support import media_files
 
@@ -147,7 +147,7 @@ def test_a_channel_or_a_track_can_be_had_alone(tmp_path: Path) -> None:
     call = np.stack([left[:size], right[:size]])
     file = media_files.make_stereo(tmp_path / "call.wav", call)
     for number, wanted in enumerate(call):
-        heard = np.concatenate(list(decode(file, voice=Voice(0, number))))
+        heard = np.concatenate(list(decode(file, voice=AudioChannel(0, number))))
         assert np.allclose(heard, wanted, atol=1e-3)
     with pytest.raises(NoAudioTrack):
-        list(decode(file, voice=Voice(1)))
+        list(decode(file, voice=AudioChannel(1)))

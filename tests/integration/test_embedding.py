@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from playhead.core.errors import InvalidResult, ModelUnavailable, PermanentError
+from playhead.core.errors import InvalidEngineOutput, ModelUnavailable, PermanentError
 from playhead.core.packaged_models import minilm_folder
 from playhead.core.protocols.embedder import Embedder
 from playhead.engines.embedding.minilm import MiniLM
@@ -234,5 +234,5 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     "vectors", [np.zeros((1, 3)), np.full((1, 3), np.nan), np.ones((1, 4)), np.ones(3)]
 )
 def test_a_reply_that_is_no_vector_is_never_passed_on(vectors: Array) -> None:
-    with pytest.raises(InvalidResult):
+    with pytest.raises(InvalidEngineOutput):
         unit_rows(vectors.astype(np.float32), dimensions=3)

@@ -11,7 +11,7 @@ from playhead.core.errors import DatabaseUnavailable
 from playhead.postgres.database import Database
 from playhead.postgres.deletion import physical_erasure
 from playhead.postgres.deletion.physical_erasure import StillSeen, erase
-from playhead.postgres.deletion.rows import Forgetting
+from playhead.postgres.deletion.rows import RecordingDeletion
 from tests.support import factories
 from tests.support.factories import Worker
 
@@ -35,7 +35,7 @@ def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
     with psycopg.connect(database.url) as onlooker:
         onlooker.execute("set transaction isolation level repeatable read")
         onlooker.execute("select 1")
-        Forgetting(database).forget([ours.id])
+        RecordingDeletion(database).forget([ours.id])
         with pytest.raises(StillSeen, match="still seen by"):
             erase(database.url)
     erase(database.url)
@@ -70,7 +70,7 @@ def test_erasing_takes_only_its_turn_from_a_worker_that_waits(database: Database
         waits = waiting.submit(wait)
         while not held_up(database):
             pass
-        Forgetting(database).forget([factories.registered(database).id])
+        RecordingDeletion(database).forget([factories.registered(database).id])
         erase(database.url)
         with pytest.raises(DatabaseUnavailable, match="cancel"):
             waits.result(30)

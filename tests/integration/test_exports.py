@@ -11,13 +11,13 @@ import pytest
 from markdown_it import MarkdownIt
 
 from playhead.cli.main import playhead
-from playhead.core.errors import NotFound, NotMadeYet, OutsideRecording
+from playhead.core.errors import NotFound, StageNotReady, TimeOutOfRange
 from playhead.core.records import Recording, Segment, Transcript, Word
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.media.probe import probe
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.transcript_versions import NothingToCorrect
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from tests.support import factories
 from tests.support.factories import Worker
 from tests.support.media_files import SPEECH
@@ -29,11 +29,11 @@ SAID = "And so, my fellow Americans, ask not what your country can do for you. A
 
 
 @pytest.fixture
-def run(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(services: PipelineServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A command, as a person gives it."""
     monkeypatch.chdir(tmp_path)  # where no .env is
-    monkeypatch.setenv("DATABASE_URL", str(bench.settings.database_url))
-    monkeypatch.setenv("PLAYHEAD_HOME", str(bench.settings.home))
+    monkeypatch.setenv("DATABASE_URL", str(services.settings.database_url))
+    monkeypatch.setenv("PLAYHEAD_HOME", str(services.settings.home))
 
     def run(*arguments: str | Path) -> click.testing.Result:
         return click.testing.CliRunner().invoke(playhead, list(map(str, arguments)))
@@ -47,48 +47,48 @@ def told(result: click.testing.Result) -> str:
 
 
 @pytest.fixture
-def waiting(bench: Workbench) -> Recording:
+def waiting(services: PipelineServices) -> Recording:
     """Taken in, and no more."""
-    return bench.intake.take_in(JFK, org_id="default", title="A (good) talk").recording
+    return services.ingest.add(JFK, org_id="default", title="A (good) talk").recording
 
 
 @pytest.fixture
-def ready(bench: Workbench, waiting: Recording) -> Recording:
+def ready(services: PipelineServices, waiting: Recording) -> Recording:
     """Heard and written up; its speaker has a name."""
     words = [Word(one, at / 2, (at + 1) / 2) for at, one in enumerate(SAID.split())]
     whole = Segment(SAID, 0.0, 10.0, "SPEAKER_0")
     said = Transcript(SAID, "en", 10.0, tuple(words), (whole,))
     written, _ = ExtractiveWriter().write(said, title=waiting.title, kind="recording")
-    database = Database(str(bench.settings.database_url))
+    database = Database(str(services.settings.database_url))
     worker = Worker(database)
     worker.probe(waiting)
     worker.transcribe(waiting, said)
     worker.write(waiting, written=written)
     worker.ledger.close()
     database.close()
-    bench.versions.name_speaker(waiting, "SPEAKER_0", "Jack")
+    services.pipeline.versions.name_speaker(waiting, "SPEAKER_0", "Jack")
     return waiting
 
 
 @pytest.mark.parametrize("wanted", ["srt", "vtt", "json"])
 def test_a_file_that_nobody_edited_corrects_nothing(
-    run: Run, ready: Recording, bench: Workbench, tmp_path: Path, wanted: str
+    run: Run, ready: Recording, services: PipelineServices, tmp_path: Path, wanted: str
 ) -> None:
-    before = bench.versions.current(ready)
+    before = services.pipeline.versions.current(ready)
     file = tmp_path / f"talk.{wanted}"
     told(run("transcript", ready.id, "--as", wanted, "--output", file))
     assert "Jack" in file.read_text("utf-8")
     assert "0 change(s)" in told(run("correct", ready.id, file))
-    assert bench.versions.current(ready) == before
+    assert services.pipeline.versions.current(ready) == before
 
 
 def test_a_word_put_right_in_a_caption_is_put_right_in_its_segment(
-    run: Run, ready: Recording, tmp_path: Path, bench: Workbench
+    run: Run, ready: Recording, tmp_path: Path, services: PipelineServices
 ) -> None:
     file = tmp_path / "talk.srt"
     file.write_text(told(run("transcript", ready.id)).replace("fellow", "dear"), "utf-8")
     told(run("correct", ready.id, file))
-    after = bench.versions.current(ready)
+    after = services.pipeline.versions.current(ready)
     assert after.segments == (Segment(SAID.replace("fellow", "dear"), 0.0, 10.0, "SPEAKER_0"),)
 
 
@@ -103,7 +103,7 @@ def test_captions_have_names_and_are_short_enough_to_read(run: Run, ready: Recor
 
 
 def test_what_is_read_has_names_and_times_that_open_the_media(
-    run: Run, ready: Recording, bench: Workbench
+    run: Run, ready: Recording, services: PipelineServices
 ) -> None:
     assert told(run("transcript", ready.id, "--as", "txt")) == f"Jack: {SAID}\n"
     page = told(run("transcript", ready.id, "--as", "md"))
@@ -112,10 +112,10 @@ def test_what_is_read_has_names_and_times_that_open_the_media(
 
 
 def test_every_time_of_a_document_opens_the_media_at_its_second(
-    run: Run, ready: Recording, bench: Workbench
+    run: Run, ready: Recording, services: PipelineServices
 ) -> None:
     page = told(run("document", ready.id))
-    link = bench.media.link(ready.id, ready.suffix)
+    link = services.files.media.link(ready.id, ready.suffix)
     reader = MarkdownIt()
     reader.validateLink = lambda url: True  # type: ignore[method-assign]  # not of file://
     html = reader.render(page)
@@ -164,7 +164,7 @@ def test_seconds_outside_the_recording_are_told_with_its_length(
     run: Run, ready: Recording, tmp_path: Path
 ) -> None:
     result = run("clip", ready.id, "--from", "9", "--to", "12")
-    assert isinstance(result.exception, OutsideRecording)
+    assert isinstance(result.exception, TimeOutOfRange)
     assert "of 10.00 seconds" in str(result.exception)
     assert not [*tmp_path.glob("*.opus")]
 
@@ -177,7 +177,7 @@ def test_what_is_not_made_yet_is_told_with_what_makes_it(
     run: Run, waiting: Recording, command: list[str]
 ) -> None:
     error = run(*command, waiting.id).exception
-    assert isinstance(error, (NotMadeYet, NothingToCorrect))
+    assert isinstance(error, (StageNotReady, NothingToCorrect))
     assert error.remedy == f"playhead process {waiting.id}"
 
 

@@ -17,15 +17,15 @@ from dagster._core.scheduler.instigation import InstigatorType, TickData, TickSt
 
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.maintenance.delete_recording import finish, forget
-from playhead.core.errors import Forgotten
+from playhead.core.errors import RecordingDeleted
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
-from playhead.engines.registry import Embedders
+from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import dagster_tables_url
-from playhead.postgres.deletion.rows import Forgetting
-from playhead.postgres.pipeline.stage_results import Ledger
-from playhead.services.context import Workbench, open_workbench
+from playhead.postgres.deletion.rows import RecordingDeletion
+from playhead.postgres.pipeline.stage_results import StageResults
+from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.integration.conftest import Pipeline, instant_engines, write_sound
 from tests.support import factories
 from tests.support.factories import Worker
@@ -70,13 +70,13 @@ def stored(
     engines = replace(
         instant_engines(),
         transcriber=transcriber,
-        embedders=Embedders("instant", {"instant": lambda: embedder}),
+        embedders=EmbedderRegistry("instant", {"instant": lambda: embedder}),
     )
     with (
-        open_workbench(settings, engines) as bench,
+        open_pipeline_services(settings, engines) as services,
         dg.DagsterInstance.from_config(str(_ROOT)) as instance,
     ):
-        yield Pipeline(bench, instance, build_definitions(settings, engines=engines))
+        yield Pipeline(services, instance, build_definitions(settings, engines=engines))
 
 
 @pytest.fixture
@@ -89,19 +89,19 @@ def take(stored: Pipeline, tmp_path: Path) -> Take:
             sound.setparams((1, 2, 16_000, 0, "NONE", ""))
             sound.writeframes((title.encode() + bytes(1 + len(title.encode()) % 2)) * 20)
             sound.writeframes(content * 1000)
-        return stored.bench.intake.take_in(file, org_id=org_id, title=title).recording
+        return stored.services.ingest.add(file, org_id=org_id, title=title).recording
 
     return take
 
 
-def databases(bench: Workbench) -> list[str]:
-    return [str(bench.settings.database_url), dagster_tables_url(bench.settings)]
+def databases(services: PipelineServices) -> list[str]:
+    return [str(services.settings.database_url), dagster_tables_url(services.settings)]
 
 
-def left(bench: Workbench, *needles: str) -> set[tuple[str, str]]:
+def left(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
     """Everywhere but the bytes of the server, which is not ours here: (place, needle)."""
-    found = left_in_files(bench.settings.home, *needles)
-    for url in databases(bench):
+    found = left_in_files(services.settings.home, *needles)
+    for url in databases(services):
         found |= {(url, needle) for needle in left_in_dump(url, *needles)}
     return found
 
@@ -109,18 +109,18 @@ def left(bench: Workbench, *needles: str) -> set[tuple[str, str]]:
 def test_nothing_is_left_of_one_that_is_ready_and_one_that_failed(
     stored: Pipeline, take: Take
 ) -> None:
-    bench = stored.bench
+    services = stored.services
     ours, failed, other = take(TITLE, HEARD), take("Deaf Zanzibar", UNHEARD), take("A plain talk")
     stored.run(ours, failed, other, only=("raw_media", "transcript"))
     stored.run(ours, other)
-    assert {word for _, word in left(bench, *WORDS)} == set(WORDS), "the canaries get everywhere"
-    look = forget(bench, stored.instance, [ours.id, failed.id])
+    assert {word for _, word in left(services, *WORDS)} == set(WORDS), "the canaries get everywhere"
+    look = forget(services, stored.instance, [ours.id, failed.id])
     assert look.found == []
-    assert not left(bench, *WORDS)
-    assert [status.id for status in bench.catalogue.statuses("default")] == [other.id]
+    assert not left(services, *WORDS)
+    assert [status.id for status in services.pipeline.recordings.statuses("default")] == [other.id]
     assert stored.materialised("embeddings") == {other.id}
     assert stored.instance.get_dynamic_partitions("recordings") == [other.id]
-    with psycopg.connect(databases(bench)[0]) as connection:
+    with psycopg.connect(databases(services)[0]) as connection:
         rows = connection.execute("select recording_id::text from forgotten").fetchall()
     assert {row[0] for row in rows} == {ours.id, failed.id}
 
@@ -131,17 +131,17 @@ def test_the_id_alone_is_kept_and_only_as_that_of_a_forgotten_one(
     ours, other = take(TITLE, HEARD), take("A plain talk")
     stored.run(ours, other)
     stored.run(ours)
-    forget(stored.bench, stored.instance, [ours.id])
-    for url in databases(stored.bench):
+    forget(stored.services, stored.instance, [ours.id])
+    for url in databases(stored.services):
         assert dump(url).count(ours.id) == 1
-    assert not left_in_files(stored.bench.settings.home, ours.id)
+    assert not left_in_files(stored.services.settings.home, ours.id)
 
 
 def test_a_run_that_it_shared_stays_with_the_others_in_it(stored: Pipeline, take: Take) -> None:
     first, second, third = (take(title) for title in ("One talk", "Two talks", "Three talks"))
     run = stored.run(first, second, third).dagster_run
     alone = stored.run(first).dagster_run
-    forget(stored.bench, stored.instance, [first.id])
+    forget(stored.services, stored.instance, [first.id])
     shared = stored.instance.get_run_by_id(run.run_id)
     assert shared is not None
     assert shared.tags["dagster/asset_partition_range_start"] == second.id
@@ -157,7 +157,7 @@ def test_an_assets_own_page_no_longer_shows_it_as_the_newest(stored: Pipeline, t
     other, ours = take("A plain talk"), take(TITLE, HEARD)
     stored.run(other)
     stored.run(ours)
-    forget(stored.bench, stored.instance, [ours.id])
+    forget(stored.services, stored.instance, [ours.id])
     for stage in STAGES:
         event = stored.instance.get_latest_materialization_event(dg.AssetKey(stage))
         assert event is not None
@@ -167,8 +167,8 @@ def test_an_assets_own_page_no_longer_shows_it_as_the_newest(stored: Pipeline, t
 
 def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline) -> None:
     """From the run that took it in, and from what the inbox's sensor remembers."""
-    bench, instance = stored.bench, stored.instance
-    inbox = bench.settings.home / "inbox"
+    services, instance = stored.services, stored.instance
+    inbox = services.settings.home / "inbox"
     inbox.mkdir(parents=True)
     file = write_sound(inbox / f"{TITLE}.wav")
     taken = stored.definitions.resolve_job_def("collect_file").execute_in_process(
@@ -185,53 +185,53 @@ def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline) -> None:
             cursor=json.dumps({file.name: [1, 2]}),
         )
     )
-    [ours] = bench.catalogue.statuses("default")
-    assert left(bench, "Zanzibar", "quokka")
-    assert forget(bench, instance, [ours.id]).found == []
-    assert not left(bench, "Zanzibar", "quokka")
+    [ours] = services.pipeline.recordings.statuses("default")
+    assert left(services, "Zanzibar", "quokka")
+    assert forget(services, instance, [ours.id]).found == []
+    assert not left(services, "Zanzibar", "quokka")
     assert instance.get_run_by_id(taken.run_id) is None
 
 
 def test_a_worker_that_listens_on_writes_nothing_afterwards(
     stored: Pipeline, take: Take, transcriber: CanaryTranscriber
 ) -> None:
-    bench = stored.bench
+    services = stored.services
     ours, other = take(TITLE, HEARD), take("A plain talk")
     transcriber.hold = True
     with ThreadPoolExecutor(1) as late:
         run = late.submit(stored.run, ours, other)
         assert transcriber.listening.wait(60)
-        assert forget(bench, stored.instance, [ours.id]).found == []
+        assert forget(services, stored.instance, [ours.id]).found == []
         transcriber.go_on.set()
         result = run.result()
     assert result.success, "the others in its run are not its business"
     assert stored.materialised("embeddings") == {other.id}
-    assert not left(bench, *WORDS)
-    assert dump(databases(bench)[1]).count(ours.id) == 1
+    assert not left(services, *WORDS)
+    assert dump(databases(services)[1]).count(ours.id) == 1
 
 
 def test_a_worker_that_embeds_on_leaves_no_vector(
     stored: Pipeline, take: Take, embedder: HeldEmbedder
 ) -> None:
-    bench = stored.bench
+    services = stored.services
     ours = take(TITLE, HEARD)
     stored.run(ours, only=("raw_media", "transcript", "document", "chunks"))
     embedder.hold = True
     with ThreadPoolExecutor(1) as late:
         run = late.submit(stored.run, ours)
         assert embedder.embedding.wait(60)
-        forget(bench, stored.instance, [ours.id])
+        forget(services, stored.instance, [ours.id])
         embedder.go_on.set()
         run.result()
-    with psycopg.connect(databases(bench)[0]) as connection:
+    with psycopg.connect(databases(services)[0]) as connection:
         assert connection.execute("select count(*) from embedding_cache").fetchone() == (0,)
-    assert not left(bench, *WORDS)
+    assert not left(services, *WORDS)
 
 
 def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, take: Take) -> None:
     ours, other = take(TITLE, HEARD), take("A plain talk")
     stored.run(other)
-    forget(stored.bench, stored.instance, [ours.id])
+    forget(stored.services, stored.instance, [ours.id])
     for told in (
         dg.AssetMaterialization("document", partition=ours.id, metadata={"preview": SPOKEN}),
         dg.AssetObservation("transcript", partition=ours.id, description=SPOKEN),
@@ -246,7 +246,7 @@ def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, ta
     ):
         stored.instance.report_runless_asset_event(told)
     assert stored.materialised("document") == {other.id}
-    assert not left(stored.bench, *WORDS)
+    assert not left(stored.services, *WORDS)
     newest = stored.instance.get_latest_materialization_event(dg.AssetKey("document"))
     assert newest is not None
     assert newest.asset_materialization is not None
@@ -259,11 +259,11 @@ def test_vectors_of_words_that_another_recording_has_stay(
     ours, other = factories.registered(database), factories.registered(database)
     worker.take_through(ours, ["mine alone", "ours together"])
     worker.take_through(other, ["ours together"])
-    Forgetting(database).forget([ours.id])
+    RecordingDeletion(database).forget([ours.id])
     assert factories.count(database, b"embedding_cache") == 1
     assert factories.count(database, b"embeddings") == 1
     assert factories.count(database, b"chunks") == 1
-    Forgetting(database).forget([other.id])
+    RecordingDeletion(database).forget([other.id])
     assert factories.count(database, b"embedding_cache") == 0
 
 
@@ -275,7 +275,7 @@ def test_vectors_of_words_that_it_once_had_go_too(database: Database, worker: Wo
     worker.cut(ours, factories.passages("corrected"))
     worker.embed(ours)
     assert factories.count(database, b"embedding_cache") == 2
-    Forgetting(database).forget([ours.id])
+    RecordingDeletion(database).forget([ours.id])
     assert factories.count(database, b"embedding_cache") == 0
 
 
@@ -286,7 +286,7 @@ def test_what_others_said_too_is_not_looked_for(database: Database, worker: Work
     worker.transcribe(ours, factories.transcript("nobody else says this"))
     worker.probe(other)
     worker.transcribe(other, factories.transcript("what everybody says"))
-    assert Forgetting(database).words([ours.id]) == ["nobody else says this"]
+    assert RecordingDeletion(database).identifying_texts([ours.id]) == ["nobody else says this"]
 
 
 @pytest.mark.parametrize("title", ["Introduction", "a b", "Talk"])
@@ -294,26 +294,26 @@ def test_what_may_stand_anywhere_by_chance_is_not_looked_for(
     database: Database, title: str
 ) -> None:
     ours = factories.registered(database, title=title)
-    assert Forgetting(database).words([ours.id]) == []
+    assert RecordingDeletion(database).identifying_texts([ours.id]) == []
 
 
 def test_a_forgetting_that_was_killed_is_finished_from_the_id_alone(
     stored: Pipeline, take: Take
 ) -> None:
-    bench = stored.bench
+    services = stored.services
     ours = take(TITLE, HEARD)
     stored.run(ours)
-    bench.forgetting.forget([ours.id])  # and here it was killed
-    assert bench.forgetting.unfinished() == [ours.id]
-    assert bench.forgetting.forgotten([ours.id, "no such id"]) == [ours.id]
-    assert finish(bench, stored.instance, bench.forgetting.unfinished()).found == []
-    assert bench.forgetting.unfinished() == []
-    assert not left(bench, *WORDS)
+    services.deletion.forget([ours.id])  # and here it was killed
+    assert services.deletion.unfinished() == [ours.id]
+    assert services.deletion.forgotten([ours.id, "no such id"]) == [ours.id]
+    assert finish(services, stored.instance, services.deletion.unfinished()).found == []
+    assert services.deletion.unfinished() == []
+    assert not left(services, *WORDS)
 
 
 def test_the_same_bytes_added_again_are_a_new_recording(stored: Pipeline, take: Take) -> None:
     ours = take(TITLE, HEARD)
-    forget(stored.bench, stored.instance, [ours.id])
+    forget(stored.services, stored.instance, [ours.id])
     again = take(TITLE, HEARD)
     assert again.id != ours.id
     assert stored.run(again).success
@@ -322,14 +322,14 @@ def test_the_same_bytes_added_again_are_a_new_recording(stored: Pipeline, take: 
 
 def test_progress_of_what_is_forgotten_stops_the_worker(database: Database, worker: Worker) -> None:
     recording = factories.registered(database)
-    ledger: Ledger = worker.ledger
+    ledger: StageResults = worker.ledger
     with worker.claim(recording, factories.recipe("raw_media"), {"a": "b"}) as claim:
         ledger.progress([claim], 10, "working")
-        Forgetting(database).forget([recording.id])
-        with pytest.raises(Forgotten):
+        RecordingDeletion(database).forget([recording.id])
+        with pytest.raises(RecordingDeleted):
             ledger.progress([claim], 20, "working")
     with (
-        pytest.raises(Forgotten),
+        pytest.raises(RecordingDeleted),
         worker.claim(recording, factories.recipe("raw_media"), {"a": "c"}),
     ):
         raise AssertionError("nothing of it may be begun")

@@ -10,12 +10,12 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.ops.ingest_file import take_from_inbox
-from playhead.core.errors import StorageRefused
+from playhead.core.errors import StorageAccessDenied
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.media.object_storage import PART_BYTES
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.services.context import Workbench
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.services.context import PipelineServices
 from sensors.inbox import inbox
 from tests.integration.conftest import write_sound
 from tests.support.s3_server import Line, noticed
@@ -40,14 +40,14 @@ def dropped(bucket_folder: Path) -> Path:
 
 
 @pytest.fixture
-def tick(bench: Workbench, instance: dg.DagsterInstance) -> Callable[[], dg.SensorResult]:
+def tick(services: PipelineServices, instance: dg.DagsterInstance) -> Callable[[], dg.SensorResult]:
     """The inbox sensor, tick by tick, with its cursor."""
     cursor: list[str | None] = [None]
 
     def tick() -> dg.SensorResult:
         noticed()
         context = dg.build_sensor_context(
-            instance=instance, cursor=cursor[-1], resources={"workbench": bench}
+            instance=instance, cursor=cursor[-1], resources={"playhead": services}
         )
         result = inbox(context)
         assert isinstance(result, dg.SensorResult)
@@ -62,43 +62,43 @@ def names(dropped: Path) -> list[str]:
     return [path.name for path in dropped.glob("*")]
 
 
-def titles(bench: Workbench) -> list[str]:
-    return sorted(status.title for status in bench.catalogue.statuses("default"))
+def titles(services: PipelineServices) -> list[str]:
+    return sorted(status.title for status in services.pipeline.recordings.statuses("default"))
 
 
 def test_an_object_is_taken_when_two_looks_saw_the_same_and_leaves(
-    bench: Workbench, dropped: Path, tick: Callable[[], dg.SensorResult]
+    services: PipelineServices, dropped: Path, tick: Callable[[], dg.SensorResult]
 ) -> None:
     sound = write_sound(dropped / "A talk, part 1.wav").read_bytes()
     tick()
     (dropped / "A talk, part 1.wav").write_bytes(sound + b"more")
     tick()
-    assert titles(bench) == []
+    assert titles(services) == []
     tick()
-    assert titles(bench) == ["A talk, part 1"]
+    assert titles(services) == ["A talk, part 1"]
     assert names(dropped) == []
-    (recording,) = bench.catalogue.recordings(
-        [one.id for one in bench.catalogue.statuses("default")]
+    (recording,) = services.pipeline.recordings.get_many(
+        [one.id for one in services.pipeline.recordings.statuses("default")]
     )
     assert recording.suffix == ".wav"
-    with bench.media.opened(recording) as path:
+    with services.files.media.opened(recording) as path:
         assert path.read_bytes() == sound + b"more"
-    assert list((bench.settings.home / "spool").iterdir()) == []
+    assert list((services.settings.home / "spool").iterdir()) == []
 
 
 def test_hidden_objects_and_those_in_folders_are_left_alone(
-    bench: Workbench, dropped: Path, tick: Callable[[], dg.SensorResult]
+    services: PipelineServices, dropped: Path, tick: Callable[[], dg.SensorResult]
 ) -> None:
     (dropped / "deeper").mkdir()
     left = [write_sound(dropped / name) for name in (".upload.wav", "deeper/b.wav")]
     tick()
     tick()
-    assert titles(bench) == []
+    assert titles(services) == []
     assert all(path.exists() for path in left)
 
 
 def test_one_that_cannot_be_had_stops_no_other(
-    bench: Workbench, dropped: Path, tick: Callable[[], dg.SensorResult]
+    services: PipelineServices, dropped: Path, tick: Callable[[], dg.SensorResult]
 ) -> None:
     # The server lists this name and finds nothing by it.
     unreadable = dropped / os.fsdecode(b"a caf\xe9.wav")
@@ -106,7 +106,7 @@ def test_one_that_cannot_be_had_stops_no_other(
     write_sound(dropped / "good.wav")
     tick()
     tick()
-    assert titles(bench) == ["good"]
+    assert titles(services) == ["good"]
     assert names(dropped) == [unreadable.name]
 
 
@@ -116,7 +116,7 @@ def test_a_listing_that_fails_is_not_an_empty_inbox(
     write_sound(dropped / "talk.wav")
     seen = tick().cursor
     bucket_folder.rename(bucket_folder.with_name("elsewhere"))
-    with pytest.raises(StorageRefused, match="no bucket"):
+    with pytest.raises(StorageAccessDenied, match="no bucket"):
         tick()
     bucket_folder.with_name("elsewhere").rename(bucket_folder)
     assert tick().cursor != "{}"
@@ -124,48 +124,52 @@ def test_a_listing_that_fails_is_not_an_empty_inbox(
     assert names(dropped) == []
 
 
-def test_the_same_bytes_under_two_names_are_one_recording(bench: Workbench, dropped: Path) -> None:
+def test_the_same_bytes_under_two_names_are_one_recording(
+    services: PipelineServices, dropped: Path
+) -> None:
     sound = write_sound(dropped / "talk.wav").read_bytes()
     (dropped / "copy.wav").write_bytes(sound)
     noticed()
-    first, second = (take_from_inbox(bench, name) for name in ("talk.wav", "copy.wav"))
+    first, second = (take_from_inbox(services, name) for name in ("talk.wav", "copy.wav"))
     assert second.duplicate
     assert second.recording == first.recording
     assert names(dropped) == []
 
 
 def test_one_that_is_replaced_while_it_is_taken_stays(
-    bench: Workbench, dropped: Path, monkeypatch: pytest.MonkeyPatch
+    services: PipelineServices, dropped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sound(dropped / "talk.wav")
     noticed()
-    register = Catalogue.add
+    register = Recordings.add
 
-    def written_to(catalogue: Catalogue, recording: Recording) -> Recording:
+    def written_to(catalogue: Recordings, recording: Recording) -> Recording:
         (dropped / "talk.wav").write_bytes(b"another talk")
         noticed()
         return register(catalogue, recording)
 
-    monkeypatch.setattr(Catalogue, "add", written_to)
-    take_from_inbox(bench, "talk.wav")
+    monkeypatch.setattr(Recordings, "add", written_to)
+    take_from_inbox(services, "talk.wav")
     assert (dropped / "talk.wav").read_bytes() == b"another talk"
 
 
 def test_a_line_cut_while_it_is_taken_is_gone_on_with(
-    bench: Workbench, dropped: Path, line: Line
+    services: PipelineServices, dropped: Path, line: Line
 ) -> None:
     whole = os.urandom(2 * PART_BYTES + 1000)
     (dropped / "long.wav").write_bytes(whole)
     noticed()
     line.cut_when_received = line.received + int(len(whole) * 0.6)
-    arrival = take_from_inbox(bench, "long.wav")
+    arrival = take_from_inbox(services, "long.wav")
     assert line.cuts == 1
-    with bench.media.opened(arrival.recording) as path:
+    with services.files.media.opened(arrival.recording) as path:
         assert path.read_bytes() == whole
     assert line.received < len(whole) + PART_BYTES
 
 
-def test_one_that_is_gone_was_taken_by_somebody_else(bench: Workbench, dropped: Path) -> None:
+def test_one_that_is_gone_was_taken_by_somebody_else(
+    services: PipelineServices, dropped: Path
+) -> None:
     with pytest.raises(FileNotFoundError):
-        take_from_inbox(bench, "talk.wav")
+        take_from_inbox(services, "talk.wav")
     assert names(dropped) == []

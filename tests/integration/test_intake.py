@@ -18,8 +18,8 @@ import pytest
 
 from playhead.media.local_store import MediaFolder
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.services.ingest import Intake, clean_title
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.services.ingest import Ingest, clean_title
 from tests.support.time_travel import needs_one_clock
 
 REPOSITORY = Path(__file__).parents[2]
@@ -70,13 +70,13 @@ def store(tmp_path: Path) -> MediaFolder:
 
 
 @pytest.fixture
-def catalogue(database: Database) -> Catalogue:
-    return Catalogue(database)
+def catalogue(database: Database) -> Recordings:
+    return Recordings(database)
 
 
 @pytest.fixture
-def intake(catalogue: Catalogue, store: MediaFolder) -> Intake:
-    return Intake(catalogue, store)
+def intake(catalogue: Recordings, store: MediaFolder) -> Ingest:
+    return Ingest(catalogue, store)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def known(catalogue: Catalogue) -> list[tuple[str, str]]:
+def known(catalogue: Recordings) -> list[tuple[str, str]]:
     return list(catalogue.stored().items())
 
 
@@ -150,7 +150,7 @@ def age(path: Path, seconds: float) -> None:
 def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_after_a_day(
     take_in: Callable[..., subprocess.Popen[str]],
     database: Database,
-    catalogue: Catalogue,
+    catalogue: Recordings,
     store: MediaFolder,
     file: Path,
     tmp_path: Path,
@@ -173,7 +173,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
 @needs_one_clock
 def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
     take_in: Callable[..., subprocess.Popen[str]],
-    catalogue: Catalogue,
+    catalogue: Recordings,
     store: MediaFolder,
     tmp_path: Path,
 ) -> None:
@@ -194,9 +194,9 @@ def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
 
 
 def test_sweeping_never_touches_the_file_of_a_recording(
-    intake: Intake, catalogue: Catalogue, store: MediaFolder, file: Path
+    intake: Ingest, catalogue: Recordings, store: MediaFolder, file: Path
 ) -> None:
-    recording = intake.take_in(file, org_id="default").recording
+    recording = intake.add(file, org_id="default").recording
     age(store.path(recording), 400 * DAY)
     assert store.sweep(known(catalogue)) == []
     assert store.path(recording).read_bytes() == b"some bytes"
@@ -204,7 +204,7 @@ def test_sweeping_never_touches_the_file_of_a_recording(
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
     take_in: Callable[..., subprocess.Popen[str]],
-    catalogue: Catalogue,
+    catalogue: Recordings,
     file: Path,
     tmp_path: Path,
 ) -> None:
@@ -218,22 +218,22 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
 
 @pytest.mark.parametrize("unreadable", ["missing.mp3", ".", "loop.mp3", "/proc/self/mem"])
 def test_what_cannot_be_read_is_an_error_and_nothing_is_registered(
-    intake: Intake, catalogue: Catalogue, tmp_path: Path, unreadable: str
+    intake: Ingest, catalogue: Recordings, tmp_path: Path, unreadable: str
 ) -> None:
     (tmp_path / "loop.mp3").symlink_to("loop.mp3")
     with pytest.raises(OSError, match=r".+"):
-        intake.take_in(tmp_path / unreadable, org_id="default")
+        intake.add(tmp_path / unreadable, org_id="default")
     assert known(catalogue) == []
     assert files(tmp_path / "media") == []
 
 
 def test_a_recording_whose_file_is_gone_is_told_and_has_it_again_once_it_is_added(
-    intake: Intake, catalogue: Catalogue, store: MediaFolder, file: Path
+    intake: Ingest, catalogue: Recordings, store: MediaFolder, file: Path
 ) -> None:
-    recording = intake.take_in(file, org_id="default").recording
+    recording = intake.add(file, org_id="default").recording
     store.path(recording).unlink()
     assert store.missing(known(catalogue)) == [recording.id]
-    assert intake.take_in(file, org_id="default").recording == recording
+    assert intake.add(file, org_id="default").recording == recording
     assert store.path(recording).read_bytes() == b"some bytes"
     assert store.missing(known(catalogue)) == []
 
@@ -244,7 +244,7 @@ def test_a_recording_whose_file_is_gone_is_told_and_has_it_again_once_it_is_adde
 def test_two_processes_with_the_same_bytes_at_once_make_one_recording_and_one_file(
     take_in: Callable[..., subprocess.Popen[str]],
     database: Database,
-    catalogue: Catalogue,
+    catalogue: Recordings,
     file: Path,
     tmp_path: Path,
 ) -> None:
@@ -259,22 +259,22 @@ def test_two_processes_with_the_same_bytes_at_once_make_one_recording_and_one_fi
 
 
 def test_the_same_bytes_under_another_name_are_the_recording_that_is_there_and_it_is_told(
-    intake: Intake, file: Path, tmp_path: Path
+    intake: Ingest, file: Path, tmp_path: Path
 ) -> None:
-    first = intake.take_in(file, org_id="default", title="The first title")
+    first = intake.add(file, org_id="default", title="The first title")
     copy = tmp_path / "copy.wav"
     copy.write_bytes(file.read_bytes())
-    second = intake.take_in(copy, org_id="default", title="Another title", kind="lecture")
+    second = intake.add(copy, org_id="default", title="Another title", kind="lecture")
     assert (first.duplicate, second.duplicate) == (False, True)
     assert second.recording == first.recording
     assert len(files(tmp_path / "media")) == 1
 
 
 def test_the_same_bytes_in_two_organisations_are_two_recordings_with_a_file_each(
-    intake: Intake, file: Path, tmp_path: Path
+    intake: Ingest, file: Path, tmp_path: Path
 ) -> None:
-    ours = intake.take_in(file, org_id="ours")
-    theirs = intake.take_in(file, org_id="theirs")
+    ours = intake.add(file, org_id="ours")
+    theirs = intake.add(file, org_id="theirs")
     assert not theirs.duplicate
     assert theirs.recording.id != ours.recording.id
     assert len(files(tmp_path / "media")) == 2
@@ -284,13 +284,13 @@ def test_the_same_bytes_in_two_organisations_are_two_recordings_with_a_file_each
 
 
 def test_a_hostile_name_only_becomes_a_title(
-    intake: Intake, store: MediaFolder, tmp_path: Path
+    intake: Ingest, store: MediaFolder, tmp_path: Path
 ) -> None:
     before: list[Path] = []
     for name in HOSTILE_NAMES:
         source = tmp_path / os.fsdecode(name)
         source.write_bytes(name)
-        recording = intake.take_in(source, org_id="default").recording
+        recording = intake.add(source, org_id="default").recording
         (kept,) = set(files(tmp_path / "media")) - set(before)
         before.append(kept)
         assert kept == store.path(recording)
@@ -320,18 +320,18 @@ def test_a_title_is_one_printable_line_of_at_most_500_characters(title: str, sho
 
 
 def test_a_long_title_a_person_gives_is_cut_and_the_upload_kept(
-    intake: Intake, catalogue: Catalogue, file: Path
+    intake: Ingest, catalogue: Recordings, file: Path
 ) -> None:
-    recording = intake.take_in(file, org_id="default", title="ø" * 4096).recording
-    assert catalogue.recordings([recording.id]) == [recording]
+    recording = intake.add(file, org_id="default", title="ø" * 4096).recording
+    assert catalogue.get_many([recording.id]) == [recording]
     assert recording.title == "ø" * 500
 
 
 def test_an_empty_file_is_taken_and_fails_later_with_its_reason(
-    intake: Intake, store: MediaFolder, file: Path
+    intake: Ingest, store: MediaFolder, file: Path
 ) -> None:
     file.write_bytes(b"")
-    recording = intake.take_in(file, org_id="default").recording
+    recording = intake.add(file, org_id="default").recording
     assert recording.size_bytes == 0
     assert recording.sha256 == hashlib.sha256(b"").hexdigest()
     assert store.path(recording).stat().st_size == 0
@@ -356,11 +356,11 @@ def test_a_large_file_is_taken_in_memory_that_does_not_grow_with_it(
 
 
 def test_what_is_stored_is_what_was_there_and_the_source_stays(
-    intake: Intake, store: MediaFolder, tmp_path: Path
+    intake: Ingest, store: MediaFolder, tmp_path: Path
 ) -> None:
     source = tmp_path / "talk.FLAC"
     source.write_bytes(os.urandom((5 << 20) + 1))
-    recording = intake.take_in(source, org_id="default", language="fr", kind="book").recording
+    recording = intake.add(source, org_id="default", language="fr", kind="book").recording
     assert store.path(recording).read_bytes() == source.read_bytes()
     assert recording.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert (recording.size_bytes, recording.suffix) == ((5 << 20) + 1, ".flac")

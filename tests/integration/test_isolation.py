@@ -19,9 +19,9 @@ from playhead.core.records import Recording
 from playhead.postgres.database import Database, Role, entered
 from playhead.postgres.embedded.server import EmbeddedServer
 from playhead.postgres.pipeline.content import Content
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.postgres.pipeline.stage_results import Ledger
-from playhead.postgres.pipeline.transcript_versions import Versions
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.postgres.pipeline.stage_results import StageResults
+from playhead.postgres.pipeline.transcript_versions import TranscriptVersions
 from tests.support import factories
 from tests.support.factories import Worker
 from tests.support.tenant_data import (
@@ -133,7 +133,7 @@ def test_a_role_that_was_entered_without_an_organisation_sees_and_writes_nothing
         assert connection.execute("update recordings set title = ''").rowcount == 0
         with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
             connection.execute("insert into organisations (id) values ('new')")
-    assert Catalogue(shared).get(OURS, gone.id).title == gone.title
+    assert Recordings(shared).get(OURS, gone.id).title == gone.title
 
 
 def test_a_result_written_for_the_wrong_organisation_is_refused_whole(database: Database) -> None:
@@ -207,7 +207,7 @@ def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
 def test_anothers_recording_is_not_found_in_the_very_words_for_one_that_never_was(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
-    catalogue = Catalogue(shared)
+    catalogue = Recordings(shared)
 
     def answers(identity: str) -> list[str]:
         told = []
@@ -222,19 +222,19 @@ def test_anothers_recording_is_not_found_in_the_very_words_for_one_that_never_wa
 
     assert answers(recordings[THEIRS].id) == answers(str(uuid.uuid4()))
     assert catalogue.archive(OURS, [recordings[THEIRS].id]) == {}
-    assert catalogue.replay(OURS, [recordings[THEIRS].id]) == []
+    assert catalogue.requeue(OURS, [recordings[THEIRS].id]) == []
 
 
 def test_a_result_of_theirs_cannot_be_put_in_place_or_read_under_our_name(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     ours, other = recordings[OURS], recordings[THEIRS]
-    ledger = Ledger(shared)
+    ledger = StageResults(shared)
     disguised = replace(other, org_id=OURS)
     [row] = shared.rows(
         b"select id from stage_results where org_id = %(org)s and stage = 'transcript'", org=THEIRS
     )
-    assert Versions(shared, ledger, Content(shared)).all(disguised) == []
+    assert TranscriptVersions(shared, ledger, Content(shared)).all(disguised) == []
     assert ledger.lineage(disguised) == []
     assert ledger.standing([disguised])[other.id] == {}
     with pytest.raises(Exception, match="forgotten"):

@@ -15,7 +15,7 @@ from playhead.engines.transcription.piecewise import Piecewise
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 from playhead.postgres.database import Database
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline, write_sound
 from tests.support import media_files
 
@@ -47,14 +47,16 @@ class Bilingual(InstantTranscriber):
 
 
 def test_a_passage_is_searched_in_the_language_that_is_spoken_in_it(
-    bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
+    services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    bench = replace(bench, engines=replace(bench.engines, transcriber=Bilingual()))
-    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    services = replace(services, engines=replace(services.engines, transcriber=Bilingual()))
+    pipeline = Pipeline(
+        services, instance, build_definitions(services.settings, engines=services.engines)
+    )
     file = write_sound(tmp_path / "two.wav")
-    recording = bench.intake.take_in(file, org_id="default").recording
+    recording = services.ingest.add(file, org_id="default").recording
     assert pipeline.run(recording).success
-    database = Database(bench.settings.database_url or "")
+    database = Database(services.settings.database_url or "")
     rows = database.rows(b"select text, search_config::text as config from chunks order by ordinal")
     database.close()
     for row in rows:
@@ -65,14 +67,16 @@ def test_a_passage_is_searched_in_the_language_that_is_spoken_in_it(
 
 
 def test_a_transcript_keeps_the_language_of_each_segment(
-    bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
+    services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    bench = replace(bench, engines=replace(bench.engines, transcriber=Bilingual()))
-    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    services = replace(services, engines=replace(services.engines, transcriber=Bilingual()))
+    pipeline = Pipeline(
+        services, instance, build_definitions(services.settings, engines=services.engines)
+    )
     file = write_sound(tmp_path / "two.wav")
-    recording = bench.intake.take_in(file, org_id="default").recording
+    recording = services.ingest.add(file, org_id="default").recording
     assert pipeline.run(recording, only=("raw_media", "transcript")).success
-    assert bench.versions.current(recording) == bilingual()
+    assert services.pipeline.versions.current(recording) == bilingual()
 
 
 def test_two_languages_in_one_recording_are_each_written_as_spoken(tmp_path: Path) -> None:

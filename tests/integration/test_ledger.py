@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 import pytest
 
 from playhead.core.errors import TransientError, UnreadableMedia
-from playhead.core.records import Recording, Usage
+from playhead.core.records import Cost, Recording
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, MAX_REQUESTS, Claim
 from tests.support import factories
 from tests.support.factories import Worker, count, status
@@ -78,14 +78,14 @@ def test_going_back_to_an_old_recipe_finds_its_result_and_shows_it_again(
 
 
 def test_what_stands_on_another_input_waits_to_be_made_again(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     worker.take_through(recording)
-    assert catalogue.waiting(limit=9) == []
+    assert catalogue.pending(limit=9) == []
     worker.transcribe(recording, factories.transcript("other words"), version="2")
-    assert catalogue.waiting(limit=9) == [recording]
+    assert catalogue.pending(limit=9) == [recording]
     worker.transcribe(recording, version="1")
-    assert catalogue.waiting(limit=9) == []
+    assert catalogue.pending(limit=9) == []
 
 
 def test_going_back_to_chunks_that_are_gone_makes_them_again(
@@ -122,7 +122,7 @@ def test_vectors_that_went_with_their_chunks_are_never_taken_for_done(
 
 
 def test_an_edit_undone_before_its_chunks_were_embedded_leaves_no_chunk_without_a_vector(
-    worker: Worker, recording: Recording, database: Database, catalogue: Catalogue
+    worker: Worker, recording: Recording, database: Database, catalogue: Recordings
 ) -> None:
     worker.take_through(recording, ["one", "two"])
     worker.transcribe(recording, factories.transcript("other words"), version="2")
@@ -131,17 +131,17 @@ def test_an_edit_undone_before_its_chunks_were_embedded_leaves_no_chunk_without_
     worker.transcribe(recording, version="1")
     worker.write(recording)
     worker.cut(recording, factories.passages("one", "two"))
-    assert catalogue.waiting(limit=9) == [recording]
+    assert catalogue.pending(limit=9) == [recording]
     worker.embed(recording)
     assert count(database, b"embeddings") == 2
-    assert catalogue.waiting(limit=9) == []
+    assert catalogue.pending(limit=9) == []
 
 
 # Failing
 
 
 def test_a_final_failure_writes_one_letter_with_everything_a_person_needs(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.fail(mine, DAMAGED, final=True)
@@ -152,7 +152,7 @@ def test_a_final_failure_writes_one_letter_with_everything_a_person_needs(
 
 
 def test_a_reason_that_postgres_cannot_hold_is_stored_all_the_same(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         odd = UnreadableMedia("Read \x00 and \udcff.", remedy="Export it again.")
@@ -161,18 +161,18 @@ def test_a_reason_that_postgres_cannot_hold_is_stored_all_the_same(
 
 
 def test_a_failure_that_is_tried_again_writes_no_letter(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.fail(mine, BUSY, final=False)
     assert catalogue.dead_letters() == []
-    assert catalogue.waiting(limit=9) == [recording]
+    assert catalogue.pending(limit=9) == [recording]
     with claim(worker, recording) as mine:
         assert mine.attempt == 2
 
 
 def test_failing_for_good_again_keeps_one_open_letter(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     for _ in range(2):
         with claim(worker, recording) as mine:
@@ -181,7 +181,7 @@ def test_failing_for_good_again_keeps_one_open_letter(
 
 
 def test_success_settles_the_letter(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.fail(mine, BUSY, final=True)
@@ -191,20 +191,20 @@ def test_success_settles_the_letter(
 
 
 def test_retry_takes_a_recording_up_at_the_stage_that_failed(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.fail(mine, DAMAGED, final=True)
-    assert catalogue.waiting(limit=9) == []
-    assert catalogue.replay("default", [recording.id]) == [(recording.id, "transcript")]
-    assert catalogue.waiting(limit=9) == [recording]
+    assert catalogue.pending(limit=9) == []
+    assert catalogue.requeue("default", [recording.id]) == [(recording.id, "transcript")]
+    assert catalogue.pending(limit=9) == [recording]
     assert not worker.probe(recording), "the good stage stays"
     with claim(worker, recording) as mine:
         assert (mine.done, mine.attempt) == (None, 2)
 
 
 def test_a_result_that_kills_its_workers_is_given_up_with_a_letter(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     for _ in range(MAX_ATTEMPTS - 1):
         with claim(worker, recording):
@@ -216,20 +216,20 @@ def test_a_result_that_kills_its_workers_is_given_up_with_a_letter(
     (letter,) = catalogue.dead_letters()
     assert (letter.error_class, letter.attempts) == ("WorkerDied", MAX_ATTEMPTS)
     assert recording.id in letter.remedy
-    assert catalogue.waiting(limit=9) == []
+    assert catalogue.pending(limit=9) == []
     assert worker.ledger.bury_lost() == 0
 
 
 def test_a_recording_that_many_runs_brought_no_further_gets_a_letter(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     def bury() -> int:
         return worker.ledger.bury_stuck([recording.id], run_id="run-6", message="Out of memory.")
 
     for _ in range(MAX_REQUESTS - 1):
-        catalogue.requested([recording.id])
+        catalogue.mark_requested([recording.id])
     assert bury() == 0
-    catalogue.requested([recording.id])
+    catalogue.mark_requested([recording.id])
     with claim(worker, recording):
         assert bury() == 0, "a living worker has it"
     assert bury() == 1
@@ -237,15 +237,15 @@ def test_a_recording_that_many_runs_brought_no_further_gets_a_letter(
     assert (letter.stage, letter.error_class) == ("transcript", "RunFailed")
     assert (letter.message, letter.attempts) == ("Out of memory.", MAX_REQUESTS)
     assert bury() == 0
-    catalogue.replay("default", [recording.id])
+    catalogue.requeue("default", [recording.id])
     assert bury() == 0, "a retry starts counting anew"
 
 
 def test_a_stage_that_was_finished_starts_the_count_of_runs_anew(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     for _ in range(MAX_REQUESTS):
-        catalogue.requested([recording.id])
+        catalogue.mark_requested([recording.id])
     worker.transcribe(recording)
     assert worker.ledger.bury_stuck([recording.id], run_id="run", message="Down.") == 0
 
@@ -254,7 +254,7 @@ def test_a_stage_that_was_finished_starts_the_count_of_runs_anew(
 
 
 def test_progress_is_seen_by_others_while_the_work_goes_on(
-    worker: Worker, recording: Recording, catalogue: Catalogue
+    worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.progress([mine], 50, "transcribed 0:05 of 0:10")
@@ -278,7 +278,7 @@ def test_lineage_tells_what_made_each_stage_in_order(worker: Worker, recording: 
 def test_what_a_result_cost_is_kept(worker: Worker, recording: Recording) -> None:
     with (
         claim(worker, recording) as mine,
-        worker.ledger.finish(mine, output_hash="heard", usage=Usage(1200, 0.0015)),
+        worker.ledger.finish(mine, output_hash="heard", usage=Cost(1200, 0.0015)),
     ):
         pass
     made = worker.current(recording, "transcript")

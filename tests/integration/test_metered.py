@@ -11,23 +11,23 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg.rows import DictRow
 
-from playhead.core.call_context import Errand, on_errand
+from playhead.core.call_context import CallContext, call_context
 from playhead.core.errors import (
-    BudgetSpent,
-    InvalidResult,
+    BudgetExceeded,
+    CircuitOpen,
+    InvalidEngineOutput,
+    InvalidProviderResponse,
     InvalidSettings,
-    ProviderStopped,
     ProviderUnavailable,
     RateLimited,
-    ReplyNotBelieved,
-    RequestRefused,
+    RequestRejected,
 )
 from playhead.core.settings import Provider, Settings
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.rate_limits import Beginning
+from playhead.postgres.provider_use.rate_limits import InitialLimits
 from playhead.postgres.provider_use.spend import Spend
-from playhead.providers.client_protocol import Ask, Reply
+from playhead.providers.client_protocol import ProviderCall, Reply
 from playhead.providers.factory import open_wire
 from tests.support.provider_clients import AT_MOST, LIE, USED, a_cent_a_token, provider
 from tests.support.provider_error_table import Answer, error
@@ -38,7 +38,7 @@ STOPPED = error(401, "invalid_api_key")
 
 @pytest.fixture(autouse=True)
 def errand() -> Iterator[None]:
-    with on_errand(Errand("default", "search")):
+    with call_context(CallContext("default", "search")):
         yield
 
 
@@ -80,7 +80,7 @@ def test_a_provider_that_stays_away_is_asked_five_times(database: Database) -> N
 
 def test_an_input_that_is_refused_is_not_sent_again(database: Database) -> None:
     with provider(database, error(400)) as openai:
-        with pytest.raises(RequestRefused):
+        with pytest.raises(RequestRejected):
             openai.ask()
         assert openai.script.asked == 1
     assert attempts(database)[0]["error_class"] == "RequestRefused"
@@ -88,17 +88,17 @@ def test_an_input_that_is_refused_is_not_sent_again(database: Database) -> None:
 
 def test_an_error_of_the_adapters_own_is_in_the_books_and_raised(database: Database) -> None:
     def send() -> Reply[str]:
-        raise InvalidResult("a bug", remedy="Mend it.")
+        raise InvalidEngineOutput("a bug", remedy="Mend it.")
 
-    with provider(database) as openai, pytest.raises(InvalidResult):
-        openai.wire.ask(Ask("chat", "m", AT_MOST, send))
+    with provider(database) as openai, pytest.raises(InvalidEngineOutput):
+        openai.wire.execute(ProviderCall("chat", "m", AT_MOST, send))
     assert attempts(database)[0]["error_class"] == "InvalidResult"
 
 
 def test_a_refused_key_stops_the_provider_for_all_until_it_is_resumed(database: Database) -> None:
     with provider(database, STOPPED) as openai:
         for _ in range(3):
-            with pytest.raises(ProviderStopped, match="invalid_api_key") as stopped:
+            with pytest.raises(CircuitOpen, match="invalid_api_key") as stopped:
                 openai.ask()
             assert stopped.value.until is None
         assert openai.script.asked == 1
@@ -110,9 +110,9 @@ def test_a_refused_key_stops_the_provider_for_all_until_it_is_resumed(database: 
 
 def test_another_organisation_is_not_stopped(database: Database) -> None:
     with provider(database, STOPPED) as openai:
-        with pytest.raises(ProviderStopped):
+        with pytest.raises(CircuitOpen):
             openai.ask()
-        with on_errand(Errand("other", "search")):
+        with call_context(CallContext("other", "search")):
             assert openai.ask() == "chat.completion"
 
 
@@ -123,13 +123,13 @@ def test_who_waits_for_a_turn_while_the_breaker_opens_does_not_send(database: Da
         waiting.set()
         assert opened.wait(10)
 
-    slow = Beginning(requests=60, tokens=1_000_000)
+    slow = InitialLimits(requests=60, tokens=1_000_000)
     with provider(database, beginning=slow, sleep=sleep) as openai:
         for _ in range(60):
-            openai.books.pace.take_turn("default", 1, patience=0)
+            openai.books.pace.acquire("default", 1, patience=0)
 
         def ask() -> str:
-            with on_errand(Errand("default", "search")):
+            with call_context(CallContext("default", "search")):
                 return openai.ask()
 
         with ThreadPoolExecutor(1) as thread:
@@ -137,7 +137,7 @@ def test_who_waits_for_a_turn_while_the_breaker_opens_does_not_send(database: Da
             assert waiting.wait(10)
             openai.books.breakers.open("default", "openai", reason="No key.", remedy="Get one.")
             opened.set()
-            with pytest.raises(ProviderStopped, match=r"No key\."):
+            with pytest.raises(CircuitOpen, match=r"No key\."):
                 asked.result()
         assert openai.script.asked == 0
     assert attempts(database) == []
@@ -171,7 +171,7 @@ def test_of_eight_threads_in_a_storm_of_429_all_get_through(database: Database) 
     with provider(database, *storm, sleep=time.sleep) as openai:
 
         def ask(_number: int) -> str:
-            with on_errand(Errand("default", "search")):
+            with call_context(CallContext("default", "search")):
                 return openai.ask()
 
         with ThreadPoolExecutor(8) as threads:
@@ -211,7 +211,7 @@ def test_a_reply_that_is_not_believed_is_asked_for_once_more(database: Database)
 
 def test_a_second_reply_that_is_not_believed_is_kept_for_a_person(database: Database) -> None:
     with provider(database, LIE, LIE) as openai:
-        with pytest.raises(ReplyNotBelieved):
+        with pytest.raises(InvalidProviderResponse):
             openai.ask()
         assert openai.script.asked == 2
         [kept] = openai.books.quarantine.kept("default")
@@ -226,7 +226,7 @@ def test_no_request_is_sent_that_might_cost_more_than_is_left_of_the_day(
     with provider(database, budget_usd=0.70) as openai:  # 0.15 each, 0.40 at most
         for _ in range(3):
             openai.ask()
-        with pytest.raises(BudgetSpent) as spent:
+        with pytest.raises(BudgetExceeded) as spent:
             openai.ask()
         assert openai.script.asked == 3
     until = spent.value.until
@@ -237,16 +237,16 @@ def test_no_request_is_sent_that_might_cost_more_than_is_left_of_the_day(
 
 def test_what_costs_nothing_is_sent_when_the_money_is_spent(database: Database) -> None:
     with provider(database, budget_usd=0.0) as openai:
-        with pytest.raises(BudgetSpent):
+        with pytest.raises(BudgetExceeded):
             openai.ask()
-        free = Ask("models", "m", Used(), lambda: Reply("free", Used()))
-        assert openai.wire.ask(free) == "free"
+        free = ProviderCall("models", "m", Usage(), lambda: Reply("free", Usage()))
+        assert openai.wire.execute(free) == "free"
 
 
 def test_what_the_provider_says_of_its_limits_is_followed(database: Database) -> None:
     said = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0"}
     with provider(database) as openai:
-        openai.wire.ask(Ask("chat", "m", AT_MOST, lambda: Reply("a", USED, said)))
+        openai.wire.execute(ProviderCall("chat", "m", AT_MOST, lambda: Reply("a", USED, said)))
         openai.ask()
         assert openai.slept == [pytest.approx(1.0, abs=0.5)]
 
@@ -254,12 +254,12 @@ def test_what_the_provider_says_of_its_limits_is_followed(database: Database) ->
 def test_a_question_waits_for_seconds_where_a_recording_waits_for_a_minute(
     database: Database,
 ) -> None:
-    with provider(database, beginning=Beginning(requests=1, tokens=1_000_000)) as openai:
+    with provider(database, beginning=InitialLimits(requests=1, tokens=1_000_000)) as openai:
         openai.ask()
         with pytest.raises(RateLimited):
             openai.ask()
         assert openai.slept == []
-        with on_errand(Errand("default", "document")):
+        with call_context(CallContext("default", "document")):
             openai.ask()
         assert openai.slept == [pytest.approx(60, abs=50)]
 
@@ -301,10 +301,10 @@ def test_wires_of_one_installation_share_their_books(settings: Settings) -> None
         update={"daily_budget_usd": 0.5, "providers": {"mine": Provider(requests_a_minute=7)}}
     )
     one, other = (open_wire("mine", limited, a_cent_a_token) for _ in range(2))
-    ask = Ask("chat", "m", AT_MOST, lambda: Reply("a", USED))
-    assert one.ask(ask) == "a"
-    with pytest.raises(BudgetSpent):
-        other.ask(ask)
+    ask = ProviderCall("chat", "m", AT_MOST, lambda: Reply("a", USED))
+    assert one.execute(ask) == "a"
+    with pytest.raises(BudgetExceeded):
+        other.execute(ask)
     database = Database(str(settings.database_url))
     assert [row["provider"] for row in attempts(database)] == ["mine"]
     assert database.rows(b"select set_requests from provider_pace") == [{"set_requests": 7}]

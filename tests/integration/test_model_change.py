@@ -13,15 +13,15 @@ import pytest
 from pipeline_assets.assets.backlog import judge_models
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.ops.model_switch import due
-from playhead.core.errors import InvalidResult, ModelUnavailable
+from playhead.core.errors import InvalidEngineOutput, ModelUnavailable
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import FREE, Engine, Price, Recording
 from playhead.core.spend_confirmation import PriceNotConfirmed
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders
+from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.search.embedding_sets import HalfBuilt, NotLive
 from playhead.search.service import Found, Search
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from playhead.services.model_switch import ModelChange
 from playhead.services.set_evaluation import GateClosed
 from tests.integration.conftest import Pipeline
@@ -99,28 +99,36 @@ def naming(default: str, pipeline: Pipeline, models: Models) -> Pipeline:
     def give(name: str) -> Callable[[], InstantEmbedder]:
         return lambda: models[name]
 
-    embedders = Embedders(default, {name: give(name) for name in models})
-    bench = replace(pipeline.bench, engines=replace(pipeline.bench.engines, embedders=embedders))
-    definitions = build_definitions(bench.settings, engines=bench.engines)
-    return Pipeline(bench, pipeline.instance, definitions)
+    embedders = EmbedderRegistry(default, {name: give(name) for name in models})
+    services = replace(
+        pipeline.services, engines=replace(pipeline.services.engines, embedders=embedders)
+    )
+    definitions = build_definitions(services.settings, engines=services.engines)
+    return Pipeline(services, pipeline.instance, definitions)
 
 
 @pytest.fixture
 def change(several: Pipeline) -> ModelChange:
-    return ModelChange(several.bench, several.bench.engines.embedders)
+    return ModelChange(several.services, several.services.engines.embedders)
 
 
 def add_set(change: ModelChange, name: str) -> int:
     return change.add(name, author="Ada", confirmed_usd=None).id
 
 
-def search(bench: Workbench, query: str) -> Found:
-    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+def search(services: PipelineServices, query: str) -> Found:
+    find = Search(
+        services.search.chunks,
+        services.search.embedding_sets,
+        services.engines.embedders,
+        services.files.media,
+        "default",
+    )
     return find(query)
 
 
-def searched(bench: Workbench) -> str:
-    active = bench.sets.active()
+def searched(services: PipelineServices) -> str:
+    active = services.search.embedding_sets.active()
     assert active is not None
     return active.name
 
@@ -136,13 +144,13 @@ def test_a_model_is_built_beside_the_one_that_is_searched_and_switched_to(
     several.run(add("a.wav"), add("b.wav"))
     added = add_set(change, "wide")
     several.carry_out_plans()
-    sets = several.bench.sets
-    assert searched(several.bench) == "instant"
+    sets = several.services.search.embedding_sets
+    assert searched(several.services) == "instant"
     assert sets.progress(sets.get(added)).lacking == 0
-    before = {hit.recording for hit in search(several.bench, "amber birch").hits}
+    before = {hit.recording for hit in search(several.services, "amber birch").hits}
     change.activate(sets.get(added))
-    assert searched(several.bench) == "wide"
-    assert {hit.recording for hit in search(several.bench, "amber birch").hits} == before
+    assert searched(several.services) == "wide"
+    assert {hit.recording for hit in search(several.services, "amber birch").hits} == before
     assert all(len(text.split()) <= 24 for text in models.counted("wide").embedded)
 
 
@@ -154,10 +162,15 @@ def test_building_again_embeds_nothing_again(
     several.carry_out_plans()
     asked = list(models.counted("wide").embedded)
     assert len(asked) == len(set(asked))
-    change.retire(several.bench.sets.get(added))
+    change.retire(several.services.search.embedding_sets.get(added))
     assert add_set(change, "wide") == added
     several.carry_out_plans()
-    assert several.bench.sets.progress(several.bench.sets.get(added)).lacking == 0
+    assert (
+        several.services.search.embedding_sets.progress(
+            several.services.search.embedding_sets.get(added)
+        ).lacking
+        == 0
+    )
     assert [text for text in models.counted("wide").embedded if text not in asked] == []
     assert len(models.counted("wide").embedded) == len(asked) + 1, "but for the question at add"
 
@@ -169,7 +182,7 @@ def test_what_arrives_during_the_change_is_embedded_for_both(
     added = add_set(change, "wide")
     several.run(add("late.wav"))
     several.carry_out_plans()
-    sets = several.bench.sets
+    sets = several.services.search.embedding_sets
     for one in sets.live():
         assert sets.progress(one).lacking == 0
     change.activate(sets.get(added))
@@ -181,24 +194,24 @@ def test_archived_recordings_are_in_the_new_set_too(
 ) -> None:
     old = add("a.wav")
     several.run(old, add("b.wav"))
-    several.bench.catalogue.archive("default", [old.id])
+    several.services.pipeline.recordings.archive("default", [old.id])
     several.instance.delete_dynamic_partition("recordings", old.id)
-    added = several.bench.sets.get(add_set(change, "wide"))
+    added = several.services.search.embedding_sets.get(add_set(change, "wide"))
     several.carry_out_plans()
     change.activate(added)
-    assert old.id in {hit.recording for hit in search(several.bench, "amber birch cedar").hits}
+    assert old.id in {hit.recording for hit in search(several.services, "amber birch cedar").hits}
 
 
 def test_a_half_built_set_is_not_switched_to(
     several: Pipeline, change: ModelChange, add: Add
 ) -> None:
     several.run(add("a.wav"))
-    added = several.bench.sets.get(add_set(change, "wide"))
+    added = several.services.search.embedding_sets.get(add_set(change, "wide"))
     with pytest.raises(GateClosed, match="1 recordings are missing"):
         change.activate(added)
     with pytest.raises(HalfBuilt):
-        several.bench.sets.activate(added)
-    assert searched(several.bench) == "instant"
+        several.services.search.embedding_sets.activate(added)
+    assert searched(several.services) == "instant"
 
 
 def test_a_model_that_finds_nothing_does_not_pass_the_gate(
@@ -208,9 +221,9 @@ def test_a_model_that_finds_nothing_does_not_pass_the_gate(
     added = add_set(change, "blind")
     several.carry_out_plans()
     with pytest.raises(GateClosed, match="known passages"):
-        change.activate(several.bench.sets.get(added))
-    assert searched(several.bench) == "instant"
-    kept = several.bench.sets.get(added).gate
+        change.activate(several.services.search.embedding_sets.get(added))
+    assert searched(several.services) == "instant"
+    kept = several.services.search.embedding_sets.get(added).gate
     assert kept is not None
     assert kept["faults"]
 
@@ -221,9 +234,9 @@ def test_an_unknown_or_lying_model_is_refused_when_it_is_named(
     several.run(add("a.wav"))
     with pytest.raises(ModelUnavailable, match="instant, liar"):
         add_set(change, "gpt-7")
-    with pytest.raises(InvalidResult, match="65 dimensions"):
+    with pytest.raises(InvalidEngineOutput, match="65 dimensions"):
         add_set(change, "liar")
-    assert [one.name for one in several.bench.sets.all()] == ["instant"]
+    assert [one.name for one in several.services.search.embedding_sets.all()] == ["instant"]
 
 
 def test_a_dear_model_waits_for_somebody_who_agrees(
@@ -241,7 +254,7 @@ def test_vectors_of_other_weights_under_the_same_name_never_meet_the_old_ones(
     several.run(add("a.wav"))
     models["instant"] = Counted("instant-2")
     moved_on = naming("instant", several, models)
-    found = search(moved_on.bench, "amber")
+    found = search(moved_on.services, "amber")
     assert found.hits
     assert found.note is not None
     assert "by words alone" in found.note
@@ -249,7 +262,9 @@ def test_vectors_of_other_weights_under_the_same_name_never_meet_the_old_ones(
     assert not result.success
     [failed] = [event for event in result.all_events if event.is_step_failure]
     assert "playhead models add instant" in str(failed.step_failure_data.user_failure_data)
-    assert len(moved_on.bench.catalogue.waiting(limit=9)) == 1, "what arrives waits for a person"
+    assert len(moved_on.services.pipeline.recordings.pending(limit=9)) == 1, (
+        "what arrives waits for a person"
+    )
 
 
 def test_a_model_that_fails_while_it_is_built_for_stops_no_arrival(
@@ -260,7 +275,9 @@ def test_a_model_that_fails_while_it_is_built_for_stops_no_arrival(
     models["wide"] = Liar()
     limping = naming("instant", several, models)
     assert limping.run(add("b.wav")).success
-    assert [one.status for one in limping.bench.catalogue.statuses("default")] == ["ready"] * 2
+    assert [one.status for one in limping.services.pipeline.recordings.statuses("default")] == [
+        "ready"
+    ] * 2
 
 
 def test_the_schedule_follows_settings_to_the_end_and_respects_a_rollback(
@@ -269,13 +286,13 @@ def test_the_schedule_follows_settings_to_the_end_and_respects_a_rollback(
     several.run(add("a.wav"))
     wanting = naming("wide", several, models)
     schedule(wanting)
-    assert searched(wanting.bench) == "instant"
+    assert searched(wanting.services) == "instant"
     wanting.carry_out_plans()
     schedule(wanting)
-    assert searched(wanting.bench) == "wide"
+    assert searched(wanting.services) == "wide"
     change.rollback()
     schedule(wanting)
-    assert searched(wanting.bench) == "instant", "a person went back"
+    assert searched(wanting.services) == "instant", "a person went back"
 
 
 def test_the_schedule_begins_no_dear_model_unasked(
@@ -283,16 +300,18 @@ def test_the_schedule_begins_no_dear_model_unasked(
 ) -> None:
     several.run(add("a.wav"))
     schedule(naming("priced", several, models))
-    assert [one.name for one in several.bench.sets.all()] == ["instant"]
+    assert [one.name for one in several.services.search.embedding_sets.all()] == ["instant"]
 
 
 def test_what_a_dear_set_lacks_later_needs_agreement_too(
     several: Pipeline, change: ModelChange, models: Models, add: Add
 ) -> None:
     several.run(add("a.wav"))
-    dear = several.bench.sets.get(change.add("priced", author="Ada", confirmed_usd=10.0).id)
-    [plan] = several.bench.plans.under_way()
-    several.bench.plans.cancel(plan.id)
+    dear = several.services.search.embedding_sets.get(
+        change.add("priced", author="Ada", confirmed_usd=10.0).id
+    )
+    [plan] = several.services.pipeline.plans.under_way()
+    several.services.pipeline.plans.cancel(plan.id)
     with pytest.raises(PriceNotConfirmed):
         change.build(dear, author="schedule", confirmed_usd=None)
 
@@ -303,12 +322,12 @@ def test_the_schedule_lets_a_person_cancel_a_build(
     several.run(add("a.wav"))
     add_set(change, "wide")
     wanting = naming("wide", several, models)
-    assert due(wanting.bench) == [], "its plan is open"
-    [plan] = wanting.bench.plans.under_way()
-    wanting.bench.plans.cancel(plan.id)
-    assert due(wanting.bench) == []
+    assert due(wanting.services) == [], "its plan is open"
+    [plan] = wanting.services.pipeline.plans.under_way()
+    wanting.services.pipeline.plans.cancel(plan.id)
+    assert due(wanting.services) == []
     schedule(wanting)
-    assert wanting.bench.plans.under_way() == []
+    assert wanting.services.pipeline.plans.under_way() == []
 
 
 def test_the_schedule_starts_no_run_while_all_is_as_it_should_be(
@@ -316,7 +335,7 @@ def test_the_schedule_starts_no_run_while_all_is_as_it_should_be(
 ) -> None:
     several.run(add("a.wav"))
     schedule_def = several.definitions.resolve_schedule_def("model_change")
-    context = dg.build_schedule_context(several.instance, resources={"workbench": several.bench})
+    context = dg.build_schedule_context(several.instance, resources={"playhead": several.services})
     assert not schedule_def.evaluate_tick(context).run_requests
 
 

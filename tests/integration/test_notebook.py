@@ -17,18 +17,18 @@ import pandas as pd
 import pytest
 
 import playhead
-from playhead.core.call_context import Errand
+from playhead.core.call_context import CallContext
 from playhead.core.errors import NotFound
 from playhead.core.records import Filter, Kind, Segment, Transcript, Word
 from playhead.core.settings import load_settings
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.engines.embedding.stub import InstantEmbedder
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.notebook import frames
 from playhead.notebook.library import Home, HomeClosed
 from playhead.postgres.database import Database
 from playhead.postgres.provider_use.spend import Ended, Intended
-from playhead.services.context import Workbench, open_rooms
+from playhead.services.context import PipelineServices, open_services
 from tests.integration.conftest import Pipeline
 from tests.support import factories
 from tests.support.factories import Worker
@@ -57,37 +57,39 @@ class Known(InstantTranscriber):
 
 
 @pytest.fixture
-def bench(bench: Workbench) -> Workbench:
-    return replace(bench, engines=replace(bench.engines, transcriber=Known()))
+def services(services: PipelineServices) -> PipelineServices:
+    return replace(services, engines=replace(services.engines, transcriber=Known()))
 
 
 @pytest.fixture
-def environment(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(
+    services: PipelineServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)  # where no .env is
-    monkeypatch.setenv("DATABASE_URL", str(bench.settings.database_url))
-    monkeypatch.setenv("PLAYHEAD_HOME", str(bench.settings.home))
+    monkeypatch.setenv("DATABASE_URL", str(services.settings.database_url))
+    monkeypatch.setenv("PLAYHEAD_HOME", str(services.settings.home))
     monkeypatch.setenv("PLAYHEAD_EMBEDDER", "instant")
 
 
 @pytest.fixture
 def filled(environment: None, pipeline: Pipeline) -> None:
     """Three recordings, and one question that was paid for."""
-    take_in, books = pipeline.bench.intake.take_in, pipeline.bench.spend
+    take_in, books = pipeline.services.ingest.add, pipeline.services.provider_use.spend
     taken = [
         take_in(SPEECH / f"{name}.flac", org_id="default", title=title, kind=kind).recording
         for name, (title, kind) in SHOWN.items()
     ]
     assert pipeline.run(*taken).success
-    errand = Errand("default", "answer", {taken[0].id: 1.0})
+    errand = CallContext("default", "answer", {taken[0].id: 1.0})
     intended = Intended(uuid.uuid4(), "openai", "gpt-6-luna", "chat", 0.01)
     permit = books.begin(errand, intended, None)
     assert permit.attempt_id
-    books.settle("default", permit.attempt_id, Ended(0.0021, Used(1200, 340, 0.0)))
+    books.settle("default", permit.attempt_id, Ended(0.0021, Usage(1200, 340, 0.0)))
 
 
 @pytest.fixture
-def database(environment: None, bench: Workbench) -> Iterator[Database]:
-    database = Database(str(bench.settings.database_url))
+def database(environment: None, services: PipelineServices) -> Iterator[Database]:
+    database = Database(str(services.settings.database_url))
     yield database
     database.close()
 
@@ -171,8 +173,8 @@ def test_a_word_has_the_name_that_its_speaker_was_given(database: Database) -> N
     said = factories.transcript("one two three")
     segments = (Segment("one two", 0.0, 1.0, "SPEAKER_0"), Segment("three", 1.0, 1.5))
     worker.transcribe(recording, replace(said, segments=segments))
-    with playhead.open() as home, open_rooms(load_settings()) as rooms:
-        rooms.versions.name_speaker(recording, "SPEAKER_0", "Ada")
+    with playhead.open() as home, open_services(load_settings()) as services:
+        services.pipeline.versions.name_speaker(recording, "SPEAKER_0", "Ada")
         words = home.words(recording.id)
     assert list(words.word) == ["one", "two", "three"]
     assert list(words.start_seconds) == [0.0, 0.5, 1.0]

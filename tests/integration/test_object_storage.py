@@ -20,7 +20,7 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.maintenance.delete_recording import forget
-from playhead.core.errors import MediaMissing, SpoolFull, StorageRefused, StorageUnavailable
+from playhead.core.errors import MediaMissing, SpoolFull, StorageAccessDenied, StorageUnavailable
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.media.bucket_store import MediaObjects
@@ -28,9 +28,9 @@ from playhead.media.download_cache import Spool
 from playhead.media.local_store import MediaFolder
 from playhead.media.object_storage import PART_BYTES, Bucket, Found
 from playhead.media.store import MediaStore
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from playhead.search.service import Search
-from playhead.services.ingest import Intake
+from playhead.services.ingest import Ingest
 from tests.integration.conftest import Pipeline
 from tests.support import factories
 from tests.support.s3_server import Line, free_port, noticed
@@ -179,18 +179,18 @@ def test_wrong_credentials_are_told_with_what_to_do_and_nothing_is_registered(
     url: str,
     line: Line,
     spool: Spool,
-    catalogue: Catalogue,
+    catalogue: Recordings,
     small: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
     refused = MediaObjects(Bucket(url, endpoint=line.endpoint), spool)
-    with pytest.raises(StorageRefused) as raised:
-        Intake(catalogue, refused).take_in(small, org_id="default")
+    with pytest.raises(StorageAccessDenied) as raised:
+        Ingest(catalogue, refused).add(small, org_id="default")
     assert "AWS_SECRET_ACCESS_KEY" in raised.value.remedy
     assert not raised.value.retryable
     assert catalogue.stored() == {}
-    with pytest.raises(StorageRefused):
+    with pytest.raises(StorageAccessDenied):
         refused.missing([])
 
 
@@ -198,9 +198,9 @@ def test_a_bucket_that_is_not_there_is_told_by_its_name(
     spool: Spool, line: Line, small: Path
 ) -> None:
     nowhere = MediaObjects(Bucket("s3://nowhere/media", endpoint=line.endpoint), spool)
-    with pytest.raises(StorageRefused, match="s3://nowhere/media"):
+    with pytest.raises(StorageAccessDenied, match="s3://nowhere/media"):
         kept(nowhere, small)
-    with pytest.raises(StorageRefused, match="s3://nowhere/media"):
+    with pytest.raises(StorageAccessDenied, match="s3://nowhere/media"):
         nowhere.missing([("some id", ".wav")])
 
 
@@ -328,12 +328,12 @@ def test_an_object_larger_than_the_disk_is_not_begun(
 
 
 def test_the_same_file_twice_is_one_object_and_is_sent_once(
-    catalogue: Catalogue, objects: MediaObjects, objects_folder: Path, line: Line, large: Path
+    catalogue: Recordings, objects: MediaObjects, objects_folder: Path, line: Line, large: Path
 ) -> None:
-    intake = Intake(catalogue, objects)
-    first = intake.take_in(large, org_id="default")
+    intake = Ingest(catalogue, objects)
+    first = intake.add(large, org_id="default")
     before = line.sent
-    second = intake.take_in(large, org_id="default")
+    second = intake.add(large, org_id="default")
     assert second == replace(first, duplicate=True)
     assert line.sent - before < CHATTER
     assert len(files(objects_folder)) == 1
@@ -344,14 +344,20 @@ def test_a_recording_in_a_bucket_is_made_and_found_and_its_link_opens_it(
 ) -> None:
     recording = add("a.wav")
     assert pipeline.run(recording).success
-    bench = pipeline.bench
-    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
-    hit = find(bench.versions.current(recording).text.split()[0]).hits[0]
+    services = pipeline.services
+    find = Search(
+        services.search.chunks,
+        services.search.embedding_sets,
+        services.engines.embedders,
+        services.files.media,
+        "default",
+    )
+    hit = find(services.pipeline.versions.current(recording).text.split()[0]).hits[0]
     address, _, second = hit.link.partition("#t=")
     assert float(second) == pytest.approx(hit.start_seconds, abs=0.01)
     with urllib.request.urlopen(address) as answer:
         assert answer.read() == (tmp_path / "a.wav").read_bytes()
-    assert files(bench.settings.home / "spool") == []
+    assert files(services.settings.home / "spool") == []
 
 
 def test_forgetting_looks_in_the_bucket_too_and_nothing_is_left(
@@ -365,7 +371,7 @@ def test_forgetting_looks_in_the_bucket_too_and_nothing_is_left(
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     ours, other = add("a.wav"), add("b.wav")
     with dg.DagsterInstance.from_config(str(REPOSITORY)) as instance:
-        look = forget(pipeline.bench, instance, [ours.id])
+        look = forget(pipeline.services, instance, [ours.id])
     assert look.found == []
     (stored,) = files(objects_folder)
     assert stored.stem == other.id
@@ -375,11 +381,11 @@ def test_an_object_that_is_gone_is_told_at_once_and_healed_by_adding_it_again(
     pipeline: Pipeline, add: Add
 ) -> None:
     recording = add("a.wav")
-    bench = pipeline.bench
-    bench.media.discard(recording)
+    services = pipeline.services
+    services.files.media.discard(recording)
     assert not pipeline.run(recording).success
-    [letter] = bench.catalogue.dead_letters()
+    [letter] = services.pipeline.recordings.dead_letters()
     assert (letter.error_class, letter.attempts) == ("MediaMissing", 1)
     assert add("a.wav") == recording
-    bench.catalogue.replay("default", [recording.id])
+    services.pipeline.recordings.requeue("default", [recording.id])
     assert pipeline.run(recording).success

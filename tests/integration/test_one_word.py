@@ -13,11 +13,11 @@ import pytest
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Recording, Transcript
 from playhead.engines.embedding.minilm import MiniLM
-from playhead.engines.registry import Embedders, Engines
+from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from playhead.transcripts.correction import correct_segment
 from tests.integration.conftest import Pipeline
 from tests.support.synthetic_transcripts import talk
@@ -51,9 +51,9 @@ def counted(models: Path) -> Counted:
 
 
 @pytest.fixture
-def bench(bench: Workbench, counted: Counted) -> Workbench:
-    embedders = Embedders("minilm", {"minilm": lambda: counted})
-    return replace(bench, engines=Engines(Told(), ExtractiveWriter(), embedders))
+def services(services: PipelineServices, counted: Counted) -> PipelineServices:
+    embedders = EmbedderRegistry("minilm", {"minilm": lambda: counted})
+    return replace(services, engines=Engines(Told(), ExtractiveWriter(), embedders))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def ready(pipeline: Pipeline, add: Callable[[str], Recording], counted: Counted)
 
 def put_right(pipeline: Pipeline, recording: Recording, old: str, new: str) -> None:
     """In the first segment that has it."""
-    versions = pipeline.bench.versions
+    versions = pipeline.services.pipeline.versions
     before = versions.current(recording)
     number = next(i for i, said in enumerate(before.segments) if old in said.text.split())
     text = " ".join(new if word == old else word for word in before.segments[number].text.split())
@@ -75,9 +75,9 @@ def put_right(pipeline: Pipeline, recording: Recording, old: str, new: str) -> N
 
 
 @pytest.fixture
-def database(bench: Workbench) -> Iterator[Database]:
-    assert bench.settings.database_url is not None
-    database = Database(bench.settings.database_url)
+def database(services: PipelineServices) -> Iterator[Database]:
+    assert services.settings.database_url is not None
+    database = Database(services.settings.database_url)
     yield database
     database.close()
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from psycopg.rows import DictRow
 
-from playhead.core.call_context import Errand
+from playhead.core.call_context import CallContext
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.rate_limits import Beginning, Pace
+from playhead.postgres.provider_use.rate_limits import InitialLimits, RateLimiter
 from playhead.postgres.provider_use.spend import Ended, Intended, Permit, Spend
 from playhead.providers.rate_limit_headers import Limits
 
 REPOSITORY = Path(__file__).parents[2]
-ERRAND = Errand("default", "search")
+ERRAND = CallContext("default", "search")
 PATIENT = 1e9
 
 #: Takes all it can get, and says how much that was.
@@ -53,19 +53,19 @@ def money_taken(database: Database) -> int:
 def turns_taken(database: Database) -> int:
     """As many as there are."""
     taken = 0
-    while pace_of(database, requests=600).take_turn("default", 1, patience=0).taken:
+    while pace_of(database, requests=600).acquire("default", 1, patience=0).taken:
         taken += 1
     return taken
 
 
 @pytest.fixture
 def spend(database: Database) -> Spend:
-    pace_of(database).take_turn("default", 0, patience=0)  # as every attempt does first
+    pace_of(database).acquire("default", 0, patience=0)  # as every attempt does first
     return Spend(database)
 
 
-def pace_of(database: Database, requests: int = 60, tokens: int = 600_000) -> Pace:
-    return Pace(database, "openai", Beginning(requests, tokens))
+def pace_of(database: Database, requests: int = 60, tokens: int = 600_000) -> RateLimiter:
+    return RateLimiter(database, "openai", InitialLimits(requests, tokens))
 
 
 def race(url: str, what: str, racers: int) -> list[int]:
@@ -95,7 +95,7 @@ def test_of_processes_that_race_for_the_last_cents_none_goes_over(
 ) -> None:
     url = fresh_database()
     database = Database(url)
-    pace_of(database).take_turn("default", 0, patience=0)
+    pace_of(database).acquire("default", 0, patience=0)
     assert sum(race(url, "money", 2)) == 100
     database.close()
 
@@ -105,7 +105,7 @@ def test_of_processes_that_race_for_the_last_turns_each_takes_its_own(
 ) -> None:
     url = fresh_database()
     database = Database(url)
-    pace_of(database, requests=600).take_turn("default", 1, patience=PATIENT)
+    pace_of(database, requests=600).acquire("default", 1, patience=PATIENT)
     database.run(b"update provider_pace set requests = 300")  # so that it is never full meanwhile
     began = bucket(database)
     taken = sum(race(url, "turns", 2))
@@ -125,7 +125,7 @@ def bucket(database: Database) -> DictRow:
 
 def test_turns_that_are_taken_ahead_are_one_after_the_other(database: Database) -> None:
     pace = pace_of(database, requests=3)
-    waits = [pace.take_turn("default", 1, patience=PATIENT).wait_seconds for _ in range(6)]
+    waits = [pace.acquire("default", 1, patience=PATIENT).wait_seconds for _ in range(6)]
     assert waits == [0, 0, 0, *(pytest.approx(second, abs=9) for second in (20, 40, 60))]
 
 
@@ -133,9 +133,9 @@ def test_a_turn_further_off_than_patience_is_not_taken_and_costs_nothing(
     database: Database,
 ) -> None:
     pace = pace_of(database, requests=1)
-    assert pace.take_turn("default", 1, patience=0).taken
+    assert pace.acquire("default", 1, patience=0).taken
     for _ in range(5):
-        turn = pace.take_turn("default", 1, patience=10)
+        turn = pace.acquire("default", 1, patience=10)
         assert not turn.taken
         assert turn.wait_seconds == pytest.approx(60, abs=5)
 
@@ -144,37 +144,37 @@ def test_a_request_of_more_tokens_than_a_minute_has_passes_and_the_next_waits(
     database: Database,
 ) -> None:
     pace = pace_of(database, tokens=1000)
-    assert pace.take_turn("default", 5000, patience=0).taken
-    after = pace.take_turn("default", 1000, patience=PATIENT)
+    assert pace.acquire("default", 5000, patience=0).taken
+    after = pace.acquire("default", 1000, patience=PATIENT)
     assert after.wait_seconds == pytest.approx(300, abs=5)
 
 
 def test_a_pause_is_for_all_and_the_longest_one_counts(database: Database) -> None:
     pace, other = pace_of(database), pace_of(database)
-    pace.take_turn("default", 1, patience=0)
-    until = pace.hold("default", 300)
-    assert other.hold("default", 5) == until
-    turn = other.take_turn("default", 1, patience=PATIENT)
+    pace.acquire("default", 1, patience=0)
+    until = pace.pause("default", 300)
+    assert other.pause("default", 5) == until
+    turn = other.acquire("default", 1, patience=PATIENT)
     assert turn.wait_seconds == pytest.approx(301, abs=3)
-    assert pace.take_turn("elsewhere", 1, patience=0).taken
+    assert pace.acquire("elsewhere", 1, patience=0).taken
 
 
 def test_what_settings_say_counts_again_when_it_changes(database: Database) -> None:
-    pace_of(database, requests=60).take_turn("default", 1, patience=0)
-    pace_of(database, requests=60).heed("default", Limits(requests_a_minute=7))
-    pace_of(database, requests=60).take_turn("default", 1, patience=0)
+    pace_of(database, requests=60).acquire("default", 1, patience=0)
+    pace_of(database, requests=60).update_limits("default", Limits(requests_a_minute=7))
+    pace_of(database, requests=60).acquire("default", 1, patience=0)
     assert bucket(database)["requests_a_minute"] == 7
-    pace_of(database, requests=90).take_turn("default", 1, patience=0)
+    pace_of(database, requests=90).acquire("default", 1, patience=0)
     assert bucket(database)["requests_a_minute"] == 90
 
 
 def test_what_is_said_to_be_left_is_never_more_than_we_have_ourselves(database: Database) -> None:
     pace = pace_of(database, requests=60)
     for _ in range(50):
-        pace.take_turn("default", 1, patience=0)
-    pace.heed("default", Limits(requests_a_minute=60, requests_left=60))
+        pace.acquire("default", 1, patience=0)
+    pace.update_limits("default", Limits(requests_a_minute=60, requests_left=60))
     assert bucket(database)["requests"] < 20
-    pace.heed("default", Limits(requests_a_minute=60, requests_left=2))
+    pace.update_limits("default", Limits(requests_a_minute=60, requests_left=2))
     assert bucket(database)["requests"] == 2
 
 
@@ -240,6 +240,6 @@ def test_the_day_is_the_databases_whatever_this_clock_says(
 
 def test_each_organisation_has_its_own_day(spend: Spend, database: Database) -> None:
     assert reserve(spend, 1.0, 1.0).attempt_id is not None
-    pace_of(database).take_turn("other", 0, patience=0)
+    pace_of(database).acquire("other", 0, patience=0)
     intended = Intended(uuid.uuid4(), "openai", "m", "chat", 1.0)
-    assert spend.begin(Errand("other", "search"), intended, 1.0).attempt_id is not None
+    assert spend.begin(CallContext("other", "search"), intended, 1.0).attempt_id is not None

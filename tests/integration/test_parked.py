@@ -14,20 +14,20 @@ from psycopg.rows import DictRow
 
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.worker.in_process_runner import Processor
-from playhead.core.call_context import Errand, current_errand
-from playhead.core.errors import ClaimLost, Parked, ProviderStopped, RateLimited
+from playhead.core.call_context import CallContext, current_call_context
+from playhead.core.errors import CircuitOpen, ClaimLost, Parked, RateLimited
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Engine, Recording, Transcript
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders
+from playhead.engines.registry import EmbedderRegistry
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
 from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS
 from playhead.search.service import Search
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from sensors.pending_recordings import uploads
 from tests.integration.conftest import Pipeline
 from tests.support import factories
@@ -49,10 +49,10 @@ class Moody(InstantTranscriber):
 
     def __init__(self) -> None:
         self.moods: dict[str, Callable[[], Parked]] = {}
-        self.errands: list[Errand] = []
+        self.errands: list[CallContext] = []
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
-        errand = current_errand()
+        errand = current_call_context()
         self.errands.append(errand)
         for identity in errand.recordings:
             if mood := self.moods.get(identity):
@@ -65,12 +65,12 @@ class Asking(InstantEmbedder):
 
     def __init__(self) -> None:
         self.provider: Provider | None = None
-        self.errands: list[Errand] = []
+        self.errands: list[CallContext] = []
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        self.errands.append(current_errand())
+        self.errands.append(current_call_context())
         if self.provider:
-            self.provider.ask(Used(input_tokens=15 * len(self.errands[-1].recordings)))
+            self.provider.ask(Usage(input_tokens=15 * len(self.errands[-1].recordings)))
         return super().embed(texts)
 
 
@@ -85,36 +85,36 @@ def embedder() -> Asking:
 
 
 @pytest.fixture
-def bench(bench: Workbench, transcriber: Moody, embedder: Asking) -> Workbench:
-    embedders = Embedders("instant", {"instant": lambda: embedder})
+def services(services: PipelineServices, transcriber: Moody, embedder: Asking) -> PipelineServices:
+    embedders = EmbedderRegistry("instant", {"instant": lambda: embedder})
     return replace(
-        bench, engines=replace(bench.engines, transcriber=transcriber, embedders=embedders)
+        services, engines=replace(services.engines, transcriber=transcriber, embedders=embedders)
     )
 
 
 @pytest.fixture
-def rows(bench: Workbench) -> Iterator[Database]:
-    database = Database(str(bench.settings.database_url))
+def rows(services: PipelineServices) -> Iterator[Database]:
+    database = Database(str(services.settings.database_url))
     yield database
     database.close()
 
 
 @pytest.fixture
-def pipeline(bench: Workbench, instance: dg.DagsterInstance) -> Pipeline:
-    return Pipeline(bench, instance, build_definitions(bench.settings, bench=bench))
+def pipeline(services: PipelineServices, instance: dg.DagsterInstance) -> Pipeline:
+    return Pipeline(services, instance, build_definitions(services.settings, services=services))
 
 
 @pytest.fixture
-def processor(bench: Workbench, instance: dg.DagsterInstance) -> Processor:
-    return Processor(bench, instance, build_definitions(bench.settings, bench=bench))
+def processor(services: PipelineServices, instance: dg.DagsterInstance) -> Processor:
+    return Processor(services, instance, build_definitions(services.settings, services=services))
 
 
-def statuses(bench: Workbench) -> list[str]:
-    return [status.status for status in bench.catalogue.statuses("default")]
+def statuses(services: PipelineServices) -> list[str]:
+    return [status.status for status in services.pipeline.recordings.statuses("default")]
 
 
-def waiting(bench: Workbench) -> list[str]:
-    return [one.id for one in bench.catalogue.waiting(limit=999, unrequested=True)]
+def waiting(services: PipelineServices) -> list[str]:
+    return [one.id for one in services.pipeline.recordings.pending(limit=999, unrequested=True)]
 
 
 def its_time_has_come(rows: Database) -> None:
@@ -135,9 +135,9 @@ def test_a_parked_recording_among_many_holds_up_no_other_and_fails_no_run(
     transcriber.moods[parked.id] = rate_limited
     run = pipeline.run(*recordings)
     assert run.success
-    assert sorted(statuses(pipeline.bench)) == ["parked"] + ["ready"] * 39
+    assert sorted(statuses(pipeline.services)) == ["parked"] + ["ready"] * 39
     assert pipeline.materialised("embeddings") == {one.id for one in recordings} - {parked.id}
-    assert pipeline.bench.catalogue.dead_letters() == []
+    assert pipeline.services.pipeline.recordings.dead_letters() == []
     told = pipeline.instance.fetch_observations(
         dg.AssetRecordsFilter(dg.AssetKey("transcript"), asset_partitions=[parked.id]), limit=9
     ).records
@@ -152,7 +152,7 @@ def test_a_person_reads_until_when_and_why(
     recording = add("a.wav")
     transcriber.moods[recording.id] = rate_limited
     pipeline.run(recording)
-    status = factories.status(pipeline.bench.catalogue, recording)
+    status = factories.status(pipeline.services.pipeline.recordings, recording)
     day = f"{datetime.now(UTC) + LATER:%Y-%m-%d}"
     assert status.detail.startswith(f"until {day}")
     assert status.detail.endswith("UTC: Come again. Wait.")
@@ -165,20 +165,20 @@ def test_it_is_offered_to_nobody_before_its_time_and_goes_on_then(
     recording = add("a.wav")
     transcriber.moods[recording.id] = rate_limited
     processor.work_off()
-    assert waiting(pipeline.bench) == []
+    assert waiting(pipeline.services) == []
     assert tick(pipeline) == []
     transcriber.moods.clear()
     its_time_has_come(rows)
-    assert waiting(pipeline.bench) == [recording.id]
+    assert waiting(pipeline.services) == [recording.id]
     assert len(tick(pipeline)) == 1
     pipeline.run(recording)
-    assert statuses(pipeline.bench) == ["ready"]
+    assert statuses(pipeline.services) == ["ready"]
     assert factories.count(rows, b"parked_recordings") == 0
 
 
 def tick(pipeline: Pipeline) -> Sequence[dg.RunRequest]:
     context = dg.build_sensor_context(
-        instance=pipeline.instance, resources={"workbench": pipeline.bench}
+        instance=pipeline.instance, resources={"playhead": pipeline.services}
     )
     result = uploads(context)
     return (result.run_requests or []) if isinstance(result, dg.SensorResult) else []
@@ -192,9 +192,9 @@ def test_one_whose_time_has_come_is_first_of_all_the_attending_workers(
     pipeline.run(recording)
     rows.run(b"update recordings set created_at = now() - interval '1 day'")
     its_time_has_come(rows)
-    with pipeline.bench.attendance.holding(WORKER):
+    with pipeline.services.liveness.hold(WORKER):
         assert tick(pipeline) == []
-    assert waiting(pipeline.bench) == [recording.id]
+    assert waiting(pipeline.services) == [recording.id]
 
 
 def test_to_be_parked_again_and_again_is_not_to_die(rows: Database) -> None:
@@ -236,29 +236,32 @@ def test_a_stopped_provider_lays_all_aside_until_a_person_resumes_it(
         add(f"{number}.wav")
     with stopped_provider(rows) as embedder.provider:
         processor.work_off()
-        assert statuses(pipeline.bench) == ["parked"] * 20
+        assert statuses(pipeline.services) == ["parked"] * 20
         assert embedder.provider.script.asked == 1, "of 20, made together or alone"
-        assert pipeline.bench.catalogue.dead_letters() == []
-        detail = pipeline.bench.catalogue.statuses("default")[0].detail
+        assert pipeline.services.pipeline.recordings.dead_letters() == []
+        detail = pipeline.services.pipeline.recordings.statuses("default")[0].detail
         assert detail.startswith("until resumed: openai lets nobody in")
-        doorbell = pipeline.bench.attendance.doorbell()
+        doorbell = pipeline.services.liveness.listener()
         doorbell.start()
         assert eventually(doorbell.rung.is_set, 10)  # that it listens
         doorbell.rung.clear()
-        assert pipeline.bench.breakers.resume("default", "openai").recordings == 20
+        assert (
+            pipeline.services.provider_use.circuit_breakers.resume("default", "openai").recordings
+            == 20
+        )
         assert eventually(doorbell.rung.is_set, 10)
         doorbell.close()
         processor.work_off()
-    assert statuses(pipeline.bench) == ["ready"] * 20
+    assert statuses(pipeline.services) == ["ready"] * 20
 
 
 def test_what_is_laid_aside_just_after_its_provider_was_resumed_waits_on(
-    bench: Workbench, pipeline: Pipeline, add: Add, transcriber: Moody
+    services: PipelineServices, pipeline: Pipeline, add: Add, transcriber: Moody
 ) -> None:
     recording = add("a.wav")
-    transcriber.moods[recording.id] = lambda: ProviderStopped("No key.", until=None, remedy="-")
+    transcriber.moods[recording.id] = lambda: CircuitOpen("No key.", until=None, remedy="-")
     pipeline.run(recording)  # and no breaker is open any more
-    assert waiting(bench) == [recording.id]
+    assert waiting(services) == [recording.id]
 
 
 def test_what_fits_into_the_days_money_is_made_and_the_rest_waits_for_the_next(
@@ -267,9 +270,9 @@ def test_what_fits_into_the_days_money_is_made_and_the_rest_waits_for_the_next(
     with provider(rows, budget_usd=0.31) as embedder.provider:  # two requests at $0.15
         for number in range(3):
             pipeline.run(add(f"{number}.wav"))
-    assert statuses(pipeline.bench) == ["ready", "ready", "parked"]
+    assert statuses(pipeline.services) == ["ready", "ready", "parked"]
     midnight = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d} 00:00 UTC"
-    assert midnight in pipeline.bench.catalogue.statuses("default")[2].detail
+    assert midnight in pipeline.services.pipeline.recordings.statuses("default")[2].detail
 
 
 def test_those_that_are_too_dear_together_are_made_alone(
@@ -278,7 +281,7 @@ def test_those_that_are_too_dear_together_are_made_alone(
     recordings = [add(f"{number}.wav") for number in range(3)]
     with provider(rows, budget_usd=0.31) as embedder.provider:
         pipeline.run(*recordings)
-    assert sorted(statuses(pipeline.bench)) == ["parked", "ready", "ready"]
+    assert sorted(statuses(pipeline.services)) == ["parked", "ready", "ready"]
     claims = rows.rows(
         b"select attempt - parks as counted from stage_results"
         b" where stage = 'embeddings' and state = 'waiting'"
@@ -293,19 +296,21 @@ def test_a_plan_waits_for_what_is_laid_aside(
     pipeline.run(kept, parked)
     transcriber.engine = Engine("instant", "instant-2")
     transcriber.moods[parked.id] = rate_limited
-    plan = pipeline.bench.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
+    plan = pipeline.services.pipeline.plans.open(
+        Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None
+    )
     assert plan is not None
     pipeline.carry_out_plans()
     rows.run(b"update recordings set requested_at = now() - interval '1 hour'")
     pipeline.carry_out_plans()
-    assert pipeline.bench.plans.get(plan.id).state == "open"
-    assert statuses(pipeline.bench) == ["ready", "ready"], "the old results serve meanwhile"
+    assert pipeline.services.pipeline.plans.get(plan.id).state == "open"
+    assert statuses(pipeline.services) == ["ready", "ready"], "the old results serve meanwhile"
     transcriber.moods.clear()
     its_time_has_come(rows)
     pipeline.carry_out_plans()
     rows.run(b"update recordings set requested_at = now() - interval '1 hour'")
     pipeline.carry_out_plans()
-    assert pipeline.bench.plans.get(plan.id).state == "done"
+    assert pipeline.services.pipeline.plans.get(plan.id).state == "done"
     models = rows.rows(
         b"select distinct s.recipe ->> 'model' as model from current_results c"
         b" join stage_results s on s.id = c.result_id where c.stage = 'transcript'"
@@ -319,9 +324,9 @@ def test_a_retry_takes_a_parked_recording_up_at_once(
     recording = add("a.wav")
     transcriber.moods[recording.id] = rate_limited
     pipeline.run(recording)
-    replayed = pipeline.bench.catalogue.replay("default", [recording.id])
+    replayed = pipeline.services.pipeline.recordings.requeue("default", [recording.id])
     assert replayed == [(recording.id, "transcript")]
-    assert waiting(pipeline.bench) == [recording.id]
+    assert waiting(pipeline.services) == [recording.id]
 
 
 def test_nothing_is_left_of_a_parked_recording_that_is_forgotten(
@@ -330,7 +335,7 @@ def test_nothing_is_left_of_a_parked_recording_that_is_forgotten(
     recording = add("a.wav")
     with stopped_provider(rows) as embedder.provider:
         pipeline.run(recording)
-    pipeline.bench.forgetting.forget([recording.id])
+    pipeline.services.deletion.forget([recording.id])
     for table in (b"parked_recordings", b"attempt_shares", b"stage_results"):
         assert factories.count(rows, table) == 0
     assert factories.count(rows, b"provider_attempts") == 1
@@ -342,24 +347,30 @@ def test_stages_work_for_the_recordings_they_are_at(
     one, other = add("a.wav"), add("b.wav")
     pipeline.run(one, other)
     assert transcriber.errands == [
-        Errand("default", "transcript", {recording.id: 1.0}) for recording in (one, other)
+        CallContext("default", "transcript", {recording.id: 1.0}) for recording in (one, other)
     ]
     [together] = embedder.errands
     assert (together.org_id, together.purpose) == ("default", "embeddings")
     assert set(together.recordings) <= {one.id, other.id}
     assert sum(together.recordings.values()) > 0
     with pytest.raises(LookupError):
-        current_errand()
+        current_call_context()
 
 
 def test_a_question_is_answered_by_words_while_the_provider_is_stopped(
-    pipeline: Pipeline, add: Add, bench: Workbench, embedder: Asking, rows: Database
+    pipeline: Pipeline, add: Add, services: PipelineServices, embedder: Asking, rows: Database
 ) -> None:
     recording = add("a.wav")
     pipeline.run(recording)
     heard = row_of(rows, "transcript")["id"]
-    word = bench.content.transcript(recording, heard).text.split()[0]
-    find = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, "default")
+    word = services.pipeline.content.transcript(recording, heard).text.split()[0]
+    find = Search(
+        services.search.chunks,
+        services.search.embedding_sets,
+        services.engines.embedders,
+        services.files.media,
+        "default",
+    )
     with stopped_provider(rows) as embedder.provider:
         for _ in range(2):
             found = find(word)
@@ -367,4 +378,4 @@ def test_a_question_is_answered_by_words_while_the_provider_is_stopped(
             assert found.note is not None
             assert "by words alone" in found.note
             assert "engines resume openai" in found.note
-        assert embedder.errands[-1] == Errand("default", "search")
+        assert embedder.errands[-1] == CallContext("default", "search")

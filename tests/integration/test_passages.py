@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from playhead.core.errors import ClaimLost, InvalidResult
+from playhead.core.errors import ClaimLost, InvalidEngineOutput
 from playhead.core.records import Chunk, Engine, Filter, Recipe, Recording
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.content import Embedded
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.postgres.search.chunk_search import ChunkSearch
 from tests.support import factories
 from tests.support.factories import CHUNK_RECIPE, Worker, passages
 
@@ -113,7 +113,7 @@ def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
     worker: Worker, database: Database
 ) -> None:
     search, question = (
-        Passages(database),
+        ChunkSearch(database),
         factories.unit_vectors(["the same"], worker.dimensions)[0],
     )
     for _ in range(8):  # ids are drawn, so one alone may be in order by chance
@@ -148,7 +148,7 @@ def test_no_passages_at_all_is_a_result_too(
     worker: Worker, recording: Recording, database: Database
 ) -> None:
     worker.take_through(recording, [])
-    assert Catalogue(database).statuses("default")[0].status == "ready"
+    assert Recordings(database).statuses("default")[0].status == "ready"
     rewrite(worker, recording, passages("now something"))
     rewrite(worker, recording, [])
     assert ids(worker, recording) == []
@@ -233,7 +233,7 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
     assert chunks is not None
     with (
         worker.claim(recording, factories.recipe("embeddings"), {}, [set_id]) as claim,
-        pytest.raises(InvalidResult, match="1 chunks have no vector") as raised,
+        pytest.raises(InvalidEngineOutput, match="1 chunks have no vector") as raised,
         worker.ledger.finish(claim, output_hash="vectors") as (to, result),
     ):
         worker.content.put_embeddings(to, [Embedded(recording, result, chunks)], set_id)
@@ -247,7 +247,7 @@ def test_vectors_of_the_wrong_length_are_refused_and_do_not_spoil_the_next_try(
 ) -> None:
     rewrite(worker, recording, passages("one"))
     worker.dimensions = 4
-    with pytest.raises(InvalidResult):
+    with pytest.raises(InvalidEngineOutput):
         worker.embed(recording)
     assert vectors(database) == {}
     worker.dimensions = 3

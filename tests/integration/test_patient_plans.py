@@ -16,7 +16,7 @@ from playhead.core.settings import Chunking, Provider, Settings
 from playhead.engines.registry import choose_engines
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from sensors.provider_batches import batches
 from tests.integration.conftest import Pipeline
 from tests.support.batch_server import Account, batch_server
@@ -39,23 +39,25 @@ def remote(pipeline: Pipeline, account: Account) -> Pipeline:
         "embedder": "openai:text-embedding-3-small@64",
         "providers": {"openai": Provider(base_url=account.url, api_key=key)},
     }
-    return over(pipeline, pipeline.bench.settings.model_copy(update=changes))
+    return over(pipeline, pipeline.services.settings.model_copy(update=changes))
 
 
 def over(pipeline: Pipeline, settings: Settings) -> Pipeline:
-    bench = replace(pipeline.bench, settings=settings)
-    bench = replace(bench, engines=choose_engines(bench.settings))
-    return Pipeline(bench, pipeline.instance, build_definitions(bench.settings, bench=bench))
+    services = replace(pipeline.services, settings=settings)
+    services = replace(services, engines=choose_engines(services.settings))
+    return Pipeline(
+        services, pipeline.instance, build_definitions(services.settings, services=services)
+    )
 
 
 def smaller(pipeline: Pipeline) -> Pipeline:
     """Once its settings cut recordings into smaller passages."""
     chunking = {"recording": Chunking(size=16, overlap=2, minimum=4)}
-    return over(pipeline, pipeline.bench.settings.model_copy(update={"chunking": chunking}))
+    return over(pipeline, pipeline.services.settings.model_copy(update={"chunking": chunking}))
 
 
-def decide(bench: Workbench) -> None:
-    assert bench.plans.open(
+def decide(services: PipelineServices) -> None:
+    assert services.pipeline.plans.open(
         Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None, patient=True
     )
 
@@ -64,7 +66,7 @@ def look_after_batches(pipeline: Pipeline, *, quiet: Database) -> None:
     """The sensor and its run, a good while after the last request."""
     quiet.run(b"update deferred_requests set created_at = created_at - interval '1 hour'")
     context = dg.build_sensor_context(
-        instance=pipeline.instance, resources={"workbench": pipeline.bench}
+        instance=pipeline.instance, resources={"playhead": pipeline.services}
     )
     asked = batches(context)
     assert isinstance(asked, dg.SensorResult)
@@ -77,7 +79,7 @@ def carry_on(pipeline: Pipeline, rows: Database) -> None:
     """What waits, as the uploads sensor asks for it, and then what plans want."""
     rows.run(b"update recordings set requested_at = null")
     keys = pipeline.instance.get_dynamic_partitions("recordings")
-    for run in plan_runs(pipeline.bench.catalogue.waiting(limit=10), keys):
+    for run in plan_runs(pipeline.services.pipeline.recordings.pending(limit=10), keys):
         job = pipeline.definitions.resolve_job_def(run.job)
         job.execute_in_process(
             instance=pipeline.instance, tags=dict(run.tags), run_config=run.run_config
@@ -87,7 +89,7 @@ def carry_on(pipeline: Pipeline, rows: Database) -> None:
 
 @pytest.fixture
 def rows(remote: Pipeline) -> Iterator[Database]:
-    database = Database(str(remote.bench.settings.database_url))
+    database = Database(str(remote.services.settings.database_url))
     yield database
     database.close()
 
@@ -99,23 +101,27 @@ def test_a_patient_plan_asks_in_batches_alone(
     remote.run(*recordings)
     changed, before = smaller(remote), account.asked_directly
     assert before > 0
-    decide(changed.bench)
+    decide(changed.services)
     changed.carry_out_plans()
-    assert {one.status for one in changed.bench.catalogue.statuses("default")} == {"parked"}
+    assert {one.status for one in changed.services.pipeline.recordings.statuses("default")} == {
+        "parked"
+    }
     look_after_batches(changed, quiet=rows)
     look_after_batches(changed, quiet=rows)
     carry_on(changed, rows)
     assert account.asked_directly == before
     assert len(account.batches) == 1
-    assert {one.status for one in changed.bench.catalogue.statuses("default")} == {"ready"}
-    assert changed.bench.plans.under_way() == []
-    made = changed.bench.ledger.lineage(recordings[0])[-1]
+    assert {one.status for one in changed.services.pipeline.recordings.statuses("default")} == {
+        "ready"
+    }
+    assert changed.services.pipeline.plans.under_way() == []
+    made = changed.services.pipeline.results.lineage(recordings[0])[-1]
     assert (made["stage"], made["recipe"]["model"]) == ("embeddings", "text-embedding-3-small")
 
 
 def test_nothing_that_waits_means_no_run_for_batches(remote: Pipeline, rows: Database) -> None:
     context = dg.build_sensor_context(
-        instance=remote.instance, resources={"workbench": remote.bench}
+        instance=remote.instance, resources={"playhead": remote.services}
     )
     asked = batches(context)
     assert isinstance(asked, dg.SensorResult)

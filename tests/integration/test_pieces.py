@@ -15,16 +15,16 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from playhead.core.errors import Forgotten
+from playhead.core.errors import RecordingDeleted
 from playhead.core.records import Engine, Recording, Segment, Transcript, Word
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders, Engines
+from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.engines.transcription.piecewise import Piecewise
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.transcript_pieces import Pieces
-from playhead.services.context import Workbench
+from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
+from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline, write_sound
 from tests.support import factories, media_files
 from tests.support.fake_recognizers import Oracle, breathless
@@ -65,9 +65,9 @@ def piece(text: str = "three small words") -> Transcript:
 
 
 def test_a_kept_piece_comes_back_as_it_was(database: Database, recording: Recording) -> None:
-    pieces = Pieces(database).of(recording, ENGINE)
-    pieces.keep("sound", None, piece())
-    assert pieces.found("sound", None) == piece()
+    pieces = TranscriptPieces(database).of(recording, ENGINE)
+    pieces.put("sound", None, piece())
+    assert pieces.get("sound", None) == piece()
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_a_kept_piece_comes_back_as_it_was(database: Database, recording: Record
 def test_nothing_is_found_of(
     database: Database, recording: Recording, engine: Engine, sound: str, language: str | None
 ) -> None:
-    Pieces(database).of(recording, ENGINE).keep("sound", None, piece())
-    assert Pieces(database).of(recording, engine).found(sound, language) is None
+    TranscriptPieces(database).of(recording, ENGINE).put("sound", None, piece())
+    assert TranscriptPieces(database).of(recording, engine).get(sound, language) is None
 
 
 def test_no_piece_of_a_forgotten_recording_is_kept(database: Database) -> None:
     gone = factories.recording()
-    with pytest.raises(Forgotten):
-        Pieces(database).of(gone, ENGINE).keep("sound", None, piece())
+    with pytest.raises(RecordingDeleted):
+        TranscriptPieces(database).of(gone, ENGINE).put("sound", None, piece())
 
 
 def test_after_a_kill_only_what_was_not_finished_is_heard_again(
@@ -109,7 +109,7 @@ def test_after_a_kill_only_what_was_not_finished_is_heard_again(
     assert factories.count(database, b"pieces") == 3
     oracle, alone = Oracle(file), Oracle(file)
     whole = Piecewise(oracle, piece_seconds=8)
-    kept = Pieces(database).of(recording, whole.engine)
+    kept = TranscriptPieces(database).of(recording, whole.engine)
     again = whole.transcribe(file, language=None, progress=lambda _: None, finished=kept)
     at_one_go = Piecewise(alone, piece_seconds=8).transcribe(
         file, language=None, progress=lambda _: None
@@ -120,29 +120,33 @@ def test_after_a_kill_only_what_was_not_finished_is_heard_again(
 
 def engines(transcriber: Piecewise) -> Engines:
     return Engines(
-        transcriber, ExtractiveWriter(), Embedders("instant", {"instant": InstantEmbedder})
+        transcriber, ExtractiveWriter(), EmbedderRegistry("instant", {"instant": InstantEmbedder})
     )
 
 
-def taken_in(bench: Workbench, file: Path) -> Recording:
-    return bench.intake.take_in(file, org_id="default").recording
+def taken_in(services: PipelineServices, file: Path) -> Recording:
+    return services.ingest.add(file, org_id="default").recording
 
 
 def test_pieces_go_once_the_transcript_is_stored(
-    bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
+    services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     file = media_files.make_audio(tmp_path / "talk.flac", breathless(20))
-    bench = replace(bench, engines=engines(Piecewise(Oracle(file), piece_seconds=8)))
-    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
-    recording = taken_in(bench, file)
+    services = replace(services, engines=engines(Piecewise(Oracle(file), piece_seconds=8)))
+    pipeline = Pipeline(
+        services, instance, build_definitions(services.settings, engines=services.engines)
+    )
+    recording = taken_in(services, file)
     assert pipeline.run(recording).success
-    [row] = [row for row in bench.ledger.lineage(recording) if row["stage"] == "transcript"]
-    assert bench.content.transcript(recording, row["result_id"]).words
-    assert factories.count(Database(bench.settings.database_url or ""), b"pieces") == 0
+    [row] = [
+        row for row in services.pipeline.results.lineage(recording) if row["stage"] == "transcript"
+    ]
+    assert services.pipeline.content.transcript(recording, row["result_id"]).words
+    assert factories.count(Database(services.settings.database_url or ""), b"pieces") == 0
 
 
 def test_what_tells_speakers_apart_reaches_the_engine_and_is_part_of_the_inputs(
-    bench: Workbench, instance: dg.DagsterInstance, tmp_path: Path
+    services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     asked: list[str] = []
 
@@ -151,10 +155,14 @@ def test_what_tells_speakers_apart_reaches_the_engine_and_is_part_of_the_inputs(
             asked.append(how["speakers"])
             return super().transcribe(media, **how)
 
-    bench = replace(bench, engines=replace(bench.engines, transcriber=Noting()))
-    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    services = replace(services, engines=replace(services.engines, transcriber=Noting()))
+    pipeline = Pipeline(
+        services, instance, build_definitions(services.settings, engines=services.engines)
+    )
     file = write_sound(tmp_path / "call.wav")
-    recording = bench.intake.take_in(file, org_id="default", speakers="channels").recording
+    recording = services.ingest.add(file, org_id="default", speakers="channels").recording
     assert pipeline.run(recording).success
-    [row] = [row for row in bench.ledger.lineage(recording) if row["stage"] == "transcript"]
+    [row] = [
+        row for row in services.pipeline.results.lineage(recording) if row["stage"] == "transcript"
+    ]
     assert (asked, row["inputs"]["speakers"]) == (["channels"], "channels")

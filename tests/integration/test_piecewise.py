@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from playhead.core.call_context import Errand, current_errand, on_errand
-from playhead.core.errors import RequestRefused, Stopped
+from playhead.core.call_context import CallContext, call_context, current_call_context
+from playhead.core.errors import RequestRejected, WorkerStopping
 from playhead.core.protocols.transcriber import Heard
 from playhead.core.records import Segment, Transcript, Word
 from playhead.engines.transcription.piecewise import Piecewise
@@ -89,11 +89,11 @@ def test_a_piece_that_fails_for_good_costs_no_other_a_second_hearing(talk: Path)
 
     def refuse(words: list[Word]) -> list[Word]:
         if any(word.word == "w60" for word in words) and not mended:
-            raise RequestRefused("Not this one.", remedy="Another.")
+            raise RequestRejected("Not this one.", remedy="Another.")
         return words
 
     mended: list[bool] = []
-    with pytest.raises(RequestRefused):
+    with pytest.raises(RequestRejected):
         transcribe(Oracle(talk, at_once=2, says=refuse), memory)
     kept = len(memory.pieces)
     assert kept >= 2
@@ -109,9 +109,9 @@ def test_who_is_told_to_stop_loses_nothing_that_was_finished(talk: Path) -> None
 
     def stop(seconds: float) -> None:
         if seconds > 25:
-            raise Stopped("Enough.", remedy="Go on.")
+            raise WorkerStopping("Enough.", remedy="Go on.")
 
-    with pytest.raises(Stopped):
+    with pytest.raises(WorkerStopping):
         Piecewise(Oracle(talk), piece_seconds=PIECE).transcribe(
             talk, language=None, progress=stop, finished=memory
         )
@@ -126,10 +126,10 @@ def test_an_engine_is_asked_for_whom_the_work_is(reading: Path) -> None:
     errands: set[str] = set()
 
     def note(words: list[Word]) -> list[Word]:
-        errands.add(current_errand().org_id)
+        errands.add(current_call_context().org_id)
         return words
 
-    with on_errand(Errand("acme", "transcript")):
+    with call_context(CallContext("acme", "transcript")):
         transcribe(Oracle(reading, at_once=2, says=note))
     assert errands == {"acme"}
 

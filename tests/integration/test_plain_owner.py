@@ -18,7 +18,7 @@ from playhead.core.settings import Settings
 from playhead.postgres.embedded.server import EmbeddedServer
 from playhead.postgres.migrator import available, migrate
 from playhead.search.service import Search
-from playhead.services.context import open_workbench
+from playhead.services.context import open_pipeline_services
 from tests.integration.conftest import Pipeline, instant_engines, write_sound
 
 _numbers = itertools.count()
@@ -103,22 +103,30 @@ def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_po
     settings = Settings(home=tmp_path / "home", database_url=url_of(server, owner))
     with (
         dg.DagsterInstance.ephemeral() as instance,
-        open_workbench(settings, instant_engines()) as bench,
+        open_pipeline_services(settings, instant_engines()) as services,
     ):
-        pipeline = Pipeline(bench, instance, build_definitions(settings, engines=bench.engines))
+        pipeline = Pipeline(
+            services, instance, build_definitions(settings, engines=services.engines)
+        )
         sound = write_sound(tmp_path / "talk.wav")
-        recording = bench.intake.take_in(sound, org_id="acme").recording
+        recording = services.ingest.add(sound, org_id="acme").recording
         assert pipeline.run(recording).success
-        [status] = bench.catalogue.statuses("acme")
+        [status] = services.pipeline.recordings.statuses("acme")
         assert status.status == "ready"
-        heard = bench.ledger.standing([recording])[recording.id]["transcript", 0]
-        word = bench.content.transcript(recording, heard.id).words[0].word
+        heard = services.pipeline.results.standing([recording])[recording.id]["transcript", 0]
+        word = services.pipeline.content.transcript(recording, heard.id).words[0].word
 
         def found(org: str) -> list[str]:
-            search = Search(bench.passages, bench.sets, bench.engines.embedders, bench.media, org)
+            search = Search(
+                services.search.chunks,
+                services.search.embedding_sets,
+                services.engines.embedders,
+                services.files.media,
+                org,
+            )
             return [hit.recording for hit in search(word).hits]
 
         assert set(found("acme")) == {recording.id}
         assert found("other") == []
-        bench.forgetting.forget([recording.id])
-        assert bench.catalogue.statuses("acme") == []
+        services.deletion.forget([recording.id])
+        assert services.pipeline.recordings.statuses("acme") == []

@@ -16,10 +16,10 @@ from pipeline_assets.runs import INGEST_RECORDING, RunPlan
 from playhead.core.errors import PermanentError
 from playhead.core.records import STAGES, Engine, Price, Recording, Transcript
 from playhead.core.settings import Chunking
-from playhead.core.spend_confirmation import PriceNotConfirmed, refuse_unconfirmed
+from playhead.core.spend_confirmation import PriceNotConfirmed, require_confirmation
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.postgres.pipeline.plans import Plan, Scope
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]
@@ -47,50 +47,52 @@ def transcriber() -> NewTranscriber:
 @pytest.fixture
 def changed(pipeline: Pipeline, transcriber: NewTranscriber) -> Pipeline:
     """The same installation after its settings named another transcriber."""
-    engines = replace(pipeline.bench.engines, transcriber=transcriber)
-    return over(pipeline, replace(pipeline.bench, engines=engines))
+    engines = replace(pipeline.services.engines, transcriber=transcriber)
+    return over(pipeline, replace(pipeline.services, engines=engines))
 
 
-def over(pipeline: Pipeline, bench: Workbench) -> Pipeline:
-    definitions = build_definitions(bench.settings, engines=bench.engines)
-    return Pipeline(bench, pipeline.instance, definitions)
+def over(pipeline: Pipeline, services: PipelineServices) -> Pipeline:
+    definitions = build_definitions(services.settings, engines=services.engines)
+    return Pipeline(services, pipeline.instance, definitions)
 
 
-def look(bench: Workbench, scope: Scope | None = None) -> list[Line]:
-    wanted = wanted_now(bench)
-    return price_lines(bench, bench.plans.survey(wanted, scope or Scope()), wanted)
+def look(services: PipelineServices, scope: Scope | None = None) -> list[Line]:
+    wanted = wanted_now(services)
+    return price_lines(services, services.pipeline.plans.survey(wanted, scope or Scope()), wanted)
 
 
 def told(
-    bench: Workbench, scope: Scope | None = None
+    services: PipelineServices, scope: Scope | None = None
 ) -> list[tuple[str, str, tuple[str, ...], int]]:
-    return [(one.stage, one.reason, one.moved, one.recordings) for one in look(bench, scope)]
+    return [(one.stage, one.reason, one.moved, one.recordings) for one in look(services, scope)]
 
 
-def made(bench: Workbench, recording: Recording) -> dict[str, int]:
+def made(services: PipelineServices, recording: Recording) -> dict[str, int]:
     """The current result of every stage."""
-    return {row["stage"]: row["result_id"] for row in bench.ledger.lineage(recording)}
+    return {row["stage"]: row["result_id"] for row in services.pipeline.results.lineage(recording)}
 
 
-def decide(bench: Workbench, scope: Scope | None = None) -> Plan:
-    plan = bench.plans.open(scope or Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
+def decide(services: PipelineServices, scope: Scope | None = None) -> Plan:
+    plan = services.pipeline.plans.open(
+        scope or Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None
+    )
     assert plan is not None
     return plan
 
 
 def test_nothing_changed_means_nothing_planned(pipeline: Pipeline, add: Add) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    assert told(pipeline.bench) == []
-    decide(pipeline.bench)
+    assert told(pipeline.services) == []
+    decide(pipeline.services)
     assert pipeline.carry_out_plans() == 0
-    assert pipeline.bench.plans.under_way() == []
+    assert pipeline.services.pipeline.plans.under_way() == []
 
 
 def test_a_new_model_makes_its_stage_stale_and_what_follows_uncertain(
     pipeline: Pipeline, changed: Pipeline, add: Add
 ) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    assert told(changed.bench) == [
+    assert told(changed.services) == [
         ("transcript", "stale", ("model",), 2),
         ("document", "follows", (), 2),
         ("chunks", "follows", (), 2),
@@ -103,12 +105,12 @@ def test_a_plan_makes_exactly_what_is_stale_and_stops_where_nothing_came_of_it(
 ) -> None:
     recordings = [add("a.wav"), add("b.wav")]
     pipeline.run(*recordings)
-    before = made(pipeline.bench, recordings[0])
-    decide(changed.bench)
+    before = made(pipeline.services, recordings[0])
+    decide(changed.services)
     changed.carry_out_plans()
     assert sorted(transcriber.heard) == sorted(one.id for one in recordings)
-    assert told(changed.bench) == []
-    after = made(pipeline.bench, recordings[0])
+    assert told(changed.services) == []
+    after = made(pipeline.services, recordings[0])
     assert {stage for stage in after if after[stage] != before[stage]} == {"transcript"}, (
         "the new model heard the same words, so nothing after it was made again"
     )
@@ -119,7 +121,7 @@ def test_carried_out_again_a_plan_asks_no_model(
 ) -> None:
     pipeline.run(add("a.wav"))
     for _ in range(2):
-        decide(changed.bench)
+        decide(changed.services)
         changed.carry_out_plans()
     assert len(transcriber.heard) == 1
 
@@ -127,16 +129,16 @@ def test_carried_out_again_a_plan_asks_no_model(
 def test_other_sizes_for_one_kind_concern_that_kind_alone(pipeline: Pipeline, add: Add) -> None:
     talk = add("a.wav")
     sound = add("b.wav")
-    bench = pipeline.bench
-    smaller = bench.settings.model_copy(
+    services = pipeline.services
+    smaller = services.settings.model_copy(
         update={"chunking": {talk.kind: Chunking(size=16, overlap=2, minimum=4)}}
     )
-    meeting = bench.settings.model_copy(
+    meeting = services.settings.model_copy(
         update={"chunking": {"meeting": Chunking(size=16, overlap=2, minimum=4)}}
     )
     pipeline.run(talk, sound)
-    assert told(replace(bench, settings=meeting)) == []
-    assert told(replace(bench, settings=smaller)) == [
+    assert told(replace(services, settings=meeting)) == []
+    assert told(replace(services, settings=smaller)) == [
         ("chunks", "stale", ("parameters",), 2),
         ("embeddings", "follows", (), 2),
     ]
@@ -152,7 +154,7 @@ def test_a_recording_is_finished_without_hearing_it_again_though_a_new_model_is_
         instance=changed.instance, tags=dict(run.tags), run_config=run.run_config
     )
     assert transcriber.heard == []
-    assert changed.bench.catalogue.statuses("default")[0].status == "ready"
+    assert changed.services.pipeline.recordings.statuses("default")[0].status == "ready"
 
 
 def test_a_person_who_asks_in_the_ui_gets_the_new_model(
@@ -170,31 +172,37 @@ def test_the_old_transcript_serves_until_the_new_one_is_there(
     recording = add("a.wav")
     pipeline.run(recording)
     [before] = [
-        row for row in pipeline.bench.ledger.lineage(recording) if row["stage"] == "transcript"
+        row
+        for row in pipeline.services.pipeline.results.lineage(recording)
+        if row["stage"] == "transcript"
     ]
 
     def away(media: Path, **how: Any) -> Transcript:
         raise PermanentError("The new engine is away.", remedy="Wait.")
 
     transcriber.transcribe = away  # type: ignore[method-assign]
-    decide(changed.bench)
+    decide(changed.services)
     changed.carry_out_plans()
     [after] = [
-        row for row in changed.bench.ledger.lineage(recording) if row["stage"] == "transcript"
+        row
+        for row in changed.services.pipeline.results.lineage(recording)
+        if row["stage"] == "transcript"
     ]
     assert after["result_id"] == before["result_id"]
-    assert ("transcript", "failed", (), 1) in told(changed.bench)
-    assert changed.bench.plans.under_way() == [], "a plan ends though one recording failed"
+    assert ("transcript", "failed", (), 1) in told(changed.services)
+    assert changed.services.pipeline.plans.under_way() == [], (
+        "a plan ends though one recording failed"
+    )
 
 
 def test_a_cancelled_plan_begins_nothing_more(
     pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
 ) -> None:
     pipeline.run(add("a.wav"))
-    plan = decide(changed.bench)
-    assert changed.bench.plans.cancel(plan.id)
+    plan = decide(changed.services)
+    assert changed.services.pipeline.plans.cancel(plan.id)
     assert changed.carry_out_plans() == 0
-    assert not changed.bench.plans.cancel(plan.id)
+    assert not changed.services.pipeline.plans.cancel(plan.id)
     assert transcriber.heard == []
 
 
@@ -203,9 +211,9 @@ def test_a_plan_cancelled_while_its_run_waits_makes_nothing(
 ) -> None:
     recording = add("a.wav")
     pipeline.run(recording)
-    plan = decide(changed.bench)
+    plan = decide(changed.services)
     run = RunPlan((recording.id,), plan)
-    changed.bench.plans.cancel(plan.id)
+    changed.services.pipeline.plans.cancel(plan.id)
     changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
         instance=changed.instance,
         tags=dict(run.tags),
@@ -219,14 +227,14 @@ def test_what_costs_more_than_the_limit_needs_somebody_who_agrees(
     pipeline: Pipeline, changed: Pipeline, add: Add
 ) -> None:
     pipeline.run(*[add(f"{number}.wav") for number in range(3)])
-    usd = total_usd(look(changed.bench))
+    usd = total_usd(look(changed.services))
     assert usd == 1.5
     with pytest.raises(PriceNotConfirmed, match=r"\$1\.50") as refused:
-        refuse_unconfirmed(usd, None, changed.bench.settings.confirm_above_usd)
+        require_confirmation(usd, None, changed.services.settings.confirm_above_usd)
     assert "--confirm-usd 1.50" in refused.value.remedy
     with pytest.raises(PriceNotConfirmed):
-        refuse_unconfirmed(usd, 1.0, changed.bench.settings.confirm_above_usd)
-    refuse_unconfirmed(usd, 1.5, changed.bench.settings.confirm_above_usd)
+        require_confirmation(usd, 1.0, changed.services.settings.confirm_above_usd)
+    require_confirmation(usd, 1.5, changed.services.settings.confirm_above_usd)
 
 
 def test_what_never_arrived_is_missing_and_a_dead_letter_is_failed(
@@ -234,7 +242,7 @@ def test_what_never_arrived_is_missing_and_a_dead_letter_is_failed(
 ) -> None:
     add("a.wav")
     pipeline.run(add("not_sound.txt"))
-    assert told(pipeline.bench, Scope(stages=STAGES[:1])) == [
+    assert told(pipeline.services, Scope(stages=STAGES[:1])) == [
         ("raw_media", "failed", (), 1),
         ("raw_media", "missing", (), 1),
     ]
@@ -244,19 +252,19 @@ def test_a_scope_leaves_out_other_kinds_organisations_and_stages(
     pipeline: Pipeline, changed: Pipeline, add: Add
 ) -> None:
     pipeline.run(add("a.wav"))
-    assert told(changed.bench, Scope(kind="meeting")) == []
-    assert told(changed.bench, Scope(org_id="default", stages=STAGES[3:])) == [
+    assert told(changed.services, Scope(kind="meeting")) == []
+    assert told(changed.services, Scope(org_id="default", stages=STAGES[3:])) == [
         ("chunks", "follows", (), 1),
         ("embeddings", "follows", (), 1),
     ]
-    assert told(changed.bench, Scope(org_id="other")) == []
+    assert told(changed.services, Scope(org_id="other")) == []
 
 
 def test_who_waits_a_day_is_told_the_price_of_waiting(
     pipeline: Pipeline, changed: Pipeline, add: Add
 ) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    bench, wanted = changed.bench, wanted_now(changed.bench)
-    survey = bench.plans.survey(wanted, Scope())
-    assert total_usd(price_lines(bench, survey, wanted)) == 1.0
-    assert total_usd(price_lines(bench, survey, wanted, patient=True)) == 0.5
+    services, wanted = changed.services, wanted_now(changed.services)
+    survey = services.pipeline.plans.survey(wanted, Scope())
+    assert total_usd(price_lines(services, survey, wanted)) == 1.0
+    assert total_usd(price_lines(services, survey, wanted, patient=True)) == 0.5

@@ -9,7 +9,7 @@ import pytest
 
 from playhead.postgres.database import Database
 from playhead.postgres.migrator import migrate
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from tests.support import factories, poolers
 from tests.support.factories import Worker
 from tests.support.tenant_data import ORGS
@@ -43,7 +43,7 @@ def test_clients_in_a_hurry_never_see_each_others_rows(
     seen: list[tuple[str, str]] = []
 
     def look(client: Database, org: str) -> None:
-        catalogue = Catalogue(client)
+        catalogue = Recordings(client)
         for _ in range(30):
             seen.extend((org, status.title) for status in catalogue.statuses(org))
 

@@ -17,7 +17,7 @@ from pipeline_assets.worker.in_process_runner import Processor
 from playhead.core.records import Engine, Recording
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.postgres.pipeline.plans import Scope
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,34 +45,34 @@ class NextTranscriber(InstantTranscriber):
     engine = Engine("instant", "instant-2")
 
 
-def over(bench: Workbench, instance: dg.DagsterInstance) -> Processor:
-    return Processor(bench, instance, build_definitions(bench.settings, bench=bench))
+def over(services: PipelineServices, instance: dg.DagsterInstance) -> Processor:
+    return Processor(services, instance, build_definitions(services.settings, services=services))
 
 
-def statuses(bench: Workbench) -> set[str]:
-    return {status.status for status in bench.catalogue.statuses("default")}
+def statuses(services: PipelineServices) -> set[str]:
+    return {status.status for status in services.pipeline.recordings.statuses("default")}
 
 
 def test_everything_that_waits_is_made_ready(
-    bench: Workbench, instance: dg.DagsterInstance, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     for number in range(5):
         add(f"{number}.wav")
-    over(bench, instance).work_off()
-    assert statuses(bench) == {"ready"}
+    over(services, instance).work_off()
+    assert statuses(services) == {"ready"}
     assert instance.get_runs_count() == 1
 
 
 def test_who_was_told_to_leave_begins_nothing(
-    bench: Workbench, instance: dg.DagsterInstance, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recording = add("a.wav")
-    processor = over(bench, instance)
+    processor = over(services, instance)
     processor.leave()
     processor.work_off()
     processor.work(None)
     assert instance.get_runs_count() == 0
-    assert bench.catalogue.waiting(limit=9, unrequested=True) == [recording]
+    assert services.pipeline.recordings.pending(limit=9, unrequested=True) == [recording]
 
 
 def test_what_is_new_comes_between_two_runs_of_a_plan(
@@ -81,17 +81,17 @@ def test_what_is_new_comes_between_two_runs_of_a_plan(
     monkeypatch.setattr("pipeline_assets.runs.RECORDINGS_A_RUN", 1)
     for number in range(3):
         pipeline.run(add(f"{number}.wav"))
-    engines = replace(pipeline.bench.engines, transcriber=NextTranscriber())
-    bench = replace(pipeline.bench, engines=engines)
-    processor = over(bench, pipeline.instance)
-    bench.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
+    engines = replace(pipeline.services.engines, transcriber=NextTranscriber())
+    services = replace(pipeline.services, engines=engines)
+    processor = over(services, pipeline.instance)
+    services.pipeline.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
     before = pipeline.instance.get_runs_count()
     assert processor.carry_out_plans(unless=lambda: True)
     assert pipeline.instance.get_runs_count() == before + 1
     while processor.carry_out_plans(unless=lambda: False):
         pass
     assert pipeline.instance.get_runs_count() == before + 3
-    assert bench.plans.under_way() == []
+    assert services.pipeline.plans.under_way() == []
 
 
 def test_a_cancelled_run_that_does_not_stop_takes_its_process_with_it() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from playhead.cli.doctor import doctor
 from playhead.cli.main import playhead
-from playhead.core.call_context import Errand, on_errand
-from playhead.core.errors import NotFound, ProviderStopped, ReplyNotBelieved
+from playhead.core.call_context import CallContext, call_context
+from playhead.core.errors import CircuitOpen, InvalidProviderResponse, NotFound
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database
@@ -53,8 +53,8 @@ def doubted(books: Database, recording: Recording) -> None:
     """Two replies that nobody believes; 20 cents."""
     with (
         provider(books, LIE, LIE) as openai,
-        on_errand(errand_for(recording)),
-        pytest.raises(ReplyNotBelieved),
+        call_context(errand_for(recording)),
+        pytest.raises(InvalidProviderResponse),
     ):
         openai.ask()
 
@@ -62,14 +62,14 @@ def doubted(books: Database, recording: Recording) -> None:
 def stopped(books: Database) -> None:
     with (
         provider(books, error(401, "invalid_api_key")) as openai,
-        on_errand(Errand("default", "search")),
-        pytest.raises(ProviderStopped),
+        call_context(CallContext("default", "search")),
+        pytest.raises(CircuitOpen),
     ):
         openai.ask()
 
 
-def errand_for(recording: Recording) -> Errand:
-    return Errand("default", "document", {recording.id: 1.0})
+def errand_for(recording: Recording) -> CallContext:
+    return CallContext("default", "document", {recording.id: 1.0})
 
 
 def test_nothing_was_spent_where_no_provider_was_asked(run: Run) -> None:

@@ -17,7 +17,7 @@ from pipeline_assets.policies import HISTORY_DAYS
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
 from playhead.postgres.database_urls import dagster_tables_url
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
 
 _ROOT = Path(__file__).parents[2]
@@ -27,23 +27,23 @@ Add = Callable[[str], Recording]
 
 @pytest.fixture
 def stored(
-    settings: Settings, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, services: PipelineServices, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Pipeline]:
     """A pipeline whose Dagster keeps its state in Postgres, as in production."""
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     with dg.DagsterInstance.from_config(str(_ROOT)) as instance:
-        yield Pipeline(bench, instance, build_definitions(settings, engines=bench.engines))
+        yield Pipeline(services, instance, build_definitions(settings, engines=services.engines))
 
 
 def prune_all(pipeline: Pipeline, days: int = HISTORY_DAYS + 1) -> tuple[int, int]:
     """As it will be in so many days."""
     now = datetime.now(UTC) + timedelta(days=days)
-    return prune_history(pipeline.instance, pipeline.bench.settings, now)
+    return prune_history(pipeline.instance, pipeline.services.settings, now)
 
 
 def events(pipeline: Pipeline) -> dict[str | None, int]:
-    with psycopg.connect(dagster_tables_url(pipeline.bench.settings)) as connection:
+    with psycopg.connect(dagster_tables_url(pipeline.services.settings)) as connection:
         rows = connection.execute(
             "select dagster_event_type, count(*) from event_logs group by dagster_event_type"
         ).fetchall()
@@ -76,7 +76,7 @@ def test_each_partition_keeps_its_newest_materialisation_alone(stored: Pipeline,
     for stage in STAGES:
         assert stored.materialised(stage) == {first.id, second.id}
         assert stored.instance.get_latest_materialization_event(dg.AssetKey(stage)) == newest[stage]
-    for log in (stored.bench.settings.home / "dagster" / "logs").rglob("*"):
+    for log in (stored.services.settings.home / "dagster" / "logs").rglob("*"):
         assert not log.is_file()
 
 
@@ -152,8 +152,8 @@ def test_a_night_without_time_leaves_the_rest_to_the_next(
 def test_the_nights_job_runs(stored: Pipeline, add: Add) -> None:
     ours = add("a.wav")
     stored.run(ours)
-    stored.bench.forgetting.forget([ours.id])  # and then somebody killed it
+    stored.services.deletion.forget([ours.id])  # and then somebody killed it
     job = stored.definitions.resolve_job_def("prune_history")
     assert job.execute_in_process(instance=stored.instance).success
-    assert stored.bench.forgetting.unfinished() == []
+    assert stored.services.deletion.unfinished() == []
     assert stored.materialised("raw_media") == set()

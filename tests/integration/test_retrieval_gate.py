@@ -16,7 +16,7 @@ from playhead.core.settings import Settings
 from playhead.engines.registry import choose_embedders
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
-from playhead.services.context import open_workbench
+from playhead.services.context import open_pipeline_services
 from tests.integration.conftest import instant_engines
 
 EVERY = 9  # question of the sets, so that embedding takes seconds
@@ -49,11 +49,11 @@ def measure(settings: Settings) -> dict[str, Quality]:
         for section in [one for one in sections(name) if one.question][::EVERY]
     ]
     with (
-        open_workbench(settings, engines) as bench,
+        open_pipeline_services(settings, engines) as services,
         closing(Database(app_url(settings))) as database,
     ):
         asked_of = list(talks(told))
-        names = {recording: name for name, recording in lay_in(bench, asked_of).items()}
+        names = {recording: name for name, recording in lay_in(services, asked_of).items()}
         labels = [label for talk in asked_of for label in talk.labels]
-        asked = by_way(ways(bench, database, embedders), labels, names)
+        asked = by_way(ways(services, database, embedders), labels, names)
     return {way: quality("sample", way, answered) for way, answered in asked.items()}

@@ -19,10 +19,10 @@ from playhead.cli.models import models
 from playhead.core.records import ANYTHING, Engine, Filter
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database, enter
-from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
 from playhead.postgres.search.vector_indexes import VectorIndexes
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 from playhead.services.recall import recall
 from tests.integration.conftest import instant_engines
 from tests.support.factories import unit_vectors
@@ -105,7 +105,7 @@ def fill(database: Database, searched: EmbeddingSet) -> Fill:
 
 def found(database: Database, searched: EmbeddingSet, org: str, narrowed: Filter) -> float:
     """Recall of ten questions; never an answer shorter than the exact one."""
-    passages, recalls = Passages(database), []
+    passages, recalls = ChunkSearch(database), []
     for question in unit_vectors([f"question {n}" for n in range(10)], _DIMENSIONS):
         answer, exact = (
             near(question, searched, org_id=org, limit=10, narrowed=narrowed)
@@ -191,7 +191,7 @@ def test_somebody_who_rarely_speaks_is_found_by_an_index_of_speakers(
         narrowed = b"row(null, null, array['%b'], null, null, null, null, null, null)"
         by_speaker = narrowed % name.encode() + b"::search_filter"
         assert scans(database, searched, "large", by_speaker) == 0
-        exact = Passages(database).nearest_exactly(
+        exact = ChunkSearch(database).nearest_exactly(
             unit_vectors(["question"], _DIMENSIONS)[0],
             searched,
             org_id="large",
@@ -288,57 +288,57 @@ def test_an_index_whose_building_was_killed_is_not_asked_and_built_again(
 
 @dataclass(frozen=True)
 class OfBench:
-    """A workbench whose searched set has large and small organisations."""
+    """A playhead whose searched set has large and small organisations."""
 
-    bench: Workbench
+    services: PipelineServices
     database: Database
 
     def keep(self, instance: dg.DagsterInstance) -> None:
-        resources = {"workbench": dg.ResourceDefinition.hardcoded_resource(self.bench)}
+        resources = {"playhead": dg.ResourceDefinition.hardcoded_resource(self.services)}
         assert dg.materialize([vector_indexes], instance=instance, resources=resources).success
 
     def check(self) -> dg.AssetCheckResult:
-        result = nearest_are_found(self.bench)
+        result = nearest_are_found(self.services)
         assert isinstance(result, dg.AssetCheckResult)
         return result
 
 
 @pytest.fixture
-def of_bench(database: Database, settings: Settings, fill: Fill) -> Iterator[OfBench]:
+def of_services(database: Database, settings: Settings, fill: Fill) -> Iterator[OfBench]:
     _few_are(database, _FEW)
     fill("large", 3000)
     fill("small", 150)
     ours = settings.model_copy(update={"database_url": database.url})
-    with open_workbench(ours, instant_engines()) as bench:
-        yield OfBench(bench, database)
+    with open_pipeline_services(ours, instant_engines()) as services:
+        yield OfBench(services, database)
 
 
 def test_the_clock_builds_what_is_due_and_starts_no_run_after(
-    of_bench: OfBench, instance: dg.DagsterInstance
+    of_services: OfBench, instance: dg.DagsterInstance
 ) -> None:
-    context = dg.build_schedule_context(instance, resources={"workbench": of_bench.bench})
+    context = dg.build_schedule_context(instance, resources={"playhead": of_services.services})
     assert isinstance(indexing(context), dg.RunRequest)
-    of_bench.keep(instance)
+    of_services.keep(instance)
     assert isinstance(indexing(context), dg.SkipReason)
 
 
 def test_the_nightly_check_tells_of_each_size_and_is_red_where_an_index_finds_too_little(
-    of_bench: OfBench, instance: dg.DagsterInstance
+    of_services: OfBench, instance: dg.DagsterInstance
 ) -> None:
-    of_bench.keep(instance)
-    good = of_bench.check()
+    of_services.keep(instance)
+    good = of_services.check()
     assert good.passed
     assert good.metadata["up to 1,000: recall"].value == 1.0
     assert good.metadata["up to 10,000: organisations"].value == 1
-    [index] = of_bench.bench.indexes.standing()
-    of_bench.database.run(b"drop index " + index.name.encode())
-    of_bench.database.run(  # of too few neighbours, and asked too hastily
+    [index] = of_services.services.search.vector_indexes.standing()
+    of_services.database.run(b"drop index " + index.name.encode())
+    of_services.database.run(  # of too few neighbours, and asked too hastily
         b"create index " + index.name.encode() + b" on embeddings_set_%d"
         b" using hnsw ((vector::halfvec(%d)) halfvec_cosine_ops) with (m = 2, ef_construction = 4)"
         b" where org_id = 'large'" % (index.set_id, index.dimensions)
     )
-    of_bench.database.run(b"alter function nearest_by_index set hnsw.ef_search = 10")
-    bad = of_bench.check()
+    of_services.database.run(b"alter function nearest_by_index set hnsw.ef_search = 10")
+    bad = of_services.check()
     assert not bad.passed
     assert bad.severity == dg.AssetCheckSeverity.ERROR
     assert bad.metadata["up to 1,000: recall"].value == 1.0
@@ -346,22 +346,22 @@ def test_the_nightly_check_tells_of_each_size_and_is_red_where_an_index_finds_to
 
 
 def test_the_nightly_check_has_nothing_against_a_system_without_recordings(
-    bench: Workbench,
+    services: PipelineServices,
 ) -> None:
-    result = nearest_are_found(bench)
+    result = nearest_are_found(services)
     assert isinstance(result, dg.AssetCheckResult)
     assert result.passed
 
 
 def test_the_status_of_a_set_tells_of_its_indexes(
-    of_bench: OfBench, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    of_services: OfBench, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", of_bench.bench.settings.database_url or "")
-    monkeypatch.setenv("PLAYHEAD_HOME", str(of_bench.bench.settings.home))
-    [one] = of_bench.bench.sets.live()
+    monkeypatch.setenv("DATABASE_URL", of_services.services.settings.database_url or "")
+    monkeypatch.setenv("PLAYHEAD_HOME", str(of_services.services.settings.home))
+    [one] = of_services.services.search.embedding_sets.live()
     told = CliRunner().invoke(models, ["status", str(one.id)])
     assert "index of large: none yet, to build" in told.output
-    of_bench.keep(instance)
+    of_services.keep(instance)
     told = CliRunner().invoke(models, ["status", str(one.id)])
     assert "index of large: 1 MB" in told.output
     assert "small" not in told.output

@@ -18,7 +18,7 @@ from pipeline_assets.definitions import build_definitions
 from playhead.core.errors import PlayheadError, TransientError
 from playhead.core.records import STAGES, Recording, Transcript
 from playhead.engines.transcription.stub import InstantTranscriber
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]
@@ -39,15 +39,17 @@ class CountingTranscriber(InstantTranscriber):
 
 
 @pytest.fixture
-def counted(bench: Workbench) -> tuple[Workbench, CountingTranscriber]:
+def counted(services: PipelineServices) -> tuple[PipelineServices, CountingTranscriber]:
     transcriber = CountingTranscriber()
-    return replace(bench, engines=replace(bench.engines, transcriber=transcriber)), transcriber
+    return replace(
+        services, engines=replace(services.engines, transcriber=transcriber)
+    ), transcriber
 
 
-def work(bench: Workbench, recording: Recording, *, last: bool = False) -> Work:
-    standing = bench.ledger.standing([recording])[recording.id]
+def work(services: PipelineServices, recording: Recording, *, last: bool = False) -> Work:
+    standing = services.pipeline.results.standing([recording])[recording.id]
     turn = Turn("run", last=last, log=print)
-    return Work(bench, recording, turn, bench.lanes(), standing)
+    return Work(services, recording, turn, services.embedding_targets(), standing)
 
 
 def test_one_bad_file_of_ten_fails_alone(pipeline: Pipeline, add: Add) -> None:
@@ -58,7 +60,9 @@ def test_one_bad_file_of_ten_fails_alone(pipeline: Pipeline, add: Add) -> None:
     assert not result.success
     for stage in STAGES:
         assert pipeline.materialised(stage) == {recording.id for recording in [*good, *more]}
-    statuses = {status.id: status for status in pipeline.bench.catalogue.statuses("default")}
+    statuses = {
+        status.id: status for status in pipeline.services.pipeline.recordings.statuses("default")
+    }
     error = statuses.pop(bad.id).error
     assert error is not None
     assert error["class"] == "UnreadableMedia"
@@ -84,10 +88,12 @@ def test_checks_are_told_by_recording(pipeline: Pipeline, add: Add) -> None:
 
 
 def test_a_second_run_asks_no_model(
-    counted: tuple[Workbench, CountingTranscriber], instance: dg.DagsterInstance, add: Add
+    counted: tuple[PipelineServices, CountingTranscriber], instance: dg.DagsterInstance, add: Add
 ) -> None:
-    bench, transcriber = counted
-    pipeline = Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+    services, transcriber = counted
+    pipeline = Pipeline(
+        services, instance, build_definitions(services.settings, engines=services.engines)
+    )
     recording = add("a.wav")
     for _ in range(3):
         assert pipeline.run(recording).success
@@ -99,7 +105,7 @@ def test_one_asset_can_be_materialised_alone(pipeline: Pipeline, add: Add) -> No
     assert pipeline.run(recording, only=("raw_media", "transcript")).success
     assert pipeline.materialised("transcript") == {recording.id}
     assert pipeline.materialised("document") == set()
-    assert pipeline.bench.catalogue.statuses("default")[0].status == "transcribed"
+    assert pipeline.services.pipeline.recordings.statuses("default")[0].status == "transcribed"
     assert pipeline.run(recording, only=("document",)).success
 
 
@@ -111,37 +117,37 @@ def test_a_stage_before_its_time_says_what_is_missing(pipeline: Pipeline, add: A
 
 
 def test_a_passing_trouble_is_not_final_until_the_last_try(
-    counted: tuple[Workbench, CountingTranscriber], pipeline: Pipeline, add: Add
+    counted: tuple[PipelineServices, CountingTranscriber], pipeline: Pipeline, add: Add
 ) -> None:
-    bench, transcriber = counted
+    services, transcriber = counted
     recording = add("a.wav")
     pipeline.run(recording, only=("raw_media",))
     transcriber.trouble = TransientError("the engine is away", remedy="wait")
     for last in (False, True):
-        assert bench.catalogue.dead_letters() == []
+        assert services.pipeline.recordings.dead_letters() == []
         with pytest.raises(PlayheadError, match="away"):
-            make_transcript(work(bench, recording, last=last))
-    [letter] = bench.catalogue.dead_letters()
+            make_transcript(work(services, recording, last=last))
+    [letter] = services.pipeline.recordings.dead_letters()
     assert (letter.stage, letter.error_class, letter.attempts) == (
         "transcript",
         "TransientError",
         2,
     )
     transcriber.trouble = None
-    assert not make_transcript(work(bench, recording)).unchanged
-    assert bench.catalogue.dead_letters() == []
+    assert not make_transcript(work(services, recording)).unchanged
+    assert services.pipeline.recordings.dead_letters() == []
 
 
 def test_an_error_nobody_foresaw_is_stored_with_its_name(
-    counted: tuple[Workbench, CountingTranscriber], pipeline: Pipeline, add: Add
+    counted: tuple[PipelineServices, CountingTranscriber], pipeline: Pipeline, add: Add
 ) -> None:
-    bench, transcriber = counted
+    services, transcriber = counted
     recording = add("a.wav")
     pipeline.run(recording, only=("raw_media",))
     transcriber.trouble = ZeroDivisionError("by zero")
     with pytest.raises(PlayheadError):
-        make_transcript(work(bench, recording, last=True))
-    [letter] = bench.catalogue.dead_letters()
+        make_transcript(work(services, recording, last=True))
+    [letter] = services.pipeline.recordings.dead_letters()
     assert "ZeroDivisionError: by zero" in letter.message
 
 
@@ -157,19 +163,19 @@ class StoppedWhileHearing(InstantTranscriber):
 
 
 def test_a_stopped_worker_hands_back_what_it_is_at_and_blames_nobody(
-    bench: Workbench, instance: dg.DagsterInstance, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     stopping = Event()
-    engines = replace(bench.engines, transcriber=StoppedWhileHearing(stopping))
-    stoppable = replace(bench, engines=engines, stopping=stopping)
-    definitions = build_definitions(bench.settings, bench=stoppable)
-    pipeline = Pipeline(bench, instance, definitions)
+    engines = replace(services.engines, transcriber=StoppedWhileHearing(stopping))
+    stoppable = replace(services, engines=engines, stopping=stopping)
+    definitions = build_definitions(services.settings, services=stoppable)
+    pipeline = Pipeline(services, instance, definitions)
     recordings = [add("a.wav"), add("b.wav")]
     assert not pipeline.run(*recordings).success
     assert pipeline.materialised("raw_media") == {recordings[0].id}
     assert pipeline.materialised("transcript") == set()
-    assert bench.catalogue.dead_letters() == []
-    assert bench.catalogue.waiting(limit=5) == recordings
+    assert services.pipeline.recordings.dead_letters() == []
+    assert services.pipeline.recordings.pending(limit=5) == recordings
 
 
 def test_dagster_sees_what_is_in_step_and_what_is_not(pipeline: Pipeline, add: Add) -> None:
@@ -189,12 +195,12 @@ def test_a_stored_file_that_is_gone_is_told_at_once_and_healed_by_adding_it_agai
     pipeline: Pipeline, add: Add
 ) -> None:
     recording = add("a.wav")
-    bench = pipeline.bench
-    bench.media.discard(recording)
+    services = pipeline.services
+    services.files.media.discard(recording)
     assert not pipeline.run(recording).success
-    [letter] = bench.catalogue.dead_letters()
+    [letter] = services.pipeline.recordings.dead_letters()
     assert (letter.error_class, letter.attempts) == ("MediaMissing", 1)
     assert "Add the same file again" in letter.remedy
     assert add("a.wav") == recording
-    bench.catalogue.replay("default", [recording.id])
+    services.pipeline.recordings.requeue("default", [recording.id])
     assert pipeline.run(recording).success

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from playhead.cli.search import search as search_command
-from playhead.core.errors import BadQuestion, NotFound
+from playhead.core.errors import InvalidQuery, NotFound
 from playhead.core.records import Filter, Recording
 from playhead.media.local_store import MediaFolder
 from playhead.postgres.database import Database, enter
@@ -257,7 +257,7 @@ def test_a_question_without_a_word_of_ours_is_answered_by_meaning(
 
 @pytest.mark.parametrize("question", ["", " \n\t", "\u3000"])
 def test_an_empty_question_is_refused(shared: Library, question: str) -> None:
-    with pytest.raises(BadQuestion, match="empty"):
+    with pytest.raises(InvalidQuery, match="empty"):
         shared.search()(question)
 
 
@@ -273,7 +273,7 @@ def test_an_empty_question_is_refused(shared: Library, question: str) -> None:
     ],
 )
 def test_what_contradicts_itself_is_refused(shared: Library, narrowed: Filter, limit: int) -> None:
-    with pytest.raises(BadQuestion):
+    with pytest.raises(InvalidQuery):
         shared.search()("amber", narrowed=narrowed, limit=limit)
 
 

@@ -16,9 +16,9 @@ from pipeline_assets.ops.ingest_file import take_from_inbox
 from pipeline_assets.runs import INGEST_RECORDING, PARTITION, RANGE_END, RANGE_START
 from playhead.core.records import Recording
 from playhead.inbox.protocol import still
-from playhead.postgres.coordination.liveness import WORKER, run_duty
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.services.context import Workbench
+from playhead.postgres.coordination.liveness import WORKER, run_role
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.services.context import PipelineServices
 from sensors.inbox import inbox
 from sensors.lost_retries import retries
 from sensors.pending_recordings import uploads
@@ -29,8 +29,8 @@ Add = Callable[[str], Recording]
 
 
 @pytest.fixture
-def folder(bench: Workbench) -> Path:
-    folder = bench.settings.home / "inbox"
+def folder(services: PipelineServices) -> Path:
+    folder = services.settings.home / "inbox"
     folder.mkdir(parents=True)
     return folder
 
@@ -38,14 +38,14 @@ def folder(bench: Workbench) -> Path:
 class Watcher:
     """The inbox sensor, tick by tick, with its cursor."""
 
-    def __init__(self, bench: Workbench, instance: dg.DagsterInstance) -> None:
-        self._bench = bench
+    def __init__(self, services: PipelineServices, instance: dg.DagsterInstance) -> None:
+        self._services = services
         self._instance = instance
         self.cursor: str | None = None
 
     def tick(self) -> list[dg.RunRequest]:
         context = dg.build_sensor_context(
-            instance=self._instance, cursor=self.cursor, resources={"workbench": self._bench}
+            instance=self._instance, cursor=self.cursor, resources={"playhead": self._services}
         )
         result = inbox(context)
         assert isinstance(result, dg.SensorResult)
@@ -54,13 +54,13 @@ class Watcher:
 
 
 @pytest.fixture
-def watcher(bench: Workbench, instance: dg.DagsterInstance) -> Watcher:
-    return Watcher(bench, instance)
+def watcher(services: PipelineServices, instance: dg.DagsterInstance) -> Watcher:
+    return Watcher(services, instance)
 
 
-def ask(bench: Workbench, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+def ask(services: PipelineServices, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """A tick of the uploads sensor; its partitions are added as the daemon would."""
-    result = uploads(dg.build_sensor_context(instance=instance, resources={"workbench": bench}))
+    result = uploads(dg.build_sensor_context(instance=instance, resources={"playhead": services}))
     if isinstance(result, dg.SkipReason):
         return []
     assert isinstance(result, dg.SensorResult)
@@ -69,49 +69,49 @@ def ask(bench: Workbench, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     return list(result.run_requests or [])
 
 
-def long_ago(bench: Workbench) -> None:
+def long_ago(services: PipelineServices) -> None:
     """As if all requests were made two hours ago."""
     import psycopg
 
-    with psycopg.connect(str(bench.settings.database_url)) as connection:
+    with psycopg.connect(str(services.settings.database_url)) as connection:
         connection.execute("update recordings set requested_at = now() - interval '2 hours'")
 
 
-def titles(bench: Workbench) -> list[str]:
-    return [status.title for status in bench.catalogue.statuses("default")]
+def titles(services: PipelineServices) -> list[str]:
+    return [status.title for status in services.pipeline.recordings.statuses("default")]
 
 
 def test_a_file_is_taken_when_it_kept_still_for_two_looks(
-    bench: Workbench, folder: Path, watcher: Watcher
+    services: PipelineServices, folder: Path, watcher: Watcher
 ) -> None:
     file = write_sound(folder / "talk.wav")
     watcher.tick()
-    assert titles(bench) == []
+    assert titles(services) == []
     with file.open("ab") as growing:
         growing.write(b"more")
     watcher.tick()
-    assert titles(bench) == []
+    assert titles(services) == []
     watcher.tick()
-    assert titles(bench) == ["talk"]
+    assert titles(services) == ["talk"]
     assert not file.exists()
 
 
 def test_a_file_that_cannot_be_stored_stays_in_the_inbox(
-    bench: Workbench, folder: Path, watcher: Watcher
+    services: PipelineServices, folder: Path, watcher: Watcher
 ) -> None:
     file = write_sound(folder / "talk.wav")
-    (bench.settings.home / "media").write_text("a file where the store's folder should be")
+    (services.settings.home / "media").write_text("a file where the store's folder should be")
     watcher.tick()
     watcher.tick()
     assert file.exists()
-    assert titles(bench) == []
-    (bench.settings.home / "media").unlink()
+    assert titles(services) == []
+    (services.settings.home / "media").unlink()
     watcher.tick()
-    assert titles(bench) == ["talk"]
+    assert titles(services) == ["talk"]
 
 
 def test_a_look_that_fails_is_not_an_empty_inbox(
-    bench: Workbench, folder: Path, watcher: Watcher
+    services: PipelineServices, folder: Path, watcher: Watcher
 ) -> None:
     write_sound(folder / "talk.wav")
     watcher.tick()
@@ -124,35 +124,35 @@ def test_a_look_that_fails_is_not_an_empty_inbox(
 
 
 def test_the_same_bytes_again_are_taken_and_remain_one_recording(
-    bench: Workbench, folder: Path, watcher: Watcher
+    services: PipelineServices, folder: Path, watcher: Watcher
 ) -> None:
     first = write_sound(folder / "talk.wav")
     (folder / "copy.wav").write_bytes(first.read_bytes())
     watcher.tick()
     watcher.tick()
-    assert len(titles(bench)) == 1
+    assert len(titles(services)) == 1
     assert list(folder.iterdir()) == []
 
 
 def test_hidden_files_and_folders_are_left_alone(
-    bench: Workbench, folder: Path, watcher: Watcher
+    services: PipelineServices, folder: Path, watcher: Watcher
 ) -> None:
     write_sound(folder / ".partial.wav")
     (folder / "folder").mkdir()
     watcher.tick()
     watcher.tick()
-    assert titles(bench) == []
+    assert titles(services) == []
 
 
 def test_a_very_large_file_gets_a_run_of_its_own_and_only_one(
-    bench: Workbench, folder: Path, watcher: Watcher
+    services: PipelineServices, folder: Path, watcher: Watcher
 ) -> None:
     with (folder / "long.wav").open("wb") as file:
         os.truncate(file.fileno(), (1 << 30) + 1)  # sparse: takes no disk
     watcher.tick()
     [request] = watcher.tick()
     assert request.run_config["ops"]["collect"]["config"]["name"] == "long.wav"
-    assert titles(bench) == []
+    assert titles(services) == []
 
 
 def test_names_that_break_things_are_only_names() -> None:
@@ -162,90 +162,90 @@ def test_names_that_break_things_are_only_names() -> None:
 
 
 def test_what_waits_is_asked_for_once(
-    bench: Workbench, instance: dg.DagsterInstance, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(3)]
-    [request] = ask(bench, instance)
+    [request] = ask(services, instance)
     assert request.tags[RANGE_START] == recordings[0].id
     assert request.tags[RANGE_END] == recordings[-1].id
-    assert ask(bench, instance) == []
+    assert ask(services, instance) == []
 
 
 def test_a_request_that_led_to_nothing_is_made_again(
-    bench: Workbench, instance: dg.DagsterInstance, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recording = add("a.wav")
-    assert len(ask(bench, instance)) == 1
-    long_ago(bench)
-    [again] = ask(bench, instance)
+    assert len(ask(services, instance)) == 1
+    long_ago(services)
+    [again] = ask(services, instance)
     assert again.tags[PARTITION] == recording.id
 
 
 def test_what_is_new_is_left_to_a_worker_that_attends(
-    bench: Workbench, instance: dg.DagsterInstance, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recording = add("a.wav")
-    with bench.attendance.holding(WORKER):
-        assert ask(bench, instance) == []
-    [request] = ask(bench, instance)
+    with services.liveness.hold(WORKER):
+        assert ask(services, instance) == []
+    [request] = ask(services, instance)
     assert request.tags[PARTITION] == recording.id
 
 
 def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
-    bench: Workbench, instance: dg.DagsterInstance, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recording = add("a.wav")
-    bench.catalogue.requested([recording.id])
-    long_ago(bench)
-    with bench.attendance.holding(WORKER):
-        [request] = ask(bench, instance)
+    services.pipeline.recordings.mark_requested([recording.id])
+    long_ago(services)
+    with services.liveness.hold(WORKER):
+        [request] = ask(services, instance)
     assert request.tags[PARTITION] == recording.id
 
 
 @needs_one_clock
 def test_new_files_are_left_to_a_worker_that_attends(
-    bench: Workbench, folder: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    services: PipelineServices, folder: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sound(folder / "talk.wav")
-    with bench.attendance.holding(WORKER):
+    with services.liveness.hold(WORKER):
         watcher.tick()
         watcher.tick()
-        assert titles(bench) == []
+        assert titles(services) == []
         monkeypatch.setattr("sensors.inbox.PATIENCE_SECONDS", 0.0)
         watcher.tick()
-        assert titles(bench) == ["talk"]
+        assert titles(services) == ["talk"]
 
 
 def test_two_that_take_the_same_file_make_one_recording_and_lose_nothing(
-    bench: Workbench, folder: Path
+    services: PipelineServices, folder: Path
 ) -> None:
     files = [write_sound(folder / f"{number}.wav") for number in range(8)]
     with ThreadPoolExecutor(4) as takers:
         taken = [
-            takers.submit(take_from_inbox, bench, file.name) for file in files for _ in range(4)
+            takers.submit(take_from_inbox, services, file.name) for file in files for _ in range(4)
         ]
     arrivals = [one.result() for one in taken if one.exception() is None]
     assert {arrival.recording.id for arrival in arrivals} == {
-        status.id for status in bench.catalogue.statuses("default")
+        status.id for status in services.pipeline.recordings.statuses("default")
     }
-    assert sorted(titles(bench)) == [str(number) for number in range(8)]
+    assert sorted(titles(services)) == [str(number) for number in range(8)]
     assert all(isinstance(one.exception(), FileNotFoundError | None) for one in taken)
     assert list(folder.iterdir()) == []
 
 
 def test_a_file_that_changes_while_it_is_taken_is_not_removed(
-    bench: Workbench, folder: Path, monkeypatch: pytest.MonkeyPatch
+    services: PipelineServices, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_sound(folder / "talk.wav")
-    register = Catalogue.add
+    register = Recordings.add
 
-    def written_to(catalogue: Catalogue, recording: Recording) -> Recording:
+    def written_to(catalogue: Recordings, recording: Recording) -> Recording:
         with file.open("ab") as growing:
             growing.write(b"more")
         return register(catalogue, recording)
 
-    monkeypatch.setattr(Catalogue, "add", written_to)
-    take_from_inbox(bench, file.name)
+    monkeypatch.setattr(Recordings, "add", written_to)
+    take_from_inbox(services, file.name)
     assert file.exists()
 
 
@@ -258,40 +258,40 @@ def started_run(pipeline: Pipeline, request: dg.RunRequest) -> dg.DagsterRun:
 
 
 def test_what_a_living_run_will_do_is_not_asked_for(
-    bench: Workbench, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
 ) -> None:
     add("a.wav")
-    [request] = ask(bench, instance)
+    [request] = ask(services, instance)
     run = started_run(pipeline, request)
-    with bench.attendance.holding(run_duty(run.run_id)):
-        long_ago(bench)
-        assert ask(bench, instance) == []
+    with services.liveness.hold(run_role(run.run_id)):
+        long_ago(services)
+        assert ask(services, instance) == []
     instance.report_run_failed(run)
-    assert len(ask(bench, instance)) == 1
+    assert len(ask(services, instance)) == 1
 
 
 def test_a_run_whose_worker_is_gone_is_ended_and_its_work_asked_for(
-    bench: Workbench, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
 ) -> None:
     add("a.wav")
-    [request] = ask(bench, instance)
+    [request] = ask(services, instance)
     run = started_run(pipeline, request)
-    long_ago(bench)
-    assert len(ask(bench, instance)) == 1
+    long_ago(services)
+    assert len(ask(services, instance)) == 1
     ended = instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status is dg.DagsterRunStatus.FAILURE
 
 
 def test_ready_and_failed_recordings_are_not_asked_for(
-    bench: Workbench, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
+    services: PipelineServices, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
 ) -> None:
     good, bad = add("a.wav"), add("b.txt")
     pipeline.run(good, bad)
-    long_ago(bench)
-    assert ask(bench, instance) == []
-    bench.catalogue.replay("default", [bad.id])
-    [request] = ask(bench, instance)
+    long_ago(services)
+    assert ask(services, instance) == []
+    services.pipeline.recordings.requeue("default", [bad.id])
+    [request] = ask(services, instance)
     assert request.tags[PARTITION] == bad.id
 
 
@@ -302,8 +302,10 @@ def _many(add: Add) -> None:
 
 
 @pytest.mark.usefixtures("_many")
-def test_many_waiting_recordings_share_runs(bench: Workbench, instance: dg.DagsterInstance) -> None:
-    first, second = ask(bench, instance)
+def test_many_waiting_recordings_share_runs(
+    services: PipelineServices, instance: dg.DagsterInstance
+) -> None:
+    first, second = ask(services, instance)
     assert {RANGE_START, RANGE_END} <= set(first.tags)
     assert {RANGE_START, RANGE_END} <= set(second.tags)
 

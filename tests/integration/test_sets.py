@@ -11,8 +11,8 @@ import pytest
 from playhead.core.errors import NotFound
 from playhead.core.records import Engine, Recording
 from playhead.postgres.database import Database, enter
-from playhead.postgres.pipeline.recordings import Catalogue
-from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.pipeline.recordings import Recordings
+from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSets, HalfBuilt, NotLive
 from playhead.postgres.search.vector_indexes import VectorIndexes
 from tests.support import factories
@@ -95,7 +95,7 @@ def test_a_recording_that_changed_since_is_missing_again(
 
 
 def test_going_back_is_as_quick_as_going_and_loses_nothing(
-    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets, catalogue: Catalogue
+    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets, catalogue: Recordings
 ) -> None:
     worker.take_through(recording)
     embed_for(other, recording)
@@ -106,7 +106,7 @@ def test_going_back_is_as_quick_as_going_and_loses_nothing(
 
 
 def test_a_recording_that_arrived_before_the_switch_and_ends_after_is_made_for_both(
-    worker: Worker, other: Worker, database: Database, sets: EmbeddingSets, catalogue: Catalogue
+    worker: Worker, other: Worker, database: Database, sets: EmbeddingSets, catalogue: Recordings
 ) -> None:
     early, late = factories.registered(database), factories.registered(database)
     worker.take_through(early)
@@ -116,9 +116,9 @@ def test_a_recording_that_arrived_before_the_switch_and_ends_after_is_made_for_b
     worker.cut(late, passages("one", "two"))
     sets.activate(sets.get(other.set_id))
     worker.embed(late)
-    assert catalogue.waiting(limit=9) == [late], "the set that is searched now lacks it"
+    assert catalogue.pending(limit=9) == [late], "the set that is searched now lacks it"
     embed_for(other, late)
-    assert catalogue.waiting(limit=9) == []
+    assert catalogue.pending(limit=9) == []
 
 
 def test_a_retired_set_leaves_no_vectors_and_can_be_built_again_without_a_call(
@@ -192,7 +192,7 @@ def test_among_many_passages_the_index_finds_what_an_exact_scan_finds(
     worker.take_through(recording, [f"passage {number}" for number in range(2_100)])
     [searched] = worker.sets.live()
     VectorIndexes(database).keep()
-    searches, found = Passages(database), 0
+    searches, found = ChunkSearch(database), 0
     for question in unit_vectors([f"question {number}" for number in range(20)], 24):
         near = searches.nearest(question, searched, org_id=recording.org_id, limit=10)
         exactly = searches.nearest_exactly(question, searched, org_id=recording.org_id, limit=10)

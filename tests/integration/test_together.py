@@ -13,15 +13,15 @@ import pytest
 
 from pipeline_assets.assets.executor import Hands
 from pipeline_assets.assets.stage import Made, Outcome, Turn, Work
-from playhead.core.errors import ClaimLost, Forgotten, InvalidResult, Stopped
+from playhead.core.errors import ClaimLost, InvalidEngineOutput, RecordingDeleted, WorkerStopping
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import STAGES, Recording, Stage
 from playhead.core.settings import Settings
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders
+from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, Claim, Wanted
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.integration.conftest import instant_engines
 from tests.support import factories
 from tests.support.factories import Worker
@@ -47,7 +47,7 @@ class Choosy(InstantEmbedder):
         if self.stopping:
             self.stopping.set()
         if self.refused in texts:
-            raise InvalidResult("These are no words.", remedy="Say something else.")
+            raise InvalidEngineOutput("These are no words.", remedy="Say something else.")
         if self.deadly in texts:
             raise Died
         self.embedded += texts
@@ -60,25 +60,28 @@ def embedder() -> Choosy:
 
 
 @pytest.fixture
-def bench(settings: Settings, embedder: Choosy) -> Iterator[Workbench]:
+def services(settings: Settings, embedder: Choosy) -> Iterator[PipelineServices]:
     engines = replace(
-        instant_engines(), embedders=Embedders("instant", {"instant": lambda: embedder})
+        instant_engines(), embedders=EmbedderRegistry("instant", {"instant": lambda: embedder})
     )
-    with open_workbench(settings, engines) as bench:
-        yield bench
+    with open_pipeline_services(settings, engines) as services:
+        yield services
 
 
 def take(
-    bench: Workbench, recordings: Sequence[Recording], stages: Sequence[Stage], run_id: str = "run"
+    services: PipelineServices,
+    recordings: Sequence[Recording],
+    stages: Sequence[Stage],
+    run_id: str = "run",
 ) -> Told:
     """What was told, in that order. Ends early when it is stopped."""
     told: Told = []
     turn = Turn(run_id, last=True, log=lambda line: None)
-    lanes, standing = bench.lanes(), bench.ledger.standing(recordings)
+    lanes, standing = services.embedding_targets(), services.pipeline.results.standing(recordings)
     tell = Hands(lambda work, stage, made: told.append((work.recording.id, stage, made)))
-    with suppress(Stopped), tell as hands:
+    with suppress(WorkerStopping), tell as hands:
         for one in recordings:
-            hands.take(Work(bench, one, turn, lanes, standing[one.id]), stages)
+            hands.take(Work(services, one, turn, lanes, standing[one.id]), stages)
         hands.finish()
     return told
 
@@ -88,56 +91,59 @@ def done(told: Told, stage: Stage) -> list[str]:
 
 
 def test_one_that_cannot_be_embedded_fails_alone_with_its_reason(
-    bench: Workbench, embedder: Choosy, add: Add
+    services: PipelineServices, embedder: Choosy, add: Add
 ) -> None:
     good, bad, other = (add(f"{name}.wav") for name in ("good", "bad", "other"))
-    take(bench, [good, bad, other], STAGES[:3])
-    heard = bench.ledger.standing([bad])[bad.id]["transcript", 0]
-    embedder.refused = bench.content.transcript(bad, heard.id).text
-    told = take(bench, [good, bad, other], STAGES)
+    take(services, [good, bad, other], STAGES[:3])
+    heard = services.pipeline.results.standing([bad])[bad.id]["transcript", 0]
+    embedder.refused = services.pipeline.content.transcript(bad, heard.id).text
+    told = take(services, [good, bad, other], STAGES)
     assert done(told, "embeddings") == [good.id, other.id]
-    [letter] = bench.catalogue.dead_letters()
+    [letter] = services.pipeline.recordings.dead_letters()
     assert letter.id == bad.id
-    ready = {one.id: factories.status(bench.catalogue, one).status for one in (good, bad, other)}
+    ready = {
+        one.id: factories.status(services.pipeline.recordings, one).status
+        for one in (good, bad, other)
+    }
     assert ready == {good.id: "ready", bad.id: "failed", other.id: "ready"}
 
 
 def test_one_whose_stage_before_is_missing_does_not_hold_up_the_others(
-    bench: Workbench, add: Add
+    services: PipelineServices, add: Add
 ) -> None:
     bare, whole = add("bare.wav"), add("whole.wav")
-    take(bench, [whole], STAGES[:3])
-    told = take(bench, [bare, whole], ["chunks", "embeddings"])
+    take(services, [whole], STAGES[:3])
+    told = take(services, [bare, whole], ["chunks", "embeddings"])
     assert done(told, "embeddings") == [whole.id]
     assert done(told, "chunks") == [whole.id]
 
 
 def test_one_that_kills_every_worker_takes_no_others_with_it(
-    bench: Workbench, embedder: Choosy, add: Add
+    services: PipelineServices, embedder: Choosy, add: Add
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(4)]
-    take(bench, recordings, STAGES[:3])
+    take(services, recordings, STAGES[:3])
     deadly = recordings[2]
-    heard = bench.ledger.standing([deadly])[deadly.id]["transcript", 0]
-    embedder.deadly = bench.content.transcript(deadly, heard.id).text
+    heard = services.pipeline.results.standing([deadly])[deadly.id]["transcript", 0]
+    embedder.deadly = services.pipeline.content.transcript(deadly, heard.id).text
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Died):
-            take(bench, recordings, ["chunks", "embeddings"])
-    assert bench.ledger.bury_lost() == 1
-    take(bench, [one for one in recordings if one != deadly], ["chunks", "embeddings"])
-    assert [letter.id for letter in bench.catalogue.dead_letters()] == [deadly.id]
-    assert not bench.catalogue.waiting(limit=4)
+            take(services, recordings, ["chunks", "embeddings"])
+    assert services.pipeline.results.bury_lost() == 1
+    take(services, [one for one in recordings if one != deadly], ["chunks", "embeddings"])
+    assert [letter.id for letter in services.pipeline.recordings.dead_letters()] == [deadly.id]
+    assert not services.pipeline.recordings.pending(limit=4)
 
 
 def test_two_workers_with_the_same_recordings_embed_each_text_once(
-    bench: Workbench, settings: Settings, embedder: Choosy, add: Add
+    services: PipelineServices, settings: Settings, embedder: Choosy, add: Add
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(20)]
-    take(bench, recordings, STAGES[:3])
+    take(services, recordings, STAGES[:3])
     both = Barrier(2)
 
     def work(run_id: str) -> Told:
-        with open_workbench(settings, bench.engines) as mine:
+        with open_pipeline_services(settings, services.engines) as mine:
             both.wait()
             return take(mine, recordings, ["chunks", "embeddings"], run_id)
 
@@ -148,11 +154,13 @@ def test_two_workers_with_the_same_recordings_embed_each_text_once(
     assert len(embedder.embedded) == len(set(embedder.embedded))
 
 
-def test_more_recordings_than_go_together_are_all_made(bench: Workbench, add: Add) -> None:
+def test_more_recordings_than_go_together_are_all_made(
+    services: PipelineServices, add: Add
+) -> None:
     recordings = [add(f"{number}.wav") for number in range(70)]
-    told = take(bench, recordings, STAGES)
+    told = take(services, recordings, STAGES)
     assert sorted(done(told, "embeddings")) == sorted(one.id for one in recordings)
-    assert not bench.catalogue.waiting(limit=1)
+    assert not services.pipeline.recordings.pending(limit=1)
 
 
 _GOES_AWAY_ONCE = b"""
@@ -169,28 +177,32 @@ for each row execute function goes_away()"""
 
 
 def test_vectors_are_kept_though_the_server_went_away_as_they_were_written(
-    bench: Workbench, settings: Settings, embedder: Choosy, add: Add
+    services: PipelineServices, settings: Settings, embedder: Choosy, add: Add
 ) -> None:
     recordings = [add("a.wav"), add("b.wav")]
-    take(bench, recordings, STAGES[:4])
+    take(services, recordings, STAGES[:4])
     assert settings.database_url
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute(_GOES_AWAY_ONCE)
-    told = take(bench, recordings, ["embeddings"])
+    told = take(services, recordings, ["embeddings"])
     assert len(done(told, "embeddings")) == 2
     assert len(embedder.embedded) == len(set(embedder.embedded))
 
 
 def test_what_was_made_before_the_worker_was_stopped_is_told(
-    bench: Workbench, embedder: Choosy, add: Add
+    services: PipelineServices, embedder: Choosy, add: Add
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(70)]
-    take(bench, recordings, STAGES[:3])
-    embedder.stopping = bench.stopping
-    told = take(bench, recordings, ["chunks", "embeddings"])
-    standing = bench.ledger.standing(recordings).values()
+    take(services, recordings, STAGES[:3])
+    embedder.stopping = services.stopping
+    told = take(services, recordings, ["chunks", "embeddings"])
+    standing = services.pipeline.results.standing(recordings).values()
     for stage in STAGES[3:]:
-        made = [one for one in standing if (stage, bench.lanes()[0].set.id) in one]
+        made = [
+            one
+            for one in standing
+            if (stage, services.embedding_targets()[0].embedding_set.id) in one
+        ]
         assert len(done(told, stage)) == len(made)
     assert len(done(told, "embeddings")) < len(recordings)
 
@@ -221,9 +233,9 @@ def test_a_forgotten_recording_among_several_leaves_nothing_locked(
         Wanted(one, factories.recipe("transcript"), {}) for one in (probed, factories.recording())
     ]
     with worker.ledger.claim(wanted[0], run_id="run-1", detail="") as failed:
-        worker.ledger.fail(failed, InvalidResult("No.", remedy="Try again."), final=False)
+        worker.ledger.fail(failed, InvalidEngineOutput("No.", remedy="Try again."), final=False)
     with (
-        pytest.raises(Forgotten),
+        pytest.raises(RecordingDeleted),
         worker.ledger.claim_free(wanted, run_id="run-1", detail=""),
     ):
         pass

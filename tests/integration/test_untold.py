@@ -13,7 +13,7 @@ from pipeline_assets.runs import NOT_RETRIED, PARTITION
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database
-from playhead.services.context import Workbench
+from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
 from tests.support.factories import Worker
 
@@ -33,22 +33,22 @@ def untold(settings: Settings, add: Add) -> Recording:
 
 
 def test_what_was_never_told_is_told_once(
-    pipeline: Pipeline, bench: Workbench, untold: Recording, add: Add
+    pipeline: Pipeline, services: PipelineServices, untold: Recording, add: Add
 ) -> None:
     told = add("told.wav")
     pipeline.run(told, only=("raw_media",))
-    assert tell_untold(pipeline.instance, bench.audit) == len(STAGES)
+    assert tell_untold(pipeline.instance, services.pipeline.audit) == len(STAGES)
     assert pipeline.materialised("raw_media") == {told.id, untold.id}
     for stage in STAGES[1:]:
         assert pipeline.materialised(stage) == {untold.id}
-    assert tell_untold(pipeline.instance, bench.audit) == 0
+    assert tell_untold(pipeline.instance, services.pipeline.audit) == 0
 
 
 def test_what_is_told_late_carries_its_versions(
-    instance: dg.DagsterInstance, bench: Workbench, untold: Recording
+    instance: dg.DagsterInstance, services: PipelineServices, untold: Recording
 ) -> None:
-    tell_untold(instance, bench.audit)
-    made = {row["stage"]: row for row in bench.ledger.lineage(untold)}
+    tell_untold(instance, services.pipeline.audit)
+    made = {row["stage"]: row for row in services.pipeline.results.lineage(untold)}
     for stage in STAGES:
         event = instance.get_latest_materialization_event(dg.AssetKey(stage))
         assert event is not None
@@ -59,7 +59,7 @@ def test_what_is_told_late_carries_its_versions(
 
 
 def test_the_end_of_a_dead_run_tells_what_it_made(
-    pipeline: Pipeline, bench: Workbench, add: Add
+    pipeline: Pipeline, services: PipelineServices, add: Add
 ) -> None:
     recording = add("a.wav")
     pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
@@ -68,18 +68,18 @@ def test_the_end_of_a_dead_run_tells_what_it_made(
         tags={PARTITION: recording.id, **NOT_RETRIED},
         status=dg.DagsterRunStatus.STARTED,
     )
-    bench.catalogue.requested([recording.id])
-    database = Database(str(bench.settings.database_url))
+    services.pipeline.recordings.mark_requested([recording.id])
+    database = Database(str(services.settings.database_url))
     Worker(database, run.run_id).probe(recording)
-    assert fail_orphans(pipeline.instance, bench) == 1
+    assert fail_orphans(pipeline.instance, services) == 1
     assert pipeline.materialised("raw_media") == {recording.id}
     assert pipeline.materialised("transcript") == set()
-    assert bench.catalogue.waiting(limit=9, unrequested=True) == [recording], "at once"
+    assert services.pipeline.recordings.pending(limit=9, unrequested=True) == [recording], "at once"
     database.close()
 
 
 def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
-    pipeline: Pipeline, bench: Workbench, add: Add
+    pipeline: Pipeline, services: PipelineServices, add: Add
 ) -> None:
     recording = add("a.wav")
     pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
@@ -93,8 +93,8 @@ def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
         pipeline.definitions.resolve_job_def("change_embedding_model"),
         status=dg.DagsterRunStatus.STARTED,
     )
-    database = Database(str(bench.settings.database_url))
+    database = Database(str(services.settings.database_url))
     Worker(database, backfill.run_id).probe(recording)
-    assert fail_orphans(pipeline.instance, bench) == 2
+    assert fail_orphans(pipeline.instance, services) == 2
     assert pipeline.materialised("raw_media") == {recording.id}
     database.close()

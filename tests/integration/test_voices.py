@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from playhead.core.errors import NoAudioTrack
-from playhead.media.decode import RATE, Samples, Voice, decode
+from playhead.media.decode import RATE, AudioChannel, Samples, decode
 from playhead.media.probe import channels_of_tracks, probe
 from tests.support import media_files
 
 ANN, BOB = media_files.speech("en_austen_0880"), media_files.speech("en_austen_0890")
 
 
-def heard(path: Path, voice: Voice) -> Samples:
+def heard(path: Path, voice: AudioChannel) -> Samples:
     return np.concatenate(list(decode(path, voice=voice)))
 
 
@@ -51,7 +51,7 @@ def two_tracks(path: Path) -> Path:
 
 def test_each_channel_is_one_voice(tmp_path: Path) -> None:
     path = side_by_side(tmp_path / "interview.wav", ANN, BOB)
-    ann, bob = (heard(path, Voice(channel=channel)) for channel in (0, 1))
+    ann, bob = (heard(path, AudioChannel(channel=channel)) for channel in (0, 1))
     assert like(ann, ANN) > 0.99
     assert like(bob, BOB) > 0.99
     assert abs(like(ann, BOB)) < 0.3
@@ -66,14 +66,14 @@ def test_both_voices_are_heard_unless_one_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_voice_among_more_channels_than_can_be_mixed_is_heard(tmp_path: Path) -> None:
     desk = side_by_side(tmp_path / "desk.wav", *[media_files.silence(1)] * 17, BOB)
-    assert like(heard(desk, Voice(channel=17)), BOB) > 0.99
+    assert like(heard(desk, AudioChannel(channel=17)), BOB) > 0.99
 
 
 def test_each_track_is_one_voice(tmp_path: Path) -> None:
     path = two_tracks(tmp_path / "call.mkv")
-    assert like(heard(path, Voice(track=0)), ANN) > 0.99
-    assert like(heard(path, Voice(track=1)), BOB) > 0.9
-    assert like(heard(path, Voice(track=1, channel=1)), BOB) > 0.99
+    assert like(heard(path, AudioChannel(track=0)), ANN) > 0.99
+    assert like(heard(path, AudioChannel(track=1)), BOB) > 0.9
+    assert like(heard(path, AudioChannel(track=1, channel=1)), BOB) > 0.99
 
 
 def test_what_there_is_to_choose_from_is_among_the_facts(tmp_path: Path) -> None:
@@ -82,7 +82,9 @@ def test_what_there_is_to_choose_from_is_among_the_facts(tmp_path: Path) -> None
     assert channels_of_tracks(probe(desk)) == (3,)
 
 
-@pytest.mark.parametrize("voice", [Voice(track=2), Voice(channel=1), Voice(track=1, channel=2)])
-def test_a_voice_that_is_not_there_is_told(tmp_path: Path, voice: Voice) -> None:
+@pytest.mark.parametrize(
+    "voice", [AudioChannel(track=2), AudioChannel(channel=1), AudioChannel(track=1, channel=2)]
+)
+def test_a_voice_that_is_not_there_is_told(tmp_path: Path, voice: AudioChannel) -> None:
     with pytest.raises(NoAudioTrack):
         heard(two_tracks(tmp_path / "call.mkv"), voice)

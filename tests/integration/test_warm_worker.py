@@ -24,7 +24,7 @@ from playhead.core.settings import Settings
 from playhead.postgres.coordination import liveness
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.postgres.database_urls import embedded_server
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 from sensors.pending_recordings import uploads
 from tests.integration.conftest import instant_engines, write_sound
 from tests.support.factories import status
@@ -57,9 +57,9 @@ class Slow(InstantTranscriber):
 embedders = Embedders("instant", {"instant": InstantEmbedder})
 engines = Engines(Slow(), ExtractiveWriter(), embedders)
 instance = dg.DagsterInstance.from_config(".")
-with open_workbench(load_settings(), engines) as bench, instance:
-    definitions = build_definitions(bench.settings, bench=bench)
-    worker = Worker(bench, instance, Processor(bench, instance, definitions))
+with open_workbench(load_settings(), engines) as services, instance:
+    definitions = build_definitions(services.settings, services=services)
+    worker = Worker(services, instance, Processor(services, instance, definitions))
     signal.signal(signal.SIGTERM, lambda *_: worker.leave())
     with ThreadPoolExecutor(1) as thread:  # Dagster takes signals for itself on the main one
         thread.submit(worker.attend).result()
@@ -70,14 +70,14 @@ with open_workbench(load_settings(), engines) as bench, instance:
 class Place:
     """A home, Dagster over it, and warm workers in processes of their own."""
 
-    bench: Workbench
+    services: PipelineServices
     instance: dg.DagsterInstance
     go: Path
     workers: list[subprocess.Popen[bytes]]
 
     def start(self) -> subprocess.Popen[bytes]:
         """A worker that attends."""
-        settings = self.bench.settings
+        settings = self.services.settings
         environment = os.environ | {
             "PYTHONPATH": str(REPOSITORY),
             "PLAYHEAD_HOME": str(settings.home),
@@ -89,15 +89,15 @@ class Place:
                 [sys.executable, "-c", SCRIPT, self.go], cwd=REPOSITORY, env=environment, stderr=log
             )
         self.workers.append(worker)
-        until(lambda: self.bench.attendance.attended(WORKER))
+        until(lambda: self.services.liveness.is_alive(WORKER))
         return worker
 
     def add(self, name: str) -> Recording:
         file = write_sound(self.go.parent / name)
-        return self.bench.intake.take_in(file, org_id="default").recording
+        return self.services.ingest.add(file, org_id="default").recording
 
     def status(self, recording: Recording) -> str:
-        return status(self.bench.catalogue, recording).status
+        return status(self.services.pipeline.recordings, recording).status
 
     def run(self) -> dg.DagsterRun:
         """The newest."""
@@ -112,7 +112,7 @@ class Place:
 
     def make(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """The run that a sensor asked for, in this process."""
-        definitions = build_definitions(self.bench.settings, bench=self.bench)
+        definitions = build_definitions(self.services.settings, services=self.services)
         job = definitions.resolve_job_def(INGEST_RECORDING)
         return job.execute_in_process(
             instance=self.instance, tags=dict(request.tags), run_config=dict(request.run_config)
@@ -127,7 +127,9 @@ class Place:
 
 def asked_for_by_the_sensor(place: Place) -> list[dg.RunRequest]:
     """Once it asks for anything."""
-    context = dg.build_sensor_context(instance=place.instance, resources={"workbench": place.bench})
+    context = dg.build_sensor_context(
+        instance=place.instance, resources={"playhead": place.services}
+    )
     requests: list[dg.RunRequest] = []
 
     def asked() -> bool:
@@ -154,10 +156,10 @@ def place(
         monkeypatch.setenv("DATABASE_URL", own_settings.database_url)
     workers: list[subprocess.Popen[bytes]] = []
     with (
-        open_workbench(own_settings, instant_engines()) as bench,
+        open_pipeline_services(own_settings, instant_engines()) as services,
         dg.DagsterInstance.from_config(str(REPOSITORY)) as instance,
     ):
-        yield Place(bench, instance, tmp_path / "go", workers)
+        yield Place(services, instance, tmp_path / "go", workers)
         for worker in workers:
             worker.kill()
             worker.wait()
@@ -182,7 +184,7 @@ def test_a_recording_is_begun_at_once_and_nobody_has_to_ask(place: Place) -> Non
 def test_a_dropped_file_is_taken_once_its_writer_has_closed_it(place: Place) -> None:
     place.go.touch()
     place.start()
-    inbox = place.bench.settings.home / "inbox"
+    inbox = place.services.settings.home / "inbox"
     until(inbox.exists)
     sound = write_sound(place.go.parent / "talk.wav").read_bytes()
     with (inbox / "talk.wav").open("wb") as file:
@@ -190,10 +192,10 @@ def test_a_dropped_file_is_taken_once_its_writer_has_closed_it(place: Place) -> 
             file.write(sound[byte : byte + len(sound) // 4])
             file.flush()
             time.sleep(0.2)
-        assert place.bench.catalogue.statuses("default") == []
+        assert place.services.pipeline.recordings.statuses("default") == []
     until(lambda: not any(inbox.iterdir()), seconds=5)
-    [taken] = place.bench.catalogue.recordings(
-        [one.id for one in place.bench.catalogue.statuses("default")]
+    [taken] = place.services.pipeline.recordings.get_many(
+        [one.id for one in place.services.pipeline.recordings.statuses("default")]
     )
     assert taken.size_bytes == len(sound)
     until(lambda: place.status(taken) == "ready", seconds=5)
@@ -212,7 +214,9 @@ def test_what_a_killed_worker_was_at_is_finished_by_the_next(place: Place) -> No
     ended = place.instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status is dg.DagsterRunStatus.FAILURE
-    attempts = {row["stage"]: row["attempt"] for row in place.bench.ledger.lineage(recording)}
+    attempts = {
+        row["stage"]: row["attempt"] for row in place.services.pipeline.results.lineage(recording)
+    }
     assert attempts == dict.fromkeys(STAGES, 1) | {"transcript": 2}
 
 
@@ -229,13 +233,13 @@ def test_a_hung_worker_is_given_up_and_writes_nothing_when_it_wakes(
     [request] = asked_for_by_the_sensor(place)
     assert place.make(request).success
     assert place.status(recording) == "ready"
-    before = place.bench.ledger.lineage(recording)
+    before = place.services.pipeline.results.lineage(recording)
     place.go.touch()
     hung.send_signal(signal.SIGCONT)
-    until(lambda: place.bench.attendance.attended(WORKER))
+    until(lambda: place.services.liveness.is_alive(WORKER))
     later = place.add("later.wav")
     until(lambda: place.status(later) == "ready")
-    assert place.bench.ledger.lineage(recording) == before
+    assert place.services.pipeline.results.lineage(recording) == before
     assert {row["run_id"] for row in before if row["stage"] != "raw_media"} != {run.run_id}
     until(lambda: place.told(recording) == [1] * 4, seconds=5)
 
@@ -245,10 +249,10 @@ def test_a_run_cancelled_in_the_ui_stops_soon_and_hands_back(place: Place) -> No
     recording = place.hearing()
     run = place.run()
     place.instance.report_run_canceled(run)
-    catalogue = place.bench.catalogue
-    until(lambda: catalogue.waiting(limit=9) == [recording], seconds=10)
-    until(lambda: catalogue.waiting(limit=9, unrequested=True) == [], seconds=5)
-    assert catalogue.waiting(limit=9) == [recording], "it is not begun again at once"
+    catalogue = place.services.pipeline.recordings
+    until(lambda: catalogue.pending(limit=9) == [recording], seconds=10)
+    until(lambda: catalogue.pending(limit=9, unrequested=True) == [], seconds=5)
+    assert catalogue.pending(limit=9) == [recording], "it is not begun again at once"
     assert catalogue.dead_letters() == []
 
     def canceled() -> bool:
@@ -263,8 +267,8 @@ def test_a_worker_told_to_leave_hands_back_at_once(place: Place) -> None:
     recording = place.hearing()
     worker.terminate()
     assert worker.wait(timeout=20) == 0
-    assert place.bench.catalogue.waiting(limit=9, unrequested=True) == [recording]
-    assert not place.bench.attendance.attended(WORKER)
+    assert place.services.pipeline.recordings.pending(limit=9, unrequested=True) == [recording]
+    assert not place.services.liveness.is_alive(WORKER)
 
 
 class TestOnAServerOfItsOwn:
@@ -285,14 +289,14 @@ class TestOnAServerOfItsOwn:
         self.crash(place)
         place.go.touch()
         until(lambda: place.status(at_work) == "ready", seconds=100)
-        assert place.bench.catalogue.dead_letters() == []
+        assert place.services.pipeline.recordings.dead_letters() == []
         assert worker.poll() is None
         until(lambda: place.told(at_work) == [1] * 4, seconds=5)
-        assert place.bench.attendance.attended(WORKER)
+        assert place.services.liveness.is_alive(WORKER)
 
     def crash(self, place: Place) -> None:
         """The server is killed, and its keeper brings it back."""
-        server = embedded_server(place.bench.settings)
+        server = embedded_server(place.services.settings)
         pid = server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ import pytest
 from playhead.core.errors import ClaimLost, UnreadableMedia
 from playhead.core.records import Recording
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.pipeline.stage_results import Claim
 from tests.support import factories
 from tests.support.factories import Worker, count, status
@@ -162,18 +162,18 @@ def test_a_killed_worker_leaves_its_result_to_the_next_one_at_once(
 
 
 def test_a_killed_worker_is_never_shown_as_working(
-    start: Callable[[Recording], subprocess.Popen[str]], catalogue: Catalogue, recording: Recording
+    start: Callable[[Recording], subprocess.Popen[str]], catalogue: Recordings, recording: Recording
 ) -> None:
     doomed = start(recording)
     line(doomed)
     working = status(catalogue, recording)
     assert (working.status, working.detail, working.live) == ("transcribing", "working", True)
-    assert catalogue.waiting(limit=9) == []
+    assert catalogue.pending(limit=9) == []
     kill(doomed)
     assert soon(lambda: not status(catalogue, recording).live)
     waiting = status(catalogue, recording)
     assert (waiting.status, waiting.detail) == ("uploaded", "waiting")
-    assert catalogue.waiting(limit=9) == [recording]
+    assert catalogue.pending(limit=9) == [recording]
 
 
 def test_a_worker_killed_while_writing_leaves_nothing_of_what_it_wrote(
@@ -222,7 +222,7 @@ def test_a_worker_thought_dead_that_comes_back_writes_nothing(
 
 
 def test_a_worker_thought_dead_neither_fails_nor_moves_the_newer_attempt(
-    worker: Worker, recording: Recording, database: Database, catalogue: Catalogue
+    worker: Worker, recording: Recording, database: Database, catalogue: Recordings
 ) -> None:
     newer = Worker(database, "run-2")
     with claim(worker, recording) as lost:
@@ -296,7 +296,7 @@ def test_of_many_workers_at_one_result_exactly_one_makes_it(
 def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours(
     worker: Worker,
     recording: Recording,
-    catalogue: Catalogue,
+    catalogue: Recordings,
     fresh_database: Callable[[], str],
 ) -> None:
     with claim(worker, recording):
@@ -314,7 +314,7 @@ def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours
 
 
 def test_two_recordings_are_worked_on_side_by_side(
-    worker: Worker, recording: Recording, database: Database, catalogue: Catalogue
+    worker: Worker, recording: Recording, database: Database, catalogue: Recordings
 ) -> None:
     another = factories.registered(database)
     neighbour = Worker(database, "run-2")

@@ -32,8 +32,8 @@ from playhead.core.records import (
 )
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.content import Content, Cut, Embedded, Uncached, chunks_hash
-from playhead.postgres.pipeline.recordings import Catalogue, Status, new_recording_id
-from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Ledger, Result, Wanted
+from playhead.postgres.pipeline.recordings import Recordings, Status, new_recording_id
+from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, StageResults, Wanted
 from playhead.postgres.search.embedding_sets import EmbeddingSets
 from playhead.transcripts.timeline import Timeline
 
@@ -57,7 +57,7 @@ def recording(**changes: Any) -> Recording:
 
 
 def registered(database: Database, **changes: Any) -> Recording:
-    return Catalogue(database).add(recording(**changes))
+    return Recordings(database).add(recording(**changes))
 
 
 def recipe(stage: Stage, version: str = "1") -> Recipe:
@@ -103,7 +103,7 @@ def unit_vectors(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:
     return unit
 
 
-def status(catalogue: Catalogue, recording: Recording) -> Status:
+def status(catalogue: Recordings, recording: Recording) -> Status:
     (found,) = catalogue.statuses(recording.org_id, [recording.id])
     return found
 
@@ -124,7 +124,7 @@ class Worker:
         model: Engine = MODEL,
         dimensions: int = 3,
     ) -> None:
-        self.ledger = Ledger(database)
+        self.ledger = StageResults(database)
         self.content = Content(database)
         self.sets = EmbeddingSets(database)
         self.run_id = run_id

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from playhead.answers.conversations import Kept
 from playhead.answers.service import Answers
 from playhead.core.errors import PlayheadError
-from playhead.core.protocols.answerer import Answerer, Audience, Cited, Inquiry, Statement
+from playhead.core.protocols.answerer import Answerer, AnswerRequest, Audience, Cited, Statement
 from playhead.core.protocols.embedder import Embedder
 from playhead.core.records import Chunk, Engine, Recording, TimedSpan, Transcript
 from playhead.core.settings import Settings
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders
+from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import Database
 from playhead.search.service import Search
-from playhead.services.context import Rooms, open_rooms
+from playhead.services.context import Services, open_services
 from tests.support import factories
 from tests.support.factories import Worker
 
@@ -29,11 +29,11 @@ class Told:
 
     statements: Sequence[Statement] = ()
     error: PlayheadError | None = None
-    asked: list[Inquiry] = field(default_factory=list)
+    asked: list[AnswerRequest] = field(default_factory=list)
     engine: Engine = field(default_factory=lambda: Engine("told", "1"))
-    write: Callable[[Inquiry], Sequence[Statement]] | None = None
+    write: Callable[[AnswerRequest], Sequence[Statement]] | None = None
 
-    def answer(self, inquiry: Inquiry, audience: Audience) -> str | None:
+    def answer(self, inquiry: AnswerRequest, audience: Audience) -> str | None:
         self.asked.append(inquiry)
         audience.start_over()
         for statement in self.write(inquiry) if self.write else self.statements:
@@ -52,7 +52,7 @@ class Place:
     """Recordings that can be asked. Every word takes half a second."""
 
     database: Database
-    rooms: Rooms
+    services: Services
 
     def recording(
         self, *sentences: str, title: str = "A talk", org_id: str = "default"
@@ -85,21 +85,27 @@ class Place:
         org_id: str = "default",
         embedder: Callable[[], Embedder] = InstantEmbedder,
     ) -> Answers:
-        embedders = Embedders("hash", {"hash": embedder})
-        rooms = self.rooms
-        search = Search(rooms.passages, rooms.sets, embedders, rooms.media, org_id)
-        return Answers(rooms, search, answerer or ExtractiveAnswerer())
+        embedders = EmbedderRegistry("hash", {"hash": embedder})
+        services = self.services
+        search = Search(
+            services.search.chunks,
+            services.search.embedding_sets,
+            embedders,
+            services.files.media,
+            org_id,
+        )
+        return Answers(services, search, answerer or ExtractiveAnswerer())
 
     def kept(self, org_id: str = "default") -> Kept:
-        return Kept(self.rooms, org_id)
+        return Kept(self.services, org_id)
 
 
 @contextmanager
 def asked_place(settings: Settings) -> Iterator[Place]:
-    with open_rooms(settings) as rooms:
+    with open_services(settings) as services:
         database = Database(str(settings.database_url))
         try:
-            yield Place(database, rooms)
+            yield Place(database, services)
         finally:
             database.close()
 

@@ -76,12 +76,12 @@ class Oracle:
 
 @dataclass
 class Memory:
-    """``Finished`` in a dictionary."""
+    """``PieceCache`` in a dictionary."""
 
     pieces: dict[tuple[str, str | None], Transcript] = field(default_factory=dict)
 
-    def found(self, sound: str, language: str | None) -> Transcript | None:
+    def get(self, sound: str, language: str | None) -> Transcript | None:
         return self.pieces.get((sound, language))
 
-    def keep(self, sound: str, language: str | None, piece: Transcript) -> None:
+    def put(self, sound: str, language: str | None, piece: Transcript) -> None:
         self.pieces[sound, language] = piece

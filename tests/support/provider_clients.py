@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 
 import openai
 
-from playhead.core.errors import ReplyNotBelieved
-from playhead.core.usage import Used
+from playhead.core.errors import InvalidProviderResponse
+from playhead.core.usage import Usage
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.rate_limits import Beginning
-from playhead.providers.client_protocol import Ask, Reply
-from playhead.providers.limited_client import Books, MeteredWire, Waiting
+from playhead.postgres.provider_use.rate_limits import InitialLimits
+from playhead.providers.client_protocol import ProviderCall, Reply
+from playhead.providers.limited_client import LimitedClient, ProviderState, Waiting
 from tests.support.provider_error_table import Answer, client_of, send, serving
 
 GOOD = Answer(200, b'{"object": "chat.completion", "usage": {"prompt_tokens": 10}}')
 #: One that an adapter does not believe, though it parses.
 LIE = Answer(200, b'{"object": "a lie", "usage": {"prompt_tokens": 7, "completion_tokens": 3}}')
-USED = Used(input_tokens=10, output_tokens=5)
-AT_MOST = Used(input_tokens=20, output_tokens=20)
-PLENTY = Beginning(requests=60_000, tokens=6_000_000)
+USED = Usage(input_tokens=10, output_tokens=5)
+AT_MOST = Usage(input_tokens=20, output_tokens=20)
+PLENTY = InitialLimits(requests=60_000, tokens=6_000_000)
 
 
-def a_cent_a_token(_model: str, used: Used) -> float:
+def a_cent_a_token(_model: str, used: Usage) -> float:
     return (used.input_tokens + used.output_tokens) / 100
 
 
@@ -51,18 +51,18 @@ class Provider:
 
     script: Script
     client: openai.OpenAI
-    books: Books
-    wire: MeteredWire
+    books: ProviderState
+    wire: LimitedClient
     slept: list[float]
 
-    def ask(self, tokens: Used = AT_MOST) -> str:
-        return self.wire.ask(Ask("chat", "m", tokens, self._send))
+    def ask(self, tokens: Usage = AT_MOST) -> str:
+        return self.wire.execute(ProviderCall("chat", "m", tokens, self._send))
 
     def _send(self) -> Reply[str]:
         reply = send(self.client, "chat")
         said = getattr(reply, "object", None)
         if said != "chat.completion":
-            raise ReplyNotBelieved("It lies.", reply=LIE.body, remedy="Look at it.")
+            raise InvalidProviderResponse("It lies.", reply=LIE.body, remedy="Look at it.")
         return Reply(said, USED)
 
 
@@ -70,14 +70,14 @@ class Provider:
 def provider(
     database: Database,
     *answers: Answer,
-    beginning: Beginning = PLENTY,
+    beginning: InitialLimits = PLENTY,
     budget_usd: float | None = None,
     sleep: Callable[[float], None] | None = None,
 ) -> Iterator[Provider]:
     """A server and a wire to it, which does not sleep unless it is told how."""
     script, slept = Script(answers), list[float]()
-    books = Books.of(database, "openai", beginning)
-    wire = MeteredWire(
+    books = ProviderState.of(database, "openai", beginning)
+    wire = LimitedClient(
         "openai",
         lambda: books,
         price_of=a_cent_a_token,

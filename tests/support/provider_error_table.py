@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 import openai
 
-from playhead.core.errors import ReplyNotBelieved
+from playhead.core.errors import InvalidProviderResponse
 from playhead.core.usage import Endpoint
 from playhead.providers.error_classification import Asked, Verdict, verdict_on
 
@@ -201,7 +201,7 @@ def send(client: openai.OpenAI, endpoint: Endpoint) -> object:
     }
     raw = requests[endpoint]()
     if "json" not in raw.headers.get("content-type", ""):  # to parse that may raise anything
-        raise ReplyNotBelieved("No JSON came.", reply=raw.content, remedy="Look at it.")
+        raise InvalidProviderResponse("No JSON came.", reply=raw.content, remedy="Look at it.")
     return raw.parse()
 
 

@@ -18,11 +18,16 @@ from typing import Any, TypeVar
 import openai
 from pydantic import SecretStr
 
-from playhead.core.call_context import current_errand
-from playhead.core.errors import ModelUnavailable, NotAProvider, ReplyNotBelieved, RequestRefused
+from playhead.core.call_context import current_call_context
+from playhead.core.errors import (
+    InvalidProviderResponse,
+    ModelUnavailable,
+    NotAnOpenAIEndpoint,
+    RequestRejected,
+)
 from playhead.core.settings import Provider, Settings
-from playhead.core.usage import Used
-from playhead.providers.client_protocol import Ask, Reply
+from playhead.core.usage import Usage
+from playhead.providers.client_protocol import ProviderCall, Reply
 
 T = TypeVar("T")
 
@@ -34,34 +39,34 @@ class PlainWire:
     def __init__(self, provider: str = "openai", *, errands: bool = False, tries: int = 1) -> None:
         self.provider = provider
         self._tries = tries
-        self.asked: list[Ask[Any]] = []
-        self.used: list[Used] = []
+        self.asked: list[ProviderCall[Any]] = []
+        self.used: list[Usage] = []
         self._errands = errands
 
-    def ask(self, ask: Ask[T]) -> T:
+    def execute(self, call: ProviderCall[T]) -> T:
         if self._errands:
-            current_errand()
-        self.asked.append(ask)
+            current_call_context()
+        self.asked.append(call)
         for _ in range(self._tries - 1):
-            with suppress(ReplyNotBelieved, openai.APIConnectionError):
-                return self._value(ask)
+            with suppress(InvalidProviderResponse, openai.APIConnectionError):
+                return self._value(call)
             sleep(0.5)  # a server that tore its stream has to be through with it
-        return self._value(ask)
+        return self._value(call)
 
-    def _value(self, ask: Ask[T]) -> T:
-        reply = self._sent(ask)
+    def _value(self, call: ProviderCall[T]) -> T:
+        reply = self._sent(call)
         self.used.append(reply.used)
         return reply.value
 
-    def _sent(self, ask: Ask[T]) -> Reply[T]:
+    def _sent(self, call: ProviderCall[T]) -> Reply[T]:
         try:
-            return ask.send()
+            return call.send()
         except openai.NotFoundError as error:
             if "model" in str(error.body):
                 raise ModelUnavailable(str(error), remedy="Another model.") from error
-            raise NotAProvider(str(error), remedy="Another address.") from error
+            raise NotAnOpenAIEndpoint(str(error), remedy="Another address.") from error
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            raise RequestRefused(str(error), remedy="Another input.") from error
+            raise RequestRejected(str(error), remedy="Another input.") from error
 
 
 @dataclass(frozen=True, slots=True)

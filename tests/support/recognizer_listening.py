@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from playhead.core.protocols.answerer import Cited, Excerpt, Inquiry, Line, Statement
+from playhead.core.protocols.answerer import AnswerRequest, Cited, Excerpt, Line, Statement
 
 
 @dataclass
@@ -36,10 +36,10 @@ class NoLikeness:
         return None
 
 
-def inquiry(question: str, *lines: str, stems: str = "english") -> Inquiry:
+def inquiry(question: str, *lines: str, stems: str = "english") -> AnswerRequest:
     said = tuple(Line(line, float(at), at + 1.0) for at, line in enumerate(lines))
     excerpt = Excerpt("c", "r", "A talk", ".flac", " ".join(lines), 0, "Ada", stems, said)
-    return Inquiry(question, [excerpt], NoLikeness(), "unknown")
+    return AnswerRequest(question, [excerpt], NoLikeness(), "unknown")
 
 
 def reply(*sentences: tuple[str, list[tuple[Any, Any]]], found: Any = True) -> str:

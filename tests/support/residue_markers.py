@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from playhead.core.errors import InvalidResult
+from playhead.core.errors import InvalidEngineOutput
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Segment, Transcript, Word
 from playhead.engines.embedding.stub import InstantEmbedder
@@ -38,7 +38,7 @@ class CanaryTranscriber(InstantTranscriber):
     def transcribe(self, media: Path, **how: Any) -> Transcript:
         content = media.read_bytes()
         if UNHEARD in content:
-            raise InvalidResult(FAILURE, remedy="Listen again.")
+            raise InvalidEngineOutput(FAILURE, remedy="Listen again.")
         if HEARD not in content:
             return super().transcribe(media, **how)
         if self.hold:

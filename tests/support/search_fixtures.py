@@ -10,10 +10,10 @@ from typing import Any
 from playhead.core.protocols.reranker import Reranker
 from playhead.core.records import Chunk, Recipe, Recording, Source, TimedSpan
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders
+from playhead.engines.registry import EmbedderRegistry
 from playhead.media.local_store import MediaFolder
 from playhead.postgres.database import Database
-from playhead.postgres.search.chunk_search import Passages
+from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.search.service import Search
 from tests.support import factories
 from tests.support.factories import CHUNK_RECIPE, Worker
@@ -59,9 +59,9 @@ class Library(Worker):
         self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
 
     def search(self, org_id: str | None = None, reranker: Reranker | None = None) -> Search:
-        embedders = Embedders("instant", {"instant": InstantEmbedder})
+        embedders = EmbedderRegistry("instant", {"instant": InstantEmbedder})
         return Search(
-            Passages(self.database),
+            ChunkSearch(self.database),
             self.sets,
             embedders,
             self.media,

@@ -18,14 +18,14 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from playhead.core.call_context import Errand
+from playhead.core.call_context import CallContext
 from playhead.core.records import Recording
 from playhead.postgres.access.members import Members
 from playhead.postgres.access.tokens import Tokens
 from playhead.postgres.database import Connection, Database, queries
-from playhead.postgres.pipeline.transcript_pieces import Pieces
-from playhead.postgres.pipeline.transcript_versions import Versions
-from playhead.postgres.provider_use.batch_queue import Deferred, Request
+from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
+from playhead.postgres.pipeline.transcript_versions import TranscriptVersions
+from playhead.postgres.provider_use.batch_queue import BatchQueue, Request
 from playhead.postgres.provider_use.quarantine import Quarantine
 from playhead.postgres.provider_use.spend import Intended, Spend
 from playhead.postgres.search.conversations import Conversations, NewTurn
@@ -47,14 +47,16 @@ HOUSEKEEPING = {"attendance", "dagster_history", "dagster_traces", "databases", 
 
 def fill(database: Database, worker: Worker, recording: Recording, secret: str = SECRET) -> None:
     """A row in every table there is, with ``secret`` in it where words go."""
-    org, errand = recording.org_id, Errand(recording.org_id, secret, {recording.id: 1.0})
-    Versions(database, worker.ledger, worker.content).name_speaker(recording, "Ada", secret)
-    Pieces(database).of(recording, MODEL).keep("sound", None, factories.transcript(secret))
+    org, errand = recording.org_id, CallContext(recording.org_id, secret, {recording.id: 1.0})
+    TranscriptVersions(database, worker.ledger, worker.content).name_speaker(
+        recording, "Ada", secret
+    )
+    TranscriptPieces(database).of(recording, MODEL).put("sound", None, factories.transcript(secret))
     spend = Spend(database)
     permit = spend.begin(errand, Intended(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0)
     assert permit.attempt_id is not None
     Quarantine(database).keep(org, permit.attempt_id, reason=secret, reply=secret.encode())
-    Deferred(database).defer(
+    BatchQueue(database).defer(
         errand, "p", Request("/v1/e", {"model": secret}), at_most_usd=0.1, budget_usd=None
     )
     members = Members(database)
@@ -141,10 +143,10 @@ def hash_of_theirs(tables: list[str]) -> sql.Composed:
 def every_statement() -> dict[str, bytes]:
     """Each named query of each room that works on recordings, as it is sent."""
     folder = files("playhead.postgres").joinpath("queries")
-    rooms = sorted(entry.name.removesuffix(".sql") for entry in folder.iterdir())
+    services = sorted(entry.name.removesuffix(".sql") for entry in folder.iterdir())
     return {
         f"{room}.{name}": statement
-        for room in rooms
+        for room in services
         if room not in HOUSEKEEPING
         for name, statement in queries(room).items()
     }

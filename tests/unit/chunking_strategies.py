@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from playhead.chunking.chunker import ChunkingConfig, Strategy, chunk
 from playhead.core.packaged_models import minilm_folder
 from playhead.core.protocols.embedder import Tokenizer
-from playhead.core.records import Chunk, Passage, TimedSpan
+from playhead.core.records import Chunk, ChunkSpan, TimedSpan
 from playhead.engines.embedding.tokenizer import FileTokenizer
 from playhead.transcripts.timeline import Timeline
 
@@ -181,5 +181,5 @@ def cut(
         tokenizer=tokenizer,
         tongues=((0, language),),
         timeline=Timeline.of(spans),
-        before=[Passage(one.text, one.char_start, one.char_end) for one in before],
+        before=[ChunkSpan(one.text, one.char_start, one.char_end) for one in before],
     )

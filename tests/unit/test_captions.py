@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from playhead.core.errors import PROBLEMS_TOLD, BadCorrection, PermanentError
+from playhead.core.errors import PROBLEMS_TOLD, InvalidCorrection, PermanentError
 from playhead.core.records import Segment, Transcript, Word
 from playhead.transcripts.caption_files import (
     CaptionFormat,
@@ -49,7 +49,7 @@ def read(text: str, caption_format: CaptionFormat = "srt", of: Transcript = TALK
 def problems(
     text: str, caption_format: CaptionFormat = "srt", of: Transcript = TALK
 ) -> tuple[str, ...]:
-    with pytest.raises(BadCorrection) as refusal:
+    with pytest.raises(InvalidCorrection) as refusal:
         read_captions(text, caption_format, of)
     return refusal.value.problems
 
@@ -217,7 +217,7 @@ def test_the_format_is_in_the_name_or_else_in_the_text() -> None:
 def test_text_of_any_usual_encoding_is_read() -> None:
     assert decoded("\ufeffnaïve 雨".encode()) == "naïve 雨"
     assert decoded("naïve 雨".encode("utf-16")) == "naïve 雨"
-    with pytest.raises(BadCorrection, match="line 3: not UTF-8"):
+    with pytest.raises(InvalidCorrection, match="line 3: not UTF-8"):
         decoded("1\n00:00\nnaïve".encode("latin-1"))
 
 
@@ -280,7 +280,7 @@ def test_one_wrong_time_is_not_held_against_the_cues_after_it() -> None:
 
 
 def test_a_thousand_problems_are_counted_and_the_first_are_told() -> None:
-    with pytest.raises(BadCorrection) as refusal:
+    with pytest.raises(InvalidCorrection) as refusal:
         read("stray\n\n" * 1_000)
     assert len(refusal.value.problems) == 1_000
     assert len(str(refusal.value).splitlines()) == PROBLEMS_TOLD + 1

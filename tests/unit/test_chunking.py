@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from playhead.chunking.chunker import ChunkingConfig, Strategy
-from playhead.core.errors import InvalidResult, InvalidSettings
+from playhead.core.errors import InvalidEngineOutput, InvalidSettings
 from playhead.core.records import Chunk, TimedSpan
 from tests.unit.chunking_strategies import (
     STRATEGIES,
@@ -276,7 +276,7 @@ def test_a_transcript_without_times_is_cut_like_text() -> None:
 
 
 def test_spans_out_of_order_are_refused() -> None:
-    with pytest.raises(InvalidResult, match="out of order"):
+    with pytest.raises(InvalidEngineOutput, match="out of order"):
         cut(TALK, SPOKEN, spans=said(TALK)[::-1])
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playhead.core.errors import BadCorrection, InvalidResult
+from playhead.core.errors import InvalidCorrection, InvalidEngineOutput
 from playhead.core.records import Segment, Transcript, Word
 from playhead.transcripts.correction import correct_all, correct_segment
 from playhead.transcripts.word_positions import check_times, segment_timeline
@@ -340,13 +340,13 @@ def test_a_renamed_speaker_changes_nothing_else() -> None:
 
 def test_a_segment_that_is_not_there_is_refused() -> None:
     for number in (-1, 2):
-        with pytest.raises(BadCorrection, match="there are 2 segments"):
+        with pytest.raises(InvalidCorrection, match="there are 2 segments"):
             correct_segment(heard("one", "two"), number, "three")
 
 
 def test_text_that_is_in_no_segment_cannot_be_lost() -> None:
     old = heard("one", "two")
-    with pytest.raises(InvalidResult, match="not that of its segments"):
+    with pytest.raises(InvalidEngineOutput, match="not that of its segments"):
         correct_segment(replace(old, segments=old.segments[:1]), 0, "won")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playhead.core.protocols.answerer import Inquiry
+from playhead.core.protocols.answerer import AnswerRequest
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.engines.answering.llm_reply import Dictation, material, statements_from
 from playhead.providers.json_schema import NotAsAsked
@@ -77,7 +77,7 @@ def test_what_was_said_cannot_end_the_fence_around_it() -> None:
     assert all(sum(line.startswith("Question:") for line in one) == 1 for one in lines)
 
 
-def heard(asked: Inquiry) -> list[str]:
+def heard(asked: AnswerRequest) -> list[str]:
     audience = Listening()
     ExtractiveAnswerer().answer(asked, audience)
     return [one.text for one in audience.heard]

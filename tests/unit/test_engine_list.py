@@ -13,7 +13,7 @@ from playhead.cli.main import playhead
 from playhead.core.errors import InvalidSettings, ModelUnavailable
 from playhead.core.model_deprecations import shutdown_date
 from playhead.core.settings import EngineNames, Provider, Settings
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.engines.catalog import EngineFacts, every_engine
 from playhead.engines.registry import choose_embedders, choose_engines
 from playhead.engines.remote import RemoteEngines
@@ -141,11 +141,11 @@ def test_the_list_says_of_local_embedders_what_they_say_themselves() -> None:
 
 
 def test_a_server_of_ones_own_is_free_and_an_unknown_model_of_openais_the_dearest() -> None:
-    used = Used(1_000_000, 1_000_000, 60.0)
+    used = Usage(1_000_000, 1_000_000, 60.0)
     openai = pricing(Provider(api_key=KEY))
     assert pricing(OWN)("gpt-6-luna", used) == 0.0
     assert openai("gpt-6-luna", used) == pytest.approx(0.60)
-    assert openai("gpt-transcribe", Used(audio_seconds=120.0)) == pytest.approx(0.009)
+    assert openai("gpt-transcribe", Usage(audio_seconds=120.0)) == pytest.approx(0.009)
     assert openai("gpt-9", used) >= max(
         openai(model, used) for model in ("gpt-4o", "gpt-6.1-sol", "whisper-1")
     )

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from playhead.core.records import Document, Segment, Transcript, Usage, Word
+from playhead.core.records import Cost, Document, Segment, Transcript, Word
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.engines.writing.markdown_page import escaped, one_line
 
@@ -50,7 +50,7 @@ def transcript(words: Sequence[Word], *, language: str = "en") -> Transcript:
 
 def write(said: Transcript, title: str = "A title") -> Document:
     document, usage = ExtractiveWriter().write(said, title=title, kind="recording")
-    assert usage == Usage()
+    assert usage == Cost()
     return document
 
 

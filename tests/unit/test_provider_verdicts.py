@@ -7,7 +7,7 @@ import json
 import openai
 import pytest
 
-from playhead.core.errors import ProviderStopped, ReplyNotBelieved, RequestRefused
+from playhead.core.errors import CircuitOpen, InvalidProviderResponse, RequestRejected
 from playhead.core.usage import Endpoint
 from playhead.providers.error_classification import Asked, Verdict, verdict_on
 from tests.support import provider_error_table
@@ -56,7 +56,7 @@ def verdict_of(answer: Answer) -> Verdict:
 
 def test_what_stops_a_provider_never_quotes_its_words() -> None:
     verdict = verdict_of(provider_error_table.error(401, message="Wrong key: sk-secret"))
-    assert isinstance(verdict.error, ProviderStopped)
+    assert isinstance(verdict.error, CircuitOpen)
     assert "sk-secret" not in f"{verdict.error}{verdict.error.remedy}"
     assert verdict.error.until is None
     assert "playhead engines resume openai" in verdict.error.remedy
@@ -64,14 +64,14 @@ def test_what_stops_a_provider_never_quotes_its_words() -> None:
 
 def test_a_refusal_tells_the_providers_reason_but_not_without_end() -> None:
     verdict = verdict_of(provider_error_table.error(400, message="Too odd. " + "x" * 10_000))
-    assert isinstance(verdict.error, RequestRefused)
+    assert isinstance(verdict.error, RequestRejected)
     assert "Too odd." in str(verdict.error)
     assert len(str(verdict.error)) < 500
 
 
 def test_a_reply_that_is_no_json_is_kept_as_it_came() -> None:
     verdict = verdict_of(Answer(200, b'{"choices": [{"mess'))
-    assert isinstance(verdict.error, ReplyNotBelieved)
+    assert isinstance(verdict.error, InvalidProviderResponse)
     assert verdict.error.reply == b'{"choices": [{"mess'
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from playhead.core.protocols.answerer import Excerpt, Inquiry, Line, Statement
+from playhead.core.protocols.answerer import AnswerRequest, Excerpt, Line, Statement
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 
 _STOP = {"the", "a", "it", "was", "is", "we", "of", "were", "where", "what", "which", "to", "and"}
@@ -51,7 +51,7 @@ def quotes(question: str, line: Line, **near: float) -> list[str]:
     """What is quoted of a recording that says one sentence."""
     excerpt = Excerpt("c", "r", "A talk", ".wav", line.text, 0, None, "english", (line,))
     heard = Heard()
-    inquiry = Inquiry(question, [excerpt], WordsAlike(near), "minilm")
+    inquiry = AnswerRequest(question, [excerpt], WordsAlike(near), "minilm")
     ExtractiveAnswerer().answer(inquiry, heard)
     return [cited.quote for statement in heard.statements for cited in statement.cited]
 

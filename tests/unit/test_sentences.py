@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playhead.core import sentences as module
-from playhead.core.sentences import sentences
+from playhead.core.sentences import split_sentences
 
 LANGUAGES = st.sampled_from(["en", "de", "fr", "ru", "ar", "hi", "th", "ja", "zh", "xx", ""])
 TEXTS = st.one_of(
@@ -19,13 +19,13 @@ TEXTS = st.one_of(
 
 
 def pieces(text: str, language: str = "en") -> list[str]:
-    return [text[start:end] for start, end in sentences(text, language)]
+    return [text[start:end] for start, end in split_sentences(text, language)]
 
 
 @settings(max_examples=1_000, deadline=None)
 @given(TEXTS, LANGUAGES)
 def test_sentences_put_together_are_the_text_again(text: str, language: str) -> None:
-    ranges = sentences(text, language)
+    ranges = split_sentences(text, language)
     assert "".join(text[start:end] for start, end in ranges) == text
     assert [start for start, _ in ranges[1:]] == [end for _, end in ranges[:-1]]
     assert all(start < end for start, end in ranges)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playhead.core.errors import InvalidResult
+from playhead.core.errors import InvalidEngineOutput
 from playhead.core.records import TimedSpan, Word
 from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import word_timeline
@@ -64,7 +64,7 @@ def test_mostly_unknown_speech_has_no_speaker() -> None:
 
 def test_spans_out_of_order_are_refused() -> None:
     Timeline.of((TimedSpan(0, 5, 0, 1), TimedSpan(3, 5, 1, 2))).check_order()
-    with pytest.raises(InvalidResult, match="characters 0 to 9 come before 3 to 5"):
+    with pytest.raises(InvalidEngineOutput, match="characters 0 to 9 come before 3 to 5"):
         Timeline.of((TimedSpan(0, 9, 0, 1), TimedSpan(3, 5, 1, 2))).check_order()
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playhead.core.errors import InvalidResult
+from playhead.core.errors import InvalidEngineOutput
 from playhead.core.records import Segment, TimedSpan, Transcript, Word
 from playhead.transcripts.word_positions import (
     check_times,
@@ -167,16 +167,16 @@ def test_times_that_only_miss_by_a_rounding_are_good() -> None:
     ],
 )
 def test_a_transcript_with_impossible_words_is_refused(word: Word, fault: str) -> None:
-    with pytest.raises(InvalidResult, match=fault):
+    with pytest.raises(InvalidEngineOutput, match=fault):
         check_times(dataclasses.replace(GOOD, words=(GOOD.words[0], word)))
 
 
 def test_a_negative_first_time_is_refused() -> None:
-    with pytest.raises(InvalidResult, match="back in time"):
+    with pytest.raises(InvalidEngineOutput, match="back in time"):
         check_times(dataclasses.replace(GOOD, words=(Word("one", -0.2, 0.5),)))
 
 
 def test_segments_that_go_back_in_time_are_refused() -> None:
     segments = (Segment("one", 5, 6), Segment("two", 1, 2))
-    with pytest.raises(InvalidResult, match="segment 2"):
+    with pytest.raises(InvalidEngineOutput, match="segment 2"):
         check_times(dataclasses.replace(GOOD, segments=segments))

@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from hypothesis import strategies as st
 
-from playhead.core.errors import InvalidResult
+from playhead.core.errors import InvalidEngineOutput
 from playhead.core.records import Segment, Transcript, Word
 from playhead.transcripts.word_positions import check_times
 
@@ -125,6 +125,6 @@ def _edited(draw: st.DrawFn, segment: Segment) -> list[Segment]:
 def _sound(transcript: Transcript) -> bool:
     try:
         check_times(transcript)
-    except InvalidResult:
+    except InvalidEngineOutput:
         return False
     return True

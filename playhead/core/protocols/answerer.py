@@ -65,7 +65,7 @@ class Likeness(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class AnswerRequest:
     """``excerpts``: best first, known to the answerer by their numbers, from 1. ``earlier``: the
     conversation so far, oldest first. ``embedder``: whose closeness it is."""
 
@@ -108,7 +108,7 @@ class Answerer(Protocol):
     @property
     def engine(self) -> Engine: ...
 
-    def answer(self, inquiry: Inquiry, audience: Audience) -> str | None:
+    def answer(self, inquiry: AnswerRequest, audience: Audience) -> str | None:
         """``audience`` hears each sentence as soon as it is there, and none where the excerpts do
         not answer. Gives what a person should know of how it was answered. Raises
         ``RequestRefused`` where it will not, and what ``Wire.ask`` raises."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from playhead.core.records import Engine, Price, Segment, Speakers, Transcript, Word
+from playhead.core.records import Engine, Price, Segment, SpeakerSource, Transcript, Word
 
 if TYPE_CHECKING:  # the face looks at this module and decodes nothing
     from playhead.media.decode import Samples
@@ -18,30 +18,30 @@ UNKNOWN_LANGUAGE: Final = "und"  # ISO 639-2 "undetermined": nobody spoke and no
 Progress = Callable[[float], None]
 
 
-class Finished(Protocol):
+class PieceCache(Protocol):
     """What was made of pieces of one recording by one engine, kept while its transcript is not
     whole: a worker that dies costs the pieces it was at. Several threads use it at once."""
 
-    def found(self, sound: str, language: str | None) -> Transcript | None:
+    def get(self, sound: str, language: str | None) -> Transcript | None:
         """Of the piece with this sha-256, heard as this language (None: as detected)."""
         ...
 
-    def keep(self, sound: str, language: str | None, piece: Transcript) -> None:
+    def put(self, sound: str, language: str | None, piece: Transcript) -> None:
         """In seconds from the piece's start."""
         ...
 
 
-class NothingKept:
+class NoPieceCache:
     """``Finished`` for whoever makes a transcript at one go."""
 
-    def found(self, sound: str, language: str | None) -> Transcript | None:
+    def get(self, sound: str, language: str | None) -> Transcript | None:
         return None
 
-    def keep(self, sound: str, language: str | None, piece: Transcript) -> None:
+    def put(self, sound: str, language: str | None, piece: Transcript) -> None:
         pass
 
 
-NOTHING_KEPT: Final = NothingKept()
+NO_CACHE: Final = NoPieceCache()
 
 
 class Transcriber(Protocol):
@@ -59,8 +59,8 @@ class Transcriber(Protocol):
         *,
         language: str | None,
         progress: Progress,
-        speakers: Speakers = "none",
-        finished: Finished = NOTHING_KEPT,
+        speakers: SpeakerSource = "none",
+        finished: PieceCache = NO_CACHE,
     ) -> Transcript:
         """Transcribe the first audio track of ``media``, or each voice that ``speakers`` tells
         apart, in memory that does not grow with its length. ``language`` is an ISO 639-1 code, or

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from playhead.core.records import Document, Engine, Kind, Price, Transcript, Usage
+from playhead.core.records import Cost, Document, Engine, Kind, Price, Transcript
 
 
 class Writer(Protocol):
@@ -16,7 +16,7 @@ class Writer(Protocol):
     @property
     def price(self) -> Price: ...
 
-    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
+    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
         """A document with at least one section. A transcript without words gives a document
         that says so. Every span of it stands in its content and lies in the recording."""
         ...

@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from playhead.core.protocols.answerer import Audience, Cited, Inquiry, Line, Statement
+from playhead.core.protocols.answerer import AnswerRequest, Audience, Cited, Line, Statement
 from playhead.core.records import Engine
 
 _VERSION: Final = "2"  # raise it with every change to what is chosen
@@ -66,7 +66,7 @@ class ExtractiveAnswerer:
     def engine(self) -> Engine:
         return Engine("extractive", _VERSION)
 
-    def answer(self, inquiry: Inquiry, audience: Audience) -> str | None:
+    def answer(self, inquiry: AnswerRequest, audience: Audience) -> str | None:
         """See ``Answerer``. Never refuses, and says nothing about itself."""
         for one in _chosen(_candidates(inquiry), inquiry.embedder):
             part = _telling_part(one, inquiry)
@@ -75,7 +75,7 @@ class ExtractiveAnswerer:
         return None
 
 
-def _candidates(inquiry: Inquiry) -> list[_Candidate]:
+def _candidates(inquiry: AnswerRequest) -> list[_Candidate]:
     """Every sentence of every excerpt, once."""
     lines = {
         (excerpt.recording, line): number
@@ -91,7 +91,7 @@ def _candidates(inquiry: Inquiry) -> list[_Candidate]:
     ]
 
 
-def _coverages(inquiry: Inquiry, lines: Sequence[tuple[int, str]]) -> list[float]:
+def _coverages(inquiry: AnswerRequest, lines: Sequence[tuple[int, str]]) -> list[float]:
     """Of each (excerpt's number, text): the share of the question's words that it has."""
     asked: dict[str, AbstractSet[str]] = {}
     had: list[AbstractSet[str]] = [frozenset()] * len(lines)
@@ -130,7 +130,7 @@ def _answers(one: _Candidate, embedder: str) -> bool:
     return one.score >= LEAST_SCORE
 
 
-def _telling_part(one: _Candidate, inquiry: Inquiry) -> str:
+def _telling_part(one: _Candidate, inquiry: AnswerRequest) -> str:
     """Of a sentence that is long, or comes to it late, the part between commas that answers."""
     seconds = one.line.end_seconds - one.line.start_seconds
     if seconds <= _BEFORE_SECONDS:

@@ -13,8 +13,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from playhead.core.protocols.answerer import Audience, Cited, Excerpt, Inquiry, Statement
-from playhead.core.timecode import clock
+from playhead.core.protocols.answerer import AnswerRequest, Audience, Cited, Excerpt, Statement
+from playhead.core.timecode import format_timecode
 from playhead.engines.writing.markdown_page import one_line
 from playhead.providers.json_schema import NotAsAsked, fields_of, list_of, object_in, object_of
 
@@ -45,7 +45,7 @@ _BETWEEN: Final = re.compile(r"[\s,]*")
 _DECODER: Final = json.JSONDecoder()
 
 
-def material(inquiry: Inquiry, excerpts: Sequence[Excerpt]) -> str:
+def material(inquiry: AnswerRequest, excerpts: Sequence[Excerpt]) -> str:
     """All that the model is told: the conversation so far, the passages, the question."""
     fence = f"===== {secrets.token_hex(8)} ====="
     earlier = [
@@ -60,7 +60,9 @@ def material(inquiry: Inquiry, excerpts: Sequence[Excerpt]) -> str:
 def _told(number: int, excerpt: Excerpt) -> str:
     speaker = f", {one_line(excerpt.speaker)}" if excerpt.speaker else ""
     head = f"Passage {number}: {one_line(excerpt.title)}{speaker}"
-    lines = [f"[{clock(line.start_seconds)}] {one_line(line.text)}" for line in excerpt.lines]
+    lines = [
+        f"[{format_timecode(line.start_seconds)}] {one_line(line.text)}" for line in excerpt.lines
+    ]
     return "\n".join([head, *lines])
 
 

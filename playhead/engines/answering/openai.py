@@ -12,8 +12,8 @@ from typing import Final
 
 import openai
 
-from playhead.core.errors import InputTooLong, RequestRefused
-from playhead.core.protocols.answerer import Audience, Excerpt, Inquiry
+from playhead.core.errors import InputTooLong, RequestRejected
+from playhead.core.protocols.answerer import AnswerRequest, Audience, Excerpt
 from playhead.core.records import Engine, content_hash
 from playhead.engines.answering.llm_reply import (
     INSTRUCTIONS,
@@ -23,7 +23,7 @@ from playhead.engines.answering.llm_reply import (
     material,
     statements_from,
 )
-from playhead.providers.client_protocol import Wire
+from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import TextModel
 from playhead.providers.structured_output import Prompt, Prompter
 
@@ -35,7 +35,7 @@ _CUT_OFF: Final = "The answer was cut off, as it became longer than the model ma
 class OpenAIAnswerer:
     """An ``Answerer``. Threads may share it."""
 
-    def __init__(self, wire: Wire, client: openai.OpenAI, model: TextModel) -> None:
+    def __init__(self, wire: ProviderClient, client: openai.OpenAI, model: TextModel) -> None:
         self._provider = wire.provider
         self._model = model
         self._prompter = Prompter(wire, client, model)
@@ -44,7 +44,7 @@ class OpenAIAnswerer:
     def engine(self) -> Engine:
         return Engine(self._provider, self._model.name, {"prompt": _PROMPT_HASH})
 
-    def answer(self, inquiry: Inquiry, audience: Audience) -> str | None:
+    def answer(self, inquiry: AnswerRequest, audience: Audience) -> str | None:
         """See ``Answerer``. Sentences that came before an answer was cut off count; all of a
         stream that breaks off do not."""
         attempts: list[Dictation] = []
@@ -56,7 +56,7 @@ class OpenAIAnswerer:
         prompt = self._prompt(inquiry)
         answer = self._prompter.ask(prompt, statements_from, lambda: begin().take)
         if answer.ended == "refused":
-            raise RequestRefused(
+            raise RequestRejected(
                 f"The model will not answer this: {answer.why}",
                 remedy="Name another one in PLAYHEAD_ANSWERER; `extractive` refuses nothing.",
             )
@@ -65,7 +65,7 @@ class OpenAIAnswerer:
                 audience.hear(statement)
         return None if answer.ended == "complete" else _CUT_OFF
 
-    def _prompt(self, inquiry: Inquiry) -> Prompt:
+    def _prompt(self, inquiry: AnswerRequest) -> Prompt:
         """With as many of the best excerpts as the model reads."""
         for count in range(len(inquiry.excerpts), 0, -1):
             prompt = _prompt(inquiry, inquiry.excerpts[:count])
@@ -77,5 +77,5 @@ class OpenAIAnswerer:
         )
 
 
-def _prompt(inquiry: Inquiry, excerpts: Sequence[Excerpt]) -> Prompt:
+def _prompt(inquiry: AnswerRequest, excerpts: Sequence[Excerpt]) -> Prompt:
     return Prompt(INSTRUCTIONS, material(inquiry, excerpts), SCHEMA, SCHEMA_HINT)

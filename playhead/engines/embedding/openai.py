@@ -17,14 +17,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import openai
 
-from playhead.core.call_context import Errand, may_wait, on_errand
+from playhead.core.call_context import CallContext, batch_allowed, call_context
 from playhead.core.errors import ModelUnavailable
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Engine, Price
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.engines.embedding.validation import refuse_longer
 from playhead.engines.writing.markdown_page import without_surrogates
-from playhead.providers.client_protocol import Ask, Deferrable, Reply, Wire
+from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient, Reply
 from playhead.providers.fallbacks import Ladder
 from playhead.providers.model_catalog import Rates, VectorModel, batch_share, listed
 from playhead.providers.openai_tokenizer import BpeTokenizer
@@ -52,7 +52,7 @@ class OpenAIEmbedder:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: ProviderClient,
         client: openai.OpenAI,
         model: VectorModel,
         *,
@@ -89,7 +89,7 @@ class OpenAIEmbedder:
         """A model without a row is asked, once."""
         with self._asking:
             if self._dimensions is None:
-                with on_errand(Errand(self._org, "check of an engine")):
+                with call_context(CallContext(self._org, "check of an engine")):
                     self._dimensions = self._vectors(["How many dimensions?"], [4]).shape[1]
             return self._dimensions
 
@@ -97,7 +97,7 @@ class OpenAIEmbedder:
         """Requests, each filled until the next text would break a limit. For a provider's batch
         each text by itself: so it is known there whoever asks for it, and whichever others still
         lack a vector."""
-        if may_wait():
+        if batch_allowed():
             return [range(place, place + 1) for place in range(len(texts))]
         return list(packed(self._counts(texts), LIMITS))
 
@@ -141,14 +141,16 @@ class OpenAIEmbedder:
             reply = json_object(content)
             told = count_of(reply.get("usage"), "prompt_tokens", "total_tokens")
             vectors = _believed(reply, content, len(texts), self._insisted)
-            return Reply(vectors, Used(tokens if told is None else told))
+            return Reply(vectors, Usage(tokens if told is None else told))
 
         def send() -> Reply[Vectors]:
             raw = self._client.embeddings.with_raw_response.create(**body)
             return replace(read(raw.content), headers=plain(raw.headers))
 
         deferrable = Deferrable("/v1/embeddings", body, read)
-        return self._wire.ask(Ask("embeddings", self._model.name, Used(tokens), send, deferrable))
+        return self._wire.execute(
+            ProviderCall("embeddings", self._model.name, Usage(tokens), send, deferrable)
+        )
 
     @property
     def _insisted(self) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from playhead.core.errors import InvalidResult, PermanentError
+from playhead.core.errors import InvalidEngineOutput, PermanentError
 from playhead.core.protocols.embedder import Vectors
 
 
@@ -30,13 +30,13 @@ def unit_rows(vectors: Vectors, *, dimensions: int) -> Vectors:
     ``InvalidResult`` for another shape, or a row that is zero or not finite.
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimensions:
-        raise InvalidResult(
+        raise InvalidEngineOutput(
             f"The embedding model gave an array of {vectors.shape}, not of {dimensions} columns.",
             remedy="Check that the model's files belong together, then embed again.",
         )
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-        raise InvalidResult(
+        raise InvalidEngineOutput(
             "The embedding model gave a vector that is zero or not a number.",
             remedy="Check the model's files; report the text this happens with.",
         )

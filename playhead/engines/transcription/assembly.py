@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from faster_whisper.vad import SpeechTimestampsMap
 
 from playhead.core.protocols.transcriber import UNKNOWN_LANGUAGE
-from playhead.core.records import TIMINGS, Dropped, Timing, Transcript, Word
+from playhead.core.records import TIMINGS, DroppedSpeech, Timing, Transcript, Word
 from playhead.engines.transcription.overlap_merge import joined, told_apart
 from playhead.engines.transcription.pause_splitting import Piece
 from playhead.engines.transcription.timed_segments import Line, lines_of, transcript_of
@@ -24,7 +24,7 @@ class Whole:
     """A voice's pieces put together, in the seconds of what they were cut from."""
 
     lines: list[Line] = field(default_factory=list)  # each with its language
-    dropped: list[Dropped] = field(default_factory=list)
+    dropped: list[DroppedSpeech] = field(default_factory=list)
     seconds: float = 0.0
     timing: Timing = "native"
     error_seconds: float | None = None
@@ -84,7 +84,7 @@ class Clock:
         start, end = (self._map.get_original_time(at, stretch) for at in (word.start, word.end))
         return replace(word, start=float(start), end=float(end))
 
-    def dropped(self, one: Dropped) -> Dropped:
+    def dropped(self, one: DroppedSpeech) -> DroppedSpeech:
         at = self.word(Word(one.text, one.start, one.end))
         return replace(one, start=at.start, end=at.end)
 

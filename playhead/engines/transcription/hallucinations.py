@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from playhead.core.records import Dropped, Word
+from playhead.core.records import DroppedSpeech, Word
 from playhead.engines.transcription.timed_segments import Line
 from playhead.engines.transcription.word_times import Stretch
 from playhead.transcripts.alignment import letters
@@ -63,12 +63,12 @@ def loops(words: Sequence[Word]) -> list[Loop]:
     return sorted(found, key=lambda loop: loop.start)
 
 
-def without_loops(lines: Sequence[Line]) -> tuple[list[Line], list[Dropped]]:
+def without_loops(lines: Sequence[Line]) -> tuple[list[Line], list[DroppedSpeech]]:
     """Of a loop that says more than its time allows the first turn alone stays. Others stay, and
     are told of: people do count, chant and pray."""
     words = [word for line in lines for word in line.words]
     gone: dict[int, str] = {}
-    told: list[Dropped] = []
+    told: list[DroppedSpeech] = []
     for loop in loops(words):
         stretch = words[loop.start : loop.end]
         if _too_fast(stretch):
@@ -77,14 +77,14 @@ def without_loops(lines: Sequence[Line]) -> tuple[list[Line], list[Dropped]]:
         else:
             once = " ".join(word.word for word in stretch[: loop.turn])
             reason = f"the same {loop.turns} times, kept: its time allows it"
-            told.append(Dropped(once, stretch[0].start, stretch[-1].end, reason))
+            told.append(DroppedSpeech(once, stretch[0].start, stretch[-1].end, reason))
     kept, dropped = _without(lines, lambda index, _: gone.get(index))
     return kept, [*told, *dropped]
 
 
 def without_silence(
     lines: Sequence[Line], speech: Sequence[Stretch]
-) -> tuple[list[Line], list[Dropped]]:
+) -> tuple[list[Line], list[DroppedSpeech]]:
     """Without words that lie where nobody speaks for a second around."""
 
     def silent(_: int, word: Word) -> str | None:
@@ -97,13 +97,13 @@ def without_silence(
     return _without(lines, silent)
 
 
-def without_prompt(lines: Sequence[Line], prompt: str) -> tuple[list[Line], list[Dropped]]:
+def without_prompt(lines: Sequence[Line], prompt: str) -> tuple[list[Line], list[DroppedSpeech]]:
     """Without lines that only repeat what the engine was prompted with."""
     prompted = letters(prompt)
     echoes = [len(line.words) >= _PROMPT_WORDS and letters(line.text) in prompted for line in lines]
     kept = [line for line, echo in zip(lines, echoes, strict=True) if not echo]
     return kept, [
-        Dropped(line.text, line.start, line.end, "it is the prompt")
+        DroppedSpeech(line.text, line.start, line.end, "it is the prompt")
         for line, echo in zip(lines, echoes, strict=True)
         if echo
     ]
@@ -120,7 +120,7 @@ def _too_fast(words: Sequence[Word]) -> bool:
 
 def _without(
     lines: Sequence[Line], why: Callable[[int, Word], str | None]
-) -> tuple[list[Line], list[Dropped]]:
+) -> tuple[list[Line], list[DroppedSpeech]]:
     """The lines without words for which there is a reason, by their index among all; and those,
     each row with the same reason as one."""
     kept: list[Line] = []
@@ -135,9 +135,9 @@ def _without(
     return kept, list(_told(gone))
 
 
-def _told(gone: Sequence[tuple[str | None, Word]]) -> Iterator[Dropped]:
+def _told(gone: Sequence[tuple[str | None, Word]]) -> Iterator[DroppedSpeech]:
     for reason, row in groupby(gone, key=lambda one: one[0]):
         words = [word for _, word in row]
         if reason is not None:
             text = " ".join(word.word for word in words)
-            yield Dropped(text, words[0].start, words[-1].end, reason)
+            yield DroppedSpeech(text, words[0].start, words[-1].end, reason)

@@ -16,14 +16,14 @@ from typing import Any, Final, TypeVar
 
 import openai
 
-from playhead.core.errors import InputTooLong, LanguageUnsupported, RequestRefused
+from playhead.core.errors import InputTooLong, LanguageUnsupported, RequestRejected
 from playhead.core.protocols.transcriber import Heard
 from playhead.core.records import Engine, Price, Segment, Word
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.engines.transcription.flac import FLAC_BYTES_A_SECOND, flac
 from playhead.engines.transcription.languages import language_code
 from playhead.media.decode import RATE, Samples
-from playhead.providers.client_protocol import Ask, Reply, Wire
+from playhead.providers.client_protocol import ProviderCall, ProviderClient, Reply
 from playhead.providers.fallbacks import Ladder
 from playhead.providers.model_catalog import (
     AUDIO_TOKENS_A_SECOND,
@@ -61,7 +61,7 @@ class OpenAIListener:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: ProviderClient,
         client: openai.OpenAI,
         model: SpeechModel,
         *,
@@ -101,7 +101,7 @@ class OpenAIListener:
         file = ("piece.flac", flac(sound), "audio/flac")
         try:
             return self._ladder.climb(lambda form: self._ask(file, seconds, language, form))
-        except RequestRefused as error:
+        except RequestRejected as error:
             if language and "language" in str(error).lower():
                 raise _unsupported(self._model.name, language) from error
             raise
@@ -123,23 +123,23 @@ class OpenAIListener:
             heard = _Checked(reply, raw.content, seconds).heard(form, insist=self._model.known)
             return Reply(heard, _used(reply.get("usage"), at_most), plain(raw.headers))
 
-        return self._wire.ask(Ask("transcriptions", self._model.name, at_most, send))
+        return self._wire.execute(ProviderCall("transcriptions", self._model.name, at_most, send))
 
-    def _at_most(self, seconds: float) -> Used:
+    def _at_most(self, seconds: float) -> Usage:
         if self._rates.input_a_million:  # billed by tokens
             tokens = math.ceil(seconds * AUDIO_TOKENS_A_SECOND)
-            return Used(tokens, _MOST_OUTPUT_TOKENS, seconds)
-        return Used(audio_seconds=seconds)
+            return Usage(tokens, _MOST_OUTPUT_TOKENS, seconds)
+        return Usage(audio_seconds=seconds)
 
 
-def _used(usage: Any, at_most: Used) -> Used:
+def _used(usage: Any, at_most: Usage) -> Usage:
     """As the reply tells it; what it does not tell is taken for the most it can be."""
     told, wrote = count_of(usage, "input_tokens"), count_of(usage, "output_tokens")
     if told is not None:
         return replace(at_most, input_tokens=told, output_tokens=wrote or 0)
     seconds = usage.get("seconds") if isinstance(usage, dict) else None
     if isinstance(seconds, int | float) and seconds >= 0:
-        return Used(audio_seconds=float(seconds))
+        return Usage(audio_seconds=float(seconds))
     return at_most
 
 

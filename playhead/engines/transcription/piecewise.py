@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from playhead.core.protocols.transcriber import NOTHING_KEPT, Finished, Listener, Progress
-from playhead.core.records import Engine, Price, Speakers, Transcript
+from playhead.core.protocols.transcriber import NO_CACHE, Listener, PieceCache, Progress
+from playhead.core.records import Engine, Price, SpeakerSource, Transcript
 from playhead.engines.transcription.assembly import Whole, of_voices
 from playhead.engines.transcription.hallucinations import (
     loops,
@@ -87,8 +87,8 @@ class Piecewise:
         *,
         language: str | None,
         progress: Progress,
-        speakers: Speakers = "none",
-        finished: Finished = NOTHING_KEPT,
+        speakers: SpeakerSource = "none",
+        finished: PieceCache = NO_CACHE,
     ) -> Transcript:
         """See ``Transcriber``. Raises ``LanguageUnsupported`` for one the engine does not know."""
         if speakers == "none":
@@ -106,7 +106,7 @@ class Piecewise:
         blocks: Iterator[Samples],
         language: str | None,
         progress: Progress,
-        finished: Finished,
+        finished: PieceCache,
     ) -> Whole:
         whole = Whole()
         for piece, heard in self._all_said(blocks, language, finished):
@@ -116,7 +116,7 @@ class Piecewise:
         return whole
 
     def _all_said(
-        self, blocks: Iterator[Samples], language: str | None, finished: Finished
+        self, blocks: Iterator[Samples], language: str | None, finished: PieceCache
     ) -> Iterator[tuple[Piece, Transcript | None]]:
         """The pieces in order with what is said in each; None where nobody speaks, which no
         engine is asked. When one fails, those that others are at are waited for and kept."""
@@ -131,13 +131,13 @@ class Piecewise:
             while waiting:
                 yield _done(waiting.popleft())
 
-    def _said(self, piece: Piece, language: str | None, finished: Finished) -> Transcript:
+    def _said(self, piece: Piece, language: str | None, finished: PieceCache) -> Transcript:
         """From what is kept, or heard and kept."""
         key = hashlib.sha256(piece.sound.tobytes()).hexdigest()
-        if known := finished.found(key, language):
+        if known := finished.get(key, language):
             return known
         said = self._guarded(piece, self._heard(piece, language))
-        finished.keep(key, language, said)
+        finished.put(key, language, said)
         return said
 
     def _heard(self, piece: Piece, language: str | None) -> Transcript:
@@ -174,7 +174,7 @@ class Piecewise:
 
 
 def _here(
-    said: Callable[[Piece, str | None, Finished], Transcript], *given: Any
+    said: Callable[[Piece, str | None, PieceCache], Transcript], *given: Any
 ) -> Callable[[], Transcript]:
     """To be called in another thread as if it were here: for the same errand."""
     return partial(copy_context().run, said, *given)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from playhead.core.protocols.transcriber import NOTHING_KEPT, Finished, Progress
-from playhead.core.records import FREE, Engine, Segment, Speakers, Transcript, Word
+from playhead.core.protocols.transcriber import NO_CACHE, PieceCache, Progress
+from playhead.core.records import FREE, Engine, Segment, SpeakerSource, Transcript, Word
 
 _VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
 _WORDS = 64
@@ -30,8 +30,8 @@ class InstantTranscriber:
         *,
         language: str | None,
         progress: Progress,
-        speakers: Speakers = "none",
-        finished: Finished = NOTHING_KEPT,
+        speakers: SpeakerSource = "none",
+        finished: PieceCache = NO_CACHE,
     ) -> Transcript:
         with media.open("rb") as file:
             seed = hashlib.file_digest(file, "sha512").digest()

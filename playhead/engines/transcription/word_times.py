@@ -20,7 +20,7 @@ from typing import Final
 from playhead.core.errors import LanguageUnsupported
 from playhead.core.protocols.transcriber import UNKNOWN_LANGUAGE, Heard, Listener
 from playhead.core.records import Segment, Timing, Transcript, Word
-from playhead.core.sentences import sentences
+from playhead.core.sentences import split_sentences
 from playhead.engines.transcription.timed_segments import lines_of, transcript_of
 from playhead.media.decode import RATE, Samples
 from playhead.transcripts.alignment import atoms, letters
@@ -66,7 +66,7 @@ def _whole(text: str, seconds: float) -> tuple[Segment, ...]:
 
 def _sentences(text: str, language: str) -> list[Segment]:
     """Their times come from the words."""
-    said = (text[start:end].strip() for start, end in sentences(text, language))
+    said = (text[start:end].strip() for start, end in split_sentences(text, language))
     return [Segment(sentence, 0.0, 0.0) for sentence in said if sentence]
 
 

@@ -4,7 +4,7 @@ nothing to say."""
 from __future__ import annotations
 
 from playhead.core.records import Kind, Transcript
-from playhead.core.timecode import clock
+from playhead.core.timecode import format_timecode
 from playhead.engines.writing.markdown_page import Page, escaped, escaped_heading, one_line
 
 _NO_SPEECH = "No speech was found in this recording."
@@ -18,11 +18,13 @@ def write_top(page: Page, transcript: Transcript, *, title: str, kind: Kind, not
         shown = shown[:_LONGEST_TITLE].rstrip() + "…"
     language = escaped(one_line(transcript.language))
     page.add(f"# {escaped_heading(shown) or 'Untitled'}\n\n")
-    page.add(f"*{kind.capitalize()} · {clock(transcript.duration_seconds)} · ")
+    page.add(f"*{kind.capitalize()} · {format_timecode(transcript.duration_seconds)} · ")
     page.add(f"language: {language}*\n\n{note}\n")
 
 
 def write_silence(page: Page, duration_seconds: float) -> None:
     """The only section of a document about a recording without words."""
-    with page.section(f"{clock(0)}–{clock(duration_seconds)}", 0.0, duration_seconds):
+    with page.section(
+        f"{format_timecode(0)}–{format_timecode(duration_seconds)}", 0.0, duration_seconds
+    ):
         page.add(f"\n{_NO_SPEECH}\n")

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from playhead.core.records import FREE, Document, Engine, Kind, Transcript, Usage
-from playhead.core.timecode import clock
+from playhead.core.records import FREE, Cost, Document, Engine, Kind, Transcript
+from playhead.core.timecode import format_timecode
 from playhead.engines.writing.document_header import write_silence, write_top
 from playhead.engines.writing.markdown_page import Page, escaped_heading
 from playhead.engines.writing.sentence_ranking import (
@@ -72,7 +72,7 @@ class ExtractiveWriter:
         parameters = {"layout": _LAYOUT_VERSION, "sentencex": version("sentencex")}
         return Engine("extractive", f"yake-{version('yake')}", parameters)
 
-    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
+    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
         page = Page()
         write_top(page, transcript, title=title, kind=kind, note=_DISCLAIMER)
         sentences = timed_sentences(transcript)
@@ -86,7 +86,7 @@ class ExtractiveWriter:
         else:
             write_silence(page, transcript.duration_seconds)
         metadata["sections"] = page.sections
-        return Document(title, page.content, "markdown", tuple(page.spans), metadata), Usage()
+        return Document(title, page.content, "markdown", tuple(page.spans), metadata), Cost()
 
 
 def _read(sentences: list[Sentence], language: str) -> _Findings:
@@ -146,11 +146,11 @@ def _write_quotes(page: Page, findings: _Findings, duration: float) -> None:
 
 
 def _write_quote(page: Page, opening: str, line: str, said_in: Sentence) -> None:
-    page.add(f"{opening}[{clock(said_in.start)}] ")
+    page.add(f"{opening}[{format_timecode(said_in.start)}] ")
     page.quote(line, said_in.start, said_in.end)
     page.add("\n")
 
 
 def _heading(stretch: _Stretch) -> str:
-    times = f"{clock(stretch.start)}–{clock(stretch.end)}"
+    times = f"{format_timecode(stretch.start)}–{format_timecode(stretch.end)}"
     return f"{times} · {escaped_heading(stretch.phrase)}" if stretch.phrase else times

@@ -20,10 +20,10 @@ from typing import Any, Final
 
 import openai
 
-from playhead.core.errors import RequestRefused
-from playhead.core.records import Document, Engine, Kind, Price, Transcript, Usage
-from playhead.core.timecode import clock
-from playhead.core.usage import Used
+from playhead.core.errors import RequestRejected
+from playhead.core.records import Cost, Document, Engine, Kind, Price, Transcript
+from playhead.core.timecode import format_timecode
+from playhead.core.usage import Usage
 from playhead.engines.writing.document_header import write_silence, write_top
 from playhead.engines.writing.llm_reply import (
     INSTRUCTIONS,
@@ -41,7 +41,7 @@ from playhead.engines.writing.llm_reply import (
 )
 from playhead.engines.writing.markdown_page import Page, escaped_heading
 from playhead.engines.writing.timed_sentences import Sentence, timed_sentences
-from playhead.providers.client_protocol import Wire
+from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import Rates, TextModel, batch_share, listed
 from playhead.providers.openai_tokenizer import BpeTokenizer
 from playhead.providers.request_batching import Limits, packed
@@ -55,7 +55,7 @@ class OpenAIWriter:
     """A ``Writer``. Threads may share it."""
 
     def __init__(
-        self, wire: Wire, client: openai.OpenAI, model: TextModel, *, rates: Rates
+        self, wire: ProviderClient, client: openai.OpenAI, model: TextModel, *, rates: Rates
     ) -> None:
         self._provider = wire.provider
         self._model = model
@@ -77,7 +77,7 @@ class OpenAIWriter:
     def price(self) -> Price:
         return listed(self._rates, batch_share(self._provider))
 
-    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Usage]:
+    def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
         """See ``Writer``. A transcript without words asks nobody. Raises ``RequestRefused`` where
         the model will not, and what ``Wire.ask`` raises."""
         page = Page()
@@ -85,7 +85,7 @@ class OpenAIWriter:
         if not lines:
             write_top(page, transcript, title=title, kind=kind, note=self._note)
             write_silence(page, transcript.duration_seconds)
-            return self._document(title, page), Usage()
+            return self._document(title, page), Cost()
         session = _Session(
             self._prompter, self._model, self._tokens, about(transcript, title, kind)
         )
@@ -106,9 +106,9 @@ class OpenAIWriter:
         metadata = {"writer": self._model.name, "sections": page.sections}
         return Document(title, page.content, "markdown", tuple(page.spans), metadata)
 
-    def _usage(self, used: Sequence[Used]) -> Usage:
+    def _usage(self, used: Sequence[Usage]) -> Cost:
         tokens = sum(one.input_tokens + one.output_tokens for one in used)
-        return Usage(tokens, sum(map(self._rates.of, used)))
+        return Cost(tokens, sum(map(self._rates.of, used)))
 
 
 class _Session:
@@ -121,7 +121,7 @@ class _Session:
         self._limits = Limits(1 << 30, model.input_tokens - _PROMPT_TOKENS)
         self._tokens = tokens
         self._facts = facts
-        self.used: list[Used] = []
+        self.used: list[Usage] = []
 
     def written(self, lines: Sequence[Sentence], speakers: Sequence[str | None]) -> Notes:
         """Cites positions in ``lines``, from 1."""
@@ -171,8 +171,8 @@ class _Session:
         return answer
 
 
-def _refused(why: str) -> RequestRefused:
-    return RequestRefused(
+def _refused(why: str) -> RequestRejected:
+    return RequestRejected(
         f"The model will not write this up: {why}",
         remedy="Name another one in PLAYHEAD_WRITER; `extractive` refuses nothing.",
     )
@@ -188,9 +188,13 @@ def _speakers(lines: Sequence[Sentence], transcript: Transcript) -> list[str | N
 def _write_part(page: Page, part: Part, lines: Sequence[Sentence]) -> None:
     times = [_seconds(paragraph, lines) for paragraph in part.paragraphs]
     start, end = min(start for start, _ in times), max(end for _, end in times)
-    with page.section(escaped_heading(part.heading) or f"{clock(start)}–{clock(end)}", start, end):
+    with page.section(
+        escaped_heading(part.heading) or f"{format_timecode(start)}–{format_timecode(end)}",
+        start,
+        end,
+    ):
         for paragraph, (said, until) in zip(part.paragraphs, times, strict=True):
-            page.add(f"\n[{clock(said)}] ")
+            page.add(f"\n[{format_timecode(said)}] ")
             page.quote(paragraph.text, said, until)
             page.add("\n")
 

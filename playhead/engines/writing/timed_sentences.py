@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from playhead.core.records import Segment, Transcript, Word
-from playhead.core.sentences import sentences_of
+from playhead.core.sentences import split_multilingual
 from playhead.engines.writing.markdown_page import one_line
 from playhead.transcripts.word_positions import tongues
 
@@ -81,7 +81,7 @@ def _text(said: Word | Segment) -> str:
 
 def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, int]]:
     """Character ranges of sentences, the overlong ones cut, in order, together all the text."""
-    waiting = [*reversed(sentences_of(transcript.text, tongues(transcript)))]
+    waiting = [*reversed(split_multilingual(transcript.text, tongues(transcript)))]
     while waiting:
         begin, end = waiting.pop()
         cut = _cut(begin, end, anchors) if end - begin > _LONGEST_CHARACTERS else None

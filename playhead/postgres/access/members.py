@@ -60,7 +60,7 @@ class Members:
                 remedy="Up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit.",
             ) from None
 
-    def insist_on_organisation(self, org_id: str) -> None:
+    def require_organisation(self, org_id: str) -> None:
         """Raises ``NotFound``."""
         if self._within(org_id).row(_SQL["organisation"], org_id=org_id) is None:
             raise _no_organisation(org_id)

@@ -15,7 +15,7 @@ from datetime import datetime
 from psycopg.rows import DictRow
 
 from playhead.core.errors import ConfigurationError, NotAuthorised, NotFound
-from playhead.core.permissions import MemberRole, Scope, allowed, fingerprint, new_token
+from playhead.core.permissions import MemberRole, Scope, effective_scopes, new_token, token_hash
 from playhead.postgres.access.members import no_member
 from playhead.postgres.database import Database, Organisation, queries
 
@@ -69,13 +69,13 @@ class Tokens:
             found = connection.execute(_SQL["member"], who).fetchone()
             if found is None:
                 raise no_member(member)
-            if excess := sorted(set(scopes) - allowed(found["role"])):
+            if excess := sorted(set(scopes) - effective_scopes(found["role"])):
                 raise TooMuchAsked(
                     f"{member} is {found['role']} and may not {', '.join(excess)}.",
                     remedy="Ask for fewer scopes, or: playhead members role",
                 )
             values = who | {"name": name, "scopes": list(scopes), "days": days}
-            secret = {"secret_sha256": fingerprint(token)}
+            secret = {"secret_sha256": token_hash(token)}
             [row] = connection.execute(_SQL["create"], values | secret).fetchall()
         return _token(row), token
 
@@ -94,11 +94,11 @@ class Tokens:
 
     def bearer(self, token: str) -> Bearer:
         """Raises ``NotAuthorised``, which does not tell why."""
-        sha256 = fingerprint(token)
+        sha256 = token_hash(token)
         row = self._database.row(_SQL["bearer"], secret_sha256=sha256) if sha256 else None
         if row is None:
             raise NotAuthorised("This token opens nothing.", remedy="Ask an owner for another.")
-        scopes = allowed(row["role"], row["scopes"])
+        scopes = effective_scopes(row["role"], row["scopes"])
         return Bearer(row["org_id"], row["member"], row["role"], scopes, str(row["id"]))
 
     def _within(self, org_id: str) -> Organisation:

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 
 from playhead.postgres.coordination.notifications import Doorbell
-from playhead.postgres.database import Database, is_quiet, queries, unavailable
+from playhead.postgres.database import Database, queries, socket_is_idle, unavailable
 
 WORKER = "worker"  # the duty of whoever takes what waits as soon as it waits
 
@@ -33,12 +33,12 @@ _LOOK_AGAIN_SECONDS = 2 * SAY_SECONDS  # a whole machine that slept wakes a proc
 _SQL = queries("liveness")
 
 
-def run_duty(run_id: str) -> str:
+def run_role(run_id: str) -> str:
     """The duty of a run's worker."""
     return f"run {run_id}"
 
 
-class Attendance:
+class ProcessLiveness:
     """This process's attendance, and a look at that of others. Threads may share it."""
 
     def __init__(self, database: Database) -> None:
@@ -50,7 +50,7 @@ class Attendance:
         self._speaker: threading.Thread | None = None
 
     @contextmanager
-    def holding(self, duty: str) -> Iterator[None]:
+    def hold(self, duty: str) -> Iterator[None]:
         """While inside, others see that this process has the duty. Raises
         ``DatabaseUnavailable``."""
         with self._using:
@@ -75,19 +75,19 @@ class Attendance:
         if self._session is not None:
             self._session.close()
 
-    def doorbell(self) -> Doorbell:
+    def listener(self) -> Doorbell:
         """Not yet started."""
         return Doorbell(self._database)
 
-    def attended(self, duty: str) -> bool:
-        return not self.unattended([duty])
+    def is_alive(self, duty: str) -> bool:
+        return not self.not_alive([duty])
 
-    def unattended(self, duties: Sequence[str]) -> list[str]:
+    def not_alive(self, duties: Sequence[str]) -> list[str]:
         """Those of the duties that no living process has."""
         rows = self._database.rows(_SQL["unattended"], duties=list(duties), silent=SILENT_SECONDS)
         return [row["duty"] for row in rows]
 
-    def end_silent(self) -> int:
+    def terminate_stalled(self) -> int:
         """End the sessions of processes that hang; how many. Looks twice, some seconds apart."""
         suspects = self._silent()
         if not suspects:
@@ -122,6 +122,6 @@ class Attendance:
         while not self._closed.wait(_LOOK_SECONDS):
             with self._using, suppress(psycopg.OperationalError):  # away: the next look tries
                 session = self._connected()
-                if time.monotonic() - spoken >= SAY_SECONDS or not is_quiet(session.fileno()):
+                if time.monotonic() - spoken >= SAY_SECONDS or not socket_is_idle(session.fileno()):
                     session.execute(_SQL["say"])
                     spoken = time.monotonic()

@@ -18,13 +18,13 @@ _SENTENCES = 5  # that are looked for, of each recording
 _SHORTEST = 10  # characters: less may be anywhere by chance
 
 
-class Forgetting:
+class RecordingDeletion:
     """What is forgotten is gone for readers at once; a worker that is still at it loses."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def words(self, ids: Sequence[str]) -> list[str]:
+    def identifying_texts(self, ids: Sequence[str]) -> list[str]:
         """What these recordings alone have: titles, and their longest sentences (80 characters of
         each at most). What another recording has, too, and what is short or a single English
         word, proves nothing and is left out."""

@@ -19,13 +19,18 @@ from numpy.typing import NDArray
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from playhead.core.errors import ClaimLost, DatabaseUnavailable, Forgotten, InvalidResult
+from playhead.core.errors import (
+    ClaimLost,
+    DatabaseUnavailable,
+    InvalidEngineOutput,
+    RecordingDeleted,
+)
 from playhead.core.records import (
     Chunk,
+    ChunkSpan,
     Document,
-    Dropped,
+    DroppedSpeech,
     MediaFacts,
-    Passage,
     Recording,
     Segment,
     Source,
@@ -35,7 +40,13 @@ from playhead.core.records import (
     content_hash,
     text_hash,
 )
-from playhead.postgres.database import Connection, Database, Organisation, queries, storable
+from playhead.postgres.database import (
+    Connection,
+    Database,
+    Organisation,
+    queries,
+    replace_unstorable_chars,
+)
 from playhead.postgres.pipeline.stage_results import Result
 from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import Spoken, spoken
@@ -118,12 +129,12 @@ class Content:
     def put_transcript(
         self, connection: Connection, result: Result, recording: Recording, transcript: Transcript
     ) -> None:
-        values = storable(asdict(transcript))
+        values = replace_unstorable_chars(asdict(transcript))
         values |= {name: Jsonb(values[name]) for name in ("words", "segments", "dropped")}
         cut_by = spoken(transcript)
         values |= {
             "timeline": cut_by.timeline.packed(),
-            "speakers": storable(cut_by.timeline.names[1:]),
+            "speakers": replace_unstorable_chars(cut_by.timeline.names[1:]),
             "breaks": cut_by.breaks,
             "languages": list(cut_by.languages) or None,
         }
@@ -137,7 +148,7 @@ class Content:
     def put_document(
         self, connection: Connection, result: Result, recording: Recording, document: Document
     ) -> None:
-        values = storable(asdict(document))
+        values = replace_unstorable_chars(asdict(document))
         values |= {"spans": Jsonb(values["spans"]), "metadata": Jsonb(values["metadata"])}
         connection.execute(_SQL["put_document"], _owned(recording, result.id) | values)
 
@@ -148,13 +159,13 @@ class Content:
 
     def passages(
         self, cut_by: Iterable[tuple[Recording, str]]
-    ) -> dict[tuple[str, Source], list[Passage]]:
+    ) -> dict[tuple[str, Source], list[ChunkSpan]]:
         """Where the chunks of each recording and recipe hash stand, in order, by the id of the
         recording and source; nothing where there are none."""
-        found: dict[tuple[str, Source], list[Passage]] = {}
+        found: dict[tuple[str, Source], list[ChunkSpan]] = {}
         for row in self._rows_of_all("passages", list(cut_by)):
             key = row.pop("recording_id"), row.pop("source")
-            found.setdefault(key, []).append(Passage(**row))
+            found.setdefault(key, []).append(ChunkSpan(**row))
         return found
 
     def put_chunks(self, connection: Connection, cuts: Sequence[Cut]) -> None:
@@ -227,7 +238,9 @@ class Content:
                     f"The passages of {row['recording_id']} were cut anew.",
                     remedy="Nothing to do: they are embedded next.",
                 )
-            raise InvalidResult(f"{row['fault']}.", remedy=f"playhead retry {row['recording_id']}")
+            raise InvalidEngineOutput(
+                f"{row['fault']}.", remedy=f"playhead retry {row['recording_id']}"
+            )
 
     def coverage(self, embedded: Sequence[Embedded], set_id: int) -> list[Coverage]:
         """How many of each recording's chunks have a vector in the set."""
@@ -264,7 +277,7 @@ class Content:
             result_id=result_id,
         )
         if row is None:  # a result that is done has its content as long as its recording is there
-            raise Forgotten
+            raise RecordingDeleted
         return row
 
 
@@ -278,7 +291,7 @@ def transcript_of_row(row: Mapping[str, Any]) -> Transcript:
         segments=tuple(Segment(**segment) for segment in row["segments"]),
         timing=row["timing"],
         error_seconds=row["error_seconds"],
-        dropped=tuple(Dropped(**one) for one in row["dropped"]),
+        dropped=tuple(DroppedSpeech(**one) for one in row["dropped"]),
     )
 
 

@@ -16,7 +16,16 @@ from psycopg.rows import DictRow
 
 from playhead.core.errors import NotFound
 from playhead.core.protocols.embedder import TEXTS_A_CALL
-from playhead.core.records import STAGES, Choice, Json, Kind, Price, Recipe, Recording, Stage
+from playhead.core.records import (
+    STAGES,
+    EngineSelection,
+    Json,
+    Kind,
+    Price,
+    Recipe,
+    Recording,
+    Stage,
+)
 from playhead.postgres.database import Database, queries
 from playhead.postgres.pipeline.recordings import recording_of
 
@@ -36,7 +45,7 @@ class Wanted:
     """The recipe of a stage today, for recordings that have their engines chosen so; ``set_id`` 0
     where sets share it. ``price``: of the engine that works by it."""
 
-    choice: Choice
+    choice: EngineSelection
     set_id: int
     recipe: Recipe
     price: Price

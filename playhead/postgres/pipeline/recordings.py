@@ -16,7 +16,7 @@ from datetime import datetime
 from psycopg.rows import DictRow
 
 from playhead.core.errors import NotFound
-from playhead.core.records import STAGES, Choice, Json, Recording, Stage
+from playhead.core.records import STAGES, EngineSelection, Json, Recording, Stage
 from playhead.postgres.database import Database, Organisation, queries
 
 _SQL = queries("recordings")
@@ -73,7 +73,7 @@ class DeadLetter:
     attempts: int
 
 
-class Catalogue:
+class Recordings:
     """Recordings by organisation; and what waits, is under way or failed in all of them, for
     workers and sensors, who serve all."""
 
@@ -102,13 +102,13 @@ class Catalogue:
             raise _not_found([identity])
         return recording_of(row)
 
-    def recordings(self, ids: Sequence[str]) -> list[Recording]:
+    def get_many(self, ids: Sequence[str]) -> list[Recording]:
         """Those of ``ids`` that exist, oldest first, of any organisation."""
         return [
             recording_of(row) for row in self._database.rows(_SQL["recordings"], ids=_uuids(ids))
         ]
 
-    def waiting(
+    def pending(
         self,
         *,
         limit: int,
@@ -147,15 +147,15 @@ class Catalogue:
         rows = self._database.read_by(org_id).rows(_SQL["under_way"], org_id=org_id)
         return [_status(row) for row in rows]
 
-    def replay(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
+    def requeue(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
         """Take failed and parked recordings up again from the stage they stopped at; (id, stage)
         of each that had."""
         rows = self._writing(org_id).rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
         return [(str(row["id"]), row["stage"]) for row in rows]
 
-    def choices(self) -> list[Choice]:
+    def choices(self) -> list[EngineSelection]:
         """What decides about engines, each way of it that occurs."""
-        return [Choice(**row) for row in self._database.rows(_SQL["choices"])]
+        return [EngineSelection(**row) for row in self._database.rows(_SQL["choices"])]
 
     def choose_engine(self, recording: Recording, stage: Stage, engine: str) -> None:
         """From now on this engine makes the recording's transcript, or its document."""
@@ -176,7 +176,7 @@ class Catalogue:
         """The ids of those that are laid aside for now, of every organisation."""
         return {str(row["id"]) for row in self._database.rows(_SQL["parked"])}
 
-    def requested(self, ids: Sequence[str]) -> None:
+    def mark_requested(self, ids: Sequence[str]) -> None:
         """Note that a run was asked for, so that it is not asked for again before it had time
         to begin. The pause doubles with every request that led to nothing, up to an hour."""
         self._database.run(_SQL["requested"], ids=_uuids(ids))
@@ -197,7 +197,7 @@ class Catalogue:
         rows = self._database.rows(_SQL["overdue"], ids=_uuids(ids), seconds=seconds)
         return {str(row["id"]) for row in rows}
 
-    def hand_back(self, ids: Sequence[str]) -> None:
+    def release(self, ids: Sequence[str]) -> None:
         """A worker that asked for these is gone: they may be asked for again at once."""
         self._database.rows(_SQL["hand_back"], ids=_uuids(ids))
 

@@ -15,7 +15,7 @@ _SQL = queries("result_audit")
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class StoredResult:
     """A result that readers see. ``inputs``: what it was made from, by name."""
 
     recording_id: str
@@ -29,7 +29,7 @@ class Made:
     code_version: str
 
 
-class Audit:
+class ResultAudit:
     """Of every organisation."""
 
     def __init__(self, database: Database) -> None:
@@ -39,7 +39,7 @@ class Audit:
         """The ids of the recordings for which this stage is done."""
         return {str(row["id"]) for row in self._database.rows(_SQL["made"], stage=stage)}
 
-    def results(self, ids: Sequence[str], stages: Sequence[Stage]) -> list[Made]:
+    def results(self, ids: Sequence[str], stages: Sequence[Stage]) -> list[StoredResult]:
         """Of these recordings; the newest where a stage has several that are read."""
         rows = self._database.rows(_SQL["results"], ids=list(ids), stages=list(stages))
-        return [Made(**row | {"recording_id": str(row["recording_id"])}) for row in rows]
+        return [StoredResult(**row | {"recording_id": str(row["recording_id"])}) for row in rows]

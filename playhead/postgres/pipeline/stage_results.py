@@ -19,8 +19,14 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from playhead.core.errors import ClaimLost, DatabaseUnavailable, Forgotten, Parked, PlayheadError
-from playhead.core.records import NO_USAGE, Json, Recipe, Recording, Stage, Usage, content_hash
+from playhead.core.errors import (
+    ClaimLost,
+    DatabaseUnavailable,
+    Parked,
+    PlayheadError,
+    RecordingDeleted,
+)
+from playhead.core.records import NO_COST, Cost, Json, Recipe, Recording, Stage, content_hash
 from playhead.postgres.coordination.lock_sessions import Session, Sessions
 from playhead.postgres.database import (
     Connection,
@@ -29,7 +35,7 @@ from playhead.postgres.database import (
     Role,
     entered,
     queries,
-    storable,
+    replace_unstorable_chars,
 )
 
 #: A worker that dies this often over one result is being killed by it. High enough that ten
@@ -102,7 +108,7 @@ class Claim:
         return self.wanted.recipe.stage
 
 
-class Ledger:
+class StageResults:
     """A process's way to the ledger. A claim holds a session of its own while it lasts."""
 
     def __init__(self, database: Database) -> None:
@@ -146,7 +152,7 @@ class Ledger:
 
     @contextmanager
     def finish(
-        self, claim: Claim, *, output_hash: str, usage: Usage = NO_USAGE, by_whom: str | None = None
+        self, claim: Claim, *, output_hash: str, usage: Cost = NO_COST, by_whom: str | None = None
     ) -> Iterator[tuple[Connection, Result]]:
         """Within one transaction: the body writes the content with the connection and for the
         result it is given, then the row is done and current; ``by_whom``, when a person puts it
@@ -162,7 +168,7 @@ class Ledger:
         claims: Sequence[Claim],
         output_hashes: Sequence[str],
         *,
-        usage: Usage = NO_USAGE,
+        usage: Cost = NO_COST,
         by_whom: str | None = None,
     ) -> Iterator[tuple[Connection, list[Result]]]:
         """As ``finish``, all or none, of one organisation, for which the connection is at work; a
@@ -192,7 +198,7 @@ class Ledger:
         values = {
             "id": claim.id,
             "attempt": claim.attempt,
-            "error": Jsonb(storable(_as_json(error))),
+            "error": Jsonb(replace_unstorable_chars(_as_json(error))),
         }
         with self._writing(claim.recording.org_id).transaction() as connection:
             if connection.execute(_SQL["fail"], values).fetchone() and final:
@@ -210,8 +216,8 @@ class Ledger:
             "attempt": claim.attempt,
             "until": parked.until,
             "error_class": type(parked).__name__,
-            "reason": storable(str(parked)),
-            "remedy": storable(parked.remedy),
+            "reason": replace_unstorable_chars(str(parked)),
+            "remedy": replace_unstorable_chars(parked.remedy),
         }
         with self._writing(claim.recording.org_id).transaction() as connection:
             if connection.execute(_SQL["give_back"], _keys([claim])).rowcount:
@@ -302,9 +308,9 @@ class Ledger:
             with entered(session, wanted[0].recording.org_id, _WRITES):
                 rows = session.execute(_SQL["claim"], values).fetchall()
         except psycopg.errors.ForeignKeyViolation:
-            raise Forgotten from None
+            raise RecordingDeleted from None
         if any(row["id"] is None for row in rows):  # forgotten while it was claimed
-            raise Forgotten
+            raise RecordingDeleted
         return rows
 
     def _wait(self, session: Session, wanted: Wanted, key: dict[str, Any]) -> DictRow:
@@ -314,7 +320,7 @@ class Ledger:
                 return started
             row = session.execute(_SQL["found"], key).fetchone()  # finished by the other meanwhile
         if row is None:  # a ledger row is only ever deleted with its recording
-            raise Forgotten
+            raise RecordingDeleted
         return row
 
     def _claims(self, begun: Sequence[tuple[Wanted, DictRow]]) -> list[Claim]:
@@ -339,7 +345,7 @@ def _org_of(claims: Sequence[Claim]) -> str:
 def _lost(connection: Connection, claims: Sequence[Claim]) -> ClaimLost:
     for claim in claims:
         if connection.execute(_SQL["found"], {"id": claim.id}).fetchone() is None:
-            return Forgotten()
+            return RecordingDeleted()
     claim = claims[0]
     return ClaimLost(
         f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
@@ -374,7 +380,7 @@ def _make_current(
     try:
         connection.execute(_SQL["make_current"], values)
     except psycopg.errors.InsufficientPrivilege:  # of a result that is no more, so nobody's
-        raise Forgotten from None
+        raise RecordingDeleted from None
 
 
 def _result(row: DictRow) -> Result:

@@ -18,7 +18,7 @@ from playhead.core.errors import ConfigurationError, NotFound
 from playhead.core.records import Engine, Recipe, Recording, Transcript
 from playhead.postgres.database import Database, Organisation, queries
 from playhead.postgres.pipeline.content import Content, transcript_hash
-from playhead.postgres.pipeline.stage_results import Ledger, Result, Wanted
+from playhead.postgres.pipeline.stage_results import Result, StageResults, Wanted
 
 _SQL = queries("transcript_versions")
 _CODE_VERSION = "1"
@@ -46,10 +46,10 @@ class NothingToCorrect(ConfigurationError):
     """There is no transcript yet, or the correction changes nothing."""
 
 
-class Versions:
+class TranscriptVersions:
     """The transcripts of recordings, and what people say of them."""
 
-    def __init__(self, database: Database, ledger: Ledger, content: Content) -> None:
+    def __init__(self, database: Database, ledger: StageResults, content: Content) -> None:
         self._database = database
         self._ledger = ledger
         self._content = content

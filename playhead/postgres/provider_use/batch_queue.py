@@ -15,10 +15,10 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from playhead.core.call_context import Errand
-from playhead.core.errors import BudgetSpent
+from playhead.core.call_context import CallContext
+from playhead.core.errors import BudgetExceeded
 from playhead.core.records import Json, content_hash
-from playhead.core.usage import NOTHING_USED, Used
+from playhead.core.usage import NO_USAGE, Usage
 from playhead.postgres.database import Database, Organisation, queries
 
 _SQL = queries("batch_queue")
@@ -69,11 +69,11 @@ class Answer:
 
     status_code: int
     body: Json
-    used: Used = NOTHING_USED
+    used: Usage = NO_USAGE
     cost_usd: float = 0.0
 
 
-class Deferred:
+class BatchQueue:
     """The waiting requests and their answers, each an organisation's. Which of all is sent next,
     and what is too old, is asked and decided for all of them."""
 
@@ -92,7 +92,7 @@ class Deferred:
 
     def defer(
         self,
-        errand: Errand,
+        errand: CallContext,
         provider: str,
         request: Request,
         *,
@@ -115,7 +115,7 @@ class Deferred:
         )
         assert row is not None
         if not row["taken_on"]:
-            raise BudgetSpent(
+            raise BudgetExceeded(
                 "The day's money is spent, or reserved for batches.",
                 until=row["tomorrow"],
                 remedy="It goes on tomorrow (UTC), or with a higher PLAYHEAD_DAILY_BUDGET_USD.",

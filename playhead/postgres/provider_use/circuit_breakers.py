@@ -33,7 +33,7 @@ class Resumed:
     recordings: int
 
 
-class Breakers:
+class CircuitBreakers:
     """One a provider and organisation. Threads may share them."""
 
     def __init__(self, database: Database) -> None:

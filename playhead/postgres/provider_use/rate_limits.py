@@ -18,7 +18,7 @@ _SQL = queries("rate_limits")
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class InitialLimits:
     """A minute's requests and tokens before the provider has said what its limits are."""
 
     requests: int
@@ -26,7 +26,7 @@ class Beginning:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RateLimitGrant:
     """``taken``: to be used after ``wait_seconds``. Else it would come only at ``until``, or, with
     a ``reason``, not before a person has seen to the provider."""
 
@@ -37,15 +37,15 @@ class Turn:
     remedy: str | None
 
 
-class Pace:
+class RateLimiter:
     """Of one provider. Threads may share it."""
 
-    def __init__(self, database: Database, provider: str, beginning: Beginning) -> None:
+    def __init__(self, database: Database, provider: str, beginning: InitialLimits) -> None:
         self._database = database
         self._provider = provider
         self._beginning = beginning
 
-    def take_turn(self, org_id: str, tokens: int, *, patience: float) -> Turn:
+    def acquire(self, org_id: str, tokens: int, *, patience: float) -> RateLimitGrant:
         """For a request of this many tokens; not taken where it is further off than ``patience``
         seconds."""
         row = self._within(org_id).row(
@@ -56,16 +56,16 @@ class Pace:
             **self._whose(org_id),
         )
         assert row is not None
-        return Turn(**row)
+        return RateLimitGrant(**row)
 
-    def hold(self, org_id: str, seconds: float) -> datetime:
+    def pause(self, org_id: str, seconds: float) -> datetime:
         """All workers keep away for so long, then begin one after the other; until when."""
         row = self._within(org_id).row(_SQL["hold"], seconds=seconds, **self._whose(org_id))
         assert row is not None, "a turn was taken before"
         until: datetime = row["until"]
         return until
 
-    def heed(self, org_id: str, limits: Limits) -> None:
+    def update_limits(self, org_id: str, limits: Limits) -> None:
         """What the provider says of its limits counts from now on."""
         if limits.known:
             self._within(org_id).run(_SQL["heed"], **asdict(limits), **self._whose(org_id))

@@ -15,9 +15,9 @@ from typing import Literal, get_args
 
 import psycopg
 
-from playhead.core.call_context import Errand
-from playhead.core.errors import Forgotten
-from playhead.core.usage import NOTHING_USED, Endpoint, Used
+from playhead.core.call_context import CallContext
+from playhead.core.errors import RecordingDeleted
+from playhead.core.usage import NO_USAGE, Endpoint, Usage
 from playhead.postgres.database import Database, queries
 
 #: Longer than any request takes (the client's own limit is 10 minutes). What is settled later
@@ -58,7 +58,7 @@ class Ended:
     """How an attempt ended. What a failed one used is unknown, unless its reply said."""
 
     cost_usd: float = 0.0
-    used: Used = NOTHING_USED
+    used: Usage = NO_USAGE
     http_status: int | None = None
     error_class: str | None = None
 
@@ -84,7 +84,7 @@ class Spend:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, errand: Errand, intended: Intended, budget_usd: float | None) -> Permit:
+    def begin(self, errand: CallContext, intended: Intended, budget_usd: float | None) -> Permit:
         """Reserve the money for one attempt. Raises ``Forgotten`` where a recording it is for is
         no more."""
         shares = _shares(errand.recordings)
@@ -100,7 +100,7 @@ class Spend:
                 **asdict(intended),
             )
         except psycopg.errors.ForeignKeyViolation:
-            raise Forgotten from None
+            raise RecordingDeleted from None
         assert row is not None
         return Permit(**row)
 

@@ -21,7 +21,7 @@ _CONTENT = queries("content")
 Said = tuple[str, Transcript, dict[str, str]]
 
 
-class Tables:
+class AnalysisTables:
     """Whatever is asked is one organisation's; ``recording`` None: of all."""
 
     def __init__(self, database: Database) -> None:

@@ -19,7 +19,7 @@ from psycopg.rows import DictRow
 
 from playhead.core.errors import NotFound
 from playhead.core.records import ANYTHING, Filter, Kind, Source
-from playhead.postgres.database import Database, Organisation, queries, storable
+from playhead.postgres.database import Database, Organisation, queries, replace_unstorable_chars
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 
 _SQL = queries("chunk_search")
@@ -61,7 +61,7 @@ class Match:
     matched: Mapping[str, int]
 
 
-class Passages:
+class ChunkSearch:
     """Read-only; names one set a search, so that two models' vectors never meet."""
 
     def __init__(self, database: Database) -> None:
@@ -191,8 +191,8 @@ def _lists(narrowed: Filter) -> dict[str, list[Any]]:
     return {
         "kinds": list(narrowed.kinds),
         "recordings": [UUID(one) for one in narrowed.recordings],
-        "speakers": storable(list(narrowed.speakers)),
-        "languages": storable(list(narrowed.languages)),
+        "speakers": replace_unstorable_chars(list(narrowed.speakers)),
+        "languages": replace_unstorable_chars(list(narrowed.languages)),
     }
 
 

@@ -16,9 +16,15 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from playhead.core.errors import Forgotten, NotFound
+from playhead.core.errors import NotFound, RecordingDeleted
 from playhead.core.records import Json
-from playhead.postgres.database import Connection, Database, Organisation, queries, storable
+from playhead.postgres.database import (
+    Connection,
+    Database,
+    Organisation,
+    queries,
+    replace_unstorable_chars,
+)
 
 _SQL = queries("conversations")
 
@@ -77,7 +83,7 @@ class Conversations:
                 if kept is not None:
                     _put(connection, kept, turn)
         except psycopg.errors.ForeignKeyViolation:
-            raise Forgotten from None
+            raise RecordingDeleted from None
         return kept
 
     def _within(self, org_id: str) -> Organisation:
@@ -93,15 +99,17 @@ def _put(connection: Connection, conversation: str, turn: NewTurn) -> None:
     values: dict[str, Any] = {"conversation": conversation}
     connection.execute(_SQL["lock"], values)
     told = {
-        "question": storable(turn.question),
+        "question": replace_unstorable_chars(turn.question),
         "found": turn.found,
-        "note": storable(turn.note),
+        "note": replace_unstorable_chars(turn.note),
         "engine": Jsonb(turn.engine),
     }
     row = connection.execute(_SQL["put_turn"], values | told).fetchone()
     assert row is not None
     values["turn"] = row["ordinal"]
     sentences = [{"ordinal": n, **one} for n, one in enumerate(turn.sentences, 1)]
-    connection.execute(_SQL["put_sentences"], values | {"sentences": Jsonb(storable(sentences))})
-    citations = Jsonb(storable(turn.citations))
+    connection.execute(
+        _SQL["put_sentences"], values | {"sentences": Jsonb(replace_unstorable_chars(sentences))}
+    )
+    citations = Jsonb(replace_unstorable_chars(turn.citations))
     connection.execute(_SQL["put_citations"], values | {"citations": citations})

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from psycopg.rows import DictRow
 
 from playhead.core.protocols.answerer import Excerpt, Line
-from playhead.postgres.database import Database, Organisation, queries, storable
+from playhead.postgres.database import Database, Organisation, queries, replace_unstorable_chars
 
 _SQL = queries("excerpts")
 
@@ -30,7 +30,9 @@ class Excerpts:
 
     def terms(self, org_id: str, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
         """The stems of each text's words, by the rules of this name, without stop words."""
-        rows = self._within(org_id).rows(_SQL["terms"], stems=stems, texts=storable(texts))
+        rows = self._within(org_id).rows(
+            _SQL["terms"], stems=stems, texts=replace_unstorable_chars(texts)
+        )
         return [frozenset(row["terms"]) for row in rows]
 
     def _within(self, org_id: str) -> Organisation:

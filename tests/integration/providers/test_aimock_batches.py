@@ -6,19 +6,19 @@ from __future__ import annotations
 import openai
 import pytest
 
-from playhead.core.call_context import Errand
+from playhead.core.call_context import CallContext
 from playhead.core.records import Recording
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.batch_queue import Deferred, Request
+from playhead.postgres.provider_use.batch_queue import BatchQueue, Request
 from playhead.providers.batch_api import Batches, Step
 
 
 @pytest.fixture
-def deferred(database: Database) -> Deferred:
-    return Deferred(database)
+def deferred(database: Database) -> BatchQueue:
+    return BatchQueue(database)
 
 
-def batches(deferred: Deferred, aimock: str, **headers: str) -> Batches:
+def batches(deferred: BatchQueue, aimock: str, **headers: str) -> Batches:
     client = openai.OpenAI(
         api_key="key", base_url=aimock, max_retries=0, default_headers=headers or None
     )
@@ -27,16 +27,16 @@ def batches(deferred: Deferred, aimock: str, **headers: str) -> Batches:
     )
 
 
-def put(deferred: Deferred, recording: Recording, *texts: str) -> list[Request]:
+def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[Request]:
     requests = [Request("/v1/responses", {"model": "gpt-6-luna", "input": text}) for text in texts]
-    errand = Errand(recording.org_id, "document", {recording.id: 1.0}, patient=True)
+    errand = CallContext(recording.org_id, "document", {recording.id: 1.0}, batch=True)
     for one in requests:
         deferred.defer(errand, "openai", one, at_most_usd=0.0, budget_usd=None)
     return requests
 
 
 def test_aimock_takes_a_batch_and_its_answers_come_back_by_name(
-    deferred: Deferred, aimock: str, recording: Recording
+    deferred: BatchQueue, aimock: str, recording: Recording
 ) -> None:
     requests = put(deferred, recording, "one", "two", "three")
     carried = batches(deferred, aimock)
@@ -49,7 +49,7 @@ def test_aimock_takes_a_batch_and_its_answers_come_back_by_name(
 
 @pytest.mark.parametrize("outcome", ["expired", "failed", "cancelled"])
 def test_aimock_ends_a_batch_otherwise_and_nothing_is_lost(
-    deferred: Deferred, aimock: str, recording: Recording, outcome: str
+    deferred: BatchQueue, aimock: str, recording: Recording, outcome: str
 ) -> None:
     requests = put(deferred, recording, "one", "two")
     broken = batches(deferred, aimock, **{"X-AIMock-Batch-Outcome": outcome})

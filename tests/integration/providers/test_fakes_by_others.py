@@ -17,7 +17,7 @@ import pytest
 from llmock.pytest_plugin import LLMock
 from pydantic import SecretStr
 
-from playhead.core.errors import ReplyNotBelieved
+from playhead.core.errors import InvalidProviderResponse
 from playhead.core.settings import Provider, Settings
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_names import RemoteModel
@@ -84,14 +84,14 @@ def test_aimock_openais_own_model_is_not_believed_where_its_vectors_have_another
     aimock: str,
 ) -> None:
     """aimock's are not of length 1, which OpenAI promises."""
-    with pytest.raises(ReplyNotBelieved, match="length 1"):
+    with pytest.raises(InvalidProviderResponse, match="length 1"):
         engines(aimock).embedder(RemoteModel("openai", "text-embedding-3-small")).embed(["one"])
 
 
 @pytest.mark.parametrize(
     ("rate", "raised"),
     [
-        ("malformedRate", ReplyNotBelieved),
+        ("malformedRate", InvalidProviderResponse),
         ("disconnectRate", openai.APIConnectionError),
         ("dropRate", openai.InternalServerError),
         ("rateLimitRate", openai.RateLimitError),

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from playhead.core.errors import InputTooLong, NotAProvider, ReplyNotBelieved, RequestRefused
+from playhead.core.errors import (
+    InputTooLong,
+    InvalidProviderResponse,
+    NotAnOpenAIEndpoint,
+    RequestRejected,
+)
 from playhead.core.protocols.answerer import Answerer, Cited, Statement
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_names import RemoteModel
@@ -50,7 +55,7 @@ TORN = [
 def test_an_answer_without_its_end_or_of_another_shape_is_not_believed(api: Server) -> None:
     for lie in TORN:
         api.replies = [lie]
-        with pytest.raises(ReplyNotBelieved):
+        with pytest.raises(InvalidProviderResponse):
             answerer(api).answer(QUESTION, Listening())
 
 
@@ -101,7 +106,7 @@ def test_an_answer_that_was_cut_off_counts_as_far_as_it_came_and_says_so(api: Se
 def test_a_refusal_is_told_with_another_engine_as_remedy(api: Server) -> None:
     part = {"type": "refusal", "refusal": "I cannot help with that."}
     api.replies = [completed("", output=[{"type": "message", "content": [part]}])]
-    with pytest.raises(RequestRefused, match="cannot help") as caught:
+    with pytest.raises(RequestRejected, match="cannot help") as caught:
         answerer(api).answer(QUESTION, Listening())
     assert "PLAYHEAD_ANSWERER" in caught.value.remedy
 
@@ -164,7 +169,7 @@ def test_a_server_without_responses_is_asked_by_chat_and_heard_as_well(api: Serv
     assert audience.heard == [FIRST, SECOND]
     assert api.asked[1].path == "/v1/chat/completions"
     api.replies = [Told(b"404 page not found", 404, "text/plain")]
-    with pytest.raises(NotAProvider):
+    with pytest.raises(NotAnOpenAIEndpoint):
         answerer(api).answer(QUESTION, audience)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from playhead.core.errors import ModelUnavailable, PermanentError, ReplyNotBelieved
+from playhead.core.errors import InvalidProviderResponse, ModelUnavailable, PermanentError
 from playhead.core.protocols.embedder import Embedder
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_names import RemoteModel
 from tests.support.factories import unit_vectors
@@ -74,7 +74,7 @@ def broken(position: int, vector: Any) -> list[dict[str, Any]]:
 )
 def test_vectors_that_cannot_be_right_are_not_believed(api: Server, lie: Told) -> None:
     api.replies = [lie]
-    with pytest.raises(ReplyNotBelieved) as caught:
+    with pytest.raises(InvalidProviderResponse) as caught:
         embedder(api).embed(TEXTS)
     assert caught.value.reply == lie.body
 
@@ -195,5 +195,5 @@ def test_what_was_used_is_what_the_reply_tells_and_else_what_was_counted(api: Se
     known = embedder(api, wire=wire)
     known.embed(TEXTS)
     known.embed(TEXTS)
-    assert wire.used == [Used(9), Used(3)]
-    assert [one.at_most for one in wire.asked] == [Used(3), Used(3)]
+    assert wire.used == [Usage(9), Usage(3)]
+    assert [one.at_most for one in wire.asked] == [Usage(3), Usage(3)]

@@ -12,14 +12,14 @@ from openai import APIConnectionError
 
 from playhead.core.errors import (
     InputTooLong,
+    InvalidProviderResponse,
     LanguageUnsupported,
     ModelUnavailable,
-    ReplyNotBelieved,
-    RequestRefused,
+    RequestRejected,
 )
 from playhead.core.protocols.transcriber import Listener
 from playhead.core.records import Segment, Word
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_names import RemoteModel
 from tests.support import media_files
@@ -82,7 +82,7 @@ def test_a_reply_that_cannot_be_right_is_not_believed_and_is_there_to_look_at(
     api: Server, lie: dict[str, Any]
 ) -> None:
     api.replies = [told(lie)]
-    with pytest.raises(ReplyNotBelieved) as caught:
+    with pytest.raises(InvalidProviderResponse) as caught:
         listener(api, "whisper-1").hear(SPEECH, language="en")
     assert caught.value.reply == api.replies[0].body
 
@@ -99,7 +99,7 @@ def test_a_reply_that_cannot_be_right_is_not_believed_and_is_there_to_look_at(
 )
 def test_a_body_that_is_no_reply_is_not_believed(api: Server, reply: Told) -> None:
     api.replies = [reply]
-    with pytest.raises(ReplyNotBelieved) as caught:
+    with pytest.raises(InvalidProviderResponse) as caught:
         listener(api, "gpt-transcribe").hear(SPEECH, language=None)
     assert caught.value.reply == reply.body
 
@@ -188,7 +188,7 @@ def test_a_server_that_ignores_what_it_is_asked_is_taken_at_what_it_gives(api: S
 
 def test_what_every_way_refuses_is_refused(api: Server) -> None:
     api.replies = [told({"error": {"message": "corrupted file"}}, 400)]
-    with pytest.raises(RequestRefused, match="corrupted file"):
+    with pytest.raises(RequestRejected, match="corrupted file"):
         listener(api, "large-v3", PlainWire("speaches")).hear(SPEECH, language="en")
     assert len(api.asked) == 3
 
@@ -221,14 +221,14 @@ def test_the_longest_piece_is_a_file_the_provider_takes_even_if_it_is_noise(api:
 
 def test_what_was_used_is_what_the_reply_tells_and_else_the_most_it_can_be(api: Server) -> None:
     tokens = {"type": "tokens", "input_tokens": 60, "output_tokens": 5, "total_tokens": 65}
-    cases: list[tuple[str, Any, Used]] = [
-        ("whisper-1", VERBOSE, Used(audio_seconds=6.0)),
+    cases: list[tuple[str, Any, Usage]] = [
+        ("whisper-1", VERBOSE, Usage(audio_seconds=6.0)),
         (
             "gpt-4o-transcribe",
             {"text": "a", "usage": tokens},
-            Used(60, 5, audio_seconds=SECONDS),
+            Usage(60, 5, audio_seconds=SECONDS),
         ),
-        ("gpt-transcribe", {"text": "a"}, Used(audio_seconds=SECONDS)),
+        ("gpt-transcribe", {"text": "a"}, Usage(audio_seconds=SECONDS)),
     ]
     wire = PlainWire()
     for model, reply, used in cases:

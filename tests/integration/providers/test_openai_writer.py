@@ -10,10 +10,10 @@ import pytest
 from openai import APIConnectionError
 
 from pipeline_assets.assets.checks import of_document
-from playhead.core.errors import NotAProvider, ReplyNotBelieved, RequestRefused
+from playhead.core.errors import InvalidProviderResponse, NotAnOpenAIEndpoint, RequestRejected
 from playhead.core.protocols.writer import Writer
 from playhead.core.records import Segment, Transcript, Word
-from playhead.core.usage import Used
+from playhead.core.usage import Usage
 from playhead.engines.remote import RemoteEngines
 from playhead.engines.writing.llm_reply import INSTRUCTIONS
 from playhead.providers.model_names import RemoteModel
@@ -113,7 +113,7 @@ def test_an_answer_that_cannot_be_right_is_not_believed_and_is_there_to_look_at(
     api: Server, lie: Told
 ) -> None:
     api.replies = [lie]
-    with pytest.raises(ReplyNotBelieved) as caught:
+    with pytest.raises(InvalidProviderResponse) as caught:
         write(writer(api))
     assert caught.value.reply or lie == streamed([])
 
@@ -195,7 +195,7 @@ def test_a_refusal_is_told_with_another_engine_as_remedy(api: Server) -> None:
     )
     for reply, why in ((refused, "I cannot help"), (filtered, "content_filter")):
         api.replies = [reply]
-        with pytest.raises(RequestRefused, match=why) as caught:
+        with pytest.raises(RequestRejected, match=why) as caught:
             write(writer(api))
         assert "PLAYHEAD_WRITER" in caught.value.remedy
 
@@ -224,7 +224,7 @@ def test_a_merged_write_up_may_cite_only_what_its_parts_cited(api: Server) -> No
     parts = [notes(("A", [("a", [1])])), notes(("B", [("b", [3])]))]
     merged = notes(("C", [("c", [2])]))
     api.replies = [incomplete(), *map(completed, [*parts, merged])]
-    with pytest.raises(ReplyNotBelieved, match="not given: 2"):
+    with pytest.raises(InvalidProviderResponse, match="not given: 2"):
         write(writer(api))
 
 
@@ -237,7 +237,7 @@ def test_parts_that_cannot_be_merged_stay_one_behind_the_other(api: Server) -> N
 
 def test_a_single_sentence_that_is_too_much_for_the_model_is_refused(api: Server) -> None:
     api.replies = [incomplete()]
-    with pytest.raises(RequestRefused, match="max_output_tokens"):
+    with pytest.raises(RequestRejected, match="max_output_tokens"):
         write(writer(api), spoken("Alone."))
 
 
@@ -283,7 +283,7 @@ def test_a_server_without_responses_is_asked_by_chat_and_from_then_on_only_so(
     write(made)
     assert [one.path for one in api.asked] == ["/v1/responses", *["/v1/chat/completions"] * 2]
     assert len(document.spans) == 3
-    assert wire.used == [Used(50, 5)] * 2
+    assert wire.used == [Usage(50, 5)] * 2
     assert (usage.tokens, usage.cost_usd) == (55, 0.0)
     sent = api.asked[1].json
     assert sent["store"] is False
@@ -303,13 +303,13 @@ def test_a_server_that_takes_no_schema_is_told_in_words(api: Server) -> None:
 @pytest.mark.parametrize("reply", [chat(GOOD, end=None), chat(""), chat(GOOD[:40])])
 def test_a_chat_that_breaks_off_is_not_believed(api: Server, reply: Told) -> None:
     api.replies = [NO_SUCH_PATH, reply]
-    with pytest.raises(ReplyNotBelieved):
+    with pytest.raises(InvalidProviderResponse):
         write(writer(api, "llama3", PlainWire("ollama")))
 
 
 def test_openai_itself_is_never_asked_by_another_way(api: Server) -> None:
     api.replies = [NO_SUCH_PATH]
-    with pytest.raises(NotAProvider):
+    with pytest.raises(NotAnOpenAIEndpoint):
         write(writer(api))
     assert len(api.asked) == 1
 

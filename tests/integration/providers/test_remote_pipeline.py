@@ -11,11 +11,11 @@ import pytest
 from pipeline_assets.definitions import build_definitions
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
-from playhead.engines.registry import Embedders, Engines
+from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.engines.remote import RemoteEngines
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.providers.model_names import RemoteModel
-from playhead.services.context import Workbench, open_workbench
+from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.integration.conftest import Pipeline
 from tests.support.factories import unit_vectors
 from tests.support.provider_servers import Asked, PlainWire, Server, Told, completed, told
@@ -40,37 +40,39 @@ def provider(asked: Asked) -> Told:
 
 
 @pytest.fixture
-def bench(settings: Settings, api: Server) -> Iterator[Workbench]:
+def services(settings: Settings, api: Server) -> Iterator[PipelineServices]:
     api.answer = provider
     remote = RemoteEngines(api.settings("own", key=None), lambda name, *_: PlainWire(name))
     engines = Engines(
         InstantTranscriber(),
         remote.writer(RemoteModel("own", "llama3")),
-        Embedders("own:nomic", {}, remote.embedder),
+        EmbedderRegistry("own:nomic", {}, remote.embedder),
     )
-    with open_workbench(settings, engines) as bench:
-        yield bench
+    with open_pipeline_services(settings, engines) as services:
+        yield services
 
 
 @pytest.fixture
-def pipeline(bench: Workbench, instance: dg.DagsterInstance) -> Pipeline:
-    return Pipeline(bench, instance, build_definitions(bench.settings, engines=bench.engines))
+def pipeline(services: PipelineServices, instance: dg.DagsterInstance) -> Pipeline:
+    return Pipeline(
+        services, instance, build_definitions(services.settings, engines=services.engines)
+    )
 
 
 def test_a_recording_is_written_up_embedded_and_searchable_and_asked_for_once(
-    pipeline: Pipeline, bench: Workbench, add: Add, api: Server
+    pipeline: Pipeline, services: PipelineServices, add: Add, api: Server
 ) -> None:
     recording = add("a.wav")
     assert pipeline.run(recording).success
     assert pipeline.materialised("embeddings") == {recording.id}
-    standing = bench.ledger.standing([recording])[recording.id]
-    document = bench.content.document(recording, standing["document", 0].id)
+    standing = services.pipeline.results.standing([recording])[recording.id]
+    document = services.pipeline.content.document(recording, standing["document", 0].id)
     [span] = document.spans
     assert document.content[span.char_start : span.char_end] == "They name trees."
-    active = bench.sets.active()
+    active = services.search.embedding_sets.active()
     assert active is not None
     assert (active.name, active.dimensions) == ("own:nomic", 8)
-    assert bench.sets.progress(active).lacking == 0
+    assert services.search.embedding_sets.progress(active).lacking == 0
     asked = len(api.asked)
     assert pipeline.run(recording).success
     assert len(api.asked) == asked
