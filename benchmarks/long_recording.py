@@ -31,12 +31,13 @@ from faster_whisper import WhisperModel
 
 from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from benchmarks.word_error_rate import Spoken, manifest, normalise
+from playhead.core.audio import Samples
 from playhead.core.packaged_models import WHISPER_MODELS, whisper_files
 from playhead.core.protocols.transcriber import Heard
 from playhead.core.records import FREE, Engine
 from playhead.engines.transcription.piecewise import Piecewise
 from playhead.engines.transcription.whisper import LocalWhisper
-from playhead.media.decode import RATE, Samples, decode
+from playhead.media.decode import RATE, decode
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.postgres.pipeline.recordings import Recordings

@@ -22,12 +22,13 @@ import click
 import numpy as np
 
 from benchmarks.environments import json_option, print_rows
+from playhead.core.audio import Samples
 from playhead.core.packaged_models import WHISPER_MODELS
 from playhead.core.protocols.transcriber import Heard, Listener
 from playhead.core.records import FREE, Engine, Transcript, Word
 from playhead.engines.transcription.piecewise import Piecewise
 from playhead.engines.transcription.whisper import LocalWhisper
-from playhead.media.decode import RATE, Samples
+from playhead.media.decode import RATE
 from playhead.transcripts.alignment import aligned
 from tests.support import media_files
 

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from playhead.core.protocols.answerer import Excerpt, Line
-from playhead.core.sentences import Range
+from playhead.core.sentences import UNSPACED, Range
 from playhead.transcripts.word_positions import Spoken
 
 #: Fewer words prove nothing, unless they are all of a sentence.
@@ -24,8 +24,7 @@ FEWEST_WORDS: Final = 3
 NEAR_SECONDS: Final = 5.0
 
 # A character each of scripts that are written without spaces, a word of all others.
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-_WORD: Final = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
+_WORD: Final = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 _DIGITS: Final = re.compile(r"\d+")
 
 

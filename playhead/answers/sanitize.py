@@ -11,7 +11,7 @@ import unicodedata
 from html import unescape
 from typing import Final
 
-from playhead.engines.writing.markdown_page import one_line
+from playhead.core.text import one_line
 
 #: What stands where a link stood.
 LINK: Final = "(link)"

@@ -21,8 +21,8 @@ from playhead.core.media_links import media_link
 from playhead.core.protocols.answerer import Answerer, AnswerRequest, Excerpt, Turn
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import ANYTHING, Engine, Filter
+from playhead.core.text import one_line
 from playhead.engines.answering.extractive import ExtractiveAnswerer
-from playhead.engines.writing.markdown_page import one_line
 from playhead.postgres.search.conversations import NewTurn
 from playhead.postgres.search.excerpts import Excerpts
 from playhead.search.query import NOT_NOW, Question

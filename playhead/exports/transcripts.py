@@ -13,8 +13,8 @@ from typing import Final, Literal, get_args
 
 from playhead.core.media_links import timestamp_link
 from playhead.core.records import Segment, Transcript
+from playhead.core.text import one_line as printable
 from playhead.engines.writing.markdown_page import escaped, escaped_heading
-from playhead.engines.writing.markdown_page import one_line as printable
 from playhead.transcripts.caption_files import CaptionFormat, write_captions
 from playhead.transcripts.cue_markup import one_line
 from playhead.transcripts.speaker_names import named

@@ -15,15 +15,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from playhead.core.audio import Pcm, Samples
 from playhead.media import sandbox_messages
 from playhead.media.limits import insist_on_length
 from playhead.media.sandbox import looked_at
-
-Samples = NDArray[np.float32]
-#: A row a moment, a column a channel; signed, 16 bit.
-Pcm = NDArray[np.int16]
 
 RATE: Final = sandbox_messages.RATE  # Hz
 

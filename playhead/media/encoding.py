@@ -14,7 +14,8 @@ from typing import Final
 
 import av
 
-from playhead.media.decode import Pcm, PcmFormat
+from playhead.core.audio import Pcm
+from playhead.media.decode import PcmFormat
 
 _RATE: Final = 48_000  # Hz; all of Opus is, and more is for no ear
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from playhead.engines.writing.markdown_page import without_surrogates
+from playhead.core.text import replace_surrogates
 from playhead.providers.model_catalog import Encoding
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ class BpeTokenizer:
         self._encoding = encoding
 
     def count(self, text: str) -> int:
-        return len(_bpe(self._encoding).encode_ordinary(without_surrogates(text)))
+        return len(_bpe(self._encoding).encode_ordinary(replace_surrogates(text)))
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
         """``(char_start, char_end)`` of every token, in order, white space before a word with the
         word. A character of several tokens gives each of them the same pair."""
         bpe = _bpe(self._encoding)
-        pieces = bpe.decode_tokens_bytes(bpe.encode_ordinary(without_surrogates(text)))
+        pieces = bpe.decode_tokens_bytes(bpe.encode_ordinary(replace_surrogates(text)))
         return _characters(pieces)
 
 

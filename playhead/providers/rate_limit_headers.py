@@ -10,9 +10,10 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+
+from playhead.core.rate_limits import ProviderLimits
 
 #: Whoever asks for a longer pause is asked again after a day.
 LONGEST_PAUSE_SECONDS = 24 * 3600.0
@@ -22,21 +23,6 @@ Headers = Mapping[str, str]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SHARE_LEFT = 0.1  # from here on what comes back counts, not what is there
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a provider says of our pace. ``…_a_minute``: how much comes back; ``…_left``: what may
-    be sent at once. None: it does not say."""
-
-    requests_a_minute: float | None = None
-    requests_left: float | None = None
-    tokens_a_minute: float | None = None
-    tokens_left: float | None = None
-
-    @property
-    def known(self) -> bool:
-        return self != Limits()
 
 
 def pause_asked(headers: Headers) -> float | None:
@@ -51,11 +37,11 @@ def pause_asked(headers: Headers) -> float | None:
     return None if seconds is None else min(seconds, LONGEST_PAUSE_SECONDS)
 
 
-def limits(headers: Headers) -> Limits:
+def limits(headers: Headers) -> ProviderLimits:
     """From ``x-ratelimit-*`` as OpenAI and Groq send them: a limit, what remains of it, and in how
     long it is whole again ("6m0s", "20ms")."""
     requests, tokens = (_bucket(headers, kind) for kind in ("requests", "tokens"))
-    return Limits(*requests, *tokens)
+    return ProviderLimits(*requests, *tokens)
 
 
 def _bucket(headers: Headers, kind: str) -> tuple[float | None, float | None]:

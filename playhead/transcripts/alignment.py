@@ -15,14 +15,10 @@ from typing import Final
 
 import regex
 
+from playhead.core.sentences import UNSPACED
+
 Range = tuple[int, int]
 Pair = tuple[int, int]
-
-#: Thai and Lao, Burmese, Khmer, kana, Chinese characters: nobody puts spaces between words.
-UNSPACED: Final = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-)
 
 #: What may be spent on stretches where every word is said again and again; about a second.
 #: What is left then is not paired, unless as many words are replaced by as many.

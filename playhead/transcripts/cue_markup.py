@@ -11,7 +11,8 @@ import re
 from typing import Final
 
 from playhead.core.records import Segment, Transcript
-from playhead.transcripts.alignment import UNSPACED, letters
+from playhead.core.sentences import UNSPACED
+from playhead.transcripts.alignment import letters
 
 Said = tuple[str | None, str]  # who, and what on one line
 

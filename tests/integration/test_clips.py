@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from playhead.core.audio import Samples
 from playhead.core.errors import MediaMissing, TimeOutOfRange, UnreadableMedia
 from playhead.exports.clips import SUFFIXES, Stretch, write_clip
 from playhead.media.bucket_store import MediaObjects
-from playhead.media.decode import RATE, PcmFormat, Samples, decode, stretch
+from playhead.media.decode import RATE, PcmFormat, decode, stretch
 from playhead.media.download_cache import Spool
 from playhead.media.object_storage import Bucket
 from playhead.media.probe import probe

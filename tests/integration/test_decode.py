@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from playhead.core.audio import Samples
 from playhead.core.errors import NoAudioTrack, PermanentError
-from playhead.media.decode import RATE, AudioChannel, Samples, decode
+from playhead.media.decode import RATE, AudioChannel, decode
 from playhead.media.probe import probe
 from tests.support import media_files
 

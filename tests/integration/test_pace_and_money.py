@@ -15,10 +15,10 @@ import pytest
 from psycopg.rows import DictRow
 
 from playhead.core.call_context import CallContext
+from playhead.core.rate_limits import ProviderLimits
 from playhead.postgres.database import Database
 from playhead.postgres.provider_use.rate_limits import InitialLimits, RateLimiter
 from playhead.postgres.provider_use.spend import Ended, Intended, Permit, Spend
-from playhead.providers.rate_limit_headers import Limits
 
 REPOSITORY = Path(__file__).parents[2]
 ERRAND = CallContext("default", "search")
@@ -161,7 +161,7 @@ def test_a_pause_is_for_all_and_the_longest_one_counts(database: Database) -> No
 
 def test_what_settings_say_counts_again_when_it_changes(database: Database) -> None:
     pace_of(database, requests=60).acquire("default", 1, patience=0)
-    pace_of(database, requests=60).update_limits("default", Limits(requests_a_minute=7))
+    pace_of(database, requests=60).update_limits("default", ProviderLimits(requests_a_minute=7))
     pace_of(database, requests=60).acquire("default", 1, patience=0)
     assert bucket(database)["requests_a_minute"] == 7
     pace_of(database, requests=90).acquire("default", 1, patience=0)
@@ -172,9 +172,9 @@ def test_what_is_said_to_be_left_is_never_more_than_we_have_ourselves(database: 
     pace = pace_of(database, requests=60)
     for _ in range(50):
         pace.acquire("default", 1, patience=0)
-    pace.update_limits("default", Limits(requests_a_minute=60, requests_left=60))
+    pace.update_limits("default", ProviderLimits(requests_a_minute=60, requests_left=60))
     assert bucket(database)["requests"] < 20
-    pace.update_limits("default", Limits(requests_a_minute=60, requests_left=2))
+    pace.update_limits("default", ProviderLimits(requests_a_minute=60, requests_left=2))
     assert bucket(database)["requests"] == 2
 
 

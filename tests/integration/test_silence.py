@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from playhead.core.audio import Samples
 from playhead.engines.transcription.pause_splitting import Piece, pieces
-from playhead.media.decode import RATE, Samples
+from playhead.media.decode import RATE
 from tests.support import media_files
 
 CLIPS = ("en_austen_0880", "en_austen_0890", "en_austen_0920", "en_austen_0930", "en_jfk")

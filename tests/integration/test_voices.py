@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from playhead.core.audio import Samples
 from playhead.core.errors import NoAudioTrack
-from playhead.media.decode import RATE, AudioChannel, Samples, decode
+from playhead.media.decode import RATE, AudioChannel, decode
 from playhead.media.probe import channels_of_tracks, probe
 from tests.support import media_files
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from playhead.core.audio import Samples
 from playhead.core.errors import LanguageUnsupported
 from playhead.core.protocols.transcriber import Heard
 from playhead.core.records import FREE, Engine, Price, Segment, Transcript, Word
-from playhead.media.decode import RATE, Samples, decode
+from playhead.media.decode import RATE, decode
 from tests.support import media_files
 
 WORD_SECONDS = 0.4

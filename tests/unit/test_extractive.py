@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from playhead.core.records import Cost, Document, Segment, Transcript, Word
+from playhead.core.text import one_line
 from playhead.engines.writing.extractive import ExtractiveWriter
-from playhead.engines.writing.markdown_page import escaped, one_line
+from playhead.engines.writing.markdown_page import escaped
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

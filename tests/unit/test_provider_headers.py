@@ -7,9 +7,9 @@ from email.utils import format_datetime
 
 import pytest
 
+from playhead.core.rate_limits import ProviderLimits
 from playhead.providers.rate_limit_headers import (
     LONGEST_PAUSE_SECONDS,
-    Limits,
     limits,
     pause_asked,
     seconds_of,
@@ -62,7 +62,7 @@ def test_limits_and_what_is_left_of_them_are_read() -> None:
         "x-ratelimit-remaining-tokens": "150000",
         "x-ratelimit-reset-tokens": "15s",
     }
-    assert limits(headers) == Limits(500, 499, 200_000, 150_000)
+    assert limits(headers) == ProviderLimits(500, 499, 200_000, 150_000)
 
 
 def test_a_limit_of_a_day_that_is_nearly_spent_comes_back_slowly() -> None:

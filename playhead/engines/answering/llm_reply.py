@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from playhead.core.protocols.answerer import AnswerRequest, Audience, Cited, Excerpt, Statement
+from playhead.core.text import one_line
 from playhead.core.timecode import format_timecode
-from playhead.engines.writing.markdown_page import one_line
 from playhead.providers.json_schema import NotAsAsked, fields_of, list_of, object_in, object_of
 
 INSTRUCTIONS: Final = (

@@ -21,9 +21,9 @@ from playhead.core.call_context import CallContext, batch_allowed, call_context
 from playhead.core.errors import ModelUnavailable
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Engine, Price
+from playhead.core.text import replace_surrogates
 from playhead.core.usage import Usage
 from playhead.engines.embedding.validation import refuse_longer
-from playhead.engines.writing.markdown_page import without_surrogates
 from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient, Reply
 from playhead.providers.fallbacks import Ladder
 from playhead.providers.model_catalog import Rates, VectorModel, batch_share, listed
@@ -109,7 +109,7 @@ class OpenAIEmbedder:
             return np.empty((0, self.dimensions), np.float32)
         counts = self._counts(texts)
         refuse_longer(counts, self.window_tokens)
-        sent = [without_surrogates(text) or _BLANK for text in texts]
+        sent = [replace_surrogates(text) or _BLANK for text in texts]
         parts = [
             self._vectors(sent[part.start : part.stop], counts[part.start : part.stop])
             for part in packed(counts, LIMITS)

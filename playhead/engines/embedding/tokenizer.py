@@ -6,14 +6,14 @@ cutting text to size (``playhead/chunking``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from playhead.core.text import replace_surrogates
+
 # Not Unicode text, so no tokenizer takes them; an undecodable command-line byte becomes one.
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class FileTokenizer:
@@ -27,20 +27,15 @@ class FileTokenizer:
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
         """``(char_start, char_end)`` of every token, in order. A character of several tokens
         (a rare one, spelt in bytes) gives each of them the same pair."""
-        encoding = self._tokenizer.encode(_readable(text), add_special_tokens=False)
+        encoding = self._tokenizer.encode(replace_surrogates(text), add_special_tokens=False)
         return list(encoding.offsets)
 
     def count(self, text: str) -> int:
-        return len(self._tokenizer.encode(_readable(text), add_special_tokens=False))
+        return len(self._tokenizer.encode(replace_surrogates(text), add_special_tokens=False))
 
     def ids(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
         """The token ids of each text; ``special`` adds what the model was trained to see
         around a text ([CLS] and [SEP], say)."""
-        readable = [_readable(text) for text in texts]
+        readable = [replace_surrogates(text) for text in texts]
         encodings = self._tokenizer.encode_batch_fast(readable, add_special_tokens=special)
         return [encoding.ids for encoding in encodings]
-
-
-def _readable(text: str) -> str:
-    """``text`` with each lone surrogate replaced by U+FFFD: as many characters as before."""
-    return _SURROGATES.sub("\ufffd", text)

@@ -11,7 +11,8 @@ from typing import Final
 import av
 import numpy as np
 
-from playhead.media.decode import RATE, Samples
+from playhead.core.audio import Samples
+from playhead.media.decode import RATE
 
 #: Most that a second can take: 16 bits a sample, and the frames around them. Noise takes it all.
 FLAC_BYTES_A_SECOND: Final = round(RATE * 2 * 1.01)

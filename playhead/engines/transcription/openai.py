@@ -16,13 +16,14 @@ from typing import Any, Final, TypeVar
 
 import openai
 
+from playhead.core.audio import Samples
 from playhead.core.errors import InputTooLong, LanguageUnsupported, RequestRejected
 from playhead.core.protocols.transcriber import Heard
 from playhead.core.records import Engine, Price, Segment, Word
 from playhead.core.usage import Usage
 from playhead.engines.transcription.flac import FLAC_BYTES_A_SECOND, flac
 from playhead.engines.transcription.languages import language_code
-from playhead.media.decode import RATE, Samples
+from playhead.media.decode import RATE
 from playhead.providers.client_protocol import ProviderCall, ProviderClient, Reply
 from playhead.providers.fallbacks import Ladder
 from playhead.providers.model_catalog import (

@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 
-from playhead.media.decode import RATE, Samples
+from playhead.core.audio import Samples
+from playhead.media.decode import RATE
 
 SPEECH_THRESHOLD: Final = 0.35  # Silero's default is 0.5; lower, so that no faint word is lost
 MARGIN_SECONDS: Final = 2  # silence this near to speech stays

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from playhead.core.audio import Samples
 from playhead.core.protocols.transcriber import NO_CACHE, Listener, PieceCache, Progress
 from playhead.core.records import Engine, Price, SpeakerSource, Transcript
 from playhead.engines.transcription.assembly import Whole, of_voices
@@ -39,7 +40,7 @@ from playhead.engines.transcription.pause_splitting import pieces as cut_at_paus
 from playhead.engines.transcription.timed_segments import lines_of, transcript_of
 from playhead.engines.transcription.word_times import Stretch, timed
 from playhead.media.audio_channels import voices
-from playhead.media.decode import RATE, Samples, decode
+from playhead.media.decode import RATE, decode
 
 #: The longest piece: what a crash costs, and with the engine's ``at_once`` the memory.
 PIECE_SECONDS: Final = 300.0

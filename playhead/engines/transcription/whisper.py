@@ -23,12 +23,13 @@ from typing import Final
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment as Said
 
+from playhead.core.audio import Samples
 from playhead.core.errors import LanguageUnsupported, ModelUnavailable
 from playhead.core.packaged_models import WHISPER_MODELS, weights_sha256, whisper_files
 from playhead.core.protocols.transcriber import Heard
 from playhead.core.records import FREE, Engine, Segment, Word
 from playhead.engines.transcription.pause_splitting import pieces as cut_at_pauses
-from playhead.media.decode import RATE, Samples
+from playhead.media.decode import RATE
 
 _BEAM_SIZE: Final = 5
 _COMPUTE_TYPE: Final = "int8"

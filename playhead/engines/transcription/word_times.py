@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
 
+from playhead.core.audio import Samples
 from playhead.core.errors import LanguageUnsupported
 from playhead.core.protocols.transcriber import UNKNOWN_LANGUAGE, Heard, Listener
 from playhead.core.records import Segment, Timing, Transcript, Word
 from playhead.core.sentences import split_sentences
 from playhead.engines.transcription.timed_segments import lines_of, transcript_of
-from playhead.media.decode import RATE, Samples
+from playhead.media.decode import RATE
 from playhead.transcripts.alignment import atoms, letters
 from playhead.transcripts.correction import correct_all
 

@@ -4,8 +4,9 @@ nothing to say."""
 from __future__ import annotations
 
 from playhead.core.records import Kind, Transcript
+from playhead.core.text import one_line
 from playhead.core.timecode import format_timecode
-from playhead.engines.writing.markdown_page import Page, escaped, escaped_heading, one_line
+from playhead.engines.writing.markdown_page import Page, escaped, escaped_heading
 
 _NO_SPEECH = "No speech was found in this recording."
 _LONGEST_TITLE = 200  # characters of it shown as the heading

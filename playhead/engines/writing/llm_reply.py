@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from playhead.core.records import Kind, Transcript, content_hash
-from playhead.engines.writing.markdown_page import one_line
+from playhead.core.text import one_line
 from playhead.engines.writing.timed_sentences import Sentence
 from playhead.providers.json_schema import NotAsAsked, fields_of, list_of, object_in, object_of
 

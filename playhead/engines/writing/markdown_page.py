@@ -12,22 +12,9 @@ from contextlib import contextmanager
 
 from playhead.core.records import TimedSpan
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # What CommonMark 0.31 and GFM would read as markup in the middle of a line. Line starts need
 # no care: every line begins with a mark of ours.
 _INLINE_MARKUP = re.compile(r"[\\`*\[\]<~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
-
-
-def without_surrogates(text: str) -> str:
-    """``text`` with each lone surrogate, which UTF-8 cannot hold, as U+FFFD; equally long."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
-def one_line(text: str) -> str:
-    """``text`` without surrogates, and with white space and control characters as single
-    spaces, none at its ends."""
-    return " ".join(_CONTROL.sub(" ", without_surrogates(text)).split())
 
 
 def escaped(line: str) -> str:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING
 
+from playhead.core.sentences import UNSPACED
 from playhead.engines.writing.timed_sentences import Sentence, spoken_seconds
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ _LONG_PAUSE = 3.0  # seconds; longer ones say no more about a change of subject
 _CONTEXT = 6  # sentences compared on each side of a possible change of subject
 
 _TERM = re.compile(r"\w(?:\S*\w)?")
-# Thai to Khmer, kana, Han: written without spaces, so taken as pairs of characters, the usual
-# way to index them.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+# Scripts without spaces are taken as pairs of characters, the usual way to index them.
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _YAKE_LANGUAGES = {"cs": "cz"}  # where its file names differ from ISO 639-1
 
 

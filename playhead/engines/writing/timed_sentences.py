@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from playhead.core.records import Segment, Transcript, Word
 from playhead.core.sentences import split_multilingual
-from playhead.engines.writing.markdown_page import one_line
+from playhead.core.text import one_line
 from playhead.transcripts.word_positions import tongues
 
 _LONGEST_CHARACTERS = 400  # of a sentence; speech recognition may leave out all punctuation

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from playhead.core.rate_limits import ProviderLimits
 from playhead.postgres.database import Database, Organisation, queries
-from playhead.providers.rate_limit_headers import Limits
 
 _SQL = queries("rate_limits")
 
@@ -65,7 +65,7 @@ class RateLimiter:
         until: datetime = row["until"]
         return until
 
-    def update_limits(self, org_id: str, limits: Limits) -> None:
+    def update_limits(self, org_id: str, limits: ProviderLimits) -> None:
         """What the provider says of its limits counts from now on."""
         if limits.known:
             self._within(org_id).run(_SQL["heed"], **asdict(limits), **self._whose(org_id))
