@@ -37,7 +37,7 @@ def moved_to(day: date) -> Mapping[str, str]:
 def keep_postgres_on_this_clock(patch: pytest.MonkeyPatch) -> None:
     """For embedded servers started from now on, which by themselves take no variable of ours."""
     clock = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-    told = f"from playhead.postgres import cluster; cluster._ENVIRONMENT.update({clock!r}); main()"
+    told = f"from playhead.postgres.embedded import cluster; cluster._ENVIRONMENT.update({clock!r}); main()"
     patch.setattr(server, "_KEEPER", server._KEEPER.replace("main()", told))
 
 
