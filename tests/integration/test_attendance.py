@@ -24,16 +24,16 @@ REPOSITORY = Path(__file__).parents[2]
 #: A process that has the duty "run 1", holds a claim, and has a transaction open, until killed.
 HOLDER = """
 import sys
-from playhead.postgres.coordination.liveness import Attendance
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.coordination.liveness import ProcessLiveness
+from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.database import Database
-from tests import making
+from tests.support import factories
 database = Database(sys.argv[1])
-[recording] = Catalogue(database).recordings([sys.argv[2]])
+[recording] = Recordings(database).get_many([sys.argv[2]])
 worker = factories.Worker(database, "1")
 inputs = {"sha256": recording.sha256}
 with (
-    Attendance(database).holding("run 1"),
+    ProcessLiveness(database).hold("run 1"),
     worker.claim(recording, factories.recipe("raw_media"), inputs) as claim,
     database.transaction() as connection,
 ):

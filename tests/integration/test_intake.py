@@ -27,18 +27,18 @@ DAY = 24 * 3600
 TAKE_IN = """
 import signal, sys
 from pathlib import Path
-from playhead.services.ingest import Intake
+from playhead.services.ingest import Ingest
 from playhead.media.local_store import MediaFolder
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.database import Database
 url, media, file, limit = sys.argv[1:]
 if limit:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 database = Database(url)
-intake = Intake(Catalogue(database), MediaFolder(Path(media)))
+ingest = Ingest(Recordings(database), MediaFolder(Path(media)))
 try:
-    arrival = intake.take_in(Path(file), org_id="default")
+    arrival = ingest.add(Path(file), org_id="default")
     print(arrival.recording.id, arrival.duplicate, flush=True)
 except OSError as error:
     print(type(error).__name__, error.errno, flush=True)

@@ -28,7 +28,7 @@ PATIENT = 1e9
 RACER = """
 import sys
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.rate_limits import Beginning
+from playhead.postgres.provider_use.rate_limits import InitialLimits
 from tests.integration.test_pace_and_money import money_taken, turns_taken
 database = Database(sys.argv[1])
 print("ready", flush=True)

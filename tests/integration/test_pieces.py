@@ -35,16 +35,16 @@ ENGINE = Engine("oracle", "oracle-1")
 WORKER = """
 import sys, time
 from pathlib import Path
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.transcript_pieces import Pieces
+from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.engines.transcription.piecewise import Piecewise
 from tests.support.fake_recognizers import Oracle
 
 url, recording, file, ready = sys.argv[1:]
 database = Database(url)
-[known] = Catalogue(database).recordings([recording])
+[known] = Recordings(database).get_many([recording])
 
 def says(words):
     if len(oracle.asked) > 3:
@@ -54,7 +54,7 @@ def says(words):
 
 oracle = Oracle(Path(file), says=says)
 whole = Piecewise(oracle, piece_seconds=8)
-finished = Pieces(database).of(known, whole.engine)
+finished = TranscriptPieces(database).of(known, whole.engine)
 whole.transcribe(oracle.file, language=None, progress=lambda _: None, finished=finished)
 """
 

@@ -27,15 +27,15 @@ Add = Callable[[str], Recording]
 STUBBORN = """
 import threading, time
 import dagster as dg
-from pipeline_assets import run_watch
-run_watch._LOOK_SECONDS = run_watch._STUBBORN_SECONDS = 0.1
+from pipeline_assets.worker import cancellation
+cancellation._LOOK_SECONDS = cancellation._STUBBORN_SECONDS = 0.1
 
 @dg.job
 def empty(): ...
 
 with dg.DagsterInstance.ephemeral() as instance:
     run = instance.create_run_for_job(empty, status=dg.DagsterRunStatus.STARTED)
-    with run_watch.watched(instance, run.run_id, threading.Event()):
+    with cancellation.watched(instance, run.run_id, threading.Event()):
         instance.report_run_canceled(run)
         time.sleep(60)
 """

@@ -36,13 +36,13 @@ ALLOWED = "sum(range(1000)); bytes(50 << 20); os.fstat(1)"
 #: Each attempt in a process of its own, begun as decoders are: what came of it, or the error.
 PROGRAM = """
 import json, os, socket, sys, threading
-from playhead.media.sandboxed import walls
+from playhead.media.sandboxed import restrictions
 
-walls.shut_in()
+restrictions.shut_in()
 for attempt in json.loads(sys.argv[1]):
     if not os.fork():
         try:
-            walls.confine()
+            restrictions.confine()
             exec(attempt)
             os.write(1, b"done\\n")
         except BaseException as error:

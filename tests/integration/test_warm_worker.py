@@ -41,10 +41,10 @@ from pipeline_assets.definitions import build_definitions
 from pipeline_assets.worker.in_process_runner import Processor
 from pipeline_assets.worker.worker import Worker
 from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.registry import Embedders, Engines
+from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.core.settings import load_settings
 from playhead.engines.transcription.stub import InstantTranscriber
-from playhead.services.context import open_workbench
+from playhead.services.context import open_pipeline_services
 from playhead.engines.writing.extractive import ExtractiveWriter
 
 class Slow(InstantTranscriber):
@@ -54,10 +54,10 @@ class Slow(InstantTranscriber):
             time.sleep(0.02)
         return super().transcribe(media, progress=progress, **how)
 
-embedders = Embedders("instant", {"instant": InstantEmbedder})
+embedders = EmbedderRegistry("instant", {"instant": InstantEmbedder})
 engines = Engines(Slow(), ExtractiveWriter(), embedders)
 instance = dg.DagsterInstance.from_config(".")
-with open_workbench(load_settings(), engines) as services, instance:
+with open_pipeline_services(load_settings(), engines) as services, instance:
     definitions = build_definitions(services.settings, services=services)
     worker = Worker(services, instance, Processor(services, instance, definitions))
     signal.signal(signal.SIGTERM, lambda *_: worker.leave())

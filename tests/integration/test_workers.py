@@ -32,12 +32,12 @@ DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
 #: is told to on its standard input: "finish", or "write" to stop inside the transaction.
 WORKER = """
 import sys
-from playhead.postgres.pipeline.recordings import Catalogue
+from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.database import Database
-from tests import making
+from tests.support import factories
 database = Database(sys.argv[1])
 worker = factories.Worker(database, "another process")
-recording, = Catalogue(database).recordings([sys.argv[2]])
+recording, = Recordings(database).get_many([sys.argv[2]])
 inputs = {"raw_media": "media 1", "language": None}
 print("asking", flush=True)
 with worker.claim(recording, factories.recipe("transcript"), inputs) as claim:
