@@ -20,7 +20,7 @@ from pgvector.psycopg import register_vector
 from benchmarks import seeding
 from benchmarks.environments import Home
 from benchmarks.usage_counters import embedded
-from pipeline_assets.assets.desired_recipes import wanted_now
+from pipeline_assets.assets.desired_recipes import desired_recipes
 from playhead.core.records import STAGES
 from playhead.core.settings import load_settings
 from playhead.engines.registry import choose_engines
@@ -122,7 +122,7 @@ def today(home: Home) -> PipelineServices:
 def complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:
     """By what is wrong; ``ids``: the recordings in the order they were seeded."""
     services = today(home)
-    differing = services.pipeline.plans.survey(wanted_now(services), Scope())
+    differing = services.pipeline.plans.differences(desired_recipes(services), Scope())
     return {
         **_counts(app_url(home.settings), _LEDGER),
         **_counts(_dagster(home), _DAGSTER),
@@ -173,7 +173,7 @@ def _untold(home: Home) -> int:
     told = {
         stage: home.instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in STAGES
     }
-    return sum(len(home.services.pipeline.audit.made(stage) - told[stage]) for stage in STAGES)
+    return sum(len(home.services.pipeline.audit.created(stage) - told[stage]) for stage in STAGES)
 
 
 def _mistaken(services: PipelineServices) -> int:

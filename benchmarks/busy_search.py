@@ -161,7 +161,7 @@ def main(count: int, pause: float, present: int, arriving: int, as_json: bool) -
     """SEARCHERS ask while ARRIVING recordings are made."""
     with temporary_home(transcriber="instant", embedder="minilm") as home:
         ids = seeding.seed(home.services, home.instance, present, _SENTENCES)
-        home.services.search.vector_indexes.keep()
+        home.services.search.vector_indexes.maintain()
         with open_services(home.settings) as services:
             embedders = choose_embedders(home.settings)
             search = Search(

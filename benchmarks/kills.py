@@ -34,10 +34,10 @@ from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from benchmarks import answer_quality, seeding
 from benchmarks.deployment import Deployment, Killing
 from benchmarks.environments import Home, json_option, print_rows, temporary_home, wait_until
-from pipeline_assets.runs import UNFINISHED
+from pipeline_assets.runs import IN_PROGRESS_STATUSES
 from playhead.core.records import STAGES
-from playhead.services.model_switch import ModelChange
-from resources.dagster_storage import DATABASE_AWAY
+from playhead.services.model_switch import ModelSwitch
+from resources.dagster_storage import DATABASE_ERRORS
 
 _PATIENCE_SECONDS = 1200.0
 _START_SECONDS = 180.0
@@ -179,7 +179,7 @@ def _switch(home: Home) -> None:
     before, built = services.search.embedding_sets.live()
     services.search.embedding_sets.activate(built)
     os.environ["PLAYHEAD_EMBEDDER"] = built.name
-    ModelChange(services, services.engines.embedders).retire(before)
+    ModelSwitch(services, services.engines.embedders).retire(before)
 
 
 def _settled(home: Home, phase: _Phase, killing: Killing) -> tuple[float | None, str]:
@@ -187,7 +187,7 @@ def _settled(home: Home, phase: _Phase, killing: Killing) -> tuple[float | None,
     deadline, since, end = time.monotonic() + _PATIENCE_SECONDS, None, "never"
     while time.monotonic() < deadline:
         found = None
-        with suppress(*DATABASE_AWAY):
+        with suppress(*DATABASE_ERRORS):
             found = phase.ended() if _quiet(home) else None
         since, end = (since or time.monotonic(), found) if found else (None, end)
         if since and killing.left:
@@ -199,7 +199,7 @@ def _settled(home: Home, phase: _Phase, killing: Killing) -> tuple[float | None,
 
 
 def _quiet(home: Home) -> bool:
-    unfinished = dg.RunsFilter(statuses=UNFINISHED)
+    unfinished = dg.RunsFilter(statuses=IN_PROGRESS_STATUSES)
     return home.idle and not home.instance.get_runs_count(unfinished)
 
 

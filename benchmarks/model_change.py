@@ -27,7 +27,7 @@ import click
 from benchmarks import seeding
 from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.worker.in_process_runner import InProcessRunner
 from playhead.core.errors import PlayheadError
 from playhead.core.protocols.embedder import TEXTS_A_CALL, Vectors
 from playhead.engines.embedding.stub import InstantEmbedder
@@ -37,7 +37,7 @@ from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.search.service import Found, Search
 from playhead.services.context import PipelineServices, open_services
-from playhead.services.model_switch import ModelChange
+from playhead.services.model_switch import ModelSwitch
 
 _EVERY_SECONDS = 0.1
 _HITS = 50  # as many as each leg gives
@@ -168,7 +168,7 @@ def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
         "instant", {"instant": InstantEmbedder, "wordllama": lambda: counted}
     )
     services = replace(home.services, engines=replace(home.services.engines, embedders=embedders))
-    sets = ModelChange(services, embedders)
+    sets = ModelSwitch(services, embedders)
     first = services.search.embedding_sets.live()[0]
     second = sets.add("wordllama", author="benchmark", confirmed_usd=None)
     asker = Asker(home, ids)
@@ -176,7 +176,7 @@ def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
     steps: dict[str, Callable[[], object]] = {
         "search alone": lambda: time.sleep(5),
         "build": lambda: _build(home, services),
-        "index and gate": lambda: sets.judge(second),
+        "index and gate": lambda: sets.evaluate(second),
         "switch": lambda: services.search.embedding_sets.activate(second),
         "search the new set": lambda: time.sleep(5),
         "rollback": sets.rollback,
@@ -192,7 +192,7 @@ def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
 
 def _build(home: Home, services: PipelineServices) -> None:
     definitions = build_definitions(services.settings, services=services)
-    Processor(services, home.instance, definitions).work(None)
+    InProcessRunner(services, home.instance, definitions).run_until_done(None)
 
 
 def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Counted) -> Row:

@@ -40,10 +40,10 @@ from benchmarks.environments import (
     temporary_home,
     wait_until,
 )
-from pipeline_assets.maintenance.missing_events import tell_untold
+from pipeline_assets.maintenance.missing_events import report_missing_events
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.planning.plan_runs import planned_runs
-from pipeline_assets.runs import UNFINISHED
+from pipeline_assets.planning.plan_runs import run_requests_for_plans
+from pipeline_assets.runs import IN_PROGRESS_STATUSES
 from playhead.core.records import STAGES
 from playhead.core.settings import load_settings
 from playhead.postgres.pipeline.recordings import new_recording_id
@@ -117,13 +117,13 @@ def at_the_plan(home: Home) -> Iterator[Row]:
     yield row("playhead plan --apply", [_took(lambda: home.run("playhead", "plan", "--apply"))])
     services = replace(home.services, settings=load_settings())
     keys = home.instance.get_dynamic_partitions(PARTITION_SET)
-    yield row("what a plan runs next", _seconds(lambda: list(planned_runs(services, keys))))
+    yield row("what a plan runs next", _seconds(lambda: list(run_requests_for_plans(services, keys))))
 
 
 def seeded(home: Home, count: int, sentences: int) -> list[str]:
     """Ready, and told of. The ids of all but the template."""
     ids = seeding.seed(home.services, home.instance, count - 1, sentences)
-    tell_untold(home.instance, home.services.pipeline.audit)
+    report_missing_events(home.instance, home.services.pipeline.audit)
     return ids
 
 
@@ -144,7 +144,7 @@ def some_fail(home: Home) -> None:
         file.write_text(f"No sound, number {number}.")
         home.services.ingest.add(file, org_id=home.settings.org)
     wait_until(
-        lambda: home.idle and not home.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)),
+        lambda: home.idle and not home.instance.get_runs_count(dg.RunsFilter(statuses=IN_PROGRESS_STATUSES)),
         seconds=_PATIENCE_SECONDS,
     )
 

@@ -30,11 +30,6 @@ _SAME_IDEA = {
     "transcript", "document", "embeddings", "chunks", "process", "inbox", "models", "tokens",
     "spend", "prune", "access", "exports", "ask",
 }  # fmt: skip
-_NOUNS = re.compile(
-    r"^(of|a|an|the|what|which|who|whose|whether|as|in|at|by|for|from|to|and|or|not"
-    r"|no|all|one|every|each|how|where|when|why|with|without|on|if|it|its|this|that"
-    r"|these|those|there|their|only|also|so|up|down|out|none|any|some|both|two)$"
-)
 #: First words that are verbs in the imperative; extend it where an honest verb is missing.
 VERBS = frozenset(
     """
@@ -126,7 +121,7 @@ def _is_property(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 def starts_with_verb(docstring: str) -> bool:
     """Return True if the first word is a verb of ``VERBS``."""
     first = re.match(r"[`*\"'“]*([A-Za-z-]+)", docstring.strip())
-    return bool(first) and first[1].lower() in VERBS and not _NOUNS.match(first[1].lower())
+    return first is not None and first[1].lower() in VERBS
 
 
 def _docstrings(folder: Path, files: list[Path]) -> tuple[int, list[str]]:

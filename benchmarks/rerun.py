@@ -27,8 +27,8 @@ import dagster as dg
 from benchmarks import seeding
 from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.policies import RECORDINGS_A_RUN
-from pipeline_assets.runs import INGEST_RECORDING, RANGE_END, RANGE_START, RunPlan
+from pipeline_assets.policies import RECORDINGS_PER_RUN
+from pipeline_assets.runs import INGEST_RECORDING, RANGE_END_TAG, RANGE_START_TAG, RunSpec
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Cost, Document, Kind, Recording, Transcript
 from playhead.engines.embedding.stub import InstantEmbedder
@@ -170,9 +170,9 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
     ids = seeding.seed(home.services, home.instance, recordings, sentences)
 
     def everything(job: dg.JobDefinition) -> None:
-        for start in range(0, len(ids), RECORDINGS_A_RUN):
-            part = ids[start : start + RECORDINGS_A_RUN]
-            tags = {RANGE_START: part[0], RANGE_END: part[-1]}
+        for start in range(0, len(ids), RECORDINGS_PER_RUN):
+            part = ids[start : start + RECORDINGS_PER_RUN]
+            tags = {RANGE_START_TAG: part[0], RANGE_END_TAG: part[-1]}
             result = job.execute_in_process(instance=home.instance, tags=tags, run_config=_QUIET)
             assert result.success
 
@@ -183,7 +183,7 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
         said[dice.randrange(len(said))] = "Kowalczyk"
         corrected = correct_segment(before, segment, " ".join(said))
         home.services.pipeline.versions.correct(recording, corrected, "benchmark")
-        run = RunPlan((recording.id,))
+        run = RunSpec((recording.id,))
         result = job.execute_in_process(
             instance=home.instance, tags=dict(run.tags), run_config=run.run_config | _QUIET
         )

@@ -26,8 +26,8 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg.rows import DictRow, dict_row
 
-from pipeline_assets.assets.executor import Hands
-from pipeline_assets.assets.stage import Turn, Work
+from pipeline_assets.assets.executor import StageExecutor
+from pipeline_assets.assets.stage import RunAttempt, RecordingContext
 from playhead.core.protocols.transcriber import Transcriber
 from playhead.core.records import (
     STAGES,
@@ -163,11 +163,11 @@ def process(
             sound.writeframes(uuid4().bytes * 1000)
         org = services.settings.org
         recording = services.ingest.add(file, org_id=org, title=title, kind=kind).recording
-    work = Work(
-        making, recording, Turn("seed", last=True, log=print), services.embedding_targets(), {}
+    work = RecordingContext(
+        making, recording, RunAttempt("seed", is_final=True, log=print), services.embedding_targets(), {}
     )
-    with Hands(lambda *_: None) as hands:
-        hands.take(work, STAGES)
+    with StageExecutor(lambda *_: None) as hands:
+        hands.run(work, STAGES)
         hands.finish()
     return recording
 

@@ -39,7 +39,7 @@ from benchmarks.environments import (
     temporary_home,
     wait_until,
 )
-from pipeline_assets.maintenance.missing_events import tell_untold
+from pipeline_assets.maintenance.missing_events import report_missing_events
 
 _RATE = 16_000  # Hz
 _PATIENCE_SECONDS = 1800.0
@@ -152,7 +152,7 @@ def rows_among(present: int, few: int, many: int) -> Iterator[Row]:
     engines = {"transcriber": "instant", "embedder": "instant"}
     with temporary_home(**engines, chunking=seeding.CHUNKING) as home:
         seeding.seed(home.services, home.instance, present, _SENTENCES)
-        tell_untold(home.instance, home.services.pipeline.audit)
+        report_missing_events(home.instance, home.services.pipeline.audit)
         yield measure("watch, one by one", watch_one_by_one, home, few, present)
         yield measure("process, at once", process_at_once, home, many, present)
 

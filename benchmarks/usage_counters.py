@@ -20,7 +20,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.worker.in_process_runner import InProcessRunner
 from pipeline_assets.worker.worker import Worker
 from playhead.core.protocols.embedder import Embedder, Vectors
 from playhead.core.records import text_hash
@@ -92,7 +92,7 @@ def main() -> None:
         open_instance() as instance,
     ):
         definitions = build_definitions(settings, services=services)
-        Worker(services, instance, Processor(services, instance, definitions)).attend()
+        Worker(services, instance, InProcessRunner(services, instance, definitions)).run()
 
 
 if __name__ == "__main__":

@@ -4,19 +4,19 @@ Dagster loads ``defs`` from it. It alone may look at ``sensors``."""
 import dagster as dg
 
 from pipeline_assets import jobs, schedules
-from pipeline_assets.assets.backlog import backlog, models_live_on
+from pipeline_assets.assets.backlog import backlog, no_model_near_shutdown
 from pipeline_assets.assets.recordings import recordings
-from pipeline_assets.assets.vector_indexes import nearest_are_found, vector_indexes
+from pipeline_assets.assets.vector_indexes import vector_search_recall, vector_indexes
 from playhead.core.settings import Settings, load_settings
 from playhead.engines.registry import Engines, choose_engines
 from playhead.services.context import PipelineServices
 from resources.dagster_resources import openai_resource, services_resource
-from sensors.inbox import inbox
-from sensors.lost_retries import retries
-from sensors.pending_recordings import uploads
-from sensors.provider_batches import batches
-from sensors.rebuild_plans import plans
-from sensors.run_failures import failures
+from sensors.inbox import inbox_sensor
+from sensors.lost_retries import lost_retries_sensor
+from sensors.pending_recordings import pending_recordings_sensor
+from sensors.provider_batches import provider_batches_sensor
+from sensors.rebuild_plans import rebuild_plans_sensor
+from sensors.run_failures import run_failure_sensor
 
 
 def build_definitions(
@@ -27,17 +27,17 @@ def build_definitions(
     chosen = services.engines if services else engines or choose_engines(settings)
     return dg.Definitions(
         assets=[recordings, backlog, vector_indexes],
-        asset_checks=[models_live_on, nearest_are_found],
+        asset_checks=[no_model_near_shutdown, vector_search_recall],
         jobs=jobs.JOBS,
         schedules=[
-            schedules.nightly_reconcile,
-            schedules.nightly_prune,
-            schedules.nightly_recall,
-            schedules.hourly_backlog,
-            schedules.model_change,
-            schedules.indexing,
+            schedules.nightly_reconcile_schedule,
+            schedules.nightly_prune_schedule,
+            schedules.nightly_recall_schedule,
+            schedules.hourly_backlog_schedule,
+            schedules.model_switch_schedule,
+            schedules.vector_index_schedule,
         ],
-        sensors=[inbox, uploads, plans, batches, failures, retries],
+        sensors=[inbox_sensor, pending_recordings_sensor, rebuild_plans_sensor, provider_batches_sensor, run_failure_sensor, lost_retries_sensor],
         resources={
             "playhead": services_resource(settings, chosen, services),
             "openai": openai_resource(settings),

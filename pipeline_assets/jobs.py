@@ -4,15 +4,15 @@ import dagster as dg
 
 from pipeline_assets.assets.backlog import backlog
 from pipeline_assets.assets.recordings import recordings
-from pipeline_assets.assets.vector_indexes import nearest_are_found, vector_indexes
-from pipeline_assets.ops.ingest_file import collect_file
-from pipeline_assets.ops.model_switch import change_model
-from pipeline_assets.ops.provider_batches import carry
+from pipeline_assets.assets.vector_indexes import vector_search_recall, vector_indexes
+from pipeline_assets.ops.ingest_file import ingest_inbox_file
+from pipeline_assets.ops.model_switch import switch_model
+from pipeline_assets.ops.provider_batches import sync_batches
 from pipeline_assets.ops.prune import prune
-from pipeline_assets.ops.rebuild_archived import archived
+from pipeline_assets.ops.rebuild_archived import rebuild_archived_recordings
 from pipeline_assets.ops.reconcile import reconcile
 from pipeline_assets.policies import JOB_TAGS
-from pipeline_assets.runs import INGEST_RECORDING, REWORK_ARCHIVED
+from pipeline_assets.runs import INGEST_RECORDING, REBUILD_ARCHIVED
 
 # One process a run: the default executor starts one a step and costs five times the CPU.
 ingest_recording = dg.define_asset_job(
@@ -24,10 +24,10 @@ ingest_recording = dg.define_asset_job(
 )
 
 
-@dg.job(name=REWORK_ARCHIVED, executor_def=dg.in_process_executor, tags=JOB_TAGS)
-def rework_archived() -> None:
+@dg.job(name=REBUILD_ARCHIVED, executor_def=dg.in_process_executor, tags=JOB_TAGS)
+def rebuild_archived() -> None:
     """What a plan wants of archived recordings."""
-    archived()
+    rebuild_archived_recordings()
 
 
 report_backlog = dg.define_asset_job(
@@ -48,7 +48,7 @@ index_vectors = dg.define_asset_job(
 
 check_recall = dg.define_asset_job(
     "check_recall",
-    selection=dg.AssetSelection.checks(nearest_are_found),
+    selection=dg.AssetSelection.checks(vector_search_recall),
     executor_def=dg.in_process_executor,
     tags=JOB_TAGS,
     description="Compare searches with exact ones, in organisations of every size.",
@@ -62,15 +62,15 @@ def reconcile_recordings() -> None:
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
-def change_embedding_model() -> None:
+def switch_embedding_model() -> None:
     """Begin, complete, judge and switch sets of vectors as settings want it."""
-    change_model()
+    switch_model()
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
-def carry_batches() -> None:
+def sync_provider_batches() -> None:
     """Send what waits for a batch, and take in what was answered."""
-    carry()
+    sync_batches()
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
@@ -81,13 +81,13 @@ def prune_history() -> None:
 
 JOBS = (
     ingest_recording,
-    rework_archived,
+    rebuild_archived,
     report_backlog,
     index_vectors,
     check_recall,
     reconcile_recordings,
-    change_embedding_model,
-    carry_batches,
+    switch_embedding_model,
+    sync_provider_batches,
     prune_history,
-    collect_file,
+    ingest_inbox_file,
 )

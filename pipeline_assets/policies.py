@@ -13,18 +13,18 @@ RETRY_POLICY = dg.RetryPolicy(
 
 #: Recordings that share a run. A process start costs 3 CPU seconds, which a hundred share well;
 #: beyond, the daemon takes long to create the run: 37 s for 200 on a prototype without a pool.
-RECORDINGS_A_RUN = 100
+RECORDINGS_PER_RUN = 100
 
 #: Partitions that a run's range may span, those between that it leaves alone among them.
-SPAN_A_RUN = 1000
+MAX_RANGE_PER_RUN = 1000
 
 #: Recordings that a plan is ahead of the workers with: what is new comes in between soon.
-PLANNED_AHEAD = 400
+PLANNED_RECORDINGS = 400
 LOW_PRIORITY = "-10"
 
 #: And no more media than this in a run of several, so that long recordings spread over runs
 #: and the first of many is ready early. About an hour of compressed speech.
-BYTES_A_RUN = 64 * 1024 * 1024
+BYTES_PER_RUN = 64 * 1024 * 1024
 
 #: A run that takes longer is stopped: a code server killed with its worker leaves a run that
 #: says "started" for ever. A recording of 10 hours at 0.4 s a second takes 4.
@@ -35,7 +35,7 @@ JOB_TAGS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), HEARTBEAT_TAG: "tru
 
 #: While a warm worker attends, sensors leave it what came within this time. A worker that is
 #: busy with a long recording may keep others waiting longer: then a second run helps.
-PATIENCE_SECONDS = 120.0
+SENSOR_GRACE_SECONDS = 120.0
 
 #: A run listens to one recording at a time; how many runs there are is the pool's limit
 #: (``dagster.yaml``): local models use every core they get.
@@ -46,11 +46,11 @@ POOL = "recordings"
 HISTORY_DAYS = 30
 
 #: In one transaction. A run of a hundred recordings has 1,800 events, so about 90,000 rows.
-RUNS_A_BATCH = 50
-CHECKS_A_BATCH = 100_000
+RUNS_PER_BATCH = 50
+CHECKS_PER_BATCH = 100_000
 
 #: A night's pruning; the rest waits for the next.
-PRUNING_SECONDS = 1800
+MAX_PRUNING_SECONDS = 1800
 
 GROUP = "recordings"
 OWNERS = ["team:playhead"]

@@ -13,29 +13,29 @@ from typing import Any, Literal
 import dagster as dg
 
 from pipeline_assets.policies import (
-    BYTES_A_RUN,
+    BYTES_PER_RUN,
     HEARTBEAT_TAG,
     LOW_PRIORITY,
-    RECORDINGS_A_RUN,
-    SPAN_A_RUN,
+    RECORDINGS_PER_RUN,
+    MAX_RANGE_PER_RUN,
 )
 from playhead.core.records import STAGES, Recording
 from playhead.postgres.pipeline.plans import Plan
 
 INGEST_RECORDING = "ingest_recording"
-REWORK_ARCHIVED = "rework_archived"
+REBUILD_ARCHIVED = "rework_archived"
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
-PARTITION = "dagster/partition"
-PRIORITY = "dagster/priority"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+PARTITION_TAG = "dagster/partition"
+PRIORITY_TAG = "dagster/priority"
 
 #: On runs that their maker repeats itself, so that Dagster does not start a process for it.
-NOT_RETRIED = {"dagster/max_retries": "0"}
+NO_RUN_RETRIES = {"dagster/max_retries": "0"}
 
 #: Runs that will still do something. Not NOT_STARTED: a `playhead process` killed while it makes
 #: a run leaves that for ever.
-UNFINISHED = [
+IN_PROGRESS_STATUSES = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -43,7 +43,7 @@ UNFINISHED = [
 ]
 
 
-class Asked(dg.Config):
+class RunConfig(dg.Config):
     """What a run shall do, where we asked for it ourselves; a person who asks in the UI gets the
     chosen stages of the chosen partitions.
 
@@ -57,7 +57,7 @@ class Asked(dg.Config):
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlan:
+class RunSpec:
     """Recordings that share a run, in the order of their partitions; archived ones have none."""
 
     ids: tuple[str, ...]
@@ -66,17 +66,17 @@ class RunPlan:
 
     @property
     def job(self) -> str:
-        return REWORK_ARCHIVED if self.archived else INGEST_RECORDING
+        return REBUILD_ARCHIVED if self.archived else INGEST_RECORDING
 
     @property
     def tags(self) -> Mapping[str, str]:
         """How Dagster names the run's partitions: by a range, which may span others."""
-        urgency = {} if self.plan is None else {PRIORITY: LOW_PRIORITY}
+        urgency = {} if self.plan is None else {PRIORITY_TAG: LOW_PRIORITY}
         if self.archived:
             return urgency
         if len(self.ids) == 1:
-            return {PARTITION: self.ids[0]} | urgency
-        return {RANGE_START: self.ids[0], RANGE_END: self.ids[-1]} | urgency
+            return {PARTITION_TAG: self.ids[0]} | urgency
+        return {RANGE_START_TAG: self.ids[0], RANGE_END_TAG: self.ids[-1]} | urgency
 
     @property
     def run_config(self) -> dict[str, Any]:
@@ -95,36 +95,36 @@ class RunPlan:
         )
 
 
-def new_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:
+def missing_partition_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:
     """Partition keys to add, oldest recording first."""
     known = set(keys)
     return sorted(recording.id for recording in waiting if recording.id not in known)
 
 
-def plan_runs(
+def group_into_runs(
     waiting: Sequence[Recording], keys: Sequence[str], plan: Plan | None = None
-) -> list[RunPlan]:
+) -> list[RunSpec]:
     """Runs over ``waiting``, most urgent first; for ``plan``, if that wants them. ``keys``: all
     partition keys in Dagster's order, those of ``waiting`` among them. Dagster names a run's
     partitions by a range, so a run takes recordings that are near each other."""
     place = {key: index for index, key in enumerate(keys)}
     ordered = sorted(waiting, key=lambda recording: place[recording.id])
-    groups = list(_groups(ordered, place))
+    groups = list(_group(ordered, place))
     urgency = {recording.id: index for index, recording in enumerate(waiting)}
     groups.sort(key=lambda group: min(urgency[identity] for identity in group))
-    return [RunPlan(group, plan) for group in groups]
+    return [RunSpec(group, plan) for group in groups]
 
 
-def covered(tags: Mapping[str, str], keys: Sequence[str]) -> set[str]:
+def partition_keys_of(tags: Mapping[str, str], keys: Sequence[str]) -> set[str]:
     """The partition keys that a run with these tags works on."""
-    if PARTITION in tags:
-        return {tags[PARTITION]}
-    if RANGE_START in tags and tags[RANGE_START] in keys and tags[RANGE_END] in keys:
-        return set(keys[keys.index(tags[RANGE_START]) : keys.index(tags[RANGE_END]) + 1])
+    if PARTITION_TAG in tags:
+        return {tags[PARTITION_TAG]}
+    if RANGE_START_TAG in tags and tags[RANGE_START_TAG] in keys and tags[RANGE_END_TAG] in keys:
+        return set(keys[keys.index(tags[RANGE_START_TAG]) : keys.index(tags[RANGE_END_TAG]) + 1])
     return set()
 
 
-def _groups(ordered: Sequence[Recording], place: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+def _group(ordered: Sequence[Recording], place: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
     group: list[Recording] = []
     for recording in ordered:
         if group and not _fits(group, recording, place):
@@ -138,7 +138,7 @@ def _groups(ordered: Sequence[Recording], place: Mapping[str, int]) -> Iterator[
 def _fits(group: Sequence[Recording], recording: Recording, place: Mapping[str, int]) -> bool:
     span = place[recording.id] - place[group[0].id] + 1
     size = sum(member.size_bytes for member in group) + recording.size_bytes
-    return span <= SPAN_A_RUN and len(group) < RECORDINGS_A_RUN and size <= BYTES_A_RUN
+    return span <= MAX_RANGE_PER_RUN and len(group) < RECORDINGS_PER_RUN and size <= BYTES_PER_RUN
 
 
 _STAGE_ASSETS = frozenset(dg.AssetKey(stage) for stage in STAGES)

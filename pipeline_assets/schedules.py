@@ -5,38 +5,38 @@ from __future__ import annotations
 import dagster as dg
 
 from pipeline_assets.jobs import (
-    change_embedding_model,
+    switch_embedding_model,
     check_recall,
     index_vectors,
     prune_history,
     reconcile_recordings,
     report_backlog,
 )
-from pipeline_assets.ops.model_switch import due
+from pipeline_assets.ops.model_switch import pending_steps
 from playhead.services.context import PipelineServices
 
-nightly_reconcile = dg.ScheduleDefinition(
+nightly_reconcile_schedule = dg.ScheduleDefinition(
     name="nightly_reconcile",
     job=reconcile_recordings,
     cron_schedule="17 3 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
-nightly_prune = dg.ScheduleDefinition(
+nightly_prune_schedule = dg.ScheduleDefinition(
     name="nightly_prune",
     job=prune_history,
     cron_schedule="41 2 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
-nightly_recall = dg.ScheduleDefinition(
+nightly_recall_schedule = dg.ScheduleDefinition(
     name="nightly_recall",
     job=check_recall,
     cron_schedule="53 3 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
-hourly_backlog = dg.ScheduleDefinition(
+hourly_backlog_schedule = dg.ScheduleDefinition(
     name="hourly_backlog",
     job=report_backlog,
     cron_schedule="5 * * * *",
@@ -45,13 +45,13 @@ hourly_backlog = dg.ScheduleDefinition(
 
 
 @dg.schedule(
-    job=change_embedding_model,
+    job=switch_embedding_model,
     cron_schedule="*/10 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def model_change(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest | dg.SkipReason:
+def model_switch_schedule(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest | dg.SkipReason:
     """Looks without a run whether there is anything to change."""
-    if not due(playhead):
+    if not pending_steps(playhead):
         return dg.SkipReason("the sets are as settings want them, and complete")
     return dg.RunRequest()
 
@@ -61,8 +61,8 @@ def model_change(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest 
     cron_schedule="4-59/10 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def indexing(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest | dg.SkipReason:
+def vector_index_schedule(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest | dg.SkipReason:
     """Looks without a run whether an index is missing, too many, or mostly empty."""
-    if not any(index.due for index in playhead.search.vector_indexes.standing()):
+    if not any(index.action for index in playhead.search.vector_indexes.index_states()):
         return dg.SkipReason("every organisation has the index that its size wants")
     return dg.RunRequest()

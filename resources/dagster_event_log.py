@@ -26,7 +26,7 @@ from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy.engine import Connection
 
 #: Besides these, what steps log in words.
-_MAY_WAIT = frozenset(
+_BATCHABLE_EVENTS = frozenset(
     {
         DagsterEventType.ASSET_MATERIALIZATION,
         DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
@@ -35,9 +35,9 @@ _MAY_WAIT = frozenset(
         DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
     }
 )
-_LONGEST_SECONDS = 1.0  # that an event waits: what a kill can lose, and the UI lags behind
-_MOST_EVENTS = 200  # that wait; a larger batch is hardly cheaper an event
-_KEYS_STAY_SECONDS = 30.0
+_MAX_DELAY_SECONDS = 1.0  # that an event waits: what a kill can lose, and the UI lags behind
+_MAX_EVENTS = 200  # that wait; a larger batch is hardly cheaper an event
+_KEYS_TTL_SECONDS = 30.0
 
 #: What one event does to a batch. Not what a database does that is away.
 _UNSTORABLE = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
@@ -45,7 +45,7 @@ _UNSTORABLE = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
 _LOG = logging.getLogger(__name__)
 
 
-class _Thread(threading.local):
+class _ThreadState(threading.local):
     """What this thread has open: the transaction of a batch, and ordinary connections."""
 
     batch: Connection | None = None
@@ -53,7 +53,7 @@ class _Thread(threading.local):
 
 
 @dataclass(frozen=True, slots=True)
-class _Keys:
+class _CachedKeys:
     """Partition keys in Dagster's order, as read; ``last``: the row of the last one."""
 
     read_at: float
@@ -70,19 +70,19 @@ class BatchedEventLog(PostgresEventLogStorage):
         self._waiting: list[EventLogEntry] = []
         self._storing = threading.RLock()
         self._timer: threading.Timer | None = None
-        self._thread = _Thread()
+        self._thread = _ThreadState()
         self._tables: set[str] = set()
-        self._keys: dict[str, _Keys] = {}
+        self._keys: dict[str, _CachedKeys] = {}
         super().__init__(url)
         self._engine = engine
 
     def store_event(self, event: EventLogEntry) -> None:
-        if event.dagster_event and event.dagster_event.event_type not in _MAY_WAIT:
+        if event.dagster_event and event.dagster_event.event_type not in _BATCHABLE_EVENTS:
             super().store_event(event)
             return
         with self._storing:
             self._waiting.append(event)
-            if len(self._waiting) >= _MOST_EVENTS:
+            if len(self._waiting) >= _MAX_EVENTS:
                 self.flush()
             elif self._timer is None:
                 self._flush_later()
@@ -101,10 +101,10 @@ class BatchedEventLog(PostgresEventLogStorage):
             events, self._waiting = self._waiting, []
             try:
                 if events:
-                    self._store_together(events)
+                    self._store_batch(events)
             except _UNSTORABLE:
                 for event in events:
-                    self._store_alone(event)
+                    self._store_single(event)
             except Exception:
                 self._waiting = events
                 raise
@@ -123,8 +123,8 @@ class BatchedEventLog(PostgresEventLogStorage):
         """Asked for ten times a run, where a hundred thousand cost a quarter of a second: only
         what was added since is fetched. What other processes deleted is noticed within a while."""
         known = self._keys.get(partitions_def_name)
-        if known is None or time.monotonic() - known.read_at > _KEYS_STAY_SECONDS:
-            known = _Keys(time.monotonic(), -1, [])
+        if known is None or time.monotonic() - known.read_at > _KEYS_TTL_SECONDS:
+            known = _CachedKeys(time.monotonic(), -1, [])
         table = DynamicPartitionsTable.c
         query = (
             sa.select(table.id, table.partition)
@@ -135,7 +135,7 @@ class BatchedEventLog(PostgresEventLogStorage):
             added = connection.execute(query).all()
         if added:
             keys = [*known.keys, *(row.partition for row in added)]
-            known = _Keys(known.read_at, added[-1].id, keys)
+            known = _CachedKeys(known.read_at, added[-1].id, keys)
         self._keys[partitions_def_name] = known
         return known.keys
 
@@ -179,7 +179,7 @@ class BatchedEventLog(PostgresEventLogStorage):
         finally:
             mine.connections -= 1
 
-    def _store_together(self, events: Sequence[EventLogEntry]) -> None:
+    def _store_batch(self, events: Sequence[EventLogEntry]) -> None:
         table = SqlEventLogStorageTable
         with super()._connect() as connection:
             transaction = connection.execution_options(isolation_level="READ COMMITTED")
@@ -216,18 +216,18 @@ class BatchedEventLog(PostgresEventLogStorage):
             if event.dagster_event_type in ASSET_CHECK_EVENTS:
                 self.store_asset_check_event(event, number)
 
-    def _store_alone(self, event: EventLogEntry) -> None:
+    def _store_single(self, event: EventLogEntry) -> None:
         try:
             super().store_event(event)
         except _UNSTORABLE:
             _LOG.exception("An event of run %s cannot be stored", event.run_id)
 
     def _flush_later(self) -> None:
-        self._timer = threading.Timer(_LONGEST_SECONDS, self._flush_late)
+        self._timer = threading.Timer(_MAX_DELAY_SECONDS, self._flush_on_timer)
         self._timer.daemon = True
         self._timer.start()
 
-    def _flush_late(self) -> None:
+    def _flush_on_timer(self) -> None:
         try:
             self.flush()
         except Exception:

@@ -33,10 +33,10 @@ Config = Mapping[str, Any]
 
 #: Dagster's own switch, off by default and in no configuration file: without it a backfill fails
 #: for good when the daemon looks at it while the code server is being started again.
-_BACKFILLS_WAIT = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
+_RETRY_BACKFILLS = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
 
 #: What using our database or Dagster's raises while the server is away, for those who outlive it.
-DATABASE_AWAY = (DatabaseUnavailable, DagsterPostgresException, DBAPIError)
+DATABASE_ERRORS = (DatabaseUnavailable, DagsterPostgresException, DBAPIError)
 
 
 class PlayheadStorage(DagsterPostgresStorage):
@@ -47,9 +47,9 @@ class PlayheadStorage(DagsterPostgresStorage):
     Postgres fails a run whose steps all succeeded (docs/decisions/0003-dagster-storage.md)."""
 
     def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
-        os.environ.setdefault(_BACKFILLS_WAIT, "1")
+        os.environ.setdefault(_RETRY_BACKFILLS, "1")
         super().__init__(url, inst_data=inst_data)
-        pool = _pooled(url)
+        pool = _create_pooled_engine(url)
         self._run_storage._engine = self._schedule_storage._engine = pool
         self._event_log_storage = BatchedEventLog(url, pool)
 
@@ -103,7 +103,7 @@ def open_instance() -> DagsterInstance:
     return DagsterInstance.from_ref(InstanceRef.from_dir(folder, overrides={"compute_logs": logs}))
 
 
-def _pooled(url: str) -> Engine:
+def _create_pooled_engine(url: str) -> Engine:
     engine = create_engine(
         url,
         connect_args={"keepalives_idle": 30},

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from pipeline_assets.ops.ingest_file import FILE_TAG, collect_file, take_from_inbox
-from pipeline_assets.policies import PATIENCE_SECONDS
-from pipeline_assets.runs import UNFINISHED
+from pipeline_assets.ops.ingest_file import FILE_TAG, ingest_inbox_file, ingest_from_inbox
+from pipeline_assets.policies import SENSOR_GRACE_SECONDS
+from pipeline_assets.runs import IN_PROGRESS_STATUSES
 from playhead.core.errors import PlayheadError
-from playhead.inbox.protocol import still
+from playhead.inbox.protocol import unchanged_files
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
 
@@ -28,26 +28,26 @@ _ENOUGH_RUNS = 100
 
 
 @dg.sensor(
-    job=collect_file,
+    job=ingest_inbox_file,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Takes files from the inbox into the media store.",
 )
-def inbox(
+def inbox_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
-    now = playhead.files.inbox.look()
-    names = {_name(name): name for name in now}  # Dagster need not know what they are
+    now = playhead.files.inbox.list_files()
+    names = {_opaque_name(name): name for name in now}  # Dagster need not know what they are
     listing = {key: now[name] for key, name in names.items()}
     attended = playhead.liveness.is_alive(WORKER)
-    settled = [names[key] for key in still(_load(context.cursor), listing)]
-    settled = _left(settled, playhead, attended)
+    settled = [names[key] for key in unchanged_files(_load(context.cursor), listing)]
+    settled = _not_taken_by_worker(settled, playhead, attended)
     small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
     taken = sum(1 for _ in _take(context, playhead, small))
     requests = [
         _request(name)
         for name in settled
-        if name not in small and not _collecting(context.instance, name)
+        if name not in small and not _is_being_ingested(context.instance, name)
     ]
     return dg.SensorResult(
         run_requests=requests[:_ENOUGH_RUNS],
@@ -56,12 +56,12 @@ def inbox(
     )
 
 
-def _left(settled: Sequence[str], services: PipelineServices, attended: bool) -> list[str]:
+def _not_taken_by_worker(settled: Sequence[str], services: PipelineServices, attended: bool) -> list[str]:
     """What is for this sensor: of an attending worker it takes over only what came long ago."""
     return [
         name
         for name in settled
-        if not attended or services.files.inbox.age(name) > PATIENCE_SECONDS
+        if not attended or services.files.inbox.age(name) > SENSOR_GRACE_SECONDS
     ]
 
 
@@ -73,7 +73,7 @@ def _take(
         if time.monotonic() > deadline:
             return
         try:
-            arrival = take_from_inbox(services, name)
+            arrival = ingest_from_inbox(services, name)
         except (OSError, PlayheadError) as error:  # this file only; the next look tries it again
             context.log.warning(f"{name!r} stays in the inbox: {error}")
             continue
@@ -85,16 +85,16 @@ def _take(
 def _request(name: str) -> dg.RunRequest:
     return dg.RunRequest(
         run_config={"ops": {"collect": {"config": {"name": name}}}},
-        tags={FILE_TAG: _name(name)},
+        tags={FILE_TAG: _opaque_name(name)},
     )
 
 
-def _collecting(instance: dg.DagsterInstance, name: str) -> bool:
-    found = dg.RunsFilter(tags={FILE_TAG: _name(name)}, statuses=UNFINISHED)
+def _is_being_ingested(instance: dg.DagsterInstance, name: str) -> bool:
+    found = dg.RunsFilter(tags={FILE_TAG: _opaque_name(name)}, statuses=IN_PROGRESS_STATUSES)
     return instance.get_runs_count(found) > 0
 
 
-def _name(name: str) -> str:
+def _opaque_name(name: str) -> str:
     """For tags and cursors: short, plain, and of no person's words."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 

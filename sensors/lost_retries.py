@@ -25,12 +25,12 @@ from dagster._core.storage.tags import (
 )
 
 from pipeline_assets.jobs import ingest_recording
-from pipeline_assets.runs import PARTITION, PRIORITY, RANGE_END, RANGE_START, works_on_recordings
+from pipeline_assets.runs import PARTITION_TAG, PRIORITY_TAG, RANGE_END_TAG, RANGE_START_TAG, works_on_recordings
 
 _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
-_LOOKED_BACK = timedelta(hours=1)
-_PATIENCE = timedelta(minutes=1)  # the daemon takes seconds
-_KEPT_TAGS = {PARTITION, RANGE_START, RANGE_END, PRIORITY, BACKFILL_ID_TAG}
+_LOOKBACK = timedelta(hours=1)
+_GRACE = timedelta(minutes=1)  # the daemon takes seconds
+_KEPT_TAGS = {PARTITION_TAG, RANGE_START_TAG, RANGE_END_TAG, PRIORITY_TAG, BACKFILL_ID_TAG}
 _CANCELLED = {BulkActionStatus.CANCELED, BulkActionStatus.CANCELING}
 
 
@@ -40,31 +40,31 @@ _CANCELLED = {BulkActionStatus.CANCELED, BulkActionStatus.CANCELING}
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests again runs whose workers died while the code server was away.",
 )
-def retries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    requests = [_again(run) for run in _lost(context.instance)]
+def lost_retries_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    requests = [_retry_request(run) for run in _lost_retries(context.instance)]
     return dg.SensorResult(
         run_requests=requests, skip_reason=None if requests else "no retry was lost"
     )
 
 
-def _lost(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
+def _lost_retries(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
     """Failed runs that Dagster's own rule would try again, and that it did not. They are marked as
     not to be by the daemon, so that there is one who asks."""
     now = datetime.now(UTC)
-    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _LOOKED_BACK)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _LOOKBACK)
     for record in instance.get_run_records(failed):
         run = record.dagster_run
         if not works_on_recordings(run) or AUTO_RETRY_RUN_ID_TAG in run.tags:
             continue
         if run.is_complete_and_waiting_to_retry:
-            if record.update_timestamp > now - _PATIENCE:
+            if record.update_timestamp > now - _GRACE:
                 continue
             instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
-        if _deserves_another(instance, run):
+        if _is_retryable(instance, run):
             yield run
 
 
-def _deserves_another(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+def _is_retryable(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     reason = run.tags.get(RUN_FAILURE_REASON_TAG)
     by_rule = auto_reexecution_should_retry_run(
         instance, run, RunFailureReason(reason) if reason else None
@@ -77,7 +77,7 @@ def _cancelled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return backfill is not None and backfill.status in _CANCELLED
 
 
-def _again(run: dg.DagsterRun) -> dg.RunRequest:
+def _retry_request(run: dg.DagsterRun) -> dg.RunRequest:
     """The same partitions and stages, of the same backfill; asked for once, by its key."""
     return dg.RunRequest(
         run_key=f"again {run.run_id}",

@@ -13,18 +13,18 @@ import dagster as dg
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from pipeline_assets.jobs import ingest_recording
-from pipeline_assets.maintenance.orphaned_runs import fail_orphans
+from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
 from pipeline_assets.partitions import PARTITION_SET, recordings_partitions
-from pipeline_assets.policies import PATIENCE_SECONDS
-from pipeline_assets.runs import UNFINISHED, RunPlan, covered, new_keys, plan_runs
+from pipeline_assets.policies import SENSOR_GRACE_SECONDS
+from pipeline_assets.runs import IN_PROGRESS_STATUSES, RunSpec, partition_keys_of, missing_partition_keys, group_into_runs
 from playhead.core.records import Recording
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
 
 _INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
-_RECORDINGS_A_TICK = 400  # the daemon makes their runs before it ticks again
-_RUNS_A_TICK = 100
-_RETRY_APPEARS = timedelta(minutes=2)  # Dagster makes the retry of a dead run within seconds
+_RECORDINGS_PER_TICK = 400  # the daemon makes their runs before it ticks again
+_RUNS_PER_TICK = 100
+_RETRY_GRACE = timedelta(minutes=2)  # Dagster makes the retry of a dead run within seconds
 
 
 @dg.sensor(
@@ -33,18 +33,18 @@ _RETRY_APPEARS = timedelta(minutes=2)  # Dagster makes the retry of a dead run w
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests runs for recordings that are not ready, not failed and not under way.",
 )
-def uploads(
+def pending_recordings_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult | dg.SkipReason:
-    fail_orphans(context.instance, playhead)
-    waiting = _left(playhead)
+    fail_orphaned_runs(context.instance, playhead)
+    waiting = _not_taken_by_worker(playhead)
     if not waiting:
         return dg.SkipReason("nothing waits that is not the worker's")
     keys = context.instance.get_dynamic_partitions(PARTITION_SET)
-    busy = under_way(context.instance, keys)
+    busy = keys_in_progress(context.instance, keys)
     free = [recording for recording in waiting if recording.id not in busy]
-    added = new_keys(free, keys)
-    plans = plan_runs(free, [*keys, *added])[:_RUNS_A_TICK]
+    added = missing_partition_keys(free, keys)
+    plans = group_into_runs(free, [*keys, *added])[:_RUNS_PER_TICK]
     playhead.pipeline.recordings.mark_requested(
         [identity for plan in plans for identity in plan.ids]
     )
@@ -54,31 +54,31 @@ def uploads(
     )
 
 
-def _left(services: PipelineServices) -> list[Recording]:
+def _not_taken_by_worker(services: PipelineServices) -> list[Recording]:
     """What waits and is for this sensor: of an attending worker it takes over only what should
     have been taken long ago."""
-    waiting = services.pipeline.recordings.pending(limit=_RECORDINGS_A_TICK, unrequested=True)
+    waiting = services.pipeline.recordings.pending(limit=_RECORDINGS_PER_TICK, unrequested=True)
     if not waiting or not services.liveness.is_alive(WORKER):
         return waiting
-    overdue = services.pipeline.recordings.overdue([one.id for one in waiting], PATIENCE_SECONDS)
+    overdue = services.pipeline.recordings.overdue([one.id for one in waiting], SENSOR_GRACE_SECONDS)
     return [recording for recording in waiting if recording.id in overdue]
 
 
-def _request(plan: RunPlan) -> dg.RunRequest:
+def _request(plan: RunSpec) -> dg.RunRequest:
     # No run key: Dagster remembers one for ever and would drop the run of a later try.
     return dg.RunRequest(tags=dict(plan.tags), run_config=plan.run_config)
 
 
-def under_way(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
+def keys_in_progress(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
     job = ingest_recording.name
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED))
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS_STATUSES))
     died = instance.get_runs(
         dg.RunsFilter(
             job_name=job,
             statuses=[dg.DagsterRunStatus.FAILURE],
             tags={WILL_RETRY_TAG: "true"},
-            updated_after=datetime.now(UTC) - _RETRY_APPEARS,
+            updated_after=datetime.now(UTC) - _RETRY_GRACE,
         )
     )
     to_come = [run for run in died if AUTO_RETRY_RUN_ID_TAG not in run.tags]
-    return {key for run in [*runs, *to_come] for key in covered(run.tags, keys)}
+    return {key for run in [*runs, *to_come] for key in partition_keys_of(run.tags, keys)}

@@ -5,25 +5,25 @@ Not here: what a look does (``pipeline_assets/ops/provider_batches.py``).
 
 import dagster as dg
 
-from pipeline_assets.jobs import carry_batches
-from pipeline_assets.runs import UNFINISHED
+from pipeline_assets.jobs import sync_provider_batches
+from pipeline_assets.runs import IN_PROGRESS_STATUSES
 from playhead.services.context import PipelineServices
 
 _INTERVAL_SECONDS = 60  # a batch takes minutes to hours
 
 
 @dg.sensor(
-    job=carry_batches,
+    job=sync_provider_batches,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Sends requests that wait for a batch, and takes in the answers.",
 )
-def batches(
+def provider_batches_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
-    if not playhead.provider_use.batches.anything():
+    if not playhead.provider_use.batches.has_work():
         return dg.SensorResult(skip_reason="nothing waits for a batch")
-    looking = dg.RunsFilter(job_name=carry_batches.name, statuses=UNFINISHED)
+    looking = dg.RunsFilter(job_name=sync_provider_batches.name, statuses=IN_PROGRESS_STATUSES)
     if context.instance.get_runs(looking, limit=1):
         return dg.SensorResult(skip_reason="a run is looking")
     return dg.SensorResult(run_requests=[dg.RunRequest()])

@@ -7,24 +7,24 @@ Not here: what differs (``pipeline_assets/assets/desired_recipes.py``), which re
 
 import dagster as dg
 
-from pipeline_assets.jobs import ingest_recording, rework_archived
+from pipeline_assets.jobs import ingest_recording, rebuild_archived
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.planning.plan_runs import planned_runs
-from pipeline_assets.runs import RunPlan
+from pipeline_assets.planning.plan_runs import run_requests_for_plans
+from pipeline_assets.runs import RunSpec
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
-from sensors.pending_recordings import under_way
+from sensors.pending_recordings import keys_in_progress
 
 _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
 
 
 @dg.sensor(
-    jobs=[ingest_recording, rework_archived],
+    jobs=[ingest_recording, rebuild_archived],
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests runs of low priority for the open plans, a few hundred recordings ahead.",
 )
-def plans(
+def rebuild_plans_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
     if playhead.liveness.is_alive(WORKER):
@@ -32,8 +32,8 @@ def plans(
     if not playhead.pipeline.plans.under_way():
         return dg.SensorResult(skip_reason="no plan is open")
     keys = context.instance.get_dynamic_partitions(PARTITION_SET)
-    busy = under_way(context.instance, keys)
-    runs = list(planned_runs(playhead, keys, busy))
+    busy = keys_in_progress(context.instance, keys)
+    runs = list(run_requests_for_plans(playhead, keys, busy))
     playhead.pipeline.recordings.mark_requested([identity for run in runs for identity in run.ids])
     return dg.SensorResult(
         run_requests=[_request(run) for run in runs],
@@ -41,7 +41,7 @@ def plans(
     )
 
 
-def _request(run: RunPlan) -> dg.RunRequest:
+def _request(run: RunSpec) -> dg.RunRequest:
     return dg.RunRequest(
         job_name=run.job,
         tags=dict(run.tags),

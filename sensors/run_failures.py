@@ -7,9 +7,9 @@ reason; what a dead one made and did not tell is told.
 
 import dagster as dg
 
-from pipeline_assets.maintenance.missing_events import tell_untold_of_run
+from pipeline_assets.maintenance.missing_events import report_missing_events_for_run
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.runs import covered, works_on_recordings
+from pipeline_assets.runs import partition_keys_of, works_on_recordings
 from playhead.services.context import PipelineServices
 
 
@@ -18,17 +18,17 @@ from playhead.services.context import PipelineServices
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Writes dead letters for recordings whose workers die or whose runs cannot begin.",
 )
-def failures(
+def run_failure_sensor(
     context: dg.RunFailureSensorContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SkipReason:
-    buried = playhead.pipeline.results.bury_lost()
+    buried = playhead.pipeline.results.dead_letter_crashed()
     run = context.dagster_run
     if works_on_recordings(run):
         keys = context.instance.get_dynamic_partitions(PARTITION_SET)
-        buried += playhead.pipeline.results.bury_stuck(
-            sorted(covered(run.tags, keys)),
+        buried += playhead.pipeline.results.dead_letter_stalled(
+            sorted(partition_keys_of(run.tags, keys)),
             run_id=run.run_id,
             message=context.failure_event.message or "The run failed before it began.",
         )
-        tell_untold_of_run(context.instance, playhead.pipeline.audit, run, keys)
+        report_missing_events_for_run(context.instance, playhead.pipeline.audit, run, keys)
     return dg.SkipReason(f"{buried} dead letters written")

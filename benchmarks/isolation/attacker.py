@@ -20,7 +20,7 @@ from benchmarks.isolation.ways import Way
 from playhead.core.call_context import CallContext
 from playhead.core.records import Filter, Recording
 from playhead.postgres.database import Database, Role
-from playhead.postgres.provider_use.spend import GROUPINGS, Ended, Intended
+from playhead.postgres.provider_use.spend import GROUPINGS, Settlement, ReservationRequest
 from playhead.postgres.search.conversations import NewTurn
 from playhead.services.context import Services
 from tests.support import factories
@@ -52,7 +52,7 @@ class Visitor:
         query = sql.SQL("select {name}::text from {name} limit 2000")
 
         def look(one: Resident, _other: Resident) -> Iterable[object]:
-            seen = self._database.within(one.org, random.choice(_ROLES))
+            seen = self._database.as_role(one.org, random.choice(_ROLES))
             with seen.transaction() as connection:
                 return connection.execute(query.format(name=sql.Identifier(name))).fetchall()
 
@@ -63,7 +63,7 @@ class Visitor:
 
         def look(one: Resident, other: Resident) -> Iterable[object]:
             values = {name: other.keys.get(name, other.keys["recording_id"]) for name in names}
-            seen = self._database.within(one.org, random.choice(_ROLES))
+            seen = self._database.as_role(one.org, random.choice(_ROLES))
             with (
                 seen.transaction() as connection,
                 connection.transaction(force_rollback=True),
@@ -102,13 +102,13 @@ class Visitor:
             ),
             "chunks": Way(lambda one, _: content.chunks(one.recording, CHUNK_RECIPE.hash)),
             "passages": Way(
-                lambda one, _: content.passages([(one.recording, CHUNK_RECIPE.hash)]).values()
+                lambda one, _: content.chunk_spans([(one.recording, CHUNK_RECIPE.hash)]).values()
             ),
             "excerpts of another's": Way(
                 lambda one, other: services.search.excerpts.of(one.org, other.keys["chunks"])
             ),
             "standing": Way(
-                lambda one, _: services.pipeline.results.standing([one.recording]).values()
+                lambda one, _: services.pipeline.results.current_results([one.recording]).values()
             ),
             "lineage": Way(lambda one, _: services.pipeline.results.lineage(one.recording)),
             "versions": Way(
@@ -124,7 +124,7 @@ class Visitor:
                 lambda one, _: passages.nearest(_NEAR, self._set, org_id=one.org, limit=50)
             ),
             "exactly": Way(
-                lambda one, _: passages.nearest_exactly(_NEAR, self._set, org_id=one.org, limit=50)
+                lambda one, _: passages.nearest_exact(_NEAR, self._set, org_id=one.org, limit=50)
             ),
             "spend": Way(
                 lambda one, _: [
@@ -132,8 +132,8 @@ class Visitor:
                     for by in GROUPINGS
                 ]
             ),
-            "breakers": Way(lambda one, _: services.provider_use.circuit_breakers.opened(one.org)),
-            "quarantine": Way(lambda one, _: services.provider_use.quarantine.kept(one.org)),
+            "breakers": Way(lambda one, _: services.provider_use.circuit_breakers.list_open(one.org)),
+            "quarantine": Way(lambda one, _: services.provider_use.quarantine.replies(one.org)),
             "reply of another": Way(
                 lambda one, _: [services.provider_use.quarantine.reply(one.org, 1)]
             ),
@@ -168,7 +168,7 @@ class Visitor:
             "make a token": Way(self._token),
             "reserve and settle": Way(self._spend),
             "choose another's": Way(
-                lambda one, other: ledger.choose(one.recording, other.heard, "me")
+                lambda one, other: ledger.pin(one.recording, other.heard, "me")
             ),
             "go on with another's conversation": Way(self._turn),
             "write another's": Way(self._write_for, says=True),
@@ -189,10 +189,10 @@ class Visitor:
     def _spend(self, one: Resident, _other: Resident) -> Iterable[object]:
         spend = self._services.provider_use.spend
         errand = CallContext(one.org, one.canary, {one.recording.id: 1.0})
-        intended = Intended(uuid.uuid4(), "q", one.canary, "embeddings", 0.01)
-        permit = spend.begin(errand, intended, None)
+        intended = ReservationRequest(uuid.uuid4(), "q", one.canary, "embeddings", 0.01)
+        permit = spend.reserve(errand, intended, None)
         if permit.attempt_id is not None:
-            spend.settle(one.org, permit.attempt_id, Ended(cost_usd=0.01))
+            spend.settle(one.org, permit.attempt_id, Settlement(cost_usd=0.01))
         return [permit]
 
     def _turn(self, one: Resident, other: Resident) -> Iterable[object]:
@@ -201,7 +201,7 @@ class Visitor:
 
     def _write_for(self, one: Resident, other: Resident) -> Iterable[object]:
         statement = b"insert into members (org_id, name, role) values (%(org)s, 'me', 'owner')"
-        return [self._database.within(one.org, "playhead_app").run(statement, org=other.org)]
+        return [self._database.as_role(one.org, "playhead_app").run(statement, org=other.org)]
 
 
 def _called_ours(one: Resident, other: Resident) -> Recording:

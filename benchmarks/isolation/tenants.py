@@ -68,7 +68,7 @@ def inhabited(count: int) -> Iterator[Town]:
             url = server.url("playhead")
             migrate(url)
             with at_home(home, url):
-                database, media = Database(url), stores.media_store(load_settings())
+                database, media = Database(url), stores.create_media_store(load_settings())
                 residents = _settle_in(database, media, count)
                 database.close()
                 yield Town(url, home, residents)

@@ -19,9 +19,9 @@ from pgvector.psycopg import register_vector
 
 from benchmarks.pipeline_vs_handwritten.contender import Answer
 from benchmarks.pipeline_vs_handwritten.embedder import HashEmbedder
-from pipeline_assets.assets.executor import Hands
-from pipeline_assets.assets.stage import Made, Turn, Work
-from pipeline_assets.policies import RECORDINGS_A_RUN
+from pipeline_assets.assets.executor import StageExecutor
+from pipeline_assets.assets.stage import StageOutcome, RunAttempt, RecordingContext
+from pipeline_assets.policies import RECORDINGS_PER_RUN
 from playhead.core.errors import PlayheadError
 from playhead.core.protocols.embedder import Embedder, Vectors
 from playhead.core.records import (
@@ -38,11 +38,11 @@ from playhead.core.settings import Settings
 from playhead.engines.registry import EmbedderRegistry, choose_engines
 from playhead.postgres.database import Connection
 from playhead.postgres.pipeline.recordings import new_recording_id
-from playhead.postgres.pipeline.stage_results import Result, Wanted
+from playhead.postgres.pipeline.stage_results import Result, ResultKey
 from playhead.services.context import open_pipeline_services
 from tests.support import factories
 
-_TURN = Turn(run_id="engine room", last=True, log=lambda line: None)
+_TURN = RunAttempt(run_id="engine room", is_final=True, log=lambda line: None)
 _ORG = "default"
 
 _STORED = """
@@ -86,19 +86,19 @@ class Ours:
             self._seed(self._recordings[number], kept)
 
     def update(self, embedder: Embedder) -> None:
-        while waiting := self._services.pipeline.recordings.pending(limit=RECORDINGS_A_RUN):
+        while waiting := self._services.pipeline.recordings.pending(limit=RECORDINGS_PER_RUN):
             self._take_through(waiting, embedder)
 
     def index(self) -> None:
         [first] = self._services.search.embedding_sets.live()
-        self._services.search.vector_indexes.keep(first)
+        self._services.search.vector_indexes.maintain(first)
 
     def change_model(self, embedder: Embedder) -> None:
         added = self._services.search.embedding_sets.add("B", embedder.engine, embedder.dimensions)
         known = list(self._recordings.values())
-        for start in range(0, len(known), RECORDINGS_A_RUN):
-            self._take_through(known[start : start + RECORDINGS_A_RUN], embedder)
-        self._services.search.vector_indexes.keep(added)
+        for start in range(0, len(known), RECORDINGS_PER_RUN):
+            self._take_through(known[start : start + RECORDINGS_PER_RUN], embedder)
+        self._services.search.vector_indexes.maintain(added)
         self._services.search.embedding_sets.activate(added)
 
     def ask(self, question: str, embedders: Mapping[str, Embedder]) -> Answer:
@@ -122,12 +122,12 @@ class Ours:
         services = replace(self._services, engines=replace(self._services.engines, embedders=anew))
         lanes, standing = (
             services.embedding_targets(),
-            services.pipeline.results.standing(recordings),
+            services.pipeline.results.current_results(recordings),
         )
-        with Hands(_raise_error) as hands:
+        with StageExecutor(_raise_error) as hands:
             for one in recordings:
-                work = Work(services, one, _TURN, lanes, standing[one.id])
-                hands.take(work, ["chunks", "embeddings"])
+                work = RecordingContext(services, one, _TURN, lanes, standing[one.id])
+                hands.run(work, ["chunks", "embeddings"])
             hands.finish()
 
     def _add(self, number: int) -> Recording:
@@ -153,13 +153,13 @@ class Ours:
         recipe = Recipe(stage, "1", Engine("seed", "engine room"))
         ledger = self._services.pipeline.results
         with (
-            ledger.claim(Wanted(recording, recipe, inputs), run_id="seed", detail="") as claim,
+            ledger.claim(ResultKey(recording, recipe, inputs), run_id="seed", detail="") as claim,
             ledger.finish(claim, output_hash=output_hash) as to,
         ):
             yield to
 
 
-def _raise_error(work: Work, stage: Stage, made: Made) -> None:
+def _raise_error(work: RecordingContext, stage: Stage, made: StageOutcome) -> None:
     if isinstance(made, PlayheadError):
         raise made
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from pipeline_assets.assets.desired_recipes import wanted_now
+from pipeline_assets.assets.desired_recipes import desired_recipes
 from pipeline_assets.policies import GROUP, OWNERS
 from playhead.core.model_deprecations import ERROR_DAYS, WARN_DAYS, days_left
 from playhead.services.context import PipelineServices
@@ -41,11 +41,11 @@ def backlog(playhead: dg.ResourceParam[PipelineServices]) -> dg.MaterializeResul
     name="models_live_on",
     description="No model in use ends within 60 days (warning) or 14 (error).",
 )
-def models_live_on(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
-    return judge_models(_models(playhead), datetime.now(UTC).date())
+def no_model_near_shutdown(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
+    return model_check_result(_models_in_use(playhead), datetime.now(UTC).date())
 
 
-def judge_models(models: Sequence[str], today: date) -> dg.AssetCheckResult:
+def model_check_result(models: Sequence[str], today: date) -> dg.AssetCheckResult:
     """Yellow when a model in use ends within 60 days, red within 14."""
     left = {model: days for model in models if (days := days_left(model, today)) is not None}
     soonest = min(left.values(), default=WARN_DAYS + 1)
@@ -60,9 +60,9 @@ def judge_models(models: Sequence[str], today: date) -> dg.AssetCheckResult:
     )
 
 
-def _models(services: PipelineServices) -> list[str]:
+def _models_in_use(services: PipelineServices) -> list[str]:
     """Of the default engines, of those chosen for some recordings, and of the sets."""
     engines = [services.engines.transcriber.engine, services.engines.writer.engine]
-    engines += [one.recipe.engine for one in wanted_now(services)]
+    engines += [one.recipe.engine for one in desired_recipes(services)]
     sets = [str(one.engine["model"]) for one in services.search.embedding_sets.live()]
     return sorted({*(engine.model for engine in engines), *sets})

@@ -13,32 +13,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pipeline_assets.assets.stage import Made, Outcome, Task, Work, caught, claimed, errand_for
+from pipeline_assets.assets.stage import StageOutcome, StageResult, StageTask, RecordingContext, capture_error, claim_task, call_context_for
 from playhead.core.call_context import call_context
 from playhead.core.errors import Parked, PlayheadError, WorkerStopping
 from playhead.postgres.pipeline.stage_results import Claim
 from playhead.services.context import EmbeddingTarget
 
-Claimed = Sequence[tuple[Task, Claim]]
-_Numbered = tuple[int, Task]
+ClaimedTasks = Sequence[tuple[StageTask, Claim]]
+_IndexedTask = tuple[int, StageTask]
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class BatchStage:
     """A stage. ``lanes_of`` groups a recording's lanes by the result they share, that of the
     active set first; ``task_of`` raises ``MissingUpstream``; ``make`` is given tasks of one
     organisation and for the same sets."""
 
     detail: str
-    lanes_of: Callable[[Work], Sequence[Sequence[EmbeddingTarget]]]
-    task_of: Callable[[Work, Sequence[EmbeddingTarget]], Task]
-    make: Callable[[Claimed], list[Outcome]]
+    group_targets: Callable[[RecordingContext], Sequence[Sequence[EmbeddingTarget]]]
+    build_task: Callable[[RecordingContext, Sequence[EmbeddingTarget]], StageTask]
+    process: Callable[[ClaimedTasks], list[StageResult]]
 
-    def __call__(self, works: Sequence[Work]) -> list[Made]:
+    def __call__(self, works: Sequence[RecordingContext]) -> list[StageOutcome]:
         """For the active set. What fails for a set that nobody searches yet is kept in the ledger
         and does not stop the recording."""
-        groups = [caught(self.lanes_of, work) for work in works]
-        made = self._all(
+        groups = [capture_error(self.group_targets, work) for work in works]
+        made = self._run_all(
             [
                 (work, found if isinstance(found, PlayheadError) else found[0])
                 for work, found in zip(works, groups, strict=True)
@@ -47,75 +47,75 @@ class Together:
         others = [
             (work, lanes)
             for work, found, one in zip(works, groups, made, strict=True)
-            if isinstance(one, Outcome) and not isinstance(found, PlayheadError)
+            if isinstance(one, StageResult) and not isinstance(found, PlayheadError)
             for lanes in found[1:]
         ]
-        for (work, lanes), one in zip(others, self._all(others), strict=True):
+        for (work, lanes), one in zip(others, self._run_all(others), strict=True):
             if isinstance(one, PlayheadError):
                 names = ", ".join(f"set {lane.embedding_set.id}" for lane in lanes)
-                work.turn.log(f"{work.recording.id}, {names}: {one} {one.remedy}")
+                work.attempt.log(f"{work.recording.id}, {names}: {one} {one.remedy}")
         return made
 
-    def _all(
-        self, wanted: Sequence[tuple[Work, Sequence[EmbeddingTarget] | PlayheadError]]
-    ) -> list[Made]:
+    def _run_all(
+        self, wanted: Sequence[tuple[RecordingContext, Sequence[EmbeddingTarget] | PlayheadError]]
+    ) -> list[StageOutcome]:
         tasks = [
-            lanes if isinstance(lanes, PlayheadError) else caught(self.task_of, work, lanes)
+            lanes if isinstance(lanes, PlayheadError) else capture_error(self.build_task, work, lanes)
             for work, lanes in wanted
         ]
-        made: dict[int, Made] = {}
-        ready = [(number, task) for number, task in enumerate(tasks) if isinstance(task, Task)]
-        for _, alike in groupby(sorted(ready, key=_place), key=lambda one: _place(one)[:2]):
-            made |= self._alike(list(alike))
-        return [made[i] if isinstance(task, Task) else task for i, task in enumerate(tasks)]
+        made: dict[int, StageOutcome] = {}
+        ready = [(number, task) for number, task in enumerate(tasks) if isinstance(task, StageTask)]
+        for _, alike in groupby(sorted(ready, key=_lock_order), key=lambda one: _lock_order(one)[:2]):
+            made |= self._run_group(list(alike))
+        return [made[i] if isinstance(task, StageTask) else task for i, task in enumerate(tasks)]
 
-    def _alike(self, tasks: Sequence[_Numbered]) -> dict[int, Made]:
-        made: dict[int, Made] = {
-            number: task.found(standing) for number, task in tasks if (standing := task.standing)
+    def _run_group(self, tasks: Sequence[_IndexedTask]) -> dict[int, StageOutcome]:
+        made: dict[int, StageOutcome] = {
+            number: task.unchanged(standing) for number, task in tasks if (standing := task.current)
         }
         left = [(number, task) for number, task in tasks if number not in made]
-        hasty = [(number, task) for number, task in left if not task.work.patient]
+        hasty = [(number, task) for number, task in left if not task.context.batch]
         if len(hasty) > 1:
-            made |= self._at_once(hasty)
+            made |= self._run_batch(hasty)
         for number, task in left:
             if number not in made:
-                made[number] = caught(self._alone, task)
+                made[number] = capture_error(self._run_single, task)
         return made
 
-    def _at_once(self, tasks: Sequence[_Numbered]) -> Mapping[int, Outcome]:
+    def _run_batch(self, tasks: Sequence[_IndexedTask]) -> Mapping[int, StageResult]:
         """Of those that are free; none when one of them fails."""
-        turn, ledger = tasks[0][1].work.turn, tasks[0][1].work.services.pipeline.results
-        wanted = [task.wanted for _, task in tasks]
+        turn, ledger = tasks[0][1].context.attempt, tasks[0][1].context.services.pipeline.results
+        wanted = [task.key for _, task in tasks]
         try:
-            with ledger.claim_free(wanted, run_id=turn.run_id, detail=self.detail) as claims:
+            with ledger.try_claim_many(wanted, run_id=turn.run_id, detail=self.detail) as claims:
                 mine = [(*one, claim) for one, claim in zip(tasks, claims, strict=True) if claim]
                 open_ones = [one for one in mine if not one[2].done]
-                made = self._made([one[1:] for one in open_ones]) if open_ones else []
+                made = self._process([one[1:] for one in open_ones]) if open_ones else []
         except WorkerStopping:
             raise
         except Exception:  # whoever it is of meets it again, alone, and there it is told
             return {}
-        found = {number: task.found(claim.done) for number, task, claim in mine if claim.done}
+        found = {number: task.unchanged(claim.done) for number, task, claim in mine if claim.done}
         return found | {one[0]: outcome for one, outcome in zip(open_ones, made, strict=True)}
 
-    def _made(self, claimed: Claimed) -> list[Outcome]:
+    def _process(self, claimed: ClaimedTasks) -> list[StageResult]:
         try:
-            with call_context(errand_for([task for task, _ in claimed])):
-                return self.make(claimed)
+            with call_context(call_context_for([task for task, _ in claimed])):
+                return self.process(claimed)
         except Parked:  # one alone may fit where all together do not, and says for how long if not
             claims = [claim for _, claim in claimed]
-            claimed[0][0].work.services.pipeline.results.give_back(claims)
+            claimed[0][0].context.services.pipeline.results.release(claims)
             raise
 
-    def _alone(self, task: Task) -> Outcome:
-        with claimed(task, detail=self.detail) as claim:
+    def _run_single(self, task: StageTask) -> StageResult:
+        with claim_task(task, detail=self.detail) as claim:
             if claim.done:
-                return task.found(claim.done)
-            [outcome] = self.make([(task, claim)])
+                return task.unchanged(claim.done)
+            [outcome] = self.process([(task, claim)])
         return outcome
 
 
-def _place(one: _Numbered) -> tuple[str, tuple[int, ...], str]:
+def _lock_order(one: _IndexedTask) -> tuple[str, tuple[int, ...], str]:
     """In one order, so that two workers with the same recordings never wait for each other."""
     _, task = one
-    return task.work.recording.org_id, task.sets, task.work.recording.id
+    return task.context.recording.org_id, task.sets, task.context.recording.id

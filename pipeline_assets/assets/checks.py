@@ -55,23 +55,23 @@ def check_specs() -> list[dg.AssetCheckSpec]:
         ]
 
 
-def of_media(facts: MediaFacts) -> tuple[Check, ...]:
+def check_media(facts: MediaFacts) -> tuple[Check, ...]:
     lasts = {"duration_seconds": facts.duration_seconds}
     return (Check("raw_media", "has_sound", facts.duration_seconds > 0, facts=lasts),)
 
 
-def of_transcript(transcript: Transcript) -> tuple[Check, ...]:
+def check_transcript(transcript: Transcript) -> tuple[Check, ...]:
     words = {"words": len(transcript.words)}
     exact = transcript.timing != "interpolated"
     error = {"error_seconds": transcript.error_seconds or 0.0}
     return (
-        Check("transcript", "times_in_order", _times_are_right(transcript), facts=words),
+        Check("transcript", "times_in_order", _has_valid_times(transcript), facts=words),
         Check("transcript", "times_exact", exact, warns=True, facts=error),
         Check("transcript", "has_words", bool(transcript.words), warns=True, facts=words),
     )
 
 
-def of_document(document: Document, duration_seconds: float) -> tuple[Check, ...]:
+def check_document(document: Document, duration_seconds: float) -> tuple[Check, ...]:
     stand = all(
         0 <= span.char_start < span.char_end <= len(document.content)
         and 0 <= span.start_seconds <= span.end_seconds <= duration_seconds + TOLERANCE_SECONDS
@@ -80,7 +80,7 @@ def of_document(document: Document, duration_seconds: float) -> tuple[Check, ...
     return (Check("document", "quotes_stand", stand, facts={"spans": len(document.spans)}),)
 
 
-def of_chunks(
+def check_chunks(
     made: Sequence[Chunk], texts: Mapping[Source, str], duration_seconds: float
 ) -> tuple[Check, ...]:
     """``texts``: the text of each source."""
@@ -105,13 +105,13 @@ def of_chunks(
     )
 
 
-def of_embeddings(coverage: Coverage) -> tuple[Check, ...]:
+def check_embeddings(coverage: Coverage) -> tuple[Check, ...]:
     facts = {"vectors": coverage.vectors, "chunks": coverage.chunks}
     whole = coverage.vectors == coverage.chunks
     return (Check("embeddings", "one_vector_a_chunk", whole, facts=facts),)
 
 
-def evaluation(check: Check, partition: str) -> dg.AssetCheckEvaluation:
+def check_evaluation(check: Check, partition: str) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(check.stage),
         check_name=check.name,
@@ -127,7 +127,7 @@ def evaluation(check: Check, partition: str) -> dg.AssetCheckEvaluation:
     )
 
 
-def _times_are_right(transcript: Transcript) -> bool:
+def _has_valid_times(transcript: Transcript) -> bool:
     try:
         check_times(transcript)
     except InvalidEngineOutput:

@@ -9,8 +9,8 @@ from threading import Lock
 import dagster as dg
 
 from pipeline_assets.assets import checks
-from pipeline_assets.assets.batch_stage import Claimed, Together
-from pipeline_assets.assets.stage import Metadata, Outcome, Task, Work, stage_spec
+from pipeline_assets.assets.batch_stage import ClaimedTasks, BatchStage
+from pipeline_assets.assets.stage import Metadata, StageResult, StageTask, RecordingContext, stage_spec
 from playhead.chunking.chunker import ChunkingConfig, Strategy, chunk
 from playhead.chunking.document_languages import written_tongues
 from playhead.chunking.sentence_spans import spoken_phrases, with_phrases, written_phrases
@@ -27,7 +27,7 @@ from playhead.core.records import (
 from playhead.core.sentences import Tongues
 from playhead.core.settings import Settings
 from playhead.core.timecode import format_timecode
-from playhead.postgres.pipeline.content import Cut, chunks_hash
+from playhead.postgres.pipeline.content import ChunkWrite, chunks_hash
 from playhead.services.context import EmbeddingTarget
 from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import Spoken
@@ -35,10 +35,10 @@ from playhead.transcripts.word_positions import Spoken
 CODE_VERSION = "3"
 _ROWS_SHOWN = 50
 
-_Part = tuple[str, Source]  # a recording's id, and whether its transcript or its document
+_TextKey = tuple[str, Source]  # a recording's id, and whether its transcript or its document
 
 #: Two threads that cut would only take turns; so one cuts while the other is at the database.
-_CUTTING = Lock()
+_CHUNKING_LOCK = Lock()
 
 SPEC = stage_spec(
     "chunks",
@@ -61,55 +61,55 @@ def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
     )
 
 
-def _by_recipe(work: Work) -> list[list[EmbeddingTarget]]:
+def _group_by_recipe(work: RecordingContext) -> list[list[EmbeddingTarget]]:
     """Lanes whose chunks are the same share them."""
     groups: dict[str, list[EmbeddingTarget]] = {}
-    for lane in work.lanes:
-        groups.setdefault(_recipe(work, lane).hash, []).append(lane)
+    for lane in work.targets:
+        groups.setdefault(_recipe_for(work, lane).hash, []).append(lane)
     return list(groups.values())
 
 
-def _recipe(work: Work, lane: EmbeddingTarget) -> Recipe:
+def _recipe_for(work: RecordingContext, lane: EmbeddingTarget) -> Recipe:
     return recipe(work.services.settings, work.recording.kind, lane.embedder)
 
 
-def _task(work: Work, lanes: Sequence[EmbeddingTarget]) -> Task:
+def _task(work: RecordingContext, lanes: Sequence[EmbeddingTarget]) -> StageTask:
     heard, written = work.upstream("transcript"), work.upstream("document")
     inputs = {"transcript": heard.output_hash, "document": written.output_hash}
-    return Task(work, _recipe(work, lanes[0]), inputs, lanes)
+    return StageTask(work, _recipe_for(work, lanes[0]), inputs, lanes)
 
 
-def _make(claimed: Claimed) -> list[Outcome]:
+def _make(claimed: ClaimedTasks) -> list[StageResult]:
     ledger, content = (
-        claimed[0][0].work.services.pipeline.results,
-        claimed[0][0].work.services.pipeline.content,
+        claimed[0][0].context.services.pipeline.results,
+        claimed[0][0].context.services.pipeline.content,
     )
     tasks = [task for task, _ in claimed]
-    before = content.passages((task.work.recording, task.recipe.hash) for task in tasks)
+    before = content.chunk_spans((task.context.recording, task.recipe.hash) for task in tasks)
     read = [_read(task) for task in tasks]
-    with _CUTTING:
-        cuttings = [_cut(task, *one, before) for task, one in zip(tasks, read, strict=True)]
+    with _CHUNKING_LOCK:
+        cuttings = [_chunk(task, *one, before) for task, one in zip(tasks, read, strict=True)]
     hashes = [chunks_hash(one.made) for one in cuttings]
     with ledger.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
         ledger.supersede(connection, results)
         content.put_chunks(
             connection,
             [
-                Cut(task.work.recording, result, one.made, one.transcript.language)
+                ChunkWrite(task.context.recording, result, one.made, one.transcript.language)
                 for task, result, one in zip(tasks, results, cuttings, strict=True)
             ],
         )
     return [
-        task.made(result, _describe(one.made), one.checks)
+        task.created(result, _describe(one.made), one.checks)
         for task, result, one in zip(tasks, results, cuttings, strict=True)
     ]
 
 
-make_chunks = Together("cutting", _by_recipe, _task, _make)
+CHUNKS = BatchStage("cutting", _group_by_recipe, _task, _make)
 
 
 @dataclass(frozen=True, slots=True)
-class _Cutting:
+class _ChunkedTexts:
     """What was cut, and the chunks."""
 
     transcript: Spoken
@@ -122,7 +122,7 @@ class _Cutting:
             "transcript": self.transcript.text,
             "document": self.document.content,
         }
-        return checks.of_chunks(self.made, texts, self.transcript.duration_seconds)
+        return checks.check_chunks(self.made, texts, self.transcript.duration_seconds)
 
 
 def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source, ChunkingConfig]:
@@ -136,21 +136,21 @@ def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source,
     return {"transcript": config(chosen.transcript), "document": config(chosen.document)}
 
 
-def _read(task: Task) -> tuple[Spoken, Document]:
+def _read(task: StageTask) -> tuple[Spoken, Document]:
     content, upstream, recording = (
-        task.work.services.pipeline.content,
-        task.work.upstream,
-        task.work.recording,
+        task.context.services.pipeline.content,
+        task.context.upstream,
+        task.context.recording,
     )
-    heard = content.spoken(recording, upstream("transcript").id)
+    heard = content.timed_text(recording, upstream("transcript").id)
     return heard, content.document(recording, upstream("document").id)
 
 
-def _cut(
-    task: Task, transcript: Spoken, document: Document, before: Mapping[_Part, Sequence[ChunkSpan]]
-) -> _Cutting:
-    recording, embedder = task.work.recording, task.lanes[0].embedder
-    configs = _configs(task.work.services.settings, recording.kind, embedder)
+def _chunk(
+    task: StageTask, transcript: Spoken, document: Document, before: Mapping[_TextKey, Sequence[ChunkSpan]]
+) -> _ChunkedTexts:
+    recording, embedder = task.context.recording, task.targets[0].embedder
+    configs = _configs(task.context.services.settings, recording.kind, embedder)
 
     def cut(source: Source, text: str, timeline: Timeline, tongues: Tongues) -> tuple[Chunk, ...]:
         return chunk(
@@ -170,7 +170,7 @@ def _cut(
     )
     said = with_phrases(heard, spoken_phrases(transcript))
     made = [*said, *with_phrases(written, written_phrases(document))]
-    return _Cutting(transcript, document, made)
+    return _ChunkedTexts(transcript, document, made)
 
 
 def _describe(made: list[Chunk]) -> Metadata:

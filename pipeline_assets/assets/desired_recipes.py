@@ -11,34 +11,34 @@ from playhead.core.errors import ModelUnavailable
 from playhead.core.records import FREE, EngineSelection, Json
 from playhead.core.settings import Settings
 from playhead.engines.registry import Engines
-from playhead.postgres.pipeline.plans import Wanted
+from playhead.postgres.pipeline.plans import DesiredRecipe
 from playhead.services.context import EmbeddingTarget, PipelineServices
 
 
-def wanted_now(services: PipelineServices) -> list[Wanted]:
+def desired_recipes(services: PipelineServices) -> list[DesiredRecipe]:
     """The recipes that a run would use now; none for recordings whose engine cannot be had."""
     lanes, wanted = services.embedding_targets(), []
-    for choice in services.pipeline.recordings.choices():
+    for choice in services.pipeline.recordings.engine_selections():
         with suppress(ModelUnavailable):
-            wanted += list(_wanted(services.settings, services.engines, lanes, choice))
+            wanted += list(_desired_for(services.settings, services.engines, lanes, choice))
     return wanted
 
 
-def _wanted(
+def _desired_for(
     settings: Settings, engines: Engines, lanes: Sequence[EmbeddingTarget], choice: EngineSelection
-) -> Iterator[Wanted]:
+) -> Iterator[DesiredRecipe]:
     transcriber, writer = engines.transcriber_for(choice), engines.writer_for(choice)
-    yield Wanted(choice, 0, raw_media.RECIPE, FREE)
-    yield Wanted(choice, 0, transcript.recipe(transcriber), transcriber.price)
-    yield Wanted(choice, 0, document.recipe(writer), writer.price)
+    yield DesiredRecipe(choice, 0, raw_media.RECIPE, FREE)
+    yield DesiredRecipe(choice, 0, transcript.recipe(transcriber), transcriber.price)
+    yield DesiredRecipe(choice, 0, document.recipe(writer), writer.price)
     for lane in lanes:
         cut = chunks.recipe(settings, choice.kind, lane.embedder)
-        yield Wanted(choice, lane.embedding_set.id, cut, FREE)
+        yield DesiredRecipe(choice, lane.embedding_set.id, cut, FREE)
         embedded = embeddings.recipe(lane.embedder)
-        yield Wanted(choice, lane.embedding_set.id, embedded, lane.embedder.price)
+        yield DesiredRecipe(choice, lane.embedding_set.id, embedded, lane.embedder.price)
 
 
-def moved(before: Json, now: Json) -> tuple[str, ...]:
+def changed_parts(before: Json, now: Json) -> tuple[str, ...]:
     """Which parts of a recipe are no longer the same."""
     parts = [part for part in ("engine", "model", "code_version") if before[part] != now[part]]
     old, new = before["parameters"], now["parameters"]

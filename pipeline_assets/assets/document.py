@@ -9,11 +9,11 @@ import dagster as dg
 from pipeline_assets.assets import checks
 from pipeline_assets.assets.stage import (
     Metadata,
-    Outcome,
-    Task,
-    Work,
-    claimed,
-    engine_line,
+    StageResult,
+    StageTask,
+    RecordingContext,
+    claim_task,
+    format_engine,
     stage_spec,
 )
 from playhead.core.protocols.writer import Writer
@@ -35,7 +35,7 @@ def recipe(writer: Writer) -> Recipe:
     return Recipe("document", CODE_VERSION, writer.engine)
 
 
-def make_document(work: Work) -> Outcome:
+def make_document(work: RecordingContext) -> StageResult:
     services, recording = work.services, work.recording
     source = work.upstream("transcript")
     inputs = {
@@ -44,10 +44,10 @@ def make_document(work: Work) -> Outcome:
         "kind": recording.kind,
     }
     writer = services.engines.writer_for(recording.choice)
-    task = Task(work, recipe(writer), inputs)
-    with claimed(task, detail="writing") as claim:
+    task = StageTask(work, recipe(writer), inputs)
+    with claim_task(task, detail="writing") as claim:
         if claim.done:
-            return task.found(claim.done)
+            return task.unchanged(claim.done)
         transcript = services.pipeline.content.transcript(recording, source.id)
         document, usage = writer.write(transcript, title=recording.title, kind=recording.kind)
         output_hash = content_hash(asdict(document))
@@ -56,10 +56,10 @@ def make_document(work: Work) -> Outcome:
             result,
         ):
             services.pipeline.content.put_document(connection, result, recording, document)
-    return task.made(
+    return task.created(
         result,
-        _describe(document, engine_line(task.recipe.engine)),
-        checks.of_document(document, transcript.duration_seconds),
+        _describe(document, format_engine(task.recipe.engine)),
+        checks.check_document(document, transcript.duration_seconds),
     )
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline_assets.assets import checks
-from pipeline_assets.assets.batch_stage import Claimed, Together
-from pipeline_assets.assets.stage import Metadata, Outcome, Task, Work, engine_line, stage_spec
+from pipeline_assets.assets.batch_stage import ClaimedTasks, BatchStage
+from pipeline_assets.assets.stage import Metadata, StageResult, StageTask, RecordingContext, format_engine, stage_spec
 from playhead.core.call_context import CallContext, call_context, current_call_context
 from playhead.core.errors import BatchPending
 from playhead.core.protocols.embedder import Embedder
 from playhead.core.records import Recipe, content_hash
-from playhead.postgres.pipeline.content import Coverage, Embedded, Uncached
+from playhead.postgres.pipeline.content import Coverage, EmbeddingWrite, UncachedText
 from playhead.postgres.pipeline.stage_results import Result
 from playhead.services.context import EmbeddingTarget, PipelineServices
 
@@ -33,17 +33,17 @@ def recipe(embedder: Embedder) -> Recipe:
     return Recipe("embeddings", CODE_VERSION, embedder.engine)
 
 
-def _task(work: Work, lanes: Sequence[EmbeddingTarget]) -> Task:
+def _task(work: RecordingContext, lanes: Sequence[EmbeddingTarget]) -> StageTask:
     [lane] = lanes
     chunks = work.upstream("chunks", lane.embedding_set.id)
     inputs = {"chunks": chunks.output_hash, "chunk_recipe": chunks.recipe_hash}
-    return Task(work, recipe(lane.embedder), inputs, lanes)
+    return StageTask(work, recipe(lane.embedder), inputs, lanes)
 
 
-def _make(claimed: Claimed) -> list[Outcome]:
+def _make(claimed: ClaimedTasks) -> list[StageResult]:
     tasks, claims = [task for task, _ in claimed], [claim for _, claim in claimed]
-    [lane], services = tasks[0].lanes, tasks[0].work.services
-    chunks = [task.work.upstream("chunks", lane.embedding_set.id) for task in tasks]
+    [lane], services = tasks[0].targets, tasks[0].context.services
+    chunks = [task.context.upstream("chunks", lane.embedding_set.id) for task in tasks]
     for done, of in _fill_cache(tasks, chunks, lane):
         services.pipeline.results.progress(
             claims, 100 * done // of, f"embedded {done} of {of} passages"
@@ -54,19 +54,19 @@ def _make(claimed: Claimed) -> list[Outcome]:
     ]
     with services.pipeline.results.finish_all(claims, hashes) as (connection, results):
         embedded = [
-            Embedded(task.work.recording, result, one)
+            EmbeddingWrite(task.context.recording, result, one)
             for task, result, one in zip(tasks, results, chunks, strict=True)
         ]
         services.pipeline.results.supersede(connection, results)
         services.pipeline.content.put_embeddings(connection, embedded, lane.embedding_set.id)
     coverages = services.pipeline.content.coverage(embedded, lane.embedding_set.id)
     return [
-        task.made(result, _describe(lane, coverage), checks.of_embeddings(coverage))
+        task.created(result, _describe(lane, coverage), checks.check_embeddings(coverage))
         for task, result, coverage in zip(tasks, results, coverages, strict=True)
     ]
 
 
-make_embeddings = Together("embedding", lambda work: [[lane] for lane in work.lanes], _task, _make)
+EMBEDDINGS = BatchStage("embedding", lambda work: [[lane] for lane in work.targets], _task, _make)
 
 
 def _describe(lane: EmbeddingTarget, coverage: Coverage) -> Metadata:
@@ -74,19 +74,19 @@ def _describe(lane: EmbeddingTarget, coverage: Coverage) -> Metadata:
         "vectors": coverage.vectors,
         "dimensions": lane.embedding_set.dimensions,
         "tokens": coverage.tokens,
-        "model": engine_line(lane.embedder.engine),
+        "model": format_engine(lane.embedder.engine),
         "set": lane.embedding_set.id,
     }
 
 
 def _fill_cache(
-    tasks: Sequence[Task], chunks: Sequence[Result], lane: EmbeddingTarget
+    tasks: Sequence[StageTask], chunks: Sequence[Result], lane: EmbeddingTarget
 ) -> Iterator[tuple[int, int]]:
     """Gives how many texts of how many are embedded, after each call. Raises ``AnswerAwaited`` once
     all are asked for."""
-    services, org_id = tasks[0].work.services, tasks[0].work.recording.org_id
+    services, org_id = tasks[0].context.services, tasks[0].context.recording.org_id
     recipes = {
-        task.work.recording.id: one.recipe_hash for task, one in zip(tasks, chunks, strict=True)
+        task.context.recording.id: one.recipe_hash for task, one in zip(tasks, chunks, strict=True)
     }
     texts = services.pipeline.content.uncached_texts(org_id, recipes, lane.embedding_set.id)
     hashes = list(texts)
@@ -104,19 +104,19 @@ def _fill_cache(
 
 
 def _embed(
-    services: PipelineServices, org_id: str, lane: EmbeddingTarget, texts: Mapping[str, Uncached]
+    services: PipelineServices, org_id: str, lane: EmbeddingTarget, texts: Mapping[str, UncachedText]
 ) -> None:
     """Cache the vectors of these texts; those that another worker is at are waited for."""
     set_id = lane.embedding_set.id
-    with services.pipeline.results.texts_locked(org_id, set_id, list(texts)):
+    with services.pipeline.results.lock_texts(org_id, set_id, list(texts)):
         if missing := services.pipeline.content.uncached_of(org_id, set_id, list(texts)):
             wanted = {key: texts[key] for key in missing}
-            with call_context(_errand_for(wanted)):
+            with call_context(_call_context_for(wanted)):
                 vectors = lane.embedder.embed([one.text for one in wanted.values()])
             services.pipeline.content.cache_vectors(org_id, set_id, wanted, vectors)
 
 
-def _errand_for(texts: Mapping[str, Uncached]) -> CallContext:
+def _call_context_for(texts: Mapping[str, UncachedText]) -> CallContext:
     """The stage's, for the recordings that have these texts, by their characters."""
     weights: Counter[str] = Counter()
     for text in texts.values():

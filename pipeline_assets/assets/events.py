@@ -9,12 +9,12 @@ from __future__ import annotations
 import dagster as dg
 
 from playhead.core.records import STAGES, Json
-from playhead.postgres.pipeline.transcript_versions import BY_HAND
+from playhead.postgres.pipeline.transcript_versions import MANUAL_RUN_ID
 
 _VERSION_DIGITS = 32  # of a content hash; Dagster keeps versions as tags, which are short
 
 
-def versions(code_version: str, output_hash: str, inputs: Json) -> dict[str, str]:
+def data_version_tags(code_version: str, output_hash: str, inputs: Json) -> dict[str, str]:
     """Content hashes as Dagster's data versions, so that it shows as out of sync exactly what
     was made from something else than what is current."""
     tags = {
@@ -29,8 +29,8 @@ def versions(code_version: str, output_hash: str, inputs: Json) -> dict[str, str
     return tags
 
 
-def made_by(run_id: str) -> dg.MetadataValue:
+def run_link(run_id: str) -> dg.MetadataValue:
     """A link to the run, where it was one."""
-    if run_id == BY_HAND:
-        return dg.MetadataValue.text(BY_HAND)
+    if run_id == MANUAL_RUN_ID:
+        return dg.MetadataValue.text(MANUAL_RUN_ID)
     return dg.MetadataValue.dagster_run(run_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline_assets.assets import checks
-from pipeline_assets.assets.stage import Metadata, Outcome, Task, Work, claimed, stage_spec
+from pipeline_assets.assets.stage import Metadata, StageResult, StageTask, RecordingContext, claim_task, stage_spec
 from playhead.core.records import Engine, MediaFacts, Recipe, Recording
 from playhead.media.probe import probe
 
@@ -22,12 +22,12 @@ SPEC = stage_spec(
 RECIPE = Recipe("raw_media", CODE_VERSION, Engine("pyav", "probe"))
 
 
-def make_raw_media(work: Work) -> Outcome:
+def make_raw_media(work: RecordingContext) -> StageResult:
     services, recording = work.services, work.recording
-    task = Task(work, RECIPE, {"sha256": recording.sha256})
-    with claimed(task, detail="reading the file") as claim:
+    task = StageTask(work, RECIPE, {"sha256": recording.sha256})
+    with claim_task(task, detail="reading the file") as claim:
         if claim.done:
-            return task.found(claim.done)
+            return task.unchanged(claim.done)
         with services.files.media.opened(recording) as file:
             facts = probe(file)
         # The bytes are the result; the facts describe them. So a better probe does not
@@ -37,7 +37,7 @@ def make_raw_media(work: Work) -> Outcome:
             result,
         ):
             services.pipeline.content.put_media_facts(connection, result, recording, facts)
-    return task.made(result, _describe(recording, facts), checks.of_media(facts))
+    return task.created(result, _describe(recording, facts), checks.check_media(facts))
 
 
 def _describe(recording: Recording, facts: MediaFacts) -> Metadata:

@@ -14,17 +14,17 @@ from collections.abc import Set as AbstractSet
 import dagster as dg
 
 from pipeline_assets.assets import chunks, document, embeddings, raw_media, transcript
-from pipeline_assets.assets.checks import check_specs, evaluation
-from pipeline_assets.assets.events import made_by, versions
-from pipeline_assets.assets.executor import Hands
-from pipeline_assets.assets.stage import Made, Outcome, Turn, Work
-from pipeline_assets.policies import POOL, RECORDINGS_A_RUN, RETRY_POLICY
-from pipeline_assets.runs import Asked
+from pipeline_assets.assets.checks import check_specs, check_evaluation
+from pipeline_assets.assets.events import run_link, data_version_tags
+from pipeline_assets.assets.executor import StageExecutor
+from pipeline_assets.assets.stage import StageOutcome, StageResult, RunAttempt, RecordingContext
+from pipeline_assets.policies import POOL, RECORDINGS_PER_RUN, RETRY_POLICY
+from pipeline_assets.runs import RunConfig
 from playhead.core.errors import ClaimLost, Parked, PlayheadError, WorkerStopping
 from playhead.core.records import STAGES, Recording, Stage
 from playhead.services.context import PipelineServices
 
-_STANDING_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
+_RESULTS_TTL_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
@@ -34,23 +34,23 @@ Context = dg.AssetExecutionContext | dg.OpExecutionContext
     specs=[raw_media.SPEC, transcript.SPEC, document.SPEC, chunks.SPEC, embeddings.SPEC],
     check_specs=check_specs(),
     can_subset=True,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=RECORDINGS_A_RUN),
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=RECORDINGS_PER_RUN),
     retry_policy=RETRY_POLICY,
     pool=POOL,
 )
 def recordings(
-    context: dg.AssetExecutionContext, config: Asked, playhead: dg.ResourceParam[PipelineServices]
+    context: dg.AssetExecutionContext, config: RunConfig, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
     wanted = playhead.pipeline.recordings.get_many(config.only or context.partition_keys)
     stages = [stage for stage in STAGES if dg.AssetKey(stage) in context.selected_asset_keys]
-    take_all(context, config, playhead, wanted, stages)
+    process_recordings(context, config, playhead, wanted, stages)
     yield from ()
 
 
-def take_all(
+def process_recordings(
     context: Context,
-    config: Asked,
+    config: RunConfig,
     services: PipelineServices,
     wanted: Sequence[Recording],
     stages: Sequence[Stage],
@@ -62,20 +62,20 @@ def take_all(
         # process, or what is garbage when the next run begins would stay for good.
         gc.collect()
         gc.freeze()
-    turn = Turn(
+    turn = RunAttempt(
         run_id=context.run.run_id,
-        last=context.retry_number >= RETRY_POLICY.max_retries,
+        is_final=context.retry_number >= RETRY_POLICY.max_retries,
         log=context.log.info,
     )
     if context.retry_number:
         failed = {letter.id for letter in services.pipeline.recordings.dead_letters()}
         left_alone = failed | services.pipeline.recordings.parked()
         wanted = [recording for recording in wanted if recording.id not in left_alone]
-    telling = _Telling(context)
+    telling = EventReporter(context)
     try:
-        with Hands(telling.tell) as hands:
-            for work in _works(services, wanted, turn, patient=_is_patient(config, services)):
-                hands.take(work, _wanted(config, work, stages))
+        with StageExecutor(telling.report) as hands:
+            for work in _recording_contexts(services, wanted, turn, patient=_uses_batches(config, services)):
+                hands.run(work, _stages_to_run(config, work, stages))
             hands.finish()
     except WorkerStopping:
         raise dg.Failure("Stopped; what is not done is handed back.", allow_retries=False) from None
@@ -83,29 +83,29 @@ def take_all(
         raise _failure(telling.failures)
 
 
-class _Telling:
+class EventReporter:
     """What Dagster is told of each stage of each recording, once a run."""
 
     def __init__(self, context: Context) -> None:
         self.failures: list[tuple[Recording, PlayheadError]] = []
         self._context = context
         self._stopped: set[str] = set()
-        self._told = _told_before(context) if context.retry_number else {}
+        self._told = _already_reported(context) if context.retry_number else {}
 
-    def tell(self, work: Work, stage: Stage, made: Made) -> None:
-        if isinstance(made, Outcome):
+    def report(self, work: RecordingContext, stage: Stage, made: StageOutcome) -> None:
+        if isinstance(made, StageResult):
             if work.recording.id not in self._told.get(dg.AssetKey(stage), ()):
-                _tell(self._context, work.recording, stage, made)
+                _log_materialization(self._context, work.recording, stage, made)
         elif isinstance(made, ClaimLost):
             self._context.log.warning(str(made))
         elif isinstance(made, Parked):
-            self._tell_parked(work.recording, stage, made)
+            self._report_parked(work.recording, stage, made)
         else:
             self.failures.append((work.recording, made))
             self._context.log_event(_observation(stage, work.recording, made))
             self._context.log.error(f"{work.recording.id}: {made} {made.remedy}")
 
-    def _tell_parked(self, recording: Recording, stage: Stage, parked: Parked) -> None:
+    def _report_parked(self, recording: Recording, stage: Stage, parked: Parked) -> None:
         """Not a failure: the run goes on, and the partition is made when its time has come. What
         waits for a person is an error all the same, once a run."""
         self._context.log_event(_observation(stage, recording, parked))
@@ -116,33 +116,33 @@ class _Telling:
         log(f"{recording.id} is laid aside: {parked} {parked.remedy}")
 
 
-def _told_before(context: Context) -> Mapping[dg.AssetKey, AbstractSet[str | None]]:
+def _already_reported(context: Context) -> Mapping[dg.AssetKey, AbstractSet[str | None]]:
     """Partitions by asset, in an earlier try of this run."""
     return context.instance.get_asset_partitions_for_run(
         context.run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION
     )
 
 
-def _is_patient(config: Asked, services: PipelineServices) -> bool:
-    return config.plan is not None and services.pipeline.plans.get(config.plan).patient
+def _uses_batches(config: RunConfig, services: PipelineServices) -> bool:
+    return config.plan is not None and services.pipeline.plans.get(config.plan).batch
 
 
-def _works(
-    services: PipelineServices, wanted: Sequence[Recording], turn: Turn, *, patient: bool
-) -> Iterator[Work]:
+def _recording_contexts(
+    services: PipelineServices, wanted: Sequence[Recording], turn: RunAttempt, *, patient: bool
+) -> Iterator[RecordingContext]:
     """The recordings with what stands of each. What a plan began patiently goes on so."""
     lanes, left = services.embedding_targets(), deque(wanted)
     while left:
-        standing = services.pipeline.results.standing(list(left))
-        waiting = services.provider_use.batches.patient([recording.id for recording in left])
+        standing = services.pipeline.results.current_results(list(left))
+        waiting = services.provider_use.batches.recordings_in_batch_mode([recording.id for recording in left])
         looked = time.monotonic()
-        while left and time.monotonic() - looked < _STANDING_SECONDS:
+        while left and time.monotonic() - looked < _RESULTS_TTL_SECONDS:
             recording = left.popleft()
             waits = patient or recording.id in waiting
-            yield Work(services, recording, turn, lanes, standing[recording.id], waits)
+            yield RecordingContext(services, recording, turn, lanes, standing[recording.id], waits)
 
 
-def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[Stage]:
+def _stages_to_run(config: RunConfig, work: RecordingContext, selected: Sequence[Stage]) -> Sequence[Stage]:
     """A run that only finishes recordings makes nothing again that stands, whichever engine made
     it: making anew is for plans, and for people. A cancelled plan wants nothing more."""
     if config.task == "finish":
@@ -156,13 +156,13 @@ def _wanted(config: Asked, work: Work, selected: Sequence[Stage]) -> Sequence[St
     return selected
 
 
-def _tell(context: Context, recording: Recording, stage: Stage, outcome: Outcome) -> None:
+def _log_materialization(context: Context, recording: Recording, stage: Stage, outcome: StageResult) -> None:
     context.log_event(
         dg.AssetMaterialization(
             stage,
             partition=recording.id,
             metadata={"title": recording.title, **outcome.metadata, **_lineage(outcome)},
-            tags=versions(
+            tags=data_version_tags(
                 outcome.result.recipe["code_version"],
                 outcome.result.output_hash,
                 outcome.result.inputs,
@@ -172,7 +172,7 @@ def _tell(context: Context, recording: Recording, stage: Stage, outcome: Outcome
     if not isinstance(context, dg.AssetExecutionContext):
         return  # of an archived recording: this run knows no assets, and so no checks of any
     for check in outcome.checks:
-        context.log_event(evaluation(check, recording.id))
+        context.log_event(check_evaluation(check, recording.id))
 
 
 def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg.AssetObservation:
@@ -190,7 +190,7 @@ def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg
     )
 
 
-def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:
+def _lineage(outcome: StageResult) -> dict[str, dg.MetadataValue]:
     result = outcome.result
     return {
         "unchanged": dg.MetadataValue.bool(outcome.unchanged),
@@ -198,7 +198,7 @@ def _lineage(outcome: Outcome) -> dict[str, dg.MetadataValue]:
         "cost_usd": dg.MetadataValue.float(result.cost_usd),
         "result": dg.MetadataValue.int(result.id),
         "attempt": dg.MetadataValue.int(result.attempt),
-        "made_by_run": made_by(result.run_id),
+        "made_by_run": run_link(result.run_id),
         "made_from": dg.MetadataValue.json(dict(result.inputs)),
         "recipe": dg.MetadataValue.json(dict(result.recipe)),
     }

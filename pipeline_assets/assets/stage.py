@@ -26,7 +26,7 @@ from playhead.core.errors import (
     WorkerStopping,
 )
 from playhead.core.records import Engine, Json, Recipe, Recording, Stage, content_hash
-from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, Standing, Wanted
+from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, CurrentResults, ResultKey
 from playhead.services.context import EmbeddingTarget, PipelineServices
 
 Metadata = dict[str, Any]
@@ -34,16 +34,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RunAttempt:
     """One try of one Dagster run at its recordings. ``last``: a failure now is final."""
 
     run_id: str
-    last: bool
+    is_final: bool
     log: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StageResult:
     """What a stage has to show for a recording. ``unchanged``: it was there already, and what
     there is to tell of it was told when it was made."""
 
@@ -54,21 +54,21 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Work:
+class RecordingContext:
     """A recording in a run's hands. ``lanes``: the sets it is embedded for, the active one first;
     ``standing``: its current results, as far as this run knows; ``patient``: calls for it may
     wait for a batch."""
 
     services: PipelineServices
     recording: Recording
-    turn: Turn
-    lanes: Sequence[EmbeddingTarget]
-    standing: Standing
-    patient: bool = False
+    attempt: RunAttempt
+    targets: Sequence[EmbeddingTarget]
+    current_results: CurrentResults
+    batch: bool = False
 
     def upstream(self, stage: Stage, set_id: int = 0) -> Result:
         """The current result of an earlier stage. Raises ``MissingUpstream``."""
-        if result := self.standing.get((stage, set_id)):
+        if result := self.current_results.get((stage, set_id)):
             return result
         raise MissingUpstream(
             f"There is no {stage} yet.",
@@ -77,27 +77,27 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class StageTask:
     """A result to be made for a recording, for the sets of ``lanes`` where its stage has any."""
 
-    work: Work
+    context: RecordingContext
     recipe: Recipe
     inputs: Json
-    lanes: Sequence[EmbeddingTarget] = ()
+    targets: Sequence[EmbeddingTarget] = ()
 
     @property
     def sets(self) -> tuple[int, ...]:
-        return tuple(lane.embedding_set.id for lane in self.lanes) or NO_SET
+        return tuple(lane.embedding_set.id for lane in self.targets) or NO_SET
 
     @property
-    def wanted(self) -> Wanted:
-        return Wanted(self.work.recording, self.recipe, self.inputs, self.sets)
+    def key(self) -> ResultKey:
+        return ResultKey(self.context.recording, self.recipe, self.inputs, self.sets)
 
     @property
-    def standing(self) -> Result | None:
+    def current(self) -> Result | None:
         """The result that is current for all the sets already, made by this recipe from these
         inputs."""
-        results = [self.work.standing.get((self.recipe.stage, set_id)) for set_id in self.sets]
+        results = [self.context.current_results.get((self.recipe.stage, set_id)) for set_id in self.sets]
         result = results[0]
         if result is None or any(other != result for other in results):
             return None
@@ -105,25 +105,25 @@ class Task:
         return result if made_from == (self.recipe.hash, content_hash(self.inputs)) else None
 
     @property
-    def searched(self) -> bool:
+    def is_user_visible(self) -> bool:
         """Whether people miss the result while it is not there."""
-        return not self.lanes or any(lane.active for lane in self.lanes)
+        return not self.targets or any(lane.active for lane in self.targets)
 
-    def found(self, result: Result) -> Outcome:
-        self._keep(result)
-        return Outcome(result, unchanged=True)
+    def unchanged(self, result: Result) -> StageResult:
+        self._remember(result)
+        return StageResult(result, unchanged=True)
 
-    def made(self, result: Result, metadata: Metadata, checks: tuple[Check, ...]) -> Outcome:
-        self._keep(result)
-        return Outcome(result, unchanged=False, metadata=metadata, checks=checks)
+    def created(self, result: Result, metadata: Metadata, checks: tuple[Check, ...]) -> StageResult:
+        self._remember(result)
+        return StageResult(result, unchanged=False, metadata=metadata, checks=checks)
 
-    def _keep(self, result: Result) -> None:
+    def _remember(self, result: Result) -> None:
         for set_id in self.sets:
-            self.work.standing[self.recipe.stage, set_id] = result
+            self.context.current_results[self.recipe.stage, set_id] = result
 
 
 #: What became of a stage of a recording. The ledger has an error's reason by then.
-Made = Outcome | PlayheadError
+StageOutcome = StageResult | PlayheadError
 
 
 def stage_spec(
@@ -145,18 +145,18 @@ def stage_spec(
 
 
 @contextmanager
-def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
+def claim_task(task: StageTask, *, detail: str) -> Iterator[Claim]:
     """The ledger's claim; calls to providers inside are the recording's. A failure inside is stored
     for a person: final when another try cannot help or this was the last one, and the result is
     missed. What is parked is given back."""
-    turn, ledger = task.work.turn, task.work.services.pipeline.results
-    if standing := task.standing:
-        yield Claim(standing.id, task.wanted, standing.attempt, standing)
+    turn, ledger = task.context.attempt, task.context.services.pipeline.results
+    if standing := task.current:
+        yield Claim(standing.id, task.key, standing.attempt, standing)
         return
-    final = turn.last and task.searched
-    with ledger.claim(task.wanted, run_id=turn.run_id, detail=detail) as claim:
+    final = turn.is_final and task.is_user_visible
+    with ledger.claim(task.key, run_id=turn.run_id, detail=detail) as claim:
         try:
-            with call_context(errand_for([task])):
+            with call_context(call_context_for([task])):
                 yield claim
         except (WorkerStopping, ClaimLost):
             raise
@@ -164,24 +164,24 @@ def claimed(task: Task, *, detail: str) -> Iterator[Claim]:
             ledger.park(claim, parked)
             raise
         except PlayheadError as error:
-            hopeless = not error.retryable and task.searched
+            hopeless = not error.retryable and task.is_user_visible
             ledger.fail(claim, error, final=final or hopeless)
             raise
         except Exception as error:
-            unforeseen = Unforeseen.of(error, task.work.recording)
+            unforeseen = UnexpectedError.of(error, task.context.recording)
             ledger.fail(claim, unforeseen, final=final)
             raise unforeseen from error
 
 
-def errand_for(tasks: Sequence[Task]) -> CallContext:
+def call_context_for(tasks: Sequence[StageTask]) -> CallContext:
     """Of recordings of one organisation that a result is made for together, in equal shares."""
-    recordings = [task.work.recording for task in tasks]
+    recordings = [task.context.recording for task in tasks]
     weights = dict.fromkeys([recording.id for recording in recordings], 1.0)
-    patient = tasks[0].work.patient
+    patient = tasks[0].context.batch
     return CallContext(recordings[0].org_id, tasks[0].recipe.stage, weights, patient)
 
 
-def caught(make: Callable[..., T], *given: Any) -> T | PlayheadError:
+def capture_error(make: Callable[..., T], *given: Any) -> T | PlayheadError:
     """What it gives, or its error. Raises ``Stopped``."""
     try:
         return make(*given)
@@ -191,7 +191,7 @@ def caught(make: Callable[..., T], *given: Any) -> T | PlayheadError:
         return error
 
 
-def engine_line(engine: Engine) -> str:
+def format_engine(engine: Engine) -> str:
     return f"{engine.name} {engine.model}"
 
 
@@ -199,11 +199,11 @@ class MissingUpstream(ConfigurationError):
     """A stage was asked for before the one it is made from."""
 
 
-class Unforeseen(TransientError):
+class UnexpectedError(TransientError):
     """An error nobody gave a class of its own; its name is in the message."""
 
     @classmethod
-    def of(cls, error: Exception, recording: Recording) -> Unforeseen:
+    def of(cls, error: Exception, recording: Recording) -> UnexpectedError:
         return cls(
             f"{type(error).__name__}: {error}",
             remedy=f"The run's log has the details. To try again: playhead retry {recording.id}",

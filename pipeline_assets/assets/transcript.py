@@ -10,11 +10,11 @@ import dagster as dg
 from pipeline_assets.assets import checks
 from pipeline_assets.assets.stage import (
     Metadata,
-    Outcome,
-    Task,
-    Work,
-    claimed,
-    engine_line,
+    StageResult,
+    StageTask,
+    RecordingContext,
+    claim_task,
+    format_engine,
     stage_spec,
 )
 from playhead.core.protocols.transcriber import Transcriber
@@ -40,19 +40,19 @@ def recipe(transcriber: Transcriber) -> Recipe:
     return Recipe("transcript", CODE_VERSION, transcriber.engine)
 
 
-def make_transcript(work: Work) -> Outcome:
+def make_transcript(work: RecordingContext) -> StageResult:
     services, recording = work.services, work.recording
     media = work.upstream("raw_media")
-    if kept := _chosen(work, media):
-        return Outcome(kept, unchanged=True)
+    if kept := _pinned_result(work, media):
+        return StageResult(kept, unchanged=True)
     inputs = {"raw_media": media.output_hash, "language": recording.language}
     if recording.speakers != "none":
         inputs["speakers"] = recording.speakers
     transcriber = services.engines.transcriber_for(recording.choice)
-    task = Task(work, recipe(transcriber), inputs)
-    with claimed(task, detail="listening") as claim:
+    task = StageTask(work, recipe(transcriber), inputs)
+    with claim_task(task, detail="listening") as claim:
         if claim.done:
-            return task.found(claim.done)
+            return task.unchanged(claim.done)
         duration = services.pipeline.content.media_facts(recording, media.id).duration_seconds
         with services.files.media.opened(recording) as file:
             transcript = transcriber.transcribe(
@@ -69,23 +69,23 @@ def make_transcript(work: Work) -> Outcome:
             result,
         ):
             services.pipeline.content.put_transcript(connection, result, recording, transcript)
-            services.pipeline.pieces.let_go(connection, recording)
-    return task.made(
+            services.pipeline.pieces.delete(connection, recording)
+    return task.created(
         result,
-        _describe(transcript, engine_line(task.recipe.engine)),
-        checks.of_transcript(transcript),
+        _describe(transcript, format_engine(task.recipe.engine)),
+        checks.check_transcript(transcript),
     )
 
 
-def _chosen(work: Work, media: Result) -> Result | None:
+def _pinned_result(work: RecordingContext, media: Result) -> Result | None:
     """The transcript that a person put in place, which no engine replaces."""
-    standing = work.standing.get(("transcript", 0))
+    standing = work.current_results.get(("transcript", 0))
     if standing and standing.chosen_by and standing.inputs["raw_media"] == media.output_hash:
         return standing
     return None
 
 
-def _progress(work: Work, claim: Claim, duration: float) -> Callable[[float], None]:
+def _progress(work: RecordingContext, claim: Claim, duration: float) -> Callable[[float], None]:
     """Tells the ledger whenever another percent is through, and the run's log every tenth."""
     told = -1
 
@@ -100,7 +100,7 @@ def _progress(work: Work, claim: Claim, duration: float) -> Callable[[float], No
         )
         work.services.pipeline.results.progress([claim], percent, detail)
         if percent // 10 > told // 10:
-            work.turn.log(f"{claim.recording.id}: {detail}")
+            work.attempt.log(f"{claim.recording.id}: {detail}")
         told = percent
 
     return progress
@@ -115,13 +115,13 @@ def _describe(transcript: Transcript, model: str) -> Metadata:
         "speakers": len({segment.speaker for segment in transcript.segments} - {None}),
         "timing": transcript.timing,
         "error_seconds": dg.MetadataValue.float(transcript.error_seconds or 0.0),
-        "dropped": _dropped(transcript),
+        "dropped": _dropped_speech(transcript),
         "model": model,
         "beginning": transcript.text[:500],
     }
 
 
-def _dropped(transcript: Transcript) -> dg.MetadataValue[Any]:
+def _dropped_speech(transcript: Transcript) -> dg.MetadataValue[Any]:
     """What the engine said and nobody believed, or what is in doubt."""
     rows = [
         dg.TableRecord(

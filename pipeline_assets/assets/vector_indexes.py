@@ -9,7 +9,7 @@ import dagster as dg
 
 from pipeline_assets.policies import GROUP, OWNERS
 from playhead.services.context import PipelineServices
-from playhead.services.recall import LEAST, OfSize, by_size
+from playhead.services.recall import MIN_RECALL, RecallBySize, measure_recall
 
 
 @dg.asset(
@@ -21,19 +21,19 @@ from playhead.services.recall import LEAST, OfSize, by_size
 def vector_indexes(
     context: dg.AssetExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.MaterializeResult[None]:
-    taken = playhead.search.vector_indexes.keep()
+    taken = playhead.search.vector_indexes.maintain()
     for index in taken:
-        context.log.info(f"{index.due}: {index.name} of {index.org_id}, set {index.set_id}")
+        context.log.info(f"{index.action}: {index.name} of {index.org_id}, set {index.set_id}")
     there = [
         index.bytes
-        for index in playhead.search.vector_indexes.standing()
+        for index in playhead.search.vector_indexes.index_states()
         if index.bytes is not None
     ]
     return dg.MaterializeResult(
         metadata={
             "indexes": len(there),
             "bytes": sum(there),
-            **Counter(str(index.due) for index in taken),
+            **Counter(str(index.action) for index in taken),
         }
     )
 
@@ -41,15 +41,15 @@ def vector_indexes(
 @dg.asset_check(
     asset=vector_indexes,
     name="nearest_are_found",
-    description=f"Of what an exact scan finds, searches find {LEAST:.0%}, in organisations of "
+    description=f"Of what an exact scan finds, searches find {MIN_RECALL:.0%}, in organisations of "
     "every size, with and without a filter.",
 )
-def nearest_are_found(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
+def vector_search_recall(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
     active = playhead.search.embedding_sets.active()
-    return judge_recall(by_size(active, playhead.search.chunks) if active else [])
+    return recall_check_result(measure_recall(active, playhead.search.chunks) if active else [])
 
 
-def judge_recall(sizes: Sequence[OfSize]) -> dg.AssetCheckResult:
+def recall_check_result(sizes: Sequence[RecallBySize]) -> dg.AssetCheckResult:
     """Red where organisations of one size find less than they should."""
     metadata: dict[str, float] = {}
     for one in sizes:

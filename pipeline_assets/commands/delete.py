@@ -10,11 +10,11 @@ import time
 
 import click
 
-from pipeline_assets.maintenance.delete_recording import finish, forget
+from pipeline_assets.maintenance.delete_recording import finish_deletion, delete
 from playhead.core.errors import PlayheadError
 from playhead.core.json_lines import json_line
 from playhead.core.settings import load_settings
-from playhead.postgres.deletion.residue_scan import Look
+from playhead.postgres.deletion.residue_scan import ScanReport
 from playhead.services.context import open_services
 from resources.dagster_storage import open_instance
 
@@ -31,10 +31,10 @@ def main(recordings: tuple[str, ...], as_json: bool) -> None:
     """Exit 0 when nothing of them was found afterwards, 1 otherwise."""
     settings, began = load_settings(), time.monotonic()
     with open_services(settings) as services, open_instance() as instance:
-        before = services.deletion.forgotten(recordings)  # a forgetting that did not end
+        before = services.deletion.deleted(recordings)  # a forgetting that did not end
         new = [one for one in recordings if one not in before]
-        looks = [forget(services, instance, new)] if new else []
-        looks += [finish(services, instance, before)] if before else []
+        looks = [delete(services, instance, new)] if new else []
+        looks += [finish_deletion(services, instance, before)] if before else []
     for look in looks:
         _report(look, time.monotonic() - began, as_json)
     if settings.database_url is not None and not as_json:
@@ -43,7 +43,7 @@ def main(recordings: tuple[str, ...], as_json: bool) -> None:
         sys.exit(1)
 
 
-def _report(look: Look, seconds: float, as_json: bool) -> None:
+def _report(look: ScanReport, seconds: float, as_json: bool) -> None:
     if as_json:
         click.echo(json_line({"look": look, "seconds": round(seconds, 1)}))
         return

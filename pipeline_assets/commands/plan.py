@@ -16,8 +16,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pipeline_assets.assets.desired_recipes import wanted_now
-from pipeline_assets.planning.estimates import RESTS, Line, price_lines, total_usd
+from pipeline_assets.assets.desired_recipes import desired_recipes
+from pipeline_assets.planning.estimates import UNPLANNED_REASONS, EstimateLine, price_lines, total_usd
 from playhead.core.errors import NotFound, PlayheadError
 from playhead.core.json_lines import json_line
 from playhead.core.records import STAGES, Kind, Stage
@@ -29,7 +29,7 @@ from playhead.services.context import PipelineServices, open_pipeline_services
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlanOptions:
     """The options of ``playhead plan``, which has checked them; ``since`` as ISO 8601."""
 
     org: str | None
@@ -50,30 +50,30 @@ class Asked:
         return Scope(self.org, self.kind, since, STAGES[first:])
 
 
-def main(asked: Asked) -> None:
+def main(asked: PlanOptions) -> None:
     settings = load_settings()
     with open_pipeline_services(settings, choose_engines(settings)) as services:
         if asked.cancel is not None:
             _cancel(services, asked.cancel)
         elif asked.listed:
-            _show_plans(services.pipeline.plans.all(), asked.as_json)
+            _print_plans(services.pipeline.plans.all(), asked.as_json)
         else:
-            lines = look(services, asked.scope, patient=asked.patient)
-            _show(lines, asked.as_json)
+            lines = estimate(services, asked.scope, patient=asked.patient)
+            _print_estimate(lines, asked.as_json)
             if asked.apply:
                 _apply(services, asked, lines)
 
 
-def look(services: PipelineServices, scope: Scope, *, patient: bool) -> list[Line]:
+def estimate(services: PipelineServices, scope: Scope, *, patient: bool) -> list[EstimateLine]:
     """What differs, each with its price."""
-    wanted = wanted_now(services)
+    wanted = desired_recipes(services)
     return price_lines(
-        services, services.pipeline.plans.survey(wanted, scope), wanted, patient=patient
+        services, services.pipeline.plans.differences(wanted, scope), wanted, patient=patient
     )
 
 
-def _apply(services: PipelineServices, asked: Asked, lines: Sequence[Line]) -> None:
-    if all(line.reason in RESTS for line in lines):
+def _apply(services: PipelineServices, asked: PlanOptions, lines: Sequence[EstimateLine]) -> None:
+    if all(line.reason in UNPLANNED_REASONS for line in lines):
         return
     usd = total_usd(lines)
     require_confirmation(usd, asked.confirm_usd, services.settings.confirm_above_usd)
@@ -98,7 +98,7 @@ def _cancel(services: PipelineServices, identity: int) -> None:
     click.echo(f"Plan {identity} is cancelled; what it made stays.")
 
 
-def _show(lines: Sequence[Line], as_json: bool) -> None:
+def _print_estimate(lines: Sequence[EstimateLine], as_json: bool) -> None:
     if as_json:
         for line in lines:
             click.echo(json_line(line))
@@ -115,7 +115,7 @@ def _show(lines: Sequence[Line], as_json: bool) -> None:
     Console(width=None if console.is_terminal else 160).print(table)
 
 
-def _cells(lines: Sequence[Line]) -> Iterator[list[str]]:
+def _cells(lines: Sequence[EstimateLine]) -> Iterator[list[str]]:
     for line in lines:
         what = f"{line.reason}: {', '.join(line.moved)}" if line.moved else line.reason
         most = "≤ " if line.reason == "follows" else ""
@@ -130,7 +130,7 @@ def _cells(lines: Sequence[Line]) -> Iterator[list[str]]:
         ]
 
 
-def _show_plans(plans: Sequence[Plan], as_json: bool) -> None:
+def _print_plans(plans: Sequence[Plan], as_json: bool) -> None:
     for plan in plans:
         if as_json:
             click.echo(json_line(plan))
@@ -148,7 +148,7 @@ def _show_plans(plans: Sequence[Plan], as_json: bool) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Asked(**json.loads(sys.argv[1])))
+        main(PlanOptions(**json.loads(sys.argv[1])))
     except PlayheadError as error:
         click.echo(f"{error}\n{error.remedy}", err=True)
         sys.exit(1)

@@ -20,8 +20,8 @@ import click
 import dagster as dg
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.maintenance.orphaned_runs import fail_orphans
-from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
+from pipeline_assets.worker.in_process_runner import InProcessRunner
 from pipeline_assets.worker.worker import Worker
 from playhead.core.errors import DatabaseUnavailable, PlayheadError
 from playhead.core.settings import load_settings
@@ -30,11 +30,11 @@ from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import Services, open_pipeline_services
 from resources.dagster_storage import open_instance
 
-_TELL_SECONDS = 0.5
-_LOOK_SECONDS = 0.2  # at whether a signal came
+_PRINT_INTERVAL_SECONDS = 0.5
+_SIGNAL_POLL_SECONDS = 0.2  # at whether a signal came
 
 
-class Teller(threading.Thread):
+class ProgressPrinter(threading.Thread):
     """Prints how the recordings under way are doing, whenever a tenth more is done."""
 
     def __init__(self, catalogue: Recordings, working: threading.Event) -> None:
@@ -45,16 +45,16 @@ class Teller(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while not self._ended.wait(_TELL_SECONDS):
+        while not self._ended.wait(_PRINT_INTERVAL_SECONDS):
             if self._working.is_set():
                 with suppress(DatabaseUnavailable):
-                    self._tell()
+                    self._print()
 
     def end(self) -> None:
         self._ended.set()
         self.join()
 
-    def _tell(self) -> None:
+    def _print(self) -> None:
         for status in self._catalogue.under_way(None):
             news = (status.status, status.percent // 10)
             if self._told.get(status.id) != news:
@@ -76,30 +76,30 @@ def main(recordings: tuple[str, ...], watch: bool) -> None:
             services.pipeline.recordings.statuses(
                 settings.org, recordings
             )  # NotFound before any work
-        processor = Processor(services, instance, build_definitions(settings, services=services))
-        with _telling(services.pipeline.recordings, processor.working):
+        processor = InProcessRunner(services, instance, build_definitions(settings, services=services))
+        with _print_progress(services.pipeline.recordings, processor.working):
             if watch:
                 worker = Worker(services, instance, processor)
-                _until_done(worker.attend, stop=worker.leave)
+                _run_with_signals(worker.run, stop=worker.stop)
                 return
             work = partial(_work, processor, services, instance, recordings)
-            _until_done(work, stop=processor.leave)
+            _run_with_signals(work, stop=processor.stop)
         code = _report(services.pipeline.recordings, sorted({*processor.handled, *recordings}))
     sys.exit(code)
 
 
 def _work(
-    processor: Processor,
+    processor: InProcessRunner,
     services: Services,
     instance: dg.DagsterInstance,
     recordings: Sequence[str],
 ) -> None:
-    services.pipeline.results.bury_lost()
-    fail_orphans(instance, services)
-    processor.work(recordings or None)
+    services.pipeline.results.dead_letter_crashed()
+    fail_orphaned_runs(instance, services)
+    processor.run_until_done(recordings or None)
 
 
-def _until_done(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
+def _run_with_signals(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
     """The first SIGINT or SIGTERM has the work under way handed back, a second one ends the
     process at once. Dagster takes signals for itself on the main thread and may swallow one
     between two steps, so runs are made on another."""
@@ -115,7 +115,7 @@ def _until_done(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
     try:
         with ThreadPoolExecutor(1) as worker:
             done = worker.submit(work)
-            while not wait([done], timeout=_LOOK_SECONDS).done:
+            while not wait([done], timeout=_SIGNAL_POLL_SECONDS).done:
                 if asked:
                     stop()
             done.result()
@@ -125,8 +125,8 @@ def _until_done(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _telling(catalogue: Recordings, working: threading.Event) -> Iterator[None]:
-    teller = Teller(catalogue, working)
+def _print_progress(catalogue: Recordings, working: threading.Event) -> Iterator[None]:
+    teller = ProgressPrinter(catalogue, working)
     teller.start()
     try:
         yield

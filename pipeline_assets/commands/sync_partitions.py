@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from pipeline_assets.maintenance.partition_sync import mend_partitions
+from pipeline_assets.maintenance.partition_sync import sync_partitions
 from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
 from playhead.services.context import open_services
@@ -16,7 +16,7 @@ from resources.dagster_storage import open_instance
 
 def main() -> None:
     with open_services(load_settings()) as services, open_instance() as instance:
-        added, removed = mend_partitions(instance, set(services.pipeline.recordings.unarchived()))
+        added, removed = sync_partitions(instance, set(services.pipeline.recordings.unarchived()))
     click.echo(f"{removed} partitions removed, {added} added.", err=True)
 
 

@@ -16,54 +16,54 @@ import dagster as dg
 
 from pipeline_assets.partitions import PARTITION_SET
 from playhead.core.settings import Settings
-from playhead.postgres.dagster_db.deletion import DagsterTraces
+from playhead.postgres.dagster_db.deletion import DagsterDeletion
 from playhead.postgres.database_urls import app_url, dagster_tables_url
 from playhead.postgres.deletion.physical_erasure import clear_log, erase, vacuum
 from playhead.postgres.deletion.residue_scan import (
-    Look,
-    as_written,
-    look_at_names,
-    look_in_database,
-    look_in_files,
+    ScanReport,
+    written_forms,
+    scan_names,
+    scan_database,
+    scan_files,
 )
 from playhead.services.context import Services
 
 
-def forget(services: Services, instance: dg.DagsterInstance, ids: Sequence[str]) -> Look:
+def delete(services: Services, instance: dg.DagsterInstance, ids: Sequence[str]) -> ScanReport:
     """Remove every trace of these recordings, then look for them everywhere. Raises
     ``StillSeen``, ``DatabaseUnavailable``; then ``finish`` does the rest."""
     words = services.deletion.identifying_texts(ids)
-    DagsterTraces(dagster_tables_url(services.settings)).guard(ids)
-    services.deletion.forget(ids)
-    return finish(services, instance, ids, words)
+    DagsterDeletion(dagster_tables_url(services.settings)).block_new_events(ids)
+    services.deletion.delete(ids)
+    return finish_deletion(services, instance, ids, words)
 
 
-def finish(
+def finish_deletion(
     services: Services, instance: dg.DagsterInstance, ids: Sequence[str], words: Sequence[str] = ()
-) -> Look:
+) -> ScanReport:
     """All but the rows. ``words``: what these recordings alone had, where that is still known."""
     settings = services.settings
-    _forget_in_dagster(instance, settings, ids, words)
+    _delete_from_dagster(instance, settings, ids, words)
     for one in ids:
         services.files.media.forget(one)
-    for path in _logs_with(settings, [*ids, *as_written(words)]):
+    for path in _logs_containing(settings, [*ids, *written_forms(words)]):
         path.unlink(missing_ok=True)
     _erase(settings)
-    look = _look(services, [*ids, *as_written(words)])
+    look = _scan_for_residue(services, [*ids, *written_forms(words)])
     if not look.found:
-        services.deletion.erased(ids)
+        services.deletion.mark_erased(ids)
     return look
 
 
-def _forget_in_dagster(
+def _delete_from_dagster(
     instance: dg.DagsterInstance, settings: Settings, ids: Sequence[str], words: Sequence[str]
 ) -> None:
-    traces = DagsterTraces(dagster_tables_url(settings))
-    traces.guard(ids)
+    traces = DagsterDeletion(dagster_tables_url(settings))
+    traces.block_new_events(ids)
     for run_id in traces.own_runs(ids):
         instance.delete_run(run_id)
         delete_run_files(instance, run_id)
-    traces.forget(ids, words)
+    traces.delete(ids, words)
     for one in ids:
         instance.delete_dynamic_partition(PARTITION_SET, one)
 
@@ -74,11 +74,11 @@ def delete_run_files(instance: dg.DagsterInstance, run_id: str) -> None:
     shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
 
 
-def _logs_with(settings: Settings, needles: Sequence[str]) -> Iterator[Path]:
+def _logs_containing(settings: Settings, needles: Sequence[str]) -> Iterator[Path]:
     """What steps and sensors printed. A file that names it goes as a whole: a log line may go on
     in the next."""
-    look = Look()
-    look_in_files(look, settings.home / "dagster", needles, ())
+    look = ScanReport()
+    scan_files(look, settings.home / "dagster", needles, ())
     return map(Path, look.found)
 
 
@@ -93,13 +93,13 @@ def _erase(settings: Settings) -> None:
         clear_log(urls[0])
 
 
-def _look(services: Services, needles: Sequence[str]) -> Look:
-    look, settings = Look(), services.settings
+def _scan_for_residue(services: Services, needles: Sequence[str]) -> ScanReport:
+    look, settings = ScanReport(), services.settings
     for url in (app_url(settings), dagster_tables_url(settings)):
-        look_in_database(look, url, needles)
-    look_at_names(look, services.files.media.names(), needles)
+        scan_database(look, url, needles)
+    scan_names(look, services.files.media.names(), needles)
     places = (settings.media_place, settings.inbox_place)
     besides = [settings.home / "models", settings.home / "spool"]
     besides += [place for place in places if isinstance(place, Path)]
-    look_in_files(look, settings.home, needles, besides=besides)
+    scan_files(look, settings.home, needles, besides=besides)
     return look

@@ -12,15 +12,15 @@ from itertools import islice
 
 import dagster as dg
 
-from pipeline_assets.assets.events import made_by, versions
-from pipeline_assets.runs import covered
+from pipeline_assets.assets.events import run_link, data_version_tags
+from pipeline_assets.runs import partition_keys_of
 from playhead.core.records import STAGES
 from playhead.postgres.pipeline.result_audit import ResultAudit, StoredResult
 
-_AT_ONCE = 1000
+_RESULTS_PER_BATCH = 1000
 
 
-def tell_untold_of_run(
+def report_missing_events_for_run(
     instance: dg.DagsterInstance, audit: ResultAudit, run: dg.DagsterRun, keys: Sequence[str]
 ) -> int:
     """Tell what this run made and did not come to tell; how many results. ``keys``: all partition
@@ -28,8 +28,8 @@ def tell_untold_of_run(
     told = instance.get_asset_partitions_for_run(
         run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION
     )
-    made = audit.results(sorted(covered(run.tags, keys)), STAGES)
-    return _tell(
+    made = audit.results(sorted(partition_keys_of(run.tags, keys)), STAGES)
+    return _log_materializations(
         instance,
         (
             result
@@ -40,26 +40,26 @@ def tell_untold_of_run(
     )
 
 
-def tell_untold(instance: dg.DagsterInstance, audit: ResultAudit) -> int:
+def report_missing_events(instance: dg.DagsterInstance, audit: ResultAudit) -> int:
     """Tell all results of recordings whose stage has no materialisation at all; how many."""
     count = 0
     for stage in STAGES:
         told = instance.get_materialized_partitions(dg.AssetKey(stage))
-        untold = iter(sorted(audit.made(stage) - told))
-        while ids := list(islice(untold, _AT_ONCE)):
-            count += _tell(instance, audit.results(ids, [stage]))
+        untold = iter(sorted(audit.created(stage) - told))
+        while ids := list(islice(untold, _RESULTS_PER_BATCH)):
+            count += _log_materializations(instance, audit.results(ids, [stage]))
     return count
 
 
-def _tell(instance: dg.DagsterInstance, results: Iterable[StoredResult]) -> int:
+def _log_materializations(instance: dg.DagsterInstance, results: Iterable[StoredResult]) -> int:
     count = 0
     for result in results:
-        instance.report_runless_asset_event(_materialisation(result))
+        instance.report_runless_asset_event(_materialization(result))
         count += 1
     return count
 
 
-def _materialisation(result: StoredResult) -> dg.AssetMaterialization:
+def _materialization(result: StoredResult) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         result.stage,
         partition=result.recording_id,
@@ -68,8 +68,8 @@ def _materialisation(result: StoredResult) -> dg.AssetMaterialization:
             "title": result.title,
             "result": result.result_id,
             "attempt": result.attempt,
-            "made_by_run": made_by(result.run_id),
+            "made_by_run": run_link(result.run_id),
             "made_from": dg.MetadataValue.json(dict(result.inputs)),
         },
-        tags=versions(result.code_version, result.output_hash, result.inputs),
+        tags=data_version_tags(result.code_version, result.output_hash, result.inputs),
     )

@@ -13,35 +13,35 @@ import time
 
 import dagster as dg
 
-from pipeline_assets.maintenance.missing_events import tell_untold_of_run
+from pipeline_assets.maintenance.missing_events import report_missing_events_for_run
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.runs import NOT_RETRIED, covered, sends_heartbeat
+from pipeline_assets.runs import NO_RUN_RETRIES, partition_keys_of, sends_heartbeat
 from playhead.postgres.coordination.liveness import ProcessLiveness, run_role
 from playhead.services.context import Services
 
 _GRACE_SECONDS = 5.0  # between "started" and attendance, and between its end and the run's
 
 
-def fail_orphans(instance: dg.DagsterInstance, services: Services) -> int:
+def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:
     """End what hangs, end the runs that nobody attends, and free what they held; how many runs.
     What they made and did not tell is told."""
     services.liveness.terminate_stalled()
-    suspects = {run.run_id for run in _unattended(instance, services.liveness)}
+    suspects = {run.run_id for run in _without_heartbeat(instance, services.liveness)}
     if not suspects:
         return 0
     time.sleep(_GRACE_SECONDS)
-    orphans = [run for run in _unattended(instance, services.liveness) if run.run_id in suspects]
+    orphans = [run for run in _without_heartbeat(instance, services.liveness) if run.run_id in suspects]
     keys = instance.get_dynamic_partitions(PARTITION_SET)
     for run in orphans:
         instance.report_run_failed(run, "Its worker died without a word.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        tell_untold_of_run(instance, services.pipeline.audit, run, keys)
-        if NOT_RETRIED.items() <= run.tags.items():
-            services.pipeline.recordings.release(sorted(covered(run.tags, keys)))
+        report_missing_events_for_run(instance, services.pipeline.audit, run, keys)
+        if NO_RUN_RETRIES.items() <= run.tags.items():
+            services.pipeline.recordings.release(sorted(partition_keys_of(run.tags, keys)))
     return len(orphans)
 
 
-def _unattended(instance: dg.DagsterInstance, attendance: ProcessLiveness) -> list[dg.DagsterRun]:
+def _without_heartbeat(instance: dg.DagsterInstance, attendance: ProcessLiveness) -> list[dg.DagsterRun]:
     started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     runs = {run_role(run.run_id): run for run in started if sends_heartbeat(run)}
     return [runs[duty] for duty in attendance.not_alive(list(runs))]

@@ -5,7 +5,7 @@ import dagster as dg
 from pipeline_assets.partitions import PARTITION_SET
 
 
-def mend_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
+def sync_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
     """Have Dagster's partitions be these recordings; how many were added and removed."""
     keys = set(instance.get_dynamic_partitions(PARTITION_SET))
     added, removed = sorted(recordings - keys), sorted(keys - recordings)

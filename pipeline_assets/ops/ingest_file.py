@@ -16,20 +16,20 @@ class InboxFile(dg.Config):
     name: str
 
 
-def take_from_inbox(services: PipelineServices, name: str) -> IngestResult:
+def ingest_from_inbox(services: PipelineServices, name: str) -> IngestResult:
     """Store and register the file, then remove it from the inbox, unless somebody has changed or
     replaced it meanwhile. Two may take the same file at once. Raises ``OSError``, and what
     ``Inbox.taking`` and ``Intake.take_in`` raise."""
-    with services.files.inbox.taking(name) as file:
+    with services.files.inbox.claim_file(name) as file:
         return services.ingest.add(file, org_id=services.settings.org, name=name)
 
 
 @dg.op(out=dg.Out(dg.Nothing), retry_policy=RETRY_POLICY)
-def collect(
+def ingest_file(
     context: dg.OpExecutionContext, config: InboxFile, playhead: dg.ResourceParam[PipelineServices]
 ) -> None:
     try:
-        arrival = take_from_inbox(playhead, config.name)
+        arrival = ingest_from_inbox(playhead, config.name)
     except FileNotFoundError:
         context.log.info(f"{config.name!r} was taken by an earlier run.")
         return
@@ -37,6 +37,6 @@ def collect(
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
-def collect_file() -> None:
+def ingest_inbox_file() -> None:
     """Take one large file from the inbox."""
-    collect()
+    ingest_file()

@@ -17,20 +17,20 @@ from playhead.core.errors import PlayheadError
 from playhead.postgres.pipeline.plans import Plan
 from playhead.postgres.search.embedding_sets import EmbeddingSet, same_engine
 from playhead.services.context import PipelineServices
-from playhead.services.model_switch import ModelChange
+from playhead.services.model_switch import ModelSwitch
 
 AUTHOR = "schedule"
 _PAUSE = timedelta(hours=1)
 
 
 @dg.op(out=dg.Out(dg.Nothing), description=__doc__)
-def change_model(
+def switch_model(
     context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
-    change = ModelChange(playhead, playhead.engines.embedders)
-    for one in due(playhead):
+    change = ModelSwitch(playhead, playhead.engines.embedders)
+    for one in pending_steps(playhead):
         try:
-            context.log.info(_take(change, one))
+            context.log.info(_take_step(change, one))
         except PlayheadError as error:
             context.log.error(f"{error} {error.remedy}")
     yield dg.Output(None)
@@ -45,10 +45,10 @@ class Step:
     set: EmbeddingSet | None = None
 
 
-def due(services: PipelineServices) -> list[Step]:
+def pending_steps(services: PipelineServices) -> list[Step]:
     """What is to be done now; nothing before the first recording made the first set."""
     live = services.search.embedding_sets.live()
-    steps = [Step("begin")] if live and _wanted(services, live) is None else []
+    steps = [Step("begin")] if live and _desired_set(services, live) is None else []
     latest = {
         plan.set_id: plan for plan in services.pipeline.plans.all()
     }  # in the order they were opened
@@ -58,12 +58,12 @@ def due(services: PipelineServices) -> list[Step]:
         if services.search.embedding_sets.progress(one).lacking:
             if _may_build(latest.get(one.id)):
                 steps.append(Step("build", one))
-        elif _to_be_judged(services, one):
+        elif _needs_evaluation(services, one):
             steps.append(Step("judge", one))
     return steps
 
 
-def _take(change: ModelChange, step: Step) -> str:
+def _take_step(change: ModelSwitch, step: Step) -> str:
     if step.set is None:
         added = change.add(change.embedders.default, author=AUTHOR, confirmed_usd=None)
         return f"Set {added.id} ({added.name}) is begun, since settings name it."
@@ -81,14 +81,14 @@ def _may_build(latest: Plan | None) -> bool:
     return latest.state == "done" and datetime.now(UTC) - latest.ended_at > _PAUSE
 
 
-def _wanted(services: PipelineServices, live: list[EmbeddingSet]) -> EmbeddingSet | None:
+def _desired_set(services: PipelineServices, live: list[EmbeddingSet]) -> EmbeddingSet | None:
     """The set of the embedder that settings name."""
     embedders = services.engines.embedders
     engine = embedders.named(embedders.default).engine
     return next((one for one in live if same_engine(one, engine)), None)
 
 
-def _to_be_judged(services: PipelineServices, one: EmbeddingSet) -> bool:
+def _needs_evaluation(services: PipelineServices, one: EmbeddingSet) -> bool:
     """Wanted by settings, never searched before, and not yet found wanting."""
     fresh = one.state == "building" and one.activated_at is None and one.gate is None
-    return fresh and _wanted(services, [one]) is not None
+    return fresh and _desired_set(services, [one]) is not None

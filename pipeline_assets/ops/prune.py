@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipeline_assets.maintenance.delete_recording import delete_run_files, finish
+from pipeline_assets.maintenance.delete_recording import delete_run_files, finish_deletion
 from pipeline_assets.policies import (
-    CHECKS_A_BATCH,
+    CHECKS_PER_BATCH,
     HISTORY_DAYS,
-    PRUNING_SECONDS,
-    RUNS_A_BATCH,
+    MAX_PRUNING_SECONDS,
+    RUNS_PER_BATCH,
 )
 from playhead.core.settings import Settings
-from playhead.postgres.dagster_db.pruning import DagsterHistory, Pruned
+from playhead.postgres.dagster_db.pruning import DagsterPruning, PruneResult
 from playhead.postgres.database_urls import dagster_tables_url
 from playhead.services.context import PipelineServices
 
@@ -26,7 +26,7 @@ def prune(
     context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
     if unfinished := playhead.deletion.unfinished():
-        look = finish(playhead, context.instance, unfinished)
+        look = finish_deletion(playhead, context.instance, unfinished)
         context.log.info(f"{len(unfinished)} forgotten recordings looked for: {look.found}")
     playhead.provider_use.batches.prune()
     events, runs = prune_history(context.instance, playhead.settings, datetime.now(UTC))
@@ -39,8 +39,8 @@ def prune_history(
 ) -> tuple[int, int]:
     """Rows and runs that went. What is not done in ``PRUNING_SECONDS`` waits for the next night."""
     before = now - timedelta(days=HISTORY_DAYS)
-    history = DagsterHistory(dagster_tables_url(settings), before)
-    rows, runs = history.prune_the_rest(), 0
+    history = DagsterPruning(dagster_tables_url(settings), before)
+    rows, runs = history.prune_backfills(), 0
     for pruned in _batches(history):
         rows, runs = rows + pruned.events, runs + len(pruned.runs)
         for run_id in pruned.runs:
@@ -48,11 +48,11 @@ def prune_history(
     return rows, runs
 
 
-def _batches(history: DagsterHistory) -> Iterator[Pruned]:
-    deadline = time.monotonic() + PRUNING_SECONDS
+def _batches(history: DagsterPruning) -> Iterator[PruneResult]:
+    deadline = time.monotonic() + MAX_PRUNING_SECONDS
     for prune_batch, size in (
-        (history.prune_runs, RUNS_A_BATCH),
-        (history.prune_checks, CHECKS_A_BATCH),
+        (history.prune_runs, RUNS_PER_BATCH),
+        (history.prune_checks, CHECKS_PER_BATCH),
     ):
         more = True
         while more and time.monotonic() < deadline:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline_assets.assets.recordings import take_all
+from pipeline_assets.assets.recordings import process_recordings
 from pipeline_assets.policies import POOL, RETRY_POLICY
-from pipeline_assets.runs import Asked
+from pipeline_assets.runs import RunConfig
 from playhead.services.context import PipelineServices
 
 
@@ -18,10 +18,10 @@ from playhead.services.context import PipelineServices
     retry_policy=RETRY_POLICY,
     description=__doc__,
 )
-def archived(
-    context: dg.OpExecutionContext, config: Asked, playhead: dg.ResourceParam[PipelineServices]
+def rebuild_archived_recordings(
+    context: dg.OpExecutionContext, config: RunConfig, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
     plan = playhead.pipeline.plans.get(config.plan or 0)
     wanted = playhead.pipeline.recordings.get_many(config.only or [])
-    take_all(context, config, playhead, wanted, plan.stages)
+    process_recordings(context, config, playhead, wanted, plan.stages)
     yield dg.Output(None)

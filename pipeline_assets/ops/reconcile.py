@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline_assets.maintenance.missing_events import tell_untold
-from pipeline_assets.maintenance.partition_sync import mend_partitions
+from pipeline_assets.maintenance.missing_events import report_missing_events
+from pipeline_assets.maintenance.partition_sync import sync_partitions
 from playhead.services.context import PipelineServices
 
 
@@ -27,7 +27,7 @@ def reconcile(
     missing = playhead.files.media.missing(stored.items())
     for identity in missing:
         context.log.error(f"The media file of {identity} is gone; add it again from its source.")
-    added, removed = mend_partitions(
+    added, removed = sync_partitions(
         context.instance, set(playhead.pipeline.recordings.unarchived())
     )
     facts = {
@@ -36,9 +36,9 @@ def reconcile(
         "media_missing": len(missing),
         "partitions_added": added,
         "partitions_removed": removed,
-        "results_taken_back": playhead.pipeline.content.take_back_partial(),
-        "told": tell_untold(context.instance, playhead.pipeline.audit),
-        "buried": playhead.pipeline.results.bury_lost(),
+        "results_taken_back": playhead.pipeline.content.invalidate_incomplete(),
+        "told": report_missing_events(context.instance, playhead.pipeline.audit),
+        "buried": playhead.pipeline.results.dead_letter_crashed(),
     }
     yield dg.AssetObservation("backlog", metadata=facts)
     context.log.info(f"Reconciled: {facts}")

@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline_assets.assets.desired_recipes import moved
+from pipeline_assets.assets.desired_recipes import changed_parts
 from playhead.core.records import FREE, Recipe, Stage
-from playhead.postgres.pipeline.plans import Averages, Difference, Reason, Wanted
+from playhead.postgres.pipeline.plans import Averages, Difference, Reason, DesiredRecipe
 from playhead.services.context import PipelineServices
 
 #: What is left alone until a person acts.
-RESTS: frozenset[Reason] = frozenset({"failed", "chosen"})
+UNPLANNED_REASONS: frozenset[Reason] = frozenset({"failed", "chosen"})
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EstimateLine:
     """One difference and its price. ``moved``: the parts of the recipe that are no longer the
     same. ``seconds``: of one worker; None where nothing like it was made yet. For what only
     follows, everything is at most."""
@@ -35,33 +35,33 @@ class Line:
 def price_lines(
     services: PipelineServices,
     differences: Sequence[Difference],
-    wanted: Sequence[Wanted],
+    wanted: Sequence[DesiredRecipe],
     *,
     patient: bool = False,
-) -> list[Line]:
+) -> list[EstimateLine]:
     """A line for each stage, set, reason and moved part. ``patient``: for who waits a day."""
-    averages, pace = services.pipeline.plans.averages(), services.pipeline.plans.pace()
+    averages, pace = services.pipeline.plans.averages(), services.pipeline.plans.seconds_per_recording()
     recipes = {one.recipe.hash: one for one in wanted}
-    lines: dict[tuple[object, ...], Line] = {}
+    lines: dict[tuple[object, ...], EstimateLine] = {}
     for one in differences:
-        line = _line(one, recipes.get(one.wanted or ""), averages, pace, patient)
+        line = _estimate_line(one, recipes.get(one.wanted or ""), averages, pace, patient)
         key = (line.stage, line.set, line.reason, line.moved)
         lines[key] = _sum(lines[key], line) if key in lines else line
     return list(lines.values())
 
 
-def total_usd(lines: Sequence[Line]) -> float:
+def total_usd(lines: Sequence[EstimateLine]) -> float:
     return round(sum(line.usd for line in lines), 6)
 
 
-def _line(
+def _estimate_line(
     one: Difference,
-    wanted: Wanted | None,
+    wanted: DesiredRecipe | None,
     averages: Averages,
     pace: Mapping[tuple[Stage, str], float],
     patient: bool,
-) -> Line:
-    count = 0 if one.reason in RESTS else one.recordings
+) -> EstimateLine:
+    count = 0 if one.reason in UNPLANNED_REASONS else one.recordings
     calls, tokens = _calls(one.stage, averages, count), _tokens(one.stage, averages, count)
     usd = (wanted.price if wanted else FREE).of(
         calls=calls,
@@ -70,13 +70,13 @@ def _line(
         patient=patient,
     )
     recipe = wanted.recipe if wanted else None
-    seconds = _pace(one.stage, recipe, pace)
+    seconds = _seconds_per_recording(one.stage, recipe, pace)
     compared = recipe if one.reason == "stale" else None
-    return Line(
+    return EstimateLine(
         stage=one.stage,
         set=one.set_id or None,
         reason=one.reason,
-        moved=moved(one.recipe, compared.as_json) if one.recipe and compared else (),
+        moved=changed_parts(one.recipe, compared.as_json) if one.recipe and compared else (),
         recordings=one.recordings,
         calls=round(calls),
         tokens=round(tokens),
@@ -85,7 +85,7 @@ def _line(
     )
 
 
-def _sum(one: Line, other: Line) -> Line:
+def _sum(one: EstimateLine, other: EstimateLine) -> EstimateLine:
     known = one.seconds is not None and other.seconds is not None
     return replace(
         one,
@@ -108,7 +108,7 @@ def _tokens(stage: Stage, averages: Averages, count: int) -> float:
     return count * averages.tokens if stage in ("document", "embeddings") else 0.0
 
 
-def _pace(
+def _seconds_per_recording(
     stage: Stage, wanted: Recipe | None, pace: Mapping[tuple[Stage, str], float]
 ) -> float | None:
     """Seconds a recording by this recipe, or by any of the stage where it is new."""

@@ -8,35 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from pipeline_assets.assets.desired_recipes import wanted_now
-from pipeline_assets.policies import PLANNED_AHEAD, RECORDINGS_A_RUN
-from pipeline_assets.runs import RunPlan, plan_runs
+from pipeline_assets.assets.desired_recipes import desired_recipes
+from pipeline_assets.policies import PLANNED_RECORDINGS, RECORDINGS_PER_RUN
+from pipeline_assets.runs import RunSpec, group_into_runs
 from playhead.postgres.pipeline.plans import Plan
 from playhead.services.context import PipelineServices
 
 
-def planned_runs(
+def run_requests_for_plans(
     services: PipelineServices, keys: Sequence[str], busy: Collection[str] = ()
-) -> Iterator[RunPlan]:
+) -> Iterator[RunSpec]:
     """Runs for the open plans, the oldest plan first; to be noted as asked for when they are.
     ``keys``: all partition keys in Dagster's order; ``busy``: those that a run is at."""
     plans = services.pipeline.plans.under_way()
-    if not plans or len(busy) >= PLANNED_AHEAD:
+    if not plans or len(busy) >= PLANNED_RECORDINGS:
         return
-    wanted, known = wanted_now(services), set(keys)
+    wanted, known = desired_recipes(services), set(keys)
     for plan in plans:
-        batch = services.pipeline.plans.batch(plan, wanted, PLANNED_AHEAD)
+        batch = services.pipeline.plans.batch(plan, wanted, PLANNED_RECORDINGS)
         free = [one for one in batch if one.id not in busy]
         present = [one for one in free if one.id in known]
         archived = [one.id for one in free if one.id not in known]
-        yield from plan_runs(present, keys, plan)
+        yield from group_into_runs(present, keys, plan)
         yield from _archived_runs(archived, plan)
         if batch:
-            services.pipeline.plans.move_on(plan, batch)
+            services.pipeline.plans.advance_cursor(plan, batch)
             return
 
 
-def _archived_runs(ids: Sequence[str], plan: Plan) -> Iterator[RunPlan]:
+def _archived_runs(ids: Sequence[str], plan: Plan) -> Iterator[RunSpec]:
     """Archived recordings have no partition, and are searched all the same."""
-    for start in range(0, len(ids), RECORDINGS_A_RUN):
-        yield RunPlan(tuple(ids[start : start + RECORDINGS_A_RUN]), plan, archived=True)
+    for start in range(0, len(ids), RECORDINGS_PER_RUN):
+        yield RunSpec(tuple(ids[start : start + RECORDINGS_PER_RUN]), plan, archived=True)

@@ -11,15 +11,15 @@ from contextlib import contextmanager, suppress
 
 import dagster as dg
 
-from resources.dagster_storage import DATABASE_AWAY
+from resources.dagster_storage import DATABASE_ERRORS
 
-_LOOK_SECONDS = 2.0
-_STUBBORN_SECONDS = 60.0  # then the whole process ends: what it holds must come free
+_POLL_INTERVAL_SECONDS = 2.0
+_KILL_AFTER_SECONDS = 60.0  # then the whole process ends: what it holds must come free
 _CANCELED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 
 @contextmanager
-def watched(
+def stop_on_termination(
     instance: dg.DagsterInstance, run_id: str, stop: threading.Event
 ) -> Iterator[threading.Event]:
     """While inside, ``stop`` is set when somebody ends the run. Gives an event that tells
@@ -44,21 +44,21 @@ def _watch(
     over: threading.Event,
     canceled: threading.Event,
 ) -> None:
-    while not over.wait(_LOOK_SECONDS):
+    while not over.wait(_POLL_INTERVAL_SECONDS):
         status = _status(instance, run_id)
         if status in _CANCELED:
             canceled.set()
         elif status is not dg.DagsterRunStatus.FAILURE:
             continue
         stop.set()
-        if not over.wait(_STUBBORN_SECONDS):
+        if not over.wait(_KILL_AFTER_SECONDS):
             sys.stderr.write(f"Run {run_id} was ended and does not stop: so this worker does.\n")
             os._exit(1)
         return
 
 
 def _status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus | None:
-    with suppress(*DATABASE_AWAY):
+    with suppress(*DATABASE_ERRORS):
         run = instance.get_run_by_id(run_id)
         return run.status if run else None
     return None

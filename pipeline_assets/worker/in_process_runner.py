@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 import dagster as dg
 
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.planning.plan_runs import planned_runs
-from pipeline_assets.policies import RECORDINGS_A_RUN
-from pipeline_assets.runs import NOT_RETRIED, RunPlan, new_keys, plan_runs
-from pipeline_assets.worker.cancellation import watched
+from pipeline_assets.planning.plan_runs import run_requests_for_plans
+from pipeline_assets.policies import RECORDINGS_PER_RUN
+from pipeline_assets.runs import NO_RUN_RETRIES, RunSpec, missing_partition_keys, group_into_runs
+from pipeline_assets.worker.cancellation import stop_on_termination
 from playhead.core.records import Recording
 from playhead.services.context import PipelineServices
 
-_LOOK_SECONDS = 1.0  # at another worker's progress
+_POLL_INTERVAL_SECONDS = 1.0  # at another worker's progress
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class Processor:
+class InProcessRunner:
     """``handled``: what ``work`` took up, by id. ``leaving``: set by ``leave``, from any thread.
     ``working``: set while there is progress to look at."""
 
@@ -38,39 +38,39 @@ class Processor:
         self._instance = instance
         self._definitions = definitions
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """Have the run under way handed back, and begin no other."""
         self.leaving.set()
         self._services.stopping.set()
 
-    def work(self, only: Sequence[str] | None) -> None:
+    def run_until_done(self, only: Sequence[str] | None) -> None:
         """Run every waiting recording once, then what plans want; of ``only``, also see those
         through that another worker holds."""
         self.working.set()
-        while (waiting := self._waiting(only)) or self._elsewhere(only):
+        while (waiting := self._pending(only)) or self._held_by_other_worker(only):
             self.handled.update(recording.id for recording in waiting)
             self._make_runs(waiting)
-        while only is None and self.carry_out_plans(unless=self.leaving.is_set):
+        while only is None and self.run_plans(unless=self.leaving.is_set):
             self.working.set()
 
-    def work_off(self) -> None:
+    def drain(self) -> None:
         """Run what waits until nothing does; what a run brought no further is left for the same
         growing pauses as the sensor makes."""
         catalogue = self._services.pipeline.recordings
         while not self.leaving.is_set() and (
-            waiting := catalogue.pending(limit=RECORDINGS_A_RUN, unrequested=True)
+            waiting := catalogue.pending(limit=RECORDINGS_PER_RUN, unrequested=True)
         ):
             self.working.set()
             self._make_runs(waiting)
         self.working.clear()
 
-    def carry_out_plans(self, unless: Callable[[], bool]) -> bool:
+    def run_plans(self, unless: Callable[[], bool]) -> bool:
         """A batch of what open plans want, run by run ``unless`` something more urgent came;
         whether there was anything."""
         if self.leaving.is_set() or not self._services.pipeline.plans.under_way():
             return False
         keys, made = self._instance.get_dynamic_partitions(PARTITION_SET), False
-        for plan in planned_runs(self._services, keys):
+        for plan in run_requests_for_plans(self._services, keys):
             self.working.set()
             self.handled.update(plan.ids)
             self._run(plan)
@@ -84,42 +84,42 @@ class Processor:
         for plan in self._plans(waiting):
             self._run(plan)
 
-    def _waiting(self, only: Sequence[str] | None) -> list[Recording]:
+    def _pending(self, only: Sequence[str] | None) -> list[Recording]:
         if self.leaving.is_set():
             return []
         return self._services.pipeline.recordings.pending(
-            limit=RECORDINGS_A_RUN, only=only, besides=self.handled
+            limit=RECORDINGS_PER_RUN, only=only, besides=self.handled
         )
 
-    def _elsewhere(self, only: Sequence[str] | None) -> bool:
+    def _held_by_other_worker(self, only: Sequence[str] | None) -> bool:
         """Whether to look again in a while, since another worker is at it."""
         if only is None or self.leaving.is_set():
             return False
         statuses = self._services.pipeline.recordings.statuses(None, only)
         busy = any(status.live for status in statuses)
-        return busy and not self.leaving.wait(_LOOK_SECONDS)
+        return busy and not self.leaving.wait(_POLL_INTERVAL_SECONDS)
 
-    def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunPlan]:
+    def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunSpec]:
         if len(waiting) == 1:  # needs no neighbours, and there may be a hundred thousand keys
             self._instance.add_dynamic_partitions(PARTITION_SET, [waiting[0].id])
-            yield RunPlan((waiting[0].id,))
+            yield RunSpec((waiting[0].id,))
             return
         keys = self._instance.get_dynamic_partitions(PARTITION_SET)
-        if added := new_keys(waiting, keys):
+        if added := missing_partition_keys(waiting, keys):
             self._instance.add_dynamic_partitions(PARTITION_SET, added)
-        yield from plan_runs(waiting, [*keys, *added])
+        yield from group_into_runs(waiting, [*keys, *added])
 
-    def _run(self, plan: RunPlan) -> None:
+    def _run(self, plan: RunSpec) -> None:
         self._services.stopping.clear()
         if self.leaving.is_set():  # which sets both: so nothing is missed between the two
             return
         self._services.pipeline.recordings.mark_requested(plan.ids)
         run_id = str(uuid.uuid4())
-        with watched(self._instance, run_id, self._services.stopping) as canceled:
+        with stop_on_termination(self._instance, run_id, self._services.stopping) as canceled:
             self._definitions.resolve_job_def(plan.job).execute_in_process(
                 instance=self._instance,
                 run_id=run_id,
-                tags={**plan.tags, **NOT_RETRIED},
+                tags={**plan.tags, **NO_RUN_RETRIES},
                 run_config=plan.run_config | _QUIET,
                 asset_selection=plan.assets,
                 raise_on_error=False,

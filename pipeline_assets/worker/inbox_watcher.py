@@ -10,13 +10,13 @@ from collections import deque
 
 import click
 
-from pipeline_assets.ops.ingest_file import take_from_inbox
+from pipeline_assets.ops.ingest_file import ingest_from_inbox
 from playhead.core.errors import PlayheadError
-from playhead.inbox.protocol import Settling
+from playhead.inbox.protocol import StabilityTracker
 from playhead.services.context import PipelineServices
 
 
-class Taker(threading.Thread):
+class InboxWatcher(threading.Thread):
     """From ``start`` to ``close``. A file that cannot be taken stays and is tried again."""
 
     def __init__(self, services: PipelineServices) -> None:
@@ -27,10 +27,10 @@ class Taker(threading.Thread):
         self._closed = False
 
     def run(self) -> None:
-        settling = Settling()
-        with self._services.files.inbox.watching(self._tell):
+        settling = StabilityTracker()
+        with self._services.files.inbox.watch(self._notify):
             while not self._closed:
-                self._take_settled(settling)
+                self._ingest_complete(settling)
                 self._wake.wait(settling.wait(time.monotonic()))
                 self._wake.clear()
 
@@ -39,27 +39,27 @@ class Taker(threading.Thread):
         self._wake.set()
         self.join()
 
-    def _tell(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         self._told.append(name)
         self._wake.set()
 
-    def _take_settled(self, settling: Settling) -> None:
+    def _ingest_complete(self, settling: StabilityTracker) -> None:
         now = time.monotonic()
         while self._told:
             settling.closed(self._told.popleft(), now)
         try:
-            names = settling.settled(self._services.files.inbox.look(), now)
+            names = settling.settled(self._services.files.inbox.list_files(), now)
         except (OSError, PlayheadError) as error:
             click.echo(f"The inbox cannot be read: {error}", err=True)
             return
         for name in names:
             if self._closed:
                 return
-            self._take(name)
+            self._ingest(name)
 
-    def _take(self, name: str) -> None:
+    def _ingest(self, name: str) -> None:
         try:
-            arrival = take_from_inbox(self._services, name)
+            arrival = ingest_from_inbox(self._services, name)
         except FileNotFoundError:
             return  # taken by the sensor, or withdrawn
         except (OSError, PlayheadError) as error:

@@ -13,14 +13,14 @@ import time
 import click
 import dagster as dg
 
-from pipeline_assets.maintenance.orphaned_runs import fail_orphans
-from pipeline_assets.worker.in_process_runner import Processor
-from pipeline_assets.worker.inbox_watcher import Taker
+from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
+from pipeline_assets.worker.in_process_runner import InProcessRunner
+from pipeline_assets.worker.inbox_watcher import InboxWatcher
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
-from resources.dagster_storage import DATABASE_AWAY
+from resources.dagster_storage import DATABASE_ERRORS
 
-_LOOK_SECONDS = 30.0  # when nobody rings: for pauses that are over, and for the dead
+_POLL_INTERVAL_SECONDS = 30.0  # when nobody rings: for pauses that are over, and for the dead
 _PAUSE_SECONDS = 1.0  # while the database is away
 
 
@@ -28,41 +28,41 @@ class Worker:
     """Attends from ``attend`` until ``leave``, which any thread may call."""
 
     def __init__(
-        self, services: PipelineServices, instance: dg.DagsterInstance, processor: Processor
+        self, services: PipelineServices, instance: dg.DagsterInstance, processor: InProcessRunner
     ) -> None:
         self._services = services
         self._instance = instance
         self._processor = processor
         self._doorbell = services.liveness.listener()
-        self._taker = Taker(services)
+        self._taker = InboxWatcher(services)
 
-    def attend(self) -> None:
+    def run(self) -> None:
         """Outlives restarts of the database: what they interrupt waits again."""
         self._doorbell.start()
         self._taker.start()
         try:
             with self._services.liveness.hold(WORKER):
-                self._answer()
+                self._loop()
         finally:
             self._taker.close()
             self._doorbell.close()
 
-    def leave(self) -> None:
-        self._processor.leave()
+    def stop(self) -> None:
+        self._processor.stop()
         self._doorbell.rung.set()
 
-    def _answer(self) -> None:
+    def _loop(self) -> None:
         look_at = time.monotonic()
         while not self._processor.leaving.is_set():
             try:
                 if time.monotonic() >= look_at:
-                    look_at = time.monotonic() + _LOOK_SECONDS
-                    self._services.pipeline.results.bury_lost()
-                    fail_orphans(self._instance, self._services)
-                self._processor.work_off()
-                if self._processor.carry_out_plans(unless=self._doorbell.rung.is_set):
+                    look_at = time.monotonic() + _POLL_INTERVAL_SECONDS
+                    self._services.pipeline.results.dead_letter_crashed()
+                    fail_orphaned_runs(self._instance, self._services)
+                self._processor.drain()
+                if self._processor.run_plans(unless=self._doorbell.rung.is_set):
                     continue  # what is new comes between two of their runs
-            except DATABASE_AWAY as error:
+            except DATABASE_ERRORS as error:
                 click.echo(f"The database is away: {error}", err=True)
                 self._processor.leaving.wait(_PAUSE_SECONDS)
                 look_at = time.monotonic()

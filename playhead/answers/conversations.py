@@ -20,7 +20,7 @@ from playhead.core.media_links import media_link
 from playhead.core.protocols.answerer import Turn
 from playhead.core.records import Json
 from playhead.core.timecode import format_timecode
-from playhead.postgres.search.conversations import Begun
+from playhead.postgres.search.conversations import ConversationSummary
 from playhead.services.context import Services
 from playhead.transcripts.word_positions import Spoken
 
@@ -57,10 +57,10 @@ class Transcripts:
     def of(self, recording: str) -> Spoken | None:
         try:
             known = self.services.pipeline.recordings.get(self.org_id, recording)
-            standing = self.services.pipeline.results.standing([known])[known.id].get(
+            standing = self.services.pipeline.results.current_results([known])[known.id].get(
                 ("transcript", 0)
             )
-            return self.services.pipeline.content.spoken(known, standing.id) if standing else None
+            return self.services.pipeline.content.timed_text(known, standing.id) if standing else None
         except (RecordingDeleted, NotFound):
             return None
 
@@ -72,9 +72,9 @@ class Kept:
     services: Services
     org_id: str
 
-    def begun(self, limit: int) -> list[Begun]:
+    def begun(self, limit: int) -> list[ConversationSummary]:
         """The newest first."""
-        return self.services.search.conversations.begun(self.org_id, limit)
+        return self.services.search.conversations.summaries(self.org_id, limit)
 
     def turns(self, conversation: str) -> list[KeptTurn]:
         """The oldest first. Raises ``NotFound``."""

@@ -167,7 +167,7 @@ class _Likeness:
     question: Question
 
     def terms(self, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
-        return self.excerpts.terms(self.org_id, stems, texts)
+        return self.excerpts.stems(self.org_id, stems, texts)
 
     def closeness(self, texts: Sequence[str]) -> Vectors | None:
         return self.question.closeness(texts)

@@ -16,7 +16,7 @@ from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.records import KINDS, Filter, Kind
 from playhead.core.settings import load_settings
 from playhead.engines.registry import choose_answerer
-from playhead.postgres.search.conversations import Begun
+from playhead.postgres.search.conversations import ConversationSummary
 from playhead.search.service import open_search
 from playhead.services.context import open_services
 
@@ -126,7 +126,7 @@ def _print_citations(citations: tuple[Citation, ...]) -> None:
             console.print(f"    {one.link}", markup=False, highlight=False, style="dim")
 
 
-def _print_begun(one: Begun) -> None:
+def _print_begun(one: ConversationSummary) -> None:
     turns = f"{one.turns} question{'s' if one.turns > 1 else ''}"
     click.echo(f"{one.id}  {one.begun_at:%Y-%m-%d %H:%M}  {turns}  {one.question or _BLANKED}")
 

@@ -94,7 +94,7 @@ def versions(
         if restore is not None:
             services.pipeline.versions.restore(known, restore, author)
         if release:
-            services.pipeline.versions.release(known)
+            services.pipeline.versions.unpin(known)
         for version in services.pipeline.versions.all(known):
             print_json(version) if as_json else click.echo(_line(version))
 

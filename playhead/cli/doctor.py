@@ -95,13 +95,13 @@ def _disk(settings: Settings) -> str:
 
 
 def _media(settings: Settings) -> str:
-    next(iter(stores.media_store(settings).names()), None)
+    next(iter(stores.create_media_store(settings).names()), None)
     return f"{settings.media_place} can be listed"
 
 
 def _inbox(settings: Settings) -> str:
     try:
-        waiting = stores.inbox(settings).look()
+        waiting = stores.create_inbox(settings).list_files()
     except OSError as error:
         raise ConfigurationError(
             f"The inbox cannot be read: {error}", remedy="Correct its rights, or PLAYHEAD_INBOX."
@@ -145,7 +145,7 @@ def _dagster_database(settings: Settings) -> str:
 
 def _providers(settings: Settings) -> str:
     with open_services(settings) as services:
-        opened = services.provider_use.circuit_breakers.opened()
+        opened = services.provider_use.circuit_breakers.list_open()
     if opened:
         raise ConfigurationError(
             " ".join(f"{one.reason} (organisation {one.org_id})" for one in opened),

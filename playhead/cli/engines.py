@@ -43,7 +43,7 @@ def engines(context: click.Context, ask: str | None, as_json: bool) -> None:
 def stopped(as_json: bool) -> None:
     """Providers that nobody asks any more, and why."""
     with open_services(load_settings()) as services:
-        opened = services.provider_use.circuit_breakers.opened()
+        opened = services.provider_use.circuit_breakers.list_open()
     for one in opened:
         if as_json:
             print_json(asdict(one))

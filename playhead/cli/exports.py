@@ -112,7 +112,7 @@ def _stretch(
 
 def _made(services: Services, known: Recording, stage: Stage) -> int:
     """The result that stands. Raises ``NotMadeYet``."""
-    if result := services.pipeline.results.standing([known])[known.id].get((stage, 0)):
+    if result := services.pipeline.results.current_results([known])[known.id].get((stage, 0)):
         return result.id
     raise StageNotReady(
         f"{known.title} has no {stage.replace('_', ' ')} yet.",

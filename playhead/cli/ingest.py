@@ -135,7 +135,7 @@ def _choose(services: Services, org_id: str, statuses: Sequence[Status], engine:
                 f"{recording.id} stopped at {stage}, which has no engine to choose."
             )
     for recording, stage in zip(recordings, stages, strict=True):
-        services.pipeline.recordings.choose_engine(recording, stage, engine)
+        services.pipeline.recordings.select_engine(recording, stage, engine)
 
 
 def _stopped_at(services: Services, recording: Recording, status: Status) -> Stage:

@@ -62,7 +62,7 @@ def forget(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: boo
     """Remove every trace of RECORDINGS: rows, vectors, files, events, logs; then look for them
     everywhere. This cannot be undone."""
     with open_services(load_settings()) as services:
-        gone = services.deletion.forgotten(recordings)
+        gone = services.deletion.deleted(recordings)
         there = [one for one in recordings if one not in gone]
         known = (
             services.pipeline.recordings.statuses(services.require_organisation(org), there)

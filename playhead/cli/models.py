@@ -15,7 +15,7 @@ from playhead.core.settings import load_settings
 from playhead.engines.registry import choose_embedders
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 from playhead.services.context import Services, open_services
-from playhead.services.model_switch import ModelChange
+from playhead.services.model_switch import ModelSwitch
 
 set_argument = click.argument("set_id", type=int, metavar="SET")
 
@@ -78,7 +78,7 @@ def status(set_id: int, as_json: bool) -> None:
         one = services.search.embedding_sets.get(set_id)
         facts = _facts(services, one)
         failed = services.search.embedding_sets.failed(one)
-        indexes = services.search.vector_indexes.standing(one)
+        indexes = services.search.vector_indexes.index_states(one)
     if as_json:
         print_json(facts | {"failed": failed, "indexes": [asdict(index) for index in indexes]})
         return
@@ -89,7 +89,7 @@ def status(set_id: int, as_json: bool) -> None:
     )
     for index in indexes:
         size = f"{index.bytes / 1e6:,.0f} MB" if index.bytes else "none yet"
-        click.echo(f"  index of {index.org_id}: {size}{f', to {index.due}' if index.due else ''}")
+        click.echo(f"  index of {index.org_id}: {size}{f', to {index.action}' if index.action else ''}")
     for row in failed:
         click.echo(f"  {row['recording']}: {row['message']} {row['remedy']}")
     if one.gate:
@@ -129,8 +129,8 @@ def retire(set_id: int) -> None:
     click.echo(f"Set {one.id} ({one.name}) is retired.")
 
 
-def _change(services: Services) -> ModelChange:
-    return ModelChange(services, choose_embedders(services.settings))
+def _change(services: Services) -> ModelSwitch:
+    return ModelSwitch(services, choose_embedders(services.settings))
 
 
 def _facts(services: Services, one: EmbeddingSet) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.settings import load_settings
-from playhead.postgres.provider_use.quarantine import Doubted
-from playhead.postgres.provider_use.spend import GROUPINGS, Grouping, Sum
+from playhead.postgres.provider_use.quarantine import QuarantinedReply
+from playhead.postgres.provider_use.spend import GROUPINGS, Grouping, SpendRow
 from playhead.services.context import open_services
 
 
@@ -50,12 +50,12 @@ def quarantine(show: int | None, drop: int | None, org: str | None, as_json: boo
         if show is not None:
             sys.stdout.buffer.write(services.provider_use.quarantine.reply(org_id, show))
         elif drop is not None:
-            services.provider_use.quarantine.drop(org_id, drop)
+            services.provider_use.quarantine.delete(org_id, drop)
         else:
-            _print_kept(services.provider_use.quarantine.kept(org_id), as_json)
+            _print_kept(services.provider_use.quarantine.replies(org_id), as_json)
 
 
-def _print_sums(by: Grouping, sums: list[Sum]) -> None:
+def _print_sums(by: Grouping, sums: list[SpendRow]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in (by, "attempts", "failed", "tokens in", "tokens out", "audio s", "usd"):
         table.add_column(column, overflow="fold", justify="left" if column == by else "right")
@@ -73,7 +73,7 @@ def _print_sums(by: Grouping, sums: list[Sum]) -> None:
     Console(width=None if console.is_terminal else 160).print(table)
 
 
-def _print_kept(kept: list[Doubted], as_json: bool) -> None:
+def _print_kept(kept: list[QuarantinedReply], as_json: bool) -> None:
     for one in kept:
         if as_json:
             print_json(asdict(one))

@@ -23,7 +23,7 @@ class InboxBucket:
         self._bucket = bucket
         self._spool = spool
 
-    def look(self) -> dict[str, tuple[int, int]]:
+    def list_files(self) -> dict[str, tuple[int, int]]:
         objects = sorted(self._bucket.top(), key=lambda found: found.key)
         return {found.key: _facts(found) for found in objects if not found.key.startswith(".")}
 
@@ -32,18 +32,18 @@ class InboxBucket:
         return (datetime.now(UTC) - found.modified).total_seconds() if found else 0.0
 
     @contextmanager
-    def taking(self, name: str) -> Iterator[Path]:
-        found = self._found(name)
+    def claim_file(self, name: str) -> Iterator[Path]:
+        found = self._listing(name)
         with self._spool.copy(self._bucket, found, "inbox") as path:
             yield path
         if self._bucket.find(name) == found:
             self._bucket.remove(name)
 
-    def watching(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
+    def watch(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
         """Nobody tells; it is looked at every few seconds."""
         return nullcontext()
 
-    def _found(self, name: str) -> Found:
+    def _listing(self, name: str) -> Found:
         found = self._bucket.find(name)
         if found is None:
             raise FileNotFoundError(f"{self._bucket.url}/{name} is gone.")

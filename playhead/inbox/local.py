@@ -20,7 +20,7 @@ class InboxFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def look(self) -> dict[str, tuple[int, int]]:
+    def list_files(self) -> dict[str, tuple[int, int]]:
         self._folder.mkdir(parents=True, exist_ok=True)
         found: dict[str, tuple[int, int]] = {}
         for path in sorted(self._folder.iterdir()):
@@ -36,7 +36,7 @@ class InboxFolder:
             return 0.0
 
     @contextmanager
-    def taking(self, name: str) -> Iterator[Path]:
+    def claim_file(self, name: str) -> Iterator[Path]:
         file = self._folder / name
         before = file.stat()
         yield file
@@ -46,7 +46,7 @@ class InboxFolder:
                 file.unlink()
 
     @contextmanager
-    def watching(self, tell: Callable[[str], None]) -> Iterator[None]:
+    def watch(self, tell: Callable[[str], None]) -> Iterator[None]:
         """Told by the kernel when a writer closes a file or moves it in. Elsewhere than on Linux,
         and in a network folder, nothing is told."""
         if sys.platform != "linux":
@@ -57,7 +57,7 @@ class InboxFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
         observer = InotifyObserver(generate_full_events=True)  # else a file moved in looks created
         kinds: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent]
-        observer.schedule(_Teller(self._folder, tell), str(self._folder), event_filter=kinds)
+        observer.schedule(_EventForwarder(self._folder, tell), str(self._folder), event_filter=kinds)
         observer.start()
         try:
             yield
@@ -66,7 +66,7 @@ class InboxFolder:
             observer.join()
 
 
-class _Teller(FileSystemEventHandler):
+class _EventForwarder(FileSystemEventHandler):
     def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
         self._folder = folder
         self._tell = tell

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 CLOSED_SECONDS = 0.25  # a writer that closes and goes on at once has not finished
-QUIET_SECONDS = 5.0
+STABLE_SECONDS = 5.0
 
 #: By file name its size, and a number that is another one when it was written to since; as seen at
 #: one moment.
@@ -25,7 +25,7 @@ class Inbox(Protocol):
     """Where files are dropped. One in a bucket raises ``StorageUnavailable`` or ``StorageRefused``
     from everything."""
 
-    def look(self) -> dict[str, tuple[int, int]]:
+    def list_files(self) -> dict[str, tuple[int, int]]:
         """The visible files. Raises ``OSError`` when it cannot be read: that is not an empty
         inbox."""
         ...
@@ -34,23 +34,23 @@ class Inbox(Protocol):
         """Seconds since the file came or was written to; none when it is gone."""
         ...
 
-    def taking(self, name: str) -> AbstractContextManager[Path]:
+    def claim_file(self, name: str) -> AbstractContextManager[Path]:
         """Its bytes as a local file. At the end it leaves the inbox, unless somebody has changed or
         replaced it meanwhile, or an error ends the context. Raises ``FileNotFoundError``."""
         ...
 
-    def watching(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
+    def watch(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
         """Calls ``tell`` with the name of each file that is complete, from a thread of its own,
         where somebody tells of it."""
         ...
 
 
-def still(seen: Listing, now: Listing) -> list[str]:
+def unchanged_files(seen: Listing, now: Listing) -> list[str]:
     """Files that nobody has written to since the last look."""
     return [name for name, facts in now.items() if seen.get(name) == facts]
 
 
-class Settling:
+class StabilityTracker:
     """Which files have settled, by what was told and seen; times in seconds of one clock. Files
     are looked for by whoever uses it."""
 
@@ -68,17 +68,17 @@ class Settling:
         again after a while."""
         whole = []
         for name, facts in listing.items():
-            due = self._due.setdefault(name, now + QUIET_SECONDS)
+            due = self._due.setdefault(name, now + STABLE_SECONDS)
             changed = self._seen.get(name, facts) != facts
             if now >= due and not changed:
                 whole.append(name)
             if now >= due or changed:
-                self._due[name] = now + QUIET_SECONDS
+                self._due[name] = now + STABLE_SECONDS
         self._seen = dict(listing)
         self._due = {name: self._due[name] for name in listing}
         return whole
 
     def wait(self, now: float) -> float:
         """How long until one may have settled, or for the next look."""
-        soonest = min(self._due.values(), default=now + QUIET_SECONDS)
-        return min(max(soonest - now, 0.0), QUIET_SECONDS)
+        soonest = min(self._due.values(), default=now + STABLE_SECONDS)
+        return min(max(soonest - now, 0.0), STABLE_SECONDS)

@@ -32,7 +32,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 #: How the server knows all sessions of one process, and a person who it is.
 _PROCESS = f"playhead-{socket.gethostname()[:24]}-{os.getpid()}-{os.urandom(4).hex()}"
 _POOL_SIZE = 4  # a worker does one thing at a time; the sensor and progress need a few more
-PATIENCE_SECONDS = 30.0  # an embedded server comes back from a crash in about 3 s
+POOL_TIMEOUT_SECONDS = 30.0  # an embedded server comes back from a crash in about 3 s
 
 
 @cache
@@ -57,7 +57,7 @@ class Database:
             check=check,
             min_size=0,
             max_size=_POOL_SIZE,
-            timeout=PATIENCE_SECONDS,
+            timeout=POOL_TIMEOUT_SECONDS,
             open=True,
         )
 
@@ -79,14 +79,14 @@ class Database:
         with self.connection() as connection, connection.transaction():
             yield connection
 
-    def within(self, org_id: str, role: Role) -> Organisation:
+    def as_role(self, org_id: str, role: Role) -> Organisation:
         """The door to one organisation's rows, as ``role`` may use them."""
         return Organisation(self, org_id, role)
 
-    def read_by(self, org_id: str | None) -> Database | Organisation:
+    def read_as(self, org_id: str | None) -> Database | Organisation:
         """What one organisation may read; where none is named, what an operator or a worker may,
         who look after all."""
-        return self if org_id is None else self.within(org_id, "playhead_app")
+        return self if org_id is None else self.as_role(org_id, "playhead_app")
 
     def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
         with self.connection() as connection:
@@ -120,7 +120,7 @@ class Organisation:
         """As ``Database.transaction``."""
         with (
             self.database.connection() as connection,
-            entered(connection, self.org_id, self.role),
+            org_transaction(connection, self.org_id, self.role),
         ):
             yield connection
 
@@ -139,16 +139,16 @@ class Organisation:
             return connection.execute(sql, values).rowcount
 
 
-def enter(connection: Connection, org_id: str, role: Role) -> None:
+def set_org(connection: Connection, org_id: str, role: Role) -> None:
     """For the rest of the open transaction, be ``role`` at work for this organisation."""
     connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
 
 
 @contextmanager
-def entered(connection: Connection, org_id: str, role: Role) -> Iterator[None]:
+def org_transaction(connection: Connection, org_id: str, role: Role) -> Iterator[None]:
     """A transaction that begins with ``enter``. Locks that are the session's outlive it."""
     with connection.transaction():
-        enter(connection, org_id, role)
+        set_org(connection, org_id, role)
         yield
 
 

@@ -36,9 +36,9 @@ def migrate(url: str) -> list[str]:
             with connection.transaction():
                 connection.execute(_SQL["lock"])
                 connection.execute(_SQL["create_table"])
-                new = _new(connection)
+                new = _pending(connection)
             if new:
-                _try_pgvector(connection)
+                _check_pgvector_loads(connection)
             return [name for name in new if _apply(connection, name)]
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnsuitable(
@@ -66,7 +66,7 @@ def check_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> str:
     return version
 
 
-def _try_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def _check_pgvector_loads(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     """And take it back: a migration adds it. Raises ``DatabaseUnsuitable``."""
     try:
         with connection.transaction(force_rollback=True):
@@ -78,7 +78,7 @@ def _try_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         ) from error
 
 
-def _new(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
+def _pending(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
     applied = {row[0] for row in connection.execute(_SQL["applied"]).fetchall()}
     return [name for name in available() if name not in applied]
 
@@ -88,7 +88,7 @@ def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str) -> boo
     try:
         with connection.transaction():
             connection.execute(_SQL["lock"])
-            if name not in _new(connection):
+            if name not in _pending(connection):
                 return False
             connection.execute(available()[name].encode())
             connection.execute(_SQL["record"], {"name": name})

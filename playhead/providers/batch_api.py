@@ -20,7 +20,7 @@ from openai.types import Batch as Remote
 
 from playhead.core.records import Json
 from playhead.core.usage import Usage
-from playhead.postgres.provider_use.batch_queue import QUIET_SECONDS, Answer, Batch, BatchQueue
+from playhead.postgres.provider_use.batch_queue import COLLECT_SECONDS, BatchAnswer, Batch, BatchQueue
 
 #: Endpoints that a batch may have.
 Path = Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"]
@@ -53,7 +53,7 @@ class Batches:
         providers: Iterable[str],
         *,
         cost_of: Callable[[Batch, Usage], float],
-        quiet_seconds: float = QUIET_SECONDS,
+        quiet_seconds: float = COLLECT_SECONDS,
     ) -> None:
         self._cost_of = cost_of
         self._quiet_seconds = quiet_seconds
@@ -65,12 +65,12 @@ class Batches:
         """Take in what ended, begin what waits; nothing while somebody else does. Raises
         ``openai.OpenAIError`` where a provider cannot be spoken to; what was done before stays
         done."""
-        with self._deferred.alone() as mine:
+        with self._deferred.exclusive() as mine:
             return self._carried() if mine else Step()
 
     def _carried(self) -> Step:
         ended = answered = submitted = 0
-        while self._deferred.gather(self._providers, quiet_seconds=self._quiet_seconds):
+        while self._deferred.start_batch(self._providers, quiet_seconds=self._quiet_seconds):
             pass
         for batch in self._deferred.under_way():
             if batch.remote_id is None:
@@ -124,7 +124,7 @@ class Batches:
 
     def _answers(
         self, client: openai.OpenAI, batch: Batch, file: str
-    ) -> Iterator[tuple[str, Answer]]:
+    ) -> Iterator[tuple[str, BatchAnswer]]:
         """The lines of a result file, by the hash that names the request. A request that expired
         has a line without a response; it waits for the next batch."""
         with client.files.with_streaming_response.content(file) as content:
@@ -133,7 +133,7 @@ class Batches:
                 if response := line.get("response"):
                     status, body = response["status_code"], response["body"] or {}
                     used = _used(body)
-                    yield line["custom_id"], Answer(status, body, used, self._cost_of(batch, used))
+                    yield line["custom_id"], BatchAnswer(status, body, used, self._cost_of(batch, used))
 
 
 def _created_before(client: openai.OpenAI, batch: Batch) -> Remote | None:

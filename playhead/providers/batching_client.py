@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from playhead.core.call_context import batch_allowed, current_call_context
 from playhead.core.errors import BatchPending, InvalidProviderResponse
 from playhead.core.usage import Usage
-from playhead.postgres.provider_use.batch_queue import BatchQueue, Request
+from playhead.postgres.provider_use.batch_queue import BatchQueue, BatchRequest
 from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient
 from playhead.providers.model_catalog import batch_share
 
@@ -56,13 +56,13 @@ class BatchingClient:
 
     def _answer(self, ask: ProviderCall[T], deferrable: Deferrable[T]) -> T:
         errand, deferred = current_call_context(), self._deferred()
-        request = Request(deferrable.path, deferrable.body)
+        request = BatchRequest(deferrable.path, deferrable.body)
         answer = deferred.answer(errand.org_id, self.provider, request)
         if answer is None:
-            if deferred.given_up(errand.org_id, self.provider, request):
+            if deferred.should_send_directly(errand.org_id, self.provider, request):
                 raise _AskedDirectly
             at_most_usd = self._cost_of(ask.model, ask.at_most) * batch_share(self.provider)
-            deferred.defer(
+            deferred.enqueue(
                 errand,
                 self.provider,
                 request,
@@ -75,7 +75,7 @@ class BatchingClient:
                 return deferrable.read(json.dumps(answer.body).encode()).value
         except InvalidProviderResponse:
             pass
-        deferred.forget_answer(errand.org_id, self.provider, request)
+        deferred.delete_answer(errand.org_id, self.provider, request)
         raise _AskedDirectly
 
 

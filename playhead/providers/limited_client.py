@@ -32,7 +32,7 @@ from playhead.postgres.database import Database
 from playhead.postgres.provider_use.circuit_breakers import CircuitBreakers
 from playhead.postgres.provider_use.quarantine import Quarantine
 from playhead.postgres.provider_use.rate_limits import InitialLimits, RateLimiter, RateLimitGrant
-from playhead.postgres.provider_use.spend import Ended, Intended, Permit, Spend
+from playhead.postgres.provider_use.spend import Settlement, ReservationRequest, Reservation, Spend
 from playhead.providers.client_protocol import ProviderCall, Reply
 from playhead.providers.error_classification import Asked, Verdict, verdict_on
 from playhead.providers.rate_limit_headers import limits
@@ -125,16 +125,16 @@ class LimitedClient:
             if turn.wait_seconds:
                 left -= turn.wait_seconds
                 self._waiting.sleep(turn.wait_seconds)
-            permit = call.books.spend.begin(errand, self._intended(call), self._budget_usd)
+            permit = call.books.spend.reserve(errand, self._intended(call), self._budget_usd)
             if permit.attempt_id is not None:
                 return permit.attempt_id
             if permit.refusal != "held":  # else a pause began meanwhile, which the turn waits for
                 raise _no_permit(permit)
 
-    def _intended(self, call: _Call[T]) -> Intended:
+    def _intended(self, call: _Call[T]) -> ReservationRequest:
         ask = call.ask
         at_most_usd = self._price_of(ask.model, ask.at_most)
-        return Intended(call.id, self._provider, ask.model, ask.endpoint, at_most_usd)
+        return ReservationRequest(call.id, self._provider, ask.model, ask.endpoint, at_most_usd)
 
     def _send(self, call: _Call[T], attempt_id: int) -> Reply[T] | Verdict:
         """One attempt, in the books however it ends."""
@@ -165,7 +165,7 @@ class LimitedClient:
         """A reply that was paid for is not thrown away because its price cannot be written down:
         the reservation lapses then."""
         told = verdict.error if verdict else error
-        ended = Ended(
+        ended = Settlement(
             cost_usd=self._price_of(call.ask.model, used),
             used=used,
             http_status=verdict.status if verdict else None if error else 200,
@@ -188,7 +188,7 @@ class LimitedClient:
             if not call.doubted:
                 call.doubted = True
                 return
-            call.books.quarantine.keep(
+            call.books.quarantine.add(
                 call.errand.org_id, attempt_id, reason=str(error), reply=error.reply
             )
         raise error
@@ -246,7 +246,7 @@ def _no_turn(turn: RateLimitGrant, asked: Asked) -> Parked:
     return _rate_limited(asked, turn.until)
 
 
-def _no_permit(permit: Permit) -> Parked:
+def _no_permit(permit: Reservation) -> Parked:
     if permit.refusal == "stopped":
         return _stopped(permit.reason, permit.remedy)
     return BudgetExceeded(

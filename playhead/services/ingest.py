@@ -14,7 +14,7 @@ from playhead.core.records import Kind, Recording, SpeakerSource
 from playhead.media.store import MediaStore, Received, safe_suffix
 from playhead.postgres.pipeline.recordings import Recordings, new_recording_id
 
-_LONGEST_TITLE = 500  # characters; longer names are cut, the upload is kept
+_MAX_TITLE_CHARACTERS = 500  # characters; longer names are cut, the upload is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,10 @@ class Ingest:
 
 def clean_title(title: str) -> str:
     """One line of printable characters, at most 500 of them; never empty."""
-    visible = "".join(" " if _breaks(character) else character for character in title)
-    return " ".join(visible.split())[:_LONGEST_TITLE].strip() or "Untitled"
+    visible = "".join(" " if _is_line_break(character) else character for character in title)
+    return " ".join(visible.split())[:_MAX_TITLE_CHARACTERS].strip() or "Untitled"
 
 
-def _breaks(character: str) -> bool:
+def _is_line_break(character: str) -> bool:
     """Control characters, line ends, and the surrogates of file names that are not UTF-8."""
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}

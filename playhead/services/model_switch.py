@@ -14,13 +14,13 @@ from playhead.core.errors import InvalidEngineOutput
 from playhead.core.spend_confirmation import require_confirmation
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.pipeline.plans import Plan, Scope
-from playhead.postgres.search.embedding_sets import EmbeddingSet, NotLive
+from playhead.postgres.search.embedding_sets import EmbeddingSet, InvalidSetState
 from playhead.services.context import Services
-from playhead.services.set_evaluation import Verdict, judge, refuse_closed
+from playhead.services.set_evaluation import Evaluation, evaluate, require_passed
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChange:
+class ModelSwitch:
     """One installation's sets and the models it can make them with."""
 
     services: Services
@@ -57,17 +57,17 @@ class ModelChange:
             set_id=one.id,
         )
 
-    def judge(self, one: EmbeddingSet) -> Verdict:
+    def evaluate(self, one: EmbeddingSet) -> Evaluation:
         """The gate's verdict, with the set's indexes built first where it wants any."""
-        self.services.search.vector_indexes.keep(one)
-        return judge(
+        self.services.search.vector_indexes.maintain(one)
+        return evaluate(
             one, self.services.search.embedding_sets, self.services.search.chunks, self.embedders
         )
 
-    def activate(self, one: EmbeddingSet) -> Verdict:
+    def activate(self, one: EmbeddingSet) -> Evaluation:
         """Search this set from now on. Raises ``GateClosed`` with every fault."""
-        verdict = self.judge(one)
-        refuse_closed(verdict, one)
+        verdict = self.evaluate(one)
+        require_passed(verdict, one)
         self.services.search.embedding_sets.activate(one)
         return verdict
 
@@ -78,7 +78,7 @@ class ModelChange:
             one for one in self.services.search.embedding_sets.live() if one.state == "standby"
         ]
         if not standby:
-            raise NotLive("There is no set to go back to.", remedy="playhead models list")
+            raise InvalidSetState("There is no set to go back to.", remedy="playhead models list")
         before = max(standby, key=lambda one: one.activated_at or one.created_at)
         self.services.search.embedding_sets.activate(before)
         return before

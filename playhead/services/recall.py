@@ -22,7 +22,7 @@ from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 
 #: Of what an exact scan finds. Decision 18 has what the routes reach.
-LEAST = 0.99
+MIN_RECALL = 0.99
 DEPTH = 10
 ORGANISATIONS = 3  # of each size; of the largest an exact answer takes a second
 QUESTIONS = 30  # to each; one that goes wrong is no alarm
@@ -32,7 +32,7 @@ _LARGEST = "more"
 
 
 @dataclass(frozen=True, slots=True)
-class OfSize:
+class RecallBySize:
     """What organisations of one size found: recall without and with a filter, from 0 to 1, and in
     how many answers there was less than there is."""
 
@@ -44,7 +44,7 @@ class OfSize:
 
     @property
     def good(self) -> bool:
-        return min(self.recall, self.filtered) >= LEAST and not self.short
+        return min(self.recall, self.filtered) >= MIN_RECALL and not self.short
 
 
 def recall(answer: Sequence[DictRow], exact: Sequence[DictRow]) -> float:
@@ -53,7 +53,7 @@ def recall(answer: Sequence[DictRow], exact: Sequence[DictRow]) -> float:
     return sum(hit["distance"] <= reach for hit in answer) / len(exact) if exact else 1.0
 
 
-def by_size(searched: EmbeddingSet, passages: ChunkSearch) -> list[OfSize]:
+def measure_recall(searched: EmbeddingSet, passages: ChunkSearch) -> list[RecallBySize]:
     """Of each size that there is, from some organisations, others each time."""
     orgs: dict[str, list[str]] = {}
     for org, vectors in passages.sizes(searched).items():
@@ -73,28 +73,28 @@ def _size(vectors: int) -> str:
 
 def _measure(
     size: str, orgs: Sequence[str], searched: EmbeddingSet, passages: ChunkSearch
-) -> OfSize:
+) -> RecallBySize:
     whole: list[float] = []
     filtered: list[float] = []
     short = 0
     for org in orgs:
-        half = passages.younger_half(org_id=org)
+        half = passages.newer_half_filter(org_id=org)
         for question in _questions(searched, passages, org):
             for found, narrowed in ((whole, ANYTHING), (filtered, half)):
                 answer, exact = (
                     near(question, searched, org_id=org, limit=DEPTH, narrowed=narrowed)
-                    for near in (passages.nearest, passages.nearest_exactly)
+                    for near in (passages.nearest, passages.nearest_exact)
                 )
                 found.append(recall(answer, exact))
                 short += len(answer) < len(exact)
-    return OfSize(size, len(orgs), statistics.fmean(whole), statistics.fmean(filtered), short)
+    return RecallBySize(size, len(orgs), statistics.fmean(whole), statistics.fmean(filtered), short)
 
 
 def _questions(
     searched: EmbeddingSet, passages: ChunkSearch, org: str
 ) -> Iterator[NDArray[np.float32]]:
     dice = np.random.default_rng()
-    for vector in passages.some_vectors(searched, org_id=org, limit=QUESTIONS):
+    for vector in passages.sample_vectors(searched, org_id=org, limit=QUESTIONS):
         step = dice.standard_normal(len(vector), dtype=np.float32)
         reach = _MOVED * np.linalg.norm(vector) / np.linalg.norm(step)
         yield vector + np.float32(reach) * step

@@ -21,19 +21,19 @@ from playhead.core.sentences import split_sentences
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
-from playhead.services.recall import LEAST, recall
+from playhead.services.recall import MIN_RECALL, recall
 
 QUESTIONS = 50
 DEPTH = 10
 
 #: Bounds, set wide: two good models rank differently, a broken one finds next to nothing.
-MOST_FOUND_LESS = 0.05
-LEAST_OVERLAP = 0.2
-MOST_SECONDS = 0.25
+MAX_LOSS = 0.05
+MIN_OVERLAP = 0.2
+MAX_LATENCY_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Evaluation:
     """``found`` and ``found_before``: the share of questions whose passage is among the first ten,
     in this set and in the one that is searched. ``overlap``: the share of the old set's moments
     that the new one finds too. ``recall``: of the index against an exact scan. Latencies in
@@ -54,35 +54,35 @@ class Verdict:
         checks = {
             f"{self.lacking} recordings are missing": self.lacking == 0,
             f"finds {self.found:.0%} of known passages, the old set {self.found_before:.0%}": (
-                self.found >= self.found_before - MOST_FOUND_LESS
+                self.found >= self.found_before - MAX_LOSS
             ),
             f"shares only {self.overlap:.0%} of its moments with the old set": (
-                self.overlap >= LEAST_OVERLAP
+                self.overlap >= MIN_OVERLAP
             ),
             f"its indexes find {self.recall:.1%} of what an exact scan does": (
-                self.recall >= LEAST
+                self.recall >= MIN_RECALL
             ),
             f"answers in {self.latency:.3f} s, the old set in {self.latency_before:.3f} s": (
-                self.latency <= max(MOST_SECONDS, 2 * self.latency_before)
+                self.latency <= max(MAX_LATENCY_SECONDS, 2 * self.latency_before)
             ),
         }
         return [fault for fault, holds in checks.items() if not holds]
 
 
-class GateClosed(ConfigurationError):
+class EvaluationFailed(ConfigurationError):
     """A set did not pass the gate."""
 
 
-def judge(
+def evaluate(
     chosen: EmbeddingSet, sets: EmbeddingSets, passages: ChunkSearch, embedders: EmbedderRegistry
-) -> Verdict:
+) -> Evaluation:
     """Measure ``chosen`` beside the active set, and keep the verdict with it."""
     before = sets.active()
     assert before is not None, "a set is chosen beside the active one"
-    items = passages.known_items(before, QUESTIONS)
-    old = _Trial(before, passages, embedders, items)
-    new = _Trial(chosen, passages, embedders, items)
-    verdict = Verdict(
+    items = passages.evaluation_samples(before, QUESTIONS)
+    old = _SetMeasurement(before, passages, embedders, items)
+    new = _SetMeasurement(chosen, passages, embedders, items)
+    verdict = Evaluation(
         lacking=sets.progress(chosen).lacking,
         questions=len(items),
         found=new.found,
@@ -96,16 +96,16 @@ def judge(
     return verdict
 
 
-def refuse_closed(verdict: Verdict, chosen: EmbeddingSet) -> None:
+def require_passed(verdict: Evaluation, chosen: EmbeddingSet) -> None:
     """Raise ``GateClosed`` naming every fault."""
     if verdict.faults:
-        raise GateClosed(
+        raise EvaluationFailed(
             f"{chosen.name} (set {chosen.id}) is not activated: {'; '.join(verdict.faults)}.",
             remedy=f"playhead models status {chosen.id}; search goes on with the set it has.",
         )
 
 
-class _Trial:
+class _SetMeasurement:
     """The questions put to one set."""
 
     def __init__(
@@ -126,7 +126,7 @@ class _Trial:
             answer = passages.nearest(vector, one, org_id=item["org_id"], limit=DEPTH)
             seconds.append(time.perf_counter() - begun)
             self.answers.append(answer)
-            exact = passages.nearest_exactly(vector, one, org_id=item["org_id"], limit=DEPTH)
+            exact = passages.nearest_exact(vector, one, org_id=item["org_id"], limit=DEPTH)
             recalls.append(recall(answer, exact))
         self.found = _mean(
             [

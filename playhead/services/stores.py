@@ -16,14 +16,14 @@ from playhead.media.object_storage import Bucket
 from playhead.media.store import MediaStore
 
 
-def media_store(settings: Settings) -> MediaStore:
+def create_media_store(settings: Settings) -> MediaStore:
     place = settings.media_place
     if isinstance(place, Path):
         return MediaFolder(place)
     return MediaObjects(_bucket(settings, place), _spool(settings))
 
 
-def inbox(settings: Settings) -> Inbox:
+def create_inbox(settings: Settings) -> Inbox:
     place = settings.inbox_place
     if isinstance(place, Path):
         return InboxFolder(place)

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.planning.plan_runs import planned_runs
+from pipeline_assets.planning.plan_runs import run_requests_for_plans
 from pipeline_assets.runs import INGEST_RECORDING
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
@@ -105,7 +105,7 @@ class Pipeline:
         """Everything that open plans want, run by run; how many runs."""
         keys = self.instance.get_dynamic_partitions("recordings")
         runs = 0
-        while planned := list(planned_runs(self.services, keys)):
+        while planned := list(run_requests_for_plans(self.services, keys)):
             for run in planned:
                 runs += 1
                 self.services.pipeline.recordings.mark_requested(run.ids)

@@ -285,7 +285,7 @@ def test_of_a_forgotten_recording_no_word_is_left_and_its_citation_says_so(place
     answer = place.answers()("How do I execute an echo test?")
     asked = place.answers()("What is told in ZANZIBAR quokka?")
     kept = place.answers()("Is there an echo test at noon?", conversation=asked.conversation)
-    RecordingDeletion(place.database).forget([recording.id])
+    RecordingDeletion(place.database).delete([recording.id])
     [turn] = place.kept().turns(str(answer.conversation))
     assert turn.question is None
     by_number = {one.number: one for one in turn.citations}
@@ -308,7 +308,7 @@ def test_an_answer_about_what_is_forgotten_meanwhile_is_not_kept(place: Place) -
         return [statement("A.", "echo test dial 600")]
 
     def hear(_sentence: Sentence | None, _citations: tuple[Citation, ...]) -> None:
-        RecordingDeletion(place.database).forget([recording.id])
+        RecordingDeletion(place.database).delete([recording.id])
 
     answer = place.answers(Told(write=forgetting))("echo test", hearer=hear)
     assert answer.conversation is None

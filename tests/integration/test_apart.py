@@ -226,4 +226,4 @@ def test_a_role_that_could_log_in_or_bypass_would_be_named(database: Database) -
 def test_only_the_owner_makes_tables(database: Database) -> None:
     for role in ROLES:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            database.within("default", role).run(b"create table notes (words text)")  # type: ignore[arg-type]
+            database.as_role("default", role).run(b"create table notes (words text)")  # type: ignore[arg-type]

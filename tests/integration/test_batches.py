@@ -16,11 +16,11 @@ from playhead.core.usage import Usage
 from playhead.postgres.database import Database
 from playhead.postgres.deletion.rows import RecordingDeletion
 from playhead.postgres.provider_use.batch_queue import (
-    MOST_TRIES,
-    Answer,
+    MAX_TRIES,
+    BatchAnswer,
     Batch,
     BatchQueue,
-    Request,
+    BatchRequest,
 )
 from playhead.postgres.provider_use.spend import Spend
 from playhead.providers.batch_api import Batches, Step
@@ -56,11 +56,11 @@ def a_cent_a_token(_batch: Batch, used: Usage) -> float:
     return used.input_tokens / 100
 
 
-def request(text: str) -> Request:
-    return Request("/v1/embeddings", {"model": "text-embedding-3-small", "input": [text]})
+def request(text: str) -> BatchRequest:
+    return BatchRequest("/v1/embeddings", {"model": "text-embedding-3-small", "input": [text]})
 
 
-def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[Request]:
+def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[BatchRequest]:
     requests = [request(text) for text in texts]
     for one in requests:
         defer(deferred, recording, one)
@@ -68,13 +68,13 @@ def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[Request
 
 
 def defer(
-    deferred: BatchQueue, recording: Recording, one: Request, budget_usd: float | None = None
+    deferred: BatchQueue, recording: Recording, one: BatchRequest, budget_usd: float | None = None
 ) -> None:
     errand = CallContext(recording.org_id, "embeddings", {recording.id: 1.0}, batch=True)
-    deferred.defer(errand, "openai", one, at_most_usd=0.02, budget_usd=budget_usd)
+    deferred.enqueue(errand, "openai", one, at_most_usd=0.02, budget_usd=budget_usd)
 
 
-def answered(deferred: BatchQueue, recording: Recording, requests: list[Request]) -> list[float]:
+def answered(deferred: BatchQueue, recording: Recording, requests: list[BatchRequest]) -> list[float]:
     """The lengths that came back."""
     answers = [deferred.answer(recording.org_id, "openai", one) for one in requests]
     return [one.body["data"][0]["embedding"][0] for one in answers if one]
@@ -146,7 +146,7 @@ def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
     refused, good = put(deferred, recording, "one", "two")
     batches.step()
     batches.step()
-    assert deferred.answer(recording.org_id, "openai", refused) == Answer(
+    assert deferred.answer(recording.org_id, "openai", refused) == BatchAnswer(
         400, {"error": {"message": "no", "code": "bad"}}
     )
     assert answered(deferred, recording, [good]) == [3.0]
@@ -156,12 +156,12 @@ def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
     deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     [one] = put(deferred, recording, "one")
-    for _ in range(MOST_TRIES):
-        assert not deferred.given_up(recording.org_id, "openai", one)
+    for _ in range(MAX_TRIES):
+        assert not deferred.should_send_directly(recording.org_id, "openai", one)
         account.expire_after = 0
         batches.step()
         batches.step()
-    assert deferred.given_up(recording.org_id, "openai", one)
+    assert deferred.should_send_directly(recording.org_id, "openai", one)
     assert batches.step().submitted == 0
 
 
@@ -180,7 +180,7 @@ def test_a_forgotten_recording_leaves_no_request(
 ) -> None:
     requests = put(deferred, recording, "one", "two")
     batches.step()
-    RecordingDeletion(database).forget([recording.id])
+    RecordingDeletion(database).delete([recording.id])
     batches.step()
     assert answered(deferred, recording, requests) == []
 
@@ -189,7 +189,7 @@ def test_requests_of_two_models_go_in_two_batches(
     deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one")
-    other = Request("/v1/embeddings", {"model": "other", "input": ["one"]})
+    other = BatchRequest("/v1/embeddings", {"model": "other", "input": ["one"]})
     defer(deferred, recording, other)
     assert batches.step().submitted == 2
     assert len(account.batches) == 2
@@ -291,7 +291,7 @@ def test_two_who_carry_batches_at_once_send_none_twice(
     deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one")
-    with deferred.alone() as mine:
+    with deferred.exclusive() as mine:
         assert mine
         assert batches.step() == Step()
         assert account.batches == {}

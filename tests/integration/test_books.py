@@ -15,7 +15,7 @@ from playhead.core.errors import (
 )
 from playhead.core.records import Recording
 from playhead.postgres.database import Database
-from playhead.postgres.deletion.residue_scan import Look, look_in_database
+from playhead.postgres.deletion.residue_scan import ScanReport, scan_database
 from playhead.postgres.deletion.rows import RecordingDeletion
 from playhead.postgres.provider_use.spend import Spend
 from playhead.providers.client_protocol import ProviderCall, Reply
@@ -54,8 +54,8 @@ def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database)
         before = spent_today(database)
         by_recording = openai.books.spend.sums("recording", org_id="default", since=None)
         assert {one.what for one in by_recording} == {gone.id, stays.id}
-        RecordingDeletion(database).forget([gone.id])
-        assert openai.books.quarantine.kept("default") == [], "it may quote either of them"
+        RecordingDeletion(database).delete([gone.id])
+        assert openai.books.quarantine.replies("default") == [], "it may quote either of them"
         after = openai.books.spend.sums("recording", org_id="default", since=None)
         assert {one.what for one in after} == {"", stays.id}
         assert sum(one.cost_usd for one in after) == pytest.approx(before)
@@ -65,7 +65,7 @@ def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database)
 
 def test_no_attempt_is_made_for_a_recording_that_was_forgotten(database: Database) -> None:
     gone = factories.registered(database)
-    RecordingDeletion(database).forget([gone.id])
+    RecordingDeletion(database).delete([gone.id])
     with provider(database) as openai, call_context(for_recordings(gone)):
         with pytest.raises(RecordingDeleted):
             openai.ask()
@@ -107,8 +107,8 @@ def test_a_reply_without_end_is_kept_in_part(database: Database) -> None:
     with provider(database) as openai:
         openai.ask()
         [row] = attempts(database)
-        openai.books.quarantine.keep("default", row["id"], reason="endless", reply=b"x" * (3 << 20))
-        [kept] = openai.books.quarantine.kept("default")
+        openai.books.quarantine.add("default", row["id"], reason="endless", reply=b"x" * (3 << 20))
+        [kept] = openai.books.quarantine.replies("default")
     assert kept.bytes == 1 << 20
 
 
@@ -134,6 +134,6 @@ def test_an_attempt_under_way_has_not_failed_and_one_whose_worker_died_has(
 def test_a_word_in_a_doubted_reply_is_found_by_whoever_looks_for_it(database: Database) -> None:
     with provider(database, LIE, LIE) as openai, pytest.raises(InvalidProviderResponse):
         openai.ask()
-    look = Look()
-    look_in_database(look, database.url, ["a lie"])
+    look = ScanReport()
+    scan_database(look, database.url, ["a lie"])
     assert [place.split(": ")[1] for place in look.found] == ["quarantine.reply"]

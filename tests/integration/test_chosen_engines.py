@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pipeline_assets.assets.desired_recipes import wanted_now
+from pipeline_assets.assets.desired_recipes import desired_recipes
 from pipeline_assets.definitions import build_definitions
 from playhead.cli.main import playhead
 from playhead.core.errors import InvalidSettings, ModelUnavailable, PermanentError
@@ -58,7 +58,7 @@ def for_kind(kind: str) -> EngineOverrides:
 
 
 def differing(services: PipelineServices) -> dict[str, int]:
-    found = services.pipeline.plans.survey(wanted_now(services), Scope())
+    found = services.pipeline.plans.differences(desired_recipes(services), Scope())
     return {one.stage: one.recordings for one in found if one.reason == "stale"}
 
 
@@ -81,7 +81,7 @@ def test_another_engine_takes_over_where_the_first_one_failed(pipeline: Pipeline
     deaf = over(pipeline, by_name, Deaf())
     deaf.run(one, two)
     catalogue = deaf.services.pipeline.recordings
-    catalogue.choose_engine(one, "transcript", "other")
+    catalogue.select_engine(one, "transcript", "other")
     catalogue.requeue(one.org_id, [one.id])
     [chosen] = catalogue.get_many([one.id])
     deaf.run(chosen)
@@ -99,7 +99,7 @@ def test_an_engine_that_is_gone_hides_no_other_difference(pipeline: Pipeline, ad
             raise ModelUnavailable("It is gone.", remedy="Choose another.")
         return Other()
 
-    pipeline.services.pipeline.recordings.choose_engine(one, "transcript", "gone")
+    pipeline.services.pipeline.recordings.select_engine(one, "transcript", "gone")
     assert differing(over(pipeline, EngineOverrides(transcriber=gone)).services) == {
         "transcript": 1
     }

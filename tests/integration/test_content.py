@@ -66,9 +66,9 @@ def test_passages_are_cut_by_the_same_times_whether_they_were_kept_packed_or_not
     ids = [
         row["result_id"] for row in database.rows(b"select result_id from transcripts order by 1")
     ]
-    packed = [told(worker.content.spoken(recording, one)) for one in ids]
+    packed = [told(worker.content.timed_text(recording, one)) for one in ids]
     database.run(b"update transcripts set timeline = null, speakers = null, breaks = null")
-    assert [told(worker.content.spoken(recording, one)) for one in ids] == packed
+    assert [told(worker.content.timed_text(recording, one)) for one in ids] == packed
     assert packed[-1][1:] == (
         [0, 9],
         (
@@ -130,10 +130,10 @@ def test_a_result_whose_content_is_gone_is_taken_back_and_waits_again(
     worker: Worker, recording: Recording, database: Database, table: bytes
 ) -> None:
     worker.take_through(recording)
-    assert worker.content.take_back_partial() == 0
+    assert worker.content.invalidate_incomplete() == 0
     database.run(b"delete from " + table)
-    assert worker.content.take_back_partial() == 1
+    assert worker.content.invalidate_incomplete() == 1
     assert Recordings(database).pending(limit=9) == [recording]
     worker.take_through(recording)
     assert Recordings(database).pending(limit=9) == []
-    assert worker.content.take_back_partial() == 0
+    assert worker.content.invalidate_incomplete() == 0

@@ -243,7 +243,7 @@ def test_a_version_handed_back_is_the_engines_again(
     services = pipeline.services
     first = services.pipeline.versions.current(ready)
     correct(services, ready, 4, "Put right.")
-    services.pipeline.versions.release(ready)
+    services.pipeline.versions.unpin(ready)
     assert pipeline.run(ready).success
     assert services.pipeline.versions.current(ready) == first
     assert heard.calls == 1

@@ -10,7 +10,7 @@ import pytest
 from playhead.core.errors import DatabaseUnavailable
 from playhead.postgres.database import Database
 from playhead.postgres.deletion import physical_erasure
-from playhead.postgres.deletion.physical_erasure import StillSeen, erase
+from playhead.postgres.deletion.physical_erasure import RowsStillVisible, erase
 from playhead.postgres.deletion.rows import RecordingDeletion
 from tests.support import factories
 from tests.support.factories import Worker
@@ -35,8 +35,8 @@ def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
     with psycopg.connect(database.url) as onlooker:
         onlooker.execute("set transaction isolation level repeatable read")
         onlooker.execute("select 1")
-        RecordingDeletion(database).forget([ours.id])
-        with pytest.raises(StillSeen, match="still seen by"):
+        RecordingDeletion(database).delete([ours.id])
+        with pytest.raises(RowsStillVisible, match="still seen by"):
             erase(database.url)
     erase(database.url)
 
@@ -48,7 +48,7 @@ def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
     with psycopg.connect(database.url) as user, psycopg.connect(database.url) as searcher:
         user.execute("select count(*) from chunks")
         searcher.execute("set statement_timeout = '5s'")
-        with pytest.raises(StillSeen, match="used without end"):
+        with pytest.raises(RowsStillVisible, match="used without end"):
             erase(database.url)
         searcher.execute("select count(*) from chunks")
 
@@ -70,7 +70,7 @@ def test_erasing_takes_only_its_turn_from_a_worker_that_waits(database: Database
         waits = waiting.submit(wait)
         while not held_up(database):
             pass
-        RecordingDeletion(database).forget([factories.registered(database).id])
+        RecordingDeletion(database).delete([factories.registered(database).id])
         erase(database.url)
         with pytest.raises(DatabaseUnavailable, match="cancel"):
             waits.result(30)

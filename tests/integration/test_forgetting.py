@@ -16,7 +16,7 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.maintenance.delete_recording import finish, forget
+from pipeline_assets.maintenance.delete_recording import finish_deletion, delete
 from playhead.core.errors import RecordingDeleted
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
@@ -114,7 +114,7 @@ def test_nothing_is_left_of_one_that_is_ready_and_one_that_failed(
     stored.run(ours, failed, other, only=("raw_media", "transcript"))
     stored.run(ours, other)
     assert {word for _, word in left(services, *WORDS)} == set(WORDS), "the canaries get everywhere"
-    look = forget(services, stored.instance, [ours.id, failed.id])
+    look = delete(services, stored.instance, [ours.id, failed.id])
     assert look.found == []
     assert not left(services, *WORDS)
     assert [status.id for status in services.pipeline.recordings.statuses("default")] == [other.id]
@@ -131,7 +131,7 @@ def test_the_id_alone_is_kept_and_only_as_that_of_a_forgotten_one(
     ours, other = take(TITLE, HEARD), take("A plain talk")
     stored.run(ours, other)
     stored.run(ours)
-    forget(stored.services, stored.instance, [ours.id])
+    delete(stored.services, stored.instance, [ours.id])
     for url in databases(stored.services):
         assert dump(url).count(ours.id) == 1
     assert not left_in_files(stored.services.settings.home, ours.id)
@@ -141,7 +141,7 @@ def test_a_run_that_it_shared_stays_with_the_others_in_it(stored: Pipeline, take
     first, second, third = (take(title) for title in ("One talk", "Two talks", "Three talks"))
     run = stored.run(first, second, third).dagster_run
     alone = stored.run(first).dagster_run
-    forget(stored.services, stored.instance, [first.id])
+    delete(stored.services, stored.instance, [first.id])
     shared = stored.instance.get_run_by_id(run.run_id)
     assert shared is not None
     assert shared.tags["dagster/asset_partition_range_start"] == second.id
@@ -157,7 +157,7 @@ def test_an_assets_own_page_no_longer_shows_it_as_the_newest(stored: Pipeline, t
     other, ours = take("A plain talk"), take(TITLE, HEARD)
     stored.run(other)
     stored.run(ours)
-    forget(stored.services, stored.instance, [ours.id])
+    delete(stored.services, stored.instance, [ours.id])
     for stage in STAGES:
         event = stored.instance.get_latest_materialization_event(dg.AssetKey(stage))
         assert event is not None
@@ -187,7 +187,7 @@ def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline) -> None:
     )
     [ours] = services.pipeline.recordings.statuses("default")
     assert left(services, "Zanzibar", "quokka")
-    assert forget(services, instance, [ours.id]).found == []
+    assert delete(services, instance, [ours.id]).found == []
     assert not left(services, "Zanzibar", "quokka")
     assert instance.get_run_by_id(taken.run_id) is None
 
@@ -201,7 +201,7 @@ def test_a_worker_that_listens_on_writes_nothing_afterwards(
     with ThreadPoolExecutor(1) as late:
         run = late.submit(stored.run, ours, other)
         assert transcriber.listening.wait(60)
-        assert forget(services, stored.instance, [ours.id]).found == []
+        assert delete(services, stored.instance, [ours.id]).found == []
         transcriber.go_on.set()
         result = run.result()
     assert result.success, "the others in its run are not its business"
@@ -220,7 +220,7 @@ def test_a_worker_that_embeds_on_leaves_no_vector(
     with ThreadPoolExecutor(1) as late:
         run = late.submit(stored.run, ours)
         assert embedder.embedding.wait(60)
-        forget(services, stored.instance, [ours.id])
+        delete(services, stored.instance, [ours.id])
         embedder.go_on.set()
         run.result()
     with psycopg.connect(databases(services)[0]) as connection:
@@ -231,7 +231,7 @@ def test_a_worker_that_embeds_on_leaves_no_vector(
 def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, take: Take) -> None:
     ours, other = take(TITLE, HEARD), take("A plain talk")
     stored.run(other)
-    forget(stored.services, stored.instance, [ours.id])
+    delete(stored.services, stored.instance, [ours.id])
     for told in (
         dg.AssetMaterialization("document", partition=ours.id, metadata={"preview": SPOKEN}),
         dg.AssetObservation("transcript", partition=ours.id, description=SPOKEN),
@@ -259,11 +259,11 @@ def test_vectors_of_words_that_another_recording_has_stay(
     ours, other = factories.registered(database), factories.registered(database)
     worker.take_through(ours, ["mine alone", "ours together"])
     worker.take_through(other, ["ours together"])
-    RecordingDeletion(database).forget([ours.id])
+    RecordingDeletion(database).delete([ours.id])
     assert factories.count(database, b"embedding_cache") == 1
     assert factories.count(database, b"embeddings") == 1
     assert factories.count(database, b"chunks") == 1
-    RecordingDeletion(database).forget([other.id])
+    RecordingDeletion(database).delete([other.id])
     assert factories.count(database, b"embedding_cache") == 0
 
 
@@ -275,7 +275,7 @@ def test_vectors_of_words_that_it_once_had_go_too(database: Database, worker: Wo
     worker.cut(ours, factories.passages("corrected"))
     worker.embed(ours)
     assert factories.count(database, b"embedding_cache") == 2
-    RecordingDeletion(database).forget([ours.id])
+    RecordingDeletion(database).delete([ours.id])
     assert factories.count(database, b"embedding_cache") == 0
 
 
@@ -303,17 +303,17 @@ def test_a_forgetting_that_was_killed_is_finished_from_the_id_alone(
     services = stored.services
     ours = take(TITLE, HEARD)
     stored.run(ours)
-    services.deletion.forget([ours.id])  # and here it was killed
+    services.deletion.delete([ours.id])  # and here it was killed
     assert services.deletion.unfinished() == [ours.id]
-    assert services.deletion.forgotten([ours.id, "no such id"]) == [ours.id]
-    assert finish(services, stored.instance, services.deletion.unfinished()).found == []
+    assert services.deletion.deleted([ours.id, "no such id"]) == [ours.id]
+    assert finish_deletion(services, stored.instance, services.deletion.unfinished()).found == []
     assert services.deletion.unfinished() == []
     assert not left(services, *WORDS)
 
 
 def test_the_same_bytes_added_again_are_a_new_recording(stored: Pipeline, take: Take) -> None:
     ours = take(TITLE, HEARD)
-    forget(stored.services, stored.instance, [ours.id])
+    delete(stored.services, stored.instance, [ours.id])
     again = take(TITLE, HEARD)
     assert again.id != ours.id
     assert stored.run(again).success
@@ -325,7 +325,7 @@ def test_progress_of_what_is_forgotten_stops_the_worker(database: Database, work
     ledger: StageResults = worker.ledger
     with worker.claim(recording, factories.recipe("raw_media"), {"a": "b"}) as claim:
         ledger.progress([claim], 10, "working")
-        RecordingDeletion(database).forget([recording.id])
+        RecordingDeletion(database).delete([recording.id])
         with pytest.raises(RecordingDeleted):
             ledger.progress([claim], 20, "working")
     with (

@@ -9,14 +9,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline_assets.ops.ingest_file import take_from_inbox
+from pipeline_assets.ops.ingest_file import ingest_from_inbox
 from playhead.core.errors import StorageAccessDenied
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.media.object_storage import PART_BYTES
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import PipelineServices
-from sensors.inbox import inbox
+from sensors.inbox import inbox_sensor
 from tests.integration.conftest import write_sound
 from tests.support.s3_server import Line, noticed
 
@@ -49,7 +49,7 @@ def tick(services: PipelineServices, instance: dg.DagsterInstance) -> Callable[[
         context = dg.build_sensor_context(
             instance=instance, cursor=cursor[-1], resources={"playhead": services}
         )
-        result = inbox(context)
+        result = inbox_sensor(context)
         assert isinstance(result, dg.SensorResult)
         cursor.append(result.cursor)
         return result
@@ -130,7 +130,7 @@ def test_the_same_bytes_under_two_names_are_one_recording(
     sound = write_sound(dropped / "talk.wav").read_bytes()
     (dropped / "copy.wav").write_bytes(sound)
     noticed()
-    first, second = (take_from_inbox(services, name) for name in ("talk.wav", "copy.wav"))
+    first, second = (ingest_from_inbox(services, name) for name in ("talk.wav", "copy.wav"))
     assert second.duplicate
     assert second.recording == first.recording
     assert names(dropped) == []
@@ -149,7 +149,7 @@ def test_one_that_is_replaced_while_it_is_taken_stays(
         return register(catalogue, recording)
 
     monkeypatch.setattr(Recordings, "add", written_to)
-    take_from_inbox(services, "talk.wav")
+    ingest_from_inbox(services, "talk.wav")
     assert (dropped / "talk.wav").read_bytes() == b"another talk"
 
 
@@ -160,7 +160,7 @@ def test_a_line_cut_while_it_is_taken_is_gone_on_with(
     (dropped / "long.wav").write_bytes(whole)
     noticed()
     line.cut_when_received = line.received + int(len(whole) * 0.6)
-    arrival = take_from_inbox(services, "long.wav")
+    arrival = ingest_from_inbox(services, "long.wav")
     assert line.cuts == 1
     with services.files.media.opened(arrival.recording) as path:
         assert path.read_bytes() == whole
@@ -171,5 +171,5 @@ def test_one_that_is_gone_was_taken_by_somebody_else(
     services: PipelineServices, dropped: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
-        take_from_inbox(services, "talk.wav")
+        ingest_from_inbox(services, "talk.wav")
     assert names(dropped) == []

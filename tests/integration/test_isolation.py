@@ -16,7 +16,7 @@ from psycopg import sql
 
 from playhead.core.errors import DatabaseUnavailable, NotFound
 from playhead.core.records import Recording
-from playhead.postgres.database import Database, Role, entered
+from playhead.postgres.database import Database, Role, org_transaction
 from playhead.postgres.embedded.server import EmbeddedServer
 from playhead.postgres.pipeline.content import Content
 from playhead.postgres.pipeline.recordings import Recordings
@@ -83,7 +83,7 @@ def test_no_statement_of_ours_given_their_keys_tells_or_changes_a_row_of_theirs(
         for asked in by_their_names(statement, values, results):
             for role in ROLES:
                 with shared.connection() as connection, connection.transaction(force_rollback=True):
-                    with entered(connection, OURS, role):
+                    with org_transaction(connection, OURS, role):
                         if of_theirs(connection, statement, asked, recording):
                             leaked.append((name, role))
                     connection.execute("set local role none")
@@ -104,7 +104,7 @@ def test_every_table_and_view_shows_each_organisation_its_own_rows_alone(
     seen = 0
     for name in names_of(shared, "rpv"):
         for org in (OURS, THEIRS):
-            with shared.within(org, role).transaction() as connection:
+            with shared.as_role(org, role).transaction() as connection:
                 rows = select(connection, name)
             assert {row["org_id"] for row in rows} <= {org}, name
             seen += len(rows)
@@ -119,7 +119,7 @@ def test_who_names_no_organisation_or_an_unknown_one_sees_nothing(
 ) -> None:
     assert recordings
     for name in names_of(shared, "rpv"):
-        with shared.within(org, role).transaction() as connection:
+        with shared.as_role(org, role).transaction() as connection:
             assert select(connection, name) == []
 
 
@@ -170,12 +170,12 @@ def test_results_of_two_organisations_are_not_finished_together(database: Databa
 
 
 def test_the_organisation_and_the_role_end_with_the_transaction(shared: Database) -> None:
-    with shared.within(THEIRS, "playhead_app").transaction() as connection:
+    with shared.as_role(THEIRS, "playhead_app").transaction() as connection:
         connection.execute("select 1")
-    with suppress(ZeroDivisionError), shared.within(THEIRS, "playhead_app").transaction():
+    with suppress(ZeroDivisionError), shared.as_role(THEIRS, "playhead_app").transaction():
         raise ZeroDivisionError
     with pytest.raises(psycopg.errors.DivisionByZero):
-        shared.within(THEIRS, "playhead_app").run(b"select 1 / 0")
+        shared.as_role(THEIRS, "playhead_app").run(b"select 1 / 0")
     [row] = shared.rows(
         b"select current_org() as org, current_user = session_user as owner,"
         b" pg_backend_pid() as pid"
@@ -190,7 +190,7 @@ def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
     factories.registered(database, org_id=OURS)
 
     def killed() -> None:
-        with database.within(OURS, "playhead_app").transaction() as connection:
+        with database.as_role(OURS, "playhead_app").transaction() as connection:
             connection.execute(
                 "insert into members (org_id, name, role) values (%s, 'Ada', 'owner')", [OURS]
             )
@@ -236,9 +236,9 @@ def test_a_result_of_theirs_cannot_be_put_in_place_or_read_under_our_name(
     )
     assert TranscriptVersions(shared, ledger, Content(shared)).all(disguised) == []
     assert ledger.lineage(disguised) == []
-    assert ledger.standing([disguised])[other.id] == {}
+    assert ledger.current_results([disguised])[other.id] == {}
     with pytest.raises(Exception, match="forgotten"):
-        ledger.choose(ours, row["id"], "somebody")
+        ledger.pin(ours, row["id"], "somebody")
     with pytest.raises(Exception, match="forgotten"):
         Content(shared).transcript(ours, row["id"])
 
@@ -251,7 +251,7 @@ def test_a_key_of_theirs_is_no_conflict_and_a_reference_to_it_is_to_nothing(
     with (
         shared.connection() as connection,
         connection.transaction(force_rollback=True),
-        entered(connection, OURS, "playhead_pipeline"),
+        org_transaction(connection, OURS, "playhead_pipeline"),
     ):
         for identity in (taken, free):
             refused = pytest.raises(psycopg.errors.ForeignKeyViolation)
@@ -279,9 +279,9 @@ def test_what_the_planner_knows_of_everybodys_rows_is_told_to_no_role(
     names = b" and tablename not in ('embedding_sets', 'playhead_migrations')"
     assert any("Ada" in str(row["values"]) for row in shared.rows(common + names))
     for role in ROLES:
-        assert shared.within(OURS, role).rows(common + names) == []
+        assert shared.as_role(OURS, role).rows(common + names) == []
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            shared.within(OURS, role).rows(b"select * from pg_statistic")
+            shared.as_role(OURS, role).rows(b"select * from pg_statistic")
 
 
 def test_full_text_statistics_are_those_of_the_own_words(
@@ -289,7 +289,7 @@ def test_full_text_statistics_are_those_of_the_own_words(
 ) -> None:
     assert recordings
     words = b"select word, ndoc from ts_stat('select words from chunks') order by word"
-    own = shared.within(OURS, "playhead_app").rows(words)
+    own = shared.as_role(OURS, "playhead_app").rows(words)
     assert [row["ndoc"] for row in own] == [1, 1]  # "one" and "two"; of all there are 20
     assert {row["ndoc"] for row in shared.rows(words)} == {20}
 
@@ -300,14 +300,14 @@ def test_numbers_that_are_given_out_to_all_are_read_by_no_role(
     assert recordings
     for role in ROLES:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            shared.within(OURS, role).rows(b"select last_value from stage_results_id_seq")
+            shared.as_role(OURS, role).rows(b"select last_value from stage_results_id_seq")
 
 
 def test_what_others_ask_in_this_moment_is_shown_to_no_role(shared: Database) -> None:
-    with shared.within(THEIRS, "playhead_app").transaction() as connection:
+    with shared.as_role(THEIRS, "playhead_app").transaction() as connection:
         connection.execute("select 'their question'")
         for role in ROLES:
-            rows = shared.within(OURS, role).rows(
+            rows = shared.as_role(OURS, role).rows(
                 b"select query from pg_stat_activity where pid <> pg_backend_pid()"
                 b" and datname = current_database()"
             )
@@ -322,7 +322,7 @@ def test_a_text_that_another_organisation_has_embedded_is_embedded_again(
         worker.take_through(factories.registered(database, org_id=org), ("the same words",))
     assert worker.asked == ["the same words"] * 2
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        database.within(OURS, "playhead_app").rows(b"select * from embedding_cache")
+        database.as_role(OURS, "playhead_app").rows(b"select * from embedding_cache")
     worker.ledger.close()
 
 

@@ -209,22 +209,22 @@ def test_a_result_that_kills_its_workers_is_given_up_with_a_letter(
     for _ in range(MAX_ATTEMPTS - 1):
         with claim(worker, recording):
             pass  # neither finished nor failed: as if it had died
-    assert worker.ledger.bury_lost() == 0
+    assert worker.ledger.dead_letter_crashed() == 0
     with claim(worker, recording):
-        assert worker.ledger.bury_lost() == 0, "the last one is still alive"
-    assert worker.ledger.bury_lost() == 1
+        assert worker.ledger.dead_letter_crashed() == 0, "the last one is still alive"
+    assert worker.ledger.dead_letter_crashed() == 1
     (letter,) = catalogue.dead_letters()
     assert (letter.error_class, letter.attempts) == ("WorkerDied", MAX_ATTEMPTS)
     assert recording.id in letter.remedy
     assert catalogue.pending(limit=9) == []
-    assert worker.ledger.bury_lost() == 0
+    assert worker.ledger.dead_letter_crashed() == 0
 
 
 def test_a_recording_that_many_runs_brought_no_further_gets_a_letter(
     worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     def bury() -> int:
-        return worker.ledger.bury_stuck([recording.id], run_id="run-6", message="Out of memory.")
+        return worker.ledger.dead_letter_stalled([recording.id], run_id="run-6", message="Out of memory.")
 
     for _ in range(MAX_REQUESTS - 1):
         catalogue.mark_requested([recording.id])
@@ -247,7 +247,7 @@ def test_a_stage_that_was_finished_starts_the_count_of_runs_anew(
     for _ in range(MAX_REQUESTS):
         catalogue.mark_requested([recording.id])
     worker.transcribe(recording)
-    assert worker.ledger.bury_stuck([recording.id], run_id="run", message="Down.") == 0
+    assert worker.ledger.dead_letter_stalled([recording.id], run_id="run", message="Down.") == 0
 
 
 # Being told

@@ -173,9 +173,9 @@ def test_nobody_but_the_owner_of_the_database_compares_secrets(
 ) -> None:
     made(tokens)
     with pytest.raises(Exception, match="permission denied"):
-        database.within("acme", "playhead_app").rows(b"select secret_sha256 from api_tokens")
+        database.as_role("acme", "playhead_app").rows(b"select secret_sha256 from api_tokens")
     with pytest.raises(Exception, match="permission denied"):
-        database.within("acme", "playhead_pipeline").rows(b"select id from api_tokens")
+        database.as_role("acme", "playhead_pipeline").rows(b"select id from api_tokens")
 
 
 def test_using_a_token_is_noted(tokens: Tokens) -> None:

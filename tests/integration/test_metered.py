@@ -102,7 +102,7 @@ def test_a_refused_key_stops_the_provider_for_all_until_it_is_resumed(database: 
                 openai.ask()
             assert stopped.value.until is None
         assert openai.script.asked == 1
-        [breaker] = openai.books.breakers.opened()
+        [breaker] = openai.books.breakers.list_open()
         assert breaker.provider == "openai"
         assert openai.books.breakers.resume("default", "openai").was_open
         assert openai.ask() == "chat.completion"
@@ -203,7 +203,7 @@ def test_one_request_that_is_out_of_luck_lays_nobody_elses_work_aside(database: 
 def test_a_reply_that_is_not_believed_is_asked_for_once_more(database: Database) -> None:
     with provider(database, LIE) as openai:
         assert openai.ask() == "chat.completion"
-        assert openai.books.quarantine.kept("default") == []
+        assert openai.books.quarantine.replies("default") == []
     lie, good = attempts(database)
     assert (lie["error_class"], good["error_class"]) == ("ReplyNotBelieved", None)
     assert float(lie["cost_usd"]) == 0.10, "it was billed, and says for what"
@@ -214,10 +214,10 @@ def test_a_second_reply_that_is_not_believed_is_kept_for_a_person(database: Data
         with pytest.raises(InvalidProviderResponse):
             openai.ask()
         assert openai.script.asked == 2
-        [kept] = openai.books.quarantine.kept("default")
+        [kept] = openai.books.quarantine.replies("default")
         assert openai.books.quarantine.reply("default", kept.id) == LIE.body
-        openai.books.quarantine.drop("default", kept.id)
-        assert openai.books.quarantine.kept("default") == []
+        openai.books.quarantine.delete("default", kept.id)
+        assert openai.books.quarantine.replies("default") == []
 
 
 def test_no_request_is_sent_that_might_cost_more_than_is_left_of_the_day(

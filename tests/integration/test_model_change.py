@@ -10,20 +10,20 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from pipeline_assets.assets.backlog import judge_models
+from pipeline_assets.assets.backlog import model_check_result
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.ops.model_switch import due
+from pipeline_assets.ops.model_switch import pending_steps
 from playhead.core.errors import InvalidEngineOutput, ModelUnavailable
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import FREE, Engine, Price, Recording
 from playhead.core.spend_confirmation import PriceNotConfirmed
 from playhead.engines.embedding.stub import InstantEmbedder
 from playhead.engines.registry import EmbedderRegistry
-from playhead.postgres.search.embedding_sets import HalfBuilt, NotLive
+from playhead.postgres.search.embedding_sets import SetIncomplete, InvalidSetState
 from playhead.search.service import Found, Search
 from playhead.services.context import PipelineServices
-from playhead.services.model_switch import ModelChange
-from playhead.services.set_evaluation import GateClosed
+from playhead.services.model_switch import ModelSwitch
+from playhead.services.set_evaluation import EvaluationFailed
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]
@@ -108,11 +108,11 @@ def naming(default: str, pipeline: Pipeline, models: Models) -> Pipeline:
 
 
 @pytest.fixture
-def change(several: Pipeline) -> ModelChange:
-    return ModelChange(several.services, several.services.engines.embedders)
+def change(several: Pipeline) -> ModelSwitch:
+    return ModelSwitch(several.services, several.services.engines.embedders)
 
 
-def add_set(change: ModelChange, name: str) -> int:
+def add_set(change: ModelSwitch, name: str) -> int:
     return change.add(name, author="Ada", confirmed_usd=None).id
 
 
@@ -139,7 +139,7 @@ def schedule(pipeline: Pipeline) -> None:
 
 
 def test_a_model_is_built_beside_the_one_that_is_searched_and_switched_to(
-    several: Pipeline, change: ModelChange, models: Models, add: Add
+    several: Pipeline, change: ModelSwitch, models: Models, add: Add
 ) -> None:
     several.run(add("a.wav"), add("b.wav"))
     added = add_set(change, "wide")
@@ -155,7 +155,7 @@ def test_a_model_is_built_beside_the_one_that_is_searched_and_switched_to(
 
 
 def test_building_again_embeds_nothing_again(
-    several: Pipeline, change: ModelChange, models: Models, add: Add
+    several: Pipeline, change: ModelSwitch, models: Models, add: Add
 ) -> None:
     several.run(add("a.wav"))
     added = add_set(change, "wide")
@@ -176,7 +176,7 @@ def test_building_again_embeds_nothing_again(
 
 
 def test_what_arrives_during_the_change_is_embedded_for_both(
-    several: Pipeline, change: ModelChange, add: Add
+    several: Pipeline, change: ModelSwitch, add: Add
 ) -> None:
     several.run(add("a.wav"))
     added = add_set(change, "wide")
@@ -190,7 +190,7 @@ def test_what_arrives_during_the_change_is_embedded_for_both(
 
 
 def test_archived_recordings_are_in_the_new_set_too(
-    several: Pipeline, change: ModelChange, add: Add
+    several: Pipeline, change: ModelSwitch, add: Add
 ) -> None:
     old = add("a.wav")
     several.run(old, add("b.wav"))
@@ -203,24 +203,24 @@ def test_archived_recordings_are_in_the_new_set_too(
 
 
 def test_a_half_built_set_is_not_switched_to(
-    several: Pipeline, change: ModelChange, add: Add
+    several: Pipeline, change: ModelSwitch, add: Add
 ) -> None:
     several.run(add("a.wav"))
     added = several.services.search.embedding_sets.get(add_set(change, "wide"))
-    with pytest.raises(GateClosed, match="1 recordings are missing"):
+    with pytest.raises(EvaluationFailed, match="1 recordings are missing"):
         change.activate(added)
-    with pytest.raises(HalfBuilt):
+    with pytest.raises(SetIncomplete):
         several.services.search.embedding_sets.activate(added)
     assert searched(several.services) == "instant"
 
 
 def test_a_model_that_finds_nothing_does_not_pass_the_gate(
-    several: Pipeline, change: ModelChange, add: Add
+    several: Pipeline, change: ModelSwitch, add: Add
 ) -> None:
     several.run(*[add(f"{number:02}.wav") for number in range(24)])
     added = add_set(change, "blind")
     several.carry_out_plans()
-    with pytest.raises(GateClosed, match="known passages"):
+    with pytest.raises(EvaluationFailed, match="known passages"):
         change.activate(several.services.search.embedding_sets.get(added))
     assert searched(several.services) == "instant"
     kept = several.services.search.embedding_sets.get(added).gate
@@ -229,7 +229,7 @@ def test_a_model_that_finds_nothing_does_not_pass_the_gate(
 
 
 def test_an_unknown_or_lying_model_is_refused_when_it_is_named(
-    several: Pipeline, change: ModelChange, add: Add
+    several: Pipeline, change: ModelSwitch, add: Add
 ) -> None:
     several.run(add("a.wav"))
     with pytest.raises(ModelUnavailable, match="instant, liar"):
@@ -240,7 +240,7 @@ def test_an_unknown_or_lying_model_is_refused_when_it_is_named(
 
 
 def test_a_dear_model_waits_for_somebody_who_agrees(
-    several: Pipeline, change: ModelChange, add: Add
+    several: Pipeline, change: ModelSwitch, add: Add
 ) -> None:
     several.run(add("a.wav"))
     with pytest.raises(PriceNotConfirmed, match=r"\$10\.00"):
@@ -249,7 +249,7 @@ def test_a_dear_model_waits_for_somebody_who_agrees(
 
 
 def test_vectors_of_other_weights_under_the_same_name_never_meet_the_old_ones(
-    several: Pipeline, change: ModelChange, models: Models, add: Add
+    several: Pipeline, change: ModelSwitch, models: Models, add: Add
 ) -> None:
     several.run(add("a.wav"))
     models["instant"] = Counted("instant-2")
@@ -268,7 +268,7 @@ def test_vectors_of_other_weights_under_the_same_name_never_meet_the_old_ones(
 
 
 def test_a_model_that_fails_while_it_is_built_for_stops_no_arrival(
-    several: Pipeline, change: ModelChange, models: Models, add: Add
+    several: Pipeline, change: ModelSwitch, models: Models, add: Add
 ) -> None:
     several.run(add("a.wav"))
     add_set(change, "wide")
@@ -281,7 +281,7 @@ def test_a_model_that_fails_while_it_is_built_for_stops_no_arrival(
 
 
 def test_the_schedule_follows_settings_to_the_end_and_respects_a_rollback(
-    several: Pipeline, change: ModelChange, models: Models, add: Add
+    several: Pipeline, change: ModelSwitch, models: Models, add: Add
 ) -> None:
     several.run(add("a.wav"))
     wanting = naming("wide", several, models)
@@ -304,7 +304,7 @@ def test_the_schedule_begins_no_dear_model_unasked(
 
 
 def test_what_a_dear_set_lacks_later_needs_agreement_too(
-    several: Pipeline, change: ModelChange, models: Models, add: Add
+    several: Pipeline, change: ModelSwitch, models: Models, add: Add
 ) -> None:
     several.run(add("a.wav"))
     dear = several.services.search.embedding_sets.get(
@@ -317,15 +317,15 @@ def test_what_a_dear_set_lacks_later_needs_agreement_too(
 
 
 def test_the_schedule_lets_a_person_cancel_a_build(
-    several: Pipeline, change: ModelChange, models: Models, add: Add
+    several: Pipeline, change: ModelSwitch, models: Models, add: Add
 ) -> None:
     several.run(add("a.wav"))
     add_set(change, "wide")
     wanting = naming("wide", several, models)
-    assert due(wanting.services) == [], "its plan is open"
+    assert pending_steps(wanting.services) == [], "its plan is open"
     [plan] = wanting.services.pipeline.plans.under_way()
     wanting.services.pipeline.plans.cancel(plan.id)
-    assert due(wanting.services) == []
+    assert pending_steps(wanting.services) == []
     schedule(wanting)
     assert wanting.services.pipeline.plans.under_way() == []
 
@@ -340,10 +340,10 @@ def test_the_schedule_starts_no_run_while_all_is_as_it_should_be(
 
 
 def test_there_is_nothing_to_go_back_to_before_a_switch(
-    several: Pipeline, change: ModelChange, add: Add
+    several: Pipeline, change: ModelSwitch, add: Add
 ) -> None:
     several.run(add("a.wav"))
-    with pytest.raises(NotLive, match="no set to go back to"):
+    with pytest.raises(InvalidSetState, match="no set to go back to"):
         change.rollback()
 
 
@@ -358,6 +358,6 @@ def test_there_is_nothing_to_go_back_to_before_a_switch(
 def test_a_model_whose_end_is_announced_turns_yellow_and_then_red(
     today: date, passed: bool, severity: dg.AssetCheckSeverity
 ) -> None:
-    verdict = judge_models(["whisper-1", "minilm"], today)
+    verdict = model_check_result(["whisper-1", "minilm"], today)
     assert verdict.passed == passed
     assert verdict.passed or verdict.severity == severity

@@ -27,7 +27,7 @@ from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.notebook import frames
 from playhead.notebook.library import Home, HomeClosed
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.spend import Ended, Intended
+from playhead.postgres.provider_use.spend import Settlement, ReservationRequest
 from playhead.services.context import PipelineServices, open_services
 from tests.integration.conftest import Pipeline
 from tests.support import factories
@@ -81,10 +81,10 @@ def filled(environment: None, pipeline: Pipeline) -> None:
     ]
     assert pipeline.run(*taken).success
     errand = CallContext("default", "answer", {taken[0].id: 1.0})
-    intended = Intended(uuid.uuid4(), "openai", "gpt-6-luna", "chat", 0.01)
-    permit = books.begin(errand, intended, None)
+    intended = ReservationRequest(uuid.uuid4(), "openai", "gpt-6-luna", "chat", 0.01)
+    permit = books.reserve(errand, intended, None)
     assert permit.attempt_id
-    books.settle("default", permit.attempt_id, Ended(0.0021, Usage(1200, 340, 0.0)))
+    books.settle("default", permit.attempt_id, Settlement(0.0021, Usage(1200, 340, 0.0)))
 
 
 @pytest.fixture

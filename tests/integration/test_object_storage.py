@@ -19,7 +19,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline_assets.maintenance.delete_recording import forget
+from pipeline_assets.maintenance.delete_recording import delete
 from playhead.core.errors import MediaMissing, SpoolFull, StorageAccessDenied, StorageUnavailable
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
@@ -371,7 +371,7 @@ def test_forgetting_looks_in_the_bucket_too_and_nothing_is_left(
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     ours, other = add("a.wav"), add("b.wav")
     with dg.DagsterInstance.from_config(str(REPOSITORY)) as instance:
-        look = forget(pipeline.services, instance, [ours.id])
+        look = delete(pipeline.services, instance, [ours.id])
     assert look.found == []
     (stored,) = files(objects_folder)
     assert stored.stem == other.id

@@ -18,7 +18,7 @@ from playhead.core.call_context import CallContext
 from playhead.core.rate_limits import ProviderLimits
 from playhead.postgres.database import Database
 from playhead.postgres.provider_use.rate_limits import InitialLimits, RateLimiter
-from playhead.postgres.provider_use.spend import Ended, Intended, Permit, Spend
+from playhead.postgres.provider_use.spend import Settlement, ReservationRequest, Reservation, Spend
 
 REPOSITORY = Path(__file__).parents[2]
 ERRAND = CallContext("default", "search")
@@ -38,8 +38,8 @@ database.close()
 """
 
 
-def reserve(spend: Spend, usd: float, budget: float | None) -> Permit:
-    return spend.begin(ERRAND, Intended(uuid.uuid4(), "openai", "m", "chat", usd), budget)
+def reserve(spend: Spend, usd: float, budget: float | None) -> Reservation:
+    return spend.reserve(ERRAND, ReservationRequest(uuid.uuid4(), "openai", "m", "chat", usd), budget)
 
 
 def money_taken(database: Database) -> int:
@@ -182,7 +182,7 @@ def test_what_was_reserved_and_not_used_is_there_again(spend: Spend) -> None:
     permit = reserve(spend, 0.9, 1.0)
     assert reserve(spend, 0.2, 1.0).refusal == "spent"
     assert permit.attempt_id is not None
-    spend.settle("default", permit.attempt_id, Ended(cost_usd=0.5))
+    spend.settle("default", permit.attempt_id, Settlement(cost_usd=0.5))
     assert reserve(spend, 0.5, 1.0).attempt_id is not None
     assert reserve(spend, 0.0001, 1.0).refusal == "spent"
 
@@ -200,7 +200,7 @@ def test_what_is_settled_after_its_reservation_lapsed_counts_all_the_same(
     late = reserve(spend, 1.0, 1.0)
     database.run(b"update provider_attempts set lapses_at = clock_timestamp()")
     assert late.attempt_id is not None
-    spend.settle("default", late.attempt_id, Ended(cost_usd=1.0))
+    spend.settle("default", late.attempt_id, Settlement(cost_usd=1.0))
     assert reserve(spend, 0.01, 1.0).refusal == "spent"
 
 
@@ -208,7 +208,7 @@ def test_an_attempt_is_settled_once(spend: Spend) -> None:
     permit = reserve(spend, 1.0, None)
     assert permit.attempt_id is not None
     for _ in range(2):
-        spend.settle("default", permit.attempt_id, Ended(cost_usd=0.25))
+        spend.settle("default", permit.attempt_id, Settlement(cost_usd=0.25))
     assert spend.spent_today("default") == 0.25
 
 
@@ -217,7 +217,7 @@ def test_yesterdays_money_is_not_todays(spend: Spend, database: Database) -> Non
     database.run(b"update provider_attempts set day = day - 1")
     assert reserve(spend, 1.0, 1.0).attempt_id is not None
     assert late.attempt_id is not None
-    spend.settle("default", late.attempt_id, Ended(cost_usd=1.0))
+    spend.settle("default", late.attempt_id, Settlement(cost_usd=1.0))
     assert spend.spent_today("default") == 0.0
 
 
@@ -241,5 +241,5 @@ def test_the_day_is_the_databases_whatever_this_clock_says(
 def test_each_organisation_has_its_own_day(spend: Spend, database: Database) -> None:
     assert reserve(spend, 1.0, 1.0).attempt_id is not None
     pace_of(database).acquire("other", 0, patience=0)
-    intended = Intended(uuid.uuid4(), "openai", "m", "chat", 1.0)
-    assert spend.begin(CallContext("other", "search"), intended, 1.0).attempt_id is not None
+    intended = ReservationRequest(uuid.uuid4(), "openai", "m", "chat", 1.0)
+    assert spend.reserve(CallContext("other", "search"), intended, 1.0).attempt_id is not None

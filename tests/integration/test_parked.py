@@ -13,7 +13,7 @@ import pytest
 from psycopg.rows import DictRow
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.worker.in_process_runner import InProcessRunner
 from playhead.core.call_context import CallContext, current_call_context
 from playhead.core.errors import CircuitOpen, ClaimLost, Parked, RateLimited
 from playhead.core.protocols.embedder import Vectors
@@ -28,7 +28,7 @@ from playhead.postgres.pipeline.plans import Scope
 from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS
 from playhead.search.service import Search
 from playhead.services.context import PipelineServices
-from sensors.pending_recordings import uploads
+from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import Pipeline
 from tests.support import factories
 from tests.support.provider_clients import Provider, provider
@@ -105,8 +105,8 @@ def pipeline(services: PipelineServices, instance: dg.DagsterInstance) -> Pipeli
 
 
 @pytest.fixture
-def processor(services: PipelineServices, instance: dg.DagsterInstance) -> Processor:
-    return Processor(services, instance, build_definitions(services.settings, services=services))
+def processor(services: PipelineServices, instance: dg.DagsterInstance) -> InProcessRunner:
+    return InProcessRunner(services, instance, build_definitions(services.settings, services=services))
 
 
 def statuses(services: PipelineServices) -> list[str]:
@@ -160,11 +160,11 @@ def test_a_person_reads_until_when_and_why(
 
 
 def test_it_is_offered_to_nobody_before_its_time_and_goes_on_then(
-    pipeline: Pipeline, processor: Processor, add: Add, transcriber: Moody, rows: Database
+    pipeline: Pipeline, processor: InProcessRunner, add: Add, transcriber: Moody, rows: Database
 ) -> None:
     recording = add("a.wav")
     transcriber.moods[recording.id] = rate_limited
-    processor.work_off()
+    processor.drain()
     assert waiting(pipeline.services) == []
     assert tick(pipeline) == []
     transcriber.moods.clear()
@@ -180,7 +180,7 @@ def tick(pipeline: Pipeline) -> Sequence[dg.RunRequest]:
     context = dg.build_sensor_context(
         instance=pipeline.instance, resources={"playhead": pipeline.services}
     )
-    result = uploads(context)
+    result = pending_recordings_sensor(context)
     return (result.run_requests or []) if isinstance(result, dg.SensorResult) else []
 
 
@@ -205,7 +205,7 @@ def test_to_be_parked_again_and_again_is_not_to_die(rows: Database) -> None:
             worker.ledger.park(claim, rate_limited())
     with worker.claim(recording, factories.recipe("raw_media"), inputs):
         pass  # and a worker that dies over it now is the first one
-    assert worker.ledger.bury_lost() == 0
+    assert worker.ledger.dead_letter_crashed() == 0
     row = row_of(rows, "raw_media")
     assert (row["state"], row["attempt"] - row["parks"]) == ("running", 1)
     worker.ledger.close()
@@ -230,12 +230,12 @@ def stopped_provider(rows: Database) -> Any:
 
 
 def test_a_stopped_provider_lays_all_aside_until_a_person_resumes_it(
-    pipeline: Pipeline, processor: Processor, add: Add, embedder: Asking, rows: Database
+    pipeline: Pipeline, processor: InProcessRunner, add: Add, embedder: Asking, rows: Database
 ) -> None:
     for number in range(20):
         add(f"{number}.wav")
     with stopped_provider(rows) as embedder.provider:
-        processor.work_off()
+        processor.drain()
         assert statuses(pipeline.services) == ["parked"] * 20
         assert embedder.provider.script.asked == 1, "of 20, made together or alone"
         assert pipeline.services.pipeline.recordings.dead_letters() == []
@@ -251,7 +251,7 @@ def test_a_stopped_provider_lays_all_aside_until_a_person_resumes_it(
         )
         assert eventually(doorbell.rung.is_set, 10)
         doorbell.close()
-        processor.work_off()
+        processor.drain()
     assert statuses(pipeline.services) == ["ready"] * 20
 
 
@@ -335,7 +335,7 @@ def test_nothing_is_left_of_a_parked_recording_that_is_forgotten(
     recording = add("a.wav")
     with stopped_provider(rows) as embedder.provider:
         pipeline.run(recording)
-    pipeline.services.deletion.forget([recording.id])
+    pipeline.services.deletion.delete([recording.id])
     for table in (b"parked_recordings", b"attempt_shares", b"stage_results"):
         assert factories.count(rows, table) == 0
     assert factories.count(rows, b"provider_attempts") == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from playhead.core.errors import ClaimLost, InvalidEngineOutput
 from playhead.core.records import Chunk, Engine, Filter, Recipe, Recording
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.content import Embedded
+from playhead.postgres.pipeline.content import EmbeddingWrite
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.search.chunk_search import ChunkSearch
 from tests.support import factories
@@ -236,7 +236,7 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
         pytest.raises(InvalidEngineOutput, match="1 chunks have no vector") as raised,
         worker.ledger.finish(claim, output_hash="vectors") as (to, result),
     ):
-        worker.content.put_embeddings(to, [Embedded(recording, result, chunks)], set_id)
+        worker.content.put_embeddings(to, [EmbeddingWrite(recording, result, chunks)], set_id)
     assert recording.id in raised.value.remedy
     assert vectors(database) == {}
     assert worker.current(recording, "embeddings", set_id) is None
@@ -277,7 +277,7 @@ def test_passages_cut_anew_while_they_are_embedded_are_left_to_the_newer_run(
             pytest.raises(ClaimLost),
             worker.ledger.finish(claim, output_hash="late") as (to, result),
         ):
-            worker.content.put_embeddings(to, [Embedded(recording, result, old)], set_id)
+            worker.content.put_embeddings(to, [EmbeddingWrite(recording, result, old)], set_id)
     assert len(vectors(database)) == 2
 
 

@@ -10,14 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.runs import plan_runs
+from pipeline_assets.runs import group_into_runs
 from playhead.core.records import Recording
 from playhead.core.settings import Chunking, Provider, Settings
 from playhead.engines.registry import choose_engines
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
 from playhead.services.context import PipelineServices
-from sensors.provider_batches import batches
+from sensors.provider_batches import provider_batches_sensor
 from tests.integration.conftest import Pipeline
 from tests.support.batch_server import Account, batch_server
 
@@ -68,7 +68,7 @@ def look_after_batches(pipeline: Pipeline, *, quiet: Database) -> None:
     context = dg.build_sensor_context(
         instance=pipeline.instance, resources={"playhead": pipeline.services}
     )
-    asked = batches(context)
+    asked = provider_batches_sensor(context)
     assert isinstance(asked, dg.SensorResult)
     if asked.run_requests:
         job = pipeline.definitions.resolve_job_def("carry_batches")
@@ -79,7 +79,7 @@ def carry_on(pipeline: Pipeline, rows: Database) -> None:
     """What waits, as the uploads sensor asks for it, and then what plans want."""
     rows.run(b"update recordings set requested_at = null")
     keys = pipeline.instance.get_dynamic_partitions("recordings")
-    for run in plan_runs(pipeline.services.pipeline.recordings.pending(limit=10), keys):
+    for run in group_into_runs(pipeline.services.pipeline.recordings.pending(limit=10), keys):
         job = pipeline.definitions.resolve_job_def(run.job)
         job.execute_in_process(
             instance=pipeline.instance, tags=dict(run.tags), run_config=run.run_config
@@ -123,6 +123,6 @@ def test_nothing_that_waits_means_no_run_for_batches(remote: Pipeline, rows: Dat
     context = dg.build_sensor_context(
         instance=remote.instance, resources={"playhead": remote.services}
     )
-    asked = batches(context)
+    asked = provider_batches_sensor(context)
     assert isinstance(asked, dg.SensorResult)
     assert not asked.run_requests

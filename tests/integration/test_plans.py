@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipeline_assets.assets.desired_recipes import wanted_now
+from pipeline_assets.assets.desired_recipes import desired_recipes
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.planning.estimates import Line, price_lines, total_usd
-from pipeline_assets.runs import INGEST_RECORDING, RunPlan
+from pipeline_assets.planning.estimates import EstimateLine, price_lines, total_usd
+from pipeline_assets.runs import INGEST_RECORDING, RunSpec
 from playhead.core.errors import PermanentError
 from playhead.core.records import STAGES, Engine, Price, Recording, Transcript
 from playhead.core.settings import Chunking
@@ -56,9 +56,9 @@ def over(pipeline: Pipeline, services: PipelineServices) -> Pipeline:
     return Pipeline(services, pipeline.instance, definitions)
 
 
-def look(services: PipelineServices, scope: Scope | None = None) -> list[Line]:
-    wanted = wanted_now(services)
-    return price_lines(services, services.pipeline.plans.survey(wanted, scope or Scope()), wanted)
+def look(services: PipelineServices, scope: Scope | None = None) -> list[EstimateLine]:
+    wanted = desired_recipes(services)
+    return price_lines(services, services.pipeline.plans.differences(wanted, scope or Scope()), wanted)
 
 
 def told(
@@ -149,7 +149,7 @@ def test_a_recording_is_finished_without_hearing_it_again_though_a_new_model_is_
 ) -> None:
     recording = add("a.wav")
     pipeline.run(recording, only=("raw_media", "transcript"))
-    run = RunPlan((recording.id,))
+    run = RunSpec((recording.id,))
     changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
         instance=changed.instance, tags=dict(run.tags), run_config=run.run_config
     )
@@ -212,7 +212,7 @@ def test_a_plan_cancelled_while_its_run_waits_makes_nothing(
     recording = add("a.wav")
     pipeline.run(recording)
     plan = decide(changed.services)
-    run = RunPlan((recording.id,), plan)
+    run = RunSpec((recording.id,), plan)
     changed.services.pipeline.plans.cancel(plan.id)
     changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
         instance=changed.instance,
@@ -264,7 +264,7 @@ def test_who_waits_a_day_is_told_the_price_of_waiting(
     pipeline: Pipeline, changed: Pipeline, add: Add
 ) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    services, wanted = changed.services, wanted_now(changed.services)
-    survey = services.pipeline.plans.survey(wanted, Scope())
+    services, wanted = changed.services, desired_recipes(changed.services)
+    survey = services.pipeline.plans.differences(wanted, Scope())
     assert total_usd(price_lines(services, survey, wanted)) == 1.0
     assert total_usd(price_lines(services, survey, wanted, patient=True)) == 0.5

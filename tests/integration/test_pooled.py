@@ -64,7 +64,7 @@ def test_a_client_that_is_lost_in_the_middle_leaves_the_next_no_organisation(
 ) -> None:
     factories.registered(direct, org_id=ORGS[0])
     one, other, *_ = clients
-    with one.within(ORGS[0], "playhead_app").transaction() as connection:
+    with one.as_role(ORGS[0], "playhead_app").transaction() as connection:
         connection.execute("select 1")
         connection.pgconn.finish()  # as a process that is killed
         [row] = other.rows(b"select current_org() as org, current_user::text as who")

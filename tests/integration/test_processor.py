@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.worker.in_process_runner import InProcessRunner
 from playhead.core.records import Engine, Recording
 from playhead.engines.transcription.stub import InstantTranscriber
 from playhead.postgres.pipeline.plans import Scope
@@ -28,14 +28,14 @@ STUBBORN = """
 import threading, time
 import dagster as dg
 from pipeline_assets.worker import cancellation
-cancellation._LOOK_SECONDS = cancellation._STUBBORN_SECONDS = 0.1
+cancellation._POLL_INTERVAL_SECONDS = cancellation._KILL_AFTER_SECONDS = 0.1
 
 @dg.job
 def empty(): ...
 
 with dg.DagsterInstance.ephemeral() as instance:
     run = instance.create_run_for_job(empty, status=dg.DagsterRunStatus.STARTED)
-    with cancellation.watched(instance, run.run_id, threading.Event()):
+    with cancellation.stop_on_termination(instance, run.run_id, threading.Event()):
         instance.report_run_canceled(run)
         time.sleep(60)
 """
@@ -45,8 +45,8 @@ class NextTranscriber(InstantTranscriber):
     engine = Engine("instant", "instant-2")
 
 
-def over(services: PipelineServices, instance: dg.DagsterInstance) -> Processor:
-    return Processor(services, instance, build_definitions(services.settings, services=services))
+def over(services: PipelineServices, instance: dg.DagsterInstance) -> InProcessRunner:
+    return InProcessRunner(services, instance, build_definitions(services.settings, services=services))
 
 
 def statuses(services: PipelineServices) -> set[str]:
@@ -58,7 +58,7 @@ def test_everything_that_waits_is_made_ready(
 ) -> None:
     for number in range(5):
         add(f"{number}.wav")
-    over(services, instance).work_off()
+    over(services, instance).drain()
     assert statuses(services) == {"ready"}
     assert instance.get_runs_count() == 1
 
@@ -68,9 +68,9 @@ def test_who_was_told_to_leave_begins_nothing(
 ) -> None:
     recording = add("a.wav")
     processor = over(services, instance)
-    processor.leave()
-    processor.work_off()
-    processor.work(None)
+    processor.stop()
+    processor.drain()
+    processor.run_until_done(None)
     assert instance.get_runs_count() == 0
     assert services.pipeline.recordings.pending(limit=9, unrequested=True) == [recording]
 
@@ -86,9 +86,9 @@ def test_what_is_new_comes_between_two_runs_of_a_plan(
     processor = over(services, pipeline.instance)
     services.pipeline.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
     before = pipeline.instance.get_runs_count()
-    assert processor.carry_out_plans(unless=lambda: True)
+    assert processor.run_plans(unless=lambda: True)
     assert pipeline.instance.get_runs_count() == before + 1
-    while processor.carry_out_plans(unless=lambda: False):
+    while processor.run_plans(unless=lambda: False):
         pass
     assert pipeline.instance.get_runs_count() == before + 3
     assert services.pipeline.plans.under_way() == []

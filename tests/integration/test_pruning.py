@@ -152,7 +152,7 @@ def test_a_night_without_time_leaves_the_rest_to_the_next(
 def test_the_nights_job_runs(stored: Pipeline, add: Add) -> None:
     ours = add("a.wav")
     stored.run(ours)
-    stored.services.deletion.forget([ours.id])  # and then somebody killed it
+    stored.services.deletion.delete([ours.id])  # and then somebody killed it
     job = stored.definitions.resolve_job_def("prune_history")
     assert job.execute_in_process(instance=stored.instance).success
     assert stored.services.deletion.unfinished() == []

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline_assets.assets.vector_indexes import nearest_are_found, vector_indexes
-from pipeline_assets.schedules import indexing
+from pipeline_assets.assets.vector_indexes import vector_search_recall, vector_indexes
+from pipeline_assets.schedules import vector_index_schedule
 from playhead.cli.models import models
 from playhead.core.records import ANYTHING, Engine, Filter
 from playhead.core.settings import Settings
-from playhead.postgres.database import Database, enter
+from playhead.postgres.database import Database, set_org
 from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
 from playhead.postgres.search.vector_indexes import VectorIndexes
@@ -109,7 +109,7 @@ def found(database: Database, searched: EmbeddingSet, org: str, narrowed: Filter
     for question in unit_vectors([f"question {n}" for n in range(10)], _DIMENSIONS):
         answer, exact = (
             near(question, searched, org_id=org, limit=10, narrowed=narrowed)
-            for near in (passages.nearest, passages.nearest_exactly)
+            for near in (passages.nearest, passages.nearest_exact)
         )
         assert len(answer) == len(exact)
         recalls.append(recall(answer, exact))
@@ -125,7 +125,7 @@ _SCANS = (
 def scans(database: Database, searched: EmbeddingSet, org: str, narrowed_by: bytes) -> int:
     """How often one search asks an organisation's index."""
     with database.transaction() as connection:
-        enter(connection, org, "playhead_app")
+        set_org(connection, org, "playhead_app")
         [before] = connection.execute(_SCANS).fetchall()
         connection.execute(
             b"select * from nearest(%(set)s, %(question)s, " + narrowed_by + b", 10)",
@@ -142,9 +142,9 @@ def test_an_organisation_that_grew_has_an_index_of_its_own_and_the_others_none(
     fill("large", 600)
     fill("small", 150)
     indexes = VectorIndexes(database)
-    [built] = indexes.keep()
-    assert (built.org_id, built.due) == ("large", "build")
-    assert [(index.org_id, index.valid, index.due) for index in indexes.standing()] == [
+    [built] = indexes.maintain()
+    assert (built.org_id, built.action) == ("large", "build")
+    assert [(index.org_id, index.valid, index.action) for index in indexes.index_states()] == [
         ("large", True, None)
     ]
     assert scans(database, searched, "large", b"null") == 1
@@ -159,7 +159,7 @@ def test_whatever_a_filter_leaves_is_found_and_never_less_of_it(
     database: Database, searched: EmbeddingSet, fill: Fill, share: float
 ) -> None:
     recordings = fill("large", 3000)
-    VectorIndexes(database).keep()
+    VectorIndexes(database).maintain()
     since = _BEGIN + (1 + (1 - share) * len(recordings)) * timedelta(days=1)
     assert found(database, searched, "large", Filter(since=since)) >= 0.99
 
@@ -169,7 +169,7 @@ def test_what_an_index_does_not_come_to_is_compared(
     database: Database, searched: EmbeddingSet, fill: Fill
 ) -> None:
     fill("large", 3000)
-    VectorIndexes(database).keep()
+    VectorIndexes(database).maintain()
     at_the_end = b"row(null, null, null, null, null, null, null, 2970, null)::search_filter"
     assert scans(database, searched, "large", at_the_end) == 1, "asked, and came back short"
     assert found(database, searched, "large", Filter(from_seconds=2970)) == 1.0
@@ -180,7 +180,7 @@ def test_somebody_who_rarely_speaks_is_found_by_an_index_of_speakers(
     database: Database, searched: EmbeddingSet, fill: Fill
 ) -> None:
     first, second, *_ = fill("large", 3000)
-    VectorIndexes(database).keep()
+    VectorIndexes(database).maintain()
     database.run(
         b"insert into speaker_names (org_id, recording_id, label, name) values"
         b" ('large', %(first)s, 'Ada', 'Bea'), ('large', %(second)s, 'Ada', 'rare')",
@@ -191,7 +191,7 @@ def test_somebody_who_rarely_speaks_is_found_by_an_index_of_speakers(
         narrowed = b"row(null, null, array['%b'], null, null, null, null, null, null)"
         by_speaker = narrowed % name.encode() + b"::search_filter"
         assert scans(database, searched, "large", by_speaker) == 0
-        exact = ChunkSearch(database).nearest_exactly(
+        exact = ChunkSearch(database).nearest_exact(
             unit_vectors(["question"], _DIMENSIONS)[0],
             searched,
             org_id="large",
@@ -208,7 +208,7 @@ def test_few_recordings_are_compared_without_asking_the_index(
     database: Database, searched: EmbeddingSet, fill: Fill
 ) -> None:
     first, *_ = fill("large", 600)
-    VectorIndexes(database).keep()
+    VectorIndexes(database).maintain()
     named = f"row(null, array['{first}']::uuid[], null, null, null, null, null, null, null)"
     assert scans(database, searched, "large", named.encode() + b"::search_filter") == 0
     assert found(database, searched, "large", Filter(recordings=(str(first),))) == 1.0
@@ -219,9 +219,9 @@ def test_a_search_in_between_keeps_its_own_settings(
     database: Database, searched: EmbeddingSet, fill: Fill
 ) -> None:
     fill("large", 600)
-    VectorIndexes(database).keep()
+    VectorIndexes(database).maintain()
     with database.transaction() as connection:
-        enter(connection, "large", "playhead_app")
+        set_org(connection, "large", "playhead_app")
         [question] = unit_vectors(["question"], _DIMENSIONS)
         connection.execute(
             b"select * from nearest(%(set)s, %(question)s, null, 10)",
@@ -240,14 +240,14 @@ def test_an_index_goes_when_its_organisation_became_small(
 ) -> None:
     fill("large", 600)
     indexes = VectorIndexes(database)
-    indexes.keep()
+    indexes.maintain()
     database.run(
         b"delete from embeddings where chunk_id in"
         b" (select chunk_id from embeddings order by chunk_id limit 520)"
     )
-    [index] = indexes.keep()
-    assert index.due == "drop"
-    assert indexes.standing() == []
+    [index] = indexes.maintain()
+    assert index.action == "drop"
+    assert indexes.index_states() == []
     assert found(database, searched, "large", ANYTHING) == 1.0
 
 
@@ -257,15 +257,15 @@ def test_an_index_that_was_mostly_emptied_is_built_anew(
 ) -> None:
     fill("large", 3000)
     indexes = VectorIndexes(database)
-    [built] = [*indexes.keep(), *indexes.standing()][1:]
+    [built] = [*indexes.maintain(), *indexes.index_states()][1:]
     database.run(
         b"delete from embeddings where chunk_id in"
         b" (select chunk_id from embeddings order by chunk_id limit 2700)"
     )
     database.run(b"vacuum analyze embeddings_set_%d" % searched.id)
-    assert [index.due for index in indexes.keep()] == ["rebuild"]
-    [rebuilt] = indexes.standing()
-    assert rebuilt.due is None
+    assert [index.action for index in indexes.maintain()] == ["rebuild"]
+    [rebuilt] = indexes.index_states()
+    assert rebuilt.action is None
     assert (rebuilt.bytes or 0) < (built.bytes or 0) / 4
 
 
@@ -275,15 +275,15 @@ def test_an_index_whose_building_was_killed_is_not_asked_and_built_again(
 ) -> None:
     fill("large", 600)
     indexes = VectorIndexes(database)
-    [index] = indexes.keep()
+    [index] = indexes.maintain()
     database.run(
         b"update pg_index set indisvalid = false where indexrelid = to_regclass(%(name)s)",
         name=index.name,
     )
     assert scans(database, searched, "large", b"null") == 0
     assert found(database, searched, "large", ANYTHING) == 1.0
-    assert [one.due for one in indexes.keep()] == ["build"]
-    assert [one.valid for one in indexes.standing()] == [True]
+    assert [one.action for one in indexes.maintain()] == ["build"]
+    assert [one.valid for one in indexes.index_states()] == [True]
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,7 @@ class OfBench:
         assert dg.materialize([vector_indexes], instance=instance, resources=resources).success
 
     def check(self) -> dg.AssetCheckResult:
-        result = nearest_are_found(self.services)
+        result = vector_search_recall(self.services)
         assert isinstance(result, dg.AssetCheckResult)
         return result
 
@@ -317,9 +317,9 @@ def test_the_clock_builds_what_is_due_and_starts_no_run_after(
     of_services: OfBench, instance: dg.DagsterInstance
 ) -> None:
     context = dg.build_schedule_context(instance, resources={"playhead": of_services.services})
-    assert isinstance(indexing(context), dg.RunRequest)
+    assert isinstance(vector_index_schedule(context), dg.RunRequest)
     of_services.keep(instance)
-    assert isinstance(indexing(context), dg.SkipReason)
+    assert isinstance(vector_index_schedule(context), dg.SkipReason)
 
 
 def test_the_nightly_check_tells_of_each_size_and_is_red_where_an_index_finds_too_little(
@@ -330,7 +330,7 @@ def test_the_nightly_check_tells_of_each_size_and_is_red_where_an_index_finds_to
     assert good.passed
     assert good.metadata["up to 1,000: recall"].value == 1.0
     assert good.metadata["up to 10,000: organisations"].value == 1
-    [index] = of_services.services.search.vector_indexes.standing()
+    [index] = of_services.services.search.vector_indexes.index_states()
     of_services.database.run(b"drop index " + index.name.encode())
     of_services.database.run(  # of too few neighbours, and asked too hastily
         b"create index " + index.name.encode() + b" on embeddings_set_%d"
@@ -348,7 +348,7 @@ def test_the_nightly_check_tells_of_each_size_and_is_red_where_an_index_finds_to
 def test_the_nightly_check_has_nothing_against_a_system_without_recordings(
     services: PipelineServices,
 ) -> None:
-    result = nearest_are_found(services)
+    result = vector_search_recall(services)
     assert isinstance(result, dg.AssetCheckResult)
     assert result.passed
 

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipeline_assets.assets.stage import Turn, Work
+from pipeline_assets.assets.stage import RunAttempt, RecordingContext
 from pipeline_assets.assets.transcript import make_transcript
 from pipeline_assets.definitions import build_definitions
 from playhead.core.errors import PlayheadError, TransientError
@@ -46,10 +46,10 @@ def counted(services: PipelineServices) -> tuple[PipelineServices, CountingTrans
     ), transcriber
 
 
-def work(services: PipelineServices, recording: Recording, *, last: bool = False) -> Work:
-    standing = services.pipeline.results.standing([recording])[recording.id]
-    turn = Turn("run", last=last, log=print)
-    return Work(services, recording, turn, services.embedding_targets(), standing)
+def work(services: PipelineServices, recording: Recording, *, last: bool = False) -> RecordingContext:
+    standing = services.pipeline.results.current_results([recording])[recording.id]
+    turn = RunAttempt("run", is_final=last, log=print)
+    return RecordingContext(services, recording, turn, services.embedding_targets(), standing)
 
 
 def test_one_bad_file_of_ten_fails_alone(pipeline: Pipeline, add: Add) -> None:

@@ -16,7 +16,7 @@ from playhead.cli.search import search as search_command
 from playhead.core.errors import InvalidQuery, NotFound
 from playhead.core.records import Filter, Recording
 from playhead.media.local_store import MediaFolder
-from playhead.postgres.database import Database, enter
+from playhead.postgres.database import Database, set_org
 from playhead.postgres.pipeline.recordings import new_recording_id
 from tests.support.search_fixtures import Library, chunk
 
@@ -212,7 +212,7 @@ def test_words_are_found_by_the_index_under_the_role_that_searches(
         connection.execute(b"set local enable_seqscan = off")
         connection.execute(b"set local enable_indexscan = off")
         before = connection.execute(scans).fetchall()
-        enter(connection, "default", "playhead_app")
+        set_org(connection, "default", "playhead_app")
         leg = b"select * from matching(%(set)s, 'rare7', null, 10)"
         assert len(connection.execute(leg, {"set": library.set_id}).fetchall()) == 1
         assert connection.execute(scans).fetchall() != before

@@ -12,16 +12,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline_assets.ops.ingest_file import take_from_inbox
-from pipeline_assets.runs import INGEST_RECORDING, PARTITION, RANGE_END, RANGE_START
+from pipeline_assets.ops.ingest_file import ingest_from_inbox
+from pipeline_assets.runs import INGEST_RECORDING, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from playhead.core.records import Recording
-from playhead.inbox.protocol import still
+from playhead.inbox.protocol import unchanged_files
 from playhead.postgres.coordination.liveness import WORKER, run_role
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import PipelineServices
-from sensors.inbox import inbox
-from sensors.lost_retries import retries
-from sensors.pending_recordings import uploads
+from sensors.inbox import inbox_sensor
+from sensors.lost_retries import lost_retries_sensor
+from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import Pipeline, write_sound
 from tests.support.time_travel import needs_one_clock
 
@@ -47,7 +47,7 @@ class Watcher:
         context = dg.build_sensor_context(
             instance=self._instance, cursor=self.cursor, resources={"playhead": self._services}
         )
-        result = inbox(context)
+        result = inbox_sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return list(result.run_requests or [])
@@ -60,7 +60,7 @@ def watcher(services: PipelineServices, instance: dg.DagsterInstance) -> Watcher
 
 def ask(services: PipelineServices, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """A tick of the uploads sensor; its partitions are added as the daemon would."""
-    result = uploads(dg.build_sensor_context(instance=instance, resources={"playhead": services}))
+    result = pending_recordings_sensor(dg.build_sensor_context(instance=instance, resources={"playhead": services}))
     if isinstance(result, dg.SkipReason):
         return []
     assert isinstance(result, dg.SensorResult)
@@ -157,8 +157,8 @@ def test_a_very_large_file_gets_a_run_of_its_own_and_only_one(
 
 def test_names_that_break_things_are_only_names() -> None:
     names = {"-rf": (1, 2), "a\nb": (3, 4), '{"x":1}': (5, 6)}
-    assert still(json.loads(json.dumps(dict(names))), names) == []
-    assert still(names, names) == list(names)
+    assert unchanged_files(json.loads(json.dumps(dict(names))), names) == []
+    assert unchanged_files(names, names) == list(names)
 
 
 def test_what_waits_is_asked_for_once(
@@ -166,8 +166,8 @@ def test_what_waits_is_asked_for_once(
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(3)]
     [request] = ask(services, instance)
-    assert request.tags[RANGE_START] == recordings[0].id
-    assert request.tags[RANGE_END] == recordings[-1].id
+    assert request.tags[RANGE_START_TAG] == recordings[0].id
+    assert request.tags[RANGE_END_TAG] == recordings[-1].id
     assert ask(services, instance) == []
 
 
@@ -178,7 +178,7 @@ def test_a_request_that_led_to_nothing_is_made_again(
     assert len(ask(services, instance)) == 1
     long_ago(services)
     [again] = ask(services, instance)
-    assert again.tags[PARTITION] == recording.id
+    assert again.tags[PARTITION_TAG] == recording.id
 
 
 def test_what_is_new_is_left_to_a_worker_that_attends(
@@ -188,7 +188,7 @@ def test_what_is_new_is_left_to_a_worker_that_attends(
     with services.liveness.hold(WORKER):
         assert ask(services, instance) == []
     [request] = ask(services, instance)
-    assert request.tags[PARTITION] == recording.id
+    assert request.tags[PARTITION_TAG] == recording.id
 
 
 def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
@@ -199,7 +199,7 @@ def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
     long_ago(services)
     with services.liveness.hold(WORKER):
         [request] = ask(services, instance)
-    assert request.tags[PARTITION] == recording.id
+    assert request.tags[PARTITION_TAG] == recording.id
 
 
 @needs_one_clock
@@ -222,7 +222,7 @@ def test_two_that_take_the_same_file_make_one_recording_and_lose_nothing(
     files = [write_sound(folder / f"{number}.wav") for number in range(8)]
     with ThreadPoolExecutor(4) as takers:
         taken = [
-            takers.submit(take_from_inbox, services, file.name) for file in files for _ in range(4)
+            takers.submit(ingest_from_inbox, services, file.name) for file in files for _ in range(4)
         ]
     arrivals = [one.result() for one in taken if one.exception() is None]
     assert {arrival.recording.id for arrival in arrivals} == {
@@ -245,7 +245,7 @@ def test_a_file_that_changes_while_it_is_taken_is_not_removed(
         return register(catalogue, recording)
 
     monkeypatch.setattr(Recordings, "add", written_to)
-    take_from_inbox(services, file.name)
+    ingest_from_inbox(services, file.name)
     assert file.exists()
 
 
@@ -292,7 +292,7 @@ def test_ready_and_failed_recordings_are_not_asked_for(
     assert ask(services, instance) == []
     services.pipeline.recordings.requeue("default", [bad.id])
     [request] = ask(services, instance)
-    assert request.tags[PARTITION] == bad.id
+    assert request.tags[PARTITION_TAG] == bad.id
 
 
 @pytest.fixture
@@ -306,8 +306,8 @@ def test_many_waiting_recordings_share_runs(
     services: PipelineServices, instance: dg.DagsterInstance
 ) -> None:
     first, second = ask(services, instance)
-    assert {RANGE_START, RANGE_END} <= set(first.tags)
-    assert {RANGE_START, RANGE_END} <= set(second.tags)
+    assert {RANGE_START_TAG, RANGE_END_TAG} <= set(first.tags)
+    assert {RANGE_START_TAG, RANGE_END_TAG} <= set(second.tags)
 
 
 # A retry that Dagster lost
@@ -327,14 +327,14 @@ def bare() -> None:
 
 
 def asked_again(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    result = retries(dg.build_sensor_context(instance=instance))
+    result = lost_retries_sensor(dg.build_sensor_context(instance=instance))
     assert isinstance(result, dg.SensorResult)
     return list(result.run_requests or [])
 
 
 def dead_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
     """A backfill's, whose worker died and which the daemon could not ask for again."""
-    where = {RANGE_START: "a", RANGE_END: "c", "dagster/backfill": "b"}
+    where = {RANGE_START_TAG: "a", RANGE_END_TAG: "c", "dagster/backfill": "b"}
     run = instance.create_run_for_job(bare, tags=where)
     instance.report_run_failed(run, "Its worker died without a word.")
     instance.add_run_tags(run.run_id, {"dagster/will_retry": "false", **tags})
@@ -345,7 +345,7 @@ def test_a_retry_that_dagster_lost_is_asked_for_again(retrying: dg.DagsterInstan
     run = dead_run(retrying)
     [again] = asked_again(retrying)
     assert again.run_key == f"again {run.run_id}"
-    wanted = {RANGE_START: "a", RANGE_END: "c", "dagster/backfill": "b"}
+    wanted = {RANGE_START_TAG: "a", RANGE_END_TAG: "c", "dagster/backfill": "b"}
     assert wanted.items() <= again.tags.items()
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from playhead.core.errors import NotFound
 from playhead.core.records import Engine, Recording
-from playhead.postgres.database import Database, enter
+from playhead.postgres.database import Database, set_org
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.search.chunk_search import ChunkSearch
-from playhead.postgres.search.embedding_sets import EmbeddingSets, HalfBuilt, NotLive
+from playhead.postgres.search.embedding_sets import EmbeddingSets, SetIncomplete, InvalidSetState
 from playhead.postgres.search.vector_indexes import VectorIndexes
 from tests.support import factories
 from tests.support.factories import Worker, passages, unit_vectors
@@ -73,7 +73,7 @@ def test_a_half_built_set_is_never_searched(
     for recording in (built, missing):
         worker.take_through(recording)
     embed_for(other, built)
-    with pytest.raises(HalfBuilt, match="lacks 1 recordings"):
+    with pytest.raises(SetIncomplete, match="lacks 1 recordings"):
         sets.activate(sets.get(other.set_id))
     assert sets.active() == sets.get(worker.set_id)
     embed_for(other, missing)
@@ -141,7 +141,7 @@ def test_the_set_that_is_searched_cannot_be_retired(
     worker: Worker, recording: Recording, sets: EmbeddingSets
 ) -> None:
     worker.take_through(recording)
-    with pytest.raises(NotLive, match="active"):
+    with pytest.raises(InvalidSetState, match="active"):
         sets.retire(sets.get(worker.set_id))
 
 
@@ -152,7 +152,7 @@ def test_a_retired_set_cannot_be_searched(
     embed_for(other, recording)
     retired = sets.get(other.set_id)
     sets.retire(retired)
-    with pytest.raises((HalfBuilt, NotLive)):
+    with pytest.raises((SetIncomplete, InvalidSetState)):
         sets.activate(retired)
 
 
@@ -169,7 +169,7 @@ def test_however_many_ask_at_once_a_text_is_embedded_by_one(
 
     def ask(one: Worker) -> None:
         start.wait()
-        with one.ledger.texts_locked("default", set_id, ["b", "a"]):
+        with one.ledger.lock_texts("default", set_id, ["b", "a"]):
             held.append("in")
             assert held.count("in") == held.count("out") + 1
             held.append("out")
@@ -191,22 +191,22 @@ def test_among_many_passages_the_index_finds_what_an_exact_scan_finds(
     )
     worker.take_through(recording, [f"passage {number}" for number in range(2_100)])
     [searched] = worker.sets.live()
-    VectorIndexes(database).keep()
+    VectorIndexes(database).maintain()
     searches, found = ChunkSearch(database), 0
     for question in unit_vectors([f"question {number}" for number in range(20)], 24):
         near = searches.nearest(question, searched, org_id=recording.org_id, limit=10)
-        exactly = searches.nearest_exactly(question, searched, org_id=recording.org_id, limit=10)
+        exactly = searches.nearest_exact(question, searched, org_id=recording.org_id, limit=10)
         assert [row["distance"] for row in near] == sorted(row["distance"] for row in near)
         distances = {row["start_seconds"]: row["distance"] for row in exactly}
         same = [row for row in near if row["start_seconds"] in distances]
         assert all(row["distance"] == distances[row["start_seconds"]] for row in same)
         found += len(same)
     assert found >= 0.99 * 20 * 10
-    [index] = VectorIndexes(database).standing(searched)
+    [index] = VectorIndexes(database).index_states(searched)
     scans = f"select pg_stat_get_xact_numscans('{index.name}'::regclass)"
     with database.transaction() as connection:
         before = connection.execute(scans.encode()).fetchall()
-        enter(connection, recording.org_id, "playhead_app")
+        set_org(connection, recording.org_id, "playhead_app")
         values = {"set": searched.id, "question": question}
         connection.execute(b"select * from nearest(%(set)s, %(question)s, null, 10)", values)
         assert connection.execute(scans.encode()).fetchall() != before

@@ -11,8 +11,8 @@ from threading import Barrier, Event
 import psycopg
 import pytest
 
-from pipeline_assets.assets.executor import Hands
-from pipeline_assets.assets.stage import Made, Outcome, Turn, Work
+from pipeline_assets.assets.executor import StageExecutor
+from pipeline_assets.assets.stage import StageOutcome, StageResult, RunAttempt, RecordingContext
 from playhead.core.errors import ClaimLost, InvalidEngineOutput, RecordingDeleted, WorkerStopping
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import STAGES, Recording, Stage
@@ -20,14 +20,14 @@ from playhead.core.settings import Settings
 from playhead.engines.embedding.stub import InstantEmbedder
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, Claim, Wanted
+from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, Claim, ResultKey
 from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.integration.conftest import instant_engines
 from tests.support import factories
 from tests.support.factories import Worker
 
 Add = Callable[[str], Recording]
-Told = list[tuple[str, Stage, Made]]
+Told = list[tuple[str, Stage, StageOutcome]]
 
 
 class Died(BaseException):
@@ -76,18 +76,18 @@ def take(
 ) -> Told:
     """What was told, in that order. Ends early when it is stopped."""
     told: Told = []
-    turn = Turn(run_id, last=True, log=lambda line: None)
-    lanes, standing = services.embedding_targets(), services.pipeline.results.standing(recordings)
-    tell = Hands(lambda work, stage, made: told.append((work.recording.id, stage, made)))
+    turn = RunAttempt(run_id, is_final=True, log=lambda line: None)
+    lanes, standing = services.embedding_targets(), services.pipeline.results.current_results(recordings)
+    tell = StageExecutor(lambda work, stage, made: told.append((work.recording.id, stage, made)))
     with suppress(WorkerStopping), tell as hands:
         for one in recordings:
-            hands.take(Work(services, one, turn, lanes, standing[one.id]), stages)
+            hands.run(RecordingContext(services, one, turn, lanes, standing[one.id]), stages)
         hands.finish()
     return told
 
 
 def done(told: Told, stage: Stage) -> list[str]:
-    return [one for one, of, made in told if of == stage and isinstance(made, Outcome)]
+    return [one for one, of, made in told if of == stage and isinstance(made, StageResult)]
 
 
 def test_one_that_cannot_be_embedded_fails_alone_with_its_reason(
@@ -95,7 +95,7 @@ def test_one_that_cannot_be_embedded_fails_alone_with_its_reason(
 ) -> None:
     good, bad, other = (add(f"{name}.wav") for name in ("good", "bad", "other"))
     take(services, [good, bad, other], STAGES[:3])
-    heard = services.pipeline.results.standing([bad])[bad.id]["transcript", 0]
+    heard = services.pipeline.results.current_results([bad])[bad.id]["transcript", 0]
     embedder.refused = services.pipeline.content.transcript(bad, heard.id).text
     told = take(services, [good, bad, other], STAGES)
     assert done(told, "embeddings") == [good.id, other.id]
@@ -124,12 +124,12 @@ def test_one_that_kills_every_worker_takes_no_others_with_it(
     recordings = [add(f"{number}.wav") for number in range(4)]
     take(services, recordings, STAGES[:3])
     deadly = recordings[2]
-    heard = services.pipeline.results.standing([deadly])[deadly.id]["transcript", 0]
+    heard = services.pipeline.results.current_results([deadly])[deadly.id]["transcript", 0]
     embedder.deadly = services.pipeline.content.transcript(deadly, heard.id).text
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Died):
             take(services, recordings, ["chunks", "embeddings"])
-    assert services.pipeline.results.bury_lost() == 1
+    assert services.pipeline.results.dead_letter_crashed() == 1
     take(services, [one for one in recordings if one != deadly], ["chunks", "embeddings"])
     assert [letter.id for letter in services.pipeline.recordings.dead_letters()] == [deadly.id]
     assert not services.pipeline.recordings.pending(limit=4)
@@ -196,7 +196,7 @@ def test_what_was_made_before_the_worker_was_stopped_is_told(
     take(services, recordings, STAGES[:3])
     embedder.stopping = services.stopping
     told = take(services, recordings, ["chunks", "embeddings"])
-    standing = services.pipeline.results.standing(recordings).values()
+    standing = services.pipeline.results.current_results(recordings).values()
     for stage in STAGES[3:]:
         made = [
             one
@@ -213,8 +213,8 @@ def test_results_finished_together_are_all_kept_or_none(
     others = [factories.registered(database) for _ in range(2)]
     for one in others:
         worker.probe(one)
-    wanted = [Wanted(one, factories.recipe("transcript"), {}) for one in (probed, *others)]
-    with worker.ledger.claim_free(wanted, run_id="run-1", detail="") as claims:
+    wanted = [ResultKey(one, factories.recipe("transcript"), {}) for one in (probed, *others)]
+    with worker.ledger.try_claim_many(wanted, run_id="run-1", detail="") as claims:
         held = [claim for claim in claims if claim]
         assert len(held) == 3
         _take_over(database, held[1])
@@ -230,17 +230,17 @@ def test_a_forgotten_recording_among_several_leaves_nothing_locked(
     worker: Worker, database: Database, probed: Recording
 ) -> None:
     wanted = [
-        Wanted(one, factories.recipe("transcript"), {}) for one in (probed, factories.recording())
+        ResultKey(one, factories.recipe("transcript"), {}) for one in (probed, factories.recording())
     ]
     with worker.ledger.claim(wanted[0], run_id="run-1", detail="") as failed:
         worker.ledger.fail(failed, InvalidEngineOutput("No.", remedy="Try again."), final=False)
     with (
         pytest.raises(RecordingDeleted),
-        worker.ledger.claim_free(wanted, run_id="run-1", detail=""),
+        worker.ledger.try_claim_many(wanted, run_id="run-1", detail=""),
     ):
         pass
     other = Worker(database, "other")
-    with other.ledger.claim_free(wanted[:1], run_id="other", detail="") as [claim]:
+    with other.ledger.try_claim_many(wanted[:1], run_id="other", detail="") as [claim]:
         assert claim is not None
     other.ledger.close()
 
@@ -250,11 +250,11 @@ def test_what_another_worker_is_at_is_left_to_it(
 ) -> None:
     free = factories.registered(database)
     worker.probe(free)
-    wanted = [Wanted(one, factories.recipe("transcript"), {}) for one in (probed, free)]
+    wanted = [ResultKey(one, factories.recipe("transcript"), {}) for one in (probed, free)]
     other = Worker(database, "other")
     with (
         other.ledger.claim(wanted[0], run_id="other", detail=""),
-        worker.ledger.claim_free(wanted, run_id="run-1", detail="") as claims,
+        worker.ledger.try_claim_many(wanted, run_id="run-1", detail="") as claims,
     ):
         assert [claim and claim.recording.id for claim in claims] == [None, free.id]
     other.ledger.close()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from pipeline_assets.maintenance.missing_events import tell_untold
-from pipeline_assets.maintenance.orphaned_runs import fail_orphans
-from pipeline_assets.runs import NOT_RETRIED, PARTITION
+from pipeline_assets.maintenance.missing_events import report_missing_events
+from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
+from pipeline_assets.runs import NO_RUN_RETRIES, PARTITION_TAG
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database
@@ -37,17 +37,17 @@ def test_what_was_never_told_is_told_once(
 ) -> None:
     told = add("told.wav")
     pipeline.run(told, only=("raw_media",))
-    assert tell_untold(pipeline.instance, services.pipeline.audit) == len(STAGES)
+    assert report_missing_events(pipeline.instance, services.pipeline.audit) == len(STAGES)
     assert pipeline.materialised("raw_media") == {told.id, untold.id}
     for stage in STAGES[1:]:
         assert pipeline.materialised(stage) == {untold.id}
-    assert tell_untold(pipeline.instance, services.pipeline.audit) == 0
+    assert report_missing_events(pipeline.instance, services.pipeline.audit) == 0
 
 
 def test_what_is_told_late_carries_its_versions(
     instance: dg.DagsterInstance, services: PipelineServices, untold: Recording
 ) -> None:
-    tell_untold(instance, services.pipeline.audit)
+    report_missing_events(instance, services.pipeline.audit)
     made = {row["stage"]: row for row in services.pipeline.results.lineage(untold)}
     for stage in STAGES:
         event = instance.get_latest_materialization_event(dg.AssetKey(stage))
@@ -65,13 +65,13 @@ def test_the_end_of_a_dead_run_tells_what_it_made(
     pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
     run = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_job_def("ingest_recording"),
-        tags={PARTITION: recording.id, **NOT_RETRIED},
+        tags={PARTITION_TAG: recording.id, **NO_RUN_RETRIES},
         status=dg.DagsterRunStatus.STARTED,
     )
     services.pipeline.recordings.mark_requested([recording.id])
     database = Database(str(services.settings.database_url))
     Worker(database, run.run_id).probe(recording)
-    assert fail_orphans(pipeline.instance, services) == 1
+    assert fail_orphaned_runs(pipeline.instance, services) == 1
     assert pipeline.materialised("raw_media") == {recording.id}
     assert pipeline.materialised("transcript") == set()
     assert services.pipeline.recordings.pending(limit=9, unrequested=True) == [recording], "at once"
@@ -86,7 +86,7 @@ def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
     backfill = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_implicit_global_asset_job_def(),
         asset_selection=frozenset({dg.AssetKey("raw_media")}),
-        tags={PARTITION: recording.id},
+        tags={PARTITION_TAG: recording.id},
         status=dg.DagsterRunStatus.STARTED,
     )
     pipeline.instance.create_run_for_job(
@@ -95,6 +95,6 @@ def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
     )
     database = Database(str(services.settings.database_url))
     Worker(database, backfill.run_id).probe(recording)
-    assert fail_orphans(pipeline.instance, services) == 2
+    assert fail_orphaned_runs(pipeline.instance, services) == 2
     assert pipeline.materialised("raw_media") == {recording.id}
     database.close()

@@ -25,7 +25,7 @@ from playhead.postgres.coordination import liveness
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.postgres.database_urls import embedded_server
 from playhead.services.context import PipelineServices, open_pipeline_services
-from sensors.pending_recordings import uploads
+from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import instant_engines, write_sound
 from tests.support.factories import status
 
@@ -38,7 +38,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import dagster as dg
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.worker.in_process_runner import Processor
+from pipeline_assets.worker.in_process_runner import InProcessRunner
 from pipeline_assets.worker.worker import Worker
 from playhead.engines.embedding.stub import InstantEmbedder
 from playhead.engines.registry import EmbedderRegistry, Engines
@@ -59,10 +59,10 @@ engines = Engines(Slow(), ExtractiveWriter(), embedders)
 instance = dg.DagsterInstance.from_config(".")
 with open_pipeline_services(load_settings(), engines) as services, instance:
     definitions = build_definitions(services.settings, services=services)
-    worker = Worker(services, instance, Processor(services, instance, definitions))
-    signal.signal(signal.SIGTERM, lambda *_: worker.leave())
+    worker = Worker(services, instance, InProcessRunner(services, instance, definitions))
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     with ThreadPoolExecutor(1) as thread:  # Dagster takes signals for itself on the main one
-        thread.submit(worker.attend).result()
+        thread.submit(worker.run).result()
 """
 
 
@@ -133,7 +133,7 @@ def asked_for_by_the_sensor(place: Place) -> list[dg.RunRequest]:
     requests: list[dg.RunRequest] = []
 
     def asked() -> bool:
-        result = uploads(context)
+        result = pending_recordings_sensor(context)
         if isinstance(result, dg.SensorResult):
             requests.extend(result.run_requests or [])
         return bool(requests)

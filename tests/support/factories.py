@@ -31,9 +31,9 @@ from playhead.core.records import (
     text_hash,
 )
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.content import Content, Cut, Embedded, Uncached, chunks_hash
+from playhead.postgres.pipeline.content import Content, ChunkWrite, EmbeddingWrite, UncachedText, chunks_hash
 from playhead.postgres.pipeline.recordings import Recordings, Status, new_recording_id
-from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, StageResults, Wanted
+from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, StageResults, ResultKey
 from playhead.postgres.search.embedding_sets import EmbeddingSets
 from playhead.transcripts.timeline import Timeline
 
@@ -144,7 +144,7 @@ class Worker:
         inputs: Mapping[str, Any],
         sets: Sequence[int] = NO_SET,
     ) -> AbstractContextManager[Claim]:
-        wanted = Wanted(recording, recipe, inputs, sets)
+        wanted = ResultKey(recording, recipe, inputs, sets)
         return self.ledger.claim(wanted, run_id=self.run_id, detail="working")
 
     def probe(self, recording: Recording, version: str = "1") -> bool:
@@ -192,7 +192,7 @@ class Worker:
         output_hash = chunks_hash(chunks)
         with self.ledger.finish(claim, output_hash=output_hash) as (to, result):
             self.ledger.supersede(to, [result])
-            self.content.put_chunks(to, [Cut(claim.recording, result, chunks, language)])
+            self.content.put_chunks(to, [ChunkWrite(claim.recording, result, chunks, language)])
 
     def embed(
         self, recording: Recording, chunk_recipe: Recipe = CHUNK_RECIPE, version: str = "1"
@@ -207,7 +207,7 @@ class Worker:
                 self.fill_cache(recording, chunk_recipe, set_id, self.dimensions)
                 with self.ledger.finish(c, output_hash="vectors") as (to, result):
                     self.ledger.supersede(to, [result])
-                    embedded = Embedded(recording, result, chunks)
+                    embedded = EmbeddingWrite(recording, result, chunks)
                     self.content.put_embeddings(to, [embedded], set_id)
         return c.done is None
 
@@ -222,12 +222,12 @@ class Worker:
 
     def uncached(
         self, recording: Recording, chunk_recipe: Recipe, set_id: int
-    ) -> dict[str, Uncached]:
+    ) -> dict[str, UncachedText]:
         recipes = {recording.id: chunk_recipe.hash}
         return self.content.uncached_texts(recording.org_id, recipes, set_id)
 
     def current(self, recording: Recording, stage: Stage, set_id: int = 0) -> Result | None:
-        return self.ledger.standing([recording])[recording.id].get((stage, set_id))
+        return self.ledger.current_results([recording])[recording.id].get((stage, set_id))
 
     def output(self, recording: Recording, stage: Stage) -> str | None:
         result = self.current(recording, stage)

@@ -25,9 +25,9 @@ from playhead.postgres.access.tokens import Tokens
 from playhead.postgres.database import Connection, Database, queries
 from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
 from playhead.postgres.pipeline.transcript_versions import TranscriptVersions
-from playhead.postgres.provider_use.batch_queue import BatchQueue, Request
+from playhead.postgres.provider_use.batch_queue import BatchQueue, BatchRequest
 from playhead.postgres.provider_use.quarantine import Quarantine
-from playhead.postgres.provider_use.spend import Intended, Spend
+from playhead.postgres.provider_use.spend import ReservationRequest, Spend
 from playhead.postgres.search.conversations import Conversations, NewTurn
 from tests.support import factories
 from tests.support.factories import MODEL, Worker
@@ -53,11 +53,11 @@ def fill(database: Database, worker: Worker, recording: Recording, secret: str =
     )
     TranscriptPieces(database).of(recording, MODEL).put("sound", None, factories.transcript(secret))
     spend = Spend(database)
-    permit = spend.begin(errand, Intended(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0)
+    permit = spend.reserve(errand, ReservationRequest(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0)
     assert permit.attempt_id is not None
-    Quarantine(database).keep(org, permit.attempt_id, reason=secret, reply=secret.encode())
-    BatchQueue(database).defer(
-        errand, "p", Request("/v1/e", {"model": secret}), at_most_usd=0.1, budget_usd=None
+    Quarantine(database).add(org, permit.attempt_id, reason=secret, reply=secret.encode())
+    BatchQueue(database).enqueue(
+        errand, "p", BatchRequest("/v1/e", {"model": secret}), at_most_usd=0.1, budget_usd=None
     )
     members = Members(database)
     members.add(org, secret, "owner")

@@ -103,7 +103,7 @@ class Members:
                 raise no_member(name)
 
     def _within(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_app")
+        return self._database.as_role(org_id, "playhead_app")
 
 
 def no_member(name: str) -> NotFound:

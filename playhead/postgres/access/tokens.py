@@ -102,7 +102,7 @@ class Tokens:
         return Bearer(row["org_id"], row["member"], row["role"], scopes, str(row["id"]))
 
     def _within(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_app")
+        return self._database.as_role(org_id, "playhead_app")
 
 
 def _token(row: DictRow) -> Token:

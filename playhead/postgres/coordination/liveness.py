@@ -18,17 +18,17 @@ from typing import Any
 
 import psycopg
 
-from playhead.postgres.coordination.notifications import Doorbell
+from playhead.postgres.coordination.notifications import WorkListener
 from playhead.postgres.database import Database, queries, socket_is_idle, unavailable
 
 WORKER = "worker"  # the duty of whoever takes what waits as soon as it waits
 
-SAY_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
 #: After this long without a word a process counts as hung. Far more than a busy one needs.
-SILENT_SECONDS = 60.0
-_LOOK_SECONDS = 0.5
+STALLED_AFTER_SECONDS = 60.0
+_POLL_INTERVAL_SECONDS = 0.5
 _CONNECT_SECONDS = 10
-_LOOK_AGAIN_SECONDS = 2 * SAY_SECONDS  # a whole machine that slept wakes a process at a time
+_CONFIRM_SECONDS = 2 * HEARTBEAT_SECONDS  # a whole machine that slept wakes a process at a time
 
 _SQL = queries("liveness")
 
@@ -55,11 +55,11 @@ class ProcessLiveness:
         ``DatabaseUnavailable``."""
         with self._using:
             try:
-                self._connected().execute(_SQL["hold"], {"duty": duty})
+                self._connection().execute(_SQL["hold"], {"duty": duty})
             except psycopg.OperationalError as error:
                 raise unavailable(error) from error
             self._duties.append(duty)
-            self._speak()
+            self._send_heartbeat()
         try:
             yield
         finally:
@@ -75,33 +75,33 @@ class ProcessLiveness:
         if self._session is not None:
             self._session.close()
 
-    def listener(self) -> Doorbell:
+    def listener(self) -> WorkListener:
         """Not yet started."""
-        return Doorbell(self._database)
+        return WorkListener(self._database)
 
     def is_alive(self, duty: str) -> bool:
         return not self.not_alive([duty])
 
     def not_alive(self, duties: Sequence[str]) -> list[str]:
         """Those of the duties that no living process has."""
-        rows = self._database.rows(_SQL["unattended"], duties=list(duties), silent=SILENT_SECONDS)
+        rows = self._database.rows(_SQL["unattended"], duties=list(duties), silent=STALLED_AFTER_SECONDS)
         return [row["duty"] for row in rows]
 
     def terminate_stalled(self) -> int:
         """End the sessions of processes that hang; how many. Looks twice, some seconds apart."""
-        suspects = self._silent()
+        suspects = self._stalled()
         if not suspects:
             return 0
-        time.sleep(_LOOK_AGAIN_SECONDS)
-        hung = suspects & self._silent()
+        time.sleep(_CONFIRM_SECONDS)
+        hung = suspects & self._stalled()
         row = self._database.row(_SQL["end"], names=sorted(hung))
         return int(row["ended"]) if row else 0
 
-    def _silent(self) -> set[str]:
-        rows = self._database.rows(_SQL["silent"], silent=SILENT_SECONDS)
+    def _stalled(self) -> set[str]:
+        rows = self._database.rows(_SQL["silent"], silent=STALLED_AFTER_SECONDS)
         return {row["application_name"] for row in rows}
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connection(self) -> psycopg.Connection[Any]:
         """The session, a new one with all duties when it was lost."""
         if self._session is None or self._session.closed:
             self._session = psycopg.connect(
@@ -111,17 +111,17 @@ class ProcessLiveness:
                 self._session.execute(_SQL["hold"], {"duty": duty})
         return self._session
 
-    def _speak(self) -> None:
+    def _send_heartbeat(self) -> None:
         if self._speaker is None:
-            self._speaker = threading.Thread(target=self._keep_speaking, daemon=True)
+            self._speaker = threading.Thread(target=self._send_heartbeats, daemon=True)
             self._speaker.start()
 
-    def _keep_speaking(self) -> None:
+    def _send_heartbeats(self) -> None:
         """And take the duties up again as soon as the session was lost."""
         spoken = time.monotonic()
-        while not self._closed.wait(_LOOK_SECONDS):
+        while not self._closed.wait(_POLL_INTERVAL_SECONDS):
             with self._using, suppress(psycopg.OperationalError):  # away: the next look tries
-                session = self._connected()
-                if time.monotonic() - spoken >= SAY_SECONDS or not socket_is_idle(session.fileno()):
+                session = self._connection()
+                if time.monotonic() - spoken >= HEARTBEAT_SECONDS or not socket_is_idle(session.fileno()):
                     session.execute(_SQL["say"])
                     spoken = time.monotonic()

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from playhead.postgres.database import PATIENCE_SECONDS, check, queries, unavailable
+from playhead.postgres.database import POOL_TIMEOUT_SECONDS, check, queries, unavailable
 
 _SQL = queries("lock_sessions")
 _PAUSE_SECONDS = 0.2  # between two tries to connect
@@ -21,7 +21,7 @@ _PAUSE_SECONDS = 0.2  # between two tries to connect
 Session = psycopg.Connection[DictRow]
 
 
-class Sessions:
+class LockSessionPool:
     """As many as are in use at once, in autocommit mode; kept for whoever needs one next. May be
     used by several threads."""
 
@@ -34,10 +34,10 @@ class Sessions:
             session.close()
 
     @contextmanager
-    def one(self) -> Iterator[Session]:
+    def checkout(self) -> Iterator[Session]:
         """What it locked is free when it is left, however that is. Raises
         ``DatabaseUnavailable``, also when the session is lost inside."""
-        session = self._kept() or self._new()
+        session = self._take_idle() or self._new()
         try:
             yield session
         except psycopg.OperationalError as error:
@@ -47,7 +47,7 @@ class Sessions:
                 session.execute(_SQL["unlock"])
                 self._idle.append(session)
 
-    def _kept(self) -> Session | None:
+    def _take_idle(self) -> Session | None:
         while self._idle:
             session = self._idle.pop()
             with suppress(psycopg.OperationalError):
@@ -57,7 +57,7 @@ class Sessions:
 
     def _new(self) -> Session:
         """Waits for a server that is away as long as the pool does."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + POOL_TIMEOUT_SECONDS
         while True:
             try:
                 return self._connect()

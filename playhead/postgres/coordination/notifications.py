@@ -14,12 +14,12 @@ import psycopg
 from playhead.postgres.database import Database, queries
 
 _RETRY_SECONDS = 1.0
-_LOOK_SECONDS = 0.5  # how long closing may take
+_POLL_INTERVAL_SECONDS = 0.5  # how long closing may take
 
 _SQL = queries("liveness")
 
 
-class Doorbell(threading.Thread):
+class WorkListener(threading.Thread):
     """``rung`` is set whenever something may wait: by a notice, and whenever notices may have
     been missed, as after a restart of the server."""
 
@@ -45,5 +45,5 @@ class Doorbell(threading.Thread):
         session.execute(_SQL["listen"])
         self.rung.set()
         while not self._closed.is_set():
-            for _ in session.notifies(timeout=_LOOK_SECONDS, stop_after=1):
+            for _ in session.notifies(timeout=_POLL_INTERVAL_SECONDS, stop_after=1):
                 self.rung.set()

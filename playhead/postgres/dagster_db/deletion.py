@@ -16,22 +16,22 @@ from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
 from playhead.postgres.database import Connection, queries, unavailable
-from playhead.postgres.deletion.residue_scan import as_written
+from playhead.postgres.deletion.residue_scan import written_forms
 
 _SQL = queries("dagster_deletion")
 
 #: Stands for a forgotten recording where a text tells of others, too.
-NOBODY = "00000000-0000-0000-0000-000000000000"
-_NO_WORDS = "forgotten"
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+_REPLACEMENT = "forgotten"
 
 
-class DagsterTraces:
+class DagsterDeletion:
     """``url``: of Dagster's database."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def guard(self, ids: Sequence[str]) -> None:
+    def block_new_events(self, ids: Sequence[str]) -> None:
         """From now on nothing that anybody tells Dagster of these recordings is stored. Waits for
         those who are telling something in this moment."""
         with self._connection() as connection:
@@ -46,7 +46,7 @@ class DagsterTraces:
             rows = connection.execute(_SQL["own_runs"], {"ids": list(ids)}).fetchall()
         return [row["run_id"] for row in rows]
 
-    def forget(self, ids: Sequence[str], words: Sequence[str]) -> None:
+    def delete(self, ids: Sequence[str], words: Sequence[str]) -> None:
         """Events, verdicts and log lines of these recordings go; texts shared with others lose
         their ids, and ``words`` where files are named."""
         with self._connection() as connection, connection.transaction():
@@ -57,9 +57,9 @@ class DagsterTraces:
             for name in ("forget_tags", "forget_events", "forget_checks", "last_materialisations"):
                 connection.execute(_SQL[name], values)
             for row in connection.execute(_SQL["shared"]).fetchall():
-                _replace(connection, row, ids, NOBODY)
+                _replace(connection, row, ids, NIL_UUID)
                 if row["words"]:
-                    _replace(connection, row, as_written(words), _NO_WORDS)
+                    _replace(connection, row, written_forms(words), _REPLACEMENT)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:

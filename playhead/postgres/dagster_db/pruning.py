@@ -23,7 +23,7 @@ _NO_RUN = [""]  # as Dagster stores what is told outside of runs
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruneResult:
     """Rows of events that went, and the runs that went with theirs. ``more``: not all was looked
     at."""
 
@@ -32,14 +32,14 @@ class Pruned:
     more: bool
 
 
-class DagsterHistory:
+class DagsterPruning:
     """``url``: of Dagster's database. ``before``: what ended earlier is history."""
 
     def __init__(self, url: str, before: datetime) -> None:
         self._url = url
         self._before = before.astimezone(UTC).replace(tzinfo=None)  # as Dagster's columns are
 
-    def prune_runs(self, limit: int) -> Pruned:
+    def prune_runs(self, limit: int) -> PruneResult:
         """The oldest ``limit`` runs: their events go, but for the newest materialisation of each
         partition, what was observed and planned since, and the runs where the latter failed."""
         with self._transaction() as connection:
@@ -49,16 +49,16 @@ class DagsterHistory:
             runs = [row["run_id"] for row in found]
             events = self._prune_events(connection, runs)
             gone = connection.execute(_SQL["prune_runs"], {"runs": runs}).fetchall()
-        return Pruned(events, tuple(row["run_id"] for row in gone), more=len(runs) == limit)
+        return PruneResult(events, tuple(row["run_id"] for row in gone), more=len(runs) == limit)
 
-    def prune_checks(self, limit: int) -> Pruned:
+    def prune_checks(self, limit: int) -> PruneResult:
         """At most ``limit`` verdicts that a newer one replaced, or that never came."""
         with self._transaction() as connection:
             values = {"before": self._before, "limit": limit}
             rows = connection.execute(_SQL["prune_checks"], values).rowcount
-        return Pruned(rows, (), more=rows == limit)
+        return PruneResult(rows, (), more=rows == limit)
 
-    def prune_the_rest(self) -> int:
+    def prune_backfills(self) -> int:
         """Replaced events that belong to no run, and backfills that ended; how many events."""
         with self._transaction() as connection:
             connection.execute(_SQL["prune_backfills"], {"before": self._before})

@@ -18,11 +18,11 @@ from playhead.core.errors import TransientError
 from playhead.postgres.database import Connection, queries, unavailable
 
 _SQL = queries("physical_erasure")
-_PATIENCE_SECONDS = 60.0  # for transactions that began before
-_LOOK_SECONDS = 0.1
+_LOCK_TIMEOUT_SECONDS = 60.0  # for transactions that began before
+_POLL_INTERVAL_SECONDS = 0.1
 
 
-class StillSeen(TransientError):
+class RowsStillVisible(TransientError):
     """A transaction holds on to the deleted rows, or to their table."""
 
 
@@ -34,12 +34,12 @@ def erase(url: str) -> None:
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
             connection.execute(_SQL["briefly"])
-            _wait_for_onlookers(connection)
-            _each(connection, "tables", "rewrite")
+            _wait_for_open_transactions(connection)
+            _for_each_table(connection, "tables", "rewrite")
             if connection.execute(_SQL["chunks"]).fetchone():
                 _rewrite_chunks(connection)
-            _each(connection, "vector_tables", "vacuum")
-            _insist(connection, _SQL["rewrite_statistics"])
+            _for_each_table(connection, "vector_tables", "vacuum")
+            _retry_statement(connection, _SQL["rewrite_statistics"])
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
 
@@ -61,7 +61,7 @@ def vacuum(url: str) -> None:
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
             for tables in ("tables", "chunks", "vector_tables"):
-                _each(connection, tables, "vacuum")
+                _for_each_table(connection, tables, "vacuum")
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
 
@@ -69,50 +69,50 @@ def vacuum(url: str) -> None:
 def _rewrite_chunks(connection: Connection) -> None:
     """With the index of words the lock on them, which searches wait for, would last three times
     as long."""
-    _insist(connection, _SQL["drop_words_index"])
+    _retry_statement(connection, _SQL["drop_words_index"])
     try:
-        _insist(connection, _SQL["rewrite_chunks"])
+        _retry_statement(connection, _SQL["rewrite_chunks"])
     finally:
-        _insist(connection, _SQL["build_words_index"])
+        _retry_statement(connection, _SQL["build_words_index"])
 
 
-def _each(connection: Connection, tables: str, statement: str) -> None:
+def _for_each_table(connection: Connection, tables: str, statement: str) -> None:
     for row in connection.execute(_SQL[tables]).fetchall():
         template = sql.SQL(_SQL[statement].decode())
-        _insist(connection, template.format(table=sql.SQL(row["name"])))
+        _retry_statement(connection, template.format(table=sql.SQL(row["name"])))
 
 
-def _insist(connection: Connection, statement: bytes | sql.Composed) -> None:
+def _retry_statement(connection: Connection, statement: bytes | sql.Composed) -> None:
     """Whoever waits for a lock makes all wait that come after, so ask for it briefly, and again."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
     while True:
         try:
             connection.execute(statement)
             return
         except psycopg.errors.LockNotAvailable as error:
             if time.monotonic() > deadline:
-                raise StillSeen(
+                raise RowsStillVisible(
                     f"A table is used without end: {error}",
                     remedy="Give the same command again when that transaction has ended.",
                 ) from error
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_INTERVAL_SECONDS)
 
 
-def _wait_for_onlookers(connection: Connection) -> None:
+def _wait_for_open_transactions(connection: Connection) -> None:
     """Postgres keeps a deleted row, in a table that is written anew as well, while any transaction
     may see it."""
     xid = _row(connection, "now")["xid"]
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
     while onlookers := connection.execute(_SQL["onlookers"], {"xid": xid}).fetchall():
         for onlooker in onlookers:
             if onlooker["idle"]:
                 connection.execute(_SQL["cancel"], {"pid": onlooker["pid"]})
         if time.monotonic() > deadline:
-            raise StillSeen(
+            raise RowsStillVisible(
                 f"What was deleted is still seen by {_names(onlookers)}.",
                 remedy="Give the same command again when they have ended.",
             )
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_INTERVAL_SECONDS)
 
 
 def _names(onlookers: list[DictRow]) -> str:

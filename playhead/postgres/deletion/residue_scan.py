@@ -25,7 +25,7 @@ TOMBSTONES = ("forgotten", "playhead_forgotten")
 
 
 @dataclass(slots=True)
-class Look:
+class ScanReport:
     """What was looked at, and where something was ``found``."""
 
     columns: int = 0
@@ -34,7 +34,7 @@ class Look:
     found: list[str] = field(default_factory=list)
 
 
-def as_written(words: Sequence[str]) -> list[str]:
+def written_forms(words: Sequence[str]) -> list[str]:
     """The words as they are, as JSON has them, and as JSON within JSON has them."""
     written = dict.fromkeys(words)
     for word in words:
@@ -43,7 +43,7 @@ def as_written(words: Sequence[str]) -> list[str]:
     return list(written)
 
 
-def look_in_database(look: Look, url: str, needles: Sequence[str]) -> None:
+def scan_database(look: ScanReport, url: str, needles: Sequence[str]) -> None:
     """Every column of text, JSON, ids or bytes of every table."""
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
@@ -63,18 +63,18 @@ def look_in_database(look: Look, url: str, needles: Sequence[str]) -> None:
         raise unavailable(error) from error
 
 
-def look_in_files(
-    look: Look, folder: Path, needles: Sequence[str], besides: Sequence[Path]
+def scan_files(
+    look: ScanReport, folder: Path, needles: Sequence[str], besides: Sequence[Path]
 ) -> None:
     """Every file's name and bytes, but not those below ``besides``."""
     wanted = [needle.encode() for needle in needles]
     for path in _files(folder, besides):
         look.files += 1
-        if any(needle in path.name for needle in needles) or _holds(look, path, wanted):
+        if any(needle in path.name for needle in needles) or _contains(look, path, wanted):
             look.found.append(str(path))
 
 
-def look_at_names(look: Look, names: Iterable[str], needles: Sequence[str]) -> None:
+def scan_names(look: ScanReport, names: Iterable[str], needles: Sequence[str]) -> None:
     """The names of files whose bytes are nobody's words."""
     for name in names:
         look.files += 1
@@ -88,7 +88,7 @@ def _files(folder: Path, besides: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _holds(look: Look, path: Path, needles: Sequence[bytes]) -> bool:
+def _contains(look: ScanReport, path: Path, needles: Sequence[bytes]) -> bool:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             look.file_bytes += len(view)

@@ -15,7 +15,7 @@ from playhead.postgres.database import Database, queries
 
 _SQL = queries("deletion")
 _SENTENCES = 5  # that are looked for, of each recording
-_SHORTEST = 10  # characters: less may be anywhere by chance
+_MIN_CHARACTERS = 10  # characters: less may be anywhere by chance
 
 
 class RecordingDeletion:
@@ -31,11 +31,11 @@ class RecordingDeletion:
         rows = self._database.rows(_SQL["phrases"], ids=_uuids(ids), most=_SENTENCES)
         found = [row["phrase"] for row in rows]
         kept = self._database.rows(
-            _SQL["distinctive"], phrases=found, ids=_uuids(ids), shortest=_SHORTEST
+            _SQL["distinctive"], phrases=found, ids=_uuids(ids), shortest=_MIN_CHARACTERS
         )
         return [row["phrase"] for row in kept]
 
-    def forget(self, ids: Sequence[str]) -> None:
+    def delete(self, ids: Sequence[str]) -> None:
         """Waits for writers that are at these recordings in this moment."""
         values = {"ids": _uuids(ids)}
         with self._database.transaction() as connection:
@@ -49,7 +49,7 @@ class RecordingDeletion:
             ):
                 connection.execute(_SQL[name], values)
 
-    def forgotten(self, ids: Sequence[str]) -> list[str]:
+    def deleted(self, ids: Sequence[str]) -> list[str]:
         """Those of ``ids`` that are forgotten already, of any organisation."""
         rows = self._database.rows(_SQL["forgotten"], ids=list(ids))
         return [str(row["id"]) for row in rows]
@@ -58,7 +58,7 @@ class RecordingDeletion:
         """Recordings that are forgotten and were not yet looked for, or still found."""
         return [str(row["id"]) for row in self._database.rows(_SQL["unfinished"])]
 
-    def erased(self, ids: Sequence[str]) -> None:
+    def mark_erased(self, ids: Sequence[str]) -> None:
         """These were looked for everywhere and not found."""
         self._database.run(_SQL["erased"], ids=_uuids(ids))
 

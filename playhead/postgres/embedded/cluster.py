@@ -130,7 +130,7 @@ class Cluster:
                 )
             time.sleep(TICK_SECONDS)
         try:
-            self._start_alone(binaries, lock)
+            self._start_exclusive(binaries, lock)
         finally:
             os.close(lock)
 
@@ -154,7 +154,7 @@ class Cluster:
             time.sleep(TICK_SECONDS)
         os.close(lock)
 
-    def abandon(self) -> None:
+    def kill_immediate(self) -> None:
         """End a server whose folder was deleted or moved, which cannot shut down in order."""
         if self._postmaster:
             self._postmaster.send_signal(signal.SIGQUIT)
@@ -177,7 +177,7 @@ class Cluster:
         (state,) = struct.unpack_from("=I", control, _STATE_OFFSET)
         return bool(state != _SHUT_DOWN)
 
-    def tidy(self) -> None:
+    def remove_socket_dir(self) -> None:
         """Leave no empty folder in /tmp."""
         if self.socket_folder != self.data:
             with suppress(OSError):
@@ -188,17 +188,17 @@ class Cluster:
             shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
             os.truncate(self.log, 0)  # its writers append: they go on at the new end
 
-    def last_words(self, since: int = 0) -> str:
+    def log_tail(self, since: int = 0) -> str:
         """The last lines of the log that were written after its first ``since`` bytes."""
         with self.log.open("rb") as log:
             log.seek(max(since, self.log.stat().st_size - 4096))
             lines = log.read().decode("utf-8", "replace").split("\n")
         return "\n".join(line for line in lines[-9:] if line)
 
-    def _start_alone(self, binaries: Path, lock: int) -> None:
+    def _start_exclusive(self, binaries: Path, lock: int) -> None:
         account = _account(self.data)
         if not self.data.exists():
-            self._make_data(binaries, account, lock)
+            self._init_data(binaries, account, lock)
         if self.socket_folder != self.data:
             _private_folder(self.socket_folder, account)
         # With server.lock in hand these are of the dead. Left alone, Postgres would not start
@@ -208,7 +208,7 @@ class Cluster:
             stale.unlink()
         self._launch(binaries, account, lock)
 
-    def _make_data(self, binaries: Path, account: _Account, lock: int) -> None:
+    def _init_data(self, binaries: Path, account: _Account, lock: int) -> None:
         """initdb beside its place, then rename: a data folder is whole or not there."""
         unfinished = self.folder / "data.unfinished"
         if unfinished.exists():
@@ -258,7 +258,7 @@ class Cluster:
 
     def _failure(self, what: str, account: _Account, since: int) -> DatabaseUnavailable:
         return DatabaseUnavailable(
-            f"{what} (in {self.folder}, as user {account.uid}):\n{self.last_words(since)}",
+            f"{what} (in {self.folder}, as user {account.uid}):\n{self.log_tail(since)}",
             remedy=f"Mend what the log says ({self.log}), or set PLAYHEAD_HOME to a folder"
             " elsewhere, or DATABASE_URL to a server of yours.",
         )

@@ -28,10 +28,10 @@ from playhead.core import errors
 from playhead.core.errors import DatabaseUnavailable, DatabaseUnsuitable, PlayheadError
 from playhead.postgres.embedded.cluster import START_SECONDS, TICK_SECONDS, Cluster, folder_error
 
-_LOOK_SECONDS = 1.0  # at whether there is a keeper: one system call
+_POLL_INTERVAL_SECONDS = 1.0  # at whether there is a keeper: one system call
 
 # Isolated, and without site-packages: it starts in milliseconds and stays small.
-_KEEPER = (
+_SUPERVISOR = (
     "import sys; sys.path.append(sys.argv.pop(1));"
     "from playhead.postgres.embedded.supervisor import main; main()"
 )
@@ -96,35 +96,35 @@ class EmbeddedServer:
                 if (descriptor := self._cluster.lock("users", fcntl.LOCK_SH)) is not None:
                     os.utime(descriptor)  # a visit the keeper sees even when it was short
                     _registrations[folder] = descriptor
-                    threading.Thread(target=self._guard, args=(descriptor,), daemon=True).start()
+                    threading.Thread(target=self._hold_registration, args=(descriptor,), daemon=True).start()
                 elif time.monotonic() > deadline:
-                    raise self._silent()
+                    raise self._no_answer()
                 else:
                     time.sleep(TICK_SECONDS)
 
-    def _guard(self, registration: int) -> None:
+    def _hold_registration(self, registration: int) -> None:
         """While this process is a user: a server that was not stopped has a keeper."""
         while _registrations.get(self._cluster.folder) == registration:
             with suppress(PlayheadError, OSError):  # the next look tries again
                 if self._cluster.crashed and (lock := self._cluster.lock("keeper")) is not None:
-                    self._start_keeper(lock)
-            time.sleep(_LOOK_SECONDS)
+                    self._start_supervisor(lock)
+            time.sleep(_POLL_INTERVAL_SECONDS)
 
     def _wait_until_ready(self, deadline: float) -> None:
         ping = f"{self.url('postgres')}&connect_timeout=2".encode()
         while True:
             if (lock := self._cluster.lock("keeper")) is not None:
-                self._start_keeper(lock)
+                self._start_supervisor(lock)
             if pq.PGconn.ping(ping) == pq.Ping.OK:
                 return
             if time.monotonic() > deadline:
-                raise self._silent()
+                raise self._no_answer()
             time.sleep(TICK_SECONDS)
 
-    def _start_keeper(self, lock: int) -> None:
+    def _start_supervisor(self, lock: int) -> None:
         """Hand the lock on to a new keeper and wait for its report."""
         packages = str(Path(__file__).parents[3])
-        keeper = [sys.executable, "-I", "-S", "-c", _KEEPER, packages]
+        keeper = [sys.executable, "-I", "-S", "-c", _SUPERVISOR, packages]
         try:
             with self._cluster.log.open("ab") as log:
                 report = subprocess.run(
@@ -141,10 +141,10 @@ class EmbeddedServer:
             name, message, remedy = failure
             raise getattr(errors, name)(message, remedy=remedy)
 
-    def _silent(self) -> DatabaseUnavailable:
+    def _no_answer(self) -> DatabaseUnavailable:
         return DatabaseUnavailable(
             f"The embedded Postgres server of {self._cluster.folder} does not answer."
-            f"\n{self._cluster.last_words()}",
+            f"\n{self._cluster.log_tail()}",
             remedy=f"It may still recover: try again in a while, and see {self._cluster.log}.",
         )
 

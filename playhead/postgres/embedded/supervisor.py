@@ -21,10 +21,10 @@ LINGER_SECONDS = 5.0  # without users; ten short commands in a row start one ser
 POLL_SECONDS = 0.25
 
 
-def _watch(cluster: Cluster, binaries: Path, keeper_lock: int) -> None:
+def supervise(cluster: Cluster, binaries: Path, keeper_lock: int) -> None:
     """Until the last user has been gone for LINGER_SECONDS, or the server was stopped."""
     last_used, last_visit = time.monotonic(), 0
-    while not _displaced(cluster, keeper_lock):
+    while not _lost_lock(cluster, keeper_lock):
         if not cluster.runs:
             if not cluster.crashed:
                 return
@@ -40,10 +40,10 @@ def _watch(cluster: Cluster, binaries: Path, keeper_lock: int) -> None:
         if nobody is not None:
             os.close(nobody)
         time.sleep(POLL_SECONDS)
-    cluster.abandon()
+    cluster.kill_immediate()
 
 
-def _displaced(cluster: Cluster, keeper_lock: int) -> bool:
+def _lost_lock(cluster: Cluster, keeper_lock: int) -> bool:
     """Whether the folder is no longer the one whose lock this keeper holds."""
     path = cluster.folder / "keeper.lock"
     return not path.exists() or not os.path.samestat(path.stat(), os.fstat(keeper_lock))
@@ -68,5 +68,5 @@ def main() -> None:
         os.write(1, json.dumps(report).encode())
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if not error:
-        _watch(cluster, binaries, keeper_lock)
-        cluster.tidy()
+        supervise(cluster, binaries, keeper_lock)
+        cluster.remove_socket_dir()

@@ -52,7 +52,7 @@ from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import Spoken, spoken
 
 _SQL = queries("content")
-_CUT_ANEW = "cut anew"  # as put_vectors says it
+_CHUNKED_AGAIN = "cut anew"  # as put_vectors says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Uncached:
+class UncachedText:
     """A text without a vector, and a recording that has it."""
 
     text: str
@@ -73,7 +73,7 @@ class Uncached:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ChunkWrite:
     """The chunks that a result is to have. ``language``: of those that do not say another."""
 
     recording: Recording
@@ -83,7 +83,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddingWrite:
     """A result whose vectors are those of the chunks of another."""
 
     recording: Recording
@@ -111,7 +111,7 @@ class Content:
     def transcript(self, recording: Recording, result_id: int) -> Transcript:
         return transcript_of_row(self._row("transcript", recording, result_id))
 
-    def spoken(self, recording: Recording, result_id: int) -> Spoken:
+    def timed_text(self, recording: Recording, result_id: int) -> Spoken:
         """A transcript without its words: of 6,000 in 0.4 ms, with them in 30 ms."""
         row = self._row("spoken", recording, result_id, binary=True)
         if row["timeline"] is None:  # kept before timelines were
@@ -154,10 +154,10 @@ class Content:
 
     def chunks(self, recording: Recording, recipe_hash: str) -> list[DictRow]:
         """The recording's chunks of one recipe, transcript's first, in order."""
-        read = self._database.within(recording.org_id, "playhead_app")
+        read = self._database.as_role(recording.org_id, "playhead_app")
         return read.rows(_SQL["chunks"], **_chunked(recording, recipe_hash))
 
-    def passages(
+    def chunk_spans(
         self, cut_by: Iterable[tuple[Recording, str]]
     ) -> dict[tuple[str, Source], list[ChunkSpan]]:
         """Where the chunks of each recording and recipe hash stand, in order, by the id of the
@@ -168,10 +168,10 @@ class Content:
             found.setdefault(key, []).append(ChunkSpan(**row))
         return found
 
-    def put_chunks(self, connection: Connection, cuts: Sequence[Cut]) -> None:
+    def put_chunks(self, connection: Connection, cuts: Sequence[ChunkWrite]) -> None:
         """Make the chunks of each result's recording and recipe exactly these. Those that are
         searched and no longer wanted stay until ``put_embeddings`` lets go of them."""
-        values = _all_chunked((cut.recording, cut.result.recipe_hash) for cut in cuts) | {
+        values = _chunked_by_recipe((cut.recording, cut.result.recipe_hash) for cut in cuts) | {
             "result_ids": [cut.result.id for cut in cuts],
             "languages": [cut.language for cut in cuts],
             "chunks": [Jsonb(list(_chunk_rows(cut.chunks))) for cut in cuts],
@@ -181,7 +181,7 @@ class Content:
 
     def uncached_texts(
         self, org_id: str, recipes: Mapping[str, str], set_id: int
-    ) -> dict[str, Uncached]:
+    ) -> dict[str, UncachedText]:
         """The texts of these recordings' chunks that the set has no vector of, by hash.
         ``recipes``: the recipe hash of the chunks meant, by recording id."""
         rows = self._embedding(org_id).rows(
@@ -191,7 +191,7 @@ class Content:
             recipes=list(recipes.values()),
             set_id=set_id,
         )
-        return {row["text_hash"]: Uncached(row["text"], row["recording_id"]) for row in rows}
+        return {row["text_hash"]: UncachedText(row["text"], row["recording_id"]) for row in rows}
 
     def uncached_of(self, org_id: str, set_id: int, hashes: Sequence[str]) -> list[str]:
         """Those of the texts that still have no vector, in their order."""
@@ -202,7 +202,7 @@ class Content:
         self,
         org_id: str,
         set_id: int,
-        texts: Mapping[str, Uncached],
+        texts: Mapping[str, UncachedText],
         vectors: NDArray[np.float32],
     ) -> None:
         """Keep vectors as soon as they are paid for, whatever becomes of the run; none for a
@@ -222,18 +222,18 @@ class Content:
             keep()
 
     def put_embeddings(
-        self, connection: Connection, embedded: Sequence[Embedded], set_id: int
+        self, connection: Connection, embedded: Sequence[EmbeddingWrite], set_id: int
     ) -> None:
         """Give every chunk its cached vector: from now on exactly these are searched, and what
         no set searches any more goes. Raises ``ClaimLost`` when the chunks were cut anew
         meanwhile, ``InvalidResult`` if a chunk has no vector."""
-        values = _all_chunked((one.recording, one.chunks.recipe_hash) for one in embedded) | {
+        values = _chunked_by_recipe((one.recording, one.chunks.recipe_hash) for one in embedded) | {
             "set_id": set_id,
             "result_ids": [one.result.id for one in embedded],
             "chunks_results": [one.chunks.id for one in embedded],
         }
         for row in connection.execute(_SQL["put_vectors"], values):
-            if row["fault"] == _CUT_ANEW:
+            if row["fault"] == _CHUNKED_AGAIN:
                 raise ClaimLost(
                     f"The passages of {row['recording_id']} were cut anew.",
                     remedy="Nothing to do: they are embedded next.",
@@ -242,33 +242,33 @@ class Content:
                 f"{row['fault']}.", remedy=f"playhead retry {row['recording_id']}"
             )
 
-    def coverage(self, embedded: Sequence[Embedded], set_id: int) -> list[Coverage]:
+    def coverage(self, embedded: Sequence[EmbeddingWrite], set_id: int) -> list[Coverage]:
         """How many of each recording's chunks have a vector in the set."""
         cut_by = [(one.recording, one.chunks.recipe_hash) for one in embedded]
         rows = self._rows_of_all("coverage", cut_by, set_id=set_id)
         found = {row.pop("recording_id"): Coverage(**row) for row in rows}
         return [found[one.recording.id] for one in embedded]
 
-    def take_back_partial(self) -> int:
+    def invalidate_incomplete(self) -> int:
         """Results of any organisation that say done while their content is not whole (a damaged or
         restored database) are no longer done; how many."""
         return self._database.run(_SQL["take_back_partial"])
 
     def _embedding(self, org_id: str) -> Organisation:
         """Only who makes vectors sees which are kept."""
-        return self._database.within(org_id, "playhead_pipeline")
+        return self._database.as_role(org_id, "playhead_pipeline")
 
     def _rows_of_all(
         self, name: str, cut_by: Sequence[tuple[Recording, str]], **values: Any
     ) -> list[DictRow]:
         [org_id] = {recording.org_id for recording, _ in cut_by}
-        read = self._database.within(org_id, "playhead_app")
-        return read.rows(_SQL[name], **_all_chunked(cut_by), **values)
+        read = self._database.as_role(org_id, "playhead_app")
+        return read.rows(_SQL[name], **_chunked_by_recipe(cut_by), **values)
 
     def _row(
         self, name: str, recording: Recording, result_id: int, *, binary: bool = False
     ) -> DictRow:
-        read = self._database.within(recording.org_id, "playhead_app")
+        read = self._database.as_role(recording.org_id, "playhead_app")
         row = read.row(
             _SQL[name],
             binary=binary,
@@ -353,7 +353,7 @@ def _owned(recording: Recording, result_id: int) -> dict[str, Any]:
     return {"result_id": result_id, "org_id": recording.org_id, "recording_id": recording.id}
 
 
-def _all_chunked(cut_by: Iterable[tuple[Recording, str]]) -> dict[str, list[str]]:
+def _chunked_by_recipe(cut_by: Iterable[tuple[Recording, str]]) -> dict[str, list[str]]:
     """The values of queries about the chunks of several recordings, each by a recipe."""
     pairs = list(cut_by)
     return {

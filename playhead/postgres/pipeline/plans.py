@@ -32,7 +32,7 @@ from playhead.postgres.pipeline.recordings import recording_of
 _SQL = queries("plans")
 
 #: A recording that failed this often under a recipe is left to a person, so that a plan ends.
-TRIES = 3
+MAX_TRIES = 3
 
 #: missing: never made. stale: made by another recipe. outdated: made from what is no longer
 #: current. follows: may change, since something before it will. failed: a dead letter says why.
@@ -41,7 +41,7 @@ Reason = Literal["missing", "stale", "outdated", "follows", "failed", "orphaned"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredRecipe:
     """The recipe of a stage today, for recordings that have their engines chosen so; ``set_id`` 0
     where sets share it. ``price``: of the engine that works by it."""
 
@@ -107,7 +107,7 @@ class Plan:
     author: str
     estimated_usd: float
     confirmed_usd: float | None
-    patient: bool
+    batch: bool
     state: Literal["open", "done", "cancelled"]
     created_at: datetime
     ended_at: datetime | None
@@ -119,7 +119,7 @@ class Plans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def survey(self, wanted: Sequence[Wanted], scope: Scope) -> list[Difference]:
+    def differences(self, wanted: Sequence[DesiredRecipe], scope: Scope) -> list[Difference]:
         """Everything that is not as it should be, by stage, set and reason."""
         values = {"only": list(scope.stages), **scope.values}
         found = self._database.rows(_SQL["survey"], **_columns(wanted), **values)
@@ -137,7 +137,7 @@ class Plans:
         assert row is not None
         return Averages(**row)
 
-    def pace(self) -> dict[tuple[Stage, str], float]:
+    def seconds_per_recording(self) -> dict[tuple[Stage, str], float]:
         """Mean seconds of recent results, by stage and recipe hash."""
         rows = self._database.rows(_SQL["pace"])
         return {(row["stage"], row["recipe_hash"]): row["seconds"] for row in rows}
@@ -184,7 +184,7 @@ class Plans:
         """What is made stays; nothing more is begun. Whether the plan was open."""
         return bool(self._database.run(_SQL["end_plan"], id=identity, state="cancelled"))
 
-    def batch(self, plan: Plan, wanted: Sequence[Wanted], limit: int) -> list[Recording]:
+    def batch(self, plan: Plan, wanted: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
         """The next recordings of the plan. None left, none laid aside and nobody at work: the plan
         is done."""
         if found := self._next(plan, wanted, limit):
@@ -195,14 +195,14 @@ class Plans:
             self._database.run(_SQL["end_plan"], id=plan.id, state="done")
         return []
 
-    def move_on(self, plan: Plan, recordings: Sequence[Recording]) -> None:
+    def advance_cursor(self, plan: Plan, recordings: Sequence[Recording]) -> None:
         """Runs were asked for over these: the next batch begins behind them."""
         self._database.run(_SQL["move_on"], id=plan.id, position=recordings[-1].id)
 
-    def _next(self, plan: Plan, wanted: Sequence[Wanted], limit: int) -> list[Recording]:
+    def _next(self, plan: Plan, wanted: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
         """Behind what was looked at; when that is the end, once more from the beginning, for what
         was under way before."""
-        values = {"plan": plan.id, "limit": limit, "tries": TRIES, **_columns(wanted)}
+        values = {"plan": plan.id, "limit": limit, "tries": MAX_TRIES, **_columns(wanted)}
         found = self._database.rows(_SQL["batch"], **values)
         if not found:
             self._database.run(_SQL["move_on"], id=plan.id, position=None)
@@ -212,7 +212,7 @@ class Plans:
         return [recording_of(row) for row in found]
 
 
-def _columns(wanted: Sequence[Wanted]) -> dict[str, list[Any]]:
+def _columns(wanted: Sequence[DesiredRecipe]) -> dict[str, list[Any]]:
     return {
         "stages": [one.recipe.stage for one in wanted],
         "org_ids": [one.choice.org_id for one in wanted],

@@ -52,7 +52,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class BacklogRow:
     """How many recordings wait for a stage, and since when the oldest."""
 
     stage: Stage
@@ -135,16 +135,16 @@ class Recordings:
         that are not. Raises ``NotFound``. Without an organisation, of any: for workers, who
         serve all."""
         wanted = None if ids is None else _uuids(ids)
-        read = self._database.read_by(org_id)
+        read = self._database.read_as(org_id)
         rows = read.rows(_SQL["status"], org_id=org_id, ids=wanted, archived=archived)
         statuses = [_status(row) for row in rows]
         if ids is not None:
-            _require(ids, [status.id for status in statuses])
+            _require_all(ids, [status.id for status in statuses])
         return statuses
 
     def under_way(self, org_id: str | None) -> list[Status]:
         """Of the recordings that a living worker holds right now; see ``statuses``."""
-        rows = self._database.read_by(org_id).rows(_SQL["under_way"], org_id=org_id)
+        rows = self._database.read_as(org_id).rows(_SQL["under_way"], org_id=org_id)
         return [_status(row) for row in rows]
 
     def requeue(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
@@ -153,11 +153,11 @@ class Recordings:
         rows = self._writing(org_id).rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
         return [(str(row["id"]), row["stage"]) for row in rows]
 
-    def choices(self) -> list[EngineSelection]:
+    def engine_selections(self) -> list[EngineSelection]:
         """What decides about engines, each way of it that occurs."""
         return [EngineSelection(**row) for row in self._database.rows(_SQL["choices"])]
 
-    def choose_engine(self, recording: Recording, stage: Stage, engine: str) -> None:
+    def select_engine(self, recording: Recording, stage: Stage, engine: str) -> None:
         """From now on this engine makes the recording's transcript, or its document."""
         self._writing(recording.org_id).run(
             _SQL["choose_engine"],
@@ -181,9 +181,9 @@ class Recordings:
         to begin. The pause doubles with every request that led to nothing, up to an hour."""
         self._database.run(_SQL["requested"], ids=_uuids(ids))
 
-    def backlog(self) -> list[Waiting]:
+    def backlog(self) -> list[BacklogRow]:
         return [
-            Waiting(STAGES[row["stages_done"]], row["recordings"], row["oldest"])
+            BacklogRow(STAGES[row["stages_done"]], row["recordings"], row["oldest"])
             for row in self._database.rows(_SQL["backlog"])
         ]
 
@@ -232,10 +232,10 @@ class Recordings:
         return {str(row["id"]): row["suffix"] for row in self._database.rows(_SQL["stored"])}
 
     def _reading(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_app")
+        return self._database.as_role(org_id, "playhead_app")
 
     def _writing(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_pipeline")
+        return self._database.as_role(org_id, "playhead_pipeline")
 
 
 def recording_of(row: DictRow) -> Recording:
@@ -267,7 +267,7 @@ def _is_uuid(value: str) -> bool:
     return True
 
 
-def _require(wanted: Sequence[str], found: Sequence[str]) -> None:
+def _require_all(wanted: Sequence[str], found: Sequence[str]) -> None:
     known = {uuid.UUID(value) for value in found}
     if missing := [value for value in wanted if uuid.UUID(value) not in known]:
         raise _not_found(missing)

@@ -35,7 +35,7 @@ class ResultAudit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def made(self, stage: Stage) -> set[str]:
+    def created(self, stage: Stage) -> set[str]:
         """The ids of the recordings for which this stage is done."""
         return {str(row["id"]) for row in self._database.rows(_SQL["made"], stage=stage)}
 

@@ -27,13 +27,13 @@ from playhead.core.errors import (
     RecordingDeleted,
 )
 from playhead.core.records import NO_COST, Cost, Json, Recipe, Recording, Stage, content_hash
-from playhead.postgres.coordination.lock_sessions import Session, Sessions
+from playhead.postgres.coordination.lock_sessions import Session, LockSessionPool
 from playhead.postgres.database import (
     Connection,
     Database,
     Organisation,
     Role,
-    entered,
+    org_transaction,
     queries,
     replace_unstorable_chars,
 )
@@ -43,7 +43,7 @@ from playhead.postgres.database import (
 MAX_ATTEMPTS = 12
 
 #: After so many deaths it is made apart from others, which may have been what killed them.
-SUSPECT_ATTEMPTS = 3
+ISOLATE_AFTER_CRASHES = 3
 
 #: Runs asked for in a row that brought a recording no further, over about half an hour.
 MAX_REQUESTS = 6
@@ -73,14 +73,14 @@ class Result:
 
 
 #: The current results of one recording, by stage and set.
-Standing = dict[tuple[Stage, int], Result]
+CurrentResults = dict[tuple[Stage, int], Result]
 
 #: The sets of results that belong to none: media, transcripts, documents.
 NO_SET = (0,)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ResultKey:
     """A result by its name. ``inputs`` names what it is made from: output hashes of earlier stages
     by their names, and whatever else goes in. Found or made, it becomes current for ``sets``."""
 
@@ -95,7 +95,7 @@ class Claim:
     """The right to make one result. ``done`` is set when there is nothing left to make."""
 
     id: int
-    wanted: Wanted
+    wanted: ResultKey
     attempt: int
     done: Result | None = None
 
@@ -113,13 +113,13 @@ class StageResults:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sessions = Sessions(database.url)
+        self._sessions = LockSessionPool(database.url)
 
     @contextmanager
-    def claim(self, wanted: Wanted, *, run_id: str, detail: str) -> Iterator[Claim]:
+    def claim(self, wanted: ResultKey, *, run_id: str, detail: str) -> Iterator[Claim]:
         """Find the result done, or wait until no other worker makes it and take it over. Leaving
         without ``finish`` or ``fail`` leaves the row to the next worker."""
-        with self._sessions.one() as session:
+        with self._sessions.checkout() as session:
             [row] = self._begin(session, [wanted], run_id, detail)
             if row["state"] == _HELD:
                 key = {"id": row["id"], "run_id": run_id, "detail": detail}
@@ -127,13 +127,13 @@ class StageResults:
             yield from self._claims([(wanted, row)])
 
     @contextmanager
-    def claim_free(
-        self, wanted: Sequence[Wanted], *, run_id: str, detail: str
+    def try_claim_many(
+        self, wanted: Sequence[ResultKey], *, run_id: str, detail: str
     ) -> Iterator[list[Claim | None]]:
         """As ``claim``, all at once, of one organisation, and without waiting: None for those that
         another worker is at, or several died over."""
-        with self._sessions.one() as session:
-            rows = self._begin(session, wanted, run_id, detail, SUSPECT_ATTEMPTS)
+        with self._sessions.checkout() as session:
+            rows = self._begin(session, wanted, run_id, detail, ISOLATE_AFTER_CRASHES)
             free = [
                 (one, row) for one, row in zip(wanted, rows, strict=True) if row["state"] != _HELD
             ]
@@ -144,9 +144,9 @@ class StageResults:
         """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
         values = {**_keys(claims), "percent": percent, "detail": detail}
         try:
-            with self._sessions.one() as session, entered(session, _org_of(claims), _WRITES):
+            with self._sessions.checkout() as session, org_transaction(session, _org_of(claims), _WRITES):
                 if session.execute(_SQL["progress"], values).rowcount < len(claims):
-                    raise _lost(session, claims)
+                    raise _raise_lost(session, claims)
         except DatabaseUnavailable:  # what matters is said by finish
             return
 
@@ -182,7 +182,7 @@ class StageResults:
         with self._writing(_org_of(claims)).transaction() as connection:
             rows = {row["id"]: row for row in connection.execute(_SQL["finish"], values)}
             if len(rows) < len(claims):
-                raise _lost(connection, [claim for claim in claims if claim.id not in rows])
+                raise _raise_lost(connection, [claim for claim in claims if claim.id not in rows])
             yield connection, [_result(rows[claim.id]) for claim in claims]
             for sets, ids in _by_sets(claims).items():
                 _make_current(connection, ids, sets, by_whom, progressed=True)
@@ -204,7 +204,7 @@ class StageResults:
             if connection.execute(_SQL["fail"], values).fetchone() and final:
                 connection.execute(_SQL["bury"], {"id": claim.id})
 
-    def give_back(self, claims: Sequence[Claim]) -> None:
+    def release(self, claims: Sequence[Claim]) -> None:
         """Nothing came of these, and it is nobody's failure: they do not count as attempts."""
         self._writing(_org_of(claims)).run(_SQL["give_back"], **_keys(claims))
 
@@ -223,7 +223,7 @@ class StageResults:
             if connection.execute(_SQL["give_back"], _keys([claim])).rowcount:
                 connection.execute(_SQL["park"], values)
 
-    def bury_lost(self) -> int:
+    def dead_letter_crashed(self) -> int:
         """Dead letters for results whose workers died ``MAX_ATTEMPTS`` times; how many."""
         lost = self._database.rows(_SQL["lost"], attempts=MAX_ATTEMPTS)
         for row in lost:
@@ -238,54 +238,54 @@ class StageResults:
                     connection.execute(_SQL["bury"], {"id": row["id"]})
         return len(lost)
 
-    def bury_stuck(self, ids: Sequence[str], *, run_id: str, message: str) -> int:
+    def dead_letter_stalled(self, ids: Sequence[str], *, run_id: str, message: str) -> int:
         """Dead letters for those of a failed run's recordings that ``MAX_REQUESTS`` runs in a
         row brought no further; how many."""
         return self._database.run(
             _SQL["bury_stuck"], ids=list(ids), requests=MAX_REQUESTS, run_id=run_id, message=message
         )
 
-    def standing(self, recordings: Sequence[Recording]) -> dict[str, Standing]:
+    def current_results(self, recordings: Sequence[Recording]) -> dict[str, CurrentResults]:
         """The results that readers of each stage and set see, by recording id."""
-        found: dict[str, Standing] = {recording.id: {} for recording in recordings}
+        found: dict[str, CurrentResults] = {recording.id: {} for recording in recordings}
         for org_id in {recording.org_id for recording in recordings}:
             ids = [recording.id for recording in recordings if recording.org_id == org_id]
-            read = self._database.within(org_id, "playhead_app")
+            read = self._database.as_role(org_id, "playhead_app")
             for row in read.rows(_SQL["standing"], org_id=org_id, ids=ids):
                 found[str(row["recording_id"])][row["stage"], row["set_id"]] = _result(row)
         return found
 
-    def choose(self, recording: Recording, result_id: int, by_whom: str | None) -> None:
+    def pin(self, recording: Recording, result_id: int, by_whom: str | None) -> None:
         """A person puts an earlier result in place; None hands the choice back to the
         pipeline."""
         with self._writing(recording.org_id).transaction() as connection:
             _make_current(connection, [result_id], NO_SET, by_whom, progressed=True)
 
     @contextmanager
-    def texts_locked(self, org_id: str, set_id: int, hashes: Sequence[str]) -> Iterator[None]:
+    def lock_texts(self, org_id: str, set_id: int, hashes: Sequence[str]) -> Iterator[None]:
         """Nobody else embeds these texts for the set meanwhile. Locked in the order of their
         keys, so that two workers never wait for each other."""
         values = {"org_id": org_id, "set_id": set_id, "hashes": list(hashes)}
-        with self._sessions.one() as session:
+        with self._sessions.checkout() as session:
             session.execute(_SQL["lock_texts"], values)
             yield
 
     def lineage(self, recording: Recording) -> list[DictRow]:
         """What made each current result, in the order they were made: inputs, recipe, run,
         attempt, times, cost."""
-        read = self._database.within(recording.org_id, "playhead_app")
+        read = self._database.as_role(recording.org_id, "playhead_app")
         return read.rows(_SQL["lineage"], org_id=recording.org_id, recording_id=recording.id)
 
     def close(self) -> None:
         self._sessions.close()
 
     def _writing(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, _WRITES)
+        return self._database.as_role(org_id, _WRITES)
 
     def _begin(
         self,
         session: Session,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[ResultKey],
         run_id: str,
         detail: str,
         deaths: int | None = None,
@@ -305,7 +305,7 @@ class StageResults:
             "deaths": deaths,
         }
         try:
-            with entered(session, wanted[0].recording.org_id, _WRITES):
+            with org_transaction(session, wanted[0].recording.org_id, _WRITES):
                 rows = session.execute(_SQL["claim"], values).fetchall()
         except psycopg.errors.ForeignKeyViolation:
             raise RecordingDeleted from None
@@ -313,9 +313,9 @@ class StageResults:
             raise RecordingDeleted
         return rows
 
-    def _wait(self, session: Session, wanted: Wanted, key: dict[str, Any]) -> DictRow:
+    def _wait(self, session: Session, wanted: ResultKey, key: dict[str, Any]) -> DictRow:
         session.execute(_SQL["lock"], key)
-        with entered(session, wanted.recording.org_id, _WRITES):
+        with org_transaction(session, wanted.recording.org_id, _WRITES):
             if started := session.execute(_SQL["start"], key).fetchone():
                 return started
             row = session.execute(_SQL["found"], key).fetchone()  # finished by the other meanwhile
@@ -323,7 +323,7 @@ class StageResults:
             raise RecordingDeleted
         return row
 
-    def _claims(self, begun: Sequence[tuple[Wanted, DictRow]]) -> list[Claim]:
+    def _claims(self, begun: Sequence[tuple[ResultKey, DictRow]]) -> list[Claim]:
         """What is found done is current from now on."""
         claims = [
             Claim(row["id"], one, row["attempt"], _result(row) if row["state"] == "done" else None)
@@ -342,7 +342,7 @@ def _org_of(claims: Sequence[Claim]) -> str:
     return org_id
 
 
-def _lost(connection: Connection, claims: Sequence[Claim]) -> ClaimLost:
+def _raise_lost(connection: Connection, claims: Sequence[Claim]) -> ClaimLost:
     for claim in claims:
         if connection.execute(_SQL["found"], {"id": claim.id}).fetchone() is None:
             return RecordingDeleted()

@@ -65,10 +65,10 @@ class TranscriptPieces:
 
     def of(self, recording: Recording, engine: Engine) -> StoredPieceCache:
         """An engine that differs in anything finds none of another's."""
-        within = self._database.within(recording.org_id, "playhead_pipeline")
+        within = self._database.as_role(recording.org_id, "playhead_pipeline")
         return StoredPieceCache(within, recording, content_hash(asdict(engine)))
 
-    def let_go(self, connection: Connection, recording: Recording) -> None:
+    def delete(self, connection: Connection, recording: Recording) -> None:
         """In the transaction that stores the transcript: from then on the ledger has it."""
         values = {"org_id": recording.org_id, "recording_id": recording.id}
         connection.execute(_SQL["let_go"], values)

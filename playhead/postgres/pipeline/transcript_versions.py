@@ -18,14 +18,14 @@ from playhead.core.errors import ConfigurationError, NotFound
 from playhead.core.records import Engine, Recipe, Recording, Transcript
 from playhead.postgres.database import Database, Organisation, queries
 from playhead.postgres.pipeline.content import Content, transcript_hash
-from playhead.postgres.pipeline.stage_results import Result, StageResults, Wanted
+from playhead.postgres.pipeline.stage_results import Result, StageResults, ResultKey
 
 _SQL = queries("transcript_versions")
 _CODE_VERSION = "1"
 
 #: The engine and the run of what a person made.
 PERSON = "person"
-BY_HAND = "by hand"
+MANUAL_RUN_ID = "by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ class TranscriptVersions:
 
     def current(self, recording: Recording) -> Transcript:
         """Raises ``NothingToCorrect`` before there is one."""
-        return self._content.transcript(recording, self._standing(recording).id)
+        return self._content.transcript(recording, self._current_result(recording).id)
 
     def correct(self, recording: Recording, corrected: Transcript, author: str) -> Version:
         """Put a corrected transcript in place. Raises ``NothingToCorrect``."""
-        base = self._standing(recording)
+        base = self._current_result(recording)
         output_hash = transcript_hash(corrected)
         if output_hash == base.output_hash:
             raise NothingToCorrect(
@@ -84,10 +84,10 @@ class TranscriptVersions:
             "corrected": output_hash
         }
         recipe = Recipe("transcript", _CODE_VERSION, Engine(PERSON, author))
-        wanted = Wanted(recording, recipe, inputs)
-        with self._ledger.claim(wanted, run_id=BY_HAND, detail="correcting") as claim:
+        wanted = ResultKey(recording, recipe, inputs)
+        with self._ledger.claim(wanted, run_id=MANUAL_RUN_ID, detail="correcting") as claim:
             if claim.done:
-                self._ledger.choose(recording, claim.done.id, author)
+                self._ledger.pin(recording, claim.done.id, author)
             else:
                 with self._ledger.finish(claim, output_hash=output_hash, by_whom=author) as (
                     connection,
@@ -98,12 +98,12 @@ class TranscriptVersions:
 
     def restore(self, recording: Recording, number: int, author: str) -> Version:
         """Put an earlier version in place. Raises ``NotFound``."""
-        self._ledger.choose(recording, self.get(recording, number).id, author)
+        self._ledger.pin(recording, self.get(recording, number).id, author)
         return self.get(recording, number)
 
-    def release(self, recording: Recording) -> None:
+    def unpin(self, recording: Recording) -> None:
         """Let engines replace the current version again. Raises ``NothingToCorrect``."""
-        self._ledger.choose(recording, self._standing(recording).id, None)
+        self._ledger.pin(recording, self._current_result(recording).id, None)
 
     def name_speaker(self, recording: Recording, label: str, name: str) -> None:
         """Raises ``NotFound`` for a label that the transcript does not have."""
@@ -126,10 +126,10 @@ class TranscriptVersions:
         return {row["label"]: row["name"] for row in rows}
 
     def _people(self, recording: Recording) -> Organisation:
-        return self._database.within(recording.org_id, "playhead_app")
+        return self._database.as_role(recording.org_id, "playhead_app")
 
-    def _standing(self, recording: Recording) -> Result:
-        standing = self._ledger.standing([recording])[recording.id]
+    def _current_result(self, recording: Recording) -> Result:
+        standing = self._ledger.current_results([recording])[recording.id]
         if result := standing.get(("transcript", 0)):
             return result
         raise NothingToCorrect(

@@ -24,22 +24,22 @@ from playhead.postgres.database import Database, Organisation, queries
 _SQL = queries("batch_queue")
 
 #: OpenAI's limits of a batch: requests, and bytes of its file.
-MOST_REQUESTS = 50_000
-MOST_BYTES = 200_000_000
+MAX_REQUESTS = 50_000
+MAX_BYTES = 200_000_000
 #: What a line of the file has around its body: the hash, the endpoint, names and quotes.
 LINE_BYTES = 200
 
 #: A batch is not begun while more requests come in.
-QUIET_SECONDS = 60.0
+COLLECT_SECONDS = 60.0
 
 #: A request that so many batches did not answer is asked by itself.
-MOST_TRIES = 3
+MAX_TRIES = 3
 
-KEPT_DAYS = 3
+RETENTION_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BatchRequest:
     """``endpoint``: its path, "/v1/embeddings"; ``body`` has the model."""
 
     endpoint: str
@@ -63,7 +63,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BatchAnswer:
     """``status_code``: as the provider would have answered the request alone. ``used`` and
     ``cost_usd``: what its body says it took, at a batch's price."""
 
@@ -80,21 +80,21 @@ class BatchQueue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def answer(self, org_id: str, provider: str, request: Request) -> Answer | None:
+    def answer(self, org_id: str, provider: str, request: BatchRequest) -> BatchAnswer | None:
         """None where there is none yet, or none was ever asked for."""
         row = self._find(org_id, provider, request)
-        return Answer(**row["reply"]) if row and row["reply"] else None
+        return BatchAnswer(**row["reply"]) if row and row["reply"] else None
 
-    def given_up(self, org_id: str, provider: str, request: Request) -> bool:
+    def should_send_directly(self, org_id: str, provider: str, request: BatchRequest) -> bool:
         """Whether so many batches brought no answer that it is better asked by itself."""
         row = self._find(org_id, provider, request)
-        return bool(row and row["tries"] >= MOST_TRIES)
+        return bool(row and row["tries"] >= MAX_TRIES)
 
-    def defer(
+    def enqueue(
         self,
         errand: CallContext,
         provider: str,
-        request: Request,
+        request: BatchRequest,
         *,
         at_most_usd: float,
         budget_usd: float | None,
@@ -111,7 +111,7 @@ class BatchQueue:
             recording_ids=list(errand.recordings),
             at_most_usd=at_most_usd,
             budget_usd=budget_usd,
-            tries=MOST_TRIES,
+            tries=MAX_TRIES,
         )
         assert row is not None
         if not row["taken_on"]:
@@ -121,18 +121,18 @@ class BatchQueue:
                 remedy="It goes on tomorrow (UTC), or with a higher PLAYHEAD_DAILY_BUDGET_USD.",
             )
 
-    def patient(self, recordings: Collection[str]) -> set[str]:
+    def recordings_in_batch_mode(self, recordings: Collection[str]) -> set[str]:
         """Those that a request was deferred for lately: what is still to be asked for them may
         wait, too."""
         rows = self._database.rows(_SQL["patient"], ids=list(recordings))
         return {row["id"] for row in rows}
 
-    def forget_answer(self, org_id: str, provider: str, request: Request) -> None:
+    def delete_answer(self, org_id: str, provider: str, request: BatchRequest) -> None:
         """It was not to be believed, or an error: the next who wants it asks anew."""
         self._within(org_id).run(_SQL["forget_reply"], **_name(org_id, provider, request))
 
     @contextmanager
-    def alone(self) -> Iterator[bool]:
+    def exclusive(self) -> Iterator[bool]:
         """Whether nobody else carries batches meanwhile: two who did would send one twice. The
         lock ends with its connection, however the process dies."""
         with self._database.connection() as connection:
@@ -144,22 +144,22 @@ class BatchQueue:
                 if row["mine"]:
                     connection.execute(_SQL["end_step"])
 
-    def anything(self) -> bool:
+    def has_work(self) -> bool:
         """Whether a request waits for a batch, or one is under way."""
-        row = self._database.row(_SQL["anything"], tries=MOST_TRIES)
+        row = self._database.row(_SQL["anything"], tries=MAX_TRIES)
         assert row is not None
         return bool(row["anything"])
 
-    def gather(self, providers: Collection[str], *, quiet_seconds: float) -> bool:
+    def start_batch(self, providers: Collection[str], *, quiet_seconds: float) -> bool:
         """Begin a batch of what waits, at most as large as a provider takes, when nothing more
         came for ``quiet_seconds`` or it is full. Whether one was begun."""
         values = {
             "id": uuid.uuid4(),
             "providers": list(providers),
             "quiet_seconds": quiet_seconds,
-            "tries": MOST_TRIES,
-            "most_requests": MOST_REQUESTS,
-            "most_bytes": MOST_BYTES,
+            "tries": MAX_TRIES,
+            "most_requests": MAX_REQUESTS,
+            "most_bytes": MAX_BYTES,
             "line_bytes": LINE_BYTES,
         }
         with self._database.transaction() as connection:
@@ -175,18 +175,18 @@ class BatchQueue:
         return [Batch(**row | {"id": str(row["id"])}) for row in rows]
 
     @contextmanager
-    def lines(self, batch: Batch) -> Iterator[Iterator[tuple[str, Request]]]:
+    def lines(self, batch: Batch) -> Iterator[Iterator[tuple[str, BatchRequest]]]:
         """Its requests with their hashes, read as they are asked for."""
         values = {"org_id": batch.org_id, "id": batch.id}
         with self._within(batch.org_id).transaction() as connection:
             cursor = connection.cursor(name="lines")
             cursor.execute(_SQL["lines"], values)
-            yield ((row["request_hash"], Request(row["endpoint"], row["body"])) for row in cursor)
+            yield ((row["request_hash"], BatchRequest(row["endpoint"], row["body"])) for row in cursor)
 
     def submitted(self, batch: Batch, remote_id: str) -> None:
         self._within(batch.org_id).run(_SQL["submitted"], id=batch.id, remote_id=remote_id)
 
-    def answers(self, batch: Batch, answers: Mapping[str, Answer]) -> None:
+    def answers(self, batch: Batch, answers: Mapping[str, BatchAnswer]) -> None:
         """What came, by the hash of the request: each is kept and counted once, and the recordings
         that wait for it go on."""
         self._within(batch.org_id).run(
@@ -212,14 +212,14 @@ class BatchQueue:
 
     def prune(self) -> int:
         """Answers whose users had days to take them, and requests that nobody wants any more."""
-        return self._database.run(_SQL["prune"], days=KEPT_DAYS)
+        return self._database.run(_SQL["prune"], days=RETENTION_DAYS)
 
-    def _find(self, org_id: str, provider: str, request: Request) -> Mapping[str, Any] | None:
+    def _find(self, org_id: str, provider: str, request: BatchRequest) -> Mapping[str, Any] | None:
         return self._within(org_id).row(_SQL["find"], **_name(org_id, provider, request))
 
     def _within(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_pipeline")
+        return self._database.as_role(org_id, "playhead_pipeline")
 
 
-def _name(org_id: str, provider: str, request: Request) -> dict[str, Any]:
+def _name(org_id: str, provider: str, request: BatchRequest) -> dict[str, Any]:
     return {"org_id": org_id, "provider": provider, "request_hash": request.hash}

@@ -15,7 +15,7 @@ _SQL = queries("circuit_breakers")
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
+class OpenCircuit:
     """An open one. ``reason`` and ``remedy`` are for a person."""
 
     org_id: str
@@ -26,7 +26,7 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed:
+class ResumeResult:
     """``was_open``: there was a breaker to close. ``recordings``: that lay aside and wait again."""
 
     was_open: bool
@@ -42,19 +42,19 @@ class CircuitBreakers:
     def open(self, org_id: str, provider: str, *, reason: str, remedy: str) -> bool:
         """Whether it was closed until now."""
         values = {"org_id": org_id, "provider": provider, "reason": reason, "remedy": remedy}
-        return bool(self._database.within(org_id, "playhead_pipeline").run(_SQL["open"], **values))
+        return bool(self._database.as_role(org_id, "playhead_pipeline").run(_SQL["open"], **values))
 
-    def opened(self, org_id: str | None = None) -> list[Breaker]:
+    def list_open(self, org_id: str | None = None) -> list[OpenCircuit]:
         """Of all organisations where none is named."""
-        read = self._database.read_by(org_id)
-        return [Breaker(**row) for row in read.rows(_SQL["opened"], org_id=org_id)]
+        read = self._database.read_as(org_id)
+        return [OpenCircuit(**row) for row in read.rows(_SQL["opened"], org_id=org_id)]
 
-    def resume(self, org_id: str, provider: str) -> Resumed:
+    def resume(self, org_id: str, provider: str) -> ResumeResult:
         """Ask the provider again, at once, and take up all that the organisation laid aside: what
         another provider or the day's budget keeps is laid aside again when it is tried."""
         values = {"org_id": org_id, "provider": provider}
-        with self._database.within(org_id, "playhead_pipeline").transaction() as connection:
+        with self._database.as_role(org_id, "playhead_pipeline").transaction() as connection:
             closed = connection.execute(_SQL["close"], values).rowcount
             connection.execute(_SQL["unhold"], values)
             freed = connection.execute(_SQL["unpark"], values).rowcount
-        return Resumed(bool(closed), freed)
+        return ResumeResult(bool(closed), freed)

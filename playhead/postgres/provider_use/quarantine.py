@@ -12,13 +12,13 @@ from datetime import datetime
 from playhead.core.errors import NotFound
 from playhead.postgres.database import Database, queries
 
-MOST_BYTES = 1 << 20  # of a reply; one without end need not be kept whole
+MAX_REPLY_BYTES = 1 << 20  # of a reply; one without end need not be kept whole
 
 _SQL = queries("quarantine")
 
 
 @dataclass(frozen=True, slots=True)
-class Doubted:
+class QuarantinedReply:
     """A reply without its ``bytes``, which may be many; ``recordings``: the ids it was for."""
 
     id: int
@@ -39,27 +39,27 @@ class Quarantine:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, org_id: str, attempt_id: int, *, reason: str, reply: bytes) -> None:
+    def add(self, org_id: str, attempt_id: int, *, reason: str, reply: bytes) -> None:
         """The first ``MOST_BYTES`` of it."""
-        values = {"attempt_id": attempt_id, "reason": reason, "reply": reply[:MOST_BYTES]}
-        self._database.within(org_id, "playhead_pipeline").run(_SQL["keep"], **values)
+        values = {"attempt_id": attempt_id, "reason": reason, "reply": reply[:MAX_REPLY_BYTES]}
+        self._database.as_role(org_id, "playhead_pipeline").run(_SQL["keep"], **values)
 
-    def kept(self, org_id: str) -> list[Doubted]:
+    def replies(self, org_id: str) -> list[QuarantinedReply]:
         """The oldest first."""
-        read = self._database.within(org_id, "playhead_app")
-        return [Doubted(**row) for row in read.rows(_SQL["kept"], org_id=org_id)]
+        read = self._database.as_role(org_id, "playhead_app")
+        return [QuarantinedReply(**row) for row in read.rows(_SQL["kept"], org_id=org_id)]
 
     def reply(self, org_id: str, identity: int) -> bytes:
         """As it came. Raises ``NotFound``."""
-        read = self._database.within(org_id, "playhead_app")
+        read = self._database.as_role(org_id, "playhead_app")
         row = read.row(_SQL["reply"], org_id=org_id, id=identity)
         if row is None:
             raise _missing(identity)
         return bytes(row["reply"])
 
-    def drop(self, org_id: str, identity: int) -> None:
+    def delete(self, org_id: str, identity: int) -> None:
         """A person has seen it. Raises ``NotFound``."""
-        kept = self._database.within(org_id, "playhead_pipeline")
+        kept = self._database.as_role(org_id, "playhead_pipeline")
         if not kept.run(_SQL["drop"], org_id=org_id, id=identity):
             raise _missing(identity)
 

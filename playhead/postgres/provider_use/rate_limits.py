@@ -71,7 +71,7 @@ class RateLimiter:
             self._within(org_id).run(_SQL["heed"], **asdict(limits), **self._whose(org_id))
 
     def _within(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_pipeline")
+        return self._database.as_role(org_id, "playhead_pipeline")
 
     def _whose(self, org_id: str) -> dict[str, Any]:
         return {"org_id": org_id, "provider": self._provider}

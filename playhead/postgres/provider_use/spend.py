@@ -22,7 +22,7 @@ from playhead.postgres.database import Database, queries
 
 #: Longer than any request takes (the client's own limit is 10 minutes). What is settled later
 #: still counts.
-LAPSES_SECONDS = 900.0
+RESERVATION_TTL_SECONDS = 900.0
 
 Grouping = Literal["day", "model", "stage", "recording", "organisation"]
 GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
@@ -31,7 +31,7 @@ _SQL = queries("spend")
 
 
 @dataclass(frozen=True, slots=True)
-class Intended:
+class ReservationRequest:
     """An attempt that is about to be made, of the request ``call_id``, and its price at most."""
 
     call_id: uuid.UUID
@@ -42,7 +42,7 @@ class Intended:
 
 
 @dataclass(frozen=True, slots=True)
-class Permit:
+class Reservation:
     """``attempt_id``, or why not: ``stopped`` (the breaker is open), ``held`` (all keep away for a
     while) or ``spent``, ``until`` the next day."""
 
@@ -54,7 +54,7 @@ class Permit:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Settlement:
     """How an attempt ended. What a failed one used is unknown, unless its reply said."""
 
     cost_usd: float = 0.0
@@ -64,7 +64,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class SpendRow:
     """``what``: a day, a model, a stage, an organisation or a recording's id; "" for what was for
     no recording, or for one that is forgotten. ``failed``: with those whose worker died. US
     dollars."""
@@ -84,29 +84,29 @@ class Spend:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, errand: CallContext, intended: Intended, budget_usd: float | None) -> Permit:
+    def reserve(self, errand: CallContext, intended: ReservationRequest, budget_usd: float | None) -> Reservation:
         """Reserve the money for one attempt. Raises ``Forgotten`` where a recording it is for is
         no more."""
         shares = _shares(errand.recordings)
         try:
-            row = self._database.within(errand.org_id, "playhead_pipeline").row(
+            row = self._database.as_role(errand.org_id, "playhead_pipeline").row(
                 _SQL["begin"],
                 org_id=errand.org_id,
                 purpose=errand.purpose,
                 recordings=[uuid.UUID(one) for one in shares],
                 shares=list(shares.values()),
                 budget_usd=budget_usd,
-                lapses_after=LAPSES_SECONDS,
+                lapses_after=RESERVATION_TTL_SECONDS,
                 **asdict(intended),
             )
         except psycopg.errors.ForeignKeyViolation:
             raise RecordingDeleted from None
         assert row is not None
-        return Permit(**row)
+        return Reservation(**row)
 
-    def settle(self, org_id: str, attempt_id: int, ended: Ended) -> None:
+    def settle(self, org_id: str, attempt_id: int, ended: Settlement) -> None:
         """What the attempt came to, in place of what was reserved."""
-        self._database.within(org_id, "playhead_pipeline").run(
+        self._database.as_role(org_id, "playhead_pipeline").run(
             _SQL["settle"],
             id=attempt_id,
             state="failed" if ended.error_class else "done",
@@ -118,17 +118,17 @@ class Spend:
 
     def spent_today(self, org_id: str) -> float:
         """US dollars since midnight UTC, without what is reserved."""
-        read = self._database.within(org_id, "playhead_app")
+        read = self._database.as_role(org_id, "playhead_app")
         row = read.row(_SQL["spent_today"], org_id=org_id)
         assert row is not None
         return float(row["spent_usd"])
 
-    def sums(self, by: Grouping, *, org_id: str | None, since: datetime | None) -> list[Sum]:
+    def sums(self, by: Grouping, *, org_id: str | None, since: datetime | None) -> list[SpendRow]:
         """Of all organisations where none is named."""
         name = "spent_by_recording" if by == "recording" else "spent_by"
-        read = self._database.read_by(org_id)
+        read = self._database.read_as(org_id)
         rows = read.rows(_SQL[name], by=by, org_id=org_id, since=since)
-        return [Sum(**row) for row in rows]
+        return [SpendRow(**row) for row in rows]
 
 
 def _shares(weights: Mapping[str, float]) -> dict[str, float]:

@@ -18,7 +18,7 @@ _SQL = queries("analysis_tables")
 _CONTENT = queries("content")
 
 #: A recording's id, what is said in it, and names by label.
-Said = tuple[str, Transcript, dict[str, str]]
+TranscriptUnit = tuple[str, Transcript, dict[str, str]]
 
 
 class AnalysisTables:
@@ -30,7 +30,7 @@ class AnalysisTables:
     def recordings(self, org_id: str) -> list[DictRow]:
         return self._within(org_id).rows(_SQL["recordings"])
 
-    def transcripts(self, org_id: str, recording: str | None) -> Iterator[Said]:
+    def transcripts(self, org_id: str, recording: str | None) -> Iterator[TranscriptUnit]:
         """One at a time, those that went meanwhile left out."""
         within = self._within(org_id)
         for row in within.rows(_SQL["transcripts"], recording=recording):
@@ -43,4 +43,4 @@ class AnalysisTables:
         return self._within(org_id).rows(_SQL["chunks"], recording=recording)
 
     def _within(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_app")
+        return self._database.as_role(org_id, "playhead_app")

@@ -124,7 +124,7 @@ class ChunkSearch:
         """By vectors alone: recording, seconds and distance of the nearest passages."""
         return self._near("nearest", vector, searched, org_id, limit, narrowed)
 
-    def nearest_exactly(
+    def nearest_exact(
         self,
         vector: NDArray[np.float32],
         searched: EmbeddingSet,
@@ -159,7 +159,7 @@ class ChunkSearch:
         rows = self._database.rows(_SQL["sizes"], set_id=searched.id)
         return {row["org_id"]: row["vectors"] for row in rows}
 
-    def some_vectors(
+    def sample_vectors(
         self, searched: EmbeddingSet, *, org_id: str, limit: int
     ) -> list[NDArray[np.float32]]:
         """Of an organisation's passages, others each time."""
@@ -168,18 +168,18 @@ class ChunkSearch:
         )
         return [row["vector"].to_numpy() for row in rows]
 
-    def younger_half(self, *, org_id: str) -> Filter:
+    def newer_half_filter(self, *, org_id: str) -> Filter:
         """The filter that lets through about half of an organisation's recordings."""
         row = self._of(org_id).row(_SQL["half_came_after"], org_id=org_id)
         return Filter(since=row["moment"]) if row else ANYTHING
 
-    def known_items(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
+    def evaluation_samples(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
         """Passages of the set with their organisation and seconds, chosen by the hash of their
         words: the same ones while they are there."""
         return self._database.rows(_SQL["known_items"], set_id=searched.id, limit=limit)
 
     def _of(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_app")
+        return self._database.as_role(org_id, "playhead_app")
 
 
 def _values(narrowed: Filter) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _SQL = queries("conversations")
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class ConversationSummary:
     """A conversation, by its first question; None where that told of a forgotten recording."""
 
     id: str
@@ -59,10 +59,10 @@ class Conversations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begun(self, org_id: str, limit: int) -> list[Begun]:
+    def summaries(self, org_id: str, limit: int) -> list[ConversationSummary]:
         """The newest first."""
         rows = self._within(org_id).rows(_SQL["conversations"], limit=limit)
-        return [Begun(**row) for row in rows]
+        return [ConversationSummary(**row) for row in rows]
 
     def turns(self, org_id: str, conversation: str) -> list[DictRow]:
         """The oldest first, each with its sentences and citations as JSON. Raises ``NotFound``."""
@@ -79,23 +79,23 @@ class Conversations:
         a recording that is cited is gone meanwhile; then nothing is kept either."""
         try:
             with self._within(org_id).transaction() as connection:
-                kept = conversation or _begun(connection)
+                kept = conversation or _create(connection)
                 if kept is not None:
-                    _put(connection, kept, turn)
+                    _insert_turn(connection, kept, turn)
         except psycopg.errors.ForeignKeyViolation:
             raise RecordingDeleted from None
         return kept
 
     def _within(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_app")
+        return self._database.as_role(org_id, "playhead_app")
 
 
-def _begun(connection: Connection) -> str | None:
+def _create(connection: Connection) -> str | None:
     row = connection.execute(_SQL["begin"]).fetchone()
     return row["id"] if row else None
 
 
-def _put(connection: Connection, conversation: str, turn: NewTurn) -> None:
+def _insert_turn(connection: Connection, conversation: str, turn: NewTurn) -> None:
     values: dict[str, Any] = {"conversation": conversation}
     connection.execute(_SQL["lock"], values)
     told = {

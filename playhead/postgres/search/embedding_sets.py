@@ -52,11 +52,11 @@ class SetProgress:
     vectors: int
 
 
-class HalfBuilt(ConfigurationError):
+class SetIncomplete(ConfigurationError):
     """A set that lacks recordings was to be searched."""
 
 
-class NotLive(ConfigurationError):
+class InvalidSetState(ConfigurationError):
     """A set is in the wrong state for what was asked."""
 
 
@@ -129,9 +129,9 @@ class EmbeddingSets:
 def _refusal(error: psycopg.Error, one: EmbeddingSet) -> Exception:
     message = f"{one.name} (set {one.id}): {error.diag.message_primary}."
     if error.sqlstate == _LACKS_RECORDINGS:
-        return HalfBuilt(message, remedy=f"Let it be built first: playhead models status {one.id}")
+        return SetIncomplete(message, remedy=f"Let it be built first: playhead models status {one.id}")
     if error.sqlstate == _NOT_LIVE:
-        return NotLive(message, remedy="`playhead models list` shows the state of each.")
+        return InvalidSetState(message, remedy="`playhead models list` shows the state of each.")
     return error
 
 

@@ -28,7 +28,7 @@ class Excerpts:
         rows = self._within(org_id).rows(_SQL["excerpts"], chunks=list(chunks))
         return [_excerpt(row) for row in rows]
 
-    def terms(self, org_id: str, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
+    def stems(self, org_id: str, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
         """The stems of each text's words, by the rules of this name, without stop words."""
         rows = self._within(org_id).rows(
             _SQL["terms"], stems=stems, texts=replace_unstorable_chars(texts)
@@ -36,7 +36,7 @@ class Excerpts:
         return [frozenset(row["terms"]) for row in rows]
 
     def _within(self, org_id: str) -> Organisation:
-        return self._database.within(org_id, "playhead_app")
+        return self._database.as_role(org_id, "playhead_app")
 
 
 def _excerpt(row: DictRow) -> Excerpt:

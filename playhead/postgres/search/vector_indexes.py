@@ -20,9 +20,9 @@ from playhead.postgres.database import Connection, Database, queries
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 
 _SQL = queries("vector_indexes")
-_LOOK_SECONDS = 0.5
+_POLL_INTERVAL_SECONDS = 0.5
 
-Due = Literal["build", "rebuild", "drop"]
+Action = Literal["build", "rebuild", "drop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class VectorIndex:
     name: str
     bytes: int | None
     valid: bool | None
-    due: Due | None
+    action: Action | None
 
 
 class VectorIndexes:
@@ -45,33 +45,33 @@ class VectorIndexes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def standing(self, one: EmbeddingSet | None = None) -> list[VectorIndex]:
+    def index_states(self, one: EmbeddingSet | None = None) -> list[VectorIndex]:
         """What there is and what there should be, of this set or of all that are kept."""
         with self._database.connection() as connection:
-            return _standing(connection, one.id if one else None)
+            return _index_states(connection, one.id if one else None)
 
-    def keep(self, one: EmbeddingSet | None = None) -> list[VectorIndex]:
+    def maintain(self, one: EmbeddingSet | None = None) -> list[VectorIndex]:
         """Do what is due; the indexes that it was due for. Whoever comes while another is at it
         waits. 890,000 vectors of 384 dimensions take ten minutes on 2 cores."""
-        with self._database.connection() as connection, _alone(connection):
+        with self._database.connection() as connection, _exclusive(connection):
             for row in connection.execute(_SQL["broken"]).fetchall():
                 connection.execute(_statement("drop", index=sql.Identifier(row["name"])))
-            due = [index for index in _standing(connection, one.id if one else None) if index.due]
+            due = [index for index in _index_states(connection, one.id if one else None) if index.action]
             for index in due:
                 _do(connection, index)
             return due
 
 
-def _standing(connection: Connection, set_id: int | None) -> list[VectorIndex]:
+def _index_states(connection: Connection, set_id: int | None) -> list[VectorIndex]:
     rows = connection.execute(_SQL["standing"], {"set_id": set_id}).fetchall()
     return [VectorIndex(**row) for row in rows]
 
 
 def _do(connection: Connection, index: VectorIndex) -> None:
-    assert index.due is not None
+    assert index.action is not None
     table = sql.Identifier(f"embeddings_set_{index.set_id}")
     statement = _statement(
-        index.due,
+        index.action,
         index=sql.Identifier(index.name),
         table=table,
         dimensions=sql.Literal(index.dimensions),
@@ -93,11 +93,11 @@ def _statement(name: str, **parts: sql.Composable) -> sql.Composed:
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
+def _exclusive(connection: Connection) -> Iterator[None]:
     """Asked for again and again: to wait inside the server would hold up the very index that is
     waited for, since it waits for all transactions before it."""
     while not connection.execute(_SQL["try_lock"]).fetchall()[0]["mine"]:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_INTERVAL_SECONDS)
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import pytest
 from playhead.core.call_context import CallContext
 from playhead.core.records import Recording
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.batch_queue import BatchQueue, Request
+from playhead.postgres.provider_use.batch_queue import BatchQueue, BatchRequest
 from playhead.providers.batch_api import Batches, Step
 
 
@@ -27,11 +27,11 @@ def batches(deferred: BatchQueue, aimock: str, **headers: str) -> Batches:
     )
 
 
-def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[Request]:
-    requests = [Request("/v1/responses", {"model": "gpt-6-luna", "input": text}) for text in texts]
+def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[BatchRequest]:
+    requests = [BatchRequest("/v1/responses", {"model": "gpt-6-luna", "input": text}) for text in texts]
     errand = CallContext(recording.org_id, "document", {recording.id: 1.0}, batch=True)
     for one in requests:
-        deferred.defer(errand, "openai", one, at_most_usd=0.0, budget_usd=None)
+        deferred.enqueue(errand, "openai", one, at_most_usd=0.0, budget_usd=None)
     return requests
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openai import APIConnectionError
 
-from pipeline_assets.assets.checks import of_document
+from pipeline_assets.assets.checks import check_document
 from playhead.core.errors import InvalidProviderResponse, NotAnOpenAIEndpoint, RequestRejected
 from playhead.core.protocols.writer import Writer
 from playhead.core.records import Segment, Transcript, Word
@@ -150,7 +150,7 @@ def test_every_paragraph_points_at_the_seconds_it_cites(api: Server) -> None:
         ("Money", 4.0, 19.0),
     ]
     assert document.title == "The meeting"
-    assert all(check.passed for check in of_document(document, TRANSCRIPT.duration_seconds))
+    assert all(check.passed for check in check_document(document, TRANSCRIPT.duration_seconds))
 
 
 def test_what_a_model_writes_cannot_change_the_page(api: Server) -> None:
