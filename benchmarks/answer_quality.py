@@ -23,7 +23,7 @@ from benchmarks.usage_counters import embedded
 from pipeline_assets.assets.desired_recipes import desired_recipes
 from playhead.core.records import STAGES
 from playhead.core.settings import load_settings
-from playhead.engines.registry import choose_engines
+from playhead.engines.registry import build_engines
 from playhead.postgres.database_urls import app_url, dagster_url
 from playhead.postgres.pipeline.plans import Scope
 from playhead.search.service import Search
@@ -116,7 +116,7 @@ _PASSAGE: LiteralString = """
 def today(home: Home) -> PipelineServices:
     """The playhead with the settings of this moment."""
     settings = load_settings()
-    return replace(home.services, settings=settings, engines=choose_engines(settings))
+    return replace(home.services, settings=settings, engines=build_engines(settings))
 
 
 def complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:

@@ -28,7 +28,7 @@ from benchmarks import seeding
 from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from benchmarks.throughput import tiny_recordings
 from playhead.core.errors import PlayheadError
-from playhead.engines.registry import choose_embedders
+from playhead.engines.registry import build_embedders
 from playhead.search.service import Search
 from playhead.services.context import open_services
 
@@ -163,7 +163,7 @@ def main(count: int, pause: float, present: int, arriving: int, as_json: bool) -
         ids = seeding.seed(home.services, home.instance, present, _SENTENCES)
         home.services.search.vector_indexes.maintain()
         with open_services(home.settings) as services:
-            embedders = choose_embedders(home.settings)
+            embedders = build_embedders(home.settings)
             search = Search(
                 services.search.chunks,
                 services.search.embedding_sets,

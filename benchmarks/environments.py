@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from playhead.core.settings import Settings, load_settings
-from playhead.engines.registry import choose_engines
+from playhead.engines.registry import build_engines
 from playhead.postgres.database_urls import embedded_server
 from playhead.services.context import PipelineServices, open_pipeline_services
 
@@ -148,7 +148,7 @@ def temporary_home(**engines: str) -> Iterator[Home]:
         settings = load_settings()
         (settings.home / "inbox").mkdir(parents=True)
         stack.callback(embedded_server(settings).stop)
-        services = stack.enter_context(open_pipeline_services(settings, choose_engines(settings)))
+        services = stack.enter_context(open_pipeline_services(settings, build_engines(settings)))
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
         yield Home(settings, services, instance, folder / "log.txt")
 

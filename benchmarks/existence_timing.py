@@ -31,7 +31,7 @@ from benchmarks.environments import json_option, print_rows
 from benchmarks.isolation.tenants import SAME, Resident, inhabited, word
 from playhead.core.errors import PlayheadError
 from playhead.core.permissions import new_token
-from playhead.core.records import Filter
+from playhead.core.records import SearchFilter
 from playhead.core.settings import load_settings
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import new_recording_id
@@ -145,10 +145,10 @@ def _ways(services: Services, one: Resident) -> dict[str, tuple[str, Ask]]:
     names = services.pipeline.versions.speaker_names
 
     def require(**narrowed: Any) -> None:
-        services.search.chunks.require(Filter(**narrowed), org_id=org)
+        services.search.chunks.require(SearchFilter(**narrowed), org_id=org)
 
     def find(recording: str) -> object:
-        narrowed = Filter(recordings=(recording,))
+        narrowed = SearchFilter(recordings=(recording,))
         return services.search.chunks.find(
             SAME, None, searched, org_id=org, narrowed=narrowed, limit=10
         )

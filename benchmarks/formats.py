@@ -27,7 +27,7 @@ from benchmarks.environments import json_option, print_rows
 from playhead.core.errors import PlayheadError
 from playhead.core.protocols.transcriber import Transcriber
 from playhead.core.records import Transcript
-from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 from playhead.media.decode import decode
 from playhead.media.probe import probe
@@ -178,7 +178,7 @@ def rows(judge: Judge, clip: media_files.Sound, containers: tuple[str, ...]) -> 
 def main(transcriber: str, containers: tuple[str, ...], as_json: bool) -> None:
     """Write, probe, decode and transcribe a clip in every kind of file."""
     clip = media_files.speech(_CLIP)
-    judge = Judge(Piecewise(LocalWhisper(transcriber)), clip)
+    judge = Judge(PiecewiseTranscriber(LocalWhisper(transcriber)), clip)
     found = list(rows(judge, clip, containers))
     print_rows(found, as_json=as_json)
     wrong = sum(row.verdict == "WRONG" for row in found)

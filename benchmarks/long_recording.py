@@ -33,9 +33,9 @@ from benchmarks.environments import Home, json_option, print_rows, temporary_hom
 from benchmarks.word_error_rate import Spoken, manifest, normalise
 from playhead.core.audio import Samples
 from playhead.core.packaged_models import WHISPER_MODELS, whisper_files
-from playhead.core.protocols.transcriber import Heard
+from playhead.core.protocols.transcriber import Recognition
 from playhead.core.records import FREE, Engine
-from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 from playhead.media.decode import RATE, decode
 from playhead.postgres.database import Database
@@ -124,23 +124,23 @@ class Noting:
     engine: Engine = field(init=False)
 
     price = FREE
-    at_once = LocalWhisper.at_once
-    longest_seconds = LocalWhisper.longest_seconds
+    concurrency = LocalWhisper.concurrency
+    max_seconds = LocalWhisper.max_seconds
 
     def __post_init__(self) -> None:
         self.engine = self.listener.engine
 
-    def hear(self, sound: Samples, *, language: str | None) -> Heard:
+    def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
         with self.log.open("a") as log:
             log.write(f"{len(sound)} {hashlib.sha256(sound.tobytes()).hexdigest()}\n")
-        return self.listener.hear(sound, language=language)
+        return self.listener.recognize(sound, language=language)
 
 
 def work(url: str, recording_id: str, file: Path, transcriber: str, log: Path) -> None:
     """The worker. What came of it is written beside its log."""
     database = Database(url)
     [recording] = Recordings(database).get_many([recording_id])
-    whole = Piecewise(Noting(LocalWhisper(transcriber), log))
+    whole = PiecewiseTranscriber(Noting(LocalWhisper(transcriber), log))
     finished = TranscriptPieces(database).of(recording, whole.engine)
     transcript = whole.transcribe(file, language="en", progress=lambda _: None, finished=finished)
     peak = _peak_kib() / 1024
@@ -161,7 +161,7 @@ def measure(home: Home, said: Said, kills: int, transcriber: str) -> Row:
     url = app_url(home.settings)
     task = url, recording.id, said.file, transcriber, log
     start, cpu = time.monotonic(), _children_cpu()
-    share = max(1, round(said.seconds / LocalWhisper.longest_seconds / (kills + 1)))
+    share = max(1, round(said.seconds / LocalWhisper.max_seconds / (kills + 1)))
     for _ in range(kills):
         _kill_after(share, task)
     _through(task)
@@ -213,7 +213,7 @@ def _children_cpu() -> float:
 
 
 def _pieced(file: Path, transcriber: str) -> str:
-    whole = Piecewise(LocalWhisper(transcriber))
+    whole = PiecewiseTranscriber(LocalWhisper(transcriber))
     return whole.transcribe(file, language="en", progress=lambda _: None).text
 
 

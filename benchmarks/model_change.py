@@ -29,10 +29,10 @@ from benchmarks.environments import Home, json_option, print_rows, temporary_hom
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.worker.in_process_runner import InProcessRunner
 from playhead.core.errors import PlayheadError
-from playhead.core.protocols.embedder import TEXTS_A_CALL, Vectors
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.core.protocols.embedder import TEXTS_PER_CALL, Vectors
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.embedding.wordllama import WordLlama
-from playhead.engines.registry import EmbedderRegistry, choose_embedders
+from playhead.engines.registry import EmbedderRegistry, build_embedders
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.search.service import Found, Search
@@ -109,7 +109,7 @@ class Asker(threading.Thread):
     def run(self) -> None:
         settings = self._home.settings
         with open_services(settings) as services, closing(Database(app_url(settings))) as database:
-            embedders = choose_embedders(settings)
+            embedders = build_embedders(settings)
             search = Search(
                 services.search.chunks,
                 services.search.embedding_sets,
@@ -164,9 +164,7 @@ class Asker(threading.Thread):
 def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
     ids = seeding.seed(home.services, home.instance, recordings, sentences)
     counted = Counted()
-    embedders = EmbedderRegistry(
-        "instant", {"instant": InstantEmbedder, "wordllama": lambda: counted}
-    )
+    embedders = EmbedderRegistry("instant", {"instant": StubEmbedder, "wordllama": lambda: counted})
     services = replace(home.services, engines=replace(home.services.engines, embedders=embedders))
     sets = ModelSwitch(services, embedders)
     first = services.search.embedding_sets.live()[0]
@@ -213,7 +211,7 @@ def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Coun
         median=round(statistics.median(answers.seconds or [0.0]), 3),
         slowest=round(max(answers.seconds or [0.0]), 3),
         calls=counted.calls - calls,
-        fewest_calls=-(-len(set(counted.texts[texts:])) // TEXTS_A_CALL),
+        fewest_calls=-(-len(set(counted.texts[texts:])) // TEXTS_PER_CALL),
         texts=embedded,
         load_average=round(os.getloadavg()[0], 1),
     )

@@ -117,7 +117,9 @@ def at_the_plan(home: Home) -> Iterator[Row]:
     yield row("playhead plan --apply", [_took(lambda: home.run("playhead", "plan", "--apply"))])
     services = replace(home.services, settings=load_settings())
     keys = home.instance.get_dynamic_partitions(PARTITION_SET)
-    yield row("what a plan runs next", _seconds(lambda: list(run_requests_for_plans(services, keys))))
+    yield row(
+        "what a plan runs next", _seconds(lambda: list(run_requests_for_plans(services, keys)))
+    )
 
 
 def seeded(home: Home, count: int, sentences: int) -> list[str]:
@@ -144,7 +146,10 @@ def some_fail(home: Home) -> None:
         file.write_text(f"No sound, number {number}.")
         home.services.ingest.add(file, org_id=home.settings.org)
     wait_until(
-        lambda: home.idle and not home.instance.get_runs_count(dg.RunsFilter(statuses=IN_PROGRESS_STATUSES)),
+        lambda: (
+            home.idle
+            and not home.instance.get_runs_count(dg.RunsFilter(statuses=IN_PROGRESS_STATUSES))
+        ),
         seconds=_PATIENCE_SECONDS,
     )
 

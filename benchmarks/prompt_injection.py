@@ -26,9 +26,9 @@ from pydantic import SecretStr
 
 from benchmarks.environments import json_option, print_rows, temporary_home
 from playhead.answers.service import Answer, Answers
-from playhead.core.records import Filter, Recording
+from playhead.core.records import Recording, SearchFilter
 from playhead.core.settings import Provider
-from playhead.engines.registry import choose_answerer
+from playhead.engines.registry import build_answerer
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.services.context import Services
@@ -127,13 +127,13 @@ def rows(services: Services, count: int) -> Iterator[Row]:
             settings = services.settings.model_copy(
                 update={"answerer": name, "providers": {"own": own}}
             )
-            yield _row(name, place.answers(choose_answerer(settings)), hostile)
+            yield _row(name, place.answers(build_answerer(settings)), hostile)
     database.close()
 
 
 def _row(name: str, answers: Answers, hostile: list[Injected]) -> Row:
     told = [
-        (one, answers(question, narrowed=Filter(recordings=(one.recording.id,))))
+        (one, answers(question, narrowed=SearchFilter(recordings=(one.recording.id,))))
         for one in hostile
         for question in one.questions
     ]

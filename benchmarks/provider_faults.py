@@ -36,10 +36,10 @@ from pydantic import SecretStr
 
 from benchmarks.environments import json_option, print_rows
 from pipeline_assets.assets.executor import StageExecutor
-from pipeline_assets.assets.stage import StageOutcome, RunAttempt, RecordingContext
+from pipeline_assets.assets.stage import RecordingContext, RunAttempt, StageOutcome
 from playhead.core.records import STAGES, Recording, Stage
 from playhead.core.settings import Provider, Settings
-from playhead.engines.registry import choose_engines
+from playhead.engines.registry import build_engines
 from playhead.media.decode import RATE, decode
 from playhead.postgres.database_urls import app_url, embedded_server
 from playhead.services.context import PipelineServices, open_pipeline_services
@@ -111,7 +111,7 @@ def _measured(count: int, workers: int, *, faults: bool) -> Row:
             providers={"openai": provider},
         )
         stack.callback(embedded_server(settings).stop)
-        services = stack.enter_context(open_pipeline_services(settings, choose_engines(settings)))
+        services = stack.enter_context(open_pipeline_services(settings, build_engines(settings)))
         recordings = list(_taken_in(services, Path(folder), count))
         if faults:
             _control(url, "/chaos", _FAULTS)
@@ -170,7 +170,10 @@ def _work(services: PipelineServices, recordings: Sequence[Recording], workers: 
 
 def _take(services: PipelineServices, recordings: Sequence[Recording], *, last: bool) -> None:
     turn = RunAttempt("faults", is_final=last, log=lambda _: None)
-    lanes, standing = services.embedding_targets(), services.pipeline.results.current_results(recordings)
+    lanes, standing = (
+        services.embedding_targets(),
+        services.pipeline.results.current_results(recordings),
+    )
 
     def tell(_work: RecordingContext, _stage: Stage, _made: StageOutcome) -> None: ...
 

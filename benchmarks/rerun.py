@@ -31,9 +31,9 @@ from pipeline_assets.policies import RECORDINGS_PER_RUN
 from pipeline_assets.runs import INGEST_RECORDING, RANGE_END_TAG, RANGE_START_TAG, RunSpec
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Cost, Document, Kind, Recording, Transcript
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry, Engines
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
@@ -89,7 +89,7 @@ class Row:
 
 
 def counting(calls: Calls) -> Engines:
-    class Transcriber(InstantTranscriber):
+    class Transcriber(StubTranscriber):
         def transcribe(self, media: Path, **how: Any) -> Transcript:
             calls.transcriber += 1
             return super().transcribe(media, **how)
@@ -99,7 +99,7 @@ def counting(calls: Calls) -> Engines:
             calls.writer += 1
             return super().write(transcript, title=title, kind=kind)
 
-    class Embedder(InstantEmbedder):
+    class Embedder(StubEmbedder):
         def embed(self, texts: Sequence[str]) -> Vectors:
             calls.embedder += 1
             calls.texts += len(texts)
@@ -108,7 +108,7 @@ def counting(calls: Calls) -> Engines:
     return Engines(Transcriber(), Writer(), EmbedderRegistry("instant", {"instant": Embedder}))
 
 
-class Talker(InstantTranscriber):
+class Talker(StubTranscriber):
     """Gives the same talk whatever it hears."""
 
     def __init__(self, number: int) -> None:

@@ -27,7 +27,7 @@ from pgvector.psycopg import register_vector
 from psycopg.rows import DictRow, dict_row
 
 from pipeline_assets.assets.executor import StageExecutor
-from pipeline_assets.assets.stage import RunAttempt, RecordingContext
+from pipeline_assets.assets.stage import RecordingContext, RunAttempt
 from playhead.core.protocols.transcriber import Transcriber
 from playhead.core.records import (
     STAGES,
@@ -39,7 +39,7 @@ from playhead.core.records import (
     content_hash,
     text_hash,
 )
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.postgres.database_urls import app_url
 from playhead.postgres.pipeline.recordings import new_recording_id
 from playhead.services.context import PipelineServices
@@ -86,7 +86,7 @@ _BINARY: dict[str, list[str]] = {
 }
 
 
-class TemplateTranscriber(InstantTranscriber):
+class TemplateTranscriber(StubTranscriber):
     """Says the template's sentences, under the same name as the instant one."""
 
     def __init__(self, sentences: int) -> None:
@@ -164,7 +164,11 @@ def process(
         org = services.settings.org
         recording = services.ingest.add(file, org_id=org, title=title, kind=kind).recording
     work = RecordingContext(
-        making, recording, RunAttempt("seed", is_final=True, log=print), services.embedding_targets(), {}
+        making,
+        recording,
+        RunAttempt("seed", is_final=True, log=print),
+        services.embedding_targets(),
+        {},
     )
     with StageExecutor(lambda *_: None) as hands:
         hands.run(work, STAGES)

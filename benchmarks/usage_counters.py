@@ -25,15 +25,15 @@ from pipeline_assets.worker.worker import Worker
 from playhead.core.protocols.embedder import Embedder, Vectors
 from playhead.core.records import text_hash
 from playhead.core.settings import Settings, load_settings
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.embedding.wordllama import WordLlama
-from playhead.engines.registry import EmbedderRegistry, Engines, choose_engines
+from playhead.engines.registry import EmbedderRegistry, Engines, build_engines
 from playhead.services.context import open_pipeline_services
 from resources.dagster_storage import open_instance
 
 _LOG = "embedded.txt"
 _CALL_SECONDS = 0.5  # as a provider takes, so that some are killed within a call
-_MAKERS: dict[str, Callable[[], Embedder]] = {"instant": InstantEmbedder, "wordllama": WordLlama}
+_MAKERS: dict[str, Callable[[], Embedder]] = {"instant": StubEmbedder, "wordllama": WordLlama}
 
 
 class Counted:
@@ -74,7 +74,7 @@ def _engines(settings: Settings) -> Engines:
         return lambda: Counted(name, _MAKERS[name](), settings.home / _LOG)
 
     embedders = EmbedderRegistry(settings.embedder, {name: maker(name) for name in _MAKERS})
-    return replace(choose_engines(settings), embedders=embedders)
+    return replace(build_engines(settings), embedders=embedders)
 
 
 @dg.definitions

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from playhead.core.packaged_models import WHISPER_MODELS, whisper_files
-from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 
 Side = Callable[[Path], str]
@@ -102,7 +102,7 @@ def manifest(folder: Path) -> list[Spoken]:
 
 def ours(model: str) -> Side:
     """Playhead's transcriber, its weights loaded by the first call."""
-    whisper = Piecewise(LocalWhisper(model))
+    whisper = PiecewiseTranscriber(LocalWhisper(model))
     return lambda path: whisper.transcribe(path, language=None, progress=lambda _: None).text
 
 

@@ -24,9 +24,9 @@ import numpy as np
 from benchmarks.environments import json_option, print_rows
 from playhead.core.audio import Samples
 from playhead.core.packaged_models import WHISPER_MODELS
-from playhead.core.protocols.transcriber import Heard, Listener
+from playhead.core.protocols.transcriber import Recognition, SpeechRecognizer
 from playhead.core.records import FREE, Engine, Transcript, Word
-from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 from playhead.media.decode import RATE
 from playhead.transcripts.alignment import aligned
@@ -56,42 +56,42 @@ class Without:
     that only times are compared."""
 
     price = FREE
-    at_once = 1
+    concurrency = 1
 
-    def __init__(self, heard: dict[bytes, Heard], gives: str) -> None:
+    def __init__(self, heard: dict[bytes, Recognition], gives: str) -> None:
         self._heard = heard
         self._gives = gives
-        self.longest_seconds = LocalWhisper.longest_seconds
+        self.max_seconds = LocalWhisper.max_seconds
 
     @property
     def engine(self) -> Engine:
         return Engine("without", self._gives)
 
-    def hear(self, sound: Samples, *, language: str | None) -> Heard:
+    def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
         said = self._heard[sound.tobytes()]
         segments = said.segments if self._gives == "segments" else None
-        return Heard(said.text, said.language, None, segments)
+        return Recognition(said.text, said.language, None, segments)
 
 
 class Remembering:
     """The local engine, and what it said of each piece."""
 
     price = FREE
-    at_once = 1
+    concurrency = 1
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: SpeechRecognizer) -> None:
         self._listener = listener
         self.engine = listener.engine
-        self.longest_seconds = listener.longest_seconds
-        self.heard: dict[bytes, Heard] = {}
+        self.max_seconds = listener.max_seconds
+        self.heard: dict[bytes, Recognition] = {}
 
-    def hear(self, sound: Samples, *, language: str | None) -> Heard:
-        said = self._listener.hear(sound, language=language)
+    def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
+        said = self._listener.recognize(sound, language=language)
         self.heard[sound.tobytes()] = said
         return said
 
 
-def make(folder: Path, minutes: float, listener: Listener) -> tuple[Path, list[Word]]:
+def make(folder: Path, minutes: float, listener: SpeechRecognizer) -> tuple[Path, list[Word]]:
     """The file, and every word of it at its second."""
     names = [
         clip.path.stem
@@ -100,7 +100,8 @@ def make(folder: Path, minutes: float, listener: Listener) -> tuple[Path, list[W
     ]
     pause = np.zeros(round(_PAUSE_SECONDS * RATE), np.float32)
     known = {
-        name: listener.hear(media_files.speech(name), language="en").words or () for name in names
+        name: listener.recognize(media_files.speech(name), language="en").words or ()
+        for name in names
     }
     parts: list[Samples] = []
     words: list[Word] = []
@@ -116,10 +117,10 @@ def make(folder: Path, minutes: float, listener: Listener) -> tuple[Path, list[W
     return file, words
 
 
-def row(listener: Listener, gives: str, aligner: str, file: Path, known: list[Word]) -> Row:
+def row(listener: SpeechRecognizer, gives: str, aligner: str, file: Path, known: list[Word]) -> Row:
     local = None if aligner in ("", "none") else LocalWhisper(aligner, beam_size=1)
     cpu = time.process_time()
-    transcript = Piecewise(listener, aligner=local).transcribe(
+    transcript = PiecewiseTranscriber(listener, aligner=local).transcribe(
         file, language="en", progress=lambda _: None
     )
     cpu = time.process_time() - cpu

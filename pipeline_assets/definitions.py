@@ -6,9 +6,9 @@ import dagster as dg
 from pipeline_assets import jobs, schedules
 from pipeline_assets.assets.backlog import backlog, no_model_near_shutdown
 from pipeline_assets.assets.recordings import recordings
-from pipeline_assets.assets.vector_indexes import vector_search_recall, vector_indexes
+from pipeline_assets.assets.vector_indexes import vector_indexes, vector_search_recall
 from playhead.core.settings import Settings, load_settings
-from playhead.engines.registry import Engines, choose_engines
+from playhead.engines.registry import Engines, build_engines
 from playhead.services.context import PipelineServices
 from resources.dagster_resources import openai_resource, services_resource
 from sensors.inbox import inbox_sensor
@@ -24,7 +24,7 @@ def build_definitions(
 ) -> dg.Definitions:
     """The whole of Playhead for Dagster. ``engines`` replaces those that settings name; ``services``,
     open already, is what all runs and sensors of this process use, with its engines."""
-    chosen = services.engines if services else engines or choose_engines(settings)
+    chosen = services.engines if services else engines or build_engines(settings)
     return dg.Definitions(
         assets=[recordings, backlog, vector_indexes],
         asset_checks=[no_model_near_shutdown, vector_search_recall],
@@ -37,7 +37,14 @@ def build_definitions(
             schedules.model_switch_schedule,
             schedules.vector_index_schedule,
         ],
-        sensors=[inbox_sensor, pending_recordings_sensor, rebuild_plans_sensor, provider_batches_sensor, run_failure_sensor, lost_retries_sensor],
+        sensors=[
+            inbox_sensor,
+            pending_recordings_sensor,
+            rebuild_plans_sensor,
+            provider_batches_sensor,
+            run_failure_sensor,
+            lost_retries_sensor,
+        ],
         resources={
             "playhead": services_resource(settings, chosen, services),
             "openai": openai_resource(settings),

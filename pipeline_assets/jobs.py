@@ -4,7 +4,7 @@ import dagster as dg
 
 from pipeline_assets.assets.backlog import backlog
 from pipeline_assets.assets.recordings import recordings
-from pipeline_assets.assets.vector_indexes import vector_search_recall, vector_indexes
+from pipeline_assets.assets.vector_indexes import vector_indexes, vector_search_recall
 from pipeline_assets.ops.ingest_file import ingest_inbox_file
 from pipeline_assets.ops.model_switch import switch_model
 from pipeline_assets.ops.provider_batches import sync_batches

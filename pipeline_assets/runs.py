@@ -16,8 +16,8 @@ from pipeline_assets.policies import (
     BYTES_PER_RUN,
     HEARTBEAT_TAG,
     LOW_PRIORITY,
-    RECORDINGS_PER_RUN,
     MAX_RANGE_PER_RUN,
+    RECORDINGS_PER_RUN,
 )
 from playhead.core.records import STAGES, Recording
 from playhead.postgres.pipeline.plans import Plan

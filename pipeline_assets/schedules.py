@@ -5,12 +5,12 @@ from __future__ import annotations
 import dagster as dg
 
 from pipeline_assets.jobs import (
-    switch_embedding_model,
     check_recall,
     index_vectors,
     prune_history,
     reconcile_recordings,
     report_backlog,
+    switch_embedding_model,
 )
 from pipeline_assets.ops.model_switch import pending_steps
 from playhead.services.context import PipelineServices
@@ -49,7 +49,9 @@ hourly_backlog_schedule = dg.ScheduleDefinition(
     cron_schedule="*/10 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def model_switch_schedule(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest | dg.SkipReason:
+def model_switch_schedule(
+    playhead: dg.ResourceParam[PipelineServices],
+) -> dg.RunRequest | dg.SkipReason:
     """Looks without a run whether there is anything to change."""
     if not pending_steps(playhead):
         return dg.SkipReason("the sets are as settings want them, and complete")
@@ -61,7 +63,9 @@ def model_switch_schedule(playhead: dg.ResourceParam[PipelineServices]) -> dg.Ru
     cron_schedule="4-59/10 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def vector_index_schedule(playhead: dg.ResourceParam[PipelineServices]) -> dg.RunRequest | dg.SkipReason:
+def vector_index_schedule(
+    playhead: dg.ResourceParam[PipelineServices],
+) -> dg.RunRequest | dg.SkipReason:
     """Looks without a run whether an index is missing, too many, or mostly empty."""
     if not any(index.action for index in playhead.search.vector_indexes.index_states()):
         return dg.SkipReason("every organisation has the index that its size wants")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from pipeline_assets.ops.ingest_file import FILE_TAG, ingest_inbox_file, ingest_from_inbox
+from pipeline_assets.ops.ingest_file import FILE_TAG, ingest_from_inbox, ingest_inbox_file
 from pipeline_assets.policies import SENSOR_GRACE_SECONDS
 from pipeline_assets.runs import IN_PROGRESS_STATUSES
 from playhead.core.errors import PlayheadError
@@ -56,7 +56,9 @@ def inbox_sensor(
     )
 
 
-def _not_taken_by_worker(settled: Sequence[str], services: PipelineServices, attended: bool) -> list[str]:
+def _not_taken_by_worker(
+    settled: Sequence[str], services: PipelineServices, attended: bool
+) -> list[str]:
     """What is for this sensor: of an attending worker it takes over only what came long ago."""
     return [
         name

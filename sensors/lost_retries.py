@@ -25,7 +25,13 @@ from dagster._core.storage.tags import (
 )
 
 from pipeline_assets.jobs import ingest_recording
-from pipeline_assets.runs import PARTITION_TAG, PRIORITY_TAG, RANGE_END_TAG, RANGE_START_TAG, works_on_recordings
+from pipeline_assets.runs import (
+    PARTITION_TAG,
+    PRIORITY_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    works_on_recordings,
+)
 
 _INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
 _LOOKBACK = timedelta(hours=1)

@@ -16,7 +16,13 @@ from pipeline_assets.jobs import ingest_recording
 from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
 from pipeline_assets.partitions import PARTITION_SET, recordings_partitions
 from pipeline_assets.policies import SENSOR_GRACE_SECONDS
-from pipeline_assets.runs import IN_PROGRESS_STATUSES, RunSpec, partition_keys_of, missing_partition_keys, group_into_runs
+from pipeline_assets.runs import (
+    IN_PROGRESS_STATUSES,
+    RunSpec,
+    group_into_runs,
+    missing_partition_keys,
+    partition_keys_of,
+)
 from playhead.core.records import Recording
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
@@ -60,7 +66,9 @@ def _not_taken_by_worker(services: PipelineServices) -> list[Recording]:
     waiting = services.pipeline.recordings.pending(limit=_RECORDINGS_PER_TICK, unrequested=True)
     if not waiting or not services.liveness.is_alive(WORKER):
         return waiting
-    overdue = services.pipeline.recordings.overdue([one.id for one in waiting], SENSOR_GRACE_SECONDS)
+    overdue = services.pipeline.recordings.overdue(
+        [one.id for one in waiting], SENSOR_GRACE_SECONDS
+    )
     return [recording for recording in waiting if recording.id in overdue]
 
 

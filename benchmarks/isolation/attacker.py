@@ -18,9 +18,9 @@ from benchmarks.isolation.http_like import Face
 from benchmarks.isolation.tenants import Resident, others_named, word
 from benchmarks.isolation.ways import Way
 from playhead.core.call_context import CallContext
-from playhead.core.records import Filter, Recording
+from playhead.core.records import Recording, SearchFilter
 from playhead.postgres.database import Database, Role
-from playhead.postgres.provider_use.spend import GROUPINGS, Settlement, ReservationRequest
+from playhead.postgres.provider_use.spend import GROUPINGS, ReservationRequest, Settlement
 from playhead.postgres.search.conversations import NewTurn
 from playhead.services.context import Services
 from tests.support import factories
@@ -132,7 +132,9 @@ class Visitor:
                     for by in GROUPINGS
                 ]
             ),
-            "breakers": Way(lambda one, _: services.provider_use.circuit_breakers.list_open(one.org)),
+            "breakers": Way(
+                lambda one, _: services.provider_use.circuit_breakers.list_open(one.org)
+            ),
             "quarantine": Way(lambda one, _: services.provider_use.quarantine.replies(one.org)),
             "reply of another": Way(
                 lambda one, _: [services.provider_use.quarantine.reply(one.org, 1)]
@@ -175,7 +177,7 @@ class Visitor:
         }
 
     def _search(self, one: Resident, near: Any, recording: str | None = None) -> Iterable[object]:
-        narrowed = Filter(recordings=(recording,)) if recording else Filter()
+        narrowed = SearchFilter(recordings=(recording,)) if recording else SearchFilter()
         words = random.choice(["same words", "canary", "everybody canary00 canary01"])
         return self._services.search.chunks.find(
             words, near, self._set, org_id=one.org, narrowed=narrowed, limit=50

@@ -17,7 +17,7 @@ from benchmarks.isolation.ways import Way
 from playhead.answers.conversations import Kept
 from playhead.answers.service import Answers
 from playhead.cli.main import playhead
-from playhead.core.records import ANYTHING, Filter
+from playhead.core.records import NO_FILTER, SearchFilter
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.exports.transcripts import FORMATS
 from playhead.notebook.library import Home
@@ -39,10 +39,10 @@ class Face:
 
     def _searches(self) -> dict[str, Way]:
         def in_recording(one: Resident, whose: Resident) -> Iterable[object]:
-            return self._hits(one, SAME, Filter(recordings=(whose.recording.id,)))
+            return self._hits(one, SAME, SearchFilter(recordings=(whose.recording.id,)))
 
         def by_speaker(one: Resident, whose: Resident) -> Iterable[object]:
-            return self._hits(one, SAME, Filter(speakers=(whose.canary,)))
+            return self._hits(one, SAME, SearchFilter(speakers=(whose.canary,)))
 
         return {
             "search": Way(lambda one, _: self._hits(one, SAME)),
@@ -62,7 +62,7 @@ class Face:
             return [self._ask(one)(SAME, conversation=whose.keys["conversation"])]
 
         def in_recording(one: Resident, other: Resident) -> Iterable[object]:
-            return [self._ask(one)(SAME, narrowed=Filter(recordings=(other.recording.id,)))]
+            return [self._ask(one)(SAME, narrowed=SearchFilter(recordings=(other.recording.id,)))]
 
         return {
             "answer": Way(lambda one, _: [self._ask(one)(SAME)]),
@@ -77,7 +77,9 @@ class Face:
     def _search(self, one: Resident) -> Search:
         return open_search(self._services, one.org)
 
-    def _hits(self, one: Resident, query: str, narrowed: Filter = ANYTHING) -> Iterable[object]:
+    def _hits(
+        self, one: Resident, query: str, narrowed: SearchFilter = NO_FILTER
+    ) -> Iterable[object]:
         found = self._search(one)(query, narrowed=narrowed, limit=_LIMIT)
         return [*found.hits, found.note]
 

@@ -20,12 +20,12 @@ from pgvector.psycopg import register_vector
 from benchmarks.pipeline_vs_handwritten.contender import Answer
 from benchmarks.pipeline_vs_handwritten.embedder import HashEmbedder
 from pipeline_assets.assets.executor import StageExecutor
-from pipeline_assets.assets.stage import StageOutcome, RunAttempt, RecordingContext
+from pipeline_assets.assets.stage import RecordingContext, RunAttempt, StageOutcome
 from pipeline_assets.policies import RECORDINGS_PER_RUN
 from playhead.core.errors import PlayheadError
 from playhead.core.protocols.embedder import Embedder, Vectors
 from playhead.core.records import (
-    ANYTHING,
+    NO_FILTER,
     Document,
     Engine,
     Recipe,
@@ -35,7 +35,7 @@ from playhead.core.records import (
     text_hash,
 )
 from playhead.core.settings import Settings
-from playhead.engines.registry import EmbedderRegistry, choose_engines
+from playhead.engines.registry import EmbedderRegistry, build_engines
 from playhead.postgres.database import Connection
 from playhead.postgres.pipeline.recordings import new_recording_id
 from playhead.postgres.pipeline.stage_results import Result, ResultKey
@@ -66,7 +66,7 @@ class Ours:
         )
         self._models: dict[str, Embedder] = {name: HashEmbedder(name) for name in "AB"}
         makers = {name: partial(self._models.__getitem__, name) for name in "AB"}
-        engines = replace(choose_engines(settings), embedders=EmbedderRegistry("A", makers))
+        engines = replace(build_engines(settings), embedders=EmbedderRegistry("A", makers))
         self._makers = makers
         self._services = self._stack.enter_context(open_pipeline_services(settings, engines))
         self._connection = self._stack.enter_context(psycopg.connect(url, autocommit=True))
@@ -107,7 +107,7 @@ class Ours:
         assert searched is not None
         [vector] = embedders[searched.name].embed([question])
         found = self._services.search.chunks.find(
-            "", vector, searched, org_id=_ORG, narrowed=ANYTHING, limit=10
+            "", vector, searched, org_id=_ORG, narrowed=NO_FILTER, limit=10
         )
         return Answer(searched.name, [match.text for match in found])
 

@@ -12,11 +12,11 @@ from typing import Any
 from benchmarks.retrieval.labelled import Talk
 from benchmarks.seeding import process
 from playhead.core.records import Transcript
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.services.context import PipelineServices
 
 
-class Teller(InstantTranscriber):
+class Teller(StubTranscriber):
     """Says what it was given, whatever the file."""
 
     def __init__(self, told: Transcript) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.retrieval.labelled import FOLDER, Label, Talk
 from playhead.core.records import Transcript
-from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 
 _LEAST_SHARE = 0.4  # of an answer's letters, in one piece, for it to count as heard
@@ -23,7 +23,7 @@ _LEAST_SHARE = 0.4  # of an answer's letters, in one piece, for it to count as h
 def heard(folder: Path, model: str) -> Iterator[Talk]:
     """Each recording of ``folder`` that something is asked of; a label whose words the engine did
     not hear is left out."""
-    whisper = Piecewise(LocalWhisper(model))
+    whisper = PiecewiseTranscriber(LocalWhisper(model))
     for file, rows in _questions().items():
         if (folder / file).exists():
             transcript = whisper.transcribe(folder / file, language=None, progress=lambda _: None)

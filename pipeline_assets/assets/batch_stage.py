@@ -13,7 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pipeline_assets.assets.stage import StageOutcome, StageResult, StageTask, RecordingContext, capture_error, claim_task, call_context_for
+from pipeline_assets.assets.stage import (
+    RecordingContext,
+    StageOutcome,
+    StageResult,
+    StageTask,
+    call_context_for,
+    capture_error,
+    claim_task,
+)
 from playhead.core.call_context import call_context
 from playhead.core.errors import Parked, PlayheadError, WorkerStopping
 from playhead.postgres.pipeline.stage_results import Claim
@@ -60,12 +68,16 @@ class BatchStage:
         self, wanted: Sequence[tuple[RecordingContext, Sequence[EmbeddingTarget] | PlayheadError]]
     ) -> list[StageOutcome]:
         tasks = [
-            lanes if isinstance(lanes, PlayheadError) else capture_error(self.build_task, work, lanes)
+            lanes
+            if isinstance(lanes, PlayheadError)
+            else capture_error(self.build_task, work, lanes)
             for work, lanes in wanted
         ]
         made: dict[int, StageOutcome] = {}
         ready = [(number, task) for number, task in enumerate(tasks) if isinstance(task, StageTask)]
-        for _, alike in groupby(sorted(ready, key=_lock_order), key=lambda one: _lock_order(one)[:2]):
+        for _, alike in groupby(
+            sorted(ready, key=_lock_order), key=lambda one: _lock_order(one)[:2]
+        ):
             made |= self._run_group(list(alike))
         return [made[i] if isinstance(task, StageTask) else task for i, task in enumerate(tasks)]
 

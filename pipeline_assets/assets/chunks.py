@@ -9,8 +9,14 @@ from threading import Lock
 import dagster as dg
 
 from pipeline_assets.assets import checks
-from pipeline_assets.assets.batch_stage import ClaimedTasks, BatchStage
-from pipeline_assets.assets.stage import Metadata, StageResult, StageTask, RecordingContext, stage_spec
+from pipeline_assets.assets.batch_stage import BatchStage, ClaimedTasks
+from pipeline_assets.assets.stage import (
+    Metadata,
+    RecordingContext,
+    StageResult,
+    StageTask,
+    stage_spec,
+)
 from playhead.chunking.chunker import ChunkingConfig, Strategy, chunk
 from playhead.chunking.document_languages import written_tongues
 from playhead.chunking.sentence_spans import spoken_phrases, with_phrases, written_phrases
@@ -24,7 +30,7 @@ from playhead.core.records import (
     Recipe,
     Source,
 )
-from playhead.core.sentences import Tongues
+from playhead.core.sentences import LanguageRuns
 from playhead.core.settings import Settings
 from playhead.core.timecode import format_timecode
 from playhead.postgres.pipeline.content import ChunkWrite, chunks_hash
@@ -127,7 +133,7 @@ class _ChunkedTexts:
 
 def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source, ChunkingConfig]:
     """How each source is cut: as set for the recording's kind, within the model's window."""
-    chosen = settings.chunking_of(kind)
+    chosen = settings.chunking_for(kind)
     window = embedder.window_tokens
 
     def config(strategy: Strategy) -> ChunkingConfig:
@@ -147,12 +153,17 @@ def _read(task: StageTask) -> tuple[Spoken, Document]:
 
 
 def _chunk(
-    task: StageTask, transcript: Spoken, document: Document, before: Mapping[_TextKey, Sequence[ChunkSpan]]
+    task: StageTask,
+    transcript: Spoken,
+    document: Document,
+    before: Mapping[_TextKey, Sequence[ChunkSpan]],
 ) -> _ChunkedTexts:
     recording, embedder = task.context.recording, task.targets[0].embedder
     configs = _configs(task.context.services.settings, recording.kind, embedder)
 
-    def cut(source: Source, text: str, timeline: Timeline, tongues: Tongues) -> tuple[Chunk, ...]:
+    def cut(
+        source: Source, text: str, timeline: Timeline, tongues: LanguageRuns
+    ) -> tuple[Chunk, ...]:
         return chunk(
             source,
             text,

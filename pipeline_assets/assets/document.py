@@ -9,9 +9,9 @@ import dagster as dg
 from pipeline_assets.assets import checks
 from pipeline_assets.assets.stage import (
     Metadata,
+    RecordingContext,
     StageResult,
     StageTask,
-    RecordingContext,
     claim_task,
     format_engine,
     stage_spec,
@@ -43,7 +43,7 @@ def make_document(work: RecordingContext) -> StageResult:
         "title": recording.title,
         "kind": recording.kind,
     }
-    writer = services.engines.writer_for(recording.choice)
+    writer = services.engines.writer_for(recording.engine_selection)
     task = StageTask(work, recipe(writer), inputs)
     with claim_task(task, detail="writing") as claim:
         if claim.done:

@@ -7,8 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline_assets.assets import checks
-from pipeline_assets.assets.batch_stage import ClaimedTasks, BatchStage
-from pipeline_assets.assets.stage import Metadata, StageResult, StageTask, RecordingContext, format_engine, stage_spec
+from pipeline_assets.assets.batch_stage import BatchStage, ClaimedTasks
+from pipeline_assets.assets.stage import (
+    Metadata,
+    RecordingContext,
+    StageResult,
+    StageTask,
+    format_engine,
+    stage_spec,
+)
 from playhead.core.call_context import CallContext, call_context, current_call_context
 from playhead.core.errors import BatchPending
 from playhead.core.protocols.embedder import Embedder
@@ -104,7 +111,10 @@ def _fill_cache(
 
 
 def _embed(
-    services: PipelineServices, org_id: str, lane: EmbeddingTarget, texts: Mapping[str, UncachedText]
+    services: PipelineServices,
+    org_id: str,
+    lane: EmbeddingTarget,
+    texts: Mapping[str, UncachedText],
 ) -> None:
     """Cache the vectors of these texts; those that another worker is at are waited for."""
     set_id = lane.embedding_set.id

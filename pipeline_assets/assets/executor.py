@@ -17,7 +17,7 @@ from pipeline_assets.assets.chunks import CHUNKS
 from pipeline_assets.assets.document import make_document
 from pipeline_assets.assets.embeddings import EMBEDDINGS
 from pipeline_assets.assets.raw_media import make_raw_media
-from pipeline_assets.assets.stage import StageOutcome, StageResult, RecordingContext, capture_error
+from pipeline_assets.assets.stage import RecordingContext, StageOutcome, StageResult, capture_error
 from pipeline_assets.assets.transcript import make_transcript
 from playhead.core.records import Stage
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from pipeline_assets.assets import checks
-from pipeline_assets.assets.stage import Metadata, StageResult, StageTask, RecordingContext, claim_task, stage_spec
+from pipeline_assets.assets.stage import (
+    Metadata,
+    RecordingContext,
+    StageResult,
+    StageTask,
+    claim_task,
+    stage_spec,
+)
 from playhead.core.records import Engine, MediaFacts, Recipe, Recording
 from playhead.media.probe import probe
 

@@ -14,10 +14,10 @@ from collections.abc import Set as AbstractSet
 import dagster as dg
 
 from pipeline_assets.assets import chunks, document, embeddings, raw_media, transcript
-from pipeline_assets.assets.checks import check_specs, check_evaluation
-from pipeline_assets.assets.events import run_link, data_version_tags
+from pipeline_assets.assets.checks import check_evaluation, check_specs
+from pipeline_assets.assets.events import data_version_tags, run_link
 from pipeline_assets.assets.executor import StageExecutor
-from pipeline_assets.assets.stage import StageOutcome, StageResult, RunAttempt, RecordingContext
+from pipeline_assets.assets.stage import RecordingContext, RunAttempt, StageOutcome, StageResult
 from pipeline_assets.policies import POOL, RECORDINGS_PER_RUN, RETRY_POLICY
 from pipeline_assets.runs import RunConfig
 from playhead.core.errors import ClaimLost, Parked, PlayheadError, WorkerStopping
@@ -39,7 +39,9 @@ Context = dg.AssetExecutionContext | dg.OpExecutionContext
     pool=POOL,
 )
 def recordings(
-    context: dg.AssetExecutionContext, config: RunConfig, playhead: dg.ResourceParam[PipelineServices]
+    context: dg.AssetExecutionContext,
+    config: RunConfig,
+    playhead: dg.ResourceParam[PipelineServices],
 ) -> Iterator[dg.AssetMaterialization]:
     """Take each recording of the run through the stages that were asked for."""
     wanted = playhead.pipeline.recordings.get_many(config.only or context.partition_keys)
@@ -74,7 +76,9 @@ def process_recordings(
     telling = EventReporter(context)
     try:
         with StageExecutor(telling.report) as hands:
-            for work in _recording_contexts(services, wanted, turn, patient=_uses_batches(config, services)):
+            for work in _recording_contexts(
+                services, wanted, turn, patient=_uses_batches(config, services)
+            ):
                 hands.run(work, _stages_to_run(config, work, stages))
             hands.finish()
     except WorkerStopping:
@@ -134,7 +138,9 @@ def _recording_contexts(
     lanes, left = services.embedding_targets(), deque(wanted)
     while left:
         standing = services.pipeline.results.current_results(list(left))
-        waiting = services.provider_use.batches.recordings_in_batch_mode([recording.id for recording in left])
+        waiting = services.provider_use.batches.recordings_in_batch_mode(
+            [recording.id for recording in left]
+        )
         looked = time.monotonic()
         while left and time.monotonic() - looked < _RESULTS_TTL_SECONDS:
             recording = left.popleft()
@@ -142,7 +148,9 @@ def _recording_contexts(
             yield RecordingContext(services, recording, turn, lanes, standing[recording.id], waits)
 
 
-def _stages_to_run(config: RunConfig, work: RecordingContext, selected: Sequence[Stage]) -> Sequence[Stage]:
+def _stages_to_run(
+    config: RunConfig, work: RecordingContext, selected: Sequence[Stage]
+) -> Sequence[Stage]:
     """A run that only finishes recordings makes nothing again that stands, whichever engine made
     it: making anew is for plans, and for people. A cancelled plan wants nothing more."""
     if config.task == "finish":
@@ -156,7 +164,9 @@ def _stages_to_run(config: RunConfig, work: RecordingContext, selected: Sequence
     return selected
 
 
-def _log_materialization(context: Context, recording: Recording, stage: Stage, outcome: StageResult) -> None:
+def _log_materialization(
+    context: Context, recording: Recording, stage: Stage, outcome: StageResult
+) -> None:
     context.log_event(
         dg.AssetMaterialization(
             stage,

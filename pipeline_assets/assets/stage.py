@@ -26,7 +26,13 @@ from playhead.core.errors import (
     WorkerStopping,
 )
 from playhead.core.records import Engine, Json, Recipe, Recording, Stage, content_hash
-from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, CurrentResults, ResultKey
+from playhead.postgres.pipeline.stage_results import (
+    NO_SET,
+    Claim,
+    CurrentResults,
+    Result,
+    ResultKey,
+)
 from playhead.services.context import EmbeddingTarget, PipelineServices
 
 Metadata = dict[str, Any]
@@ -97,7 +103,9 @@ class StageTask:
     def current(self) -> Result | None:
         """The result that is current for all the sets already, made by this recipe from these
         inputs."""
-        results = [self.context.current_results.get((self.recipe.stage, set_id)) for set_id in self.sets]
+        results = [
+            self.context.current_results.get((self.recipe.stage, set_id)) for set_id in self.sets
+        ]
         result = results[0]
         if result is None or any(other != result for other in results):
             return None

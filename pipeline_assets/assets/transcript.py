@@ -10,9 +10,9 @@ import dagster as dg
 from pipeline_assets.assets import checks
 from pipeline_assets.assets.stage import (
     Metadata,
+    RecordingContext,
     StageResult,
     StageTask,
-    RecordingContext,
     claim_task,
     format_engine,
     stage_spec,
@@ -48,7 +48,7 @@ def make_transcript(work: RecordingContext) -> StageResult:
     inputs = {"raw_media": media.output_hash, "language": recording.language}
     if recording.speakers != "none":
         inputs["speakers"] = recording.speakers
-    transcriber = services.engines.transcriber_for(recording.choice)
+    transcriber = services.engines.transcriber_for(recording.engine_selection)
     task = StageTask(work, recipe(transcriber), inputs)
     with claim_task(task, detail="listening") as claim:
         if claim.done:

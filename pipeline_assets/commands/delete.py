@@ -10,7 +10,7 @@ import time
 
 import click
 
-from pipeline_assets.maintenance.delete_recording import finish_deletion, delete
+from pipeline_assets.maintenance.delete_recording import delete, finish_deletion
 from playhead.core.errors import PlayheadError
 from playhead.core.json_lines import json_line
 from playhead.core.settings import load_settings

@@ -17,13 +17,18 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline_assets.assets.desired_recipes import desired_recipes
-from pipeline_assets.planning.estimates import UNPLANNED_REASONS, EstimateLine, price_lines, total_usd
+from pipeline_assets.planning.estimates import (
+    UNPLANNED_REASONS,
+    EstimateLine,
+    price_lines,
+    total_usd,
+)
 from playhead.core.errors import NotFound, PlayheadError
 from playhead.core.json_lines import json_line
 from playhead.core.records import STAGES, Kind, Stage
 from playhead.core.settings import load_settings
 from playhead.core.spend_confirmation import require_confirmation
-from playhead.engines.registry import choose_engines
+from playhead.engines.registry import build_engines
 from playhead.postgres.pipeline.plans import Plan, Scope
 from playhead.services.context import PipelineServices, open_pipeline_services
 
@@ -52,7 +57,7 @@ class PlanOptions:
 
 def main(asked: PlanOptions) -> None:
     settings = load_settings()
-    with open_pipeline_services(settings, choose_engines(settings)) as services:
+    with open_pipeline_services(settings, build_engines(settings)) as services:
         if asked.cancel is not None:
             _cancel(services, asked.cancel)
         elif asked.listed:

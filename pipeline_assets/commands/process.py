@@ -25,7 +25,7 @@ from pipeline_assets.worker.in_process_runner import InProcessRunner
 from pipeline_assets.worker.worker import Worker
 from playhead.core.errors import DatabaseUnavailable, PlayheadError
 from playhead.core.settings import load_settings
-from playhead.engines.registry import choose_engines
+from playhead.engines.registry import build_engines
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import Services, open_pipeline_services
 from resources.dagster_storage import open_instance
@@ -69,14 +69,16 @@ def main(recordings: tuple[str, ...], watch: bool) -> None:
     """Exit 0 when all that was run is ready or parked, 1 when some failed."""
     settings = load_settings()
     with (
-        open_pipeline_services(settings, choose_engines(settings)) as services,
+        open_pipeline_services(settings, build_engines(settings)) as services,
         open_instance() as instance,
     ):
         if recordings:
             services.pipeline.recordings.statuses(
                 settings.org, recordings
             )  # NotFound before any work
-        processor = InProcessRunner(services, instance, build_definitions(settings, services=services))
+        processor = InProcessRunner(
+            services, instance, build_definitions(settings, services=services)
+        )
         with _print_progress(services.pipeline.recordings, processor.working):
             if watch:
                 worker = Worker(services, instance, processor)

@@ -21,10 +21,10 @@ from playhead.postgres.database_urls import app_url, dagster_tables_url
 from playhead.postgres.deletion.physical_erasure import clear_log, erase, vacuum
 from playhead.postgres.deletion.residue_scan import (
     ScanReport,
-    written_forms,
-    scan_names,
     scan_database,
     scan_files,
+    scan_names,
+    written_forms,
 )
 from playhead.services.context import Services
 
@@ -98,7 +98,7 @@ def _scan_for_residue(services: Services, needles: Sequence[str]) -> ScanReport:
     for url in (app_url(settings), dagster_tables_url(settings)):
         scan_database(look, url, needles)
     scan_names(look, services.files.media.names(), needles)
-    places = (settings.media_place, settings.inbox_place)
+    places = (settings.media_location, settings.inbox_location)
     besides = [settings.home / "models", settings.home / "spool"]
     besides += [place for place in places if isinstance(place, Path)]
     scan_files(look, settings.home, needles, besides=besides)

@@ -12,7 +12,7 @@ from itertools import islice
 
 import dagster as dg
 
-from pipeline_assets.assets.events import run_link, data_version_tags
+from pipeline_assets.assets.events import data_version_tags, run_link
 from pipeline_assets.runs import partition_keys_of
 from playhead.core.records import STAGES
 from playhead.postgres.pipeline.result_audit import ResultAudit, StoredResult

@@ -30,7 +30,9 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:
     if not suspects:
         return 0
     time.sleep(_GRACE_SECONDS)
-    orphans = [run for run in _without_heartbeat(instance, services.liveness) if run.run_id in suspects]
+    orphans = [
+        run for run in _without_heartbeat(instance, services.liveness) if run.run_id in suspects
+    ]
     keys = instance.get_dynamic_partitions(PARTITION_SET)
     for run in orphans:
         instance.report_run_failed(run, "Its worker died without a word.")
@@ -41,7 +43,9 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:
     return len(orphans)
 
 
-def _without_heartbeat(instance: dg.DagsterInstance, attendance: ProcessLiveness) -> list[dg.DagsterRun]:
+def _without_heartbeat(
+    instance: dg.DagsterInstance, attendance: ProcessLiveness
+) -> list[dg.DagsterRun]:
     started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     runs = {run_role(run.run_id): run for run in started if sends_heartbeat(run)}
     return [runs[duty] for duty in attendance.not_alive(list(runs))]

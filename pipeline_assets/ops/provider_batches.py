@@ -13,6 +13,8 @@ from playhead.services.context import PipelineServices
 
 
 @dg.op(out=dg.Out(dg.Nothing), description=__doc__)
-def sync_batches(context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]) -> None:
+def sync_batches(
+    context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
+) -> None:
     step = open_batches(playhead.settings, playhead.provider_use.batches).step()
     context.log.info(f"Batches: {asdict(step)}")

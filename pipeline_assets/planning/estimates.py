@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pipeline_assets.assets.desired_recipes import changed_parts
 from playhead.core.records import FREE, Recipe, Stage
-from playhead.postgres.pipeline.plans import Averages, Difference, Reason, DesiredRecipe
+from playhead.postgres.pipeline.plans import Averages, DesiredRecipe, Difference, Reason
 from playhead.services.context import PipelineServices
 
 #: What is left alone until a person acts.
@@ -40,7 +40,10 @@ def price_lines(
     patient: bool = False,
 ) -> list[EstimateLine]:
     """A line for each stage, set, reason and moved part. ``patient``: for who waits a day."""
-    averages, pace = services.pipeline.plans.averages(), services.pipeline.plans.seconds_per_recording()
+    averages, pace = (
+        services.pipeline.plans.averages(),
+        services.pipeline.plans.seconds_per_recording(),
+    )
     recipes = {one.recipe.hash: one for one in wanted}
     lines: dict[tuple[object, ...], EstimateLine] = {}
     for one in differences:

@@ -15,7 +15,7 @@ import dagster as dg
 from pipeline_assets.partitions import PARTITION_SET
 from pipeline_assets.planning.plan_runs import run_requests_for_plans
 from pipeline_assets.policies import RECORDINGS_PER_RUN
-from pipeline_assets.runs import NO_RUN_RETRIES, RunSpec, missing_partition_keys, group_into_runs
+from pipeline_assets.runs import NO_RUN_RETRIES, RunSpec, group_into_runs, missing_partition_keys
 from pipeline_assets.worker.cancellation import stop_on_termination
 from playhead.core.records import Recording
 from playhead.services.context import PipelineServices

@@ -13,7 +13,7 @@ from typing import Literal
 
 from playhead.answers.quote_matching import numbers_of, said_at, standing
 from playhead.answers.sanitize import plain
-from playhead.core.protocols.answerer import AnswerRequest, Cited, Excerpt, Statement
+from playhead.core.protocols.answerer import AnswerRequest, DraftCitation, DraftSentence, Excerpt
 from playhead.core.timecode import format_timecode
 from playhead.transcripts.word_positions import Spoken
 
@@ -54,7 +54,7 @@ Hearer = Callable[[Sentence | None, tuple[Citation, ...]], None]
 
 
 @dataclass(slots=True)
-class Minutes:
+class CitationChecker:
     """An ``Audience``. ``spoken`` gives the transcript of a recording; ``link`` opens an excerpt's
     recording at a second."""
 
@@ -72,7 +72,7 @@ class Minutes:
             self.hearer(None, ())
         self.sentences, self.citations, self.words, self.left_out = [], [], [], 0
 
-    def hear(self, statement: Statement) -> None:
+    def on_sentence(self, statement: DraftSentence) -> None:
         """See ``Audience``. A sentence that was written down already is not again."""
         text = plain(statement.text)
         proofs: list[Citation] = []
@@ -86,7 +86,7 @@ class Minutes:
             self.sentences.append(sentence)
             self.hearer(sentence, tuple(self.citations[n - 1] for n in sentence.cites))
 
-    def _proof(self, cited: Cited) -> Citation | None:
+    def _proof(self, cited: DraftCitation) -> Citation | None:
         """The citation, if its passage was retrieved and its quote stands there."""
         if not 1 <= cited.excerpt <= len(self.inquiry.excerpts):
             return None
@@ -122,7 +122,7 @@ class Minutes:
         self.words.append(quote)
         return made
 
-    def _invents(self, text: str, statement: Statement) -> bool:
+    def _invents(self, text: str, statement: DraftSentence) -> bool:
         """Whether it tells a number that neither the question nor what it cites has."""
         told = [self.inquiry.question]
         for one in statement.cited:

@@ -17,7 +17,7 @@ from playhead.answers.quote_matching import said_near
 from playhead.answers.sanitize import plain
 from playhead.core.errors import NotFound, RecordingDeleted
 from playhead.core.media_links import media_link
-from playhead.core.protocols.answerer import Turn
+from playhead.core.protocols.answerer import ConversationTurn
 from playhead.core.records import Json
 from playhead.core.timecode import format_timecode
 from playhead.postgres.search.conversations import ConversationSummary
@@ -40,11 +40,11 @@ class KeptTurn:
     asked_at: datetime
 
     @property
-    def as_told(self) -> Turn:
+    def as_told(self) -> ConversationTurn:
         """For whoever answers the next question: without what no longer holds."""
         holds = {one.number for one in self.citations if one.state == "current"}
         told = [one.text for one in self.sentences if one.text and holds.issuperset(one.cites)]
-        return Turn(self.question or "", " ".join(told))
+        return ConversationTurn(self.question or "", " ".join(told))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ class Transcripts:
             standing = self.services.pipeline.results.current_results([known])[known.id].get(
                 ("transcript", 0)
             )
-            return self.services.pipeline.content.timed_text(known, standing.id) if standing else None
+            return (
+                self.services.pipeline.content.timed_text(known, standing.id) if standing else None
+            )
         except (RecordingDeleted, NotFound):
             return None
 

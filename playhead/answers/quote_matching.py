@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from playhead.core.protocols.answerer import Excerpt, Line
+from playhead.core.protocols.answerer import Excerpt, TimedSentence
 from playhead.core.sentences import UNSPACED, Range
 from playhead.transcripts.word_positions import Spoken
 
@@ -80,7 +80,7 @@ def numbers_of(texts: Sequence[str]) -> set[str]:
     }
 
 
-def _line_at(excerpt: Excerpt, char: int) -> Line:
+def _line_at(excerpt: Excerpt, char: int) -> TimedSentence:
     """The sentence in which a character of the excerpt stands."""
     at = 0
     for line in excerpt.lines:

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Final
 
-from playhead.answers.citation_check import Citation, Hearer, Minutes, Sentence
+from playhead.answers.citation_check import Citation, Hearer, CitationChecker, Sentence
 from playhead.answers.conversations import Kept, Transcripts
 from playhead.core.call_context import ANSWER, CallContext, call_context
 from playhead.core.errors import RecordingDeleted, RequestRejected
 from playhead.core.media_links import media_link
-from playhead.core.protocols.answerer import Answerer, AnswerRequest, Excerpt, Turn
+from playhead.core.protocols.answerer import Answerer, AnswerRequest, ConversationTurn, Excerpt
 from playhead.core.protocols.embedder import Vectors
-from playhead.core.records import ANYTHING, Engine, Filter
+from playhead.core.records import NO_FILTER, Engine, SearchFilter
 from playhead.core.text import one_line
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.postgres.search.conversations import NewTurn
@@ -70,7 +70,7 @@ class Answers:
         self,
         question: str,
         *,
-        narrowed: Filter = ANYTHING,
+        narrowed: SearchFilter = NO_FILTER,
         conversation: str | None = None,
         hearer: Hearer = nobody,
     ) -> Answer:
@@ -86,14 +86,18 @@ class Answers:
         noted = replace(answer, note=_joined([note, answer.note]))
         return self._keep(noted, words, conversation)
 
-    def _earlier(self, conversation: str | None) -> list[Turn]:
+    def _earlier(self, conversation: str | None) -> list[ConversationTurn]:
         if conversation is None:
             return []
         turns = Kept(self.services, self.org_id).turns(conversation)
         return [turn.as_told for turn in turns if turn.question][-_EARLIER_TURNS:]
 
     def _answered(
-        self, asked: str, narrowed: Filter, earlier: Sequence[Turn], hearer: Hearer
+        self,
+        asked: str,
+        narrowed: SearchFilter,
+        earlier: Sequence[ConversationTurn],
+        hearer: Hearer,
     ) -> tuple[Answer, list[str]]:
         """With the words of its citations, as they stand."""
         meant = " ".join([*(turn.question for turn in earlier[-1:]), asked])
@@ -122,16 +126,16 @@ class Answers:
     def org_id(self) -> str:
         return self.search.org_id
 
-    def _minutes(self, inquiry: AnswerRequest, hearer: Hearer) -> Minutes:
+    def _minutes(self, inquiry: AnswerRequest, hearer: Hearer) -> CitationChecker:
         spoken = cache(Transcripts(self.services, self.org_id).of)
-        return Minutes(inquiry, spoken, self._link, hearer)
+        return CitationChecker(inquiry, spoken, self._link, hearer)
 
     def _link(self, excerpt: Excerpt, seconds: float) -> str:
         return media_link(
             self.services.files.media.link(excerpt.recording, excerpt.suffix), seconds
         )
 
-    def _write(self, inquiry: AnswerRequest, minutes: Minutes) -> tuple[Engine, str | None]:
+    def _write(self, inquiry: AnswerRequest, minutes: CitationChecker) -> tuple[Engine, str | None]:
         """Who answered in the end, and its note."""
         try:
             return self.answerer.engine, self.answerer.answer(inquiry, minutes)

@@ -24,7 +24,7 @@ from playhead.chunking.units import Edge, Ruler, Unit
 from playhead.core.errors import InvalidSettings
 from playhead.core.protocols.embedder import Tokenizer
 from playhead.core.records import Chunk, ChunkSpan, Source
-from playhead.core.sentences import Range, Tongues, split_multilingual, tongues_within
+from playhead.core.sentences import LanguageRuns, Range, language_runs_within, split_multilingual
 from playhead.transcripts.timeline import Timeline
 
 Strategy = Literal["text", "segments", "markdown"]
@@ -86,7 +86,7 @@ def chunk(
     *,
     config: ChunkingConfig,
     tokenizer: Tokenizer,
-    tongues: Tongues,
+    tongues: LanguageRuns,
     timeline: Timeline,
     before: Sequence[ChunkSpan] = (),
 ) -> tuple[Chunk, ...]:
@@ -123,7 +123,7 @@ def _chunks(
     ruler: Ruler,
     ranges: Sequence[Range],
     timeline: Timeline,
-    tongues: Tongues,
+    tongues: LanguageRuns,
 ) -> Iterator[Chunk]:
     timed = zip(ranges, timeline.seconds(ranges), timeline.speakers(ranges), strict=True)
     for ordinal, ((start, end), seconds, speaker) in enumerate(timed):
@@ -141,9 +141,9 @@ def _chunks(
         )
 
 
-def _language(tongues: Tongues, start: int, end: int) -> str:
+def _language(tongues: LanguageRuns, start: int, end: int) -> str:
     """The one of most characters, the first of equals."""
-    here = tongues_within(tongues, start, end)
+    here = language_runs_within(tongues, start, end)
     lengths: Counter[str] = Counter()
     for (at, language), (until, _) in pairwise([*here, (end - start, "")]):
         lengths[language] += until - at
@@ -159,11 +159,11 @@ def _turns(timeline: Timeline) -> frozenset[int]:
 
 
 def _sentence_units(
-    ruler: Ruler, within: Range, tongues: Tongues, turns: frozenset[int] = frozenset()
+    ruler: Ruler, within: Range, tongues: LanguageRuns, turns: frozenset[int] = frozenset()
 ) -> Iterator[Unit]:
     """The sentences of a range, cut at turns too."""
     start, end = within
-    here = tongues_within(tongues, start, end)
+    here = language_runs_within(tongues, start, end)
     starts = {start + at for at, _ in split_multilingual(ruler.text[start:end], here)}
     for left, right in pairwise(sorted({*starts, *turns, start, end})):
         edge = Edge.TURN if left in turns else Edge.SENTENCE
@@ -174,7 +174,7 @@ def _sentence_units(
 class _Markdown:
     ruler: Ruler
     config: ChunkingConfig
-    tongues: Tongues
+    tongues: LanguageRuns
     outline: Outline
     kept: frozenset[int]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from playhead.core.records import Document
-from playhead.core.sentences import Tongues, merge_runs
+from playhead.core.sentences import LanguageRuns, merge_runs
 from playhead.transcripts.word_positions import Spoken
 
 
-def written_tongues(document: Document, spoken: Spoken) -> Tongues:
+def written_tongues(document: Document, spoken: Spoken) -> LanguageRuns:
     """Each timed part in the language that was spoken at its second."""
     runs = [(0, spoken.language)]
     if spoken.languages:

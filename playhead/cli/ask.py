@@ -13,9 +13,9 @@ from playhead.answers.citation_check import Citation, Hearer, Sentence
 from playhead.answers.conversations import Kept, KeptTurn
 from playhead.answers.service import NOT_THERE, Answer, Answers, nobody
 from playhead.cli.options import json_option, org_option, print_json
-from playhead.core.records import KINDS, Filter, Kind
+from playhead.core.records import KINDS, Kind, SearchFilter
 from playhead.core.settings import load_settings
-from playhead.engines.registry import choose_answerer
+from playhead.engines.registry import build_answerer
 from playhead.postgres.search.conversations import ConversationSummary
 from playhead.search.service import open_search
 from playhead.services.context import open_services
@@ -45,9 +45,9 @@ def ask(
 ) -> None:
     """Answer QUESTION from the recordings, each sentence with where it was said."""
     settings = load_settings()
-    answerer = choose_answerer(settings)
+    answerer = build_answerer(settings)
     with open_services(settings) as services:
-        narrowed = Filter(
+        narrowed = SearchFilter(
             kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
         )
         answers = Answers(

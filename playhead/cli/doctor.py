@@ -19,7 +19,7 @@ from playhead.core import packaged_models
 from playhead.core.errors import ConfigurationError, PlayheadError
 from playhead.core.records import Engine
 from playhead.core.settings import Settings, load_settings
-from playhead.engines.registry import Engines, choose_engines
+from playhead.engines.registry import Engines, build_engines
 from playhead.media.sandbox import walls
 from playhead.postgres.database_urls import app_url, dagster_url
 from playhead.postgres.migrator import check_pgvector
@@ -96,7 +96,7 @@ def _disk(settings: Settings) -> str:
 
 def _media(settings: Settings) -> str:
     next(iter(stores.create_media_store(settings).names()), None)
-    return f"{settings.media_place} can be listed"
+    return f"{settings.media_location} can be listed"
 
 
 def _inbox(settings: Settings) -> str:
@@ -106,11 +106,11 @@ def _inbox(settings: Settings) -> str:
         raise ConfigurationError(
             f"The inbox cannot be read: {error}", remedy="Correct its rights, or PLAYHEAD_INBOX."
         ) from error
-    return f"{len(waiting)} files wait at {settings.inbox_place}"
+    return f"{len(waiting)} files wait at {settings.inbox_location}"
 
 
 def _engines(settings: Settings) -> str:
-    engines = choose_engines(settings)
+    engines = build_engines(settings)
     return ", ".join(f"{engine.name} {engine.model}" for engine in _all(engines))
 
 
@@ -119,7 +119,7 @@ def _models(settings: Settings) -> str:
         name for name in (settings.transcriber, settings.embedder) if name in packaged_models.MODELS
     ]
     for name in names:
-        packaged_models.check(name)
+        packaged_models.check_model(name)
     return f"{', '.join(names) or 'none packaged'}: there and unaltered"
 
 

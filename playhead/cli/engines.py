@@ -14,7 +14,7 @@ from rich.table import Table
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.errors import NotFound
 from playhead.core.settings import Settings, load_settings
-from playhead.engines.catalog import EngineFacts, every_engine
+from playhead.engines.catalog import EngineFacts, list_engines
 from playhead.services.context import open_services
 
 
@@ -30,7 +30,7 @@ def engines(context: click.Context, ask: str | None, as_json: bool) -> None:
     if ask:
         _ask(settings, ask, today, as_json)
         return
-    rows = every_engine(settings, today)
+    rows = list_engines(settings, today)
     if as_json:
         for row in rows:
             print_json(asdict(row))
@@ -89,7 +89,9 @@ def _print_table(rows: Sequence[EngineFacts]) -> None:
     for row in rows:
         chosen = "*" if row.chosen else ""
         end = "ended" if row.ended else _end(row.ends, None)
-        table.add_row(chosen, row.role, row.name, _gives(row), _price(row), end, row.lacks or "")
+        table.add_row(
+            chosen, row.role, row.name, _gives(row), _price(row), end, row.missing_setting or ""
+        )
     console = Console()
     Console(width=None if console.is_terminal else 200).print(table)
     click.echo("* in use. Prices in US dollars: a million tokens read + written, or a minute.")
@@ -97,7 +99,7 @@ def _print_table(rows: Sequence[EngineFacts]) -> None:
 
 def _gives(row: EngineFacts) -> str:
     if row.role == "transcriber":
-        return f"{', '.join(row.gives)} ({row.languages})"
+        return f"{', '.join(row.output_formats)} ({row.languages})"
     if row.role in ("writer", "answerer"):
         return "quotes" if row.local else "prose that cites"
     return f"{row.dimensions or '?'} dimensions, reads {row.window_tokens} tokens"

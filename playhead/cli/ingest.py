@@ -15,7 +15,7 @@ from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.errors import PlayheadError
 from playhead.core.records import KINDS, SPEAKERS, STAGES, Kind, Recording, SpeakerSource, Stage
 from playhead.core.settings import load_settings
-from playhead.engines.registry import choose_engines
+from playhead.engines.registry import build_engines
 from playhead.postgres.pipeline.recordings import Status
 from playhead.services.context import Services, open_services
 
@@ -121,15 +121,15 @@ class NothingToRetry(PlayheadError):
 def _choose(services: Services, org_id: str, statuses: Sequence[Status], engine: str) -> None:
     """The engine for the stage that each stopped at, from now on. Raises ``ModelUnavailable`` for a
     name nobody knows; then nothing is changed."""
-    engines = choose_engines(services.settings)
+    engines = build_engines(services.settings)
     stopped = {one.id: one for one in statuses if one.status in ("failed", "parked")}
     recordings = [services.pipeline.recordings.get(org_id, identity) for identity in stopped]
     stages = [_stopped_at(services, recording, stopped[recording.id]) for recording in recordings]
     for recording, stage in zip(recordings, stages, strict=True):
         if stage == "transcript":
-            engines.transcriber_for(replace(recording, transcriber=engine).choice)
+            engines.transcriber_for(replace(recording, transcriber=engine).engine_selection)
         elif stage == "document":
-            engines.writer_for(replace(recording, writer=engine).choice)
+            engines.writer_for(replace(recording, writer=engine).engine_selection)
         else:
             raise click.UsageError(
                 f"{recording.id} stopped at {stage}, which has no engine to choose."

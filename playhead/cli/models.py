@@ -12,7 +12,7 @@ from rich.table import Table
 
 from playhead.cli.options import json_option, print_json
 from playhead.core.settings import load_settings
-from playhead.engines.registry import choose_embedders
+from playhead.engines.registry import build_embedders
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 from playhead.services.context import Services, open_services
 from playhead.services.model_switch import ModelSwitch
@@ -89,7 +89,9 @@ def status(set_id: int, as_json: bool) -> None:
     )
     for index in indexes:
         size = f"{index.bytes / 1e6:,.0f} MB" if index.bytes else "none yet"
-        click.echo(f"  index of {index.org_id}: {size}{f', to {index.action}' if index.action else ''}")
+        click.echo(
+            f"  index of {index.org_id}: {size}{f', to {index.action}' if index.action else ''}"
+        )
     for row in failed:
         click.echo(f"  {row['recording']}: {row['message']} {row['remedy']}")
     if one.gate:
@@ -130,7 +132,7 @@ def retire(set_id: int) -> None:
 
 
 def _change(services: Services) -> ModelSwitch:
-    return ModelSwitch(services, choose_embedders(services.settings))
+    return ModelSwitch(services, build_embedders(services.settings))
 
 
 def _facts(services: Services, one: EmbeddingSet) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from playhead.cli.options import json_option, org_option, print_json
-from playhead.core.records import KINDS, SOURCES, Filter, Kind, Source
+from playhead.core.records import KINDS, SOURCES, Kind, SearchFilter, Source
 from playhead.core.settings import load_settings
 from playhead.search.hits import Hit
 from playhead.search.service import MOST, RecordingHit, Search, open_search
@@ -66,7 +66,7 @@ def search(
 ) -> None:
     """Find the moments that QUERY is about, by words and by meaning. Of options that are given
     several times one must hold; of different ones, all."""
-    narrowed = Filter(
+    narrowed = SearchFilter(
         kinds=kinds,
         recordings=recordings,
         speakers=speakers,
@@ -94,7 +94,7 @@ def search(
 
 
 def _found(
-    find: Search, query: str, narrowed: Filter, limit: int, *, whole: bool
+    find: Search, query: str, narrowed: SearchFilter, limit: int, *, whole: bool
 ) -> tuple[list[Hit] | list[RecordingHit], str | None]:
     if whole:
         recordings = find.recordings(query, narrowed=narrowed, limit=limit)

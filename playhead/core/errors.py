@@ -50,7 +50,7 @@ from datetime import datetime
 from typing import ClassVar
 
 #: Of an edited file's problems, as many as a person reads before mending them.
-PROBLEMS_TOLD = 50
+MAX_PROBLEMS_SHOWN = 50
 
 
 class PlayheadError(Exception):
@@ -109,7 +109,7 @@ class InvalidCorrection(PermanentError):
     each with its place ("line 14: …"); the message has the first ``PROBLEMS_TOLD``."""
 
     def __init__(self, problems: Sequence[str], *, remedy: str) -> None:
-        told = [*problems[:PROBLEMS_TOLD]]
+        told = [*problems[:MAX_PROBLEMS_SHOWN]]
         if more := len(problems) - len(told):
             told.append(f"and {more} more")
         super().__init__("\n".join(told), remedy=remedy)
@@ -188,7 +188,7 @@ class StorageAccessDenied(ConfigurationError):
     """An object store refuses these credentials, or has no such bucket."""
 
 
-class SpoolFull(ConfigurationError):
+class DownloadCacheFull(ConfigurationError):
     """The disk has no room for a local copy of an object that is to be decoded or taken in."""
 
 

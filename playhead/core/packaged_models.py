@@ -115,7 +115,7 @@ MODELS: tuple[str, ...] = tuple(_MODELS)
 WHISPER_MODELS: tuple[str, ...] = tuple(name for name in MODELS if name.startswith("whisper-"))
 
 
-def check(name: str) -> None:
+def check_model(name: str) -> None:
     """Read and hash every file of a model. Raises ``ModelUnavailable`` if one is missing or
     altered, or if no model has that name."""
     for file in _files(name):
@@ -124,7 +124,7 @@ def check(name: str) -> None:
             with part.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
-        _compare(name, file, digest.hexdigest())
+        _check_hash(name, file, digest.hexdigest())
 
 
 def whisper_files(name: str) -> dict[str, bytes]:
@@ -135,14 +135,14 @@ def whisper_files(name: str) -> dict[str, bytes]:
 
 def minilm_folder() -> Path:
     """The checked folder with MiniLM's model.safetensors, tokenizer.json and config.json."""
-    check("minilm")
+    check_model("minilm")
     (weights,) = _paths("minilm", _files("minilm")[0])
     return weights.parent
 
 
 def wordllama_files() -> tuple[Path, Path]:
     """WordLlama's checked weights and tokenizer."""
-    check("wordllama")
+    check_model("wordllama")
     (weights,), (tokenizer,) = (_paths("wordllama", file) for file in _files("wordllama"))
     return weights, tokenizer
 
@@ -155,7 +155,7 @@ def weights_sha256(name: str) -> str:
 def _contents(name: str) -> Iterator[tuple[str, bytes]]:
     for file in _files(name):
         data = b"".join(part.read_bytes() for part in _paths(name, file))
-        _compare(name, file, hashlib.sha256(data).hexdigest())
+        _check_hash(name, file, hashlib.sha256(data).hexdigest())
         yield file.name, data
 
 
@@ -181,7 +181,7 @@ def _path(name: str, part: str) -> Path:
     raise ModelUnavailable(f"Model {name!r} is missing its file {part}.", remedy=_REMEDY)
 
 
-def _compare(name: str, file: _File, sha256: str) -> None:
+def _check_hash(name: str, file: _File, sha256: str) -> None:
     if sha256 != file.sha256:
         raise ModelUnavailable(
             f"Model {name!r} was altered: {file.name} has sha-256 {sha256[:12]}…, "

@@ -76,7 +76,7 @@ class Recording:
     speakers: SpeakerSource = "none"  # what tells them apart
 
     @property
-    def choice(self) -> EngineSelection:
+    def engine_selection(self) -> EngineSelection:
         return EngineSelection(self.org_id, self.kind, self.transcriber, self.writer)
 
 
@@ -192,7 +192,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class SearchFilter:
     """What may be found: what is empty or None narrows nothing, and all that is given must hold.
     ``speakers``: given names or labels; ``languages``: ISO 639-1; ``since`` (itself too) to
     ``until`` (itself not): when recordings came; ``from_seconds`` to ``to_seconds``: passages that
@@ -209,7 +209,7 @@ class Filter:
     to_seconds: float | None = None
 
 
-ANYTHING = Filter()
+NO_FILTER = SearchFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,20 +261,20 @@ class Price:
     """What an engine's work costs, in US dollars; nothing for local engines. ``patient_share``: of
     that price, for who waits a day."""
 
-    usd_a_call: float = 0.0
-    usd_a_million_tokens: float = 0.0
-    usd_an_audio_minute: float = 0.0
-    patient_share: float = 1.0
+    usd_per_call: float = 0.0
+    usd_per_million_tokens: float = 0.0
+    usd_per_audio_minute: float = 0.0
+    batch_discount: float = 1.0
 
     def of(
         self, *, calls: float, tokens: float, audio_seconds: float, patient: bool = False
     ) -> float:
         at_once = (
-            calls * self.usd_a_call
-            + tokens / 1_000_000 * self.usd_a_million_tokens
-            + audio_seconds / 60 * self.usd_an_audio_minute
+            calls * self.usd_per_call
+            + tokens / 1_000_000 * self.usd_per_million_tokens
+            + audio_seconds / 60 * self.usd_per_audio_minute
         )
-        return at_once * self.patient_share if patient else at_once
+        return at_once * self.batch_discount if patient else at_once
 
 
 FREE = Price()

@@ -16,7 +16,7 @@ from sentencex import get_sentence_boundaries
 
 Range = tuple[int, int]
 #: From which character on which language (ISO 639-1) is spoken; the first from 0.
-Tongues = tuple[tuple[int, str], ...]
+LanguageRuns = tuple[tuple[int, str], ...]
 
 #: Scripts that are written without spaces between words, as the inside of a character class: Thai
 #: and Lao, Burmese, Khmer, kana (half-width too), Chinese characters (rare ones too). The only
@@ -28,25 +28,25 @@ UNSPACED: Final = (
 
 # sentencex 1.0.32 panics on an initial after white space of several bytes (" A\u00a0."), and
 # lone surrogates are no text to it. One class of characters is found five times as fast as two.
-_UNREADABLE = re.compile(
+_UNSEGMENTABLE = re.compile(
     "[\t\v\f\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff]"
 )
 
 
-def merge_runs(runs: Iterable[tuple[int, str]]) -> Tongues:
+def merge_runs(runs: Iterable[tuple[int, str]]) -> LanguageRuns:
     """Without those that say the same again. Of several that begin at one character the last
     counts."""
     last = dict(runs)
     return tuple(next(row) for _, row in groupby(last.items(), key=lambda run: run[1]))
 
 
-def tongues_within(tongues: Tongues, start: int, end: int) -> Tongues:
+def language_runs_within(tongues: LanguageRuns, start: int, end: int) -> LanguageRuns:
     """Of the text ``[start, end)`` alone."""
     return merge_runs((max(0, at - start), language) for at, language in tongues if at < end)
 
 
 @lru_cache(maxsize=1)  # asked twice in a row: where to cut, and which phrases to time
-def split_multilingual(text: str, tongues: Tongues) -> tuple[Range, ...]:
+def split_multilingual(text: str, tongues: LanguageRuns) -> tuple[Range, ...]:
     """As ``sentences``, each language by its own rules; one ends where another language begins."""
     edges = pairwise([*(start for start, _ in tongues), len(text)])
     return tuple(
@@ -63,9 +63,9 @@ def split_sentences(text: str, language: str) -> tuple[Range, ...]:
     ``language`` is an ISO 639-1 code; an unknown one is read like English. Should the library
     answer with anything else than a tiling, lines are taken for sentences.
     """
-    found = get_sentence_boundaries(language, _UNREADABLE.sub(" ", text))
+    found = get_sentence_boundaries(language, _UNSEGMENTABLE.sub(" ", text))
     ranges = tuple((one["start_index"], one["end_index"]) for one in found)
-    return ranges if _tiles(ranges, len(text)) else _lines(text)
+    return ranges if _tile(ranges, len(text)) else _split_lines(text)
 
 
 def strip_range(text: str, start: int, end: int) -> Range:
@@ -74,13 +74,13 @@ def strip_range(text: str, start: int, end: int) -> Range:
     return end - len(bare), end - len(bare) + len(bare.rstrip())
 
 
-def _tiles(ranges: tuple[Range, ...], length: int) -> bool:
+def _tile(ranges: tuple[Range, ...], length: int) -> bool:
     edges = [0, *(end for _, end in ranges)]
     starts = [start for start, _ in ranges]
     return starts == edges[:-1] and edges[-1] == length and all(a < b for a, b in ranges)
 
 
-def _lines(text: str) -> tuple[Range, ...]:
+def _split_lines(text: str) -> tuple[Range, ...]:
     edges = [0]
     for line in text.splitlines(keepends=True):
         edges.append(edges[-1] + len(line))

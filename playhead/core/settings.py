@@ -98,7 +98,7 @@ _BUCKET = re.compile(r"(s3|gs|az)://[^/?#]+[^?#]*$")
 
 Folder = Annotated[Path, BeforeValidator(_absolute)]
 #: A folder, or the URL of a bucket and a prefix in it.
-Place = Annotated[Path | str, BeforeValidator(_address)]
+Location = Annotated[Path | str, BeforeValidator(_address)]
 #: Decoded here, since pydantic-settings would end at broken JSON and tell no other problem.
 ChunkingByKind = Annotated[dict[Kind, Chunking], NoDecode, BeforeValidator(_from_json)]
 
@@ -134,8 +134,8 @@ class Settings(BaseSettings):
     )
 
     home: Folder = Path(".playhead")
-    media: Place | None = None
-    inbox: Place | None = None
+    media: Location | None = None
+    inbox: Location | None = None
     s3_endpoint: Annotated[str | None, Field(pattern=r"^https?://")] = None
     org: OrgId = "default"
     database_url: Annotated[str | None, Field(pattern=r"^postgres(ql)?://")] = Field(
@@ -157,11 +157,11 @@ class Settings(BaseSettings):
     daily_budget_usd: Annotated[float | None, Field(ge=0)] = None
 
     @property
-    def media_place(self) -> Path | str:
+    def media_location(self) -> Path | str:
         return self.media or self.home / "media"
 
     @property
-    def inbox_place(self) -> Path | str:
+    def inbox_location(self) -> Path | str:
         return self.inbox or self.home / "inbox"
 
     def provider(self, name: str) -> Provider | None:
@@ -172,21 +172,21 @@ class Settings(BaseSettings):
         key = openai.api_key or self.openai_api_key
         return openai.model_copy(update={"api_key": key})
 
-    def transcriber_of(self, org_id: str, kind: Kind) -> str:
+    def transcriber_for(self, org_id: str, kind: Kind) -> str:
         """The name of the engine for an organisation's recordings of a kind."""
-        named = [one.transcriber for one in self._engines_of(org_id, kind)]
+        named = [one.transcriber for one in self._engines_for(org_id, kind)]
         return next(filter(None, named), self.transcriber)
 
-    def writer_of(self, org_id: str, kind: Kind) -> str:
-        named = [one.writer for one in self._engines_of(org_id, kind)]
+    def writer_for(self, org_id: str, kind: Kind) -> str:
+        named = [one.writer for one in self._engines_for(org_id, kind)]
         return next(filter(None, named), self.writer)
 
-    def _engines_of(self, org_id: str, kind: Kind) -> list[EngineNames]:
+    def _engines_for(self, org_id: str, kind: Kind) -> list[EngineNames]:
         """The most specific first; an organisation's word counts more than a kind's."""
         places = (f"{org_id}/{kind}", f"{org_id}/*", f"*/{kind}")
         return [self.engines[place] for place in places if place in self.engines]
 
-    def chunking_of(self, kind: Kind) -> Chunking:
+    def chunking_for(self, kind: Kind) -> Chunking:
         return self.chunking.get(kind, Chunking())
 
 

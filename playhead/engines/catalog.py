@@ -42,7 +42,7 @@ class EngineFacts:
     name: str
     chosen: bool
     local: bool
-    gives: tuple[str, ...] = ()
+    output_formats: tuple[str, ...] = ()
     languages: str = ""
     dimensions: int | None = None
     window_tokens: int | None = None
@@ -50,14 +50,17 @@ class EngineFacts:
     usd_an_audio_minute: float | None = 0.0
     ends: date | None = None
     ended: bool = False
-    lacks: str | None = None
+    missing_setting: str | None = None
 
 
-def every_engine(settings: Settings, today: date) -> list[EngineFacts]:
+def list_engines(settings: Settings, today: date) -> list[EngineFacts]:
     """Those of this machine, OpenAI's, and others that settings name."""
     known = [*_local(settings), *_openai(settings, today)]
     names = {(one.role, one.name) for one in known}
-    return [*known, *(one for one in _chosen(settings, today) if (one.role, one.name) not in names)]
+    return [
+        *known,
+        *(one for one in _in_settings(settings, today) if (one.role, one.name) not in names),
+    ]
 
 
 def _local(settings: Settings) -> Iterator[EngineFacts]:
@@ -83,7 +86,7 @@ def _openai(settings: Settings, today: date) -> Iterator[EngineFacts]:
         yield _remote(settings, _role(row), f"openai:{row.name}", row, today)
 
 
-def _chosen(settings: Settings, today: date) -> Iterator[EngineFacts]:
+def _in_settings(settings: Settings, today: date) -> Iterator[EngineFacts]:
     """Behind other servers, or newer than the table; and any that answers, which is a text model
     as those that write are."""
     makers: dict[Role, Callable[[str, bool], Model]] = {
@@ -118,7 +121,7 @@ def _remote(settings: Settings, role: Role, name: str, row: Model, today: date) 
         name,
         chosen=name in _named(settings, role),
         local=False,
-        gives=row.formats if isinstance(row, SpeechModel) else (),
+        output_formats=row.formats if isinstance(row, SpeechModel) else (),
         languages=row.languages if isinstance(row, SpeechModel) else "",
         dimensions=named.dimensions or (vectors.dimensions if vectors else None),
         window_tokens=vectors.window_tokens if vectors else None,
@@ -126,7 +129,7 @@ def _remote(settings: Settings, role: Role, name: str, row: Model, today: date) 
         usd_an_audio_minute=rates.an_audio_minute if rates else None,
         ends=ends,
         ended=ends is not None and ends <= today,
-        lacks=missing(settings, named.provider),
+        missing_setting=missing(settings, named.provider),
     )
 
 

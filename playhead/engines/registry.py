@@ -17,14 +17,14 @@ from playhead.core.errors import InvalidSettings, ModelUnavailable
 from playhead.core.packaged_models import WHISPER_MODELS
 from playhead.core.protocols.answerer import Answerer
 from playhead.core.protocols.embedder import Embedder
-from playhead.core.protocols.transcriber import Listener, Transcriber
+from playhead.core.protocols.transcriber import SpeechRecognizer, Transcriber
 from playhead.core.protocols.writer import Writer
 from playhead.core.records import EngineSelection
 from playhead.core.settings import NO_ALIGNER, Settings
 from playhead.engines.answering.extractive import ExtractiveAnswerer
-from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.remote import RemoteEngines, Wires
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.embedding.stub import StubEmbedder
+from playhead.engines.remote import ClientFactory, RemoteEngines
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.search.embedding_sets import EmbeddingSet, same_engine
 from playhead.providers.factory import open_wire
@@ -93,7 +93,7 @@ class EmbedderRegistry(EngineRegistry[Embedder]):
         return embedder
 
 
-def _nobody(_choice: EngineSelection) -> None:
+def _no_override(_choice: EngineSelection) -> None:
     return None
 
 
@@ -102,8 +102,8 @@ class EngineOverrides:
     """Engines that some recordings have instead of the default ones; None for all the rest. Both
     raise ``ModelUnavailable`` for a name nobody knows."""
 
-    transcriber: Callable[[EngineSelection], Transcriber | None] = _nobody
-    writer: Callable[[EngineSelection], Writer | None] = _nobody
+    transcriber: Callable[[EngineSelection], Transcriber | None] = _no_override
+    writer: Callable[[EngineSelection], Writer | None] = _no_override
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +126,19 @@ class Engines:
         return self.others.writer(choice) or self.writer
 
 
-def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
+def build_engines(settings: Settings, wires: ClientFactory = open_wire) -> Engines:
     """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
     remote = RemoteEngines(settings, wires)
-    aligners = EngineRegistry[Listener | None]("aligner", _aligners(settings))
+    aligners = EngineRegistry[SpeechRecognizer | None]("aligner", _aligners(settings))
 
     def listening(model: RemoteModel) -> Transcriber:
-        return _piecewise(lambda: remote.listener(model), lambda: aligners.named(settings.aligner))
+        return _piecewise(
+            lambda: remote.recognizer(model), lambda: aligners.named(settings.aligner)
+        )
 
     transcribers = EngineRegistry("transcriber", _transcribers(settings), listening)
     writers = EngineRegistry("writer", _writers(), remote.writer)
-    embedders = choose_embedders(settings, wires)
+    embedders = build_embedders(settings, wires)
     wanted: list[tuple[str, EngineRegistry[Any], str | None]] = [
         ("PLAYHEAD_ALIGNER", aligners, settings.aligner),
         ("PLAYHEAD_TRANSCRIBER", transcribers, settings.transcriber),
@@ -149,14 +151,14 @@ def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
             (f"PLAYHEAD_ENGINES.{place}", transcribers, names.transcriber),
             (f"PLAYHEAD_ENGINES.{place}", writers, names.writer),
         ]
-    _insist_on_known(wanted)
+    _require_known(wanted)
 
     def transcriber_of(one: EngineSelection) -> Transcriber | None:
-        name = one.transcriber or settings.transcriber_of(one.org_id, one.kind)
+        name = one.transcriber or settings.transcriber_for(one.org_id, one.kind)
         return None if name == settings.transcriber else transcribers.named(name)
 
     def writer_of(one: EngineSelection) -> Writer | None:
-        name = one.writer or settings.writer_of(one.org_id, one.kind)
+        name = one.writer or settings.writer_for(one.org_id, one.kind)
         return None if name == settings.writer else writers.named(name)
 
     return Engines(
@@ -167,7 +169,7 @@ def choose_engines(settings: Settings, wires: Wires = open_wire) -> Engines:
     )
 
 
-def _insist_on_known(wanted: Sequence[tuple[str, EngineRegistry[Any], str | None]]) -> None:
+def _require_known(wanted: Sequence[tuple[str, EngineRegistry[Any], str | None]]) -> None:
     """Raises ``InvalidSettings`` naming every variable with a name nobody knows."""
     problems = []
     for variable, engines, name in wanted:
@@ -182,26 +184,26 @@ def _insist_on_known(wanted: Sequence[tuple[str, EngineRegistry[Any], str | None
         )
 
 
-def choose_embedders(settings: Settings, wires: Wires = open_wire) -> EmbedderRegistry:
+def build_embedders(settings: Settings, wires: ClientFactory = open_wire) -> EmbedderRegistry:
     """The embedders alone, for search."""
     remote = RemoteEngines(settings, wires)
     return EmbedderRegistry(settings.embedder, _embedders(settings), remote.embedder)
 
 
-def choose_answerer(settings: Settings, wires: Wires = open_wire) -> Answerer:
+def build_answerer(settings: Settings, wires: ClientFactory = open_wire) -> Answerer:
     """Who answers questions. Raises ``InvalidSettings``."""
     answerers = _answerers(settings, wires)
-    _insist_on_known([("PLAYHEAD_ANSWERER", answerers, settings.answerer)])
+    _require_known([("PLAYHEAD_ANSWERER", answerers, settings.answerer)])
     return answerers.named(settings.answerer)
 
 
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
     names = _whispers(settings.transcriber)
     local = {name: partial(_piecewise, partial(_whisper, name)) for name in names}
-    return {**local, "instant": InstantTranscriber}
+    return {**local, "instant": StubTranscriber}
 
 
-def _aligners(settings: Settings) -> dict[str, Callable[[], Listener | None]]:
+def _aligners(settings: Settings) -> dict[str, Callable[[], SpeechRecognizer | None]]:
     """Who tells the times of words to which an engine gives none. As they only have to find
     words that are known, they search less widely."""
     local = {name: partial(_whisper, name, beam_size=1) for name in _whispers(settings.aligner)}
@@ -217,7 +219,7 @@ def _writers() -> dict[str, Callable[[], Writer]]:
     return {"extractive": ExtractiveWriter}
 
 
-def _answerers(settings: Settings, wires: Wires) -> EngineRegistry[Answerer]:
+def _answerers(settings: Settings, wires: ClientFactory) -> EngineRegistry[Answerer]:
     makers: dict[str, Callable[[], Answerer]] = {"extractive": ExtractiveAnswerer}
     return EngineRegistry("answerer", makers, RemoteEngines(settings, wires).answerer)
 
@@ -226,7 +228,7 @@ def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
     return {
         "minilm": partial(_minilm, settings.home / "models"),
         "wordllama": _wordllama,
-        "instant": InstantEmbedder,
+        "instant": StubEmbedder,
     }
 
 
@@ -235,16 +237,17 @@ def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
 
 
 def _piecewise(
-    listener: Callable[[], Listener], aligner: Callable[[], Listener | None] = lambda: None
+    listener: Callable[[], SpeechRecognizer],
+    aligner: Callable[[], SpeechRecognizer | None] = lambda: None,
 ) -> Transcriber:
     """Recordings of any length by an engine that hears pieces; ``aligner`` where it gives words
     no times."""
-    from playhead.engines.transcription.piecewise import Piecewise
+    from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 
-    return Piecewise(listener(), aligner=aligner())
+    return PiecewiseTranscriber(listener(), aligner=aligner())
 
 
-def _whisper(name: str, **options: int) -> Listener:
+def _whisper(name: str, **options: int) -> SpeechRecognizer:
     from playhead.engines.transcription.whisper import LocalWhisper
 
     return LocalWhisper(name, **options)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from playhead.core.protocols.answerer import Answerer
 from playhead.core.protocols.embedder import Embedder
-from playhead.core.protocols.transcriber import Listener
+from playhead.core.protocols.transcriber import SpeechRecognizer
 from playhead.core.protocols.writer import Writer
 from playhead.core.settings import Provider, Settings
 from playhead.core.usage import Usage
@@ -27,9 +27,9 @@ from playhead.providers.model_catalog import (
 from playhead.providers.model_names import RemoteModel
 
 #: Opens the wire to a provider: by its name, the settings, and what its models' use costs (USD).
-Wires = Callable[[str, Settings, Callable[[str, Usage], float]], ProviderClient]
+ClientFactory = Callable[[str, Settings, Callable[[str, Usage], float]], ProviderClient]
 
-_PIECES_AT_ONCE = 4
+_CONCURRENT_PIECES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,21 @@ class RemoteEngines:
     Adapters are imported when they are made: OpenAI's library takes most of a second."""
 
     settings: Settings
-    wires: Wires
+    wires: ClientFactory
 
-    def listener(self, model: RemoteModel) -> Listener:
+    def recognizer(self, model: RemoteModel) -> SpeechRecognizer:
         """A server of one's own, without a key, hears a piece at a time."""
-        from playhead.engines.transcription.openai import OpenAIListener
+        from playhead.engines.transcription.openai import OpenAIRecognizer
         from playhead.providers.openai_client import client_of
 
         client = client_of(self.settings, model.provider)
         own = self._provider(model).api_key is None
-        return OpenAIListener(
-            self._wire(model),
+        return OpenAIRecognizer(
+            self._client(model),
             client,
             speech_model(model.model),
             rates=self._rates(model),
-            at_once=1 if own else _PIECES_AT_ONCE,
+            concurrency=1 if own else _CONCURRENT_PIECES,
         )
 
     def writer(self, model: RemoteModel) -> Writer:
@@ -61,7 +61,7 @@ class RemoteEngines:
 
         client = client_of(self.settings, model.provider)
         row = text_model(model.model, of_openai=self._provider(model).base_url is None)
-        return OpenAIWriter(self._wire(model), client, row, rates=self._rates(model))
+        return OpenAIWriter(self._client(model), client, row, rates=self._rates(model))
 
     def answerer(self, model: RemoteModel) -> Answerer:
         from playhead.engines.answering.openai import OpenAIAnswerer
@@ -69,7 +69,7 @@ class RemoteEngines:
 
         client = client_of(self.settings, model.provider)
         row = text_model(model.model, of_openai=self._provider(model).base_url is None)
-        return OpenAIAnswerer(self._wire(model), client, row)
+        return OpenAIAnswerer(self._client(model), client, row)
 
     def embedder(self, model: RemoteModel) -> Embedder:
         from playhead.engines.embedding.openai import OpenAIEmbedder
@@ -77,7 +77,7 @@ class RemoteEngines:
 
         client = client_of(self.settings, model.provider)
         return OpenAIEmbedder(
-            self._wire(model),
+            self._client(model),
             client,
             vector_model(model.model, of_openai=self._provider(model).base_url is None),
             rates=self._rates(model),
@@ -91,5 +91,5 @@ class RemoteEngines:
     def _rates(self, model: RemoteModel) -> Rates:
         return charged(self._provider(model), model.model)
 
-    def _wire(self, model: RemoteModel) -> ProviderClient:
+    def _client(self, model: RemoteModel) -> ProviderClient:
         return self.wires(model.provider, self.settings, pricing(self._provider(model)))

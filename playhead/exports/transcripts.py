@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 from playhead.core.media_links import timestamp_link
 from playhead.core.records import Segment, Transcript
 from playhead.core.text import one_line as printable
-from playhead.engines.writing.markdown_page import escaped, escaped_heading
+from playhead.engines.writing.markdown_page import escape, escape_heading
 from playhead.transcripts.caption_files import CaptionFormat, write_captions
 from playhead.transcripts.cue_markup import one_line
 from playhead.transcripts.speaker_names import named
@@ -57,11 +57,11 @@ def exported(
 
 
 def _markdown(transcript: Transcript, heading: Heading) -> str:
-    lines = [f"# {escaped_heading(printable(heading.title)) or 'Untitled'}\n"]
+    lines = [f"# {escape_heading(printable(heading.title)) or 'Untitled'}\n"]
     for one in _paragraphs(transcript.segments):
-        speaker = f"**{escaped(printable(one.speaker))}:** " if one.speaker else ""
+        speaker = f"**{escape(printable(one.speaker))}:** " if one.speaker else ""
         lines.append(
-            f"{timestamp_link(heading.link, one.start)} {speaker}{escaped(printable(one.text))}\n"
+            f"{timestamp_link(heading.link, one.start)} {speaker}{escape(printable(one.text))}\n"
         )
     return "\n".join(lines)
 

@@ -57,7 +57,9 @@ class InboxFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
         observer = InotifyObserver(generate_full_events=True)  # else a file moved in looks created
         kinds: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent]
-        observer.schedule(_EventForwarder(self._folder, tell), str(self._folder), event_filter=kinds)
+        observer.schedule(
+            _EventForwarder(self._folder, tell), str(self._folder), event_filter=kinds
+        )
         observer.start()
         try:
             yield

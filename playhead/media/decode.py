@@ -19,7 +19,7 @@ import numpy as np
 from playhead.core.audio import Pcm, Samples
 from playhead.media import sandbox_messages
 from playhead.media.limits import insist_on_length
-from playhead.media.sandbox import looked_at
+from playhead.media.sandbox import run_sandboxed
 
 RATE: Final = sandbox_messages.RATE  # Hz
 
@@ -64,7 +64,7 @@ def _decoded(
 ) -> Iterator[Pcm]:
     size_bytes, samples = path.stat().st_size, 0
     task = {"do": "decode", **asdict(voice), **asdict(form), "start": start, "end": end}
-    for kind, payload in looked_at(path, task):
+    for kind, payload in run_sandboxed(path, task):
         if kind == "sound":
             count = len(payload) // (2 * form.channels)
             samples += count

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from playhead.core.errors import SpoolFull
+from playhead.core.errors import DownloadCacheFull
 from playhead.media.object_storage import Bucket, Found
 
 _SPARE_BYTES = 1 << 30  # left to the database and the logs
@@ -60,7 +60,7 @@ class Spool:
     def _insist_on_room(self, size: int) -> None:
         free = shutil.disk_usage(self._folder).free
         if free < size + _SPARE_BYTES:
-            raise SpoolFull(
+            raise DownloadCacheFull(
                 f"An object of {size >> 20} MiB is to be copied to {self._folder}, "
                 f"where {free >> 20} MiB are free; 1 GiB stays free.",
                 remedy="Free some, or set PLAYHEAD_HOME to a folder on a larger disk; "

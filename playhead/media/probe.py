@@ -14,7 +14,7 @@ from typing import Any, Final
 from playhead.core.errors import UnreadableMedia
 from playhead.core.records import MediaFacts
 from playhead.media.limits import STREAMS, insist_on_length
-from playhead.media.sandbox import looked_at, plain
+from playhead.media.sandbox import plain, run_sandboxed
 
 _CHANNELS: Final = re.compile(r"^audio: .* (\d+) channels$")
 
@@ -23,7 +23,7 @@ def probe(path: Path) -> MediaFacts:
     """Decode all of the first audio track and say what the file is. Raises ``EmptyFile``,
     ``UnreadableMedia``, ``TruncatedMedia``, ``NoAudioTrack``, ``DecodingTooCostly``, and
     ``DecoderUnavailable``; a few damaged packets are let pass, and so is silence."""
-    for kind, payload in looked_at(path, {"do": "probe"}):
+    for kind, payload in run_sandboxed(path, {"do": "probe"}):
         if kind == "facts":
             facts = _believed(payload)
             insist_on_length(facts.duration_seconds, path.stat().st_size)

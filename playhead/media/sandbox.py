@@ -59,7 +59,7 @@ class Walls:
     missing: tuple[str, ...]
 
 
-class Keeper:
+class SandboxProcess:
     """The process in which all others begin. Threads may share it."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Keeper:
         self._control.close()
         self.process.wait()
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """To whoever it belongs: this process was forked off its owner."""
         self._control.close()
 
@@ -128,17 +128,17 @@ def _folders(*packages: str) -> list[str]:
     ]
 
 
-class _Kept:
+class _SandboxHolder:
     """This process's keeper, once there is one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._keeper: Keeper | None = None
+        self._keeper: SandboxProcess | None = None
 
-    def get(self) -> Keeper:
+    def get(self) -> SandboxProcess:
         with self._lock:
             if self._keeper is None or self._keeper.process.poll() is not None:
-                self._keeper = Keeper()
+                self._keeper = SandboxProcess()
             return self._keeper
 
     def close(self) -> None:
@@ -149,11 +149,11 @@ class _Kept:
     def leave(self) -> None:
         """In a forked process."""
         if self._keeper:
-            self._keeper.leave()
+            self._keeper.detach()
         self._lock, self._keeper = threading.Lock(), None  # nobody here would release the old one
 
 
-_kept = _Kept()
+_kept = _SandboxHolder()
 atexit.register(_kept.close)
 os.register_at_fork(after_in_child=_kept.leave)
 
@@ -163,7 +163,7 @@ def walls() -> Walls:
     return _kept.get().walls
 
 
-def looked_at(path: Path, task: dict[str, Any]) -> Iterator[Message]:
+def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
     """What a process apart finds in a file, as it comes. Raises the error that it tells,
     ``DecodingTooCostly`` or ``UnreadableMedia`` where it did not live to tell one, and
     ``DecoderUnavailable``."""

@@ -17,9 +17,9 @@ import pandas as pd
 
 from playhead.answers.service import Answers
 from playhead.core.errors import ConfigurationError
-from playhead.core.records import ANYTHING, Filter
+from playhead.core.records import NO_FILTER, SearchFilter
 from playhead.core.settings import load_settings
-from playhead.engines.registry import choose_answerer
+from playhead.engines.registry import build_answerer
 from playhead.notebook import frames
 from playhead.postgres.provider_use.spend import Grouping
 from playhead.search.service import Search, open_search
@@ -46,7 +46,7 @@ class Home:
             services = opened.enter_context(open_services(settings))
             self.org = services.require_organisation(org)
             search = open_search(services, self.org)
-            answers = Answers(services, search, choose_answerer(settings))
+            answers = Answers(services, search, build_answerer(settings))
             self._opened: _Opened | None = _Opened(services, search, answers)
             self._closing = opened.pop_all()
 
@@ -61,12 +61,14 @@ class Home:
         self._opened = None
         self._closing.close()
 
-    def search(self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10) -> pd.DataFrame:
+    def search(
+        self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10
+    ) -> pd.DataFrame:
         """The moments that the query is about, best first. Raises as ``Search``."""
         return frames.hits_frame(self._open.search(query, narrowed=narrowed, limit=limit))
 
     def ask(
-        self, question: str, *, narrowed: Filter = ANYTHING, conversation: str | None = None
+        self, question: str, *, narrowed: SearchFilter = NO_FILTER, conversation: str | None = None
     ) -> pd.DataFrame:
         """The answer, a row for each citation of each of its sentences; no row where the
         recordings do not say. ``attrs["conversation"]`` goes on with the next question. Raises

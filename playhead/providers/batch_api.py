@@ -20,7 +20,12 @@ from openai.types import Batch as Remote
 
 from playhead.core.records import Json
 from playhead.core.usage import Usage
-from playhead.postgres.provider_use.batch_queue import COLLECT_SECONDS, BatchAnswer, Batch, BatchQueue
+from playhead.postgres.provider_use.batch_queue import (
+    COLLECT_SECONDS,
+    Batch,
+    BatchAnswer,
+    BatchQueue,
+)
 
 #: Endpoints that a batch may have.
 Path = Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"]
@@ -133,7 +138,10 @@ class Batches:
                 if response := line.get("response"):
                     status, body = response["status_code"], response["body"] or {}
                     used = _used(body)
-                    yield line["custom_id"], BatchAnswer(status, body, used, self._cost_of(batch, used))
+                    yield (
+                        line["custom_id"],
+                        BatchAnswer(status, body, used, self._cost_of(batch, used)),
+                    )
 
 
 def _created_before(client: openai.OpenAI, batch: Batch) -> Remote | None:

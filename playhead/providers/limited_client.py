@@ -32,7 +32,7 @@ from playhead.postgres.database import Database
 from playhead.postgres.provider_use.circuit_breakers import CircuitBreakers
 from playhead.postgres.provider_use.quarantine import Quarantine
 from playhead.postgres.provider_use.rate_limits import InitialLimits, RateLimiter, RateLimitGrant
-from playhead.postgres.provider_use.spend import Settlement, ReservationRequest, Reservation, Spend
+from playhead.postgres.provider_use.spend import Reservation, ReservationRequest, Settlement, Spend
 from playhead.providers.client_protocol import ProviderCall, Reply
 from playhead.providers.error_classification import Asked, Verdict, verdict_on
 from playhead.providers.rate_limit_headers import limits

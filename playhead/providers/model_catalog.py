@@ -217,7 +217,7 @@ def listed(rates: Rates, patient_share: float = 1.0) -> Price:
     that is billed by tokens counts as much as talk without a pause makes of them."""
     minute = Usage(AUDIO_TOKENS_A_SECOND * 60, _SPOKEN_TOKENS_A_MINUTE, 60.0)
     return Price(
-        patient_share=patient_share,
-        usd_a_million_tokens=rates.input_a_million + rates.output_a_million / 4,
-        usd_an_audio_minute=rates.of(minute),
+        batch_discount=patient_share,
+        usd_per_million_tokens=rates.input_a_million + rates.output_a_million / 4,
+        usd_per_audio_minute=rates.of(minute),
     )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from playhead.core.protocols.reranker import Asked
-from playhead.engines.reranking.nearest_sentence import likeliest, sentence_scores
+from playhead.core.protocols.reranker import QueryContext
+from playhead.engines.reranking.nearest_sentence import sentence_scores, top_candidates
 from playhead.postgres.search.chunk_search import Match
 
 
@@ -27,12 +27,12 @@ class Phrase:
     match: Match
 
 
-def likely_phrases(question: Asked, phrases: Sequence[Phrase]) -> list[Phrase]:
+def likely_phrases(question: QueryContext, phrases: Sequence[Phrase]) -> list[Phrase]:
     """The few of which one is the moment: to read them all would be most of a search's work."""
-    return [phrases[at] for at in likeliest(question, [phrase.text for phrase in phrases])]
+    return [phrases[at] for at in top_candidates(question, [phrase.text for phrase in phrases])]
 
 
-def best_phrase(question: Asked, phrases: Sequence[Phrase]) -> Phrase:
+def best_phrase(question: QueryContext, phrases: Sequence[Phrase]) -> Phrase:
     """The phrase that shares most words with the question and lies closest to it; the earliest
     of equals."""
     scores = sentence_scores(question, [phrase.text for phrase in phrases])

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from playhead.core.call_context import SEARCH, CallContext, call_context
 from playhead.core.errors import InvalidQuery
 from playhead.core.protocols.reranker import Reranker
-from playhead.core.records import ANYTHING, KINDS, SOURCES, Filter, Kind
-from playhead.engines.registry import EmbedderRegistry, choose_embedders
-from playhead.engines.reranking.factory import choose_reranker
+from playhead.core.records import KINDS, NO_FILTER, SOURCES, Kind, SearchFilter
+from playhead.engines.registry import EmbedderRegistry, build_embedders
+from playhead.engines.reranking.factory import build_reranker
 from playhead.media.store import MediaStore
 from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
@@ -83,7 +83,7 @@ class _Asked:
 
     question: Question
     searched: EmbeddingSet
-    narrowed: Filter
+    narrowed: SearchFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Search:
     reranker: Reranker | None = None
     memory: Memory = field(default_factory=Memory)
 
-    def __call__(self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10) -> Found:
+    def __call__(self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10) -> Found:
         """Full text and vectors fused, the query embedded by the very model that made the active
         set. Where that model cannot be had, by words alone, and ``note`` says so. Fewer than
         ``limit`` hits only where there are no more. Raises ``BadQuestion``, and ``NotFound`` for a
@@ -108,7 +108,7 @@ class Search:
         return Found(hits, *_told(asked), asked.question if asked else None)
 
     def recordings(
-        self, query: str, *, narrowed: Filter = ANYTHING, limit: int = 10
+        self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10
     ) -> FoundRecordings:
         """As a call, by recording: those first whose best moments together weigh most."""
         found, asked = self._searched(query, narrowed, limit, self._recordings)
@@ -117,7 +117,7 @@ class Search:
     def _searched(
         self,
         query: str,
-        narrowed: Filter,
+        narrowed: SearchFilter,
         limit: int,
         read: Callable[[_Asked, int], list[_Told]],
     ) -> tuple[list[_Told], _Asked | None]:
@@ -209,10 +209,10 @@ def open_search(services: Services, org_id: str) -> Search:
     return Search(
         services.search.chunks,
         services.search.embedding_sets,
-        choose_embedders(services.settings),
+        build_embedders(services.settings),
         services.files.media,
         org_id,
-        choose_reranker(services.settings),
+        build_reranker(services.settings),
     )
 
 
@@ -243,7 +243,7 @@ def _told(asked: _Asked | None) -> tuple[str | None, EmbeddingSet | None]:
     return (asked.question.note, asked.searched) if asked else (_NOTHING_YET, None)
 
 
-def _refuse_nonsense(query: str, narrowed: Filter, limit: int) -> None:
+def _refuse_nonsense(query: str, narrowed: SearchFilter, limit: int) -> None:
     """Raises ``BadQuestion``: what comes over HTTP has not been held to its types."""
     since, until = narrowed.since, narrowed.until
     begin, end = narrowed.from_seconds, narrowed.to_seconds

@@ -195,7 +195,9 @@ def open_services(settings: Settings) -> Iterator[Services]:
     try:
         yield Services(
             settings=settings,
-            files=Files(media=stores.create_media_store(settings), inbox=stores.create_inbox(settings)),
+            files=Files(
+                media=stores.create_media_store(settings), inbox=stores.create_inbox(settings)
+            ),
             pipeline=PipelineTables(
                 recordings=Recordings(database),
                 results=results,

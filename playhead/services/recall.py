@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
-from playhead.core.records import ANYTHING
+from playhead.core.records import NO_FILTER
 from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 
@@ -80,7 +80,7 @@ def _measure(
     for org in orgs:
         half = passages.newer_half_filter(org_id=org)
         for question in _questions(searched, passages, org):
-            for found, narrowed in ((whole, ANYTHING), (filtered, half)):
+            for found, narrowed in ((whole, NO_FILTER), (filtered, half)):
                 answer, exact = (
                     near(question, searched, org_id=org, limit=DEPTH, narrowed=narrowed)
                     for near in (passages.nearest, passages.nearest_exact)

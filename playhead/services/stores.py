@@ -17,14 +17,14 @@ from playhead.media.store import MediaStore
 
 
 def create_media_store(settings: Settings) -> MediaStore:
-    place = settings.media_place
+    place = settings.media_location
     if isinstance(place, Path):
         return MediaFolder(place)
     return MediaObjects(_bucket(settings, place), _spool(settings))
 
 
 def create_inbox(settings: Settings) -> Inbox:
-    place = settings.inbox_place
+    place = settings.inbox_location
     if isinstance(place, Path):
         return InboxFolder(place)
     return InboxBucket(_bucket(settings, place), _spool(settings))

@@ -16,7 +16,7 @@ import numpy as np
 
 from playhead.core.errors import InvalidEngineOutput
 from playhead.core.records import Segment, TimedSpan, Transcript, Word
-from playhead.core.sentences import Range, Tongues, merge_runs
+from playhead.core.sentences import LanguageRuns, Range, merge_runs
 from playhead.transcripts.timeline import Timeline
 
 #: Seconds by which a time may miss its bound: engines count in frames of 0.02 s and round.
@@ -43,7 +43,7 @@ class Spoken:
     languages: tuple[str, ...] = ()
 
     @property
-    def tongues(self) -> Tongues:
+    def tongues(self) -> LanguageRuns:
         """Where each language begins."""
         return merge_runs([(0, self.language), *zip(self.breaks, self.languages, strict=False)])
 
@@ -61,7 +61,7 @@ def spoken(transcript: Transcript) -> Spoken:
     )
 
 
-def tongues(transcript: Transcript) -> Tongues:
+def tongues(transcript: Transcript) -> LanguageRuns:
     """Where in its text each language begins."""
     languages = _languages(transcript)
     starts = [start for start, _ in _segment_places(transcript).values()] if languages else []

@@ -17,9 +17,9 @@ from pipeline_assets.planning.plan_runs import run_requests_for_plans
 from pipeline_assets.runs import INGEST_RECORDING
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry, Engines
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
@@ -58,8 +58,8 @@ def probed(database: Database) -> Recording:
 
 
 def instant_engines() -> Engines:
-    embedders = EmbedderRegistry("instant", {"instant": InstantEmbedder})
-    return Engines(InstantTranscriber(), ExtractiveWriter(), embedders)
+    embedders = EmbedderRegistry("instant", {"instant": StubEmbedder})
+    return Engines(StubTranscriber(), ExtractiveWriter(), embedders)
 
 
 @pytest.fixture

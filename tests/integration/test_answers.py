@@ -18,11 +18,11 @@ from playhead.core.errors import (
     ProviderUnavailable,
     RequestRejected,
 )
-from playhead.core.protocols.answerer import AnswerRequest, Cited, Statement
+from playhead.core.protocols.answerer import AnswerRequest, DraftCitation, DraftSentence
 from playhead.core.protocols.embedder import Vectors
-from playhead.core.records import Filter
+from playhead.core.records import SearchFilter
 from playhead.core.settings import Settings
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.postgres.deletion.rows import RecordingDeletion
 from tests.support.fake_answerers import Place, Told, asked_place, statement
 from tests.support.residue_markers import left_in_dump
@@ -50,16 +50,16 @@ LIES = [
     statement("It is 600.", "dial six hundred now"),
     statement("It is 600.", "dial"),
     statement("It is 600.", ""),
-    Statement("It is 600.", (Cited(2, "echo test dial 600"),)),
-    Statement("It is 600.", (Cited(0, "echo test dial 600"),)),
-    Statement("It is 600.", (Cited(-1, "echo test dial 600"),)),
+    DraftSentence("It is 600.", (DraftCitation(2, "echo test dial 600"),)),
+    DraftSentence("It is 600.", (DraftCitation(0, "echo test dial 600"),)),
+    DraftSentence("It is 600.", (DraftCitation(-1, "echo test dial 600"),)),
     statement("It is 700.", "echo test dial 600"),
     statement("Call +1 555 0100.", "echo test dial 600"),
     statement(" [3] ", "echo test dial 600"),
 ]
 
 
-class Remembering(InstantEmbedder):
+class Remembering(StubEmbedder):
     """Every text that it was given."""
 
     def __init__(self) -> None:
@@ -208,7 +208,7 @@ def test_each_sentence_is_told_with_its_citations_when_it_is_written(place: Plac
     place.recording(ECHO)
     told: list[tuple[Sentence | None, tuple[Citation, ...]]] = []
 
-    def write(inquiry: AnswerRequest) -> Iterator[Statement]:
+    def write(inquiry: AnswerRequest) -> Iterator[DraftSentence]:
         yield statement("A.", "echo test dial 600")
         assert [one.text for one, _ in told if one] == ["A."]
         yield statement("B.", "To execute an echo")
@@ -224,7 +224,7 @@ def test_only_what_was_asked_for_is_answered_from(place: Place) -> None:
     place.recording(ECHO, title="One")
     other = place.recording("To hear an echo shout into the valley.", title="Two")
     told = Told()
-    place.answers(told)("echo", narrowed=Filter(recordings=(other.id,)))
+    place.answers(told)("echo", narrowed=SearchFilter(recordings=(other.id,)))
     assert {one.title for one in told.asked[0].excerpts} == {"Two"}
 
 
@@ -304,7 +304,7 @@ def test_of_a_forgotten_recording_no_word_is_left_and_its_citation_says_so(place
 def test_an_answer_about_what_is_forgotten_meanwhile_is_not_kept(place: Place) -> None:
     recording = place.recording(ECHO)
 
-    def forgetting(inquiry: AnswerRequest) -> list[Statement]:
+    def forgetting(inquiry: AnswerRequest) -> list[DraftSentence]:
         return [statement("A.", "echo test dial 600")]
 
     def hear(_sentence: Sentence | None, _citations: tuple[Citation, ...]) -> None:

@@ -17,8 +17,8 @@ from playhead.postgres.database import Database
 from playhead.postgres.deletion.rows import RecordingDeletion
 from playhead.postgres.provider_use.batch_queue import (
     MAX_TRIES,
-    BatchAnswer,
     Batch,
+    BatchAnswer,
     BatchQueue,
     BatchRequest,
 )
@@ -74,7 +74,9 @@ def defer(
     deferred.enqueue(errand, "openai", one, at_most_usd=0.02, budget_usd=budget_usd)
 
 
-def answered(deferred: BatchQueue, recording: Recording, requests: list[BatchRequest]) -> list[float]:
+def answered(
+    deferred: BatchQueue, recording: Recording, requests: list[BatchRequest]
+) -> list[float]:
     """The lengths that came back."""
     answers = [deferred.answer(recording.org_id, "openai", one) for one in requests]
     return [one.body["data"][0]["embedding"][0] for one in answers if one]

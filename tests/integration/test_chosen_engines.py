@@ -17,8 +17,8 @@ from playhead.core.errors import InvalidSettings, ModelUnavailable, PermanentErr
 from playhead.core.protocols.transcriber import Transcriber
 from playhead.core.records import Engine, EngineSelection, Recording, Transcript
 from playhead.core.settings import EngineNames, Settings
-from playhead.engines.registry import EngineOverrides, choose_engines
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.registry import EngineOverrides, build_engines
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.postgres.pipeline.plans import Scope
 from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
@@ -26,7 +26,7 @@ from tests.integration.conftest import Pipeline
 Add = Callable[[str], Recording]
 
 
-class Deaf(InstantTranscriber):
+class Deaf(StubTranscriber):
     """Hears nothing that anybody says."""
 
     engine = Engine("instant", "deaf")
@@ -35,7 +35,7 @@ class Deaf(InstantTranscriber):
         raise PermanentError("I hear nothing.", remedy="Take another engine.")
 
 
-class Other(InstantTranscriber):
+class Other(StubTranscriber):
     engine = Engine("instant", "other")
 
 
@@ -135,10 +135,10 @@ def test_the_most_specific_choice_counts() -> None:
             "acme/meeting": EngineNames(transcriber="whisper-tiny.en"),
         },
     )
-    assert settings.transcriber_of("acme", "meeting") == "whisper-tiny.en"
-    assert settings.transcriber_of("acme", "lecture") == "instant"
-    assert settings.transcriber_of("other", "meeting") == "whisper-tiny.en"
-    assert settings.transcriber_of("other", "lecture") == "whisper-base"
+    assert settings.transcriber_for("acme", "meeting") == "whisper-tiny.en"
+    assert settings.transcriber_for("acme", "lecture") == "instant"
+    assert settings.transcriber_for("other", "meeting") == "whisper-tiny.en"
+    assert settings.transcriber_for("other", "lecture") == "whisper-base"
 
 
 def test_every_unknown_engine_is_told_by_its_place() -> None:
@@ -146,6 +146,6 @@ def test_every_unknown_engine_is_told_by_its_place() -> None:
         transcriber="nobody", engines={"acme/*": EngineNames(writer="nobody either")}
     )
     with pytest.raises(InvalidSettings) as caught:
-        choose_engines(settings)
+        build_engines(settings)
     assert "PLAYHEAD_TRANSCRIBER: There is no transcriber 'nobody'" in str(caught.value)
     assert "PLAYHEAD_ENGINES.acme/*: There is no writer 'nobody either'" in str(caught.value)

@@ -25,9 +25,9 @@ from playhead.core.records import (
     Word,
 )
 from playhead.core.settings import Chunking, Settings
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry, Engines
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
 from playhead.postgres.pipeline.transcript_versions import NothingToCorrect
@@ -41,7 +41,7 @@ Add = Callable[[str], Recording]
 VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
 
 
-class Heard(InstantTranscriber):
+class Heard(StubTranscriber):
     """Ten sentences of twelve words by two speakers, no two sentences alike; counts its calls."""
 
     engine = Engine("instant", "heard-1")
@@ -83,7 +83,7 @@ class Quoting:
         return Document(title, content, "markdown", tuple(spans), metadata), Cost()
 
 
-class Counted(InstantEmbedder):
+class Counted(StubEmbedder):
     def __init__(self) -> None:
         self.embedded: list[str] = []
 

@@ -21,7 +21,7 @@ from playhead.core.errors import InvalidEngineOutput, ModelUnavailable, Permanen
 from playhead.core.packaged_models import minilm_folder
 from playhead.core.protocols.embedder import Embedder
 from playhead.engines.embedding.minilm import MiniLM
-from playhead.engines.embedding.validation import unit_rows
+from playhead.engines.embedding.validation import require_unit_rows
 from playhead.engines.embedding.wordllama import WordLlama
 
 Array = NDArray[np.float32]
@@ -235,4 +235,4 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 )
 def test_a_reply_that_is_no_vector_is_never_passed_on(vectors: Array) -> None:
     with pytest.raises(InvalidEngineOutput):
-        unit_rows(vectors.astype(np.float32), dimensions=3)
+        require_unit_rows(vectors.astype(np.float32), dimensions=3)

@@ -16,7 +16,7 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.maintenance.delete_recording import finish_deletion, delete
+from pipeline_assets.maintenance.delete_recording import delete, finish_deletion
 from playhead.core.errors import RecordingDeleted
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings

@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline_assets.definitions import build_definitions
 from playhead.core.records import Engine, Segment, Transcript, Word
-from playhead.engines.transcription.piecewise import Piecewise
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 from playhead.postgres.database import Database
 from playhead.services.context import PipelineServices
@@ -39,7 +39,7 @@ def bilingual() -> Transcript:
     return Transcript(text, "en", len(words) / 2, tuple(words), tuple(segments))
 
 
-class Bilingual(InstantTranscriber):
+class Bilingual(StubTranscriber):
     engine = Engine("bilingual", "1")
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
@@ -84,7 +84,7 @@ def test_two_languages_in_one_recording_are_each_written_as_spoken(tmp_path: Pat
     english = [np.append(media_files.speech(name), media_files.silence(0.5)) for name in names]
     sound = np.concatenate([*english, media_files.silence(1), media_files.speech("ja_cv_24511055")])
     file = media_files.make_audio(tmp_path / "mixed.flac", sound)
-    transcript = Piecewise(LocalWhisper("whisper-base")).transcribe(
+    transcript = PiecewiseTranscriber(LocalWhisper("whisper-base")).transcribe(
         file, language=None, progress=lambda _: None
     )
     assert transcript.language == "en"

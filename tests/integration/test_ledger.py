@@ -224,7 +224,9 @@ def test_a_recording_that_many_runs_brought_no_further_gets_a_letter(
     worker: Worker, recording: Recording, catalogue: Recordings
 ) -> None:
     def bury() -> int:
-        return worker.ledger.dead_letter_stalled([recording.id], run_id="run-6", message="Out of memory.")
+        return worker.ledger.dead_letter_stalled(
+            [recording.id], run_id="run-6", message="Out of memory."
+        )
 
     for _ in range(MAX_REQUESTS - 1):
         catalogue.mark_requested([recording.id])

@@ -16,10 +16,10 @@ from pipeline_assets.ops.model_switch import pending_steps
 from playhead.core.errors import InvalidEngineOutput, ModelUnavailable
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import FREE, Engine, Price, Recording
-from playhead.core.spend_confirmation import PriceNotConfirmed
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.core.spend_confirmation import CostNotConfirmed
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry
-from playhead.postgres.search.embedding_sets import SetIncomplete, InvalidSetState
+from playhead.postgres.search.embedding_sets import InvalidSetState, SetIncomplete
 from playhead.search.service import Found, Search
 from playhead.services.context import PipelineServices
 from playhead.services.model_switch import ModelSwitch
@@ -29,7 +29,7 @@ from tests.integration.conftest import Pipeline
 Add = Callable[[str], Recording]
 
 
-class Counted(InstantEmbedder):
+class Counted(StubEmbedder):
     """Another model, counted: vectors of ``dimensions``, chunks of at most ``window_tokens``."""
 
     def __init__(self, model: str, dimensions: int = 64, window_tokens: int = 512) -> None:
@@ -44,7 +44,7 @@ class Counted(InstantEmbedder):
         return super().embed(texts)
 
 
-class Blind(InstantEmbedder):
+class Blind(StubEmbedder):
     """Sees no difference between any two texts."""
 
     engine = Engine("instant", "blind")
@@ -55,7 +55,7 @@ class Blind(InstantEmbedder):
         return same
 
 
-class Liar(InstantEmbedder):
+class Liar(StubEmbedder):
     """Gives fewer dimensions than it says."""
 
     engine = Engine("instant", "liar")
@@ -65,7 +65,7 @@ class Liar(InstantEmbedder):
         return super().embed(texts)[:, :64]
 
 
-class Models(dict[str, InstantEmbedder]):
+class Models(dict[str, StubEmbedder]):
     """What the installation has, by name."""
 
     def counted(self, name: str) -> Counted:
@@ -77,9 +77,9 @@ class Models(dict[str, InstantEmbedder]):
 @pytest.fixture
 def models() -> Models:
     priced = Counted("priced")
-    priced.price = Price(usd_a_call=10.0)
+    priced.price = Price(usd_per_call=10.0)
     return Models(
-        instant=InstantEmbedder(),
+        instant=StubEmbedder(),
         wide=Counted("wide", dimensions=96, window_tokens=24),
         priced=priced,
         blind=Blind(),
@@ -96,7 +96,7 @@ def several(pipeline: Pipeline, models: Models) -> Pipeline:
 def naming(default: str, pipeline: Pipeline, models: Models) -> Pipeline:
     """The same installation after settings named another embedder."""
 
-    def give(name: str) -> Callable[[], InstantEmbedder]:
+    def give(name: str) -> Callable[[], StubEmbedder]:
         return lambda: models[name]
 
     embedders = EmbedderRegistry(default, {name: give(name) for name in models})
@@ -243,7 +243,7 @@ def test_a_dear_model_waits_for_somebody_who_agrees(
     several: Pipeline, change: ModelSwitch, add: Add
 ) -> None:
     several.run(add("a.wav"))
-    with pytest.raises(PriceNotConfirmed, match=r"\$10\.00"):
+    with pytest.raises(CostNotConfirmed, match=r"\$10\.00"):
         add_set(change, "priced")
     assert change.add("priced", author="Ada", confirmed_usd=10.0).state == "building"
 
@@ -312,7 +312,7 @@ def test_what_a_dear_set_lacks_later_needs_agreement_too(
     )
     [plan] = several.services.pipeline.plans.under_way()
     several.services.pipeline.plans.cancel(plan.id)
-    with pytest.raises(PriceNotConfirmed):
+    with pytest.raises(CostNotConfirmed):
         change.build(dear, author="schedule", confirmed_usd=None)
 
 

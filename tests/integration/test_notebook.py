@@ -19,15 +19,15 @@ import pytest
 import playhead
 from playhead.core.call_context import CallContext
 from playhead.core.errors import NotFound
-from playhead.core.records import Filter, Kind, Segment, Transcript, Word
+from playhead.core.records import Kind, SearchFilter, Segment, Transcript, Word
 from playhead.core.settings import load_settings
 from playhead.core.usage import Usage
-from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.embedding.stub import StubEmbedder
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.notebook import frames
 from playhead.notebook.library import Home, HomeClosed
 from playhead.postgres.database import Database
-from playhead.postgres.provider_use.spend import Settlement, ReservationRequest
+from playhead.postgres.provider_use.spend import ReservationRequest, Settlement
 from playhead.services.context import PipelineServices, open_services
 from tests.integration.conftest import Pipeline
 from tests.support import factories
@@ -44,7 +44,7 @@ SHOWN: dict[str, tuple[str, Kind]] = {
 }
 
 
-class Known(InstantTranscriber):
+class Known(StubTranscriber):
     """Hears what the manifest says, a word as long as any other."""
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
@@ -130,7 +130,7 @@ def test_a_frame_has_its_columns_and_types_with_and_without_rows(database: Datab
     with playhead.open() as home:
         for name, (frame, columns) in every_frame(home).items():
             assert (name, frame.empty, typed(frame)) == (name, True, dict(columns))
-        worker = Worker(database, model=InstantEmbedder.engine, dimensions=64)
+        worker = Worker(database, model=StubEmbedder.engine, dimensions=64)
         worker.take_through(factories.registered(database), ["one two three", "four"])
         factories.registered(database)  # of which next to nothing is known yet
         for name, (frame, columns) in every_frame(home).items():
@@ -149,7 +149,7 @@ def test_the_page_tells_every_column(database: Database) -> None:
 
 
 def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
-    worker = Worker(database, model=InstantEmbedder.engine, dimensions=64)
+    worker = Worker(database, model=StubEmbedder.engine, dimensions=64)
     made = {org: factories.registered(database, org_id=org) for org in ("acme", "zenith")}
     for recording in made.values():
         worker.take_through(recording, ["one two three"])
@@ -161,7 +161,7 @@ def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
             with pytest.raises(NotFound):
                 asked(made["zenith"].id)
         with pytest.raises(NotFound):
-            home.search("one", narrowed=Filter(recordings=(made["zenith"].id,)))
+            home.search("one", narrowed=SearchFilter(recordings=(made["zenith"].id,)))
     with pytest.raises(NotFound, match="No such organisation: nobody"):
         playhead.open("nobody")
 

@@ -20,7 +20,12 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.maintenance.delete_recording import delete
-from playhead.core.errors import MediaMissing, SpoolFull, StorageAccessDenied, StorageUnavailable
+from playhead.core.errors import (
+    DownloadCacheFull,
+    MediaMissing,
+    StorageAccessDenied,
+    StorageUnavailable,
+)
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.media.bucket_store import MediaObjects
@@ -319,7 +324,7 @@ def test_an_object_larger_than_the_disk_is_not_begun(
     bucket: Bucket, spool: Spool, line: Line
 ) -> None:
     huge = Found("huge", 1 << 60, "etag", datetime.now(UTC))
-    with pytest.raises(SpoolFull, match="free"), spool.copy(bucket, huge, "huge"):
+    with pytest.raises(DownloadCacheFull, match="free"), spool.copy(bucket, huge, "huge"):
         pass
     assert line.received == 0
 

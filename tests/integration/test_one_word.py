@@ -14,7 +14,7 @@ from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Recording, Transcript
 from playhead.engines.embedding.minilm import MiniLM
 from playhead.engines.registry import EmbedderRegistry, Engines
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
 from playhead.services.context import PipelineServices
@@ -25,7 +25,7 @@ from tests.support.synthetic_transcripts import talk
 TALK = talk(11, 120)  # eleven minutes
 
 
-class Told(InstantTranscriber):
+class Told(StubTranscriber):
     def transcribe(self, media: Path, **how: Any) -> Transcript:
         return TALK
 

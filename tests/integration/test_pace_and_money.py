@@ -18,7 +18,7 @@ from playhead.core.call_context import CallContext
 from playhead.core.rate_limits import ProviderLimits
 from playhead.postgres.database import Database
 from playhead.postgres.provider_use.rate_limits import InitialLimits, RateLimiter
-from playhead.postgres.provider_use.spend import Settlement, ReservationRequest, Reservation, Spend
+from playhead.postgres.provider_use.spend import Reservation, ReservationRequest, Settlement, Spend
 
 REPOSITORY = Path(__file__).parents[2]
 ERRAND = CallContext("default", "search")
@@ -39,7 +39,9 @@ database.close()
 
 
 def reserve(spend: Spend, usd: float, budget: float | None) -> Reservation:
-    return spend.reserve(ERRAND, ReservationRequest(uuid.uuid4(), "openai", "m", "chat", usd), budget)
+    return spend.reserve(
+        ERRAND, ReservationRequest(uuid.uuid4(), "openai", "m", "chat", usd), budget
+    )
 
 
 def money_taken(database: Database) -> int:

@@ -19,9 +19,9 @@ from playhead.core.errors import CircuitOpen, ClaimLost, Parked, RateLimited
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Engine, Recording, Transcript
 from playhead.core.usage import Usage
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
@@ -44,7 +44,7 @@ def rate_limited() -> Parked:
     return RateLimited("Come again.", until=datetime.now(UTC) + LATER, remedy="Wait.")
 
 
-class Moody(InstantTranscriber):
+class Moody(StubTranscriber):
     """Raises ``moods``, by recording, and notes for whom it was asked to work."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Moody(InstantTranscriber):
         return super().transcribe(media, **how)
 
 
-class Asking(InstantEmbedder):
+class Asking(StubEmbedder):
     """Asks a provider before it works: for $0.15 a recording at most, and as much in the end."""
 
     def __init__(self) -> None:
@@ -106,7 +106,9 @@ def pipeline(services: PipelineServices, instance: dg.DagsterInstance) -> Pipeli
 
 @pytest.fixture
 def processor(services: PipelineServices, instance: dg.DagsterInstance) -> InProcessRunner:
-    return InProcessRunner(services, instance, build_definitions(services.settings, services=services))
+    return InProcessRunner(
+        services, instance, build_definitions(services.settings, services=services)
+    )
 
 
 def statuses(services: PipelineServices) -> list[str]:

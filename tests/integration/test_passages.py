@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from playhead.core.errors import ClaimLost, InvalidEngineOutput
-from playhead.core.records import Chunk, Engine, Filter, Recipe, Recording
+from playhead.core.records import Chunk, Engine, Recipe, Recording, SearchFilter
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.content import EmbeddingWrite
 from playhead.postgres.pipeline.recordings import Recordings
@@ -127,7 +127,7 @@ def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
             question,
             searched,
             org_id=recording.org_id,
-            narrowed=Filter(recordings=(recording.id,)),
+            narrowed=SearchFilter(recordings=(recording.id,)),
             limit=10,
         )
         assert [match.source for match in found] == ["transcript", "document"]

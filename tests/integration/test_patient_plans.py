@@ -13,7 +13,7 @@ from pipeline_assets.definitions import build_definitions
 from pipeline_assets.runs import group_into_runs
 from playhead.core.records import Recording
 from playhead.core.settings import Chunking, Provider, Settings
-from playhead.engines.registry import choose_engines
+from playhead.engines.registry import build_engines
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
 from playhead.services.context import PipelineServices
@@ -44,7 +44,7 @@ def remote(pipeline: Pipeline, account: Account) -> Pipeline:
 
 def over(pipeline: Pipeline, settings: Settings) -> Pipeline:
     services = replace(pipeline.services, settings=settings)
-    services = replace(services, engines=choose_engines(services.settings))
+    services = replace(services, engines=build_engines(services.settings))
     return Pipeline(
         services, pipeline.instance, build_definitions(services.settings, services=services)
     )

@@ -17,10 +17,10 @@ import pytest
 from pipeline_assets.definitions import build_definitions
 from playhead.core.errors import RecordingDeleted
 from playhead.core.records import Engine, Recording, Segment, Transcript, Word
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry, Engines
-from playhead.engines.transcription.piecewise import Piecewise
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
@@ -108,19 +108,19 @@ def test_after_a_kill_only_what_was_not_finished_is_heard_again(
         worker.wait()
     assert factories.count(database, b"pieces") == 3
     oracle, alone = Oracle(file), Oracle(file)
-    whole = Piecewise(oracle, piece_seconds=8)
+    whole = PiecewiseTranscriber(oracle, piece_seconds=8)
     kept = TranscriptPieces(database).of(recording, whole.engine)
     again = whole.transcribe(file, language=None, progress=lambda _: None, finished=kept)
-    at_one_go = Piecewise(alone, piece_seconds=8).transcribe(
+    at_one_go = PiecewiseTranscriber(alone, piece_seconds=8).transcribe(
         file, language=None, progress=lambda _: None
     )
     assert again == at_one_go
     assert len(oracle.asked) == len(alone.asked) - 3
 
 
-def engines(transcriber: Piecewise) -> Engines:
+def engines(transcriber: PiecewiseTranscriber) -> Engines:
     return Engines(
-        transcriber, ExtractiveWriter(), EmbedderRegistry("instant", {"instant": InstantEmbedder})
+        transcriber, ExtractiveWriter(), EmbedderRegistry("instant", {"instant": StubEmbedder})
     )
 
 
@@ -132,7 +132,9 @@ def test_pieces_go_once_the_transcript_is_stored(
     services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     file = media_files.make_audio(tmp_path / "talk.flac", breathless(20))
-    services = replace(services, engines=engines(Piecewise(Oracle(file), piece_seconds=8)))
+    services = replace(
+        services, engines=engines(PiecewiseTranscriber(Oracle(file), piece_seconds=8))
+    )
     pipeline = Pipeline(
         services, instance, build_definitions(services.settings, engines=services.engines)
     )
@@ -150,7 +152,7 @@ def test_what_tells_speakers_apart_reaches_the_engine_and_is_part_of_the_inputs(
 ) -> None:
     asked: list[str] = []
 
-    class Noting(InstantTranscriber):
+    class Noting(StubTranscriber):
         def transcribe(self, media: Path, **how: Any) -> Transcript:
             asked.append(how["speakers"])
             return super().transcribe(media, **how)

@@ -10,9 +10,9 @@ import pytest
 
 from playhead.core.call_context import CallContext, call_context, current_call_context
 from playhead.core.errors import RequestRejected, WorkerStopping
-from playhead.core.protocols.transcriber import Heard
+from playhead.core.protocols.transcriber import Recognition
 from playhead.core.records import Segment, Transcript, Word
-from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from tests.support import media_files
 from tests.support.fake_recognizers import WORD_SECONDS, Memory, Oracle, breathless, words_between
 from tests.support.media_files import Sound
@@ -41,7 +41,7 @@ def reading(tmp_path: Path) -> Path:
 def transcribe(
     listener: Oracle, memory: Memory | None = None, aligner: Oracle | None = None
 ) -> Transcript:
-    return Piecewise(listener, aligner=aligner, piece_seconds=PIECE).transcribe(
+    return PiecewiseTranscriber(listener, aligner=aligner, piece_seconds=PIECE).transcribe(
         listener.file, language=None, progress=lambda _: None, finished=memory or Memory()
     )
 
@@ -72,7 +72,7 @@ def test_where_two_pieces_agree_on_no_word_each_is_believed_for_its_half(talk: P
 
 
 def test_pieces_heard_at_once_come_out_as_one_by_one(reading: Path) -> None:
-    assert transcribe(Oracle(reading, at_once=3)) == transcribe(Oracle(reading))
+    assert transcribe(Oracle(reading, concurrency=3)) == transcribe(Oracle(reading))
 
 
 def test_where_nobody_speaks_no_engine_is_asked(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_piece_that_fails_for_good_costs_no_other_a_second_hearing(talk: Path)
 
     mended: list[bool] = []
     with pytest.raises(RequestRejected):
-        transcribe(Oracle(talk, at_once=2, says=refuse), memory)
+        transcribe(Oracle(talk, concurrency=2, says=refuse), memory)
     kept = len(memory.pieces)
     assert kept >= 2
     mended.append(True)
@@ -112,7 +112,7 @@ def test_who_is_told_to_stop_loses_nothing_that_was_finished(talk: Path) -> None
             raise WorkerStopping("Enough.", remedy="Go on.")
 
     with pytest.raises(WorkerStopping):
-        Piecewise(Oracle(talk), piece_seconds=PIECE).transcribe(
+        PiecewiseTranscriber(Oracle(talk), piece_seconds=PIECE).transcribe(
             talk, language=None, progress=stop, finished=memory
         )
     again = Oracle(talk)
@@ -130,7 +130,7 @@ def test_an_engine_is_asked_for_whom_the_work_is(reading: Path) -> None:
         return words
 
     with call_context(CallContext("acme", "transcript")):
-        transcribe(Oracle(reading, at_once=2, says=note))
+        transcribe(Oracle(reading, concurrency=2, says=note))
     assert errands == {"acme"}
 
 
@@ -241,8 +241,8 @@ def test_a_little_speech_in_another_language_is_heard_in_the_usual_one(reading: 
 class Diarising(Oracle):
     """Says who speaks, as far as one piece tells: always A."""
 
-    def hear(self, sound: Sound, *, language: str | None) -> Heard:
-        heard = super().hear(sound, language=language)
+    def recognize(self, sound: Sound, *, language: str | None) -> Recognition:
+        heard = super().recognize(sound, language=language)
         segments = [replace(one, speaker="A") for one in heard.segments or ()]
         return replace(heard, segments=tuple(segments))
 
@@ -267,12 +267,12 @@ def test_channels_are_speakers_when_asked_and_words_are_in_the_order_they_were_s
     file = media_files.make_stereo(tmp_path / "call.wav", sound)
 
     class Whoever(Oracle):
-        def hear(self, sound: Sound, *, language: str | None) -> Heard:
+        def recognize(self, sound: Sound, *, language: str | None) -> Recognition:
             words = tuple(replace(word, word=f"{word.word},") for word in words_between(2, 5))
             text = " ".join(word.word for word in words)
-            return Heard(text, "en", words, (Segment(text, 2, 5),))
+            return Recognition(text, "en", words, (Segment(text, 2, 5),))
 
-    transcript = Piecewise(Whoever(file)).transcribe(
+    transcript = PiecewiseTranscriber(Whoever(file)).transcribe(
         file, language=None, progress=lambda _: None, speakers="channels"
     )
     assert [segment.speaker for segment in transcript.segments] == ["channel-1", "channel-2"]

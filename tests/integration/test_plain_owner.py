@@ -113,7 +113,9 @@ def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_po
         assert pipeline.run(recording).success
         [status] = services.pipeline.recordings.statuses("acme")
         assert status.status == "ready"
-        heard = services.pipeline.results.current_results([recording])[recording.id]["transcript", 0]
+        heard = services.pipeline.results.current_results([recording])[recording.id][
+            "transcript", 0
+        ]
         word = services.pipeline.content.transcript(recording, heard.id).words[0].word
 
         def found(org: str) -> list[str]:

@@ -16,8 +16,8 @@ from pipeline_assets.runs import INGEST_RECORDING, RunSpec
 from playhead.core.errors import PermanentError
 from playhead.core.records import STAGES, Engine, Price, Recording, Transcript
 from playhead.core.settings import Chunking
-from playhead.core.spend_confirmation import PriceNotConfirmed, require_confirmation
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.core.spend_confirmation import CostNotConfirmed, require_confirmation
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.postgres.pipeline.plans import Plan, Scope
 from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
@@ -25,11 +25,11 @@ from tests.integration.conftest import Pipeline
 Add = Callable[[str], Recording]
 
 
-class NewTranscriber(InstantTranscriber):
+class NewTranscriber(StubTranscriber):
     """The next model, counted, and not free."""
 
     engine = Engine("instant", "instant-2")
-    price = Price(usd_a_call=0.5, patient_share=0.5)
+    price = Price(usd_per_call=0.5, batch_discount=0.5)
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -58,7 +58,9 @@ def over(pipeline: Pipeline, services: PipelineServices) -> Pipeline:
 
 def look(services: PipelineServices, scope: Scope | None = None) -> list[EstimateLine]:
     wanted = desired_recipes(services)
-    return price_lines(services, services.pipeline.plans.differences(wanted, scope or Scope()), wanted)
+    return price_lines(
+        services, services.pipeline.plans.differences(wanted, scope or Scope()), wanted
+    )
 
 
 def told(
@@ -229,10 +231,10 @@ def test_what_costs_more_than_the_limit_needs_somebody_who_agrees(
     pipeline.run(*[add(f"{number}.wav") for number in range(3)])
     usd = total_usd(look(changed.services))
     assert usd == 1.5
-    with pytest.raises(PriceNotConfirmed, match=r"\$1\.50") as refused:
+    with pytest.raises(CostNotConfirmed, match=r"\$1\.50") as refused:
         require_confirmation(usd, None, changed.services.settings.confirm_above_usd)
     assert "--confirm-usd 1.50" in refused.value.remedy
-    with pytest.raises(PriceNotConfirmed):
+    with pytest.raises(CostNotConfirmed):
         require_confirmation(usd, 1.0, changed.services.settings.confirm_above_usd)
     require_confirmation(usd, 1.5, changed.services.settings.confirm_above_usd)
 

@@ -15,7 +15,7 @@ import pytest
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.worker.in_process_runner import InProcessRunner
 from playhead.core.records import Engine, Recording
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.postgres.pipeline.plans import Scope
 from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
@@ -41,12 +41,14 @@ with dg.DagsterInstance.ephemeral() as instance:
 """
 
 
-class NextTranscriber(InstantTranscriber):
+class NextTranscriber(StubTranscriber):
     engine = Engine("instant", "instant-2")
 
 
 def over(services: PipelineServices, instance: dg.DagsterInstance) -> InProcessRunner:
-    return InProcessRunner(services, instance, build_definitions(services.settings, services=services))
+    return InProcessRunner(
+        services, instance, build_definitions(services.settings, services=services)
+    )
 
 
 def statuses(services: PipelineServices) -> set[str]:

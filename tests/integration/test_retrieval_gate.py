@@ -13,7 +13,7 @@ from benchmarks.retrieval.labelled import SETS, sections, talks
 from benchmarks.retrieval.report import lay_in
 from benchmarks.retrieval.ways import by_way, remembering, ways
 from playhead.core.settings import Settings
-from playhead.engines.registry import choose_embedders
+from playhead.engines.registry import build_embedders
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.services.context import open_pipeline_services
@@ -41,7 +41,7 @@ def test_each_way_finds_no_less_than_it_did_and_both_legs_more_than_one(settings
 
 
 def measure(settings: Settings) -> dict[str, Quality]:
-    embedders = remembering(choose_embedders(settings))
+    embedders = remembering(build_embedders(settings))
     engines = replace(instant_engines(), embedders=embedders)
     told = [
         section

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline_assets.assets.vector_indexes import vector_search_recall, vector_indexes
+from pipeline_assets.assets.vector_indexes import vector_indexes, vector_search_recall
 from pipeline_assets.schedules import vector_index_schedule
 from playhead.cli.models import models
-from playhead.core.records import ANYTHING, Engine, Filter
+from playhead.core.records import NO_FILTER, Engine, SearchFilter
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database, set_org
 from playhead.postgres.search.chunk_search import ChunkSearch
@@ -103,7 +103,7 @@ def fill(database: Database, searched: EmbeddingSet) -> Fill:
     return fill
 
 
-def found(database: Database, searched: EmbeddingSet, org: str, narrowed: Filter) -> float:
+def found(database: Database, searched: EmbeddingSet, org: str, narrowed: SearchFilter) -> float:
     """Recall of ten questions; never an answer shorter than the exact one."""
     passages, recalls = ChunkSearch(database), []
     for question in unit_vectors([f"question {n}" for n in range(10)], _DIMENSIONS):
@@ -150,7 +150,7 @@ def test_an_organisation_that_grew_has_an_index_of_its_own_and_the_others_none(
     assert scans(database, searched, "large", b"null") == 1
     assert scans(database, searched, "small", b"null") == 0
     for org in ("large", "small"):
-        assert found(database, searched, org, ANYTHING) >= 0.99
+        assert found(database, searched, org, NO_FILTER) >= 0.99
 
 
 @pytest.mark.usefixtures("few")
@@ -161,7 +161,7 @@ def test_whatever_a_filter_leaves_is_found_and_never_less_of_it(
     recordings = fill("large", 3000)
     VectorIndexes(database).maintain()
     since = _BEGIN + (1 + (1 - share) * len(recordings)) * timedelta(days=1)
-    assert found(database, searched, "large", Filter(since=since)) >= 0.99
+    assert found(database, searched, "large", SearchFilter(since=since)) >= 0.99
 
 
 @pytest.mark.usefixtures("few")
@@ -172,7 +172,7 @@ def test_what_an_index_does_not_come_to_is_compared(
     VectorIndexes(database).maintain()
     at_the_end = b"row(null, null, null, null, null, null, null, 2970, null)::search_filter"
     assert scans(database, searched, "large", at_the_end) == 1, "asked, and came back short"
-    assert found(database, searched, "large", Filter(from_seconds=2970)) == 1.0
+    assert found(database, searched, "large", SearchFilter(from_seconds=2970)) == 1.0
 
 
 @pytest.mark.usefixtures("few")
@@ -196,10 +196,10 @@ def test_somebody_who_rarely_speaks_is_found_by_an_index_of_speakers(
             searched,
             org_id="large",
             limit=1000,
-            narrowed=Filter(speakers=(name,)),
+            narrowed=SearchFilter(speakers=(name,)),
         )
         assert len(exact) == passages
-        assert found(database, searched, "large", Filter(speakers=(name,))) == 1.0
+        assert found(database, searched, "large", SearchFilter(speakers=(name,))) == 1.0
     assert scans(database, searched, "large", by_speaker.replace(b"BEA", b"ada")) == 1
 
 
@@ -211,7 +211,7 @@ def test_few_recordings_are_compared_without_asking_the_index(
     VectorIndexes(database).maintain()
     named = f"row(null, array['{first}']::uuid[], null, null, null, null, null, null, null)"
     assert scans(database, searched, "large", named.encode() + b"::search_filter") == 0
-    assert found(database, searched, "large", Filter(recordings=(str(first),))) == 1.0
+    assert found(database, searched, "large", SearchFilter(recordings=(str(first),))) == 1.0
 
 
 @pytest.mark.usefixtures("few")
@@ -248,7 +248,7 @@ def test_an_index_goes_when_its_organisation_became_small(
     [index] = indexes.maintain()
     assert index.action == "drop"
     assert indexes.index_states() == []
-    assert found(database, searched, "large", ANYTHING) == 1.0
+    assert found(database, searched, "large", NO_FILTER) == 1.0
 
 
 @pytest.mark.usefixtures("few")
@@ -281,7 +281,7 @@ def test_an_index_whose_building_was_killed_is_not_asked_and_built_again(
         name=index.name,
     )
     assert scans(database, searched, "large", b"null") == 0
-    assert found(database, searched, "large", ANYTHING) == 1.0
+    assert found(database, searched, "large", NO_FILTER) == 1.0
     assert [one.action for one in indexes.maintain()] == ["build"]
     assert [one.valid for one in indexes.index_states()] == [True]
 

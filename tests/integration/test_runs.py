@@ -12,19 +12,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipeline_assets.assets.stage import RunAttempt, RecordingContext
+from pipeline_assets.assets.stage import RecordingContext, RunAttempt
 from pipeline_assets.assets.transcript import make_transcript
 from pipeline_assets.definitions import build_definitions
 from playhead.core.errors import PlayheadError, TransientError
 from playhead.core.records import STAGES, Recording, Transcript
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
 
 Add = Callable[[str], Recording]
 
 
-class CountingTranscriber(InstantTranscriber):
+class CountingTranscriber(StubTranscriber):
     """Counts how often it was asked, and fails while it is told to."""
 
     def __init__(self) -> None:
@@ -46,7 +46,9 @@ def counted(services: PipelineServices) -> tuple[PipelineServices, CountingTrans
     ), transcriber
 
 
-def work(services: PipelineServices, recording: Recording, *, last: bool = False) -> RecordingContext:
+def work(
+    services: PipelineServices, recording: Recording, *, last: bool = False
+) -> RecordingContext:
     standing = services.pipeline.results.current_results([recording])[recording.id]
     turn = RunAttempt("run", is_final=last, log=print)
     return RecordingContext(services, recording, turn, services.embedding_targets(), standing)
@@ -151,7 +153,7 @@ def test_an_error_nobody_foresaw_is_stored_with_its_name(
     assert "ZeroDivisionError: by zero" in letter.message
 
 
-class StoppedWhileHearing(InstantTranscriber):
+class StoppedWhileHearing(StubTranscriber):
     """Somebody stops the worker just as it begins to listen."""
 
     def __init__(self, stopping: Event) -> None:

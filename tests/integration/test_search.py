@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from playhead.core.records import Chunk, Filter, TimedSpan
+from playhead.core.records import Chunk, SearchFilter, TimedSpan
 from playhead.engines.reranking.nearest_sentence import NearestSentence
 from playhead.media.local_store import MediaFolder
 from playhead.postgres.database import Database
@@ -212,7 +212,7 @@ def test_recordings_are_found_each_once_with_their_best_moments(library: Library
 def test_recordings_keep_to_the_filter(library: Library) -> None:
     library.add("amber", kind="lecture")
     meeting = library.add("amber", kind="meeting")
-    found = library.search().recordings("amber", narrowed=Filter(kinds=("meeting",)))
+    found = library.search().recordings("amber", narrowed=SearchFilter(kinds=("meeting",)))
     assert [one.recording for one in found.recordings] == [meeting.id]
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from playhead.cli.search import search as search_command
 from playhead.core.errors import InvalidQuery, NotFound
-from playhead.core.records import Filter, Recording
+from playhead.core.records import Recording, SearchFilter
 from playhead.media.local_store import MediaFolder
 from playhead.postgres.database import Database, set_org
 from playhead.postgres.pipeline.recordings import new_recording_id
@@ -82,27 +82,27 @@ ALL = {"amber first", "amber second", "amber third", "amber written"}
 @pytest.mark.parametrize(
     ("narrowed", "expected"),
     [
-        (Filter(kinds=("lecture",)), ALL),
-        (Filter(kinds=("lecture", "book")), ALL),
-        (Filter(kinds=("book",)), set()),
-        (Filter(speakers=("ada lovelace",)), {"amber first"}),
-        (Filter(speakers=("SPEAKER_0", "grace")), {"amber first", "amber second"}),
-        (Filter(languages=("de",)), ALL),
-        (Filter(languages=("de",), source="document"), {"amber written"}),
-        (Filter(kinds=("lecture",), source="transcript"), ALL - {"amber written"}),
-        (Filter(until=NOW - timedelta(days=5)), ALL),
-        (Filter(since=NOW - timedelta(days=10), until=NOW - timedelta(days=8)), ALL),
-        (Filter(since=NOW - timedelta(days=5), kinds=("lecture",)), set()),
-        (Filter(kinds=("lecture",), from_seconds=30.0), {"amber third", "amber written"}),
-        (Filter(kinds=("lecture",), to_seconds=20.0), {"amber first"}),
+        (SearchFilter(kinds=("lecture",)), ALL),
+        (SearchFilter(kinds=("lecture", "book")), ALL),
+        (SearchFilter(kinds=("book",)), set()),
+        (SearchFilter(speakers=("ada lovelace",)), {"amber first"}),
+        (SearchFilter(speakers=("SPEAKER_0", "grace")), {"amber first", "amber second"}),
+        (SearchFilter(languages=("de",)), ALL),
+        (SearchFilter(languages=("de",), source="document"), {"amber written"}),
+        (SearchFilter(kinds=("lecture",), source="transcript"), ALL - {"amber written"}),
+        (SearchFilter(until=NOW - timedelta(days=5)), ALL),
+        (SearchFilter(since=NOW - timedelta(days=10), until=NOW - timedelta(days=8)), ALL),
+        (SearchFilter(since=NOW - timedelta(days=5), kinds=("lecture",)), set()),
+        (SearchFilter(kinds=("lecture",), from_seconds=30.0), {"amber third", "amber written"}),
+        (SearchFilter(kinds=("lecture",), to_seconds=20.0), {"amber first"}),
         (
-            Filter(languages=("de",), from_seconds=29.5, to_seconds=40.5),
+            SearchFilter(languages=("de",), from_seconds=29.5, to_seconds=40.5),
             {"amber second", "amber third"},
         ),
     ],
 )
 def test_only_what_the_filter_lets_through_is_found(
-    shared: Library, wanted: Recording, question: str, narrowed: Filter, expected: set[str]
+    shared: Library, wanted: Recording, question: str, narrowed: SearchFilter, expected: set[str]
 ) -> None:
     hits = shared.search()(question, narrowed=narrowed).hits
     assert {hit.text for hit in hits} == expected
@@ -110,7 +110,7 @@ def test_only_what_the_filter_lets_through_is_found(
 
 
 def test_a_filter_by_recording_finds_all_of_it(shared: Library, wanted: Recording) -> None:
-    hits = shared.search()("amber", narrowed=Filter(recordings=(wanted.id.upper(),))).hits
+    hits = shared.search()("amber", narrowed=SearchFilter(recordings=(wanted.id.upper(),))).hits
     assert {hit.text for hit in hits} == ALL
 
 
@@ -119,7 +119,7 @@ def test_languages_without_stems_are_told_apart_by_the_transcript(
 ) -> None:
     library.add("amber", language="ja")
     chinese = library.add("amber", language="zh")
-    hits = library.search()("amber", narrowed=Filter(languages=("zh",))).hits
+    hits = library.search()("amber", narrowed=SearchFilter(languages=("zh",))).hits
     assert [hit.recording for hit in hits] == [chinese.id]
 
 
@@ -128,7 +128,7 @@ def test_a_filter_for_many_recordings_holds_as_one_for_few(
 ) -> None:
     library.add("amber", kind="meeting")
     lectures = {library.add(f"amber {n}", kind="lecture").id for n in range(2)}
-    narrowed = Filter(kinds=("lecture",))
+    narrowed = SearchFilter(kinds=("lecture",))
     assert {hit.recording for hit in library.search()("amber", narrowed=narrowed).hits} == lectures
     row = database.row(b"select pg_get_functiondef('settled'::regproc) as made")
     assert row is not None
@@ -143,16 +143,16 @@ def test_a_filter_for_many_recordings_holds_as_one_for_few(
 @pytest.mark.parametrize(
     "narrowed",
     [
-        Filter(recordings=("no-such-recording",)),
-        Filter(recordings=("01a20126-2c76-75ee-a0d8-85f69dacc231",)),
-        Filter(recordings=("urn:uuid:01a20126-2c76-75ee-a0d8-85f69dacc231",)),
-        Filter(speakers=("nobody",)),
-        Filter(speakers=("a\x00b",)),
-        Filter(languages=("xx",)),
+        SearchFilter(recordings=("no-such-recording",)),
+        SearchFilter(recordings=("01a20126-2c76-75ee-a0d8-85f69dacc231",)),
+        SearchFilter(recordings=("urn:uuid:01a20126-2c76-75ee-a0d8-85f69dacc231",)),
+        SearchFilter(speakers=("nobody",)),
+        SearchFilter(speakers=("a\x00b",)),
+        SearchFilter(languages=("xx",)),
     ],
 )
 def test_a_filter_that_names_what_is_not_there_says_so(
-    shared: Library, wanted: Recording, narrowed: Filter
+    shared: Library, wanted: Recording, narrowed: SearchFilter
 ) -> None:
     with pytest.raises(NotFound, match="No such"):
         shared.search()("amber", narrowed=narrowed)
@@ -161,23 +161,27 @@ def test_a_filter_that_names_what_is_not_there_says_so(
 def test_what_another_organisation_has_is_told_as_what_nobody_has(
     shared: Library, wanted: Recording
 ) -> None:
-    def refused(narrowed: Filter) -> str:
+    def refused(narrowed: SearchFilter) -> str:
         with pytest.raises(NotFound) as refusal:
             shared.search()("amber", narrowed=narrowed)
         return f"{refusal.value} {refusal.value.remedy}"
 
     [theirs] = [hit.recording for hit in shared.search("theirs")("amber").hits]
     nobodys = new_recording_id()
-    told = refused(Filter(recordings=(theirs,))).replace(theirs, nobodys)
-    assert told == refused(Filter(recordings=(nobodys,)))
-    assert "Their Own" in refused(Filter(speakers=("Their Own",)))
-    assert "it" in refused(Filter(languages=("it",)))
+    told = refused(SearchFilter(recordings=(theirs,))).replace(theirs, nobodys)
+    assert told == refused(SearchFilter(recordings=(nobodys,)))
+    assert "Their Own" in refused(SearchFilter(speakers=("Their Own",)))
+    assert "it" in refused(SearchFilter(languages=("it",)))
 
 
 def test_no_question_and_no_filter_finds_another_organisations(library: Library) -> None:
     library.add(*(f"amber {n}" for n in range(70)), kind="lecture", org_id="theirs")
     ours = library.add("amber ours", "birch", kind="lecture")
-    for narrowed in (Filter(), Filter(kinds=("lecture",)), Filter(to_seconds=1e9)):
+    for narrowed in (
+        SearchFilter(),
+        SearchFilter(kinds=("lecture",)),
+        SearchFilter(to_seconds=1e9),
+    ):
         for limit in (1, 1000):
             found = library.search()("amber", narrowed=narrowed, limit=limit)
             assert {hit.recording for hit in found.hits} == {ours.id}
@@ -264,15 +268,17 @@ def test_an_empty_question_is_refused(shared: Library, question: str) -> None:
 @pytest.mark.parametrize(
     ("narrowed", "limit"),
     [
-        (Filter(), 0),
-        (Filter(), 1001),
-        (Filter(since=NOW, until=NOW), 10),
-        (Filter(from_seconds=9.0, to_seconds=1.0), 10),
-        (Filter(kinds=cast("Any", ("song",))), 10),
-        (Filter(source=cast("Any", "margin")), 10),
+        (SearchFilter(), 0),
+        (SearchFilter(), 1001),
+        (SearchFilter(since=NOW, until=NOW), 10),
+        (SearchFilter(from_seconds=9.0, to_seconds=1.0), 10),
+        (SearchFilter(kinds=cast("Any", ("song",))), 10),
+        (SearchFilter(source=cast("Any", "margin")), 10),
     ],
 )
-def test_what_contradicts_itself_is_refused(shared: Library, narrowed: Filter, limit: int) -> None:
+def test_what_contradicts_itself_is_refused(
+    shared: Library, narrowed: SearchFilter, limit: int
+) -> None:
     with pytest.raises(InvalidQuery):
         shared.search()("amber", narrowed=narrowed, limit=limit)
 

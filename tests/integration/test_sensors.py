@@ -60,7 +60,9 @@ def watcher(services: PipelineServices, instance: dg.DagsterInstance) -> Watcher
 
 def ask(services: PipelineServices, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """A tick of the uploads sensor; its partitions are added as the daemon would."""
-    result = pending_recordings_sensor(dg.build_sensor_context(instance=instance, resources={"playhead": services}))
+    result = pending_recordings_sensor(
+        dg.build_sensor_context(instance=instance, resources={"playhead": services})
+    )
     if isinstance(result, dg.SkipReason):
         return []
     assert isinstance(result, dg.SensorResult)
@@ -222,7 +224,9 @@ def test_two_that_take_the_same_file_make_one_recording_and_lose_nothing(
     files = [write_sound(folder / f"{number}.wav") for number in range(8)]
     with ThreadPoolExecutor(4) as takers:
         taken = [
-            takers.submit(ingest_from_inbox, services, file.name) for file in files for _ in range(4)
+            takers.submit(ingest_from_inbox, services, file.name)
+            for file in files
+            for _ in range(4)
         ]
     arrivals = [one.result() for one in taken if one.exception() is None]
     assert {arrival.recording.id for arrival in arrivals} == {

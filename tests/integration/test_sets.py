@@ -13,7 +13,7 @@ from playhead.core.records import Engine, Recording
 from playhead.postgres.database import Database, set_org
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.search.chunk_search import ChunkSearch
-from playhead.postgres.search.embedding_sets import EmbeddingSets, SetIncomplete, InvalidSetState
+from playhead.postgres.search.embedding_sets import EmbeddingSets, InvalidSetState, SetIncomplete
 from playhead.postgres.search.vector_indexes import VectorIndexes
 from tests.support import factories
 from tests.support.factories import Worker, passages, unit_vectors

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from playhead.core.audio import Samples
-from playhead.engines.transcription.pause_splitting import Piece, pieces
+from playhead.engines.transcription.pause_splitting import AudioPiece, split_at_pauses
 from playhead.media.decode import RATE
 from tests.support import media_files
 
@@ -20,8 +20,8 @@ def in_blocks(sound: Samples, size: int = 50_001) -> Iterator[Samples]:
     return (sound[at : at + size] for at in range(0, len(sound), size))
 
 
-def cut(sound: Samples, longest: float) -> list[Piece]:
-    found = list(pieces(in_blocks(sound), longest))
+def cut(sound: Samples, longest: float) -> list[AudioPiece]:
+    found = list(split_at_pauses(in_blocks(sound), longest))
     assert [piece.end for piece in found] == sorted({piece.end for piece in found})
     assert found[-1].end == len(sound)
     for piece in found:
@@ -79,7 +79,7 @@ def test_hours_of_silence_become_pieces_without_sound() -> None:
 
 
 def test_no_sound_at_all_is_one_empty_piece() -> None:
-    (piece,) = pieces(iter([]), longest=10)
+    (piece,) = split_at_pauses(iter([]), longest=10)
     assert (piece.kept, piece.end) == ((), 0)
 
 

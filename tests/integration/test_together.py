@@ -12,12 +12,12 @@ import psycopg
 import pytest
 
 from pipeline_assets.assets.executor import StageExecutor
-from pipeline_assets.assets.stage import StageOutcome, StageResult, RunAttempt, RecordingContext
+from pipeline_assets.assets.stage import RecordingContext, RunAttempt, StageOutcome, StageResult
 from playhead.core.errors import ClaimLost, InvalidEngineOutput, RecordingDeleted, WorkerStopping
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import STAGES, Recording, Stage
 from playhead.core.settings import Settings
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, Claim, ResultKey
@@ -34,7 +34,7 @@ class Died(BaseException):
     """What is left of a worker that was killed: nothing of it is caught."""
 
 
-class Choosy(InstantEmbedder):
+class Choosy(StubEmbedder):
     """Refuses one text, dies of another, and counts the others; may tell its worker to stop."""
 
     def __init__(self) -> None:
@@ -77,7 +77,10 @@ def take(
     """What was told, in that order. Ends early when it is stopped."""
     told: Told = []
     turn = RunAttempt(run_id, is_final=True, log=lambda line: None)
-    lanes, standing = services.embedding_targets(), services.pipeline.results.current_results(recordings)
+    lanes, standing = (
+        services.embedding_targets(),
+        services.pipeline.results.current_results(recordings),
+    )
     tell = StageExecutor(lambda work, stage, made: told.append((work.recording.id, stage, made)))
     with suppress(WorkerStopping), tell as hands:
         for one in recordings:
@@ -230,7 +233,8 @@ def test_a_forgotten_recording_among_several_leaves_nothing_locked(
     worker: Worker, database: Database, probed: Recording
 ) -> None:
     wanted = [
-        ResultKey(one, factories.recipe("transcript"), {}) for one in (probed, factories.recording())
+        ResultKey(one, factories.recipe("transcript"), {})
+        for one in (probed, factories.recording())
     ]
     with worker.ledger.claim(wanted[0], run_id="run-1", detail="") as failed:
         worker.ledger.fail(failed, InvalidEngineOutput("No.", remedy="Try again."), final=False)

@@ -14,15 +14,17 @@ from faster_whisper import WhisperModel
 from playhead.core.errors import LanguageUnsupported, ModelUnavailable, UnreadableMedia
 from playhead.core.packaged_models import whisper_files
 from playhead.core.records import Transcript
-from playhead.engines.transcription.piecewise import Piecewise
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 from tests.support import media_files
 
-TINY = Piecewise(LocalWhisper("whisper-tiny.en"))
+TINY = PiecewiseTranscriber(LocalWhisper("whisper-tiny.en"))
 JFK = "ask not what your country can do for you"
 
 
-def transcribe(path: Path, model: Piecewise = TINY, language: str | None = None) -> Transcript:
+def transcribe(
+    path: Path, model: PiecewiseTranscriber = TINY, language: str | None = None
+) -> Transcript:
     return model.transcribe(path, language=language, progress=lambda seconds: None)
 
 
@@ -110,7 +112,7 @@ def test_a_file_of_several_pieces_keeps_every_word_at_its_second(tmp_path: Path)
     parts = [
         np.concatenate([media_files.speech(name), media_files.silence(0.8)]) for name in telling
     ]
-    pieced = Piecewise(LocalWhisper("whisper-tiny.en"), piece_seconds=13)
+    pieced = PiecewiseTranscriber(LocalWhisper("whisper-tiny.en"), piece_seconds=13)
     transcript = transcribe(
         media_files.make_audio(tmp_path / "long.flac", np.concatenate(parts)), pieced
     )
@@ -126,7 +128,10 @@ def test_a_file_of_several_pieces_keeps_every_word_at_its_second(tmp_path: Path)
 
 
 def test_another_piece_length_is_another_engine() -> None:
-    assert Piecewise(LocalWhisper("whisper-tiny.en"), piece_seconds=60).engine != TINY.engine
+    assert (
+        PiecewiseTranscriber(LocalWhisper("whisper-tiny.en"), piece_seconds=60).engine
+        != TINY.engine
+    )
 
 
 def test_threads_that_share_the_model_do_not_mix_their_words() -> None:
@@ -147,7 +152,7 @@ def test_progress_rises_to_the_end_of_the_recording(tmp_path: Path) -> None:
         ]
     )
     path = media_files.make_audio(tmp_path / "some.wav", sound)
-    pieced = Piecewise(LocalWhisper("whisper-tiny.en"), piece_seconds=13)
+    pieced = PiecewiseTranscriber(LocalWhisper("whisper-tiny.en"), piece_seconds=13)
     pieced.transcribe(path, language="en", progress=seconds.append)
     assert seconds == sorted(seconds)
     assert len(seconds) > 2
@@ -162,7 +167,7 @@ def test_a_language_the_model_does_not_know_is_refused_with_the_remedy(language:
 
 
 def test_japanese_is_recognised_and_written_without_spaces_between_words() -> None:
-    base = Piecewise(LocalWhisper("whisper-base"))
+    base = PiecewiseTranscriber(LocalWhisper("whisper-base"))
     transcript = transcribe(media_files.SPEECH / "ja_cv_24511055.flac", base)
     assert_sound(transcript)
     assert transcript.language == "ja"
@@ -179,9 +184,9 @@ def test_what_is_not_media_cannot_be_transcribed(tmp_path: Path) -> None:
 def test_a_model_that_is_nowhere_is_unavailable_before_any_work(tmp_path: Path) -> None:
     for name in ("whisper-huge", str(tmp_path)):
         with pytest.raises(ModelUnavailable, match="no Whisper model"):
-            _ = Piecewise(LocalWhisper(name)).engine
+            _ = PiecewiseTranscriber(LocalWhisper(name)).engine
         with pytest.raises(ModelUnavailable, match="no Whisper model"):
-            transcribe(media_files.SPEECH / "en_jfk.flac", Piecewise(LocalWhisper(name)))
+            transcribe(media_files.SPEECH / "en_jfk.flac", PiecewiseTranscriber(LocalWhisper(name)))
 
 
 def test_a_folder_serves_as_a_model_and_its_weights_name_the_engine(tmp_path: Path) -> None:
@@ -189,7 +194,7 @@ def test_a_folder_serves_as_a_model_and_its_weights_name_the_engine(tmp_path: Pa
     folder.mkdir()
     for name, data in whisper_files("whisper-tiny.en").items():
         (folder / name).write_bytes(data)
-    mine = Piecewise(LocalWhisper(str(folder)))
+    mine = PiecewiseTranscriber(LocalWhisper(str(folder)))
     assert mine.engine.model == "mine@1a5afae06a4d"
     assert JFK in plain_words(transcribe(media_files.SPEECH / "en_jfk.flac", mine).text)
 
@@ -198,4 +203,6 @@ def test_weights_that_are_no_model_are_unavailable_not_a_crash(tmp_path: Path) -
     for name in ("model.bin", "config.json", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):
-        transcribe(media_files.SPEECH / "en_jfk.flac", Piecewise(LocalWhisper(str(tmp_path))))
+        transcribe(
+            media_files.SPEECH / "en_jfk.flac", PiecewiseTranscriber(LocalWhisper(str(tmp_path)))
+        )

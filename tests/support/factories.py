@@ -31,9 +31,15 @@ from playhead.core.records import (
     text_hash,
 )
 from playhead.postgres.database import Database
-from playhead.postgres.pipeline.content import Content, ChunkWrite, EmbeddingWrite, UncachedText, chunks_hash
+from playhead.postgres.pipeline.content import (
+    ChunkWrite,
+    Content,
+    EmbeddingWrite,
+    UncachedText,
+    chunks_hash,
+)
 from playhead.postgres.pipeline.recordings import Recordings, Status, new_recording_id
-from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, StageResults, ResultKey
+from playhead.postgres.pipeline.stage_results import NO_SET, Claim, Result, ResultKey, StageResults
 from playhead.postgres.search.embedding_sets import EmbeddingSets
 from playhead.transcripts.timeline import Timeline
 

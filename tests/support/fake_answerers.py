@@ -9,12 +9,18 @@ from dataclasses import dataclass, field, replace
 from playhead.answers.conversations import Kept
 from playhead.answers.service import Answers
 from playhead.core.errors import PlayheadError
-from playhead.core.protocols.answerer import Answerer, AnswerRequest, Audience, Cited, Statement
+from playhead.core.protocols.answerer import (
+    Answerer,
+    AnswerRequest,
+    AnswerSink,
+    DraftCitation,
+    DraftSentence,
+)
 from playhead.core.protocols.embedder import Embedder
 from playhead.core.records import Chunk, Engine, Recording, TimedSpan, Transcript
 from playhead.core.settings import Settings
 from playhead.engines.answering.extractive import ExtractiveAnswerer
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import Database
 from playhead.search.service import Search
@@ -27,24 +33,24 @@ from tests.support.factories import Worker
 class Told:
     """An ``Answerer`` that says what a test hands it, as a model would that obeys anybody."""
 
-    statements: Sequence[Statement] = ()
+    statements: Sequence[DraftSentence] = ()
     error: PlayheadError | None = None
     asked: list[AnswerRequest] = field(default_factory=list)
     engine: Engine = field(default_factory=lambda: Engine("told", "1"))
-    write: Callable[[AnswerRequest], Sequence[Statement]] | None = None
+    write: Callable[[AnswerRequest], Sequence[DraftSentence]] | None = None
 
-    def answer(self, inquiry: AnswerRequest, audience: Audience) -> str | None:
+    def answer(self, inquiry: AnswerRequest, audience: AnswerSink) -> str | None:
         self.asked.append(inquiry)
         audience.start_over()
         for statement in self.write(inquiry) if self.write else self.statements:
-            audience.hear(statement)
+            audience.on_sentence(statement)
         if self.error:
             raise self.error
         return None
 
 
-def statement(text: str, *quotes: str, excerpt: int = 1) -> Statement:
-    return Statement(text, tuple(Cited(excerpt, quote) for quote in quotes))
+def statement(text: str, *quotes: str, excerpt: int = 1) -> DraftSentence:
+    return DraftSentence(text, tuple(DraftCitation(excerpt, quote) for quote in quotes))
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Place:
         self, *sentences: str, title: str = "A talk", org_id: str = "default"
     ) -> Recording:
         made = factories.registered(self.database, title=title, org_id=org_id)
-        worker = Worker(self.database, model=InstantEmbedder.engine, dimensions=64)
+        worker = Worker(self.database, model=StubEmbedder.engine, dimensions=64)
         worker.probe(made)
         self._spoken(worker, made, sentences, "1")
         worker.ledger.close()
@@ -66,7 +72,7 @@ class Place:
 
     def corrected(self, recording: Recording, *sentences: str) -> None:
         """Another transcript, and all that is made from it."""
-        worker = Worker(self.database, model=InstantEmbedder.engine, dimensions=64)
+        worker = Worker(self.database, model=StubEmbedder.engine, dimensions=64)
         self._spoken(worker, recording, sentences, "2")
         worker.ledger.close()
 
@@ -83,7 +89,7 @@ class Place:
         self,
         answerer: Answerer | None = None,
         org_id: str = "default",
-        embedder: Callable[[], Embedder] = InstantEmbedder,
+        embedder: Callable[[], Embedder] = StubEmbedder,
     ) -> Answers:
         embedders = EmbedderRegistry("hash", {"hash": embedder})
         services = self.services

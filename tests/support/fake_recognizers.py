@@ -15,7 +15,7 @@ import numpy as np
 
 from playhead.core.audio import Samples
 from playhead.core.errors import LanguageUnsupported
-from playhead.core.protocols.transcriber import Heard
+from playhead.core.protocols.transcriber import Recognition
 from playhead.core.records import FREE, Engine, Price, Segment, Transcript, Word
 from playhead.media.decode import RATE, decode
 from tests.support import media_files
@@ -43,8 +43,8 @@ class Oracle:
     time, in one segment."""
 
     file: Path
-    at_once: int = 1
-    longest_seconds: float = 1000.0
+    concurrency: int = 1
+    max_seconds: float = 1000.0
     language: str = "en"
     knows: tuple[str, ...] | None = None
     prompt: str = ""
@@ -60,7 +60,7 @@ class Oracle:
     def engine(self) -> Engine:
         return Engine("oracle", "oracle-1", {"prompt": self.prompt} if self.prompt else {})
 
-    def hear(self, sound: Samples, *, language: str | None) -> Heard:
+    def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
         if self.knows is not None and language not in self.knows:
             raise LanguageUnsupported(f"{language} is Greek to it.", remedy="Ask another.")
         start = self._whole.index(sound.tobytes()) / 4 / RATE
@@ -68,11 +68,11 @@ class Oracle:
             self.asked.append(start)
         said = self.says(words_between(start, start + len(sound) / RATE))
         if isinstance(said, str):
-            return Heard(said, language or self.language, None, None)
+            return Recognition(said, language or self.language, None, None)
         words = tuple(replace(one, start=one.start - start, end=one.end - start) for one in said)
         text = " ".join(word.word for word in words)
         segments = (Segment(text, words[0].start, words[-1].end),) if words else ()
-        return Heard(text, language or self.language, words, segments)
+        return Recognition(text, language or self.language, words, segments)
 
 
 @dataclass

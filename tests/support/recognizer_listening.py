@@ -8,17 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from playhead.core.protocols.answerer import AnswerRequest, Cited, Excerpt, Line, Statement
+from playhead.core.protocols.answerer import (
+    AnswerRequest,
+    DraftCitation,
+    DraftSentence,
+    Excerpt,
+    TimedSentence,
+)
 
 
 @dataclass
 class Listening:
     """An ``Audience`` that keeps what it hears."""
 
-    heard: list[Statement] = field(default_factory=list)
+    heard: list[DraftSentence] = field(default_factory=list)
     begun: int = 0
 
-    def hear(self, statement: Statement) -> None:
+    def on_sentence(self, statement: DraftSentence) -> None:
         self.heard.append(statement)
 
     def start_over(self) -> None:
@@ -37,7 +43,7 @@ class NoLikeness:
 
 
 def inquiry(question: str, *lines: str, stems: str = "english") -> AnswerRequest:
-    said = tuple(Line(line, float(at), at + 1.0) for at, line in enumerate(lines))
+    said = tuple(TimedSentence(line, float(at), at + 1.0) for at, line in enumerate(lines))
     excerpt = Excerpt("c", "r", "A talk", ".flac", " ".join(lines), 0, "Ada", stems, said)
     return AnswerRequest(question, [excerpt], NoLikeness(), "unknown")
 
@@ -51,5 +57,5 @@ def reply(*sentences: tuple[str, list[tuple[Any, Any]]], found: Any = True) -> s
 
 
 GOOD = reply(('It says: "dial }, {".', [(1, "dial six")]), ("Zwölf ä.", [(2, "b"), (1, "c")]))
-FIRST = Statement('It says: "dial }, {".', (Cited(1, "dial six"),))
-SECOND = Statement("Zwölf ä.", (Cited(2, "b"), Cited(1, "c")))
+FIRST = DraftSentence('It says: "dial }, {".', (DraftCitation(1, "dial six"),))
+SECOND = DraftSentence("Zwölf ä.", (DraftCitation(2, "b"), DraftCitation(1, "c")))

@@ -13,8 +13,8 @@ from typing import Any
 from playhead.core.errors import InvalidEngineOutput
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Segment, Transcript, Word
-from playhead.engines.embedding.stub import InstantEmbedder
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.embedding.stub import StubEmbedder
+from playhead.engines.transcription.stub import StubTranscriber
 
 TITLE = "Zanzibar “quokka” Çanary"
 SPOKEN = "the axolotl whispered pangolin to the numbat"
@@ -27,7 +27,7 @@ WORDS = ("Zanzibar", "quokka", "axolotl", "pangolin", "numbat", "wombatsong")
 HEARD, UNHEARD = b"HEARD---", b"UNHEARD-"
 
 
-class CanaryTranscriber(InstantTranscriber):
+class CanaryTranscriber(StubTranscriber):
     """Hears the canaries where the bytes say so, fails with them where they say that, and else is
     the instant one. While ``hold`` is set it waits for ``go_on`` as it listens."""
 
@@ -50,7 +50,7 @@ class CanaryTranscriber(InstantTranscriber):
         return Transcript(text, "en", end, words, (Segment(text, 0.0, end),))
 
 
-class HeldEmbedder(InstantEmbedder):
+class HeldEmbedder(StubEmbedder):
     """The instant one; while ``hold`` is set it waits for ``go_on`` with texts in hand."""
 
     def __init__(self) -> None:

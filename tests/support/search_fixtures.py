@@ -9,7 +9,7 @@ from typing import Any
 
 from playhead.core.protocols.reranker import Reranker
 from playhead.core.records import Chunk, Recipe, Recording, Source, TimedSpan
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry
 from playhead.media.local_store import MediaFolder
 from playhead.postgres.database import Database
@@ -18,7 +18,7 @@ from playhead.search.service import Search
 from tests.support import factories
 from tests.support.factories import CHUNK_RECIPE, Worker
 
-_EMBEDDER = InstantEmbedder()
+_EMBEDDER = StubEmbedder()
 
 
 class Library(Worker):
@@ -59,7 +59,7 @@ class Library(Worker):
         self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
 
     def search(self, org_id: str | None = None, reranker: Reranker | None = None) -> Search:
-        embedders = EmbedderRegistry("instant", {"instant": InstantEmbedder})
+        embedders = EmbedderRegistry("instant", {"instant": StubEmbedder})
         return Search(
             ChunkSearch(self.database),
             self.sets,

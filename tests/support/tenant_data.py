@@ -53,7 +53,9 @@ def fill(database: Database, worker: Worker, recording: Recording, secret: str =
     )
     TranscriptPieces(database).of(recording, MODEL).put("sound", None, factories.transcript(secret))
     spend = Spend(database)
-    permit = spend.reserve(errand, ReservationRequest(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0)
+    permit = spend.reserve(
+        errand, ReservationRequest(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0
+    )
     assert permit.attempt_id is not None
     Quarantine(database).add(org, permit.attempt_id, reason=secret, reply=secret.encode())
     BatchQueue(database).enqueue(

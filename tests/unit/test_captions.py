@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from playhead.core.errors import PROBLEMS_TOLD, InvalidCorrection, PermanentError
+from playhead.core.errors import MAX_PROBLEMS_SHOWN, InvalidCorrection, PermanentError
 from playhead.core.records import Segment, Transcript, Word
 from playhead.transcripts.caption_files import (
     CaptionFormat,
@@ -283,7 +283,7 @@ def test_a_thousand_problems_are_counted_and_the_first_are_told() -> None:
     with pytest.raises(InvalidCorrection) as refusal:
         read("stray\n\n" * 1_000)
     assert len(refusal.value.problems) == 1_000
-    assert len(str(refusal.value).splitlines()) == PROBLEMS_TOLD + 1
+    assert len(str(refusal.value).splitlines()) == MAX_PROBLEMS_SHOWN + 1
     assert str(refusal.value).endswith("and 950 more")
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playhead.answers.quote_matching import numbers_of, places, said_at, said_near, standing
-from playhead.core.protocols.answerer import Excerpt, Line
+from playhead.core.protocols.answerer import Excerpt, TimedSentence
 from playhead.transcripts.word_positions import spoken
 from tests.support import factories
 
@@ -16,7 +16,7 @@ SPOKEN = spoken(factories.transcript(SAID))
 
 
 def excerpt(text: str = SAID, char_start: int = 0) -> Excerpt:
-    lines = (Line("To start, dial six hundred.", 0.0, 2.5), Line("No!", 2.5, 3.0))
+    lines = (TimedSentence("To start, dial six hundred.", 0.0, 2.5), TimedSentence("No!", 2.5, 3.0))
     return Excerpt("c", "r", "A talk", ".flac", text, char_start, None, "english", lines)
 
 

@@ -14,8 +14,8 @@ from playhead.core.errors import InvalidSettings, ModelUnavailable
 from playhead.core.model_deprecations import shutdown_date
 from playhead.core.settings import EngineNames, Provider, Settings
 from playhead.core.usage import Usage
-from playhead.engines.catalog import EngineFacts, every_engine
-from playhead.engines.registry import choose_embedders, choose_engines
+from playhead.engines.catalog import EngineFacts, list_engines
+from playhead.engines.registry import build_embedders, build_engines
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_catalog import pricing, rates_of, text_model
 from playhead.providers.model_names import RemoteModel, remote_model
@@ -31,7 +31,7 @@ def settings(**more: object) -> Settings:
 
 
 def listed(chosen: Settings, today: date = TODAY) -> dict[str, EngineFacts]:
-    return {one.name: one for one in every_engine(chosen, today) if one.name != "instant"}
+    return {one.name: one for one in list_engines(chosen, today) if one.name != "instant"}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_every_engine_that_cannot_be_had_is_told_at_once_with_what_is_missing() 
         answerer="somebody",
     )
     with pytest.raises(InvalidSettings) as caught:
-        choose_engines(wrong)
+        build_engines(wrong)
     lines = str(caught.value).splitlines()
     assert [line.split(":")[0] for line in lines] == [
         "PLAYHEAD_TRANSCRIBER",
@@ -88,7 +88,7 @@ def test_engines_behind_a_network_are_made_by_their_names() -> None:
         openai_api_key=KEY,
         providers={"own": OWN},
     )
-    engines = choose_engines(far, lambda name, *_: PlainWire(name))
+    engines = build_engines(far, lambda name, *_: PlainWire(name))
     embedder = engines.embedders.named("own:nomic")
     assert (engines.writer.engine.name, engines.writer.engine.model) == ("openai", "gpt-6-luna")
     assert (embedder.engine.name, embedder.engine.model) == ("own", "nomic")
@@ -98,20 +98,20 @@ def test_engines_behind_a_network_are_made_by_their_names() -> None:
 
 def test_an_embedder_of_a_provider_that_is_gone_is_unavailable_and_search_goes_on() -> None:
     with pytest.raises(ModelUnavailable, match="'gone'"):
-        choose_embedders(settings(), lambda name, *_: PlainWire(name)).named("gone:nomic")
+        build_embedders(settings(), lambda name, *_: PlainWire(name)).named("gone:nomic")
 
 
 def test_all_of_openais_models_are_listed_with_price_end_and_what_is_missing() -> None:
     found = listed(settings())
     whisper, luna = found["openai:whisper-1"], found["openai:gpt-6-luna"]
-    assert (whisper.gives[0], whisper.usd_an_audio_minute) == ("words", 0.006)
+    assert (whisper.output_formats[0], whisper.usd_an_audio_minute) == ("words", 0.006)
     assert (whisper.ends, whisper.ended) == (date(2027, 2, 26), False)
-    assert whisper.lacks == "OPENAI_API_KEY is not set."
+    assert whisper.missing_setting == "OPENAI_API_KEY is not set."
     assert (luna.usd_a_million_tokens, luna.ends) == ((0.10, 0.50), None)
-    assert found["openai:gpt-transcribe"].gives == ("text",)
+    assert found["openai:gpt-transcribe"].output_formats == ("text",)
     assert found["openai:text-embedding-3-small"].dimensions == 1536
     assert found["minilm"].local
-    assert all(one.lacks is None for one in listed(settings(openai_api_key=KEY)).values())
+    assert all(one.missing_setting is None for one in listed(settings(openai_api_key=KEY)).values())
 
 
 def test_a_model_is_marked_from_the_day_it_ends() -> None:
@@ -133,7 +133,7 @@ def test_what_settings_have_is_marked_and_added_where_no_table_knows_it() -> Non
 
 
 def test_the_list_says_of_local_embedders_what_they_say_themselves() -> None:
-    found, embedders = listed(settings()), choose_embedders(settings())
+    found, embedders = listed(settings()), build_embedders(settings())
     for name in ("minilm", "wordllama"):
         embedder = embedders.named(name)
         assert found[name].dimensions == embedder.dimensions
@@ -155,7 +155,7 @@ def test_a_server_of_ones_own_is_free_and_an_unknown_model_of_openais_the_deares
 def test_sound_that_is_billed_by_tokens_has_a_price_a_minute_for_estimates() -> None:
     """Before anything is spent it must be known about what; OpenAI's own estimate is $0.006."""
     engines = RemoteEngines(settings(openai_api_key=KEY), lambda name, *_: PlainWire(name))
-    price = engines.listener(RemoteModel("openai", "gpt-4o-transcribe")).price
+    price = engines.recognizer(RemoteModel("openai", "gpt-4o-transcribe")).price
     assert 0.006 <= price.of(calls=1, tokens=0, audio_seconds=60) <= 0.009
 
 
@@ -201,7 +201,7 @@ def test_engines_for_some_recordings_alone_are_in_use_too() -> None:
         },
         providers={"own": Provider(base_url="http://localhost:1/v1")},
     )
-    used = {(one.role, one.name) for one in every_engine(settings, TODAY) if one.chosen}
+    used = {(one.role, one.name) for one in list_engines(settings, TODAY) if one.chosen}
     assert {
         ("transcriber", "whisper-base"),
         ("transcriber", "whisper-tiny.en"),

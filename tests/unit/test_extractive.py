@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 from playhead.core.records import Cost, Document, Segment, Transcript, Word
 from playhead.core.text import one_line
 from playhead.engines.writing.extractive import ExtractiveWriter
-from playhead.engines.writing.markdown_page import escaped
+from playhead.engines.writing.markdown_page import escape
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -149,7 +149,7 @@ def test_any_transcript_and_title_give_a_sound_document(said: Transcript, title:
 @settings(deadline=None, max_examples=500)
 @given(text=st.text(st.sampled_from(" *_a`[]()<>~&;#!\\|-1.é/:x=\"'\n")))
 def test_markup_characters_are_shown_not_obeyed(text: str) -> None:
-    assert shown(escaped(one_line(text))).strip() == one_line(text)
+    assert shown(escape(one_line(text))).strip() == one_line(text)
 
 
 HOSTILE_TITLES = [
@@ -241,7 +241,7 @@ def test_key_phrases_are_quotes_too_and_none_is_part_of_another() -> None:
     phrases = document.metadata["key_phrases"]
     assert "night train" in " ".join(phrases).casefold()
     spans = [document.content[span.char_start : span.char_end] for span in document.spans]
-    assert spans[: len(phrases)] == [escaped(phrase) for phrase in phrases]
+    assert spans[: len(phrases)] == [escape(phrase) for phrase in phrases]
     folded = [set(phrase.casefold().split()) for phrase in phrases]
     assert not [(a, b) for a in folded for b in folded if a is not b and a <= b]
 

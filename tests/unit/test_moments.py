@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from playhead.engines.reranking.nearest_sentence import LIKELY, likeliest
+from playhead.engines.reranking.nearest_sentence import MAX_CANDIDATES, top_candidates
 
 _ABOUT_COOKING = [
     "We boiled the rice for ten minutes and let it rest.",
@@ -38,16 +38,18 @@ def test_the_sentence_that_answers_is_among_those_read_wherever_it_stands(place:
     answer = "The parliament voted to raise the taxes on petrol."
     told = [*_ABOUT_COOKING[:place], answer, *_ABOUT_COOKING[place:]]
     for question in ("Which taxes were raised?", "What did the politicians decide about fuel?"):
-        read = likeliest(Asking(question), told)
+        read = top_candidates(Asking(question), told)
         assert place in read
         assert read == sorted(read)
-        assert len(read) == LIKELY
+        assert len(read) == MAX_CANDIDATES
 
 
 def test_a_passage_of_few_sentences_is_read_whole() -> None:
-    assert likeliest(Asking("anything"), _ABOUT_COOKING[:LIKELY]) == [*range(LIKELY)]
+    assert top_candidates(Asking("anything"), _ABOUT_COOKING[:MAX_CANDIDATES]) == [
+        *range(MAX_CANDIDATES)
+    ]
 
 
 @pytest.mark.parametrize("question", ["", "?", "🎉", "word " * 20_000, "x" * 100_000])
 def test_no_question_is_too_odd_for_it(question: str) -> None:
-    assert len(likeliest(Asking(question), _ABOUT_COOKING)) == LIKELY
+    assert len(top_candidates(Asking(question), _ABOUT_COOKING)) == MAX_CANDIDATES

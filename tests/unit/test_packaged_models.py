@@ -38,13 +38,13 @@ def test_weights_of_which_one_byte_changed_are_refused(own_copy: Path) -> None:
 def test_an_altered_tokenizer_is_refused_like_altered_weights(own_copy: Path) -> None:
     (own_copy / "model" / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelUnavailable, match=r"tokenizer\.json"):
-        packaged_models.check("minilm")
+        packaged_models.check_model("minilm")
 
 
 def test_a_missing_file_is_named_with_the_way_to_get_it_back(own_copy: Path) -> None:
     (own_copy / "model" / "config.json").unlink()
     with pytest.raises(ModelUnavailable, match=r"missing .*config\.json") as caught:
-        packaged_models.check("minilm")
+        packaged_models.check_model("minilm")
     assert "make setup" in caught.value.remedy
 
 
@@ -60,12 +60,12 @@ def test_a_package_that_is_not_installed_makes_its_model_unavailable(
     monkeypatch.delitem(sys.modules, "wordllama", raising=False)  # other tests import it
     for name in packaged_models.MODELS:
         with pytest.raises(ModelUnavailable, match="missing"):
-            packaged_models.check(name)
+            packaged_models.check_model(name)
 
 
 def test_an_unknown_model_is_answered_with_the_names_there_are() -> None:
     with pytest.raises(ModelUnavailable, match="no packaged model 'whisper-huge'") as caught:
-        packaged_models.check("whisper-huge")
+        packaged_models.check_model("whisper-huge")
     assert "whisper-base" in caught.value.remedy
 
 

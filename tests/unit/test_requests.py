@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_assets.policies import BYTES_PER_RUN, RECORDINGS_PER_RUN, MAX_RANGE_PER_RUN
-from pipeline_assets.runs import RunSpec, partition_keys_of, missing_partition_keys, group_into_runs
+from pipeline_assets.policies import BYTES_PER_RUN, MAX_RANGE_PER_RUN, RECORDINGS_PER_RUN
+from pipeline_assets.runs import RunSpec, group_into_runs, missing_partition_keys, partition_keys_of
 from playhead.core.records import Recording
 from tests.support import factories
 

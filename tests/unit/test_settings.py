@@ -67,11 +67,11 @@ def test_broken_json_does_not_hide_the_other_problems(monkeypatch: pytest.Monkey
 def test_without_any_variable_everything_has_its_default(tmp_path: Path) -> None:
     settings = load_settings()
     assert settings.home == tmp_path / ".playhead"
-    assert settings.inbox_place == tmp_path / ".playhead" / "inbox"
+    assert settings.inbox_location == tmp_path / ".playhead" / "inbox"
     assert (settings.org, settings.database_url) == ("default", None)
     engines = (settings.transcriber, settings.embedder, settings.writer)
     assert engines == ("whisper-base", "minilm", "extractive")
-    chunking = settings.chunking_of("meeting")
+    chunking = settings.chunking_for("meeting")
     assert (chunking.size, chunking.overlap, chunking.minimum) == (500, 50, 100)
     assert (chunking.transcript, chunking.document) == ("segments", "markdown")
 
@@ -81,8 +81,8 @@ def test_chunking_is_set_by_kind_and_the_other_kinds_keep_the_default(
 ) -> None:
     monkeypatch.setenv("PLAYHEAD_CHUNKING", '{"meeting": {"transcript": "text", "size": 300}}')
     settings = load_settings()
-    assert settings.chunking_of("meeting") == Chunking(transcript="text", size=300)
-    assert settings.chunking_of("book") == Chunking()
+    assert settings.chunking_for("meeting") == Chunking(transcript="text", size=300)
+    assert settings.chunking_for("book") == Chunking()
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_media_and_inbox_are_folders_or_buckets(
     monkeypatch.setenv("PLAYHEAD_MEDIA", "s3://talks/media")
     monkeypatch.setenv("PLAYHEAD_INBOX", "dropped")
     settings = load_settings()
-    assert settings.media_place == "s3://talks/media"
-    assert settings.inbox_place == tmp_path / "dropped"
+    assert settings.media_location == "s3://talks/media"
+    assert settings.inbox_location == tmp_path / "dropped"
 
 
 @pytest.mark.parametrize("broken", ["ftp://talks/media", "s3://", "s3:///media", "https://talks"])
@@ -176,4 +176,4 @@ def test_a_home_that_is_named_counts_more_than_the_environment(
 ) -> None:
     monkeypatch.setenv("PLAYHEAD_HOME", "/elsewhere")
     monkeypatch.chdir(tmp_path)
-    assert load_settings(home="here").media_place == tmp_path / "here" / "media"
+    assert load_settings(home="here").media_location == tmp_path / "here" / "media"

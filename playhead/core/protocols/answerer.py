@@ -19,7 +19,7 @@ from playhead.core.records import Engine
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TimedSentence:
     """A sentence of a passage and its seconds."""
 
     text: str
@@ -41,18 +41,18 @@ class Excerpt:
     char_start: int
     speaker: str | None
     stems: str
-    lines: tuple[Line, ...]
+    lines: tuple[TimedSentence, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ConversationTurn:
     """A question that was asked before, and what was answered; nothing where it was not there."""
 
     question: str
     answer: str
 
 
-class Likeness(Protocol):
+class Similarity(Protocol):
     """How near texts are to the question, as the search sees it."""
 
     def terms(self, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
@@ -71,13 +71,13 @@ class AnswerRequest:
 
     question: str
     excerpts: Sequence[Excerpt]
-    likeness: Likeness
+    likeness: Similarity
     embedder: str
-    earlier: Sequence[Turn] = ()
+    earlier: Sequence[ConversationTurn] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Cited:
+class DraftCitation:
     """``quote`` is said to stand in the excerpt of this number."""
 
     excerpt: int
@@ -85,17 +85,17 @@ class Cited:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class DraftSentence:
     """A sentence of an answer, and what it rests on."""
 
     text: str
-    cited: tuple[Cited, ...]
+    cited: tuple[DraftCitation, ...]
 
 
-class Audience(Protocol):
+class AnswerSink(Protocol):
     """Who hears an answer while it is written."""
 
-    def hear(self, statement: Statement) -> None: ...
+    def on_sentence(self, statement: DraftSentence) -> None: ...
 
     def start_over(self) -> None:
         """What was heard does not count: its writer broke off and begins anew."""
@@ -108,7 +108,7 @@ class Answerer(Protocol):
     @property
     def engine(self) -> Engine: ...
 
-    def answer(self, inquiry: AnswerRequest, audience: Audience) -> str | None:
+    def answer(self, inquiry: AnswerRequest, audience: AnswerSink) -> str | None:
         """``audience`` hears each sentence as soon as it is there, and none where the excerpts do
         not answer. Gives what a person should know of how it was answered. Raises
         ``RequestRefused`` where it will not, and what ``Wire.ask`` raises."""

@@ -14,13 +14,13 @@ Vectors = NDArray[np.float32]
 
 #: Texts embedded together on this machine, and kept as soon as they are made: a crash costs the
 #: calls under way.
-TEXTS_A_CALL = 128
+TEXTS_PER_CALL = 128
 
 
 def by_count(texts: Sequence[str]) -> list[range]:
     """Batches of ``TEXTS_A_CALL``: of models on this machine, whose calls cost nothing."""
-    starts = range(0, len(texts), TEXTS_A_CALL)
-    return [range(start, min(start + TEXTS_A_CALL, len(texts))) for start in starts]
+    starts = range(0, len(texts), TEXTS_PER_CALL)
+    return [range(start, min(start + TEXTS_PER_CALL, len(texts))) for start in starts]
 
 
 class Tokenizer(Protocol):

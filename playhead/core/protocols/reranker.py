@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Asked(Protocol):
+class QueryContext(Protocol):
     """A question, and how near it is to any text."""
 
     @property
@@ -33,7 +33,7 @@ class Reranker(Protocol):
         ...
 
     def scores(
-        self, question: Asked, passages: Sequence[Sequence[str]]
+        self, question: QueryContext, passages: Sequence[Sequence[str]]
     ) -> Sequence[float] | NDArray[np.float32]:
         """A number a passage, the higher the better, to be compared within one call alone. A
         passage is given as its sentences, at least one."""

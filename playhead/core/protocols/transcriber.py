@@ -71,7 +71,7 @@ class Transcriber(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Recognition:
     """What an engine made of one piece of sound; seconds from the piece's start. ``words`` and
     ``segments`` are None where the engine gives no times for them, ``language`` (ISO 639-1) where
     it does not say."""
@@ -82,7 +82,7 @@ class Heard:
     segments: tuple[Segment, ...] | None
 
 
-class Listener(Protocol):
+class SpeechRecognizer(Protocol):
     """An engine that hears one piece of sound at a time. What cuts recordings into pieces, keeps
     what was heard of each and puts it on the recording's clock is the same for all of them."""
 
@@ -93,16 +93,16 @@ class Listener(Protocol):
     def price(self) -> Price: ...
 
     @property
-    def longest_seconds(self) -> float:
+    def max_seconds(self) -> float:
         """The longest piece it takes."""
         ...
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """Pieces it may be given at the same time."""
         ...
 
-    def hear(self, sound: Samples, *, language: str | None) -> Heard:
+    def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
         """``sound``: 16 kHz, mono. ``language``: ISO 639-1, or None to detect it. Raises
         ``LanguageUnsupported``, ``ModelUnavailable``, and what ``Wire.ask`` raises."""
         ...

@@ -13,7 +13,13 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from playhead.core.protocols.answerer import AnswerRequest, Audience, Cited, Excerpt, Statement
+from playhead.core.protocols.answerer import (
+    AnswerRequest,
+    AnswerSink,
+    DraftCitation,
+    DraftSentence,
+    Excerpt,
+)
 from playhead.core.text import one_line
 from playhead.core.timecode import format_timecode
 from playhead.providers.json_schema import NotAsAsked, fields_of, list_of, object_in, object_of
@@ -45,19 +51,19 @@ _BETWEEN: Final = re.compile(r"[\s,]*")
 _DECODER: Final = json.JSONDecoder()
 
 
-def material(inquiry: AnswerRequest, excerpts: Sequence[Excerpt]) -> str:
+def format_question(inquiry: AnswerRequest, excerpts: Sequence[Excerpt]) -> str:
     """All that the model is told: the conversation so far, the passages, the question."""
     fence = f"===== {secrets.token_hex(8)} ====="
     earlier = [
         f"Earlier question: {one_line(turn.question)}\nAnswer: {one_line(turn.answer)}"
         for turn in inquiry.earlier
     ]
-    told = [_told(number, excerpt) for number, excerpt in enumerate(excerpts, 1)]
+    told = [_format_excerpt(number, excerpt) for number, excerpt in enumerate(excerpts, 1)]
     question = f"Question: {one_line(inquiry.question)}"
     return "\n\n".join([*earlier, fence, *told, fence, question])
 
 
-def _told(number: int, excerpt: Excerpt) -> str:
+def _format_excerpt(number: int, excerpt: Excerpt) -> str:
     speaker = f", {one_line(excerpt.speaker)}" if excerpt.speaker else ""
     head = f"Passage {number}: {one_line(excerpt.title)}{speaker}"
     lines = [
@@ -66,7 +72,7 @@ def _told(number: int, excerpt: Excerpt) -> str:
     return "\n".join([head, *lines])
 
 
-def statements_from(answer: str) -> list[Statement]:
+def parse_sentences(answer: str) -> list[DraftSentence]:
     """Of a complete answer; none where it says that the passages do not answer. Raises
     ``NotAsAsked``."""
     value = object_in(answer)
@@ -75,42 +81,42 @@ def statements_from(answer: str) -> list[Statement]:
     sentences = value.get("sentences")
     if not isinstance(sentences, list):
         raise NotAsAsked("has no list of sentences")
-    statements = [_statement(one) for one in sentences]
+    statements = [_parse_sentence(one) for one in sentences]
     return statements if value["found"] else []
 
 
-def _statement(sentence: Any) -> Statement:
+def _parse_sentence(sentence: Any) -> DraftSentence:
     text, citations = fields_of(sentence, "text", "citations")
     if not isinstance(text, str) or not isinstance(citations, list):
         raise NotAsAsked("has a sentence without text or citations")
-    return Statement(text, tuple(map(_cited, citations)))
+    return DraftSentence(text, tuple(map(_parse_citation, citations)))
 
 
-def _cited(citation: Any) -> Cited:
+def _parse_citation(citation: Any) -> DraftCitation:
     passage, quote = fields_of(citation, "passage", "quote")
     if type(passage) is not int or not isinstance(quote, str):
         raise NotAsAsked("has a citation without passage or quote")
-    return Cited(passage, quote)
+    return DraftCitation(passage, quote)
 
 
-class Dictation:
+class SentenceStream:
     """One attempt at an answer: what comes is handed on a whole sentence at a time."""
 
-    def __init__(self, audience: Audience) -> None:
+    def __init__(self, audience: AnswerSink) -> None:
         audience.start_over()
-        self.heard: list[Statement] = []
+        self.heard: list[DraftSentence] = []
         self._audience = audience
         self._text = ""
         self._at: int | None = None
 
-    def take(self, more: str) -> None:
+    def feed(self, more: str) -> None:
         self._text += more
         if "}" in more:  # else no sentence can have come to its end
             for statement in self._completed():
                 self.heard.append(statement)
-                self._audience.hear(statement)
+                self._audience.on_sentence(statement)
 
-    def _completed(self) -> Iterator[Statement]:
+    def _completed(self) -> Iterator[DraftSentence]:
         if self._at is None:
             opened = _SENTENCES.search(self._text)
             if not opened or _NOT_FOUND.search(self._text, 0, opened.start()):
@@ -120,11 +126,11 @@ class Dictation:
             statement, self._at = decoded
             yield statement
 
-    def _next(self, at: int) -> tuple[Statement, int] | None:
+    def _next(self, at: int) -> tuple[DraftSentence, int] | None:
         """None where it is not whole yet, or none: at the end, which is read again, that tells."""
         between = _BETWEEN.match(self._text, at)
         try:
             value, end = _DECODER.raw_decode(self._text, between.end() if between else at)
-            return _statement(value), end
+            return _parse_sentence(value), end
         except (ValueError, RecursionError):
             return None

@@ -13,15 +13,15 @@ from typing import Final
 import openai
 
 from playhead.core.errors import InputTooLong, RequestRejected
-from playhead.core.protocols.answerer import AnswerRequest, Audience, Excerpt
+from playhead.core.protocols.answerer import AnswerRequest, AnswerSink, Excerpt
 from playhead.core.records import Engine, content_hash
 from playhead.engines.answering.llm_reply import (
     INSTRUCTIONS,
     SCHEMA,
     SCHEMA_HINT,
-    Dictation,
-    material,
-    statements_from,
+    SentenceStream,
+    format_question,
+    parse_sentences,
 )
 from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import TextModel
@@ -44,17 +44,17 @@ class OpenAIAnswerer:
     def engine(self) -> Engine:
         return Engine(self._provider, self._model.name, {"prompt": _PROMPT_HASH})
 
-    def answer(self, inquiry: AnswerRequest, audience: Audience) -> str | None:
+    def answer(self, inquiry: AnswerRequest, audience: AnswerSink) -> str | None:
         """See ``Answerer``. Sentences that came before an answer was cut off count; all of a
         stream that breaks off do not."""
-        attempts: list[Dictation] = []
+        attempts: list[SentenceStream] = []
 
-        def begin() -> Dictation:
-            attempts.append(Dictation(audience))
+        def begin() -> SentenceStream:
+            attempts.append(SentenceStream(audience))
             return attempts[-1]
 
         prompt = self._prompt(inquiry)
-        answer = self._prompter.ask(prompt, statements_from, lambda: begin().take)
+        answer = self._prompter.ask(prompt, parse_sentences, lambda: begin().feed)
         if answer.ended == "refused":
             raise RequestRejected(
                 f"The model will not answer this: {answer.why}",
@@ -62,7 +62,7 @@ class OpenAIAnswerer:
             )
         for statement in answer.value or ():
             if statement not in attempts[-1].heard:
-                audience.hear(statement)
+                audience.on_sentence(statement)
         return None if answer.ended == "complete" else _CUT_OFF
 
     def _prompt(self, inquiry: AnswerRequest) -> Prompt:
@@ -78,4 +78,4 @@ class OpenAIAnswerer:
 
 
 def _prompt(inquiry: AnswerRequest, excerpts: Sequence[Excerpt]) -> Prompt:
-    return Prompt(INSTRUCTIONS, material(inquiry, excerpts), SCHEMA, SCHEMA_HINT)
+    return Prompt(INSTRUCTIONS, format_question(inquiry, excerpts), SCHEMA, SCHEMA_HINT)

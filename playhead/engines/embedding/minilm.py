@@ -22,7 +22,7 @@ from playhead.core.packaged_models import minilm_folder, weights_sha256
 from playhead.core.protocols.embedder import Vectors, by_count
 from playhead.core.records import FREE, Engine
 from playhead.engines.embedding.tokenizer import FileTokenizer
-from playhead.engines.embedding.validation import refuse_longer, unit_rows
+from playhead.engines.embedding.validation import require_unit_rows, require_within_window
 
 if TYPE_CHECKING:
     import ctranslate2
@@ -88,12 +88,12 @@ class MiniLM:
         """
         model = self._model()
         ids = model.tokenizer.ids(texts, special=True)
-        refuse_longer([len(tokens) - _SPECIAL_TOKENS for tokens in ids], _WINDOW_TOKENS)
+        require_within_window([len(tokens) - _SPECIAL_TOKENS for tokens in ids], _WINDOW_TOKENS)
         vectors = np.empty((len(ids), _DIMENSIONS), np.float32)
         with ThreadPoolExecutor(_THREADS) as pool:
             for row, mean in enumerate(pool.map(lambda tokens: _mean(model.encoder, tokens), ids)):
                 vectors[row] = mean
-        return unit_rows(vectors, dimensions=_DIMENSIONS)
+        return require_unit_rows(vectors, dimensions=_DIMENSIONS)
 
     def _model(self) -> _Model:
         with self._lock:

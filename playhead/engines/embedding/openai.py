@@ -23,7 +23,7 @@ from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Engine, Price
 from playhead.core.text import replace_surrogates
 from playhead.core.usage import Usage
-from playhead.engines.embedding.validation import refuse_longer
+from playhead.engines.embedding.validation import require_within_window
 from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient, Reply
 from playhead.providers.fallbacks import Ladder
 from playhead.providers.model_catalog import Rates, VectorModel, batch_share, listed
@@ -39,7 +39,7 @@ _BLANK: Final = " "  # what is sent for an empty text, which OpenAI refuses
 _UNIT_WITHIN: Final = 0.01  # OpenAI's vectors have length 1 but for rounding
 
 
-class _Way(NamedTuple):
+class _Variant(NamedTuple):
     """How vectors are asked for. base64 has a quarter of the bytes, and the very numbers."""
 
     encoding: str
@@ -68,7 +68,7 @@ class OpenAIEmbedder:
         self._shortened = shortened
         self._dimensions = shortened or model.dimensions
         self._asking = Lock()
-        self._ladder = Ladder(_ways(model, shortened))
+        self._ladder = Ladder(_variants(model, shortened))
         self.tokenizer = BpeTokenizer(model.encoding)
         self.tokens: str = model.encoding
         self.window_tokens = model.window_tokens
@@ -108,7 +108,7 @@ class OpenAIEmbedder:
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
         counts = self._counts(texts)
-        refuse_longer(counts, self.window_tokens)
+        require_within_window(counts, self.window_tokens)
         sent = [replace_surrogates(text) or _BLANK for text in texts]
         parts = [
             self._vectors(sent[part.start : part.stop], counts[part.start : part.stop])
@@ -120,7 +120,7 @@ class OpenAIEmbedder:
         return [self.tokenizer.count(text or _BLANK) for text in texts]
 
     def _vectors(self, texts: Sequence[str], counts: Sequence[int]) -> Vectors:
-        vectors = self._ladder.climb(lambda way: self._ask(texts, sum(counts), way))
+        vectors = self._ladder.climb(lambda way: self._call(texts, sum(counts), way))
         if self._dimensions is not None and vectors.shape[1] != self._dimensions:
             raise ModelUnavailable(
                 f"{self._model.name} gives {vectors.shape[1]} dimensions, not {self._dimensions}.",
@@ -128,7 +128,7 @@ class OpenAIEmbedder:
             )
         return vectors
 
-    def _ask(self, texts: Sequence[str], tokens: int, way: _Way) -> Vectors:
+    def _call(self, texts: Sequence[str], tokens: int, way: _Variant) -> Vectors:
         body: dict[str, Any] = {
             "input": list(texts),
             "model": self._model.name,
@@ -140,7 +140,7 @@ class OpenAIEmbedder:
         def read(content: bytes) -> Reply[Vectors]:
             reply = json_object(content)
             told = count_of(reply.get("usage"), "prompt_tokens", "total_tokens")
-            vectors = _believed(reply, content, len(texts), self._insisted)
+            vectors = _parse(reply, content, len(texts), self._fix_norms)
             return Reply(vectors, Usage(tokens if told is None else told))
 
         def send() -> Reply[Vectors]:
@@ -153,21 +153,19 @@ class OpenAIEmbedder:
         )
 
     @property
-    def _insisted(self) -> int | None:
+    def _fix_norms(self) -> int | None:
         """How many dimensions a reply must have to be believed: those that OpenAI promises."""
         return self._dimensions if self._model.known else None
 
 
-def _ways(model: VectorModel, shortened: int | None) -> list[_Way]:
+def _variants(model: VectorModel, shortened: int | None) -> list[_Variant]:
     shorten = [True, False] if shortened else [False]
     if model.known:
-        return [_Way("base64", shorten[0])]
-    return [_Way(encoding, short) for short, encoding in product(shorten, ("base64", "float"))]
+        return [_Variant("base64", shorten[0])]
+    return [_Variant(encoding, short) for short, encoding in product(shorten, ("base64", "float"))]
 
 
-def _believed(
-    reply: Mapping[str, Any], content: bytes, count: int, dimensions: int | None
-) -> Vectors:
+def _parse(reply: Mapping[str, Any], content: bytes, count: int, dimensions: int | None) -> Vectors:
     """The vectors in the order of their texts, each of length 1. ``dimensions``: that the model
     promises, as it promises length 1; a server that promises neither may leave it to us."""
     rows = _rows_by_index(reply.get("data"), content, count)

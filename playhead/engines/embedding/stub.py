@@ -28,7 +28,7 @@ class WordTokenizer:
         return len(text.split())
 
 
-class InstantEmbedder:
+class StubEmbedder:
     """Hashed bags of words as unit vectors."""
 
     price = FREE

@@ -13,7 +13,7 @@ from playhead.core.errors import InvalidEngineOutput, PermanentError
 from playhead.core.protocols.embedder import Vectors
 
 
-def refuse_longer(token_counts: Sequence[int], window_tokens: int) -> None:
+def require_within_window(token_counts: Sequence[int], window_tokens: int) -> None:
     """Raise ``PermanentError`` where a text has more tokens than the model reads: what is
     beyond the window would be ignored in silence."""
     for position, tokens in enumerate(token_counts):
@@ -24,7 +24,7 @@ def refuse_longer(token_counts: Sequence[int], window_tokens: int) -> None:
             )
 
 
-def unit_rows(vectors: Vectors, *, dimensions: int) -> Vectors:
+def require_unit_rows(vectors: Vectors, *, dimensions: int) -> Vectors:
     """Each row divided by its length. ``vectors`` is ``(n, dimensions)``; n may be 0.
 
     ``InvalidResult`` for another shape, or a row that is zero or not finite.

@@ -19,7 +19,7 @@ from playhead.core.packaged_models import weights_sha256, wordllama_files
 from playhead.core.protocols.embedder import Vectors, by_count
 from playhead.core.records import FREE, Engine
 from playhead.engines.embedding.tokenizer import FileTokenizer
-from playhead.engines.embedding.validation import refuse_longer, unit_rows
+from playhead.engines.embedding.validation import require_unit_rows, require_within_window
 
 _MODEL = f"l2_supercat_256@{weights_sha256('wordllama')[:12]}"
 _DIMENSIONS = 256
@@ -73,11 +73,11 @@ class WordLlama:
         """
         model = self._model()
         ids = model.tokenizer.ids(texts, special=False)
-        refuse_longer([len(tokens) for tokens in ids], _WINDOW_TOKENS)
+        require_within_window([len(tokens) for tokens in ids], _WINDOW_TOKENS)
         vectors = np.empty((len(ids), _DIMENSIONS), np.float32)
         for row, tokens in enumerate(ids):
             vectors[row] = model.table[tokens or [_START_TOKEN]].mean(axis=0)
-        return unit_rows(vectors, dimensions=_DIMENSIONS)
+        return require_unit_rows(vectors, dimensions=_DIMENSIONS)
 
     def _model(self) -> _Model:
         with self._lock:

@@ -7,6 +7,6 @@ from playhead.core.settings import Settings
 from playhead.engines.reranking.nearest_sentence import NearestSentence
 
 
-def choose_reranker(settings: Settings) -> Reranker | None:
+def build_reranker(settings: Settings) -> Reranker | None:
     """None: passages stay as full text and vectors have put them."""
     return {"none": None, "sentences": NearestSentence()}[settings.reranker]

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from playhead.core.protocols.reranker import Asked
+from playhead.core.protocols.reranker import QueryContext
 from playhead.engines.embedding.wordllama import WordLlama
 
 #: Sentences of a passage that are read for the one that answers, chosen by a model of a hundredth
 #: of the cost: five find what all find, in half the time (decision 19).
-LIKELY = 5
+MAX_CANDIDATES = 5
 _LIGHT = WordLlama()
-_LIGHT_VOTE = 2.0  # of its cosine, beside the share of words
-_LIGHT_READS = 2_000  # characters of a question
+_PREFILTER_WEIGHT = 2.0  # of its cosine, beside the share of words
+_PREFILTER_SENTENCES = 2_000  # characters of a question
 
 _WORD = re.compile(r"\w+")
 _STEM_LETTERS = 5  # crude, but the same for every alphabet: "asked" and "asking" meet at "ask.."
@@ -33,32 +33,32 @@ class NearestSentence:
 
     depth = 30  # more find little more; these take 0.15 s of a search (docs/retrieval.md)
 
-    def scores(self, question: Asked, passages: Sequence[Sequence[str]]) -> list[float]:
-        likely = [[told[at] for at in likeliest(question, told)] for told in passages]
+    def scores(self, question: QueryContext, passages: Sequence[Sequence[str]]) -> list[float]:
+        likely = [[told[at] for at in top_candidates(question, told)] for told in passages]
         texts = [one for sentences in likely for one in sentences]
         closeness = question.closeness(texts)  # words counted here too found less
-        near = shared_words(question, texts) if closeness is None else closeness
+        near = shared_word_scores(question, texts) if closeness is None else closeness
         ends = np.cumsum([len(sentences) for sentences in likely])
         return [float(part.max()) for part in np.split(near, ends[:-1])]
 
 
-def likeliest(question: Asked, sentences: Sequence[str]) -> list[int]:
+def top_candidates(question: QueryContext, sentences: Sequence[str]) -> list[int]:
     """The places, in order, of at most ``LIKELY`` sentences, one of which is nearest to the
     question."""
-    if len(sentences) <= LIKELY:
+    if len(sentences) <= MAX_CANDIDATES:
         return [*range(len(sentences))]
-    asked, *told = _LIGHT.embed([question.text[:_LIGHT_READS], *sentences])
-    scores = shared_words(question, sentences) + _LIGHT_VOTE * (np.array(told) @ asked)
-    return sorted(np.argsort(-scores, kind="stable")[:LIKELY].tolist())
+    asked, *told = _LIGHT.embed([question.text[:_PREFILTER_SENTENCES], *sentences])
+    scores = shared_word_scores(question, sentences) + _PREFILTER_WEIGHT * (np.array(told) @ asked)
+    return sorted(np.argsort(-scores, kind="stable")[:MAX_CANDIDATES].tolist())
 
 
-def sentence_scores(question: Asked, sentences: Sequence[str]) -> NDArray[np.float32]:
+def sentence_scores(question: QueryContext, sentences: Sequence[str]) -> NDArray[np.float32]:
     """The share of the question's words that each has, 0 to 1, and its cosine to the question."""
-    shared, closeness = shared_words(question, sentences), question.closeness(sentences)
+    shared, closeness = shared_word_scores(question, sentences), question.closeness(sentences)
     return shared if closeness is None else shared + closeness
 
 
-def shared_words(question: Asked, sentences: Sequence[str]) -> NDArray[np.float32]:
+def shared_word_scores(question: QueryContext, sentences: Sequence[str]) -> NDArray[np.float32]:
     """The share of the question's words that each has, 0 to 1."""
     return np.array([_shared(question.text, one) for one in sentences], np.float32)
 

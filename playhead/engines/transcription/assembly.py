@@ -13,17 +13,21 @@ from faster_whisper.vad import SpeechTimestampsMap
 
 from playhead.core.protocols.transcriber import UNKNOWN_LANGUAGE
 from playhead.core.records import TIMINGS, DroppedSpeech, Timing, Transcript, Word
-from playhead.engines.transcription.overlap_merge import joined, told_apart
-from playhead.engines.transcription.pause_splitting import Piece
-from playhead.engines.transcription.timed_segments import Line, lines_of, transcript_of
+from playhead.engines.transcription.overlap_merge import merge_overlap, relabel_speakers
+from playhead.engines.transcription.pause_splitting import AudioPiece
+from playhead.engines.transcription.timed_segments import (
+    TimedSegment,
+    build_transcript,
+    timed_segments,
+)
 from playhead.media.decode import RATE
 
 
 @dataclass(slots=True)
-class Whole:
+class TranscriptAssembler:
     """A voice's pieces put together, in the seconds of what they were cut from."""
 
-    lines: list[Line] = field(default_factory=list)  # each with its language
+    lines: list[TimedSegment] = field(default_factory=list)  # each with its language
     dropped: list[DroppedSpeech] = field(default_factory=list)
     seconds: float = 0.0
     timing: Timing = "native"
@@ -37,44 +41,46 @@ class Whole:
         """The one of most speech so far."""
         return max(self.spoken, key=lambda one: self.spoken[one]) if self.spoken else None
 
-    def add(self, piece: Piece, said: Transcript | None) -> None:
+    def add(self, piece: AudioPiece, said: Transcript | None) -> None:
         """The next piece; None: nobody speaks in it."""
         self._pieces += 1
         if said is not None:
-            self._put(Clock(piece), said)
+            self._put(PieceTimeMap(piece), said)
         self.seconds, self._overlap = piece.end / RATE, piece.overlap / RATE
 
     def transcript(self, language: str | None) -> Transcript:
         """``language``: where nobody said a word."""
         spoken = self.language or language or UNKNOWN_LANGUAGE
         return replace(
-            transcript_of(self.lines, spoken, self.seconds),
+            build_transcript(self.lines, spoken, self.seconds),
             timing=self.timing,
             error_seconds=self.error_seconds,
             dropped=tuple(self.dropped),
         )
 
-    def weigh(self, other: Transcript | Whole) -> None:
+    def weigh(self, other: Transcript | TranscriptAssembler) -> None:
         """Times are as good as the worst."""
         self.timing = max(self.timing, other.timing, key=TIMINGS.index)
         if other.error_seconds is not None:
             self.error_seconds = max(self.error_seconds or 0.0, other.error_seconds)
 
-    def _put(self, clock: Clock, said: Transcript) -> None:
-        lines = told_apart(_on(clock, said), self._pieces)
+    def _put(self, clock: PieceTimeMap, said: Transcript) -> None:
+        lines = relabel_speakers(_map_times(clock, said), self._pieces)
         for line in lines:
             self.spoken[line.language or UNKNOWN_LANGUAGE] += len(line.text)
         both = (self.seconds - self._overlap, self.seconds)
-        self.lines = joined(self.lines, lines, both) if self._overlap else [*self.lines, *lines]
+        self.lines = (
+            merge_overlap(self.lines, lines, both) if self._overlap else [*self.lines, *lines]
+        )
         self.dropped += [clock.dropped(one) for one in said.dropped]
         if lines:
             self.weigh(said)
 
 
-class Clock:
+class PieceTimeMap:
     """From the seconds of a piece's sound to those of what it was cut from."""
 
-    def __init__(self, piece: Piece) -> None:
+    def __init__(self, piece: AudioPiece) -> None:
         kept = [{"start": start, "end": end} for start, end in piece.kept]
         self._map = SpeechTimestampsMap(kept, RATE)
 
@@ -89,9 +95,11 @@ class Clock:
         return replace(one, start=at.start, end=at.end)
 
 
-def of_voices(voices: Sequence[tuple[str, Whole]], language: str | None) -> Transcript:
+def merge_channels(
+    voices: Sequence[tuple[str, TranscriptAssembler]], language: str | None
+) -> Transcript:
     """What several voices said in the same seconds, each by its name."""
-    whole = Whole(_together([(name, voice.lines) for name, voice in voices]))
+    whole = TranscriptAssembler(_interleave([(name, voice.lines) for name, voice in voices]))
     for _, voice in voices:
         whole.dropped += voice.dropped
         whole.spoken += voice.spoken
@@ -100,13 +108,13 @@ def of_voices(voices: Sequence[tuple[str, Whole]], language: str | None) -> Tran
     return whole.transcript(language)
 
 
-def _on(clock: Clock, said: Transcript) -> Iterable[Line]:
-    for line in lines_of(said.segments, said.words):
+def _map_times(clock: PieceTimeMap, said: Transcript) -> Iterable[TimedSegment]:
+    for line in timed_segments(said.segments, said.words):
         words = tuple(clock.word(word) for word in line.words)
         yield replace(line, words=words, language=line.language or said.language)
 
 
-def _together(voices: Sequence[tuple[str, Sequence[Line]]]) -> list[Line]:
+def _interleave(voices: Sequence[tuple[str, Sequence[TimedSegment]]]) -> list[TimedSegment]:
     """What several voices said, each with its name, in the order of words: who speaks over
     another is heard at the right second, and the other goes on in a line of its own."""
     said = sorted(

@@ -15,10 +15,10 @@ from playhead.core.audio import Samples
 from playhead.media.decode import RATE
 
 #: Most that a second can take: 16 bits a sample, and the frames around them. Noise takes it all.
-FLAC_BYTES_A_SECOND: Final = round(RATE * 2 * 1.01)
+FLAC_BYTES_PER_SECOND: Final = round(RATE * 2 * 1.01)
 
 
-def flac(sound: Samples) -> bytes:
+def encode_flac(sound: Samples) -> bytes:
     """``sound``: 16 kHz, mono, in ``[-1, 1]``; as 16 bits a sample."""
     file = BytesIO()
     with av.open(file, "w", format="flac") as container:

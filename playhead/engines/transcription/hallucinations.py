@@ -13,22 +13,22 @@ from itertools import groupby
 from typing import Final
 
 from playhead.core.records import DroppedSpeech, Word
-from playhead.engines.transcription.timed_segments import Line
-from playhead.engines.transcription.word_times import Stretch
+from playhead.engines.transcription.timed_segments import TimedSegment
+from playhead.engines.transcription.word_times import TimeRange
 from playhead.transcripts.alignment import letters
 
 #: A word further than this from speech was not said: engines are off by less (their times p95:
 #: 0.4 s), and silence is only kept up to twice as far.
-FAR_SECONDS: Final = 1.0
+MAX_WORD_DISTANCE_SECONDS: Final = 1.0
 
 #: As many words in a row are a loop where the same up to ``_LONGEST_TURN`` come again and again;
 #: people say a thing three or four times.
 _LOOP_WORDS: Final = 10
-_LOOP_TURNS: Final = 5
-_LONGEST_TURN: Final = 12
+_MIN_LOOP_REPEATS: Final = 5
+_MAX_LOOP_WORDS: Final = 12
 
 #: Letters a second: auctioneers say 25, Japanese spoken fast 12.
-_MOST_LETTERS_A_SECOND: Final = 30
+_MAX_LETTERS_PER_SECOND: Final = 30
 
 #: A line of so many words that stands in the prompt is the prompt.
 _PROMPT_WORDS: Final = 4
@@ -43,61 +43,64 @@ class Loop:
     turn: int
 
     @property
-    def turns(self) -> int:
+    def repeats(self) -> int:
         return (self.end - self.start) // self.turn
 
 
-def loops(words: Sequence[Word]) -> list[Loop]:
+def find_loops(words: Sequence[Word]) -> list[Loop]:
     """Where the same words come at least five times in a row; loops do not overlap."""
     said = [letters(word.word) for word in words]
     found: list[Loop] = []
-    for turn in range(1, _LONGEST_TURN + 1):
+    for turn in range(1, _MAX_LOOP_WORDS + 1):
         at = 0
         for again, row in groupby(a == b for a, b in zip(said, said[turn:], strict=False)):
             length = len(list(row))
             loop = Loop(at, at + length + turn, turn)
             at += length
-            enough = loop.end - loop.start >= _LOOP_WORDS and loop.turns >= _LOOP_TURNS
+            enough = loop.end - loop.start >= _LOOP_WORDS and loop.repeats >= _MIN_LOOP_REPEATS
             if again and enough and not any(_overlap(loop, other) for other in found):
                 found.append(loop)
     return sorted(found, key=lambda loop: loop.start)
 
 
-def without_loops(lines: Sequence[Line]) -> tuple[list[Line], list[DroppedSpeech]]:
+def remove_loops(lines: Sequence[TimedSegment]) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
     """Of a loop that says more than its time allows the first turn alone stays. Others stay, and
     are told of: people do count, chant and pray."""
     words = [word for line in lines for word in line.words]
     gone: dict[int, str] = {}
     told: list[DroppedSpeech] = []
-    for loop in loops(words):
+    for loop in find_loops(words):
         stretch = words[loop.start : loop.end]
-        if _too_fast(stretch):
-            reason = f"the same {loop.turns} times, more than its time allows"
+        if _is_too_fast(stretch):
+            reason = f"the same {loop.repeats} times, more than its time allows"
             gone |= dict.fromkeys(range(loop.start + loop.turn, loop.end), reason)
         else:
             once = " ".join(word.word for word in stretch[: loop.turn])
-            reason = f"the same {loop.turns} times, kept: its time allows it"
+            reason = f"the same {loop.repeats} times, kept: its time allows it"
             told.append(DroppedSpeech(once, stretch[0].start, stretch[-1].end, reason))
-    kept, dropped = _without(lines, lambda index, _: gone.get(index))
+    kept, dropped = _remove(lines, lambda index, _: gone.get(index))
     return kept, [*told, *dropped]
 
 
-def without_silence(
-    lines: Sequence[Line], speech: Sequence[Stretch]
-) -> tuple[list[Line], list[DroppedSpeech]]:
+def remove_silence(
+    lines: Sequence[TimedSegment], speech: Sequence[TimeRange]
+) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
     """Without words that lie where nobody speaks for a second around."""
 
     def silent(_: int, word: Word) -> str | None:
         near = any(
-            start - FAR_SECONDS <= word.end and word.start <= end + FAR_SECONDS
+            start - MAX_WORD_DISTANCE_SECONDS <= word.end
+            and word.start <= end + MAX_WORD_DISTANCE_SECONDS
             for start, end in speech
         )
         return None if near else "nobody speaks there"
 
-    return _without(lines, silent)
+    return _remove(lines, silent)
 
 
-def without_prompt(lines: Sequence[Line], prompt: str) -> tuple[list[Line], list[DroppedSpeech]]:
+def remove_prompt(
+    lines: Sequence[TimedSegment], prompt: str
+) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
     """Without lines that only repeat what the engine was prompted with."""
     prompted = letters(prompt)
     echoes = [len(line.words) >= _PROMPT_WORDS and letters(line.text) in prompted for line in lines]
@@ -113,17 +116,17 @@ def _overlap(one: Loop, other: Loop) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-def _too_fast(words: Sequence[Word]) -> bool:
+def _is_too_fast(words: Sequence[Word]) -> bool:
     said = sum(len(letters(word.word)) for word in words)
-    return said > _MOST_LETTERS_A_SECOND * (words[-1].end - words[0].start)
+    return said > _MAX_LETTERS_PER_SECOND * (words[-1].end - words[0].start)
 
 
-def _without(
-    lines: Sequence[Line], why: Callable[[int, Word], str | None]
-) -> tuple[list[Line], list[DroppedSpeech]]:
+def _remove(
+    lines: Sequence[TimedSegment], why: Callable[[int, Word], str | None]
+) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
     """The lines without words for which there is a reason, by their index among all; and those,
     each row with the same reason as one."""
-    kept: list[Line] = []
+    kept: list[TimedSegment] = []
     gone: list[tuple[str | None, Word]] = []
     first = 0
     for line in lines:
@@ -132,10 +135,10 @@ def _without(
         gone += zip(reasons, line.words, strict=True)
         stays = line.with_only({i for i, reason in enumerate(reasons) if reason is None})
         kept += [stays] if stays else []
-    return kept, list(_told(gone))
+    return kept, list(_dropped(gone))
 
 
-def _told(gone: Sequence[tuple[str | None, Word]]) -> Iterator[DroppedSpeech]:
+def _dropped(gone: Sequence[tuple[str | None, Word]]) -> Iterator[DroppedSpeech]:
     for reason, row in groupby(gone, key=lambda one: one[0]):
         words = [word for _, word in row]
         if reason is not None:

@@ -18,10 +18,10 @@ import openai
 
 from playhead.core.audio import Samples
 from playhead.core.errors import InputTooLong, LanguageUnsupported, RequestRejected
-from playhead.core.protocols.transcriber import Heard
+from playhead.core.protocols.transcriber import Recognition
 from playhead.core.records import Engine, Price, Segment, Word
 from playhead.core.usage import Usage
-from playhead.engines.transcription.flac import FLAC_BYTES_A_SECOND, flac
+from playhead.engines.transcription.flac import FLAC_BYTES_PER_SECOND, encode_flac
 from playhead.engines.transcription.languages import language_code
 from playhead.media.decode import RATE
 from playhead.providers.client_protocol import ProviderCall, ProviderClient, Reply
@@ -57,7 +57,7 @@ _Reply = Mapping[str, Any]
 _Timed = TypeVar("_Timed", tuple[Word, ...], tuple[Segment, ...])
 
 
-class OpenAIListener:
+class OpenAIRecognizer:
     """A ``Listener``. Threads may share it."""
 
     def __init__(
@@ -67,14 +67,14 @@ class OpenAIListener:
         model: SpeechModel,
         *,
         rates: Rates,
-        at_once: int,
+        concurrency: int,
     ) -> None:
         self._wire = wire
         self._client = client
         self._model = model
         self._rates = rates
-        self._ladder = Ladder(model.formats[:1] if model.known else model.formats)
-        self.at_once = at_once
+        self._fallbacks = Ladder(model.formats[:1] if model.known else model.formats)
+        self.concurrency = concurrency
 
     @property
     def engine(self) -> Engine:
@@ -87,21 +87,21 @@ class OpenAIListener:
         return listed(self._rates)
 
     @property
-    def longest_seconds(self) -> float:
+    def max_seconds(self) -> float:
         """What fits a file of 25 MB as FLAC of noise, or less where the model takes less."""
-        return min(self._model.longest_seconds, LARGEST_FILE_BYTES / FLAC_BYTES_A_SECOND)
+        return min(self._model.longest_seconds, LARGEST_FILE_BYTES / FLAC_BYTES_PER_SECOND)
 
-    def hear(self, sound: Samples, *, language: str | None) -> Heard:
-        """See ``Listener``. Raises ``InputTooLong`` for a piece beyond ``longest_seconds``."""
+    def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
+        """See ``Listener``. Raises ``InputTooLong`` for a piece beyond ``max_seconds``."""
         seconds = len(sound) / RATE
-        if seconds > self.longest_seconds + TOLERANCE_SECONDS:
+        if seconds > self.max_seconds + TOLERANCE_SECONDS:
             raise InputTooLong(
-                f"A piece of {seconds:.0f} s; {self._model.name} takes {self.longest_seconds:.0f}.",
-                remedy="Cut it shorter: longest_seconds says how short.",
+                f"A piece of {seconds:.0f} s; {self._model.name} takes {self.max_seconds:.0f}.",
+                remedy="Cut it shorter: max_seconds says how short.",
             )
-        file = ("piece.flac", flac(sound), "audio/flac")
+        file = ("piece.flac", encode_flac(sound), "audio/flac")
         try:
-            return self._ladder.climb(lambda form: self._ask(file, seconds, language, form))
+            return self._fallbacks.climb(lambda form: self._ask(file, seconds, language, form))
         except RequestRejected as error:
             if language and "language" in str(error).lower():
                 raise _unsupported(self._model.name, language) from error
@@ -109,10 +109,10 @@ class OpenAIListener:
 
     def _ask(
         self, file: tuple[str, bytes, str], seconds: float, language: str | None, form: SpeechFormat
-    ) -> Heard:
+    ) -> Recognition:
         at_most = self._at_most(seconds)
 
-        def send() -> Reply[Heard]:
+        def send() -> Reply[Recognition]:
             raw = self._client.audio.transcriptions.with_raw_response.create(
                 file=file,
                 model=self._model.name,
@@ -152,7 +152,7 @@ class _Checked:
         self._content = content
         self._seconds = seconds
 
-    def heard(self, form: SpeechFormat, *, insist: bool) -> Heard:
+    def heard(self, form: SpeechFormat, *, insist: bool) -> Recognition:
         """``insist``: the model is known to give times in this format, so that a reply without
         them is not to be believed. Raises ``ReplyNotBelieved``."""
         text = self._reply.get("text")
@@ -165,7 +165,7 @@ class _Checked:
         timed = words if form == "words" else segments
         if insist and form != "text" and text.strip() and not timed:
             raise not_believed(f"has a text and no {form}", self._content)
-        return Heard(text.strip(), self._language(), words, segments)
+        return Recognition(text.strip(), self._language(), words, segments)
 
     def _words(self) -> tuple[Word, ...] | None:
         rows = self._rows("words")

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from playhead.core.records import Word
-from playhead.engines.transcription.timed_segments import Line
-from playhead.engines.transcription.word_times import Stretch
+from playhead.engines.transcription.timed_segments import TimedSegment
+from playhead.engines.transcription.word_times import TimeRange
 from playhead.transcripts.alignment import aligned, letters
 
 _SAME_SECONDS: Final = 1.5  # a word heard twice is at the same second, give or take this
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
+class _PlacedWord:
     """A word by its line and its place in there."""
 
     line: int
@@ -28,29 +28,31 @@ class _Spot:
     word: Word
 
 
-def joined(before: Sequence[Line], after: Sequence[Line], both: Stretch) -> list[Line]:
+def merge_overlap(
+    before: Sequence[TimedSegment], after: Sequence[TimedSegment], both: TimeRange
+) -> list[TimedSegment]:
     """Lines that both have the seconds ``both``: up to a word in there that both heard, as near
     to the middle as there is, those of ``before``, from then on those of ``after``. Where they
     agree on no word, to the middle. Speakers whose words both heard keep their names."""
     middle = sum(both) / 2
-    old = [spot for spot in _spots(before) if spot.word.end >= both[0]]
-    new = [spot for spot in _spots(after) if spot.word.start <= both[1]]
+    old = [spot for spot in _placed_words(before) if spot.word.end >= both[0]]
+    new = [spot for spot in _placed_words(after) if spot.word.start <= both[1]]
     pairs = _pairs(old, new)
-    after = _renamed(before, after, pairs)
+    after = _rename_speakers(before, after, pairs)
     if pairs:
         last, first = min(pairs, key=lambda pair: abs(_middle(pair[0].word) - middle))
-        head = {(spot.line, spot.at) for spot in old if _place(spot) <= _place(last)}
-        tail = {(spot.line, spot.at) for spot in new if _place(spot) > _place(first)}
+        head = {(spot.line, spot.at) for spot in old if _sort_key(spot) <= _sort_key(last)}
+        tail = {(spot.line, spot.at) for spot in new if _sort_key(spot) > _sort_key(first)}
     else:
         head = {(spot.line, spot.at) for spot in old if _middle(spot.word) < middle}
         tail = {(spot.line, spot.at) for spot in new if _middle(spot.word) >= middle}
     return [
-        *_without(before, {_place(spot) for spot in old} - head),
-        *_without(after, {_place(spot) for spot in new} - tail),
+        *_remove_words(before, {_sort_key(spot) for spot in old} - head),
+        *_remove_words(after, {_sort_key(spot) for spot in new} - tail),
     ]
 
 
-def told_apart(lines: Iterable[Line], piece: int) -> list[Line]:
+def relabel_speakers(lines: Iterable[TimedSegment], piece: int) -> list[TimedSegment]:
     """Speakers of the second piece and later named by it, too: an engine that hears one piece
     alone cannot know who spoke in another, so its A here need not be its A there."""
     if piece == 1:
@@ -60,15 +62,15 @@ def told_apart(lines: Iterable[Line], piece: int) -> list[Line]:
     ]
 
 
-def _spots(lines: Sequence[Line]) -> list[_Spot]:
+def _placed_words(lines: Sequence[TimedSegment]) -> list[_PlacedWord]:
     return [
-        _Spot(number, at, word)
+        _PlacedWord(number, at, word)
         for number, line in enumerate(lines)
         for at, word in enumerate(line.words)
     ]
 
 
-def _place(spot: _Spot) -> tuple[int, int]:
+def _sort_key(spot: _PlacedWord) -> tuple[int, int]:
     return spot.line, spot.at
 
 
@@ -76,7 +78,9 @@ def _middle(word: Word) -> float:
     return (word.start + word.end) / 2
 
 
-def _pairs(old: Sequence[_Spot], new: Sequence[_Spot]) -> list[tuple[_Spot, _Spot]]:
+def _pairs(
+    old: Sequence[_PlacedWord], new: Sequence[_PlacedWord]
+) -> list[tuple[_PlacedWord, _PlacedWord]]:
     """The same words at about the same second."""
     mates = aligned([spot.word.word for spot in old], [spot.word.word for spot in new])
     found = [(old[mate], spot) for spot, mate in zip(new, mates, strict=True) if mate is not None]
@@ -88,14 +92,16 @@ def _pairs(old: Sequence[_Spot], new: Sequence[_Spot]) -> list[tuple[_Spot, _Spo
     ]
 
 
-def _renamed(
-    before: Sequence[Line], after: Sequence[Line], pairs: Sequence[tuple[_Spot, _Spot]]
-) -> list[Line]:
+def _rename_speakers(
+    before: Sequence[TimedSegment],
+    after: Sequence[TimedSegment],
+    pairs: Sequence[tuple[_PlacedWord, _PlacedWord]],
+) -> list[TimedSegment]:
     names = {after[new.line].speaker: before[old.line].speaker for old, new in pairs}
     return [replace(line, speaker=names.get(line.speaker, line.speaker)) for line in after]
 
 
-def _without(lines: Sequence[Line], gone: set[tuple[int, int]]) -> list[Line]:
+def _remove_words(lines: Sequence[TimedSegment], gone: set[tuple[int, int]]) -> list[TimedSegment]:
     kept = (
         line.with_only({at for at in range(len(line.words)) if (number, at) not in gone})
         for number, line in enumerate(lines)

@@ -34,7 +34,7 @@ Span = tuple[int, int]  # samples [start, end)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class AudioPiece:
     """A stretch of a recording. ``sound`` is what was at the samples ``kept`` of the recording,
     one after the other; both are empty where nobody speaks. ``speech`` is where in ``sound``
     somebody does. ``end`` is the sample at which the piece ends; the next one begins there, or
@@ -47,7 +47,7 @@ class Piece:
     overlap: int = 0
 
 
-def pieces(blocks: Iterable[Samples], longest: float) -> Iterator[Piece]:
+def split_at_pauses(blocks: Iterable[Samples], longest: float) -> Iterator[AudioPiece]:
     """Sound in blocks to pieces that cover it, each of at most ``longest`` seconds and cut
     where somebody pauses. Where nobody does, a piece has the end of the one before once more.
     What is shorter is one piece."""
@@ -60,9 +60,9 @@ def pieces(blocks: Iterable[Samples], longest: float) -> Iterator[Piece]:
             overlap = min(OVERLAP_SECONDS * RATE, size // 4) if cut is None else 0
             cut = size if cut is None else cut
             heard = [(first, min(last, cut)) for first, last in speech if first < cut]
-            yield _piece(held[:cut], heard, start, overlap)
+            yield _build_piece(held[:cut], heard, start, overlap)
             start, held = start + cut - overlap, held[cut - overlap :]
-    yield _piece(held, _speech(held), start, 0)
+    yield _build_piece(held, _speech(held), start, 0)
 
 
 def _speech(sound: Samples) -> list[Span]:
@@ -84,9 +84,9 @@ def _cut(speech: list[Span], size: int) -> int | None:
     return max(chosen)[1] if chosen else None
 
 
-def _piece(sound: Samples, speech: list[Span], start: int, overlap: int) -> Piece:
-    kept = _widened(speech, len(sound))
-    return Piece(
+def _build_piece(sound: Samples, speech: list[Span], start: int, overlap: int) -> AudioPiece:
+    kept = _widen(speech, len(sound))
+    return AudioPiece(
         sound=np.concatenate([sound[:0], *(sound[first:last] for first, last in kept)]),
         kept=tuple((start + first, start + last) for first, last in kept),
         speech=tuple(_within(kept, speech)),
@@ -107,7 +107,7 @@ def _within(kept: list[Span], speech: list[Span]) -> Iterator[Span]:
         offset += last - first
 
 
-def _widened(speech: list[Span], size: int) -> list[Span]:
+def _widen(speech: list[Span], size: int) -> list[Span]:
     """The spans of speech with their margins, those that then touch as one."""
     kept: list[Span] = []
     for first, last in speech:

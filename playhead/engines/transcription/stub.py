@@ -14,11 +14,11 @@ from playhead.core.records import FREE, Engine, Segment, SpeakerSource, Transcri
 
 _VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
 _WORDS = 64
-_SECONDS_A_WORD = 0.5
-_WORDS_A_SENTENCE = 8
+_SECONDS_PER_WORD = 0.5
+_WORDS_PER_SENTENCE = 8
 
 
-class InstantTranscriber:
+class StubTranscriber:
     """Invents the same words for the same bytes."""
 
     price = FREE
@@ -36,13 +36,13 @@ class InstantTranscriber:
         with media.open("rb") as file:
             seed = hashlib.file_digest(file, "sha512").digest()
         spoken = [_VOCABULARY[seed[index] % len(_VOCABULARY)] for index in range(_WORDS)]
-        for last in range(_WORDS_A_SENTENCE - 1, _WORDS, _WORDS_A_SENTENCE):
+        for last in range(_WORDS_PER_SENTENCE - 1, _WORDS, _WORDS_PER_SENTENCE):
             spoken[last] += "."
         words = tuple(
-            Word(word, index * _SECONDS_A_WORD, (index + 1) * _SECONDS_A_WORD)
+            Word(word, index * _SECONDS_PER_WORD, (index + 1) * _SECONDS_PER_WORD)
             for index, word in enumerate(spoken)
         )
-        duration = _WORDS * _SECONDS_A_WORD
+        duration = _WORDS * _SECONDS_PER_WORD
         progress(duration)
         text = " ".join(spoken)
         return Transcript(text, language or "en", duration, words, (Segment(text, 0.0, duration),))

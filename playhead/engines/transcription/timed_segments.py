@@ -17,7 +17,7 @@ from playhead.transcripts.word_positions import places
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TimedSegment:
     """A segment by its words; there is one at least, and each stands in ``text`` in order."""
 
     text: str
@@ -33,7 +33,7 @@ class Line:
     def end(self) -> float:
         return self.words[-1].end
 
-    def with_only(self, kept: AbstractSet[int]) -> Line | None:
+    def with_only(self, kept: AbstractSet[int]) -> TimedSegment | None:
         """The line with these of its words, by index, and what stands behind each; None with
         none of them."""
         if len(kept) == len(self.words):
@@ -44,30 +44,30 @@ class Line:
 
     def _parts(self) -> Iterator[str]:
         """The text by its words, each with all up to the next."""
-        starts = [start for start, _ in places(self.text, _spelled(self.words)).values()]
+        starts = [start for start, _ in places(self.text, _join_words(self.words)).values()]
         edges = [0, *starts[1:], len(self.text)]
         return (self.text[start:end] for start, end in pairwise(edges))
 
 
-def lines_of(segments: Sequence[Segment], words: Sequence[Word]) -> list[Line]:
+def timed_segments(segments: Sequence[Segment], words: Sequence[Word]) -> list[TimedSegment]:
     """Segments with the words that stand in each; without those that then have none."""
     texts = [segment.text.strip() for segment in segments]
     starts = [0, *accumulate(len(text) + 1 for text in texts)][:-1]
     said: list[list[Word]] = [[] for _ in segments]
-    for i, (at, _) in places(" ".join(texts), _spelled(words)).items():
+    for i, (at, _) in places(" ".join(texts), _join_words(words)).items():
         said[bisect_right(starts, at) - 1].append(words[i])
     return [
-        Line(text, tuple(spoken), segment.speaker, segment.language)
+        TimedSegment(text, tuple(spoken), segment.speaker, segment.language)
         for text, spoken, segment in zip(texts, said, segments, strict=True)
         if spoken
     ]
 
 
-def transcript_of(lines: Iterable[Line], language: str, duration: float) -> Transcript:
+def build_transcript(lines: Iterable[TimedSegment], language: str, duration: float) -> Transcript:
     """Of lines in the order they were said. Times are put in order and inside the sound; a
     line says its language where that is not ``language``."""
     said = list(lines)
-    words = iter(_in_order([word for line in said for word in line.words], duration))
+    words = iter(_fix_order([word for line in said for word in line.words], duration))
     timed = [replace(line, words=tuple(islice(words, len(line.words)))) for line in said]
     segments = tuple(_segment(line, language) for line in timed)
     return Transcript(
@@ -79,12 +79,12 @@ def transcript_of(lines: Iterable[Line], language: str, duration: float) -> Tran
     )
 
 
-def _segment(line: Line, language: str) -> Segment:
+def _segment(line: TimedSegment, language: str) -> Segment:
     other = line.language if line.language != language else None
     return Segment(line.text, line.start, line.end, line.speaker, other)
 
 
-def _in_order(words: Sequence[Word], duration: float) -> list[Word]:
+def _fix_order(words: Sequence[Word], duration: float) -> list[Word]:
     """The same words with times that never decrease and lie in ``[0, duration]``. Engines now
     and then let a word end after the next one begins."""
     starts = list(accumulate((min(max(word.start, 0.0), duration) for word in words), max))
@@ -95,5 +95,5 @@ def _in_order(words: Sequence[Word], duration: float) -> list[Word]:
     ]
 
 
-def _spelled(words: Sequence[Word]) -> list[str]:
+def _join_words(words: Sequence[Word]) -> list[str]:
     return [word.word for word in words]

@@ -26,17 +26,17 @@ from faster_whisper.transcribe import Segment as Said
 from playhead.core.audio import Samples
 from playhead.core.errors import LanguageUnsupported, ModelUnavailable
 from playhead.core.packaged_models import WHISPER_MODELS, weights_sha256, whisper_files
-from playhead.core.protocols.transcriber import Heard
+from playhead.core.protocols.transcriber import Recognition
 from playhead.core.records import FREE, Engine, Segment, Word
-from playhead.engines.transcription.pause_splitting import pieces as cut_at_pauses
+from playhead.engines.transcription.pause_splitting import split_at_pauses as cut_at_pauses
 from playhead.media.decode import RATE
 
 _BEAM_SIZE: Final = 5
 _COMPUTE_TYPE: Final = "int8"
-_LONGEST_SECONDS: Final = 120.0  # what a worker that stops waits for: half a minute
+_MAX_SECONDS: Final = 120.0  # what a worker that stops waits for: half a minute
 _WINDOW_SECONDS: Final = 30.0  # what Whisper looks at for a language
 _SENTENCE_SECONDS: Final = 8.0
-_SURE: Final = 0.8  # of a language; where it hears two it is at 0.5 to 0.7
+_MIN_CONFIDENCE: Final = 0.8  # of a language; where it hears two it is at 0.5 to 0.7
 _MODEL_FILES: Final = ("model.bin", "config.json", "tokenizer.json")
 _LOADING: Final = Lock()
 _CONVERT: Final = (
@@ -46,7 +46,7 @@ _CONVERT: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _LanguagePart:
     """Samples from ``start`` on, and the language in them; None: not known yet."""
 
     start: int
@@ -61,8 +61,8 @@ class LocalWhisper:
     model."""
 
     price = FREE
-    longest_seconds = _LONGEST_SECONDS
-    at_once = 1  # it uses all processors by itself
+    max_seconds = _MAX_SECONDS
+    concurrency = 1  # it uses all processors by itself
 
     def __init__(self, model: str, *, beam_size: int = _BEAM_SIZE) -> None:
         self._model = model
@@ -81,22 +81,22 @@ class LocalWhisper:
             },
         )
 
-    def hear(self, sound: Samples, *, language: str | None) -> Heard:
+    def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
         """See ``Listener``. Raises ``LanguageUnsupported`` and ``ModelUnavailable``."""
-        whisper = _loaded(self._model)
-        self._insist_on(language, whisper.supported_languages)
-        parts = [_Part(0, sound, language)]
+        whisper = _cached_model(self._model)
+        self._require_language(language, whisper.supported_languages)
+        parts = [_LanguagePart(0, sound, language)]
         if language is None and whisper.model.is_multilingual:
             parts = _by_language(whisper, sound)
-        return _joined([(part, *self._transcribe(whisper, part)) for part in parts])
+        return _join([(part, *self._transcribe(whisper, part)) for part in parts])
 
-    def _transcribe(self, whisper: WhisperModel, part: _Part) -> tuple[list[Said], str]:
+    def _transcribe(self, whisper: WhisperModel, part: _LanguagePart) -> tuple[list[Said], str]:
         said, info = whisper.transcribe(
             part.sound, language=part.language, beam_size=self._beam_size, word_timestamps=True
         )
         return list(said), info.language
 
-    def _insist_on(self, language: str | None, known: Sequence[str]) -> None:
+    def _require_language(self, language: str | None, known: Sequence[str]) -> None:
         if language is not None and language not in known:
             raise LanguageUnsupported(
                 f"{self._model} does not know the language {language!r}.",
@@ -106,20 +106,20 @@ class LocalWhisper:
             )
 
 
-def _by_language(whisper: WhisperModel, sound: Samples) -> list[_Part]:
+def _by_language(whisper: WhisperModel, sound: Samples) -> list[_LanguagePart]:
     """The sound in parts of one language each, cut at pauses. Where Whisper is not sure that a
     window is in the usual language it looks at shorter ones, down to a sentence."""
     if len(sound) <= _WINDOW_SECONDS * RATE:
-        return [_Part(0, sound, None)]
+        return [_LanguagePart(0, sound, None)]
     parts, start = [], 0
-    for code, row in groupby(_tongues(whisper, sound), key=lambda stretch: stretch[1]):
+    for code, row in groupby(_language_runs(whisper, sound), key=lambda stretch: stretch[1]):
         *_, (end, _) = row
-        parts.append(_Part(start, sound[start:end], code))
+        parts.append(_LanguagePart(start, sound[start:end], code))
         start = end
     return parts
 
 
-def _tongues(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int, str]]:
+def _language_runs(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int, str]]:
     """Where each stretch ends, and its language; the one before where Whisper cannot tell."""
     windows = list(_guesses(whisper, sound, 0, _WINDOW_SECONDS))
     weights = dict.fromkeys((code for _, code, _ in windows), 0.0)
@@ -128,12 +128,12 @@ def _tongues(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int, str]]
     usual = last = max(weights, key=lambda code: weights[code])
     start = 0
     for end, code, probability in windows:
-        if code == usual and probability >= _SURE:
+        if code == usual and probability >= _MIN_CONFIDENCE:
             last = usual
             yield end, usual
         else:
             for at, fine, chance in _guesses(whisper, sound[start:end], start, _SENTENCE_SECONDS):
-                last = fine if chance >= _SURE else last
+                last = fine if chance >= _MIN_CONFIDENCE else last
                 yield at, last
         start = end
 
@@ -149,7 +149,7 @@ def _guesses(
         start = piece.end
 
 
-def _joined(parts: Sequence[tuple[_Part, Sequence[Said], str]]) -> Heard:
+def _join(parts: Sequence[tuple[_LanguagePart, Sequence[Said], str]]) -> Recognition:
     """In the language of most words."""
     words: list[Word] = []
     segments: list[Segment] = []
@@ -168,7 +168,7 @@ def _joined(parts: Sequence[tuple[_Part, Sequence[Said], str]]) -> Heard:
                 spoken[language] += len(text)
     [(usual, _)] = spoken.most_common(1) or [(parts[0][2], 0)]
     text = " ".join(segment.text for segment in segments)
-    return Heard(text, usual if text else None, tuple(words), tuple(segments))
+    return Recognition(text, usual if text else None, tuple(words), tuple(segments))
 
 
 def _words(said: Said, offset: float) -> Iterator[Word]:
@@ -177,7 +177,7 @@ def _words(said: Said, offset: float) -> Iterator[Word]:
         yield Word(word.word, offset + float(word.start), offset + float(word.end))
 
 
-def _loaded(model: str) -> WhisperModel:
+def _cached_model(model: str) -> WhisperModel:
     with _LOADING:
         return _load(model)
 

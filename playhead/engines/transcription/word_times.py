@@ -19,10 +19,10 @@ from typing import Final
 
 from playhead.core.audio import Samples
 from playhead.core.errors import LanguageUnsupported
-from playhead.core.protocols.transcriber import UNKNOWN_LANGUAGE, Heard, Listener
+from playhead.core.protocols.transcriber import UNKNOWN_LANGUAGE, Recognition, SpeechRecognizer
 from playhead.core.records import Segment, Timing, Transcript, Word
 from playhead.core.sentences import split_sentences
-from playhead.engines.transcription.timed_segments import lines_of, transcript_of
+from playhead.engines.transcription.timed_segments import build_transcript, timed_segments
 from playhead.media.decode import RATE
 from playhead.transcripts.alignment import atoms, letters
 from playhead.transcripts.correction import correct_all
@@ -30,9 +30,9 @@ from playhead.transcripts.correction import correct_all
 #: A word that the aligner heard, too, is where the aligner says, give or take this: of clips put
 #: together at known seconds none was further off, 19 of 20 were within 0.4 s
 #: (``python -m benchmarks.word_times``).
-PLACED_SECONDS: Final = 1.5
+ALIGNMENT_ERROR_SECONDS: Final = 1.5
 
-Stretch = tuple[float, float]  # seconds [start, end)
+TimeRange = tuple[float, float]  # seconds [start, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,23 @@ class _Times:
     error_seconds: float | None
 
 
-def timed(
-    heard: Heard, sound: Samples, speech: Sequence[Stretch], aligner: Listener | None
+def add_word_times(
+    heard: Recognition,
+    sound: Samples,
+    speech: Sequence[TimeRange],
+    aligner: SpeechRecognizer | None,
 ) -> Transcript:
     """What was heard of a sound with a time for every word. ``speech``: the seconds of it in which
     somebody speaks."""
     seconds = len(sound) / RATE
     language = heard.language or UNKNOWN_LANGUAGE
     segments = heard.segments or _whole(heard.text, seconds)
-    times = _native(heard, segments, seconds)
+    times = _use_native(heard, segments, seconds)
     if times is None and aligner is not None:
-        times = _aligned(segments, sound, heard.language, aligner)
-    times = times or _interpolated(segments, speech, seconds)
-    lines = lines_of(heard.segments or _sentences(heard.text, language), times.words)
-    transcript = transcript_of(lines, language, seconds)
+        times = _align_segments(segments, sound, heard.language, aligner)
+    times = times or _interpolate(segments, speech, seconds)
+    lines = timed_segments(heard.segments or _sentences(heard.text, language), times.words)
+    transcript = build_transcript(lines, language, seconds)
     return replace(transcript, timing=times.timing, error_seconds=times.error_seconds)
 
 
@@ -71,30 +74,30 @@ def _sentences(text: str, language: str) -> list[Segment]:
     return [Segment(sentence, 0.0, 0.0) for sentence in said if sentence]
 
 
-def _native(heard: Heard, segments: Sequence[Segment], seconds: float) -> _Times | None:
+def _use_native(heard: Recognition, segments: Sequence[Segment], seconds: float) -> _Times | None:
     """The engine's own words; those it forgot to time stand between their neighbours."""
     if not heard.words:
         return None if segments else _Times((), "native", None)
     text = " ".join(segment.text for segment in segments)
     if letters("".join(word.word for word in heard.words)) == letters(text):
         return _Times(heard.words, "native", None)
-    words, error = _laid(heard.words, None, segments, seconds)
+    words, error = _align(heard.words, None, segments, seconds)
     return _Times(words, "native", error)
 
 
-def _aligned(
-    segments: Sequence[Segment], sound: Samples, language: str | None, aligner: Listener
+def _align_segments(
+    segments: Sequence[Segment], sound: Samples, language: str | None, aligner: SpeechRecognizer
 ) -> _Times | None:
     """None where the aligner does not know the language, or hears none of the words."""
     try:
-        known = aligner.hear(sound, language=language)
+        known = aligner.recognize(sound, language=language)
     except LanguageUnsupported:
         return None
-    words, error = _laid(known.words or (), known.text, segments, len(sound) / RATE)
+    words, error = _align(known.words or (), known.text, segments, len(sound) / RATE)
     return _Times(words, "aligned", error) if words else None
 
 
-def _laid(
+def _align(
     known: Sequence[Word], text: str | None, segments: Sequence[Segment], seconds: float
 ) -> tuple[Sequence[Word], float]:
     """The words of ``segments`` with the times of the known words they stand for, and how far off
@@ -107,7 +110,7 @@ def _laid(
     placed = [(word.start, word.end, letters(word.word)) in heard for word in words]
     if not any(placed):
         return (), 0.0
-    return words, max([PLACED_SECONDS, *_gaps(words, placed, seconds)])
+    return words, max([ALIGNMENT_ERROR_SECONDS, *_gaps(words, placed, seconds)])
 
 
 def _gaps(words: Sequence[Word], placed: Sequence[bool], seconds: float) -> Iterator[float]:
@@ -119,14 +122,16 @@ def _gaps(words: Sequence[Word], placed: Sequence[bool], seconds: float) -> Iter
             yield (words[after].end if after < len(words) else seconds) - start
 
 
-def _interpolated(segments: Sequence[Segment], speech: Sequence[Stretch], seconds: float) -> _Times:
+def _interpolate(
+    segments: Sequence[Segment], speech: Sequence[TimeRange], seconds: float
+) -> _Times:
     """A word may be anywhere in its segment."""
     words = [word for segment in segments for word in _spread(segment, speech)]
     longest = max((segment.end - segment.start for segment in segments), default=seconds)
     return _Times(words, "interpolated", longest)
 
 
-def _spread(segment: Segment, speech: Sequence[Stretch]) -> Iterator[Word]:
+def _spread(segment: Segment, speech: Sequence[TimeRange]) -> Iterator[Word]:
     """The segment's words one after the other, each as long as its share of the characters of
     the time in which somebody speaks."""
     inside = [(max(start, segment.start), min(end, segment.end)) for start, end in speech]
@@ -137,11 +142,13 @@ def _spread(segment: Segment, speech: Sequence[Stretch]) -> Iterator[Word]:
     total = sum(end - start for start, end in spoken)
     for text, (first, last) in zip(texts, pairwise(sums), strict=True):
         yield Word(
-            text, _at(spoken, total * first / sums[-1]), _at(spoken, total * last / sums[-1])
+            text,
+            _position_at(spoken, total * first / sums[-1]),
+            _position_at(spoken, total * last / sums[-1]),
         )
 
 
-def _at(spoken: Sequence[Stretch], seconds: float) -> float:
+def _position_at(spoken: Sequence[TimeRange], seconds: float) -> float:
     """When somebody has spoken for so many seconds."""
     for start, end in spoken:
         if seconds <= end - start:

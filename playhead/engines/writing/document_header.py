@@ -6,19 +6,19 @@ from __future__ import annotations
 from playhead.core.records import Kind, Transcript
 from playhead.core.text import one_line
 from playhead.core.timecode import format_timecode
-from playhead.engines.writing.markdown_page import Page, escaped, escaped_heading
+from playhead.engines.writing.markdown_page import Page, escape, escape_heading
 
 _NO_SPEECH = "No speech was found in this recording."
-_LONGEST_TITLE = 200  # characters of it shown as the heading
+_MAX_TITLE_CHARACTERS = 200  # characters of it shown as the heading
 
 
-def write_top(page: Page, transcript: Transcript, *, title: str, kind: Kind, note: str) -> None:
+def write_header(page: Page, transcript: Transcript, *, title: str, kind: Kind, note: str) -> None:
     """The heading, a line of facts, and ``note``: who wrote this, and how."""
     shown = one_line(title)
-    if len(shown) > _LONGEST_TITLE:
-        shown = shown[:_LONGEST_TITLE].rstrip() + "…"
-    language = escaped(one_line(transcript.language))
-    page.add(f"# {escaped_heading(shown) or 'Untitled'}\n\n")
+    if len(shown) > _MAX_TITLE_CHARACTERS:
+        shown = shown[:_MAX_TITLE_CHARACTERS].rstrip() + "…"
+    language = escape(one_line(transcript.language))
+    page.add(f"# {escape_heading(shown) or 'Untitled'}\n\n")
     page.add(f"*{kind.capitalize()} · {format_timecode(transcript.duration_seconds)} · ")
     page.add(f"language: {language}*\n\n{note}\n")
 

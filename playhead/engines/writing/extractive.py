@@ -25,17 +25,17 @@ from typing import Any
 
 from playhead.core.records import FREE, Cost, Document, Engine, Kind, Transcript
 from playhead.core.timecode import format_timecode
-from playhead.engines.writing.document_header import write_silence, write_top
-from playhead.engines.writing.markdown_page import Page, escaped_heading
+from playhead.engines.writing.document_header import write_header, write_silence
+from playhead.engines.writing.markdown_page import Page, escape_heading
 from playhead.engines.writing.sentence_ranking import (
     Vector,
     key_phrases,
-    most_telling,
+    most_representative,
     phrase_extractor,
-    stretches,
+    split_by_topic,
     term_vectors,
 )
-from playhead.engines.writing.timed_sentences import Sentence, spoken_seconds, timed_sentences
+from playhead.engines.writing.timed_sentences import SpokenSentence, spoken_seconds, timed_sentences
 
 _LAYOUT_VERSION = 2  # raise it with every change to what this package writes
 
@@ -44,22 +44,22 @@ _DISCLAIMER = (
 )
 _KEY_PHRASES = 10
 _HIGHLIGHTS = 8
-_QUOTES_A_STRETCH = 8
+_QUOTES_PER_SECTION = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class DocumentSection:
     phrase: str | None
     start: float
     end: float
-    quotes: list[Sentence]
+    quotes: list[SpokenSentence]
 
 
 @dataclass(frozen=True, slots=True)
 class _Findings:
-    phrases: list[tuple[str, Sentence]]
-    highlights: list[Sentence]
-    stretches: list[_Stretch]
+    phrases: list[tuple[str, SpokenSentence]]
+    highlights: list[SpokenSentence]
+    stretches: list[DocumentSection]
 
 
 class ExtractiveWriter:
@@ -74,11 +74,11 @@ class ExtractiveWriter:
 
     def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
         page = Page()
-        write_top(page, transcript, title=title, kind=kind, note=_DISCLAIMER)
+        write_header(page, transcript, title=title, kind=kind, note=_DISCLAIMER)
         sentences = timed_sentences(transcript)
         metadata: dict[str, Any] = {"writer": "extractive", "key_phrases": []}
         if sentences:
-            findings = _read(sentences, transcript.language)
+            findings = _analyze(sentences, transcript.language)
             _write_key_phrases(page, findings.phrases, transcript.duration_seconds)
             metadata["key_phrases"] = [phrase for phrase, _ in findings.phrases]
             metadata["quotes_from"] = len(page.content)
@@ -89,17 +89,17 @@ class ExtractiveWriter:
         return Document(title, page.content, "markdown", tuple(page.spans), metadata), Cost()
 
 
-def _read(sentences: list[Sentence], language: str) -> _Findings:
+def _analyze(sentences: list[SpokenSentence], language: str) -> _Findings:
     extractor = phrase_extractor(language)
     vectors = term_vectors(sentences, extractor.stopword_set)
-    ranges = stretches(sentences, vectors)
+    ranges = split_by_topic(sentences, vectors)
     headed: set[str] = set()
     found = []
     for positions in ranges:
         part = [sentences[i] for i in positions]
-        phrase = _fresh_phrase((phrase for phrase, _ in key_phrases(extractor, part)), headed)
-        quotes = most_telling(vectors, positions, _QUOTES_A_STRETCH)
-        found.append(_Stretch(phrase, *spoken_seconds(part), [sentences[i] for i in quotes]))
+        phrase = _unused_phrase((phrase for phrase, _ in key_phrases(extractor, part)), headed)
+        quotes = most_representative(vectors, positions, _QUOTES_PER_SECTION)
+        found.append(DocumentSection(phrase, *spoken_seconds(part), [sentences[i] for i in quotes]))
     return _Findings(
         key_phrases(extractor, sentences)[:_KEY_PHRASES],
         [sentences[i] for i in _highlights(vectors, ranges)],
@@ -112,11 +112,11 @@ def _highlights(vectors: list[Vector], ranges: list[range]) -> list[int]:
     stretch, which quotes its best sentences anyway."""
     if len(ranges) == 1:
         return []
-    best = [i for positions in ranges for i in most_telling(vectors, positions, 1)]
-    return most_telling(vectors, best, _HIGHLIGHTS)
+    best = [i for positions in ranges for i in most_representative(vectors, positions, 1)]
+    return most_representative(vectors, best, _HIGHLIGHTS)
 
 
-def _fresh_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:
+def _unused_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:
     """The best phrase that heads no earlier stretch, added to ``headed``."""
     for phrase in phrases:
         if (folded := phrase.casefold()) not in headed:
@@ -125,7 +125,9 @@ def _fresh_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:
     return None
 
 
-def _write_key_phrases(page: Page, phrases: list[tuple[str, Sentence]], duration: float) -> None:
+def _write_key_phrases(
+    page: Page, phrases: list[tuple[str, SpokenSentence]], duration: float
+) -> None:
     if phrases:
         with page.section("Key phrases", 0.0, duration):
             page.add("\n")
@@ -145,12 +147,12 @@ def _write_quotes(page: Page, findings: _Findings, duration: float) -> None:
                 _write_quote(page, "\n", sentence.text, sentence)
 
 
-def _write_quote(page: Page, opening: str, line: str, said_in: Sentence) -> None:
+def _write_quote(page: Page, opening: str, line: str, said_in: SpokenSentence) -> None:
     page.add(f"{opening}[{format_timecode(said_in.start)}] ")
     page.quote(line, said_in.start, said_in.end)
     page.add("\n")
 
 
-def _heading(stretch: _Stretch) -> str:
+def _heading(stretch: DocumentSection) -> str:
     times = f"{format_timecode(stretch.start)}–{format_timecode(stretch.end)}"
-    return f"{times} · {escaped_heading(stretch.phrase)}" if stretch.phrase else times
+    return f"{times} · {escape_heading(stretch.phrase)}" if stretch.phrase else times

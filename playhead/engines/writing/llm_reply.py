@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from playhead.core.records import Kind, Transcript, content_hash
 from playhead.core.text import one_line
-from playhead.engines.writing.timed_sentences import Sentence
+from playhead.engines.writing.timed_sentences import SpokenSentence
 from playhead.providers.json_schema import NotAsAsked, fields_of, list_of, object_in, object_of
 
 INSTRUCTIONS: Final = (
@@ -43,7 +43,7 @@ SCHEMA: Final = object_of(title=_TEXT, sections=list_of(_SECTION))
 #: Of all that a model is told besides the recording: the prompt's part of the recipe.
 PROMPT_HASH: Final = content_hash([INSTRUCTIONS, MERGE, SCHEMA_HINT, SCHEMA])[:16]
 
-_TELLTALE_CHARACTERS: Final = 60  # so much of the instructions in a row is no coincidence
+_PROMPT_ECHO_CHARACTERS: Final = 60  # so much of the instructions in a row is no coincidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,17 @@ class Paragraph:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WriteUpSection:
     heading: str
     paragraphs: tuple[Paragraph, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class WriteUp:
     """A write-up of a recording or a stretch of it."""
 
     title: str
-    parts: tuple[Part, ...]
+    parts: tuple[WriteUpSection, ...]
 
     @property
     def cites(self) -> set[int]:
@@ -88,7 +88,9 @@ class Notes:
                 yield f"{paragraph.text} {list(paragraph.cites)}"
 
 
-def numbered(lines: Sequence[Sentence], speakers: Sequence[str | None], start: int) -> list[str]:
+def number_lines(
+    lines: Sequence[SpokenSentence], speakers: Sequence[str | None], start: int
+) -> list[str]:
     """A line a sentence, numbered from ``start``, with who spoke where that is known."""
     return [
         f"[{number}] {speaker}: {line.text}" if speaker else f"[{number}] {line.text}"
@@ -96,7 +98,7 @@ def numbered(lines: Sequence[Sentence], speakers: Sequence[str | None], start: i
     ]
 
 
-def about(transcript: Transcript, title: str, kind: Kind) -> str:
+def describe_recording(transcript: Transcript, title: str, kind: Kind) -> str:
     """What the model is told of the recording, before its lines."""
     return (
         f"Kind: {kind}\nTitle given by its owner: {one_line(title)}\n"
@@ -105,26 +107,26 @@ def about(transcript: Transcript, title: str, kind: Kind) -> str:
     )
 
 
-def joined(notes: Sequence[Notes]) -> Notes:
+def join_write_ups(notes: Sequence[WriteUp]) -> WriteUp:
     """One after the other, nothing lost: where they cannot be merged."""
-    return Notes(notes[0].title, tuple(part for one in notes for part in one.parts))
+    return WriteUp(notes[0].title, tuple(part for one in notes for part in one.parts))
 
 
-def notes_from(answer: str, known: Collection[int]) -> Notes:
+def parse_write_up(answer: str, known: Collection[int]) -> WriteUp:
     """What a model answered, which may cite ``known`` lines. Raises ``NotAsAsked``."""
-    _refuse_prompt(answer)
+    _reject_prompt_echo(answer)
     value = object_in(answer)
     title, sections = value.get("title"), value.get("sections")
     if not isinstance(title, str) or not isinstance(sections, list) or not sections:
         raise NotAsAsked("has no title, or no section")
-    return Notes(one_line(title), tuple(_part(section, known) for section in sections))
+    return WriteUp(one_line(title), tuple(_part(section, known) for section in sections))
 
 
-def _part(section: Any, known: Collection[int]) -> Part:
+def _part(section: Any, known: Collection[int]) -> WriteUpSection:
     heading, paragraphs = fields_of(section, "heading", "paragraphs")
     if not isinstance(heading, str) or not isinstance(paragraphs, list) or not paragraphs:
         raise NotAsAsked("has a section without heading or paragraphs")
-    return Part(one_line(heading), tuple(_paragraph(one, known) for one in paragraphs))
+    return WriteUpSection(one_line(heading), tuple(_paragraph(one, known) for one in paragraphs))
 
 
 def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
@@ -138,10 +140,10 @@ def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
     return Paragraph(line, tuple(sorted(set(cites))))
 
 
-def _refuse_prompt(answer: str) -> None:
+def _reject_prompt_echo(answer: str) -> None:
     """A model that tells its instructions has not written up anything."""
     said = " ".join(answer.split())
     for told in (INSTRUCTIONS, MERGE):
-        starts = range(0, len(told) - _TELLTALE_CHARACTERS, _TELLTALE_CHARACTERS // 2)
-        if any(told[start : start + _TELLTALE_CHARACTERS] in said for start in starts):
+        starts = range(0, len(told) - _PROMPT_ECHO_CHARACTERS, _PROMPT_ECHO_CHARACTERS // 2)
+        if any(told[start : start + _PROMPT_ECHO_CHARACTERS] in said for start in starts):
             raise NotAsAsked("repeats its instructions")

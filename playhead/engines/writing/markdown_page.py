@@ -17,14 +17,14 @@ from playhead.core.records import TimedSpan
 _INLINE_MARKUP = re.compile(r"[\\`*\[\]<~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 
 
-def escaped(line: str) -> str:
+def escape(line: str) -> str:
     """``line`` so that Markdown shows exactly its characters, in a paragraph or list item."""
     return _INLINE_MARKUP.sub(r"\\\g<0>", line)
 
 
-def escaped_heading(line: str) -> str:
+def escape_heading(line: str) -> str:
     """As ``escaped``; a heading would also lose hash signs at its end."""
-    return escaped(line).replace("#", r"\#")
+    return escape(line).replace("#", r"\#")
 
 
 class Page:
@@ -47,7 +47,7 @@ class Page:
     def quote(self, line: str, start_seconds: float, end_seconds: float) -> None:
         """Add words of the recording, escaped, with a span over exactly these characters."""
         begin = self._length
-        self.add(escaped(line))
+        self.add(escape(line))
         self.spans.append(TimedSpan(begin, self._length, start_seconds, end_seconds))
 
     @contextmanager

@@ -24,23 +24,23 @@ from playhead.core.errors import RequestRejected
 from playhead.core.records import Cost, Document, Engine, Kind, Price, Transcript
 from playhead.core.timecode import format_timecode
 from playhead.core.usage import Usage
-from playhead.engines.writing.document_header import write_silence, write_top
+from playhead.engines.writing.document_header import write_header, write_silence
 from playhead.engines.writing.llm_reply import (
     INSTRUCTIONS,
     MERGE,
     PROMPT_HASH,
     SCHEMA,
     SCHEMA_HINT,
-    Notes,
     Paragraph,
-    Part,
-    about,
-    joined,
-    notes_from,
-    numbered,
+    WriteUp,
+    WriteUpSection,
+    describe_recording,
+    join_write_ups,
+    number_lines,
+    parse_write_up,
 )
-from playhead.engines.writing.markdown_page import Page, escaped_heading
-from playhead.engines.writing.timed_sentences import Sentence, timed_sentences
+from playhead.engines.writing.markdown_page import Page, escape_heading
+from playhead.engines.writing.timed_sentences import SpokenSentence, timed_sentences
 from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import Rates, TextModel, batch_share, listed
 from playhead.providers.openai_tokenizer import BpeTokenizer
@@ -83,14 +83,14 @@ class OpenAIWriter:
         page = Page()
         lines = timed_sentences(transcript)
         if not lines:
-            write_top(page, transcript, title=title, kind=kind, note=self._note)
+            write_header(page, transcript, title=title, kind=kind, note=self._note)
             write_silence(page, transcript.duration_seconds)
             return self._document(title, page), Cost()
-        session = _Session(
-            self._prompter, self._model, self._tokens, about(transcript, title, kind)
+        session = _WriteUpRun(
+            self._prompter, self._model, self._tokens, describe_recording(transcript, title, kind)
         )
-        notes = session.written(lines, _speakers(lines, transcript))
-        write_top(page, transcript, title=notes.title or title, kind=kind, note=self._note)
+        notes = session.run(lines, _speakers(lines, transcript))
+        write_header(page, transcript, title=notes.title or title, kind=kind, note=self._note)
         for part in notes.parts:
             _write_part(page, part, lines)
         return self._document(notes.title or title, page), self._usage(session.used)
@@ -111,7 +111,7 @@ class OpenAIWriter:
         return Cost(tokens, sum(map(self._rates.of, used)))
 
 
-class _Session:
+class _WriteUpRun:
     """One recording being written up. ``used``: by each answer."""
 
     def __init__(
@@ -123,73 +123,73 @@ class _Session:
         self._facts = facts
         self.used: list[Usage] = []
 
-    def written(self, lines: Sequence[Sentence], speakers: Sequence[str | None]) -> Notes:
+    def run(self, lines: Sequence[SpokenSentence], speakers: Sequence[str | None]) -> WriteUp:
         """Cites positions in ``lines``, from 1."""
-        told = numbered(lines, speakers, start=1)
+        told = number_lines(lines, speakers, start=1)
         sizes = [self._tokens.count(line) + 1 for line in told]
         parts = packed(sizes, self._limits)
-        return self._merged([notes for part in parts for notes in self._part(told, part)])
+        return self._merge_all([notes for part in parts for notes in self._part(told, part)])
 
-    def _part(self, told: Sequence[str], part: range) -> list[Notes]:
+    def _part(self, told: Sequence[str], part: range) -> list[WriteUp]:
         """Of these lines; in halves, where their write-up does not fit an answer."""
         known = range(part.start + 1, part.stop + 1)
         answer = self._ask(INSTRUCTIONS, "\n".join(told[part.start : part.stop]), known)
         if answer.value is not None:
             return [answer.value]
         if len(part) == 1:
-            raise _refused(f"its answer about a single sentence broke off ({answer.why})")
+            raise _rejected(f"its answer about a single sentence broke off ({answer.why})")
         middle = (part.start + part.stop) // 2
         return [
             *self._part(told, range(part.start, middle)),
             *self._part(told, range(middle, part.stop)),
         ]
 
-    def _merged(self, notes: list[Notes]) -> Notes:
+    def _merge_all(self, notes: list[WriteUp]) -> WriteUp:
         """Neighbours at a time, as many as fit, until they are one or get no fewer."""
         while len(notes) > 1:
             sizes = [self._tokens.count(one.material) for one in notes]
             groups = [notes[g.start : g.stop] for g in packed(sizes, self._limits)]
             if len(groups) == len(notes):
-                return joined(notes)
+                return join_write_ups(notes)
             notes = [self._merge(group) for group in groups]
         return notes[0]
 
-    def _merge(self, group: Sequence[Notes]) -> Notes:
+    def _merge(self, group: Sequence[WriteUp]) -> WriteUp:
         if len(group) == 1:
             return group[0]
         known = set().union(*(one.cites for one in group))
         material = "\n\n".join(one.material for one in group)
         answer = self._ask(f"{INSTRUCTIONS} {MERGE}", material, known)
-        return joined(group) if answer.value is None else answer.value
+        return join_write_ups(group) if answer.value is None else answer.value
 
-    def _ask(self, instructions: str, material: str, known: range | set[int]) -> Answer[Notes]:
+    def _ask(self, instructions: str, material: str, known: range | set[int]) -> Answer[WriteUp]:
         prompt = Prompt(instructions, self._facts + material, SCHEMA, SCHEMA_HINT)
-        answer = self._prompter.ask(prompt, lambda text: notes_from(text, known))
+        answer = self._prompter.ask(prompt, lambda text: parse_write_up(text, known))
         self.used.append(answer.used)
         if answer.ended == "refused":
-            raise _refused(answer.why)
+            raise _rejected(answer.why)
         return answer
 
 
-def _refused(why: str) -> RequestRejected:
+def _rejected(why: str) -> RequestRejected:
     return RequestRejected(
         f"The model will not write this up: {why}",
         remedy="Name another one in PLAYHEAD_WRITER; `extractive` refuses nothing.",
     )
 
 
-def _speakers(lines: Sequence[Sentence], transcript: Transcript) -> list[str | None]:
+def _speakers(lines: Sequence[SpokenSentence], transcript: Transcript) -> list[str | None]:
     """Who spoke when each sentence began."""
     starts = [segment.start for segment in transcript.segments]
     at = [bisect_right(starts, line.start) - 1 for line in lines]
     return [transcript.segments[i].speaker if i >= 0 else None for i in at]
 
 
-def _write_part(page: Page, part: Part, lines: Sequence[Sentence]) -> None:
+def _write_part(page: Page, part: WriteUpSection, lines: Sequence[SpokenSentence]) -> None:
     times = [_seconds(paragraph, lines) for paragraph in part.paragraphs]
     start, end = min(start for start, _ in times), max(end for _, end in times)
     with page.section(
-        escaped_heading(part.heading) or f"{format_timecode(start)}–{format_timecode(end)}",
+        escape_heading(part.heading) or f"{format_timecode(start)}–{format_timecode(end)}",
         start,
         end,
     ):
@@ -199,6 +199,6 @@ def _write_part(page: Page, part: Part, lines: Sequence[Sentence]) -> None:
             page.add("\n")
 
 
-def _seconds(paragraph: Paragraph, lines: Sequence[Sentence]) -> tuple[float, float]:
+def _seconds(paragraph: Paragraph, lines: Sequence[SpokenSentence]) -> tuple[float, float]:
     cited = [lines[number - 1] for number in paragraph.cites]
     return cited[0].start, max(line.end for line in cited)

@@ -17,19 +17,21 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING
 
 from playhead.core.sentences import UNSPACED
-from playhead.engines.writing.timed_sentences import Sentence, spoken_seconds
+from playhead.engines.writing.timed_sentences import SpokenSentence, spoken_seconds
 
 if TYPE_CHECKING:
     from yake import KeywordExtractor
 
 Vector = dict[str, float]
 
-_STRETCH_SECONDS = 300.0
+_SECTION_SECONDS = 300.0
 
-_LONGEST_PHRASE = 60  # characters; beyond, YAKE took a run of punctuation-free text for a word
+_MAX_PHRASE_CHARACTERS = (
+    60  # characters; beyond, YAKE took a run of punctuation-free text for a word
+)
 _FULL_LENGTH = 8  # terms; a shorter sentence says less and ranks lower in proportion
-_ALIKE = 0.7  # cosine of two sentences that say the same
-_LONG_PAUSE = 3.0  # seconds; longer ones say no more about a change of subject
+_SAME_COSINE = 0.7  # cosine of two sentences that say the same
+_MAX_PAUSE_SECONDS = 3.0  # seconds; longer ones say no more about a change of subject
 _CONTEXT = 6  # sentences compared on each side of a possible change of subject
 
 _TERM = re.compile(r"\w(?:\S*\w)?")
@@ -47,8 +49,8 @@ def phrase_extractor(language: str) -> KeywordExtractor:
 
 
 def key_phrases(
-    extractor: KeywordExtractor, sentences: Sequence[Sentence]
-) -> list[tuple[str, Sentence]]:
+    extractor: KeywordExtractor, sentences: Sequence[SpokenSentence]
+) -> list[tuple[str, SpokenSentence]]:
     """Best first, none a part of another, each with the first sentence it stands in. Empty for
     scripts without spaces, which YAKE cannot cut into words."""
     folded = [sentence.text.casefold() for sentence in sentences]
@@ -57,7 +59,7 @@ def key_phrases(
     for phrase, _ in extractor.extract_keywords(" ".join(sentence.text for sentence in sentences)):
         words = set(phrase.casefold().split())
         known = any(words <= other or other <= words for other in taken)
-        if known or len(phrase) > _LONGEST_PHRASE or _UNSPACED.search(phrase):
+        if known or len(phrase) > _MAX_PHRASE_CHARACTERS or _UNSPACED.search(phrase):
             continue
         where = next((i for i, text in enumerate(folded) if phrase.casefold() in text), None)
         if where is not None:
@@ -66,7 +68,7 @@ def key_phrases(
     return phrases
 
 
-def term_vectors(sentences: Sequence[Sentence], stop_words: Set[str]) -> list[Vector]:
+def term_vectors(sentences: Sequence[SpokenSentence], stop_words: Set[str]) -> list[Vector]:
     """One vector a sentence, of length 1; empty where it has no terms."""
     counts = [Counter(_terms(sentence.text, stop_words)) for sentence in sentences]
     found_in = Counter(term for count in counts for term in count)
@@ -74,7 +76,7 @@ def term_vectors(sentences: Sequence[Sentence], stop_words: Set[str]) -> list[Ve
     return [_unit({term: n * rarity[term] for term, n in count.items()}) for count in counts]
 
 
-def most_telling(vectors: Sequence[Vector], among: Sequence[int], count: int) -> list[int]:
+def most_representative(vectors: Sequence[Vector], among: Sequence[int], count: int) -> list[int]:
     """The ``count`` positions of ``among`` whose sentences say most of what all of these say
     and do not say the same twice, in order."""
     centroid = _unit(_sum(vectors[i] for i in among))
@@ -85,16 +87,16 @@ def most_telling(vectors: Sequence[Vector], among: Sequence[int], count: int) ->
     for i in sorted(among, key=lambda i: (-scores[i], i)):
         if len(chosen) == count:
             break
-        if all(_cosine(vectors[i], vectors[j]) < _ALIKE for j in chosen):
+        if all(_cosine(vectors[i], vectors[j]) < _SAME_COSINE for j in chosen):
             chosen.append(i)
     return sorted(chosen)
 
 
-def stretches(sentences: Sequence[Sentence], vectors: Sequence[Vector]) -> list[range]:
+def split_by_topic(sentences: Sequence[SpokenSentence], vectors: Sequence[Vector]) -> list[range]:
     """The positions of sentences, cut into stretches of about five minutes: near each fifth
     minute, where the pause is longest and the vocabulary changes most."""
     start, end = spoken_seconds(sentences)
-    count = max(1, round((end - start) / _STRETCH_SECONDS))
+    count = max(1, round((end - start) / _SECTION_SECONDS))
     length = (end - start) / count
     cuts = [0]
     for number in range(1, count):
@@ -105,16 +107,18 @@ def stretches(sentences: Sequence[Sentence], vectors: Sequence[Vector]) -> list[
             if abs(sentences[i].start - ideal) <= length / 3
         ]
         if near:
-            cuts.append(max(near, key=lambda i: (_change(sentences, vectors, i), -i)))
+            cuts.append(max(near, key=lambda i: (_topic_change(sentences, vectors, i), -i)))
     return [range(a, b) for a, b in zip(cuts, [*cuts[1:], len(sentences)], strict=True)]
 
 
-def _change(sentences: Sequence[Sentence], vectors: Sequence[Vector], i: int) -> float:
+def _topic_change(sentences: Sequence[SpokenSentence], vectors: Sequence[Vector], i: int) -> float:
     """How much speaks for a cut before sentence ``i``: 0 to 2."""
     pause = sentences[i].start - sentences[i - 1].end
     before, after = _sum(vectors[max(0, i - _CONTEXT) : i]), _sum(vectors[i : i + _CONTEXT])
     return (
-        min(max(pause, 0.0), _LONG_PAUSE) / _LONG_PAUSE + 1 - _cosine(_unit(before), _unit(after))
+        min(max(pause, 0.0), _MAX_PAUSE_SECONDS) / _MAX_PAUSE_SECONDS
+        + 1
+        - _cosine(_unit(before), _unit(after))
     )
 
 

@@ -14,11 +14,11 @@ from playhead.core.sentences import split_multilingual
 from playhead.core.text import one_line
 from playhead.transcripts.word_positions import tongues
 
-_LONGEST_CHARACTERS = 400  # of a sentence; speech recognition may leave out all punctuation
+_MAX_CHARACTERS = 400  # of a sentence; speech recognition may leave out all punctuation
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class SpokenSentence:
     """``text`` is one line, never empty; times are in seconds."""
 
     text: str
@@ -40,7 +40,7 @@ class _Anchors:
         return bisect_right(self.char_ends, begin), bisect_left(self.char_starts, end)
 
 
-def timed_sentences(transcript: Transcript) -> list[Sentence]:
+def timed_sentences(transcript: Transcript) -> list[SpokenSentence]:
     """All of the text, in order; times never decrease and lie in the recording."""
     anchors = _anchors(transcript)
     duration = transcript.duration_seconds
@@ -56,7 +56,7 @@ def timed_sentences(transcript: Transcript) -> list[Sentence]:
                 stop = anchors.starts[last] if last < len(anchors.starts) else duration
             start = min(max(start, latest), duration)
             latest = start
-            timed.append(Sentence(text, start, min(max(stop, start), duration)))
+            timed.append(SpokenSentence(text, start, min(max(stop, start), duration)))
     return timed
 
 
@@ -84,7 +84,7 @@ def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, in
     waiting = [*reversed(split_multilingual(transcript.text, tongues(transcript)))]
     while waiting:
         begin, end = waiting.pop()
-        cut = _cut(begin, end, anchors) if end - begin > _LONGEST_CHARACTERS else None
+        cut = _cut(begin, end, anchors) if end - begin > _MAX_CHARACTERS else None
         if cut is None:
             yield begin, end
         else:
@@ -109,6 +109,6 @@ def _cut(begin: int, end: int, anchors: _Anchors) -> int | None:
     return anchors.char_starts[best]
 
 
-def spoken_seconds(said: Sequence[Sentence]) -> tuple[float, float]:
+def spoken_seconds(said: Sequence[SpokenSentence]) -> tuple[float, float]:
     """From when to when they were said. ``said`` is not empty."""
     return said[0].start, max(sentence.end for sentence in said)

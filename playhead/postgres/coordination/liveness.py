@@ -84,7 +84,9 @@ class ProcessLiveness:
 
     def not_alive(self, duties: Sequence[str]) -> list[str]:
         """Those of the duties that no living process has."""
-        rows = self._database.rows(_SQL["unattended"], duties=list(duties), silent=STALLED_AFTER_SECONDS)
+        rows = self._database.rows(
+            _SQL["unattended"], duties=list(duties), silent=STALLED_AFTER_SECONDS
+        )
         return [row["duty"] for row in rows]
 
     def terminate_stalled(self) -> int:
@@ -122,6 +124,8 @@ class ProcessLiveness:
         while not self._closed.wait(_POLL_INTERVAL_SECONDS):
             with self._using, suppress(psycopg.OperationalError):  # away: the next look tries
                 session = self._connection()
-                if time.monotonic() - spoken >= HEARTBEAT_SECONDS or not socket_is_idle(session.fileno()):
+                if time.monotonic() - spoken >= HEARTBEAT_SECONDS or not socket_is_idle(
+                    session.fileno()
+                ):
                     session.execute(_SQL["say"])
                     spoken = time.monotonic()

@@ -96,7 +96,9 @@ class EmbeddedServer:
                 if (descriptor := self._cluster.lock("users", fcntl.LOCK_SH)) is not None:
                     os.utime(descriptor)  # a visit the keeper sees even when it was short
                     _registrations[folder] = descriptor
-                    threading.Thread(target=self._hold_registration, args=(descriptor,), daemon=True).start()
+                    threading.Thread(
+                        target=self._hold_registration, args=(descriptor,), daemon=True
+                    ).start()
                 elif time.monotonic() > deadline:
                     raise self._no_answer()
                 else:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from psycopg.rows import DictRow
 
 from playhead.core.errors import NotFound
-from playhead.core.protocols.embedder import TEXTS_A_CALL
+from playhead.core.protocols.embedder import TEXTS_PER_CALL
 from playhead.core.records import (
     STAGES,
     EngineSelection,
@@ -90,7 +90,7 @@ class Averages:
     @property
     def embedder_calls(self) -> float:
         """At most: several recordings may share one."""
-        return max(1.0, self.chunks / TEXTS_A_CALL)
+        return max(1.0, self.chunks / TEXTS_PER_CALL)
 
 
 @dataclass(frozen=True, slots=True)

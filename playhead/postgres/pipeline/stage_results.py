@@ -27,7 +27,7 @@ from playhead.core.errors import (
     RecordingDeleted,
 )
 from playhead.core.records import NO_COST, Cost, Json, Recipe, Recording, Stage, content_hash
-from playhead.postgres.coordination.lock_sessions import Session, LockSessionPool
+from playhead.postgres.coordination.lock_sessions import LockSessionPool, Session
 from playhead.postgres.database import (
     Connection,
     Database,
@@ -144,7 +144,10 @@ class StageResults:
         """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
         values = {**_keys(claims), "percent": percent, "detail": detail}
         try:
-            with self._sessions.checkout() as session, org_transaction(session, _org_of(claims), _WRITES):
+            with (
+                self._sessions.checkout() as session,
+                org_transaction(session, _org_of(claims), _WRITES),
+            ):
                 if session.execute(_SQL["progress"], values).rowcount < len(claims):
                     raise _raise_lost(session, claims)
         except DatabaseUnavailable:  # what matters is said by finish

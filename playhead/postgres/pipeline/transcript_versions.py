@@ -18,7 +18,7 @@ from playhead.core.errors import ConfigurationError, NotFound
 from playhead.core.records import Engine, Recipe, Recording, Transcript
 from playhead.postgres.database import Database, Organisation, queries
 from playhead.postgres.pipeline.content import Content, transcript_hash
-from playhead.postgres.pipeline.stage_results import Result, StageResults, ResultKey
+from playhead.postgres.pipeline.stage_results import Result, ResultKey, StageResults
 
 _SQL = queries("transcript_versions")
 _CODE_VERSION = "1"

@@ -181,7 +181,9 @@ class BatchQueue:
         with self._within(batch.org_id).transaction() as connection:
             cursor = connection.cursor(name="lines")
             cursor.execute(_SQL["lines"], values)
-            yield ((row["request_hash"], BatchRequest(row["endpoint"], row["body"])) for row in cursor)
+            yield (
+                (row["request_hash"], BatchRequest(row["endpoint"], row["body"])) for row in cursor
+            )
 
     def submitted(self, batch: Batch, remote_id: str) -> None:
         self._within(batch.org_id).run(_SQL["submitted"], id=batch.id, remote_id=remote_id)

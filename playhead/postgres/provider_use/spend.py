@@ -84,7 +84,9 @@ class Spend:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def reserve(self, errand: CallContext, intended: ReservationRequest, budget_usd: float | None) -> Reservation:
+    def reserve(
+        self, errand: CallContext, intended: ReservationRequest, budget_usd: float | None
+    ) -> Reservation:
         """Reserve the money for one attempt. Raises ``Forgotten`` where a recording it is for is
         no more."""
         shares = _shares(errand.recordings)

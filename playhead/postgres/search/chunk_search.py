@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
 from playhead.core.errors import NotFound
-from playhead.core.records import ANYTHING, Filter, Kind, Source
+from playhead.core.records import NO_FILTER, Kind, SearchFilter, Source
 from playhead.postgres.database import Database, Organisation, queries, replace_unstorable_chars
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 
@@ -74,7 +74,7 @@ class ChunkSearch:
         searched: EmbeddingSet,
         *,
         org_id: str,
-        narrowed: Filter,
+        narrowed: SearchFilter,
         limit: int,
     ) -> list[Match]:
         """The best passages first; fewer than ``limit`` where there are no more. Without
@@ -102,7 +102,7 @@ class ChunkSearch:
         )
         return {(row["config"], row["word"]) for row in rows}
 
-    def require(self, narrowed: Filter, *, org_id: str) -> None:
+    def require(self, narrowed: SearchFilter, *, org_id: str) -> None:
         """Raises ``NotFound`` for a recording, speaker or language that the organisation does
         not have; the same whether another one has it."""
         unknown = [("recording", one) for one in narrowed.recordings if not _is_uuid(one)]
@@ -119,7 +119,7 @@ class ChunkSearch:
         *,
         org_id: str,
         limit: int,
-        narrowed: Filter = ANYTHING,
+        narrowed: SearchFilter = NO_FILTER,
     ) -> list[DictRow]:
         """By vectors alone: recording, seconds and distance of the nearest passages."""
         return self._near("nearest", vector, searched, org_id, limit, narrowed)
@@ -131,7 +131,7 @@ class ChunkSearch:
         *,
         org_id: str,
         limit: int,
-        narrowed: Filter = ANYTHING,
+        narrowed: SearchFilter = NO_FILTER,
     ) -> list[DictRow]:
         """As ``nearest``, by a scan of them all."""
         return self._near("nearest_exactly", vector, searched, org_id, limit, narrowed)
@@ -143,7 +143,7 @@ class ChunkSearch:
         searched: EmbeddingSet,
         org_id: str,
         limit: int,
-        narrowed: Filter,
+        narrowed: SearchFilter,
     ) -> list[DictRow]:
         return self._of(org_id).rows(
             _SQL[name],
@@ -168,10 +168,10 @@ class ChunkSearch:
         )
         return [row["vector"].to_numpy() for row in rows]
 
-    def newer_half_filter(self, *, org_id: str) -> Filter:
+    def newer_half_filter(self, *, org_id: str) -> SearchFilter:
         """The filter that lets through about half of an organisation's recordings."""
         row = self._of(org_id).row(_SQL["half_came_after"], org_id=org_id)
-        return Filter(since=row["moment"]) if row else ANYTHING
+        return SearchFilter(since=row["moment"]) if row else NO_FILTER
 
     def evaluation_samples(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
         """Passages of the set with their organisation and seconds, chosen by the hash of their
@@ -182,12 +182,12 @@ class ChunkSearch:
         return self._database.as_role(org_id, "playhead_app")
 
 
-def _values(narrowed: Filter) -> dict[str, Any]:
+def _values(narrowed: SearchFilter) -> dict[str, Any]:
     """By the names that the SQL has for them."""
     return asdict(narrowed) | _lists(narrowed)
 
 
-def _lists(narrowed: Filter) -> dict[str, list[Any]]:
+def _lists(narrowed: SearchFilter) -> dict[str, list[Any]]:
     return {
         "kinds": list(narrowed.kinds),
         "recordings": [UUID(one) for one in narrowed.recordings],

@@ -129,7 +129,9 @@ class EmbeddingSets:
 def _refusal(error: psycopg.Error, one: EmbeddingSet) -> Exception:
     message = f"{one.name} (set {one.id}): {error.diag.message_primary}."
     if error.sqlstate == _LACKS_RECORDINGS:
-        return SetIncomplete(message, remedy=f"Let it be built first: playhead models status {one.id}")
+        return SetIncomplete(
+            message, remedy=f"Let it be built first: playhead models status {one.id}"
+        )
     if error.sqlstate == _NOT_LIVE:
         return InvalidSetState(message, remedy="`playhead models list` shows the state of each.")
     return error

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from psycopg.rows import DictRow
 
-from playhead.core.protocols.answerer import Excerpt, Line
+from playhead.core.protocols.answerer import Excerpt, TimedSentence
 from playhead.postgres.database import Database, Organisation, queries, replace_unstorable_chars
 
 _SQL = queries("excerpts")
@@ -43,8 +43,8 @@ def _excerpt(row: DictRow) -> Excerpt:
     start, end = row.pop("start_seconds") or 0.0, row.pop("end_seconds") or 0.0
     phrases, base, text = row.pop("phrases"), row["char_start"], row["text"]
     timed = [
-        Line(text[max(0, first - base) : last - base].strip(), start_seconds, end_seconds)
+        TimedSentence(text[max(0, first - base) : last - base].strip(), start_seconds, end_seconds)
         for first, last, start_seconds, end_seconds in phrases
     ]
-    whole = (Line(text.strip(), start, end),)
+    whole = (TimedSentence(text.strip(), start, end),)
     return Excerpt(**row, lines=tuple(line for line in timed if line.text) or whole)

@@ -56,7 +56,11 @@ class VectorIndexes:
         with self._database.connection() as connection, _exclusive(connection):
             for row in connection.execute(_SQL["broken"]).fetchall():
                 connection.execute(_statement("drop", index=sql.Identifier(row["name"])))
-            due = [index for index in _index_states(connection, one.id if one else None) if index.action]
+            due = [
+                index
+                for index in _index_states(connection, one.id if one else None)
+                if index.action
+            ]
             for index in due:
                 _do(connection, index)
             return due

@@ -28,7 +28,9 @@ def batches(deferred: BatchQueue, aimock: str, **headers: str) -> Batches:
 
 
 def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[BatchRequest]:
-    requests = [BatchRequest("/v1/responses", {"model": "gpt-6-luna", "input": text}) for text in texts]
+    requests = [
+        BatchRequest("/v1/responses", {"model": "gpt-6-luna", "input": text}) for text in texts
+    ]
     errand = CallContext(recording.org_id, "document", {recording.id: 1.0}, batch=True)
     for one in requests:
         deferred.enqueue(errand, "openai", one, at_most_usd=0.0, budget_usd=None)

@@ -52,16 +52,16 @@ def breaking(base_url: str, field: str) -> Iterator[None]:
 
 
 def test_aimock_a_model_with_word_times_is_heard(aimock: str) -> None:
-    whisper = engines(aimock).listener(RemoteModel("openai", "whisper-1"))
-    heard = whisper.hear(media_files.speech(), language="en")
+    whisper = engines(aimock).recognizer(RemoteModel("openai", "whisper-1"))
+    heard = whisper.recognize(media_files.speech(), language="en")
     assert heard.words is not None
     assert [word.word for word in heard.words][:4] == ["And", "so", "my", "fellow"]
     assert heard.language == "en"
 
 
 def test_aimock_a_model_without_times_is_heard(aimock: str) -> None:
-    newest = engines(aimock).listener(RemoteModel("openai", "gpt-transcribe"))
-    heard = newest.hear(media_files.speech(), language=None)
+    newest = engines(aimock).recognizer(RemoteModel("openai", "gpt-transcribe"))
+    heard = newest.recognize(media_files.speech(), language=None)
     assert (heard.text, heard.words, heard.language) == ("And so my fellow Americans", None, "en")
 
 
@@ -103,7 +103,7 @@ def test_aimock_what_it_breaks_never_becomes_a_result(
     broken = engines(aimock)
     with breaking(aimock, rate):
         for attempt in (
-            lambda: broken.listener(RemoteModel("openai", "whisper-1")).hear(
+            lambda: broken.recognizer(RemoteModel("openai", "whisper-1")).recognize(
                 media_files.silence(1), language=None
             ),
             lambda: broken.writer(LUNA).write(talk(1, 5), title="x", kind="lecture"),

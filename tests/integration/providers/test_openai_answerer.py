@@ -12,7 +12,7 @@ from playhead.core.errors import (
     NotAnOpenAIEndpoint,
     RequestRejected,
 )
-from playhead.core.protocols.answerer import Answerer, Cited, Statement
+from playhead.core.protocols.answerer import Answerer, DraftCitation, DraftSentence
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_names import RemoteModel
 from tests.support.provider_servers import (
@@ -63,7 +63,7 @@ def test_what_was_heard_of_an_attempt_that_broke_off_does_not_count(api: Server)
     api.replies = [streamed([delta(GOOD)]), completed(reply(("Other.", [(1, "dial six")])))]
     audience = Listening()
     answerer(api, wire=PlainWire(tries=2)).answer(QUESTION, audience)
-    assert audience.heard == [Statement("Other.", (Cited(1, "dial six"),))]
+    assert audience.heard == [DraftSentence("Other.", (DraftCitation(1, "dial six"),))]
     assert audience.begun == 2
 
 

@@ -13,7 +13,7 @@ from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.engines.remote import RemoteEngines
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.providers.model_names import RemoteModel
 from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.integration.conftest import Pipeline
@@ -44,7 +44,7 @@ def services(settings: Settings, api: Server) -> Iterator[PipelineServices]:
     api.answer = provider
     remote = RemoteEngines(api.settings("own", key=None), lambda name, *_: PlainWire(name))
     engines = Engines(
-        InstantTranscriber(),
+        StubTranscriber(),
         remote.writer(RemoteModel("own", "llama3")),
         EmbedderRegistry("own:nomic", {}, remote.embedder),
     )
