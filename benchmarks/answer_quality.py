@@ -26,7 +26,7 @@ from playhead.core.settings import load_settings
 from playhead.engines.registry import build_engines
 from playhead.postgres.database_urls import app_url, dagster_url
 from playhead.postgres.pipeline.plans import Scope
-from playhead.search.service import Search
+from playhead.search.service import SearchService
 from playhead.services.context import PipelineServices
 
 _HITS = 10
@@ -193,7 +193,7 @@ def _mistaken(services: PipelineServices) -> int:
 
 def _not_found(services: PipelineServices, ids: Sequence[str]) -> int:
     """Recordings that a passage of their own, with the word that is theirs alone, does not find."""
-    search = Search(
+    search = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
         services.engines.embedders,

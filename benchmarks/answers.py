@@ -30,7 +30,7 @@ import click
 
 from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from playhead.answers.citation_check import Citation
-from playhead.answers.service import Answer, Answers
+from playhead.answers.service import Answer, AnswerService
 from playhead.core.records import text_hash
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.search.service import open_search
@@ -105,7 +105,7 @@ def take_in(home: Home, folder: Path) -> None:
 
 def asked(services: Services, wanted: Sequence[Question]) -> Iterator[Asked]:
     """Each question by itself."""
-    answers = Answers(services, open_search(services, "default"), ExtractiveAnswerer())
+    answers = AnswerService(services, open_search(services, "default"), ExtractiveAnswerer())
     heard = dict(_heard(services))
     for question in wanted:
         answer = answers(question.text)

@@ -29,7 +29,7 @@ from benchmarks.environments import Home, json_option, print_rows, temporary_hom
 from benchmarks.throughput import tiny_recordings
 from playhead.core.errors import PlayheadError
 from playhead.engines.registry import build_embedders
-from playhead.search.service import Search
+from playhead.search.service import SearchService
 from playhead.services.context import open_services
 
 _SENTENCES = 10
@@ -66,7 +66,7 @@ class Asked:
 class Searchers:
     """Ask until they are told to end."""
 
-    def __init__(self, search: Search, ids: Sequence[str], count: int, pause: float) -> None:
+    def __init__(self, search: SearchService, ids: Sequence[str], count: int, pause: float) -> None:
         self._search = search
         self._ids = ids
         self._pause = pause
@@ -164,7 +164,7 @@ def main(count: int, pause: float, present: int, arriving: int, as_json: bool) -
         home.services.search.vector_indexes.maintain()
         with open_services(home.settings) as services:
             embedders = build_embedders(home.settings)
-            search = Search(
+            search = SearchService(
                 services.search.chunks,
                 services.search.embedding_sets,
                 embedders,

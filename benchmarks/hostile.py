@@ -168,8 +168,8 @@ def rows(folder: Path, mutations: int, seed: int) -> Iterator[Row]:
 @json_option
 def main(mutations: int, seed: int, as_json: bool) -> None:
     """Probe and decode files that mean harm."""
-    around = sandbox.walls()
-    click.echo(f"walls: {', '.join(around.standing)}", err=True)
+    around = sandbox.restrictions()
+    click.echo(f"walls: {', '.join(around.active)}", err=True)
     click.echo(f"missing: {', '.join(around.missing) or 'none'}", err=True)
     with tempfile.TemporaryDirectory() as folder:
         found = list(rows(Path(folder), mutations, seed))

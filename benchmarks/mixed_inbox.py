@@ -120,7 +120,7 @@ class Judge:
         if recording is None:
             yield "is missing"
             return
-        with self._home.services.files.media.opened(recording) as path:
+        with self._home.services.files.media.open_local(recording) as path:
             stored = hashlib.sha256(path.read_bytes())
         if stored.hexdigest() != sample.sha256:
             yield "is not stored as it was"

@@ -35,7 +35,7 @@ from playhead.engines.embedding.wordllama import WordLlama
 from playhead.engines.registry import EmbedderRegistry, build_embedders
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
-from playhead.search.service import Found, Search
+from playhead.search.service import SearchResult, SearchService
 from playhead.services.context import PipelineServices, open_services
 from playhead.services.model_switch import ModelSwitch
 
@@ -110,7 +110,7 @@ class Asker(threading.Thread):
         settings = self._home.settings
         with open_services(settings) as services, closing(Database(app_url(settings))) as database:
             embedders = build_embedders(settings)
-            search = Search(
+            search = SearchService(
                 services.search.chunks,
                 services.search.embedding_sets,
                 embedders,
@@ -133,7 +133,7 @@ class Asker(threading.Thread):
         self._ended.set()
         self.join()
 
-    def _ask(self, search: Search) -> None:
+    def _ask(self, search: SearchService) -> None:
         number = self._dice.randrange(len(self._ids))
         begun = time.monotonic()
         try:
@@ -153,7 +153,7 @@ class Asker(threading.Thread):
             )
             self._answers.mixed += mixed
 
-    def _mixed(self, search: Search, found: Found) -> bool:
+    def _mixed(self, search: SearchService, found: SearchResult) -> bool:
         """A set that was retired meanwhile cannot be looked into any more."""
         assert found.searched is not None
         chunks = [hit.chunk for hit in found.hits]

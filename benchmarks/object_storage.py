@@ -106,7 +106,7 @@ def send(bucket: Bucket, size: int) -> str:
             digest.update(part)
             yield part
 
-    bucket.send("large", hashed(), size)
+    bucket.upload("large", hashed(), size)
     return digest.hexdigest()
 
 
@@ -115,7 +115,7 @@ def fetch(bucket: Bucket) -> str:
     if found is None:
         raise click.ClickException("The object that was just sent is not there.")
     sink = Hashed()
-    bucket.fetch(found, sink)
+    bucket.download(found, sink)
     return sink.digest.hexdigest()
 
 
@@ -147,7 +147,7 @@ def rows(folder: Path, size: int) -> Iterator[Row]:
         bucket = Bucket("s3://trial", endpoint=line.endpoint)
         for way in ("up", "up, cut at 60 %"):
             if "cut" in way:
-                bucket.remove("large")
+                bucket.delete("large")
                 sums.clear()
                 line.cut_when_sent = line.sent + int(size * _CUT_AT)
             yield measure(way, bucket, line, size, sums)

@@ -25,7 +25,7 @@ import click
 from pydantic import SecretStr
 
 from benchmarks.environments import json_option, print_rows, temporary_home
-from playhead.answers.service import Answer, Answers
+from playhead.answers.service import Answer, AnswerService
 from playhead.core.records import Recording, SearchFilter
 from playhead.core.settings import Provider
 from playhead.engines.registry import build_answerer
@@ -131,7 +131,7 @@ def rows(services: Services, count: int) -> Iterator[Row]:
     database.close()
 
 
-def _row(name: str, answers: Answers, hostile: list[Injected]) -> Row:
+def _row(name: str, answers: AnswerService, hostile: list[Injected]) -> Row:
     told = [
         (one, answers(question, narrowed=SearchFilter(recordings=(one.recording.id,))))
         for one in hostile

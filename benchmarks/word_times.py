@@ -29,7 +29,7 @@ from playhead.core.records import FREE, Engine, Transcript, Word
 from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 from playhead.media.decode import RATE
-from playhead.transcripts.alignment import aligned
+from playhead.transcripts.alignment import align
 from tests.support import media_files
 
 _PAUSE_SECONDS = 0.5
@@ -140,7 +140,7 @@ def row(listener: SpeechRecognizer, gives: str, aligner: str, file: Path, known:
 
 
 def _errors(transcript: Transcript, known: list[Word]) -> list[float]:
-    mates = aligned([word.word for word in known], [word.word for word in transcript.words])
+    mates = align([word.word for word in known], [word.word for word in transcript.words])
     return [
         abs(known[mate].start - word.start)
         for word, mate in zip(transcript.words, mates, strict=True)

@@ -1,1 +1,1 @@
-"""What is made: the asset graph, one file an asset, in the order data flows."""
+"""The Dagster project: assets, jobs, schedules and the code that runs them."""

@@ -1,5 +1,8 @@
-"""The composition root: everything above, put together once. Nobody imports this module;
-Dagster loads ``defs`` from it. It alone may look at ``sensors``."""
+"""The composition root: the Dagster definitions of assets, jobs, schedules and sensors.
+
+No module imports this one except entry points; Dagster loads ``defs`` from it. Only this module may
+import ``sensors``.
+"""
 
 import dagster as dg
 
@@ -22,8 +25,11 @@ from sensors.run_failures import run_failure_sensor
 def build_definitions(
     settings: Settings, *, engines: Engines | None = None, services: PipelineServices | None = None
 ) -> dg.Definitions:
-    """The whole of Playhead for Dagster. ``engines`` replaces those that settings name; ``services``,
-    open already, is what all runs and sensors of this process use, with its engines."""
+    """Return the Dagster definitions of Playhead.
+
+    ``engines`` replaces the engines that the settings name. ``services``, already open, is used by
+    all runs and sensors of this process, together with its engines.
+    """
     chosen = services.engines if services else engines or build_engines(settings)
     return dg.Definitions(
         assets=[recordings, backlog, vector_indexes],
@@ -55,5 +61,8 @@ def build_definitions(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What Dagster loads. A function, so that importing this module builds nothing."""
+    """Return the definitions that Dagster loads.
+
+    This is a function so that importing the module builds nothing.
+    """
     return build_definitions(load_settings())

@@ -1,4 +1,4 @@
-"""The jobs: what can be run as a whole. Not here: when (``schedules.py``, ``sensors``)."""
+"""The Dagster jobs. Schedules and sensors start them."""
 
 import dagster as dg
 
@@ -26,7 +26,7 @@ ingest_recording = dg.define_asset_job(
 
 @dg.job(name=REBUILD_ARCHIVED, executor_def=dg.in_process_executor, tags=JOB_TAGS)
 def rebuild_archived() -> None:
-    """What a plan wants of archived recordings."""
+    """Rebuild the results of archived recordings that a plan covers."""
     rebuild_archived_recordings()
 
 
@@ -57,25 +57,25 @@ check_recall = dg.define_asset_job(
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
 def reconcile_recordings() -> None:
-    """Compare what should exist with what does, and mend it."""
+    """Compare stored recordings, media files, partitions and results, and repair differences."""
     reconcile()
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
 def switch_embedding_model() -> None:
-    """Begin, complete, judge and switch sets of vectors as settings want it."""
+    """Add, build, evaluate and activate embedding sets until they match the settings."""
     switch_model()
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
 def sync_provider_batches() -> None:
-    """Send what waits for a batch, and take in what was answered."""
+    """Submit pending provider batches and collect their answers."""
     sync_batches()
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
 def prune_history() -> None:
-    """Let go of Dagster's old events and runs; partitions stay as they are shown."""
+    """Delete Dagster's old events and runs; the displayed state of partitions stays."""
     prune()
 
 

@@ -1,5 +1,7 @@
-"""The one partition set: a key a recording, its id. Keys are added when runs are requested;
-archiving a recording takes its key away and leaves its rows."""
+"""The only partition set: one key per recording, which is the recording's id.
+
+Keys are added when runs are requested. Archiving a recording removes its key and leaves its rows.
+"""
 
 from __future__ import annotations
 

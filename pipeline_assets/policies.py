@@ -1,5 +1,8 @@
-"""Constants of policy, each with its reason. Not here: policies of a single adapter (its
-retries inside a call), settings a person makes (``playhead/core/settings.py``)."""
+"""Policy constants of the pipeline, each with its reason.
+
+Retries inside a provider call belong to the provider client; values that a user sets are in
+``playhead/core/settings.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which recordings share a run: a pure plan from what waits.
+"""Group pending recordings into runs.
 
-Both ways to work use it: the uploads sensor asks Dagster for these runs, ``process.py`` makes
-them itself. Not here: what waits (the ledger says) and how a run works.
+Pure functions, used by the sensor that requests runs from Dagster
+(``sensors/pending_recordings.py``) and by the in-process runner.
 """
 
 from __future__ import annotations
@@ -44,12 +44,18 @@ IN_PROGRESS_STATUSES = [
 
 
 class RunConfig(dg.Config):
-    """What a run shall do, where we asked for it ourselves; a person who asks in the UI gets the
-    chosen stages of the chosen partitions.
+    """Config of a run that Playhead requested.
 
-    only: the recordings meant, of those that the run's range of partitions spans
-    task: finish: what is missing, whichever engine made the rest. plan: what a plan names
-    plan: its id"""
+    Runs that a person starts in the UI use the defaults: the selected stages of the selected
+    partitions.
+
+    only: the recordings to process, out of those in the run's range of partitions
+
+    task: ``finish`` creates only missing results, whichever engine created the others; ``plan``
+    rebuilds what a plan covers
+
+    plan: the plan's id
+    """
 
     only: list[str] | None = None
     task: Literal["make", "finish", "plan"] = "make"
@@ -58,7 +64,10 @@ class RunConfig(dg.Config):
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """Recordings that share a run, in the order of their partitions; archived ones have none."""
+    """Recordings that share a run, in the order of their partitions.
+
+    Archived recordings have no partitions.
+    """
 
     ids: tuple[str, ...]
     plan: Plan | None = None
@@ -70,7 +79,10 @@ class RunSpec:
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """How Dagster names the run's partitions: by a range, which may span others."""
+        """Return the tags that name the run's partitions.
+
+        Several partitions are named by a range, which may include partitions of other recordings.
+        """
         urgency = {} if self.plan is None else {PRIORITY_TAG: LOW_PRIORITY}
         if self.archived:
             return urgency
@@ -87,7 +99,7 @@ class RunSpec:
 
     @property
     def assets(self) -> list[dg.AssetKey] | None:
-        """The assets to be made; None for all."""
+        """Return the assets to materialise, or None for all of them."""
         return (
             None
             if self.plan is None or self.archived
@@ -96,7 +108,7 @@ class RunSpec:
 
 
 def missing_partition_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:
-    """Partition keys to add, oldest recording first."""
+    """Return the partition keys to add, oldest recording first."""
     known = set(keys)
     return sorted(recording.id for recording in waiting if recording.id not in known)
 
@@ -104,9 +116,12 @@ def missing_partition_keys(waiting: Sequence[Recording], keys: Sequence[str]) ->
 def group_into_runs(
     waiting: Sequence[Recording], keys: Sequence[str], plan: Plan | None = None
 ) -> list[RunSpec]:
-    """Runs over ``waiting``, most urgent first; for ``plan``, if that wants them. ``keys``: all
-    partition keys in Dagster's order, those of ``waiting`` among them. Dagster names a run's
-    partitions by a range, so a run takes recordings that are near each other."""
+    """Group pending recordings into runs, most urgent first.
+
+    ``keys`` holds all partition keys in Dagster's order, including those of ``waiting``. Dagster
+    names a run's partitions by a range, so a run takes recordings whose keys are close together.
+    ``plan`` is set if the runs belong to a plan.
+    """
     place = {key: index for index, key in enumerate(keys)}
     ordered = sorted(waiting, key=lambda recording: place[recording.id])
     groups = list(_group(ordered, place))
@@ -116,7 +131,7 @@ def group_into_runs(
 
 
 def partition_keys_of(tags: Mapping[str, str], keys: Sequence[str]) -> set[str]:
-    """The partition keys that a run with these tags works on."""
+    """Return the partition keys that a run with these tags processes."""
     if PARTITION_TAG in tags:
         return {tags[PARTITION_TAG]}
     if RANGE_START_TAG in tags and tags[RANGE_START_TAG] in keys and tags[RANGE_END_TAG] in keys:
@@ -145,13 +160,19 @@ _STAGE_ASSETS = frozenset(dg.AssetKey(stage) for stage in STAGES)
 
 
 def works_on_recordings(run: dg.DagsterRun) -> bool:
-    """Return True for runs of our job, and for those that Dagster makes for backfills and for
-    what a person materialises in the UI."""
+    """Return True if the run processes recordings.
+
+    True for runs of our job, and for those that Dagster creates for backfills and for manual
+    materialisations in the UI.
+    """
     return run.job_name == INGEST_RECORDING or not _STAGE_ASSETS.isdisjoint(
         run.asset_selection or ()
     )
 
 
 def sends_heartbeat(run: dg.DagsterRun) -> bool:
-    """Return True if the run's process sends a heartbeat for it, as all that use our services do."""
+    """Return True if the run's process sends a heartbeat for it.
+
+    All runs that use our services do.
+    """
     return HEARTBEAT_TAG in run.tags or works_on_recordings(run)

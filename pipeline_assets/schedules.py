@@ -1,4 +1,4 @@
-"""The schedules: what happens by the clock. Not here: what happens by event (``sensors``)."""
+"""The Dagster schedules."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ hourly_backlog_schedule = dg.ScheduleDefinition(
 def model_switch_schedule(
     playhead: dg.ResourceParam[PipelineServices],
 ) -> dg.RunRequest | dg.SkipReason:
-    """Looks without a run whether there is anything to change."""
+    """Request a run if an embedding set must be added, built or evaluated.
+
+    The check itself needs no run.
+    """
     if not pending_steps(playhead):
         return dg.SkipReason("the sets are as settings want them, and complete")
     return dg.RunRequest()
@@ -66,7 +69,10 @@ def model_switch_schedule(
 def vector_index_schedule(
     playhead: dg.ResourceParam[PipelineServices],
 ) -> dg.RunRequest | dg.SkipReason:
-    """Looks without a run whether an index is missing, too many, or mostly empty."""
+    """Request a run if a vector index is missing, superfluous or mostly empty.
+
+    The check itself needs no run.
+    """
     if not any(index.action for index in playhead.search.vector_indexes.index_states()):
         return dg.SkipReason("every organisation has the index that its size wants")
     return dg.RunRequest()

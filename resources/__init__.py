@@ -1,1 +1,1 @@
-"""With what: everything outside the process, behind small protocols."""
+"""Dagster resources: the services, the storage and the event log."""

@@ -1,10 +1,9 @@
-"""Dagster's event log in our Postgres, with the many events of a run stored many at a time.
+"""Dagster's event log in our Postgres, with a run's events stored in batches.
 
-A recording makes some thirty events. Stored one by one, each is a transaction and half a dozen
-statements, and together they cost more than the pipeline's own work
-(docs/decisions/0005-warm-worker.md). Here: what may wait, for how long, and how it is stored.
-Not here: pool and address (``dagster_instance.py``), events that a kill between ledger and
-log took away (``pipeline_assets/maintenance/missing_events.py``).
+A recording creates about thirty events. Stored one by one, each takes a transaction and half a
+dozen statements, and together they cost more than the pipeline's own work
+(docs/decisions/0005-warm-worker.md). Events that are lost when a worker is killed are reported by
+``pipeline_assets/maintenance/missing_events.py``.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class _ThreadState(threading.local):
-    """What this thread has open: the transaction of a batch, and ordinary connections."""
+    """Connections that the current thread has open: a batch's transaction, and ordinary ones."""
 
     batch: Connection | None = None
     connections: int = 0
@@ -54,7 +53,7 @@ class _ThreadState(threading.local):
 
 @dataclass(frozen=True, slots=True)
 class _CachedKeys:
-    """Partition keys in Dagster's order, as read; ``last``: the row of the last one."""
+    """Cached partition keys in Dagster's order. ``last``: the row id of the last key."""
 
     read_at: float
     last: int
@@ -62,9 +61,12 @@ class _CachedKeys:
 
 
 class BatchedEventLog(PostgresEventLogStorage):
-    """Keeps what may wait until something else is stored or read, until it is many, or for a
-    second, and then stores it in one transaction. So within this process nobody sees the log
-    without it, and what ends a run is stored after all that the run made."""
+    """An event log that buffers events and stores them in one transaction.
+
+    The buffer is flushed when anything else is stored or read, when it is full, or after a second.
+    So no reader in this process sees the log without the buffered events, and the event that ends a
+    run is stored after all other events of the run.
+    """
 
     def __init__(self, url: str, engine: sa.Engine) -> None:
         self._waiting: list[EventLogEntry] = []
@@ -92,8 +94,10 @@ class BatchedEventLog(PostgresEventLogStorage):
             self.store_event(event)
 
     def flush(self) -> None:
-        """Store what waits. When the database is away it waits on, and the next use tries
-        again."""
+        """Store the buffered events.
+
+        If the database is unavailable they stay in the buffer, and the next use tries again.
+        """
         with self._storing:
             if self._timer is not None:
                 self._timer.cancel()
@@ -114,14 +118,20 @@ class BatchedEventLog(PostgresEventLogStorage):
         super().dispose()
 
     def has_table(self, table_name: str) -> bool:
-        """Asked before every other statement; a table that is there stays."""
+        """Return True if the table exists; positive answers are cached.
+
+        Dagster asks before every other statement.
+        """
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
 
     def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
-        """Asked for ten times a run, where a hundred thousand cost a quarter of a second: only
-        what was added since is fetched. What other processes deleted is noticed within a while."""
+        """Return all partition keys, fetching only those added since the last call.
+
+        Dagster calls this ten times per run, and reading a hundred thousand keys takes a quarter of
+        a second. Deletions by other processes are noticed within 30 seconds.
+        """
         known = self._keys.get(partitions_def_name)
         if known is None or time.monotonic() - known.read_at > _KEYS_TTL_SECONDS:
             known = _CachedKeys(time.monotonic(), -1, [])
@@ -142,8 +152,11 @@ class BatchedEventLog(PostgresEventLogStorage):
     def get_existing_dynamic_partitions(
         self, partitions_def_name: str, partition_keys: Sequence[str]
     ) -> AbstractSet[str]:
-        """Asked about all keys, asset by asset, when the UI is looked at after a recording came:
-        one query, where Dagster makes one for every thousand keys."""
+        """Return those of the keys that exist, with one query.
+
+        Dagster asks for all keys, asset by asset, when the UI is opened after a new recording; its
+        own implementation sends one query per thousand keys.
+        """
         table = DynamicPartitionsTable.c
         query = sa.select(table.partition).where(
             table.partitions_def_name == partitions_def_name,
@@ -155,7 +168,10 @@ class BatchedEventLog(PostgresEventLogStorage):
     def add_dynamic_partitions(
         self, partitions_def_name: str, partition_keys: Sequence[str]
     ) -> None:
-        """After it all keys are read anew: another process may have been adding some of them."""
+        """Add partition keys and clear the cache.
+
+        All keys are read again afterwards, because another process may have added some of them.
+        """
         super().add_dynamic_partitions(partitions_def_name, partition_keys)
         self._keys.pop(partitions_def_name, None)
 
@@ -165,7 +181,7 @@ class BatchedEventLog(PostgresEventLogStorage):
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
-        """Where every statement of this storage gets its connection."""
+        """Yield the connection that every statement of this storage uses."""
         mine = self._thread
         if mine.batch is not None:
             yield mine.batch
@@ -197,7 +213,7 @@ class BatchedEventLog(PostgresEventLogStorage):
     def _store_details(
         self, connection: Connection, events: Sequence[EventLogEntry], ids: Sequence[int]
     ) -> None:
-        """Beside the log itself: tags, the newest event of each asset, verdicts of checks."""
+        """Store what belongs to the events: tags, newest event per asset, check results."""
         numbered = list(zip(events, ids, strict=True))
         of_assets = [(e, i) for e, i in numbered if e.dagster_event_type in ASSET_EVENTS]
         self._store_asset_event_tags(

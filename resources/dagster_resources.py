@@ -1,5 +1,8 @@
-"""The playhead and OpenAI's client as Dagster resources. With ``dagster_instance.py`` and
-``dagster_events.py`` all here that knows Dagster; the arrows are held by a test."""
+"""The Dagster resources: Playhead's services and OpenAI's client.
+
+Together with ``dagster_storage.py`` and ``dagster_event_log.py`` this is the only code in this
+package that imports Dagster; a test checks the import rules.
+"""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -11,7 +14,7 @@ from playhead.core.errors import ModelUnavailable
 from playhead.core.settings import Settings
 from playhead.engines.registry import Engines
 from playhead.postgres.coordination.liveness import run_role
-from playhead.providers.model_names import missing
+from playhead.providers.model_names import missing_setting
 from playhead.services.context import PipelineServices, open_pipeline_services
 
 if TYPE_CHECKING:  # it takes most of a second, which no run of ours should pay
@@ -21,8 +24,11 @@ if TYPE_CHECKING:  # it takes most of a second, which no run of ours should pay
 def services_resource(
     settings: Settings, engines: Engines, services: PipelineServices | None
 ) -> dg.ResourceDefinition:
-    """Opened when a run or a sensor first needs it, closed after; the engines live on. Or
-    ``services``, of a process that keeps it open between its runs."""
+    """Return the resource that opens the services when a run or sensor first needs them.
+
+    They are closed afterwards; the engines stay loaded. ``services``, if given, is used instead: it
+    belongs to a process that keeps it open between its runs.
+    """
 
     @dg.resource(description="Recordings, ledger, media and models.")
     def playhead(context: dg.InitResourceContext) -> Iterator[PipelineServices]:
@@ -41,16 +47,18 @@ def services_resource(
 
 
 def openai_resource(settings: Settings) -> dg.ResourceDefinition:
-    """dagster-openai's resource, for assets of people's own: the key and the address are those of
-    our settings, and never stand in Dagster's configuration, which its UI shows. Stages do not use
-    it: what they spend is metered (decision 14)."""
+    """Return dagster-openai's resource, for assets that users add.
+
+    Key and address come from our settings and never appear in Dagster's configuration, which its UI
+    shows. The stages do not use it, because their spending is metered (decision 14).
+    """
 
     @dg.resource(description="OpenAI's client, with the key and address of Playhead's settings.")
     def openai(context: dg.InitResourceContext) -> "Iterator[OpenAIResource]":
         from dagster_openai import OpenAIResource
 
         provider = settings.provider("openai")
-        problem = missing(settings, "openai")
+        problem = missing_setting(settings, "openai")
         if provider is None or problem:
             raise ModelUnavailable(problem or "", remedy="README.md has the table of settings.")
         key = provider.api_key.get_secret_value() if provider.api_key else "none"

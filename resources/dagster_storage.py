@@ -1,8 +1,7 @@
-"""Where Dagster keeps its own state, named by ``dagster.yaml``: runs and events in the second
-database of our server, logs in our home folder. So ``dagster dev`` works in a fresh clone with
-nothing set, and two homes live side by side.
+"""Dagster's own storage, named in ``dagster.yaml``.
 
-Not here: what runs (``pipeline_assets``), our own rows (``playhead/postgres``).
+Runs and events are in the second database of our server, logs in our home folder. ``dagster dev``
+therefore works in a fresh clone without settings, and two homes do not affect each other.
 """
 
 from __future__ import annotations
@@ -40,11 +39,13 @@ DATABASE_ERRORS = (DatabaseUnavailable, DagsterPostgresException, DBAPIError)
 
 
 class PlayheadStorage(DagsterPostgresStorage):
-    """Dagster's Postgres storage on pooled connections that are looked at before use.
+    """Dagster's Postgres storage on pooled connections that are checked before use.
 
-    Dagster's own opens a connection a query outside the webserver, about 200 a run. The pool
-    has to be set from outside: there is no option for it, and without the look a restart of
-    Postgres fails a run whose steps all succeeded (docs/decisions/0003-dagster-storage.md)."""
+    Dagster's own storage opens one connection per query outside the webserver, about 200 per run.
+    The pool has to be set from outside because Dagster has no option for it. Without the check, a
+    restart of Postgres fails a run whose steps all succeeded
+    (docs/decisions/0003-dagster-storage.md).
+    """
 
     def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
         os.environ.setdefault(_RETRY_BACKFILLS, "1")
@@ -65,7 +66,7 @@ class PlayheadStorage(DagsterPostgresStorage):
 
 
 class PlayheadLogs(LocalComputeLogManager):
-    """What steps print, under our home."""
+    """The compute log manager, with its files in our home folder."""
 
     @classmethod
     def config_type(cls) -> Config:
@@ -80,7 +81,7 @@ class PlayheadLogs(LocalComputeLogManager):
 
 
 class PlayheadArtifacts(LocalArtifactStorage):
-    """What else Dagster writes to disk, under our home."""
+    """Dagster's local artifact storage, in our home folder."""
 
     @classmethod
     def config_type(cls) -> Config:
@@ -94,9 +95,12 @@ class PlayheadArtifacts(LocalArtifactStorage):
 
 
 def open_instance() -> DagsterInstance:
-    """The instance that ``$DAGSTER_HOME`` or, as for ``dagster dev``, the project's own
-    ``dagster.yaml`` describes. What steps print stays on this process's console: to copy it costs
-    four more processes a run, a fifth of a lone recording's CPU."""
+    """Return the Dagster instance that ``$DAGSTER_HOME`` or the project's ``dagster.yaml``
+    describes.
+
+    The output of steps stays on this process's console: copying it takes four more processes per
+    run, a fifth of the CPU time of a single recording.
+    """
     project = Path(__file__).resolve().parent.parent
     folder = os.environ.get("DAGSTER_HOME") or str(project)
     logs = {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}
@@ -115,7 +119,7 @@ def _create_pooled_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "checkout")
     def check(connection: Any, record: object, _fairy: object) -> None:
-        """As ``pool_pre_ping``, and without asking where the socket tells."""
+        """Check the connection like ``pool_pre_ping``, without a query if the socket is idle."""
         if socket_is_idle(connection.fileno()):
             return
         try:

@@ -1,1 +1,1 @@
-"""When: what starts runs."""
+"""The Dagster sensors, which request runs."""

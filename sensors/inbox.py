@@ -1,9 +1,8 @@
-"""The inbox: its files become recordings. Here only the taking in; what to do with
-recordings is decided by ``uploads.py``.
+"""The inbox sensor: ingests inbox files as recordings.
 
-The safety net of the warm worker, which is told of files by the kernel: a file is taken when it
-has not changed for two looks, and removed from the inbox only when it is safely stored. A
-look that fails changes nothing.
+A safety net for the warm worker, which the kernel notifies of files. A file is ingested if it has
+not changed between two evaluations, and removed from the inbox only after it is stored. An
+evaluation that fails changes nothing.
 """
 
 import hashlib
@@ -59,7 +58,10 @@ def inbox_sensor(
 def _not_taken_by_worker(
     settled: Sequence[str], services: PipelineServices, attended: bool
 ) -> list[str]:
-    """What is for this sensor: of an attending worker it takes over only what came long ago."""
+    """Return the files for this sensor to ingest.
+
+    While a warm worker is alive, these are only files that arrived long ago.
+    """
     return [
         name
         for name in settled
@@ -97,7 +99,7 @@ def _is_being_ingested(instance: dg.DagsterInstance, name: str) -> bool:
 
 
 def _opaque_name(name: str) -> str:
-    """For tags and cursors: short, plain, and of no person's words."""
+    """Return a short hash of the file name, for tags and cursors, without personal data."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

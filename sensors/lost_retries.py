@@ -1,11 +1,10 @@
-"""Retries that Dagster lost.
+"""The sensor that repeats retries which Dagster lost.
 
-When a worker dies, Dagster's daemon asks for its run again, once: with the code server away at
-that moment it notes that it will not, and never comes back to it (the comment at the end of
-``auto_run_reexecution.py`` in 1.13.27 says so). When the daemon dies just then, the run stays
-marked as to be tried again, and its backfill waits for ever. A sensor runs in the code server, so
-when this one looks, that is there. Not here: failed stages (``policies.RETRY_POLICY``), recordings
-that wait (``uploads.py``).
+When a worker dies, Dagster's daemon requests its run again, once. If the code server is unavailable
+at that moment, the daemon notes that it will not retry and does not return to it (see the comment
+at the end of ``auto_run_reexecution.py`` in 1.13.27). If the daemon itself dies at that moment, the
+run stays marked for a retry and its backfill never finishes. A sensor runs in the code server,
+which is therefore available when this one is evaluated.
 """
 
 from __future__ import annotations
@@ -54,8 +53,10 @@ def lost_retries_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 
 
 def _lost_retries(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
-    """Failed runs that Dagster's own rule would try again, and that it did not. They are marked as
-    not to be by the daemon, so that there is one who asks."""
+    """Yield failed runs that Dagster's own rule would retry but that it did not.
+
+    They are tagged so that the daemon does not retry them, too.
+    """
     now = datetime.now(UTC)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _LOOKBACK)
     for record in instance.get_run_records(failed):
@@ -84,7 +85,10 @@ def _cancelled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def _retry_request(run: dg.DagsterRun) -> dg.RunRequest:
-    """The same partitions and stages, of the same backfill; asked for once, by its key."""
+    """Return a request for the same partitions, stages and backfill.
+
+    Its run key makes Dagster run it only once.
+    """
     return dg.RunRequest(
         run_key=f"again {run.run_id}",
         tags={name: value for name, value in run.tags.items() if name in _KEPT_TAGS},

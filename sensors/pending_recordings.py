@@ -1,9 +1,8 @@
-"""Uploads: runs for recordings that wait, whichever way they came in: all of them where no warm
-worker attends, else what it leaves.
+"""The sensor that requests runs for pending recordings, however they were added.
 
-What waits is the ledger's answer; what is under way is Dagster's. A request is noted before it
-is made, so a tick that dies is repeated after a pause and never twice at once. Not here: how
-recordings share a run (``pipeline_assets/runs.py``).
+Without a live warm worker it takes all of them, otherwise only those that the worker left too long.
+The database knows which recordings are pending, Dagster which are in progress. A request is marked
+before it is sent, so a tick that dies is repeated after a pause and never twice at once.
 """
 
 from collections.abc import Sequence
@@ -61,8 +60,10 @@ def pending_recordings_sensor(
 
 
 def _not_taken_by_worker(services: PipelineServices) -> list[Recording]:
-    """What waits and is for this sensor: of an attending worker it takes over only what should
-    have been taken long ago."""
+    """Return the pending recordings for this sensor to request.
+
+    While a warm worker is alive, these are only recordings that are overdue.
+    """
     waiting = services.pipeline.recordings.pending(limit=_RECORDINGS_PER_TICK, unrequested=True)
     if not waiting or not services.liveness.is_alive(WORKER):
         return waiting

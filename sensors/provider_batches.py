@@ -1,7 +1,4 @@
-"""Batches: a look at them while a request waits for one or one is under way.
-
-Not here: what a look does (``pipeline_assets/ops/provider_batches.py``).
-"""
+"""The sensor that syncs provider batches while a request waits for one or one is in progress."""
 
 import dagster as dg
 

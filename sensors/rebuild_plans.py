@@ -1,9 +1,4 @@
-"""Plans: runs for what a person or the schedule decided to make again, when nothing new waits and
-no warm worker sees to it.
-
-Not here: what differs (``pipeline_assets/assets/desired_recipes.py``), which recordings are next
-(``pipeline_assets/planning/plan_runs.py``).
-"""
+"""The sensor that requests runs for open plans while no warm worker is alive."""
 
 import dagster as dg
 

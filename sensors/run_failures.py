@@ -1,8 +1,8 @@
-"""Failures: what a failed run leaves for a person.
+"""The sensor that handles failed runs.
 
-A stage that fails has told the ledger itself. This sensor sees to what could not: workers that
-died, runs that never began. They are tried again until there is no hope, then buried with the
-reason; what a dead one made and did not tell is told.
+A stage that fails stores its error itself. This sensor handles the rest: workers that died and runs
+that never started. Their results are retried until the limit of crashes and then dead-lettered with
+the reason; results that a dead worker stored but did not report are reported.
 """
 
 import dagster as dg

@@ -14,14 +14,14 @@ from click.testing import CliRunner
 
 from benchmarks.isolation.tenants import SAME, Resident
 from benchmarks.isolation.ways import Way
-from playhead.answers.conversations import Kept
-from playhead.answers.service import Answers
+from playhead.answers.conversations import ConversationHistory
+from playhead.answers.service import AnswerService
 from playhead.cli.main import playhead
 from playhead.core.records import NO_FILTER, SearchFilter
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.exports.transcripts import FORMATS
-from playhead.notebook.library import Home
-from playhead.search.service import Search, open_search
+from playhead.notebook.library import Library
+from playhead.search.service import SearchService, open_search
 from playhead.services.context import Services
 
 _RARELY = 0.1  # a clip is decoded and encoded, which takes as long as hundreds of answers
@@ -69,12 +69,12 @@ class Face:
             "answer from another's recording": Way(in_recording),
             "answer in a conversation": Way(lambda one, _: go_on(one, one)),
             "answer in another's conversation": Way(go_on),
-            "conversations": Way(lambda one, _: self._kept(one).begun(_LIMIT)),
+            "conversations": Way(lambda one, _: self._kept(one).summaries(_LIMIT)),
             "turns": Way(lambda one, _: turns(one, one)),
             "turns of another's": Way(turns),
         }
 
-    def _search(self, one: Resident) -> Search:
+    def _search(self, one: Resident) -> SearchService:
         return open_search(self._services, one.org)
 
     def _hits(
@@ -83,11 +83,11 @@ class Face:
         found = self._search(one)(query, narrowed=narrowed, limit=_LIMIT)
         return [*found.hits, found.note]
 
-    def _ask(self, one: Resident) -> Answers:
-        return Answers(self._services, self._search(one), ExtractiveAnswerer())
+    def _ask(self, one: Resident) -> AnswerService:
+        return AnswerService(self._services, self._search(one), ExtractiveAnswerer())
 
-    def _kept(self, one: Resident) -> Kept:
-        return Kept(self._services, one.org)
+    def _kept(self, one: Resident) -> ConversationHistory:
+        return ConversationHistory(self._services, one.org)
 
 
 def _commands() -> dict[str, Way]:
@@ -143,25 +143,25 @@ def _run(one: Resident, *arguments: str) -> Iterator[object]:
 
 def _notebook() -> dict[str, Way]:
     def of_all(one: Resident, _other: Resident) -> Iterator[object]:
-        with Home(one.org) as home:
+        with Library(one.org) as home:
             for frame in (home.recordings(), home.chunks(), home.words(), home.spend("recording")):
                 yield from _rows(frame)
 
     def found(one: Resident, _other: Resident) -> Iterator[object]:
-        with Home(one.org) as home:
+        with Library(one.org) as home:
             yield from _rows(home.search(SAME))
             yield from _rows(home.ask(SAME))
 
     def words(one: Resident, whose: Resident) -> Iterator[object]:
-        with Home(one.org) as home:
+        with Library(one.org) as home:
             yield from _rows(home.words(whose.recording.id))
 
     def chunks(one: Resident, whose: Resident) -> Iterator[object]:
-        with Home(one.org) as home:
+        with Library(one.org) as home:
             yield from _rows(home.chunks(whose.recording.id))
 
     def go_on(one: Resident, other: Resident) -> Iterator[object]:
-        with Home(one.org) as home:
+        with Library(one.org) as home:
             yield from _rows(home.ask(SAME, conversation=other.keys["conversation"]))
 
     return {

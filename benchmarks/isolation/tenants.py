@@ -115,7 +115,7 @@ def _settle_in(database: Database, media: MediaStore, count: int) -> list[Reside
     for number in range(count):
         org, canary = f"org-{number:02}", f"canary{number:02}x{word()}"
         recording = factories.registered(database, org_id=org, sha256=sha256, title=canary)
-        media.keep(media.receive(next(clips)), recording)
+        media.commit(media.stage(next(clips)), recording)
         texts = [f"{SAME} {place} {canary}" for place in range(_PASSAGES)]
         worker.probe(recording)
         worker.transcribe(recording, factories.transcript(" ".join(texts[:2])))

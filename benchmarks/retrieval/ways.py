@@ -22,8 +22,8 @@ from playhead.engines.reranking.nearest_sentence import NearestSentence
 from playhead.postgres.database import Database
 from playhead.postgres.search.chunk_search import ChunkSearch, Match
 from playhead.postgres.search.embedding_sets import EmbeddingSet
-from playhead.search.sentence_cache import Memory
-from playhead.search.service import Search
+from playhead.search.sentence_cache import SentenceCache
+from playhead.search.service import SearchService
 from playhead.services.context import PipelineServices
 
 Asked = dict[str, list[Answered]]  # by way
@@ -74,17 +74,17 @@ def remembering(embedders: EmbedderRegistry) -> EmbedderRegistry:
 
 def ways(
     services: PipelineServices, database: Database, embedders: EmbedderRegistry
-) -> dict[str, Search]:
+) -> dict[str, SearchService]:
     """By name, in the order of the table."""
     legs = {"words": ByWords, "meaning": ByMeaning, "fused": ChunkSearch}
     searches = {
-        name: Search(
+        name: SearchService(
             passages=room(database),
             sets=services.search.embedding_sets,
             embedders=embedders,
             media=services.files.media,
             org_id=services.settings.org,
-            memory=Memory(0),  # every question is the first
+            cache=SentenceCache(0),  # every question is the first
         )
         for name, room in legs.items()
     }
@@ -92,7 +92,7 @@ def ways(
 
 
 def by_way(
-    searches: Mapping[str, Search], labels: Iterable[Label], names: Mapping[str, str]
+    searches: Mapping[str, SearchService], labels: Iterable[Label], names: Mapping[str, str]
 ) -> Asked:
     """Every question by every way, the ways in turn so that a busy machine slows all; ``names``
     are those of the talks by the ids of their recordings."""

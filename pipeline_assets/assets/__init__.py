@@ -1,1 +1,1 @@
-"""The asset graph: one file per asset, and how the five stages run."""
+"""The asset graph: one file per asset, and the code that runs the five stages."""

@@ -1,5 +1,8 @@
-"""``backlog``: what waits at each stage and since when. Unpartitioned, so that a freshness
-policy can watch it (policies know no partitions)."""
+"""The ``backlog`` asset: how many recordings wait at each stage, and since when.
+
+Unpartitioned, so that a freshness policy can watch it (Dagster's freshness policies do not support
+partitions).
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -46,7 +49,10 @@ def no_model_near_shutdown(playhead: dg.ResourceParam[PipelineServices]) -> dg.A
 
 
 def model_check_result(models: Sequence[str], today: date) -> dg.AssetCheckResult:
-    """Yellow when a model in use ends within 60 days, red within 14."""
+    """Return a check result that warns 60 days before a model in use shuts down.
+
+    Within 14 days of the shutdown the severity is ERROR.
+    """
     left = {model: days for model in models if (days := days_left(model, today)) is not None}
     soonest = min(left.values(), default=WARN_DAYS + 1)
     return dg.AssetCheckResult(
@@ -61,7 +67,7 @@ def model_check_result(models: Sequence[str], today: date) -> dg.AssetCheckResul
 
 
 def _models_in_use(services: PipelineServices) -> list[str]:
-    """Of the default engines, of those chosen for some recordings, and of the sets."""
+    """Return the models of the default engines, the desired recipes and the live sets."""
     engines = [services.engines.transcriber.engine, services.engines.writer.engine]
     engines += [one.recipe.engine for one in desired_recipes(services)]
     sets = [str(one.engine["model"]) for one in services.search.embedding_sets.live()]

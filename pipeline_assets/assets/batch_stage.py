@@ -1,10 +1,11 @@
-"""Results of several recordings with one claim and one transaction, for stages whose work is
-small beside what it takes to write it down.
+"""Stages that process several recordings with one claim and one transaction.
 
-All or none: when any of them fails, all are made alone, one after the other, so that each failure
-is that of its own recording; so are those that another worker is at, and those that several died
-over, since one may be what kills them, and patient ones, each of which asks for answers of its
-own. Not here: what a stage makes.
+Used for stages whose computation is small compared with the cost of writing the result.
+
+A batch succeeds or fails as a whole. If any task fails, all of them run again one at a time, so
+that each error belongs to its own recording. Tasks also run one at a time if another worker holds
+them, if several workers crashed on them (one of them may be the cause), and in batch mode, where
+each recording waits for its own provider responses.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ _IndexedTask = tuple[int, StageTask]
 
 @dataclass(frozen=True, slots=True)
 class BatchStage:
-    """A stage. ``lanes_of`` groups a recording's lanes by the result they share, that of the
-    active set first; ``task_of`` raises ``MissingUpstream``; ``make`` is given tasks of one
-    organisation and for the same sets."""
+    """A stage that processes tasks in batches.
+
+    ``group_targets`` groups a recording's embedding targets by the result they share, the active
+    set's group first. ``build_task`` raises ``MissingUpstream``. ``process`` receives tasks of one
+    organisation and of the same embedding sets.
+    """
 
     detail: str
     group_targets: Callable[[RecordingContext], Sequence[Sequence[EmbeddingTarget]]]
@@ -43,8 +47,11 @@ class BatchStage:
     process: Callable[[ClaimedTasks], list[StageResult]]
 
     def __call__(self, works: Sequence[RecordingContext]) -> list[StageOutcome]:
-        """For the active set. What fails for a set that nobody searches yet is kept in the ledger
-        and does not stop the recording."""
+        """Run the stage for each recording and return its outcome for the active embedding set.
+
+        An error for a set that is not searched yet is stored with the result and logged; it does
+        not stop the recording.
+        """
         groups = [capture_error(self.group_targets, work) for work in works]
         made = self._run_all(
             [
@@ -95,7 +102,7 @@ class BatchStage:
         return made
 
     def _run_batch(self, tasks: Sequence[_IndexedTask]) -> Mapping[int, StageResult]:
-        """Of those that are free; none when one of them fails."""
+        """Return the outcomes of the claimed tasks, or nothing if any of them fails."""
         turn, ledger = tasks[0][1].context.attempt, tasks[0][1].context.services.pipeline.results
         wanted = [task.key for _, task in tasks]
         try:
@@ -128,6 +135,9 @@ class BatchStage:
 
 
 def _lock_order(one: _IndexedTask) -> tuple[str, tuple[int, ...], str]:
-    """In one order, so that two workers with the same recordings never wait for each other."""
+    """Return the sort key by which all workers claim tasks.
+
+    The common order prevents two workers with the same recordings from deadlocking.
+    """
     _, task = one
     return task.context.recording.org_id, task.sets, task.context.recording.id

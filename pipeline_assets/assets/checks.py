@@ -1,7 +1,7 @@
-"""Asset checks: what must be true of a stage's result, as pure functions of it.
+"""Asset checks: conditions that a stage's result must meet, as pure functions of the result.
 
-Each stage names its checks here and runs them on what it made or found; Dagster shows them by
-recording. A check that stops the pipeline is not here: that is an error in the stage.
+Each stage runs its checks on the result it created; Dagster shows them per recording. A condition
+that must stop the pipeline is not a check but an error raised in the stage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from playhead.transcripts.word_positions import TOLERANCE_SECONDS, check_times
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One verdict. ``warns``: worth a look, not wrong."""
+    """The result of one check. ``warns``: a failure is a warning, not an error."""
 
     stage: Stage
     name: str
@@ -83,7 +83,10 @@ def check_document(document: Document, duration_seconds: float) -> tuple[Check, 
 def check_chunks(
     made: Sequence[Chunk], texts: Mapping[Source, str], duration_seconds: float
 ) -> tuple[Check, ...]:
-    """``texts``: the text of each source."""
+    """Check that chunks match their source text exactly and lie inside the media.
+
+    ``texts`` holds the full text of each source.
+    """
     exact = all(
         texts[chunk.source][chunk.char_start : chunk.char_end] == chunk.text for chunk in made
     )

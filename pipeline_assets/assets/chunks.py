@@ -1,4 +1,4 @@
-"""``chunks``: transcript and document cut into passages that fit the embedding model."""
+"""The ``chunks`` asset: transcript and document split into chunks that fit the embedding model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pipeline_assets.assets.stage import (
     stage_spec,
 )
 from playhead.chunking.chunker import ChunkingConfig, Strategy, chunk
-from playhead.chunking.document_languages import written_tongues
-from playhead.chunking.sentence_spans import spoken_phrases, with_phrases, written_phrases
+from playhead.chunking.document_languages import document_languages
+from playhead.chunking.sentence_spans import attach_sentences, document_quotes, transcript_sentences
 from playhead.core.protocols.embedder import Embedder
 from playhead.core.records import (
     Chunk,
@@ -36,7 +36,7 @@ from playhead.core.timecode import format_timecode
 from playhead.postgres.pipeline.content import ChunkWrite, chunks_hash
 from playhead.services.context import EmbeddingTarget
 from playhead.transcripts.timeline import Timeline
-from playhead.transcripts.word_positions import Spoken
+from playhead.transcripts.word_positions import TimedText
 
 CODE_VERSION = "3"
 _ROWS_SHOWN = 50
@@ -57,8 +57,11 @@ SPEC = stage_spec(
 
 
 def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
-    """The window and the tokens are the embedding model's: sets whose models count alike share
-    chunks, others have their own."""
+    """Return the chunking recipe for a kind of recording and an embedding model.
+
+    The window and the tokenizer are those of the embedding model: embedding sets whose models count
+    tokens alike share chunks, others have their own.
+    """
     parameters = {
         str(source): asdict(config) for source, config in _configs(settings, kind, embedder).items()
     }
@@ -68,7 +71,7 @@ def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
 
 
 def _group_by_recipe(work: RecordingContext) -> list[list[EmbeddingTarget]]:
-    """Lanes whose chunks are the same share them."""
+    """Group the recording's embedding targets by chunking recipe; targets in a group share chunks."""
     groups: dict[str, list[EmbeddingTarget]] = {}
     for lane in work.targets:
         groups.setdefault(_recipe_for(work, lane).hash, []).append(lane)
@@ -116,9 +119,9 @@ CHUNKS = BatchStage("cutting", _group_by_recipe, _task, _make)
 
 @dataclass(frozen=True, slots=True)
 class _ChunkedTexts:
-    """What was cut, and the chunks."""
+    """The texts that were chunked, and their chunks."""
 
-    transcript: Spoken
+    transcript: TimedText
     document: Document
     made: list[Chunk]
 
@@ -132,7 +135,10 @@ class _ChunkedTexts:
 
 
 def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source, ChunkingConfig]:
-    """How each source is cut: as set for the recording's kind, within the model's window."""
+    """Return the chunking configuration of each source.
+
+    Sizes are those set for the kind of recording, capped at the model's window.
+    """
     chosen = settings.chunking_for(kind)
     window = embedder.window_tokens
 
@@ -142,7 +148,7 @@ def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source,
     return {"transcript": config(chosen.transcript), "document": config(chosen.document)}
 
 
-def _read(task: StageTask) -> tuple[Spoken, Document]:
+def _read(task: StageTask) -> tuple[TimedText, Document]:
     content, upstream, recording = (
         task.context.services.pipeline.content,
         task.context.upstream,
@@ -154,7 +160,7 @@ def _read(task: StageTask) -> tuple[Spoken, Document]:
 
 def _chunk(
     task: StageTask,
-    transcript: Spoken,
+    transcript: TimedText,
     document: Document,
     before: Mapping[_TextKey, Sequence[ChunkSpan]],
 ) -> _ChunkedTexts:
@@ -174,13 +180,13 @@ def _chunk(
             before=before.get((recording.id, source), ()),
         )
 
-    heard = cut("transcript", transcript.text, transcript.timeline, transcript.tongues)
+    heard = cut("transcript", transcript.text, transcript.timeline, transcript.language_runs)
     own = document.content[: document.metadata.get("quotes_from")]  # the rest is heard already
     written = cut(
-        "document", own, Timeline.of(document.spans), written_tongues(document, transcript)
+        "document", own, Timeline.of(document.spans), document_languages(document, transcript)
     )
-    said = with_phrases(heard, spoken_phrases(transcript))
-    made = [*said, *with_phrases(written, written_phrases(document))]
+    said = attach_sentences(heard, transcript_sentences(transcript))
+    made = [*said, *attach_sentences(written, document_quotes(document))]
     return _ChunkedTexts(transcript, document, made)
 
 

@@ -1,5 +1,8 @@
-"""What should be: the recipe of every stage today, by what decides about engines and by set, and
-which part of a recipe moved. What is, the ledger knows (``playhead/postgres/pipeline/plans.py``)."""
+"""The recipe that each stage would use today, per engine selection and embedding set.
+
+Also compares recipes. The recipes of stored results are read in
+``playhead/postgres/pipeline/plans.py``.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from playhead.services.context import EmbeddingTarget, PipelineServices
 
 
 def desired_recipes(services: PipelineServices) -> list[DesiredRecipe]:
-    """The recipes that a run would use now; none for recordings whose engine cannot be had."""
+    """Return the recipes that a run would use now.
+
+    Engine selections whose engine is unavailable are left out.
+    """
     lanes, wanted = services.embedding_targets(), []
     for choice in services.pipeline.recordings.engine_selections():
         with suppress(ModelUnavailable):
@@ -39,7 +45,7 @@ def _desired_for(
 
 
 def changed_parts(before: Json, now: Json) -> tuple[str, ...]:
-    """Which parts of a recipe are no longer the same."""
+    """Return the names of the parts that differ between two recipes."""
     parts = [part for part in ("engine", "model", "code_version") if before[part] != now[part]]
     old, new = before["parameters"], now["parameters"]
     if old.get("prompt") != new.get("prompt"):

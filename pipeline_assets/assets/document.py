@@ -1,4 +1,4 @@
-"""``document``: the recording written up, every part tied to its seconds."""
+"""The ``document`` asset: a Markdown document whose parts keep their time ranges."""
 
 from __future__ import annotations
 

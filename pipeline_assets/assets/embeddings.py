@@ -1,4 +1,4 @@
-"""``embeddings``: a vector for every chunk, in the set of the embedding model."""
+"""The ``embeddings`` asset: one vector per chunk, in the set of the embedding model."""
 
 from __future__ import annotations
 
@@ -89,8 +89,10 @@ def _describe(lane: EmbeddingTarget, coverage: Coverage) -> Metadata:
 def _fill_cache(
     tasks: Sequence[StageTask], chunks: Sequence[Result], lane: EmbeddingTarget
 ) -> Iterator[tuple[int, int]]:
-    """Gives how many texts of how many are embedded, after each call. Raises ``AnswerAwaited`` once
-    all are asked for."""
+    """Embed all texts that are not cached and yield (done, total) after each provider call.
+
+    Raises ``BatchPending`` after all batches are submitted if any of them is still pending.
+    """
     services, org_id = tasks[0].context.services, tasks[0].context.recording.org_id
     recipes = {
         task.context.recording.id: one.recipe_hash for task, one in zip(tasks, chunks, strict=True)
@@ -116,7 +118,10 @@ def _embed(
     lane: EmbeddingTarget,
     texts: Mapping[str, UncachedText],
 ) -> None:
-    """Cache the vectors of these texts; those that another worker is at are waited for."""
+    """Embed these texts and cache their vectors.
+
+    Waits for texts that another worker is embedding.
+    """
     set_id = lane.embedding_set.id
     with services.pipeline.results.lock_texts(org_id, set_id, list(texts)):
         if missing := services.pipeline.content.uncached_of(org_id, set_id, list(texts)):
@@ -127,7 +132,7 @@ def _embed(
 
 
 def _call_context_for(texts: Mapping[str, UncachedText]) -> CallContext:
-    """The stage's, for the recordings that have these texts, by their characters."""
+    """Return the current call context, weighted by the characters of each recording's texts."""
     weights: Counter[str] = Counter()
     for text in texts.values():
         weights[text.recording_id] += len(text.text)

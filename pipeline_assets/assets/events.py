@@ -1,7 +1,7 @@
-"""What Dagster is told of a result beside its metadata: its versions, and who made it.
+"""Tags and metadata of a result's Dagster event: its data versions and the run that created it.
 
-Both ways to tell use it: a run as it works (``recordings.py``), and whoever finds later that a
-result was never told (``untold.py``).
+Used by a running run (``recordings.py``) and by the job that reports missing events
+(``maintenance/missing_events.py``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ _VERSION_DIGITS = 32  # of a content hash; Dagster keeps versions as tags, which
 
 
 def data_version_tags(code_version: str, output_hash: str, inputs: Json) -> dict[str, str]:
-    """Content hashes as Dagster's data versions, so that it shows as out of sync exactly what
-    was made from something else than what is current."""
+    """Return Dagster's data version tags, with content hashes as versions.
+
+    Dagster then shows a partition as out of sync only if it was created from inputs that are no
+    longer current.
+    """
     tags = {
         "dagster/code_version": code_version,
         "dagster/data_version": output_hash[:_VERSION_DIGITS],
@@ -30,7 +33,7 @@ def data_version_tags(code_version: str, output_hash: str, inputs: Json) -> dict
 
 
 def run_link(run_id: str) -> dg.MetadataValue:
-    """A link to the run, where it was one."""
+    """Return a link to the run, or plain text if the result was entered manually."""
     if run_id == MANUAL_RUN_ID:
         return dg.MetadataValue.text(MANUAL_RUN_ID)
     return dg.MetadataValue.dagster_run(run_id)

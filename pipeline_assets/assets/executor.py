@@ -1,8 +1,7 @@
-"""Hands that take recordings through their stages: one by one where a stage takes its time, and
-many together, beside that, where the writing down takes longer than the work.
+"""Run recordings through the stages.
 
-Not here: what a stage makes (a file each beside this one) and what Dagster is told of it
-(``recordings.py``).
+Probe, transcribe and write run one recording at a time. Chunk and embed run in batches on two
+background threads, because writing their results takes longer than computing them.
 """
 
 from __future__ import annotations
@@ -38,8 +37,11 @@ _Outcomes = list[tuple[RecordingContext, Stage, StageOutcome]]
 
 
 class StageExecutor:
-    """``tell`` is called in the thread that takes, with what became of each stage. A recording
-    whose stage failed goes no further."""
+    """Runs recordings through the stages.
+
+    Calls its callback with the outcome of each stage, in the thread that calls ``run``. A recording
+    whose stage failed does not continue.
+    """
 
     def __init__(self, tell: OnOutcome) -> None:
         self._tell = tell
@@ -57,7 +59,10 @@ class StageExecutor:
             self._report_all(told)
 
     def run(self, work: RecordingContext, stages: Sequence[Stage]) -> None:
-        """Through ``stages``, in their order. Raises ``Stopped``."""
+        """Run a recording through ``stages``, in their order.
+
+        Raises ``WorkerStopping``.
+        """
         began = time.monotonic()
         for stage in _SINGLE:
             if stage in stages and not self._run_single(work, stage):
@@ -68,7 +73,10 @@ class StageExecutor:
             self._submit_batch()
 
     def finish(self) -> None:
-        """Returns when all is made and told. Raises ``Stopped``."""
+        """Wait until all recordings are processed and reported.
+
+        Raises ``WorkerStopping``.
+        """
         if self._busy:
             self._submit_batch()
         while self._busy:
@@ -105,7 +113,10 @@ class StageExecutor:
 
 
 def _run_batch(group: _Batch, told: _Outcomes) -> None:
-    """Adds what became of each to ``told`` as it is known, since ``Stopped`` may come between."""
+    """Run a batch through the batched stages and append each outcome to the given list.
+
+    Outcomes are appended as they become known, since ``WorkerStopping`` may end the batch early.
+    """
     failed: set[str] = set()
     for stage, make in _BATCHED.items():
         works = [

@@ -1,4 +1,4 @@
-"""``raw_media``: an uploaded file, proven to be sound that can be decoded to its end."""
+"""The ``raw_media`` asset: an uploaded file, checked to be audio that decodes to its end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_raw_media(work: RecordingContext) -> StageResult:
     with claim_task(task, detail="reading the file") as claim:
         if claim.done:
             return task.unchanged(claim.done)
-        with services.files.media.opened(recording) as file:
+        with services.files.media.open_local(recording) as file:
             facts = probe(file)
         # The bytes are the result; the facts describe them. So a better probe does not
         # make anything after it stale.

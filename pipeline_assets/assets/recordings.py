@@ -1,8 +1,8 @@
-"""How Dagster runs the five stages: recording by recording, each through all its stages.
+"""The multi-asset that runs the five stages, one recording after the other.
 
-One step holds the five assets, so that in a run of a hundred recordings one can fail alone:
-the good ones are materialised one by one as they are made, the bad ones are not, and the run
-fails naming them (docs/decisions/0001-one-step-five-assets.md). Not here: what a stage makes.
+One step holds the five assets, so that one recording can fail alone in a run of a hundred: the good
+ones are materialised one by one, the bad ones are not, and the run fails and names them
+(docs/decisions/0001-one-step-five-assets.md).
 """
 
 import gc
@@ -43,7 +43,7 @@ def recordings(
     config: RunConfig,
     playhead: dg.ResourceParam[PipelineServices],
 ) -> Iterator[dg.AssetMaterialization]:
-    """Take each recording of the run through the stages that were asked for."""
+    """Run each recording of the run through the selected stages."""
     wanted = playhead.pipeline.recordings.get_many(config.only or context.partition_keys)
     stages = [stage for stage in STAGES if dg.AssetKey(stage) in context.selected_asset_keys]
     process_recordings(context, config, playhead, wanted, stages)
@@ -57,8 +57,10 @@ def process_recordings(
     wanted: Sequence[Recording],
     stages: Sequence[Stage],
 ) -> None:
-    """Take these recordings through the stages; those that fail are told of at the end, by a
-    ``Failure``."""
+    """Run recordings through the stages.
+
+    Raises ``Failure`` at the end if any of them failed.
+    """
     if not gc.get_freeze_count():
         # What is loaded by now stays: collecting garbage need not look at it each time. Once a
         # process, or what is garbage when the next run begins would stay for good.
@@ -88,7 +90,7 @@ def process_recordings(
 
 
 class EventReporter:
-    """What Dagster is told of each stage of each recording, once a run."""
+    """Reports the outcome of each stage of each recording to Dagster, once per run."""
 
     def __init__(self, context: Context) -> None:
         self.failures: list[tuple[Recording, PlayheadError]] = []
@@ -110,8 +112,11 @@ class EventReporter:
             self._context.log.error(f"{work.recording.id}: {made} {made.remedy}")
 
     def _report_parked(self, recording: Recording, stage: Stage, parked: Parked) -> None:
-        """Not a failure: the run goes on, and the partition is made when its time has come. What
-        waits for a person is an error all the same, once a run."""
+        """Log that a recording is parked and add an observation with the reason.
+
+        Parking is not a failure: the run goes on and the partition is materialised later. A parked
+        recording that needs a person is logged as an error, each reason once per run.
+        """
         self._context.log_event(_observation(stage, recording, parked))
         stopped = parked.until is None and str(parked) not in self._stopped
         log = self._context.log.error if stopped else self._context.log.warning
@@ -121,7 +126,7 @@ class EventReporter:
 
 
 def _already_reported(context: Context) -> Mapping[dg.AssetKey, AbstractSet[str | None]]:
-    """Partitions by asset, in an earlier try of this run."""
+    """Return the partitions per asset that an earlier attempt of this run materialised."""
     return context.instance.get_asset_partitions_for_run(
         context.run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION
     )
@@ -134,7 +139,10 @@ def _uses_batches(config: RunConfig, services: PipelineServices) -> bool:
 def _recording_contexts(
     services: PipelineServices, wanted: Sequence[Recording], turn: RunAttempt, *, patient: bool
 ) -> Iterator[RecordingContext]:
-    """The recordings with what stands of each. What a plan began patiently goes on so."""
+    """Yield the recordings with their current results.
+
+    A recording that has calls in a provider batch stays in batch mode.
+    """
     lanes, left = services.embedding_targets(), deque(wanted)
     while left:
         standing = services.pipeline.results.current_results(list(left))
@@ -151,8 +159,11 @@ def _recording_contexts(
 def _stages_to_run(
     config: RunConfig, work: RecordingContext, selected: Sequence[Stage]
 ) -> Sequence[Stage]:
-    """A run that only finishes recordings makes nothing again that stands, whichever engine made
-    it: making anew is for plans, and for people. A cancelled plan wants nothing more."""
+    """Return the stages that this run executes for a recording.
+
+    A run with the task ``finish`` skips every stage that has a result, whichever engine created it:
+    rebuilding needs a plan or a person. A cancelled plan runs no stages.
+    """
     if config.task == "finish":
         missing = STAGES[work.services.pipeline.recordings.stages_done(work.recording) :]
         return [stage for stage in selected if stage in missing]
@@ -186,7 +197,7 @@ def _log_materialization(
 
 
 def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg.AssetObservation:
-    """Why a partition is not made, where a person looks for it: among the partition's events."""
+    """Return an observation that shows, among the partition's events, why it was not materialised."""
     return dg.AssetObservation(
         stage,
         partition=recording.id,
@@ -215,9 +226,11 @@ def _lineage(outcome: StageResult) -> dict[str, dg.MetadataValue]:
 
 
 def _failure(failures: list[tuple[Recording, PlayheadError]]) -> dg.Failure:
-    """Fails the step; worth another try when any of the errors is. Recordings share this text, so
-    no word of theirs is in it: what an error says in full stands with the partition, and goes with
-    the recording when that is forgotten."""
+    """Return the step's failure; it allows retries if any of the errors is retryable.
+
+    The text is shared by all recordings and therefore contains nothing from them. The full error is
+    stored with the partition and is deleted with the recording.
+    """
     lines = [
         f"- `{recording.id}`: {type(error).__name__}. {error.remedy}"
         for recording, error in failures

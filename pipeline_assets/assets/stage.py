@@ -1,8 +1,4 @@
-"""What the five stages share: how a stage asks the ledger, tells of its progress, and reports.
-
-Not here: what a stage makes (a file each beside this one) and how Dagster runs them
-(``recordings.py``).
-"""
+"""Shared code of the five stages: tasks, claims, progress and outcomes."""
 
 from __future__ import annotations
 
@@ -41,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RunAttempt:
-    """One try of one Dagster run at its recordings. ``last``: a failure now is final."""
+    """One attempt of a Dagster run. ``is_final``: a failure in this attempt is final."""
 
     run_id: str
     is_final: bool
@@ -50,8 +46,11 @@ class RunAttempt:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage has to show for a recording. ``unchanged``: it was there already, and what
-    there is to tell of it was told when it was made."""
+    """The result of a stage for a recording.
+
+    ``unchanged``: the result existed already; its metadata and checks were reported when it was
+    created.
+    """
 
     result: Result
     unchanged: bool
@@ -61,9 +60,12 @@ class StageResult:
 
 @dataclass(slots=True)
 class RecordingContext:
-    """A recording in a run's hands. ``lanes``: the sets it is embedded for, the active one first;
-    ``standing``: its current results, as far as this run knows; ``patient``: calls for it may
-    wait for a batch."""
+    """A recording that a run is processing.
+
+    ``targets``: the embedding sets it is embedded for, the active one first. ``current_results``:
+    its current results, as far as this run knows; updated as stages finish. ``batch``: provider
+    calls for it may wait for a batch.
+    """
 
     services: PipelineServices
     recording: Recording
@@ -73,7 +75,10 @@ class RecordingContext:
     batch: bool = False
 
     def upstream(self, stage: Stage, set_id: int = 0) -> Result:
-        """The current result of an earlier stage. Raises ``MissingUpstream``."""
+        """Return the current result of an earlier stage.
+
+        Raises ``MissingUpstream`` if there is none.
+        """
         if result := self.current_results.get((stage, set_id)):
             return result
         raise MissingUpstream(
@@ -84,7 +89,8 @@ class RecordingContext:
 
 @dataclass(frozen=True, slots=True)
 class StageTask:
-    """A result to be made for a recording, for the sets of ``lanes`` where its stage has any."""
+    """A result to create for a recording, for the embedding sets of ``targets`` if its stage has
+    any."""
 
     context: RecordingContext
     recipe: Recipe
@@ -101,8 +107,10 @@ class StageTask:
 
     @property
     def current(self) -> Result | None:
-        """The result that is current for all the sets already, made by this recipe from these
-        inputs."""
+        """Return the result that is already current for all sets, or None.
+
+        It must have been created by this recipe from these inputs.
+        """
         results = [
             self.context.current_results.get((self.recipe.stage, set_id)) for set_id in self.sets
         ]
@@ -114,7 +122,7 @@ class StageTask:
 
     @property
     def is_user_visible(self) -> bool:
-        """Whether people miss the result while it is not there."""
+        """Return True if users notice that the result is missing."""
         return not self.targets or any(lane.active for lane in self.targets)
 
     def unchanged(self, result: Result) -> StageResult:
@@ -137,8 +145,11 @@ StageOutcome = StageResult | PlayheadError
 def stage_spec(
     stage: Stage, *, after: tuple[Stage, ...], code_version: str, kinds: set[str], description: str
 ) -> dg.AssetSpec:
-    """The Dagster face of a stage: partitioned by recording, skippable since a recording may
-    fail alone inside a shared run."""
+    """Return the Dagster asset spec of a stage.
+
+    It is partitioned by recording, and skippable because one recording may fail alone in a shared
+    run.
+    """
     return dg.AssetSpec(
         stage,
         deps=list(after),
@@ -154,9 +165,12 @@ def stage_spec(
 
 @contextmanager
 def claim_task(task: StageTask, *, detail: str) -> Iterator[Claim]:
-    """The ledger's claim; calls to providers inside are the recording's. A failure inside is stored
-    for a person: final when another try cannot help or this was the last one, and the result is
-    missed. What is parked is given back."""
+    """Claim the task's result and run the block in the recording's call context.
+
+    Provider calls in the block are charged to the recording. An error is stored with the result; it
+    is final if it is not retryable or this is the last attempt, and users notice that the result is
+    missing. ``Parked`` returns the claim.
+    """
     turn, ledger = task.context.attempt, task.context.services.pipeline.results
     if standing := task.current:
         yield Claim(standing.id, task.key, standing.attempt, standing)
@@ -182,7 +196,10 @@ def claim_task(task: StageTask, *, detail: str) -> Iterator[Claim]:
 
 
 def call_context_for(tasks: Sequence[StageTask]) -> CallContext:
-    """Of recordings of one organisation that a result is made for together, in equal shares."""
+    """Return the call context of tasks that run together.
+
+    All recordings belong to one organisation and get equal shares of the cost.
+    """
     recordings = [task.context.recording for task in tasks]
     weights = dict.fromkeys([recording.id for recording in recordings], 1.0)
     patient = tasks[0].context.batch
@@ -190,7 +207,10 @@ def call_context_for(tasks: Sequence[StageTask]) -> CallContext:
 
 
 def capture_error(make: Callable[..., T], *given: Any) -> T | PlayheadError:
-    """What it gives, or its error. Raises ``Stopped``."""
+    """Call ``make`` and return its value, or the ``PlayheadError`` that it raised.
+
+    Raises ``WorkerStopping``.
+    """
     try:
         return make(*given)
     except WorkerStopping:
@@ -204,11 +224,11 @@ def format_engine(engine: Engine) -> str:
 
 
 class MissingUpstream(ConfigurationError):
-    """A stage was asked for before the one it is made from."""
+    """A stage was requested before the stage it depends on has a result."""
 
 
 class UnexpectedError(TransientError):
-    """An error nobody gave a class of its own; its name is in the message."""
+    """An exception that is not a ``PlayheadError``; its type is named in the message."""
 
     @classmethod
     def of(cls, error: Exception, recording: Recording) -> UnexpectedError:

@@ -1,4 +1,4 @@
-"""``transcript``: what was said, and the second of every word."""
+"""The ``transcript`` asset: the spoken text, with a start and end second for every word."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make_transcript(work: RecordingContext) -> StageResult:
         if claim.done:
             return task.unchanged(claim.done)
         duration = services.pipeline.content.media_facts(recording, media.id).duration_seconds
-        with services.files.media.opened(recording) as file:
+        with services.files.media.open_local(recording) as file:
             transcript = transcriber.transcribe(
                 file,
                 language=recording.language,
@@ -78,7 +78,10 @@ def make_transcript(work: RecordingContext) -> StageResult:
 
 
 def _pinned_result(work: RecordingContext, media: Result) -> Result | None:
-    """The transcript that a person put in place, which no engine replaces."""
+    """Return the transcript that a person pinned, or None.
+
+    Engines do not replace a pinned transcript of the same media.
+    """
     standing = work.current_results.get(("transcript", 0))
     if standing and standing.chosen_by and standing.inputs["raw_media"] == media.output_hash:
         return standing
@@ -86,7 +89,7 @@ def _pinned_result(work: RecordingContext, media: Result) -> Result | None:
 
 
 def _progress(work: RecordingContext, claim: Claim, duration: float) -> Callable[[float], None]:
-    """Tells the ledger whenever another percent is through, and the run's log every tenth."""
+    """Return a callback that stores progress at each percent and logs it at each ten percent."""
     told = -1
 
     def progress(seconds: float) -> None:
@@ -122,7 +125,7 @@ def _describe(transcript: Transcript, model: str) -> Metadata:
 
 
 def _dropped_speech(transcript: Transcript) -> dg.MetadataValue[Any]:
-    """What the engine said and nobody believed, or what is in doubt."""
+    """Return a table of the speech that the engine dropped or marked as doubtful."""
     rows = [
         dg.TableRecord(
             {"at": format_timecode(one.start), "text": one.text[:160], "reason": one.reason}

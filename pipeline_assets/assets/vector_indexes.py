@@ -1,6 +1,8 @@
-"""``vector_indexes``: those that large organisations' vectors want, kept by the clock; and whether
-searches find what is nearest, looked at every night. Not here: how an index is built
-(``playhead/postgres/search/vector_indexes.py``), how recall is measured (``playhead/services/recall.py``)."""
+"""The ``vector_indexes`` asset: vector indexes of large organisations, and their recall.
+
+Indexes are built and dropped on a schedule; recall is measured every night. The SQL is in
+``playhead/postgres/search/vector_indexes.py``, the measurement in ``playhead/services/recall.py``.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -50,7 +52,7 @@ def vector_search_recall(playhead: dg.ResourceParam[PipelineServices]) -> dg.Ass
 
 
 def recall_check_result(sizes: Sequence[RecallBySize]) -> dg.AssetCheckResult:
-    """Red where organisations of one size find less than they should."""
+    """Return a check result that fails if organisations of any size are below the minimum recall."""
     metadata: dict[str, float] = {}
     for one in sizes:
         metadata |= {

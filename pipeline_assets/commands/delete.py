@@ -1,7 +1,8 @@
-"""``python -m pipeline_assets.commands.delete``: forget recordings, and say what was looked at afterwards.
+"""``python -m pipeline_assets.commands.delete``: delete recordings and verify that nothing is left.
 
-Started by ``playhead forget``, which has asked; like ``process.py`` a way in, so nobody imports
-it."""
+Started by ``playhead forget``, which asks for confirmation. This is an entry point; no module
+imports it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ _NOT_OURS = (
 @click.argument("recordings", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True)
 def main(recordings: tuple[str, ...], as_json: bool) -> None:
-    """Exit 0 when nothing of them was found afterwards, 1 otherwise."""
+    """Delete recordings and verify the deletion.
+
+    Exits with 0 if nothing of them was found afterwards, otherwise with 1.
+    """
     settings, began = load_settings(), time.monotonic()
     with open_services(settings) as services, open_instance() as instance:
         before = services.deletion.deleted(recordings)  # a forgetting that did not end

@@ -1,6 +1,8 @@
-"""``python -m pipeline_assets.commands.plan``: what is not as it should be, what it would cost, and the
-decision to make it so. Started by ``playhead plan``; a way in, so nobody imports it. The work is
-done by whoever runs recordings: ``reworking.py`` says what is next.
+"""``python -m pipeline_assets.commands.plan``: show outdated results, estimate a rebuild and open a
+plan.
+
+Started by ``playhead plan``. This is an entry point; no module imports it. Workers and sensors
+carry out the plan (``planning/plan_runs.py``).
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from playhead.services.context import PipelineServices, open_pipeline_services
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """The options of ``playhead plan``, which has checked them; ``since`` as ISO 8601."""
+    """The validated options of ``playhead plan``. ``since`` is an ISO 8601 date."""
 
     org: str | None
     kind: Kind | None
@@ -70,7 +72,7 @@ def main(asked: PlanOptions) -> None:
 
 
 def estimate(services: PipelineServices, scope: Scope, *, patient: bool) -> list[EstimateLine]:
-    """What differs, each with its price."""
+    """Return the differences in ``scope`` with their estimated cost."""
     wanted = desired_recipes(services)
     return price_lines(
         services, services.pipeline.plans.differences(wanted, scope), wanted, patient=patient

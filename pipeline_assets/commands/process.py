@@ -1,8 +1,8 @@
-"""``python -m pipeline_assets.commands.process``: run what waits through Dagster, in this process; with
-``--watch`` as the warm worker.
+"""``python -m pipeline_assets.commands.process``: process pending recordings through Dagster.
 
-The way to work without a daemon, and beside one: the same job, the same ledger. Started by
-``playhead process``; like ``definitions.py`` it is a way in, so nobody imports it.
+Runs in this process; with ``--watch`` as the warm worker. It works without a Dagster daemon and
+next to one, with the same jobs and the same results. Started by ``playhead process``. This is an
+entry point; no module imports it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SIGNAL_POLL_SECONDS = 0.2  # at whether a signal came
 
 
 class ProgressPrinter(threading.Thread):
-    """Prints how the recordings under way are doing, whenever a tenth more is done."""
+    """A thread that prints the progress of active recordings at every ten percent."""
 
     def __init__(self, catalogue: Recordings, working: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -66,7 +66,10 @@ class ProgressPrinter(threading.Thread):
 @click.argument("recordings", nargs=-1)
 @click.option("--watch", is_flag=True)
 def main(recordings: tuple[str, ...], watch: bool) -> None:
-    """Exit 0 when all that was run is ready or parked, 1 when some failed."""
+    """Process pending recordings.
+
+    Exits with 0 if all processed recordings are ready or parked, with 1 if some failed.
+    """
     settings = load_settings()
     with (
         open_pipeline_services(settings, build_engines(settings)) as services,
@@ -102,9 +105,12 @@ def _work(
 
 
 def _run_with_signals(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
-    """The first SIGINT or SIGTERM has the work under way handed back, a second one ends the
-    process at once. Dagster takes signals for itself on the main thread and may swallow one
-    between two steps, so runs are made on another."""
+    """Run the work on another thread and stop it on SIGINT or SIGTERM.
+
+    The first signal releases the work in progress, the second ends the process at once. Dagster
+    handles signals itself on the main thread and may swallow one between two steps, so runs execute
+    on another thread.
+    """
 
     asked: list[int] = []
 

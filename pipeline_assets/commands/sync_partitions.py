@@ -1,5 +1,9 @@
-"""``python -m pipeline_assets.commands.sync_partitions``: have Dagster's partitions follow the archive now, rather than
-at night. Started by ``playhead archive`` and ``unarchive``; a way in, so nobody imports it."""
+"""``python -m pipeline_assets.commands.sync_partitions``: sync Dagster's partitions with the
+archive.
+
+Otherwise the nightly reconcile job does this. Started by ``playhead archive`` and ``playhead
+unarchive``. This is an entry point; no module imports it.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Forgetting a recording everywhere, and the proof.
+"""Delete recordings everywhere and verify that nothing is left.
 
-Its rows go first: from then on nobody finds it, and a worker that is still at it loses at its
-next step. What follows can be done again from its opaque id alone, so a forgetting that was
-killed is finished by the same command or at night. Not here: how each place forgets
-(``playhead/postgres/deletion/rows.py``, ``dagster_traces.py``, ``erasing.py``).
+Their rows are deleted first: from then on they cannot be found, and a worker that still processes
+them loses its claim at its next step. All later steps can be repeated from the opaque id alone, so
+an interrupted deletion is finished by the same command or at night.
 """
 
 from __future__ import annotations
@@ -30,8 +29,10 @@ from playhead.services.context import Services
 
 
 def delete(services: Services, instance: dg.DagsterInstance, ids: Sequence[str]) -> ScanReport:
-    """Remove every trace of these recordings, then look for them everywhere. Raises
-    ``StillSeen``, ``DatabaseUnavailable``; then ``finish`` does the rest."""
+    """Delete every trace of these recordings and return a scan for what is left.
+
+    Raises ``RowsStillVisible`` or ``DatabaseUnavailable``; ``finish_deletion`` then does the rest.
+    """
     words = services.deletion.identifying_texts(ids)
     DagsterDeletion(dagster_tables_url(services.settings)).block_new_events(ids)
     services.deletion.delete(ids)
@@ -41,11 +42,14 @@ def delete(services: Services, instance: dg.DagsterInstance, ids: Sequence[str])
 def finish_deletion(
     services: Services, instance: dg.DagsterInstance, ids: Sequence[str], words: Sequence[str] = ()
 ) -> ScanReport:
-    """All but the rows. ``words``: what these recordings alone had, where that is still known."""
+    """Delete everything except the rows and return a scan for what is left.
+
+    ``words``: texts that occur only in these recordings, if they are still known.
+    """
     settings = services.settings
     _delete_from_dagster(instance, settings, ids, words)
     for one in ids:
-        services.files.media.forget(one)
+        services.files.media.delete(one)
     for path in _logs_containing(settings, [*ids, *written_forms(words)]):
         path.unlink(missing_ok=True)
     _erase(settings)
@@ -69,14 +73,16 @@ def _delete_from_dagster(
 
 
 def delete_run_files(instance: dg.DagsterInstance, run_id: str) -> None:
-    """What a run printed and left on disk, which Dagster keeps when the run is deleted."""
+    """Delete a run's logs and files, which Dagster keeps when the run itself is deleted."""
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
 
 
 def _logs_containing(settings: Settings, needles: Sequence[str]) -> Iterator[Path]:
-    """What steps and sensors printed. A file that names it goes as a whole: a log line may go on
-    in the next."""
+    """Yield the log files of steps and sensors that contain any of the texts.
+
+    Such a file is deleted as a whole, since a log line may continue in the next.
+    """
     look = ScanReport()
     scan_files(look, settings.home / "dagster", needles, ())
     return map(Path, look.found)

@@ -1,8 +1,7 @@
-"""Untold: results that the ledger has and Dagster was never told of, told now.
+"""Report results whose Dagster event was lost.
 
-A result is stored first and told to Dagster after, and a worker may be killed between. Here: the
-comparison and the telling, for a run whose worker died and for all. Not here: who notices the
-death (``orphans.py``, ``sensors/run_failures.py``).
+A result is stored first and reported to Dagster afterwards; a worker may be killed in between.
+Callers are ``orphaned_runs.py``, ``sensors/run_failures.py`` and the nightly reconcile job.
 """
 
 from __future__ import annotations
@@ -23,8 +22,10 @@ _RESULTS_PER_BATCH = 1000
 def report_missing_events_for_run(
     instance: dg.DagsterInstance, audit: ResultAudit, run: dg.DagsterRun, keys: Sequence[str]
 ) -> int:
-    """Tell what this run made and did not come to tell; how many results. ``keys``: all partition
-    keys in Dagster's order."""
+    """Report the run's unreported results and return their number.
+
+    ``keys`` holds all partition keys in Dagster's order.
+    """
     told = instance.get_asset_partitions_for_run(
         run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION
     )
@@ -41,7 +42,7 @@ def report_missing_events_for_run(
 
 
 def report_missing_events(instance: dg.DagsterInstance, audit: ResultAudit) -> int:
-    """Tell all results of recordings whose stage has no materialisation at all; how many."""
+    """Report the results of all partitions without a materialisation and return their number."""
     count = 0
     for stage in STAGES:
         told = instance.get_materialized_partitions(dg.AssetKey(stage))

@@ -1,9 +1,9 @@
-"""Orphans: runs that say "started" while nobody works on them.
+"""Fail runs that are marked as started while no process works on them.
 
-Dagster sees a worker die through the code server that started it. Where both died (a power
-cut, a container's end), where there was none (``playhead process``), or where the worker hangs,
-the run would say "started" until its time limit, hold its place in the pool and keep its
-recordings from other runs. A living worker has attendance for its run
+Dagster notices a dead worker through the code server that started it. If both died (a power cut,
+the end of a container), if there was none (``playhead process``), or if the worker hangs, the run
+would stay started until its time limit, occupy its place in the pool and keep its recordings from
+other runs. A live worker sends a heartbeat for its run
 (``playhead/postgres/coordination/liveness.py``).
 """
 
@@ -23,8 +23,11 @@ _GRACE_SECONDS = 5.0  # between "started" and attendance, and between its end an
 
 
 def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:
-    """End what hangs, end the runs that nobody attends, and free what they held; how many runs.
-    What they made and did not tell is told."""
+    """Fail runs without a live worker, free what they held, and return their number.
+
+    Terminates stalled processes first. Results that the runs stored but did not report are
+    reported.
+    """
     services.liveness.terminate_stalled()
     suspects = {run.run_id for run in _without_heartbeat(instance, services.liveness)}
     if not suspects:

@@ -1,4 +1,4 @@
-"""Dagster's partitions, made to follow the recordings."""
+"""Sync Dagster's partitions with the recordings."""
 
 import dagster as dg
 
@@ -6,7 +6,7 @@ from pipeline_assets.partitions import PARTITION_SET
 
 
 def sync_partitions(instance: dg.DagsterInstance, recordings: set[str]) -> tuple[int, int]:
-    """Have Dagster's partitions be these recordings; how many were added and removed."""
+    """Make Dagster's partitions equal to ``recordings``; return how many were added and removed."""
     keys = set(instance.get_dynamic_partitions(PARTITION_SET))
     added, removed = sorted(recordings - keys), sorted(keys - recordings)
     if added:

@@ -1,5 +1,8 @@
-"""Collecting one file of the inbox: by the warm worker, or by the sensor itself when it is small
-and by a run of ``collect_file`` when copying it would outlast a sensor's tick."""
+"""Ingest one file from the inbox.
+
+The warm worker and the inbox sensor ingest files directly. For a file so large that copying it
+would outlast a sensor's tick, the sensor requests a run of ``ingest_inbox_file``.
+"""
 
 import dagster as dg
 
@@ -11,15 +14,17 @@ FILE_TAG = "playhead/inbox_file"
 
 
 class InboxFile(dg.Config):
-    """Which file."""
+    """The name of the inbox file to ingest."""
 
     name: str
 
 
 def ingest_from_inbox(services: PipelineServices, name: str) -> IngestResult:
-    """Store and register the file, then remove it from the inbox, unless somebody has changed or
-    replaced it meanwhile. Two may take the same file at once. Raises ``OSError``, and what
-    ``Inbox.taking`` and ``Intake.take_in`` raise."""
+    """Store and register an inbox file, then remove it from the inbox.
+
+    The file stays if it was changed or replaced meanwhile. Two processes may ingest the same file
+    at the same time. Raises ``OSError``, and the errors of ``Inbox.claim_file`` and ``Ingest.add``.
+    """
     with services.files.inbox.claim_file(name) as file:
         return services.ingest.add(file, org_id=services.settings.org, name=name)
 
@@ -38,5 +43,5 @@ def ingest_file(
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)
 def ingest_inbox_file() -> None:
-    """Take one large file from the inbox."""
+    """Ingest one large file from the inbox."""
     ingest_file()

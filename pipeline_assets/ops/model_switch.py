@@ -1,9 +1,9 @@
-"""The schedule's model change: what ``playhead models`` does, by the clock.
+"""The scheduled model switch: the same steps as ``playhead models``.
 
-Where settings name another embedder than the one that is searched, its set is begun, and once
-it is complete and passes the gate it is searched. What a person left by ``rollback`` is not
-switched to again. Sets that are kept are kept complete. Not here: how each is done
-(``playhead/services/model_switch.py``).
+If the settings name another embedder than that of the active set, a set for it is added; once that
+set is complete and passes its evaluation, it is activated. A set that a person left by ``rollback``
+is not activated again. Standby sets are kept complete. The steps are implemented in
+``playhead/services/model_switch.py``.
 """
 
 from collections.abc import Iterator
@@ -38,15 +38,21 @@ def switch_model(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """``begin`` a set of the embedder that settings name; ``build`` what a set lacks; ``judge`` a
-    set that is complete, and search it if it passes."""
+    """One step of the model switch.
+
+    ``begin`` adds a set for the embedder that the settings name; ``build`` embeds the recordings
+    that a set lacks; ``judge`` evaluates a complete set and activates it if it passes.
+    """
 
     what: Literal["begin", "build", "judge"]
     set: EmbeddingSet | None = None
 
 
 def pending_steps(services: PipelineServices) -> list[Step]:
-    """What is to be done now; nothing before the first recording made the first set."""
+    """Return the steps to take now.
+
+    There are none before the first recording has created the first set.
+    """
     live = services.search.embedding_sets.live()
     steps = [Step("begin")] if live and _desired_set(services, live) is None else []
     latest = {
@@ -74,21 +80,24 @@ def _take_step(change: ModelSwitch, step: Step) -> str:
 
 
 def _may_build(latest: Plan | None) -> bool:
-    """Not while a plan builds it, nor after a person cancelled that; and what a plan left, since it
-    failed, is tried again after a while."""
+    """Return True if no plan builds the set, and no person cancelled its latest plan.
+
+    If recordings are still missing when a plan is done, because they failed, building is tried
+    again after an hour.
+    """
     if latest is None or latest.ended_at is None:
         return latest is None
     return latest.state == "done" and datetime.now(UTC) - latest.ended_at > _PAUSE
 
 
 def _desired_set(services: PipelineServices, live: list[EmbeddingSet]) -> EmbeddingSet | None:
-    """The set of the embedder that settings name."""
+    """Return the set of the embedder that the settings name, or None."""
     embedders = services.engines.embedders
     engine = embedders.named(embedders.default).engine
     return next((one for one in live if same_engine(one, engine)), None)
 
 
 def _needs_evaluation(services: PipelineServices, one: EmbeddingSet) -> bool:
-    """Wanted by settings, never searched before, and not yet found wanting."""
+    """Return True if the settings want this set and it was neither activated nor evaluated before."""
     fresh = one.state == "building" and one.activated_at is None and one.gate is None
     return fresh and _desired_set(services, [one]) is not None

@@ -1,14 +1,14 @@
-"""Batches carried to their provider and back: a step whenever something is under way.
+"""Submit provider batches and collect their answers, one step per run.
 
-A run of its own, since a file of requests takes longer to send than a sensor may. Not here: when
-(``sensors/provider_batches.py``), how (``playhead/providers/batch_api.py``).
+This is a run of its own because uploading a file of requests takes longer than a sensor tick may.
+The implementation is in ``playhead/providers/batch_api.py``.
 """
 
 from dataclasses import asdict
 
 import dagster as dg
 
-from playhead.providers.factory import open_batches
+from playhead.providers.factory import open_batch_api
 from playhead.services.context import PipelineServices
 
 
@@ -16,5 +16,5 @@ from playhead.services.context import PipelineServices
 def sync_batches(
     context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> None:
-    step = open_batches(playhead.settings, playhead.provider_use.batches).step()
+    step = open_batch_api(playhead.settings, playhead.provider_use.batches).sync()
     context.log.info(f"Batches: {asdict(step)}")

@@ -1,6 +1,8 @@
-"""Pruning: Dagster's history older than the policy goes, in batches, for a limited time a night;
-each partition keeps what shows it as materialised or failed. And what a killed ``forget`` left
-is finished."""
+"""Prune Dagster's history that is older than the policy.
+
+Works in batches, for a limited time per night. Each partition keeps the events that show it as
+materialised or failed. Deletions of recordings that were interrupted are finished, too.
+"""
 
 import time
 from collections.abc import Iterator
@@ -37,7 +39,10 @@ def prune(
 def prune_history(
     instance: dg.DagsterInstance, settings: Settings, now: datetime
 ) -> tuple[int, int]:
-    """Rows and runs that went. What is not done in ``PRUNING_SECONDS`` waits for the next night."""
+    """Delete old events, checks and runs, and return the numbers of deleted rows and runs.
+
+    Stops after ``MAX_PRUNING_SECONDS``; the rest waits for the next night.
+    """
     before = now - timedelta(days=HISTORY_DAYS)
     history = DagsterPruning(dagster_tables_url(settings), before)
     rows, runs = history.prune_backfills(), 0

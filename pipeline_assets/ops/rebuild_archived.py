@@ -1,5 +1,8 @@
-"""Archived recordings: out of Dagster's partitions, and searched all the same. So a plan that
-makes something again makes it of them too, in runs that name no partitions."""
+"""Rebuild results of archived recordings.
+
+Archived recordings have no Dagster partitions but are still searched. A plan therefore rebuilds
+them, too, in runs without partitions.
+"""
 
 from collections.abc import Iterator
 

@@ -1,12 +1,12 @@
-"""Reconcile: what should exist against what does, mended where that needs no person.
+"""Compare what should exist with what does, and repair what needs no person.
 
-- media files that belong to no recording (a crash while taking in): removed after a day
-- recordings whose media file is gone: told, since only a person can bring it back
-- partitions without a recording or of an archived one, recordings without a partition: removed,
-  added
-- results that say done and whose content is not whole: taken back, so the stage runs again
-- results that Dagster was never told of: told
-- workers that died too often over one result: a dead letter
+- media files without a recording (a crash while ingesting): deleted after a day
+- recordings whose media file is missing: logged, since only a person can restore it
+- partitions without a recording or of an archived one: removed
+- recordings without a partition: added
+- results marked as done whose content is incomplete: invalidated, so the stage runs again
+- results without a Dagster event: reported
+- results that crashed too many workers: dead-lettered
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def reconcile(
     context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     stored = playhead.pipeline.recordings.stored()
-    swept = playhead.files.media.sweep(stored.items())
+    swept = playhead.files.media.remove_orphans(stored.items())
     missing = playhead.files.media.missing(stored.items())
     for identity in missing:
         context.log.error(f"The media file of {identity} is gone; add it again from its source.")

@@ -1,5 +1,7 @@
-"""What making something again would take: calls, tokens, money, time. Estimates, said to be such:
-sizes are those of recent recordings, times those of recent results."""
+"""Estimate the calls, tokens, money and time that a rebuild takes.
+
+Sizes are averages of recent recordings, times those of recent results.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ UNPLANNED_REASONS: frozenset[Reason] = frozenset({"failed", "chosen"})
 
 @dataclass(frozen=True, slots=True)
 class EstimateLine:
-    """One difference and its price. ``moved``: the parts of the recipe that are no longer the
-    same. ``seconds``: of one worker; None where nothing like it was made yet. For what only
-    follows, everything is at most."""
+    """One difference and its estimated cost.
+
+    ``moved``: the parts of the recipe that changed. ``seconds``: of one worker; None if no
+    comparable result exists yet. For the reason ``follows`` all numbers are upper bounds.
+    """
 
     stage: Stage
     set: int | None
@@ -39,7 +43,10 @@ def price_lines(
     *,
     patient: bool = False,
 ) -> list[EstimateLine]:
-    """A line for each stage, set, reason and moved part. ``patient``: for who waits a day."""
+    """Return one line per stage, set, reason and changed parts.
+
+    In batch mode the discounted price applies.
+    """
     averages, pace = (
         services.pipeline.plans.averages(),
         services.pipeline.plans.seconds_per_recording(),
@@ -101,7 +108,11 @@ def _sum(one: EstimateLine, other: EstimateLine) -> EstimateLine:
 
 
 def _calls(stage: Stage, averages: Averages, count: int) -> float:
-    """Of models: a transcript or a document is one, passages are sent together."""
+    """Return the number of model calls.
+
+    Transcripts and documents take one call per recording; the chunks of a recording are embedded
+    together.
+    """
     if stage == "embeddings":
         return count * averages.embedder_calls
     return float(count) if stage in ("transcript", "document") else 0.0
@@ -114,7 +125,10 @@ def _tokens(stage: Stage, averages: Averages, count: int) -> float:
 def _seconds_per_recording(
     stage: Stage, wanted: Recipe | None, pace: Mapping[tuple[Stage, str], float]
 ) -> float | None:
-    """Seconds a recording by this recipe, or by any of the stage where it is new."""
+    """Return seconds per recording with this recipe, or None if nothing is known.
+
+    A new recipe gets the average of all recipes of the stage.
+    """
     if wanted and (stage, wanted.hash) in pace:
         return pace[stage, wanted.hash]
     alike = [seconds for (made, _), seconds in pace.items() if made == stage]

@@ -1,7 +1,6 @@
-"""Plans at work: which recordings an open plan takes next, in runs of low priority.
+"""Choose the recordings that open plans rebuild next, in runs of low priority.
 
-Used by the sensor and by ``process.py``. Not here: what differs and what it would cost
-(``wanted.py``, ``estimates.py``).
+Used by the sensor (``sensors/rebuild_plans.py``) and by the in-process runner.
 """
 
 from __future__ import annotations
@@ -18,8 +17,11 @@ from playhead.services.context import PipelineServices
 def run_requests_for_plans(
     services: PipelineServices, keys: Sequence[str], busy: Collection[str] = ()
 ) -> Iterator[RunSpec]:
-    """Runs for the open plans, the oldest plan first; to be noted as asked for when they are.
-    ``keys``: all partition keys in Dagster's order; ``busy``: those that a run is at."""
+    """Yield runs for the open plans, the oldest plan first.
+
+    ``keys`` holds all partition keys in Dagster's order, ``busy`` those that a run is processing.
+    The caller marks the recordings as requested.
+    """
     plans = services.pipeline.plans.under_way()
     if not plans or len(busy) >= PLANNED_RECORDINGS:
         return
@@ -37,6 +39,6 @@ def run_requests_for_plans(
 
 
 def _archived_runs(ids: Sequence[str], plan: Plan) -> Iterator[RunSpec]:
-    """Archived recordings have no partition, and are searched all the same."""
+    """Yield runs for archived recordings, which have no partitions."""
     for start in range(0, len(ids), RECORDINGS_PER_RUN):
         yield RunSpec(tuple(ids[start : start + RECORDINGS_PER_RUN]), plan, archived=True)

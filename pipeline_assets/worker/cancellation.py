@@ -1,5 +1,7 @@
-"""A run that this process makes may be ended from outside: by a person in the UI, or by whoever
-thought this worker dead. Here: noticing it, and seeing to it that the run stops."""
+"""Stop an in-process run that was ended from outside.
+
+A run may be ended by a person in the UI, or by a process that took this worker for dead.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,11 @@ _CANCELED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 def stop_on_termination(
     instance: dg.DagsterInstance, run_id: str, stop: threading.Event
 ) -> Iterator[threading.Event]:
-    """While inside, ``stop`` is set when somebody ends the run. Gives an event that tells
-    afterwards whether it was cancelled; then it stays so in Dagster."""
+    """Set ``stop`` when the run is ended from outside while the block runs.
+
+    Yields an event that is set afterwards if the run was cancelled; the run then stays cancelled in
+    Dagster. If the run does not stop within 60 seconds, the process exits with 1.
+    """
     over, canceled = threading.Event(), threading.Event()
     arguments = (instance, run_id, stop, over, canceled)
     watcher = threading.Thread(target=_watch, args=arguments, daemon=True)

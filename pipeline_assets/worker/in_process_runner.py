@@ -1,8 +1,4 @@
-"""The processor: makes runs over what waits, in this process, through Dagster.
-
-Here: grouping, one run at a time, handing back. Not here: when to look
-(``worker.py``), the command line (``process.py``), what a run does (``recordings.py``).
-"""
+"""Group pending recordings into runs and execute them in this process."""
 
 from __future__ import annotations
 
@@ -25,8 +21,11 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class InProcessRunner:
-    """``handled``: what ``work`` took up, by id. ``leaving``: set by ``leave``, from any thread.
-    ``working``: set while there is progress to look at."""
+    """Executes Dagster runs in this process, one at a time.
+
+    ``handled``: ids of the recordings that were started. ``leaving``: set by ``stop``, from any
+    thread. ``working``: set while there is progress to show.
+    """
 
     def __init__(
         self, services: PipelineServices, instance: dg.DagsterInstance, definitions: dg.Definitions
@@ -39,13 +38,16 @@ class InProcessRunner:
         self._definitions = definitions
 
     def stop(self) -> None:
-        """Have the run under way handed back, and begin no other."""
+        """Release the work of the current run and start no other run."""
         self.leaving.set()
         self._services.stopping.set()
 
     def run_until_done(self, only: Sequence[str] | None) -> None:
-        """Run every waiting recording once, then what plans want; of ``only``, also see those
-        through that another worker holds."""
+        """Run every pending recording once, then the open plans.
+
+        With ``only``, runs no plans, but waits for those recordings that another worker is
+        processing.
+        """
         self.working.set()
         while (waiting := self._pending(only)) or self._held_by_other_worker(only):
             self.handled.update(recording.id for recording in waiting)
@@ -54,8 +56,10 @@ class InProcessRunner:
             self.working.set()
 
     def drain(self) -> None:
-        """Run what waits until nothing does; what a run brought no further is left for the same
-        growing pauses as the sensor makes."""
+        """Run pending recordings until none is left.
+
+        A recording that made no progress is retried after the same growing pauses as in the sensor.
+        """
         catalogue = self._services.pipeline.recordings
         while not self.leaving.is_set() and (
             waiting := catalogue.pending(limit=RECORDINGS_PER_RUN, unrequested=True)
@@ -65,8 +69,10 @@ class InProcessRunner:
         self.working.clear()
 
     def run_plans(self, unless: Callable[[], bool]) -> bool:
-        """A batch of what open plans want, run by run ``unless`` something more urgent came;
-        whether there was anything."""
+        """Run a batch of recordings of the open plans; return True if there was any.
+
+        Stops between two runs if ``unless()`` is true, because something more urgent came.
+        """
         if self.leaving.is_set() or not self._services.pipeline.plans.under_way():
             return False
         keys, made = self._instance.get_dynamic_partitions(PARTITION_SET), False
@@ -92,7 +98,7 @@ class InProcessRunner:
         )
 
     def _held_by_other_worker(self, only: Sequence[str] | None) -> bool:
-        """Whether to look again in a while, since another worker is at it."""
+        """Wait a moment if another worker holds any of the recordings; return True to check again."""
         if only is None or self.leaving.is_set():
             return False
         statuses = self._services.pipeline.recordings.statuses(None, only)

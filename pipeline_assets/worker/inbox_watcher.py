@@ -1,6 +1,7 @@
-"""Taking: the warm worker's hand in the inbox, on a thread of its own, so that files come in
-while a run works. Not here: when a file is whole (``playhead/inbox/protocol.py``), taking one
-(``collect.py``)."""
+"""The warm worker's inbox thread, which ingests files while a run works.
+
+``playhead/inbox/protocol.py`` decides when a file is complete.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from playhead.services.context import PipelineServices
 
 
 class InboxWatcher(threading.Thread):
-    """From ``start`` to ``close``. A file that cannot be taken stays and is tried again."""
+    """A thread that ingests inbox files until it is closed.
+
+    A file that cannot be ingested stays in the inbox and is tried again.
+    """
 
     def __init__(self, services: PipelineServices) -> None:
         super().__init__(daemon=True)

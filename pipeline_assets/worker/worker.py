@@ -1,9 +1,8 @@
-"""The warm worker: a process that stays, with engines and connections open, and begins what waits
-the moment it waits (docs/decisions/0005-warm-worker.md).
+"""The warm worker: a process that keeps engines and connections open and starts work at once.
 
-It is woken by the database, takes files from the inbox, looks by itself now and then, and carries
-out plans while nothing new waits. While it attends, the sensors leave it all this. Not here:
-making runs (``processor.py``).
+The database wakes it, it ingests inbox files, it polls every 30 seconds, and it carries out plans
+while no recording is pending. While it is alive, the sensors leave all this to it
+(docs/decisions/0005-warm-worker.md).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _PAUSE_SECONDS = 1.0  # while the database is away
 
 
 class Worker:
-    """Attends from ``attend`` until ``leave``, which any thread may call."""
+    """The warm worker. It runs from ``run`` until ``stop``, which any thread may call."""
 
     def __init__(
         self, services: PipelineServices, instance: dg.DagsterInstance, processor: InProcessRunner
@@ -37,7 +36,10 @@ class Worker:
         self._taker = InboxWatcher(services)
 
     def run(self) -> None:
-        """Outlives restarts of the database: what they interrupt waits again."""
+        """Run until stopped.
+
+        Survives restarts of the database: interrupted work becomes pending again.
+        """
         self._doorbell.start()
         self._taker.start()
         try:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from playhead.answers.quote_matching import numbers_of, said_at, standing
-from playhead.answers.sanitize import plain
+from playhead.answers.quote_matching import find_quote, numbers_in, quote_times
+from playhead.answers.sanitize import sanitize
 from playhead.core.protocols.answerer import AnswerRequest, DraftCitation, DraftSentence, Excerpt
 from playhead.core.timecode import format_timecode
-from playhead.transcripts.word_positions import Spoken
+from playhead.transcripts.word_positions import TimedText
 
 #: Whether a citation's words still stand where they stood; of a forgotten recording nothing does.
 State = Literal["current", "corrected", "forgotten"]
@@ -34,13 +34,13 @@ class Citation:
     quote: str | None = None
     start_seconds: float | None = None
     end_seconds: float | None = None
-    at: str | None = None
+    timecode: str | None = None
     link: str | None = None
     chunk: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class CitedSentence:
     """``text`` is None where it told of a recording that was forgotten; ``cites``: the numbers of
     its citations, at least one."""
 
@@ -50,7 +50,7 @@ class Sentence:
 
 #: Hears a sentence that is proved, with its citations; or None: what it heard does not count, as
 #: its writer broke off and begins anew.
-Hearer = Callable[[Sentence | None, tuple[Citation, ...]], None]
+SentenceCallback = Callable[[CitedSentence | None, tuple[Citation, ...]], None]
 
 
 @dataclass(slots=True)
@@ -59,42 +59,42 @@ class CitationChecker:
     recording at a second."""
 
     inquiry: AnswerRequest
-    spoken: Callable[[str], Spoken | None]
+    spoken: Callable[[str], TimedText | None]
     link: Callable[[Excerpt, float], str]
-    hearer: Hearer
-    sentences: list[Sentence] = field(default_factory=list)
+    callback: SentenceCallback
+    sentences: list[CitedSentence] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
     words: list[str] = field(default_factory=list)  # of each citation, as they stand
     left_out: int = 0
 
     def start_over(self) -> None:
         if self.sentences:
-            self.hearer(None, ())
+            self.callback(None, ())
         self.sentences, self.citations, self.words, self.left_out = [], [], [], 0
 
     def on_sentence(self, statement: DraftSentence) -> None:
         """See ``Audience``. A sentence that was written down already is not again."""
-        text = plain(statement.text)
+        text = sanitize(statement.text)
         proofs: list[Citation] = []
         if text and not self._invents(text, statement):
-            proofs = [proof for one in statement.cited if (proof := self._proof(one))]
+            proofs = [proof for one in statement.cited if (proof := self._find_citation(one))]
         if not proofs:
             self.left_out += 1
             return
-        sentence = Sentence(text, tuple(dict.fromkeys(one.number for one in proofs)))
+        sentence = CitedSentence(text, tuple(dict.fromkeys(one.number for one in proofs)))
         if sentence not in self.sentences:
             self.sentences.append(sentence)
-            self.hearer(sentence, tuple(self.citations[n - 1] for n in sentence.cites))
+            self.callback(sentence, tuple(self.citations[n - 1] for n in sentence.cites))
 
-    def _proof(self, cited: DraftCitation) -> Citation | None:
+    def _find_citation(self, cited: DraftCitation) -> Citation | None:
         """The citation, if its passage was retrieved and its quote stands there."""
         if not 1 <= cited.excerpt <= len(self.inquiry.excerpts):
             return None
         excerpt = self.inquiry.excerpts[cited.excerpt - 1]
-        stands = standing(cited.quote, excerpt)
+        stands = find_quote(cited.quote, excerpt)
         if stands is None:
             return None
-        start, end = said_at(excerpt, stands, self.spoken(excerpt.recording))
+        start, end = quote_times(excerpt, stands, self.spoken(excerpt.recording))
         known = [
             one
             for one in self.citations
@@ -109,12 +109,12 @@ class CitationChecker:
             number=len(self.citations) + 1,
             state="current",
             recording=excerpt.recording,
-            title=plain(excerpt.title),
-            speaker=plain(excerpt.speaker) if excerpt.speaker else None,
-            quote=plain(quote),
+            title=sanitize(excerpt.title),
+            speaker=sanitize(excerpt.speaker) if excerpt.speaker else None,
+            quote=sanitize(quote),
             start_seconds=start,
             end_seconds=end,
-            at=format_timecode(start),
+            timecode=format_timecode(start),
             link=self.link(excerpt, start),
             chunk=excerpt.chunk,
         )
@@ -129,4 +129,4 @@ class CitationChecker:
             if 1 <= one.excerpt <= len(self.inquiry.excerpts):
                 excerpt = self.inquiry.excerpts[one.excerpt - 1]
                 told += [excerpt.text, excerpt.title]
-        return not numbers_of([text]) <= numbers_of(told)
+        return not numbers_in([text]) <= numbers_in(told)

@@ -16,10 +16,10 @@ import numpy as np
 
 from playhead.core.protocols.answerer import Excerpt, TimedSentence
 from playhead.core.sentences import UNSPACED, Range
-from playhead.transcripts.word_positions import Spoken
+from playhead.transcripts.word_positions import TimedText
 
 #: Fewer words prove nothing, unless they are all of a sentence.
-FEWEST_WORDS: Final = 3
+MIN_WORDS: Final = 3
 #: How far the words of a corrected transcript may have moved to be the same ones.
 NEAR_SECONDS: Final = 5.0
 
@@ -28,25 +28,25 @@ _WORD: Final = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 _DIGITS: Final = re.compile(r"\d+")
 
 
-def standing(quote: str, excerpt: Excerpt) -> Range | None:
+def find_quote(quote: str, excerpt: Excerpt) -> Range | None:
     """The characters of the excerpt over which the quote stands; None where it does not, or says
     too little."""
     words = _words(quote)
     said = any(_words(line.text) == words for line in excerpt.lines)
-    return next(places(quote, excerpt.text), None) if said or len(words) >= FEWEST_WORDS else None
+    return next(find_all(quote, excerpt.text), None) if said or len(words) >= MIN_WORDS else None
 
 
-def places(quote: str, text: str) -> Iterator[Range]:
+def find_all(quote: str, text: str) -> Iterator[Range]:
     """All characters over which the words of the quote stand in the text."""
     wanted = _words(quote)
     found = [*_WORD.finditer(text)]
-    there = [_folded(word.group()) for word in found]
+    there = [_fold(word.group()) for word in found]
     for at in range(len(there) - len(wanted) + 1) if wanted else ():
         if there[at] == wanted[0] and there[at : at + len(wanted)] == wanted:
             yield found[at].start(), found[at + len(wanted) - 1].end()
 
 
-def said_at(excerpt: Excerpt, stands: Range, spoken: Spoken | None) -> tuple[float, float]:
+def quote_times(excerpt: Excerpt, stands: Range, spoken: TimedText | None) -> tuple[float, float]:
     """When the words over these characters were said: by the words of the transcript; by their
     sentence, where it is not the transcript that the excerpt was cut from."""
     start, end = (excerpt.char_start + edge for edge in stands)
@@ -58,7 +58,7 @@ def said_at(excerpt: Excerpt, stands: Range, spoken: Spoken | None) -> tuple[flo
     return line.start_seconds, line.end_seconds
 
 
-def said_near(quote: str, seconds: float, spoken: Spoken) -> tuple[float, float] | None:
+def find_quote_near(quote: str, seconds: float, spoken: TimedText) -> tuple[float, float] | None:
     """When these words are said in a transcript as it is now, near where they were; None where they
     are not."""
     timeline = spoken.timeline
@@ -67,13 +67,15 @@ def said_near(quote: str, seconds: float, spoken: Spoken) -> tuple[float, float]
         return None
     begin = int(timeline.char_starts[rows[0]])
     end = int(timeline.char_ends[rows[-1]]) + 2 * len(quote)
-    found = [(begin + first, begin + last) for first, last in places(quote, spoken.text[begin:end])]
+    found = [
+        (begin + first, begin + last) for first, last in find_all(quote, spoken.text[begin:end])
+    ]
     timed = [(a, b) for a, b in timeline.seconds(found) if a is not None and b is not None]
     near = [one for one in timed if abs(one[0] - seconds) <= NEAR_SECONDS]
     return min(near, key=lambda one: abs(one[0] - seconds), default=None)
 
 
-def numbers_of(texts: Sequence[str]) -> set[str]:
+def numbers_in(texts: Sequence[str]) -> set[str]:
     """What stands in digits; a number that is cited nowhere is an invention."""
     return {
         unicodedata.normalize("NFKC", digits) for text in texts for digits in _DIGITS.findall(text)
@@ -91,8 +93,8 @@ def _line_at(excerpt: Excerpt, char: int) -> TimedSentence:
 
 
 def _words(text: str) -> list[str]:
-    return [_folded(word) for word in _WORD.findall(text)]
+    return [_fold(word) for word in _WORD.findall(text)]
 
 
-def _folded(word: str) -> str:
+def _fold(word: str) -> str:
     return unicodedata.normalize("NFKC", word).casefold()

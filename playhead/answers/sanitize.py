@@ -17,7 +17,7 @@ from playhead.core.text import one_line
 LINK: Final = "(link)"
 
 # Characters that show nothing or turn the order of others: they hide what a person would see.
-_UNSEEN: Final = re.compile(
+_INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e007f]"
 )
@@ -38,15 +38,15 @@ _LINE_MARK: Final = re.compile(r"^\s*(?:#{1,6}|[-+])\s+")
 _SPACE_BEFORE: Final = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
 
 
-def plain(text: str) -> str:
+def sanitize(text: str) -> str:
     """One line in which nothing can be clicked, rendered or taken for a citation."""
-    while (bare := _bared(text)) != text:  # what was taken out may have stood within a link
+    while (bare := _strip_markup(text)) != text:  # what was taken out may have stood within a link
         text = bare
     return text
 
 
-def _bared(text: str) -> str:
-    seen = one_line(_UNSEEN.sub("", unescape(unicodedata.normalize("NFC", text))))
+def _strip_markup(text: str) -> str:
+    seen = one_line(_INVISIBLE.sub("", unescape(unicodedata.normalize("NFC", text))))
     bare = _PICTURE_OR_LINK.sub(r"\1", _TAG.sub(" ", seen))
     unlinked = _MAIL.sub(r"\1 at ", _URL.sub(LINK, bare))
     unmarked = _CITATION.sub(" ", _DOMAIN_DOT.sub(" dot ", unlinked))

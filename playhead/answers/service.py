@@ -13,8 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Final
 
-from playhead.answers.citation_check import Citation, Hearer, CitationChecker, Sentence
-from playhead.answers.conversations import Kept, Transcripts
+from playhead.answers.citation_check import (
+    Citation,
+    CitationChecker,
+    CitedSentence,
+    SentenceCallback,
+)
+from playhead.answers.conversations import ConversationHistory, TranscriptCache
 from playhead.core.call_context import ANSWER, CallContext, call_context
 from playhead.core.errors import RecordingDeleted, RequestRejected
 from playhead.core.media_links import media_link
@@ -25,16 +30,18 @@ from playhead.core.text import one_line
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.postgres.search.conversations import NewTurn
 from playhead.postgres.search.excerpts import Excerpts
-from playhead.search.query import NOT_NOW, Question
-from playhead.search.service import Found, Search
+from playhead.search.query import VECTORS_UNAVAILABLE, Query
+from playhead.search.service import SearchResult, SearchService
 from playhead.services.context import Services
 
-NOT_THERE: Final = "That is not in your recordings."
+NOT_FOUND: Final = "That is not in your recordings."
 
 _HITS: Final = 8  # whose passages an answer is written from
-_LONGEST_QUESTION: Final = 2_000  # characters; what is beyond is not read, and it is said so
+_MAX_QUESTION_CHARACTERS: Final = 2_000  # characters; what is beyond is not read, and it is said so
 _EARLIER_TURNS: Final = 3  # that tell what a question means
-_TOO_LONG: Final = f"Only the first {_LONGEST_QUESTION:,} characters of the question were read."
+_TOO_LONG: Final = (
+    f"Only the first {_MAX_QUESTION_CHARACTERS:,} characters of the question were read."
+)
 _NO_QUESTION: Final = "Nothing was asked."
 
 
@@ -47,23 +54,23 @@ class Answer:
 
     question: str
     found: bool
-    sentences: tuple[Sentence, ...]
+    sentences: tuple[CitedSentence, ...]
     citations: tuple[Citation, ...]
     note: str | None
     engine: Engine
     conversation: str | None = None
 
 
-def nobody(_sentence: Sentence | None, _citations: tuple[Citation, ...]) -> None:
+def ignore_sentences(_sentence: CitedSentence | None, _citations: tuple[Citation, ...]) -> None:
     """A ``Hearer`` that waits for the whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class AnswerService:
     """The recordings of one organisation, that of ``search``, asked."""
 
     services: Services
-    search: Search
+    search: SearchService
     answerer: Answerer
 
     def __call__(
@@ -72,52 +79,54 @@ class Answers:
         *,
         narrowed: SearchFilter = NO_FILTER,
         conversation: str | None = None,
-        hearer: Hearer = nobody,
+        hearer: SentenceCallback = ignore_sentences,
     ) -> Answer:
         """``hearer`` is told every sentence as soon as it is written and proved. ``conversation``:
         an earlier answer's, which the question goes on with. Where the answerer cannot work just
         now, the offline one does, and ``note`` says so. Raises ``NotFound`` for a conversation
         that is not the organisation's."""
         earlier = self._earlier(conversation)
-        asked, note = _cut(question)
+        asked, note = _truncate(question)
         if not asked:
-            return _nothing(question, self.answerer, _NO_QUESTION)
-        answer, words = self._answered(asked, narrowed, earlier, hearer)
-        noted = replace(answer, note=_joined([note, answer.note]))
-        return self._keep(noted, words, conversation)
+            return _not_found(question, self.answerer, _NO_QUESTION)
+        answer, words = self._answer(asked, narrowed, earlier, hearer)
+        noted = replace(answer, note=_join_notes([note, answer.note]))
+        return self._store(noted, words, conversation)
 
     def _earlier(self, conversation: str | None) -> list[ConversationTurn]:
         if conversation is None:
             return []
-        turns = Kept(self.services, self.org_id).turns(conversation)
-        return [turn.as_told for turn in turns if turn.question][-_EARLIER_TURNS:]
+        turns = ConversationHistory(self.services, self.org_id).turns(conversation)
+        return [turn.for_prompt for turn in turns if turn.question][-_EARLIER_TURNS:]
 
-    def _answered(
+    def _answer(
         self,
         asked: str,
         narrowed: SearchFilter,
         earlier: Sequence[ConversationTurn],
-        hearer: Hearer,
+        hearer: SentenceCallback,
     ) -> tuple[Answer, list[str]]:
         """With the words of its citations, as they stand."""
         meant = " ".join([*(turn.question for turn in earlier[-1:]), asked])
         found = self.search(meant, narrowed=replace(narrowed, source="transcript"), limit=_HITS)
         if found.searched is None or found.question is None or not found.hits:
-            return _nothing(asked, self.answerer, found.note), []
-        with call_context(CallContext(self.org_id, ANSWER, _shares(found))):
-            likeness = _Likeness(self.services.search.excerpts, self.org_id, found.question)
+            return _not_found(asked, self.answerer, found.note), []
+        with call_context(CallContext(self.org_id, ANSWER, _share_excerpts(found))):
+            likeness = _QuestionSimilarity(
+                self.services.search.excerpts, self.org_id, found.question
+            )
             passages = dict.fromkeys(chunk for hit in found.hits for chunk in hit.chunks)
             excerpts = self.services.search.excerpts.of(self.org_id, list(passages))
             inquiry = AnswerRequest(asked, excerpts, likeness, found.searched.name, earlier)
-            minutes = self._minutes(inquiry, hearer)
+            minutes = self._citation_checker(inquiry, hearer)
             engine, note = self._write(inquiry, minutes)
-        notes = [found.note, note, _left_out(minutes.left_out)]
+        notes = [found.note, note, _left_out_note(minutes.left_out)]
         answer = Answer(
             question=asked,
             found=bool(minutes.sentences),
             sentences=tuple(minutes.sentences),
             citations=tuple(minutes.citations),
-            note=_joined(notes),
+            note=_join_notes(notes),
             engine=engine,
         )
         return answer, minutes.words
@@ -126,8 +135,10 @@ class Answers:
     def org_id(self) -> str:
         return self.search.org_id
 
-    def _minutes(self, inquiry: AnswerRequest, hearer: Hearer) -> CitationChecker:
-        spoken = cache(Transcripts(self.services, self.org_id).of)
+    def _citation_checker(
+        self, inquiry: AnswerRequest, hearer: SentenceCallback
+    ) -> CitationChecker:
+        spoken = cache(TranscriptCache(self.services, self.org_id).get)
         return CitationChecker(inquiry, spoken, self._link, hearer)
 
     def _link(self, excerpt: Excerpt, seconds: float) -> str:
@@ -139,13 +150,13 @@ class Answers:
         """Who answered in the end, and its note."""
         try:
             return self.answerer.engine, self.answerer.answer(inquiry, minutes)
-        except (*NOT_NOW, RequestRejected) as error:
+        except (*VECTORS_UNAVAILABLE, RequestRejected) as error:
             minutes.start_over()
             instead = ExtractiveAnswerer()
             instead.answer(inquiry, minutes)
             return instead.engine, f"Quoted, not written. {error} {error.remedy}"
 
-    def _keep(self, answer: Answer, words: Sequence[str], conversation: str | None) -> Answer:
+    def _store(self, answer: Answer, words: Sequence[str], conversation: str | None) -> Answer:
         turn = NewTurn(
             answer.question,
             answer.found,
@@ -157,18 +168,20 @@ class Answers:
         try:
             kept = self.services.search.conversations.add(self.org_id, conversation, turn)
         except RecordingDeleted:
-            note = _joined([answer.note, "A recording was forgotten meanwhile: nothing was kept."])
+            note = _join_notes(
+                [answer.note, "A recording was forgotten meanwhile: nothing was kept."]
+            )
             return replace(answer, note=note)
         return replace(answer, conversation=kept)
 
 
 @dataclass(frozen=True, slots=True)
-class _Likeness:
+class _QuestionSimilarity:
     """See ``Likeness``: by the words of the full-text leg and the vectors of the searched set."""
 
     excerpts: Excerpts
     org_id: str
-    question: Question
+    question: Query
 
     def terms(self, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
         return self.excerpts.stems(self.org_id, stems, texts)
@@ -177,31 +190,31 @@ class _Likeness:
         return self.question.closeness(texts)
 
 
-def _cut(question: str) -> tuple[str, str | None]:
+def _truncate(question: str) -> tuple[str, str | None]:
     """The question as it is read, and a note where that is not all of it."""
     asked = one_line(question)
-    if len(asked) <= _LONGEST_QUESTION:
+    if len(asked) <= _MAX_QUESTION_CHARACTERS:
         return asked, None
-    return asked[:_LONGEST_QUESTION], _TOO_LONG
+    return asked[:_MAX_QUESTION_CHARACTERS], _TOO_LONG
 
 
-def _nothing(question: str, answerer: Answerer, note: str | None) -> Answer:
+def _not_found(question: str, answerer: Answerer, note: str | None) -> Answer:
     return Answer(question, False, (), (), note, answerer.engine)
 
 
-def _shares(found: Found) -> dict[str, float]:
+def _share_excerpts(found: SearchResult) -> dict[str, float]:
     """Recordings that a provider is told of, so that what it costs and says goes with them."""
     return dict.fromkeys((hit.recording for hit in found.hits), 1.0)
 
 
-def _left_out(count: int) -> str | None:
+def _left_out_note(count: int) -> str | None:
     if not count:
         return None
     sentences = "a sentence was" if count == 1 else f"{count} sentences were"
     return f"Of what was written {sentences} left out: your recordings do not prove it."
 
 
-def _joined(notes: Iterable[str | None]) -> str | None:
+def _join_notes(notes: Iterable[str | None]) -> str | None:
     return " ".join(note for note in notes if note) or None
 
 

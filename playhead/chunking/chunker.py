@@ -19,8 +19,8 @@ import numpy as np
 
 from playhead.chunking.markdown_sections import Block, Outline, Section, outline
 from playhead.chunking.packing import pack
-from playhead.chunking.stable_boundaries import kept_ends
-from playhead.chunking.units import Edge, Ruler, Unit
+from playhead.chunking.stable_boundaries import stable_boundaries
+from playhead.chunking.units import Boundary, TokenCounter, Unit
 from playhead.core.errors import InvalidSettings
 from playhead.core.protocols.embedder import Tokenizer
 from playhead.core.records import Chunk, ChunkSpan, Source
@@ -31,7 +31,7 @@ Strategy = Literal["text", "segments", "markdown"]
 
 #: Tokens. Some characters are several: four in a byte-level vocabulary, more where a
 #: tokenizer spells out a ligature.
-SMALLEST_SIZE = 8
+MIN_SIZE = 8
 
 #: Silence after which the same speaker is taken to begin anew.
 LONG_PAUSE_SECONDS = 2.0
@@ -55,8 +55,8 @@ class ChunkingConfig:
         faults = []
         if self.strategy not in get_args(Strategy):
             faults.append(f"strategy is {self.strategy!r}, not one of {get_args(Strategy)}")
-        if self.size < SMALLEST_SIZE:
-            faults.append(f"size is {self.size} tokens, less than {SMALLEST_SIZE}")
+        if self.size < MIN_SIZE:
+            faults.append(f"size is {self.size} tokens, less than {MIN_SIZE}")
         if not 0 <= self.overlap < self.size:
             faults.append(f"overlap is {self.overlap} tokens, not from 0 to below {self.size}")
         if not 0 <= self.minimum <= self.size:
@@ -107,12 +107,12 @@ def chunk(
     passages change that were corrected. Raises ``InvalidResult`` for a timeline out of order.
     """
     timeline.check_order()
-    ruler = Ruler(text, tokenizer, config.size)
-    kept = kept_ends(text, before)
+    ruler = TokenCounter(text, tokenizer, config.size)
+    kept = stable_boundaries(text, before)
     if config.strategy == "markdown":
         ranges = list(_Markdown(ruler, config, tongues, outline(text), kept).ranges())
     else:
-        turns = _turns(timeline) if config.strategy == "segments" else frozenset()
+        turns = _speaker_turns(timeline) if config.strategy == "segments" else frozenset()
         units = list(_sentence_units(ruler, (0, len(text)), tongues, turns))
         ranges = pack(units, ruler, overlap=config.overlap, minimum=config.minimum, kept=kept)
     return tuple(_chunks(source, ruler, ranges, timeline, tongues))
@@ -120,7 +120,7 @@ def chunk(
 
 def _chunks(
     source: Source,
-    ruler: Ruler,
+    ruler: TokenCounter,
     ranges: Sequence[Range],
     timeline: Timeline,
     tongues: LanguageRuns,
@@ -150,7 +150,7 @@ def _language(tongues: LanguageRuns, start: int, end: int) -> str:
     return max(lengths, key=lambda language: lengths[language])
 
 
-def _turns(timeline: Timeline) -> frozenset[int]:
+def _speaker_turns(timeline: Timeline) -> frozenset[int]:
     """Where another speaker begins, or the same one after a long pause."""
     others = np.diff(timeline.voices) != 0
     pauses = timeline.start_seconds[1:] - timeline.end_seconds[:-1]
@@ -159,48 +159,48 @@ def _turns(timeline: Timeline) -> frozenset[int]:
 
 
 def _sentence_units(
-    ruler: Ruler, within: Range, tongues: LanguageRuns, turns: frozenset[int] = frozenset()
+    ruler: TokenCounter, within: Range, tongues: LanguageRuns, turns: frozenset[int] = frozenset()
 ) -> Iterator[Unit]:
     """The sentences of a range, cut at turns too."""
     start, end = within
     here = language_runs_within(tongues, start, end)
     starts = {start + at for at, _ in split_multilingual(ruler.text[start:end], here)}
     for left, right in pairwise(sorted({*starts, *turns, start, end})):
-        edge = Edge.TURN if left in turns else Edge.SENTENCE
+        edge = Boundary.TURN if left in turns else Boundary.SENTENCE
         yield from ruler.units(left, right, edge)
 
 
 @dataclass(frozen=True, slots=True)
 class _Markdown:
-    ruler: Ruler
+    ruler: TokenCounter
     config: ChunkingConfig
     tongues: LanguageRuns
     outline: Outline
     kept: frozenset[int]
 
     def ranges(self) -> Iterator[Range]:
-        return self._neighbours([self.outline.root])
+        return self._merge_small_sections([self.outline.root])
 
-    def _neighbours(self, sections: Sequence[Section]) -> Iterator[Range]:
+    def _merge_small_sections(self, sections: Sequence[Section]) -> Iterator[Range]:
         """Sections that fit are kept whole, small ones together. One that does not fit takes
         along what stands before it where that is too little for a chunk of its own."""
         run: list[Unit] = []
         run_start = sections[0].start
         for section in sections:
-            whole = list(islice(self.ruler.units(section.start, section.end, Edge.SENTENCE), 2))
+            whole = list(islice(self.ruler.units(section.start, section.end, Boundary.SENTENCE), 2))
             if len(whole) < 2:
                 run += whole
                 continue
             if sum(unit.tokens for unit in run) >= self.config.minimum:
                 yield from self._pack(run, overlap=0)
                 run_start = section.start
-            yield from self._apart(replace(section, start=run_start))
+            yield from self._split_section(replace(section, start=run_start))
             run, run_start = [], section.end
         yield from self._pack(run, overlap=0)
 
-    def _apart(self, section: Section) -> Iterator[Range]:
+    def _split_section(self, section: Section) -> Iterator[Range]:
         if section.children:
-            yield from self._neighbours(section.parts())
+            yield from self._merge_small_sections(section.parts())
         else:
             blocks = self.outline.blocks_in(section.start, section.end)
             units = [unit for block in blocks for unit in self._block_units(block)]
@@ -210,10 +210,10 @@ class _Markdown:
         """Items and code whole where they fit; else code by line, all the rest by sentence."""
         ruler, at = self.ruler, (block.start, block.end)
         if block.kind != "prose" and ruler.count(*at) <= ruler.size:
-            yield from ruler.units(*at, Edge.SENTENCE)
+            yield from ruler.units(*at, Boundary.SENTENCE)
         elif block.kind == "code":
             for line in _LINE.finditer(ruler.text, *at):
-                yield from ruler.units(*line.span(), Edge.SENTENCE)
+                yield from ruler.units(*line.span(), Boundary.SENTENCE)
         else:
             yield from _sentence_units(ruler, at, self.tongues)
 

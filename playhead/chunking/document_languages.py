@@ -6,10 +6,10 @@ from bisect import bisect_right
 
 from playhead.core.records import Document
 from playhead.core.sentences import LanguageRuns, merge_runs
-from playhead.transcripts.word_positions import Spoken
+from playhead.transcripts.word_positions import TimedText
 
 
-def written_tongues(document: Document, spoken: Spoken) -> LanguageRuns:
+def document_languages(document: Document, spoken: TimedText) -> LanguageRuns:
     """Each timed part in the language that was spoken at its second."""
     runs = [(0, spoken.language)]
     if spoken.languages:

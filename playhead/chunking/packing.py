@@ -25,23 +25,23 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence, Set
 from itertools import accumulate
 
-from playhead.chunking.units import GRAPHEMES, WORDS, Edge, Ruler, Unit
+from playhead.chunking.units import GRAPHEMES, WORDS, Boundary, TokenCounter, Unit
 from playhead.core.sentences import Range
 
 #: A new chunk is at least this full, of what it may be, where sentences allow it.
-FILL = 0.85
+TARGET_FILL = 0.85
 
 #: What of its size a new chunk leaves free, so that a corrected word seldom makes it too long: of
 #: 500 tokens 15, of 254 seven.
-LEEWAY = 0.03
+SLACK = 0.03
 
 #: Characters behind a cut that choose it. Longer: edits hit them more often (decision 8).
-LANDMARK_CHARACTERS = 12
+BOUNDARY_HASH_CHARS = 12
 
 
 def pack(
     units: Sequence[Unit],
-    ruler: Ruler,
+    ruler: TokenCounter,
     *,
     overlap: int,
     minimum: int,
@@ -59,14 +59,14 @@ def pack(
 
 class _Packer:
     def __init__(
-        self, units: Sequence[Unit], ruler: Ruler, overlap: int, minimum: int, kept: Set[int]
+        self, units: Sequence[Unit], ruler: TokenCounter, overlap: int, minimum: int, kept: Set[int]
     ) -> None:
         self.units = units
         self.ruler = ruler
         self.overlap = overlap
         self.minimum = minimum
         self.totals = list(accumulate((unit.tokens for unit in units), initial=0))
-        self.seams = [i for i, unit in enumerate(units) if unit.apart]
+        self.seams = [i for i, unit in enumerate(units) if unit.starts_new_chunk]
         self.kept = [i for i, unit in enumerate(units, start=1) if unit.end in kept]
 
     def cuts(self) -> list[int]:
@@ -74,7 +74,7 @@ class _Packer:
         cuts = [0]
         while cuts[-1] < len(self.units):
             cuts.append(self._next_cut(cuts[-1]))
-        return self._with_fair_tail(cuts)
+        return self._balance_last_two(cuts)
 
     def _next_cut(self, first: int) -> int:
         cut = self._best_cut(first)
@@ -83,7 +83,7 @@ class _Packer:
         return cut
 
     def _best_cut(self, first: int) -> int:
-        begins_alone = first == 0 or self.units[first].apart
+        begins_alone = first == 0 or self.units[first].starts_new_chunk
         room = self.ruler.size - (0 if begins_alone else self.overlap)
         stop = self._stop(first)
         last = bisect_right(self.totals, self.totals[first] + room) - 1
@@ -100,14 +100,19 @@ class _Packer:
         """Where a chunk of ``room`` tokens is nearly full; where it is about as full as the next
         if the two reach ``ahead``, the place where that must end. From half full on where only
         so a sentence stays whole."""
-        most = min(room - int(LEEWAY * self.ruler.size), self._sum(first, ahead) / (1 + FILL))
+        most = min(room - int(SLACK * self.ruler.size), self._sum(first, ahead) / (1 + TARGET_FILL))
         low = min(self._enough(first), last)
         high = max(low, min(bisect_right(self.totals, self.totals[first] + most) - 1, last))
-        full = min(self._place(first, FILL * most), high)
+        full = min(self._place(first, TARGET_FILL * most), high)
         half = min(max(self._place(first, most / 2), low), high)
 
-        def rank(place: int) -> tuple[Edge, int, int, int]:
-            return self.units[place].edge, max(0, full - place), self._landmark(place), -place
+        def rank(place: int) -> tuple[Boundary, int, int, int]:
+            return (
+                self.units[place].boundary,
+                max(0, full - place),
+                self._boundary_rank(place),
+                -place,
+            )
 
         return min(range(half, high + 1), key=rank)
 
@@ -126,30 +131,30 @@ class _Packer:
     def _first_turn(self, first: int, last: int) -> int | None:
         """The first turn that leaves the chunk at least ``minimum`` tokens, if any."""
         places = range(self._enough(first), min(last + 1, len(self.units)))
-        return next((i for i in places if self.units[i].edge is Edge.TURN), None)
+        return next((i for i in places if self.units[i].boundary is Boundary.TURN), None)
 
-    def _landmark(self, place: int) -> int:
+    def _boundary_rank(self, place: int) -> int:
         unit = self.units[place]
-        behind = self.ruler.text[unit.start : unit.start + LANDMARK_CHARACTERS]
+        behind = self.ruler.text[unit.start : unit.start + BOUNDARY_HASH_CHARS]
         return zlib.crc32(behind.encode("utf-8", "surrogatepass"))
 
-    def _with_fair_tail(self, cuts: list[int]) -> list[int]:
+    def _balance_last_two(self, cuts: list[int]) -> list[int]:
         """Join a last chunk under ``minimum`` to the one before, or share out the two."""
-        if len(cuts) < 3 or self.units[cuts[-2]].apart:
+        if len(cuts) < 3 or self.units[cuts[-2]].starts_new_chunk:
             return cuts
         *rest, first, cut, end = cuts
         if self._sum(cut, end) >= self.minimum:
             return cuts
         if self._tokens(first, end) <= self.ruler.size:
             return [*rest, first, end]
-        fair = min(range(first + 1, end), key=lambda place: self._unfairness(first, place, end))
+        fair = min(range(first + 1, end), key=lambda place: self._imbalance(first, place, end))
         fits = max(self._tokens(first, fair), self._tokens(fair, end)) <= self.ruler.size
         return [*rest, first, fair if fits else cut, end]
 
-    def _unfairness(self, first: int, place: int, end: int) -> tuple[int, Edge, int]:
+    def _imbalance(self, first: int, place: int, end: int) -> tuple[int, Boundary, int]:
         left, right = self._sum(first, place), self._sum(place, end)
         missing = max(0, self.minimum - min(left, right))
-        return missing, self.units[place].edge, abs(left - right)
+        return missing, self.units[place].boundary, abs(left - right)
 
     def with_overlap(self, cuts: Sequence[int]) -> list[Range]:
         """The ranges between cuts, each begun where its share of the one before begins."""
@@ -161,7 +166,7 @@ class _Packer:
 
     def _overlap_start(self, previous: int, first: int, end: int) -> int:
         allowance = min(self.overlap, self.ruler.size - self._sum(first, end))
-        if first > previous and allowance > 0 and not self.units[first].apart:
+        if first > previous and allowance > 0 and not self.units[first].starts_new_chunk:
             for start in self._overlap_starts(previous, first, allowance):
                 shared = self.ruler.count(start, self.units[first - 1].end)
                 whole = self.ruler.count(start, self.units[end - 1].end)

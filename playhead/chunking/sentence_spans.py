@@ -10,14 +10,14 @@ from itertools import pairwise
 from playhead.core.records import Chunk, Document, TimedSpan
 from playhead.core.sentences import split_multilingual, strip_range
 from playhead.transcripts.timeline import Timeline
-from playhead.transcripts.word_positions import Spoken
+from playhead.transcripts.word_positions import TimedText
 
 
-def spoken_phrases(spoken: Spoken) -> tuple[TimedSpan, ...]:
+def transcript_sentences(spoken: TimedText) -> tuple[TimedSpan, ...]:
     """The transcript's sentences, cut where its segments are too: a speaker's sentence may be
     a minute long."""
     text = spoken.text
-    starts = [start for start, _ in split_multilingual(text, spoken.tongues)]
+    starts = [start for start, _ in split_multilingual(text, spoken.language_runs)]
     edges = sorted({*starts, *spoken.breaks, len(text)})
     ranges = [strip_range(text, *edge) for edge in pairwise(edges)]
     said = [(start, end) for start, end in ranges if start < end]
@@ -30,7 +30,7 @@ def spoken_phrases(spoken: Spoken) -> tuple[TimedSpan, ...]:
     )
 
 
-def written_phrases(document: Document) -> tuple[TimedSpan, ...]:
+def document_quotes(document: Document) -> tuple[TimedSpan, ...]:
     """The document's quotes; of those from the same seconds the longest, so that a key phrase
     does not stand for its sentence."""
     longest: dict[tuple[float, float], TimedSpan] = {}
@@ -41,7 +41,7 @@ def written_phrases(document: Document) -> tuple[TimedSpan, ...]:
     return tuple(sorted(longest.values(), key=lambda span: span.char_start))
 
 
-def with_phrases(chunks: Sequence[Chunk], phrases: Sequence[TimedSpan]) -> Iterator[Chunk]:
+def attach_sentences(chunks: Sequence[Chunk], phrases: Sequence[TimedSpan]) -> Iterator[Chunk]:
     """The chunks with those of their source's phrases that each holds, wholly or in part."""
     ranges = [(chunk.char_start, chunk.char_end) for chunk in chunks]
     rows = zip(chunks, *Timeline.of(phrases).within(ranges), strict=True)

@@ -15,7 +15,7 @@ from playhead.core.records import ChunkSpan
 _CONTEXT = 64
 
 
-def kept_ends(text: str, before: Sequence[ChunkSpan]) -> frozenset[int]:
+def stable_boundaries(text: str, before: Sequence[ChunkSpan]) -> frozenset[int]:
     """The characters of ``text`` at which passages of it end that were cut ``before``, in
     order, wherever what stood before the cut or what stood behind it is still there."""
     kept: set[int] = set()

@@ -27,16 +27,16 @@ from playhead.core.sentences import Range, strip_range
 
 #: WordPiece reads a longer word as one [UNK]: ``max_input_chars_per_word`` of BERT's
 #: tokenizer, counted after a normalisation that takes characters apart, into four at most.
-LONGEST_WORD = 100
-_SURELY_READ = LONGEST_WORD // 4
-_LONG_RUN = re.compile(rf"\S{{{_SURELY_READ + 1}}}")
+MAX_WORD_CHARACTERS = 100
+_SAFE_CHARACTERS = MAX_WORD_CHARACTERS // 4
+_LONG_RUN = re.compile(rf"\S{{{_SAFE_CHARACTERS + 1}}}")
 
 WORDS = re.compile(r"\S+")
 GRAPHEMES = regex.compile(r"\X")
 _CHARACTERS = re.compile(r"(?s).")
 
 
-class Edge(IntEnum):
+class Boundary(IntEnum):
     """What begins where a unit begins. The lower, the better a place to cut."""
 
     TURN = 0  # another speaker, or the same after a long pause
@@ -47,10 +47,10 @@ class Edge(IntEnum):
 
 
 # What a unit of this grain is taken apart into when it is too long for a chunk.
-_FINER: dict[Edge, tuple[re.Pattern[str] | regex.Pattern[str], Edge]] = {
-    Edge.SENTENCE: (WORDS, Edge.WORD),
-    Edge.WORD: (GRAPHEMES, Edge.GRAPHEME),
-    Edge.GRAPHEME: (_CHARACTERS, Edge.CHARACTER),
+_FINER: dict[Boundary, tuple[re.Pattern[str] | regex.Pattern[str], Boundary]] = {
+    Boundary.SENTENCE: (WORDS, Boundary.WORD),
+    Boundary.WORD: (GRAPHEMES, Boundary.GRAPHEME),
+    Boundary.GRAPHEME: (_CHARACTERS, Boundary.CHARACTER),
 }
 
 
@@ -60,12 +60,12 @@ class Unit(NamedTuple):
     start: int
     end: int
     tokens: int
-    edge: Edge
-    apart: bool = False  # never in one chunk with the unit before it
+    boundary: Boundary
+    starts_new_chunk: bool = False  # never in one chunk with the unit before it
 
 
 @dataclass(frozen=True)
-class Ruler:
+class TokenCounter:
     """A text and how the embedding model measures it. ``size``: tokens a chunk may have."""
 
     text: str
@@ -78,17 +78,17 @@ class Ruler:
         again for the same, of a whole chunk above all, it does not count again."""
         return cache(lambda start, end: self.tokenizer.count(self.text[start:end]))
 
-    def units(self, start: int, end: int, edge: Edge) -> Iterator[Unit]:
+    def units(self, start: int, end: int, edge: Boundary) -> Iterator[Unit]:
         """``[start, end)`` as units of at most ``size`` tokens, none if it is blank. Raises
         ``InvalidSettings`` when one character alone is more tokens than that."""
-        edges = [*self._seams(start, end), end]
-        yield from self._fitting(start, edges[0], edge, Edge.SENTENCE)
+        edges = [*self._hard_breaks(start, end), end]
+        yield from self._fitting(start, edges[0], edge, Boundary.SENTENCE)
         for left, right in pairwise(edges):
-            unit, *rest = self._fitting(left, right, Edge.GRAPHEME, Edge.SENTENCE)
-            yield unit._replace(apart=True)
+            unit, *rest = self._fitting(left, right, Boundary.GRAPHEME, Boundary.SENTENCE)
+            yield unit._replace(starts_new_chunk=True)
             yield from rest
 
-    def _fitting(self, start: int, end: int, edge: Edge, grain: Edge) -> Iterator[Unit]:
+    def _fitting(self, start: int, end: int, edge: Boundary, grain: Boundary) -> Iterator[Unit]:
         start, end = strip_range(self.text, start, end)
         if start == end:
             return
@@ -105,16 +105,16 @@ class Ruler:
 
     @cached_property
     def _has_long_runs(self) -> bool:
-        return max(map(len, self.text.split()), default=0) > _SURELY_READ
+        return max(map(len, self.text.split()), default=0) > _SAFE_CHARACTERS
 
-    def _seams(self, start: int, end: int) -> list[int]:
+    def _hard_breaks(self, start: int, end: int) -> list[int]:
         """Where to cut words the tokenizer would not read for their length. A word it does
         not know in parts either (foreign script) is left whole: cutting it gains nothing."""
         if not self._has_long_runs or not _LONG_RUN.search(self.text, start, end):
             return []
         seams: list[int] = []
         for a, b in self.tokenizer.offsets(self.text[start:end]):
-            parts = _parts(self.text, start + a, start + b) if b - a > _SURELY_READ else []
+            parts = _parts(self.text, start + a, start + b) if b - a > _SAFE_CHARACTERS else []
             if all(self.count(*part) > 1 for part in parts[:-1]):
                 seams.extend(left for left, _ in parts[1:])
         return seams
@@ -125,7 +125,7 @@ def _parts(text: str, start: int, end: int) -> list[Range]:
     edges, length = [start], 0
     for grapheme in GRAPHEMES.finditer(text, start, end):
         length += len(unicodedata.normalize("NFD", grapheme.group()))
-        if length > LONGEST_WORD and grapheme.start() > edges[-1]:
+        if length > MAX_WORD_CHARACTERS and grapheme.start() > edges[-1]:
             edges.append(grapheme.start())
             length = len(unicodedata.normalize("NFD", grapheme.group()))
     return list(pairwise([*edges, end]))

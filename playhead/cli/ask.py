@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from playhead.answers.citation_check import Citation, Hearer, Sentence
-from playhead.answers.conversations import Kept, KeptTurn
-from playhead.answers.service import NOT_THERE, Answer, Answers, nobody
+from playhead.answers.citation_check import Citation, CitedSentence, SentenceCallback
+from playhead.answers.conversations import ConversationHistory, StoredTurn
+from playhead.answers.service import NOT_FOUND, Answer, AnswerService, ignore_sentences
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.records import KINDS, Kind, SearchFilter
 from playhead.core.settings import load_settings
@@ -21,9 +21,9 @@ from playhead.search.service import open_search
 from playhead.services.context import open_services
 
 _CORRECTED = "corrected since: these words are no longer there"
-_FORGOTTEN = "a recording that was forgotten"
-_BLANKED = "(It told of a recording that was forgotten.)"
-_ANEW = "(It broke off; what was written above does not count.)"
+_DELETED = "a recording that was forgotten"
+_UNVERIFIED = "(It told of a recording that was forgotten.)"
+_STARTED_OVER = "(It broke off; what was written above does not count.)"
 
 
 @click.command()
@@ -50,10 +50,10 @@ def ask(
         narrowed = SearchFilter(
             kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
         )
-        answers = Answers(
+        answers = AnswerService(
             services, open_search(services, services.require_organisation(org)), answerer
         )
-        hearer = _hearer(as_json) if stream else nobody
+        hearer = _sentence_printer(as_json) if stream else ignore_sentences
         answer = answers(question, narrowed=narrowed, conversation=conversation, hearer=hearer)
     if as_json:
         print_json(answer)
@@ -69,26 +69,26 @@ def ask(
 def conversations(conversation: str | None, limit: int, org: str | None, as_json: bool) -> None:
     """What was asked; with CONVERSATION what was answered, and whether it still stands there."""
     with open_services(load_settings()) as services:
-        kept = Kept(services, services.require_organisation(org))
-        rows = kept.turns(conversation) if conversation else kept.begun(limit)
+        kept = ConversationHistory(services, services.require_organisation(org))
+        rows = kept.turns(conversation) if conversation else kept.summaries(limit)
     for row in rows:
         if as_json:
             print_json(row)
         else:
-            _print_turn(row) if isinstance(row, KeptTurn) else _print_begun(row)
+            _print_turn(row) if isinstance(row, StoredTurn) else _print_summary(row)
 
 
-def _hearer(as_json: bool) -> Hearer:
-    def hear(sentence: Sentence | None, citations: tuple[Citation, ...]) -> None:
+def _sentence_printer(as_json: bool) -> SentenceCallback:
+    def hear(sentence: CitedSentence | None, citations: tuple[Citation, ...]) -> None:
         if as_json:
             print_json(_event(sentence, citations))
         else:
-            click.echo(_marked(sentence) if sentence else _ANEW)
+            click.echo(_with_marks(sentence) if sentence else _STARTED_OVER)
 
     return hear
 
 
-def _event(sentence: Sentence | None, citations: tuple[Citation, ...]) -> dict[str, Any]:
+def _event(sentence: CitedSentence | None, citations: tuple[Citation, ...]) -> dict[str, Any]:
     """``sentence``: null where all that came before does not count."""
     return {
         "sentence": asdict(sentence) if sentence else None,
@@ -96,9 +96,9 @@ def _event(sentence: Sentence | None, citations: tuple[Citation, ...]) -> dict[s
     }
 
 
-def _marked(sentence: Sentence) -> str:
+def _with_marks(sentence: CitedSentence) -> str:
     marks = "".join(f"[{number}]" for number in sentence.cites)
-    return f"{sentence.text} {marks}" if sentence.text else _BLANKED
+    return f"{sentence.text} {marks}" if sentence.text else _UNVERIFIED
 
 
 def _print(answer: Answer, *, told: bool) -> None:
@@ -106,9 +106,9 @@ def _print(answer: Answer, *, told: bool) -> None:
     if answer.note:
         click.echo(answer.note, err=True)
     if not answer.found:
-        click.echo(NOT_THERE)
+        click.echo(NOT_FOUND)
     elif not told:
-        click.echo(" ".join(map(_marked, answer.sentences)))
+        click.echo(" ".join(map(_with_marks, answer.sentences)))
     _print_citations(answer.citations)
     if answer.conversation:
         click.echo(f"\nGo on: playhead ask --continue {answer.conversation} …")
@@ -117,7 +117,7 @@ def _print(answer: Answer, *, told: bool) -> None:
 def _print_citations(citations: tuple[Citation, ...]) -> None:
     console = Console(soft_wrap=True)
     for one in citations:
-        where = {"current": one.at or "", "corrected": _CORRECTED, "forgotten": _FORGOTTEN}
+        where = {"current": one.timecode or "", "corrected": _CORRECTED, "forgotten": _DELETED}
         mark = Text.assemble((f"\n[{one.number}] {where[one.state]}", "bold cyan"))
         console.print(Text.assemble(mark, "  ", (one.title or "", "bold")))
         if one.quote:
@@ -126,13 +126,13 @@ def _print_citations(citations: tuple[Citation, ...]) -> None:
             console.print(f"    {one.link}", markup=False, highlight=False, style="dim")
 
 
-def _print_begun(one: ConversationSummary) -> None:
+def _print_summary(one: ConversationSummary) -> None:
     turns = f"{one.turns} question{'s' if one.turns > 1 else ''}"
-    click.echo(f"{one.id}  {one.begun_at:%Y-%m-%d %H:%M}  {turns}  {one.question or _BLANKED}")
+    click.echo(f"{one.id}  {one.begun_at:%Y-%m-%d %H:%M}  {turns}  {one.question or _UNVERIFIED}")
 
 
-def _print_turn(turn: KeptTurn) -> None:
-    click.echo(f"{turn.asked_at:%Y-%m-%d %H:%M}  {turn.question or _BLANKED}")
-    click.echo(" ".join(map(_marked, turn.sentences)) if turn.found else NOT_THERE)
+def _print_turn(turn: StoredTurn) -> None:
+    click.echo(f"{turn.asked_at:%Y-%m-%d %H:%M}  {turn.question or _UNVERIFIED}")
+    click.echo(" ".join(map(_with_marks, turn.sentences)) if turn.found else NOT_FOUND)
     _print_citations(turn.citations)
     click.echo()

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import click
 
-from playhead.cli.options import json_option, known_recording, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json, require_recording
 from playhead.core.records import Recording, Transcript
 from playhead.core.settings import load_settings
 from playhead.core.timecode import format_timecode
 from playhead.postgres.pipeline.transcript_versions import Version
 from playhead.services.context import Services, open_services
-from playhead.transcripts.caption_files import decoded, format_of, read_captions
+from playhead.transcripts.caption_files import decode_text, detect_format, read_captions
 from playhead.transcripts.correction import correct_all, correct_segment
 from playhead.transcripts.diff import compare as compared
-from playhead.transcripts.speaker_names import labelled, named
+from playhead.transcripts.speaker_names import with_labels, with_names
 
 author_option = click.option(
     "--author", default=getpass.getuser, show_default="your user name", help="Who says so."
@@ -53,10 +53,10 @@ def correct(
     if (file is None) == (segment is None or text is None):
         raise click.UsageError("Give an edited FILE, or --segment and --text.")
     with open_services(load_settings()) as services:
-        known = known_recording(services, org, recording)
+        known = require_recording(services, org, recording)
         before = services.pipeline.versions.current(known)
         names = services.pipeline.versions.speaker_names(known)
-        after = _edited(before, names, file, segment, text)
+        after = _apply_edit(before, names, file, segment, text)
         version = services.pipeline.versions.correct(known, after, author)
     changes = compared(before, after)
     if as_json:
@@ -87,7 +87,7 @@ def versions(
 ) -> None:
     """The transcripts of RECORDING that there are, and who made each."""
     with open_services(load_settings()) as services:
-        known = known_recording(services, org, recording)
+        known = require_recording(services, org, recording)
         if compare:
             _print_changes(services, known, *compare, as_json=as_json)
             return
@@ -107,7 +107,7 @@ def versions(
 def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_json: bool) -> None:
     """Who speaks in RECORDING. Naming somebody makes nothing again."""
     with open_services(load_settings()) as services:
-        known = known_recording(services, org, recording)
+        known = require_recording(services, org, recording)
         if name:
             services.pipeline.versions.name_speaker(known, *name)
         labels, names = (
@@ -123,7 +123,7 @@ def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_j
         click.echo("No speaker is told apart in this recording.")
 
 
-def _edited(
+def _apply_edit(
     before: Transcript,
     names: Mapping[str, str],
     file: Path | None,
@@ -132,9 +132,9 @@ def _edited(
 ) -> Transcript:
     if file is None:
         return correct_segment(before, (segment or 1) - 1, text or "")
-    content = decoded(file.read_bytes())
-    segments = read_captions(content, format_of(file.name, content), named(before, names))
-    return correct_all(before, labelled(segments, before, names))
+    content = decode_text(file.read_bytes())
+    segments = read_captions(content, detect_format(file.name, content), with_names(before, names))
+    return correct_all(before, with_labels(segments, before, names))
 
 
 def _print_changes(

@@ -20,7 +20,7 @@ from playhead.core.errors import ConfigurationError, PlayheadError
 from playhead.core.records import Engine
 from playhead.core.settings import Settings, load_settings
 from playhead.engines.registry import Engines, build_engines
-from playhead.media.sandbox import walls
+from playhead.media.sandbox import restrictions
 from playhead.postgres.database_urls import app_url, dagster_url
 from playhead.postgres.migrator import check_pgvector
 from playhead.services import stores
@@ -111,7 +111,7 @@ def _inbox(settings: Settings) -> str:
 
 def _engines(settings: Settings) -> str:
     engines = build_engines(settings)
-    return ", ".join(f"{engine.name} {engine.model}" for engine in _all(engines))
+    return ", ".join(f"{engine.name} {engine.model}" for engine in _all_engines(engines))
 
 
 def _models(settings: Settings) -> str:
@@ -125,9 +125,9 @@ def _models(settings: Settings) -> str:
 
 def _decoding(_settings: Settings) -> str:
     """A wall that this machine does not have is told, and is no fault: the others stand."""
-    around = walls()
+    around = restrictions()
     missing = f"; missing: {', '.join(around.missing)}" if around.missing else ""
-    return f"apart, with {', '.join(around.standing)}{missing}"
+    return f"apart, with {', '.join(around.active)}{missing}"
 
 
 def _database(settings: Settings) -> str:
@@ -167,6 +167,6 @@ def _port(_settings: Settings) -> str:
     return f"{_DAGSTER_PORT} is free for the UI"
 
 
-def _all(engines: Engines) -> tuple[Engine, ...]:
+def _all_engines(engines: Engines) -> tuple[Engine, ...]:
     embedder = engines.embedders.named(engines.embedders.default)
     return (engines.transcriber.engine, engines.writer.engine, embedder.engine)

@@ -73,13 +73,15 @@ def resume(provider: str, org: str | None) -> None:
 
 
 def _ask(settings: Settings, provider: str, today: date, as_json: bool) -> None:
-    from playhead.providers.list_models import models_of  # OpenAI's library takes most of a second
+    from playhead.providers.list_models import (
+        list_models,  # OpenAI's library takes most of a second
+    )
 
-    for one in models_of(settings, provider):
+    for one in list_models(settings, provider):
         if as_json:
             print_json(asdict(one))
         else:
-            click.echo(f"{provider}:{one.name}  {_end(one.ends, today)}".rstrip())
+            click.echo(f"{provider}:{one.name}  {_end(one.shutdown_date, today)}".rstrip())
 
 
 def _print_table(rows: Sequence[EngineFacts]) -> None:
@@ -90,14 +92,20 @@ def _print_table(rows: Sequence[EngineFacts]) -> None:
         chosen = "*" if row.chosen else ""
         end = "ended" if row.ended else _end(row.ends, None)
         table.add_row(
-            chosen, row.role, row.name, _gives(row), _price(row), end, row.missing_setting or ""
+            chosen,
+            row.role,
+            row.name,
+            _format_output(row),
+            _price(row),
+            end,
+            row.missing_setting or "",
         )
     console = Console()
     Console(width=None if console.is_terminal else 200).print(table)
     click.echo("* in use. Prices in US dollars: a million tokens read + written, or a minute.")
 
 
-def _gives(row: EngineFacts) -> str:
+def _format_output(row: EngineFacts) -> str:
     if row.role == "transcriber":
         return f"{', '.join(row.output_formats)} ({row.languages})"
     if row.role in ("writer", "answerer"):

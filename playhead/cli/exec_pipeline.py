@@ -17,7 +17,7 @@ from playhead.core.settings import load_settings
 _QUIET = ("-W", "ignore:Parameter `owners`")  # Dagster warns of its own sensors
 
 
-def become(module: str, *arguments: str) -> NoReturn:
+def exec_pipeline_command(module: str, *arguments: str) -> NoReturn:
     """Go on as ``python -m pipeline_assets.commands.<module>``."""
     load_settings()  # a wrong setting is told here, at once
     sys.stdout.flush()
@@ -39,4 +39,4 @@ def become(module: str, *arguments: str) -> NoReturn:
 def plan(**asked: object) -> None:
     """What is missing, stale, outdated, failed or orphaned, by stage, and what making it right
     would take."""
-    become("plan", json_line(asked))
+    exec_pipeline_command("plan", json_line(asked))

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import click
 
-from playhead.cli.options import known_recording, org_option
-from playhead.cli.search import second
+from playhead.cli.options import org_option, require_recording
+from playhead.cli.search import parse_time
 from playhead.core.errors import StageNotReady
 from playhead.core.records import Recording, Stage
 from playhead.core.settings import load_settings
-from playhead.exports.clips import AROUND_SECONDS, SUFFIXES, Stretch, write_clip
-from playhead.exports.document import linked
+from playhead.exports.clips import CONTEXT_SECONDS, SUFFIXES, ClipRange, write_clip
+from playhead.exports.document import add_links
 from playhead.exports.files import write_text
-from playhead.exports.transcripts import FORMATS, ExportFormat, Heading, exported
+from playhead.exports.transcripts import FORMATS, ExportFormat, Heading, export_transcript
 from playhead.services.context import Services, open_services
 
 _OUTPUT = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -42,11 +42,11 @@ def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | No
     """The transcript of RECORDING as a file: captions (srt, vtt), all of it (json), or to read
     (txt, md). The first three can be edited, for `playhead correct`."""
     with open_services(load_settings()) as services:
-        known = known_recording(services, org, recording)
+        known = require_recording(services, org, recording)
         heading = Heading(known.title, services.files.media.link(known.id, known.suffix))
         names = services.pipeline.versions.speaker_names(known)
-        text = exported(services.pipeline.versions.current(known), names, wanted, heading)
-    with _writing(output):
+        text = export_transcript(services.pipeline.versions.current(known), names, wanted, heading)
+    with _report_written(output):
         write_text(text, output)
 
 
@@ -57,22 +57,22 @@ def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | No
 def document(recording: str, output: Path, org: str | None) -> None:
     """The document of RECORDING as Markdown; its times open the media."""
     with open_services(load_settings()) as services:
-        known = known_recording(services, org, recording)
-        found = services.pipeline.content.document(known, _made(services, known, "document"))
-        text = linked(found, services.files.media.link(known.id, known.suffix))
-    with _writing(output):
+        known = require_recording(services, org, recording)
+        found = services.pipeline.content.document(known, _read_stage(services, known, "document"))
+        text = add_links(found, services.files.media.link(known.id, known.suffix))
+    with _report_written(output):
         write_text(text, output)
 
 
 @click.command()
 @click.argument("recording")
-@click.option("--from", "begin", type=second, metavar="TIME", help="Where it begins.")
-@click.option("--to", "end", type=second, metavar="TIME", help="Where it ends.")
+@click.option("--from", "begin", type=parse_time, metavar="TIME", help="Where it begins.")
+@click.option("--to", "end", type=parse_time, metavar="TIME", help="Where it ends.")
 @click.option(
     "--around",
-    type=second,
+    type=parse_time,
     metavar="TIME",
-    help=f"Instead: {AROUND_SECONDS:g} seconds before and after.",
+    help=f"Instead: {CONTEXT_SECONDS:g} seconds before and after.",
 )
 @click.option(
     "--output",
@@ -91,26 +91,28 @@ def clip(
 ) -> None:
     """A stretch of RECORDING's sound as a file of its own, of a video, too."""
     with open_services(load_settings()) as services:
-        known = known_recording(services, org, recording)
-        facts = services.pipeline.content.media_facts(known, _made(services, known, "raw_media"))
-        wanted = _stretch(facts.duration_seconds, begin, end, around)
+        known = require_recording(services, org, recording)
+        facts = services.pipeline.content.media_facts(
+            known, _read_stage(services, known, "raw_media")
+        )
+        wanted = _clip_range(facts.duration_seconds, begin, end, around)
         path = output or Path(f"{known.id}-{wanted.start:g}-{wanted.end:g}.opus")
-        with services.files.media.opened(known) as media, _writing(path):
+        with services.files.media.open_local(known) as media, _report_written(path):
             write_clip(media, facts, wanted, path)
     click.echo(path)
 
 
-def _stretch(
+def _clip_range(
     duration: float, begin: float | None, end: float | None, around: float | None
-) -> Stretch:
+) -> ClipRange:
     if around is None and begin is not None and end is not None:
-        return Stretch.within(duration, begin, end)
+        return ClipRange.between(duration, begin, end)
     if around is not None and begin is None and end is None:
-        return Stretch.around(duration, around)
+        return ClipRange.around(duration, around)
     raise click.UsageError("Give --from and --to, or --around.")
 
 
-def _made(services: Services, known: Recording, stage: Stage) -> int:
+def _read_stage(services: Services, known: Recording, stage: Stage) -> int:
     """The result that stands. Raises ``NotMadeYet``."""
     if result := services.pipeline.results.current_results([known])[known.id].get((stage, 0)):
         return result.id
@@ -121,7 +123,7 @@ def _made(services: Services, known: Recording, stage: Stage) -> int:
 
 
 @contextmanager
-def _writing(output: Path) -> Iterator[None]:
+def _report_written(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

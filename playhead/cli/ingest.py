@@ -10,7 +10,7 @@ from typing import cast
 
 import click
 
-from playhead.cli.exec_pipeline import become
+from playhead.cli.exec_pipeline import exec_pipeline_command
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.errors import PlayheadError
 from playhead.core.records import KINDS, SPEAKERS, STAGES, Kind, Recording, SpeakerSource, Stage
@@ -85,7 +85,7 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
     """Run what is waiting through Dagster; all of it, or RECORDINGS.
 
     Exits with 0 when all that was run is ready, 1 when some failed."""
-    become("process", *(["--watch"] if watch else []), "--", *recordings)
+    exec_pipeline_command("process", *(["--watch"] if watch else []), "--", *recordings)
 
 
 @click.command()

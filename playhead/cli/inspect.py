@@ -67,7 +67,7 @@ def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None
     """How one RECORDING is doing."""
     with open_services(load_settings()) as services:
         org_id = services.require_organisation(org)
-        current = _one(services, org_id, recording)
+        current = _read_status(services, org_id, recording)
         if not follow:
             _print_status(current, as_json)
         elif as_json:
@@ -83,14 +83,14 @@ def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None
 def show(recording: str, org: str | None, as_json: bool) -> None:
     """Everything about one RECORDING: transcript, document, chunks, and what made each."""
     with open_services(load_settings()) as services:
-        everything = _everything(services, services.require_organisation(org), recording)
+        everything = _collect_details(services, services.require_organisation(org), recording)
     if as_json:
         print_json(everything)
     else:
-        _print_everything(everything)
+        _print_details(everything)
 
 
-def _one(services: Services, org_id: str, recording: str) -> Status:
+def _read_status(services: Services, org_id: str, recording: str) -> Status:
     return services.pipeline.recordings.statuses(org_id, [recording])[0]
 
 
@@ -105,7 +105,7 @@ def _reason(status: Status) -> str:
     return f"{told}, archived" if status.archived else told
 
 
-def _ended(status: Status) -> bool:
+def _is_finished(status: Status) -> bool:
     return status.status in {"ready", "failed"} or status.archived
 
 
@@ -120,9 +120,9 @@ def _print_status(current: Status, as_json: bool) -> None:
 
 def _follow_lines(services: Services, org_id: str, current: Status) -> None:
     print_json(_status_line(current))
-    while not _ended(current):
+    while not _is_finished(current):
         time.sleep(_FOLLOW_SECONDS)
-        before, current = current, _one(services, org_id, current.id)
+        before, current = current, _read_status(services, org_id, current.id)
         if current != before:
             print_json(_status_line(current))
 
@@ -135,14 +135,14 @@ def _follow_bar(services: Services, org_id: str, current: Status) -> None:
             bar.update(
                 task, completed=current.percent, detail=f"{current.status}: {_reason(current)}"
             )
-            if _ended(current):
+            if _is_finished(current):
                 return
             time.sleep(_FOLLOW_SECONDS)
-            current = _one(services, org_id, current.id)
+            current = _read_status(services, org_id, current.id)
 
 
-def _everything(services: Services, org_id: str, recording: str) -> dict[str, Any]:
-    current = _one(services, org_id, recording)
+def _collect_details(services: Services, org_id: str, recording: str) -> dict[str, Any]:
+    current = _read_status(services, org_id, recording)
     known = services.pipeline.recordings.get(org_id, recording)
     lineage = services.pipeline.results.lineage(known)
     results = {row["stage"]: row for row in lineage}
@@ -171,7 +171,7 @@ def _times(transcript: Transcript) -> str:
     return f"times: {transcript.timing}, off by {transcript.error_seconds:.1f} s at most"
 
 
-def _print_everything(everything: dict[str, Any]) -> None:
+def _print_details(everything: dict[str, Any]) -> None:
     console = Console(soft_wrap=True)
     recording, transcript = everything["recording"], everything["transcript"]
     console.print(f"{recording['title']}  {recording['id']}", style="bold", markup=False)

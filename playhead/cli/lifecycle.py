@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from playhead.cli.exec_pipeline import become
+from playhead.cli.exec_pipeline import exec_pipeline_command
 from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
@@ -35,7 +35,7 @@ def archive(
         else:
             catalogue.statuses(org_id, recordings)  # NotFound before anything changes
             changed = catalogue.archive(org_id, recordings)
-    _follow(changed, archived=True, as_json=as_json)
+    _report_changes(changed, archived=True, as_json=as_json)
 
 
 @click.command()
@@ -50,7 +50,7 @@ def unarchive(recordings: tuple[str, ...], org: str | None, as_json: bool) -> No
             org_id, recordings
         )  # NotFound before anything changes
         changed = services.pipeline.recordings.unarchive(org_id, recordings)
-    _follow(changed, archived=False, as_json=as_json)
+    _report_changes(changed, archived=False, as_json=as_json)
 
 
 @click.command()
@@ -75,17 +75,17 @@ def forget(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: boo
         if not click.confirm("Forget these and everything made of them, for ever?", err=True):
             raise NotConfirmed("Nothing was forgotten.", remedy="--yes says it beforehand.")
     ids = [*(status.id for status in known), *gone]
-    become("delete", *(["--json"] if as_json else []), "--", *ids)
+    exec_pipeline_command("delete", *(["--json"] if as_json else []), "--", *ids)
 
 
-def _follow(changed: Mapping[str, str], *, archived: bool, as_json: bool) -> None:
+def _report_changes(changed: Mapping[str, str], *, archived: bool, as_json: bool) -> None:
     """Say what changed, and have Dagster's partitions follow."""
     for identity, title in changed.items():
         if as_json:
             print_json({"recording": identity, "title": title, "archived": archived})
         else:
             click.echo(f"{identity}  {title}  {'archived' if archived else 'back'}")
-    become("sync_partitions")
+    exec_pipeline_command("sync_partitions")
 
 
 class NotConfirmed(PlayheadError):

@@ -19,6 +19,6 @@ def print_json(value: Any) -> None:
     click.echo(json_line(value))
 
 
-def known_recording(services: Services, org: str | None, recording: str) -> Recording:
+def require_recording(services: Services, org: str | None, recording: str) -> Recording:
     """Raises ``NotFound``, also for another organisation's."""
     return services.pipeline.recordings.get(services.require_organisation(org), recording)

@@ -13,11 +13,11 @@ from playhead.cli.options import json_option, org_option, print_json
 from playhead.core.records import KINDS, SOURCES, Kind, SearchFilter, Source
 from playhead.core.settings import load_settings
 from playhead.search.hits import Hit
-from playhead.search.service import MOST, RecordingHit, Search, open_search
+from playhead.search.service import MAX_HITS, RecordingHit, SearchService, open_search
 from playhead.services.context import open_services
 
 
-def second(value: str) -> float:
+def parse_time(value: str) -> float:
     """Of a recording: 90, 1:30 or 00:01:30."""
     parts = value.split(":")
     if len(parts) > 3 or not all(re.fullmatch(r"\d+(\.\d+)?", part) for part in parts):
@@ -37,15 +37,15 @@ def second(value: str) -> float:
 @click.option(
     "--from",
     "from_seconds",
-    type=second,
+    type=parse_time,
     metavar="TIME",
     help="From this second of a recording on.",
 )
 @click.option(
-    "--to", "to_seconds", type=second, metavar="TIME", help="Up to this second of a recording."
+    "--to", "to_seconds", type=parse_time, metavar="TIME", help="Up to this second of a recording."
 )
 @click.option("--recordings", "whole", is_flag=True, help="Recordings, each with its best moments.")
-@click.option("--limit", type=click.IntRange(1, MOST), default=10, show_default=True)
+@click.option("--limit", type=click.IntRange(1, MAX_HITS), default=10, show_default=True)
 @org_option
 @json_option
 def search(
@@ -94,7 +94,7 @@ def search(
 
 
 def _found(
-    find: Search, query: str, narrowed: SearchFilter, limit: int, *, whole: bool
+    find: SearchService, query: str, narrowed: SearchFilter, limit: int, *, whole: bool
 ) -> tuple[list[Hit] | list[RecordingHit], str | None]:
     if whole:
         recordings = find.recordings(query, narrowed=narrowed, limit=limit)
@@ -105,7 +105,9 @@ def _found(
 
 def _print(hit: Hit) -> None:
     console = Console(soft_wrap=True)
-    console.print(Text.assemble((hit.at, "bold cyan"), "  ", (hit.title, "bold"), _said_by(hit)))
+    console.print(
+        Text.assemble((hit.timecode, "bold cyan"), "  ", (hit.title, "bold"), _format_speaker(hit))
+    )
     console.print(Text.assemble("  “", _sentence(hit), "”"))
     console.print(f"  {hit.link}\n", markup=False, highlight=False, style="dim")
 
@@ -115,11 +117,11 @@ def _print_recording(one: RecordingHit) -> None:
     about = f"  {one.kind}  {one.added:%Y-%m-%d}  {one.recording}"
     console.print(Text.assemble((one.title, "bold"), (about, "dim")))
     for hit in one.hits:
-        console.print(Text.assemble("  ", (hit.at, "cyan"), "  “", _sentence(hit), "”"))
+        console.print(Text.assemble("  ", (hit.timecode, "cyan"), "  “", _sentence(hit), "”"))
     console.print()
 
 
-def _said_by(hit: Hit) -> str:
+def _format_speaker(hit: Hit) -> str:
     return f"  {hit.speaker}" if hit.speaker else ""
 
 

@@ -52,7 +52,7 @@ def quarantine(show: int | None, drop: int | None, org: str | None, as_json: boo
         elif drop is not None:
             services.provider_use.quarantine.delete(org_id, drop)
         else:
-            _print_kept(services.provider_use.quarantine.replies(org_id), as_json)
+            _print_quarantined(services.provider_use.quarantine.replies(org_id), as_json)
 
 
 def _print_sums(by: Grouping, sums: list[SpendRow]) -> None:
@@ -73,7 +73,7 @@ def _print_sums(by: Grouping, sums: list[SpendRow]) -> None:
     Console(width=None if console.is_terminal else 160).print(table)
 
 
-def _print_kept(kept: list[QuarantinedReply], as_json: bool) -> None:
+def _print_quarantined(kept: list[QuarantinedReply], as_json: bool) -> None:
     for one in kept:
         if as_json:
             print_json(asdict(one))

@@ -27,7 +27,7 @@ from playhead.providers.model_catalog import (
     text_model,
     vector_model,
 )
-from playhead.providers.model_names import missing, remote_model
+from playhead.providers.model_names import missing_setting, parse_remote_model
 
 Role = Literal["transcriber", "writer", "answerer", "embedder"]
 
@@ -97,7 +97,7 @@ def _in_settings(settings: Settings, today: date) -> Iterator[EngineFacts]:
     }
     for role, row in makers.items():
         for name in sorted(_named(settings, role)):
-            if named := remote_model(name):
+            if named := parse_remote_model(name):
                 provider = settings.provider(named.provider)
                 of_openai = provider is not None and provider.base_url is None
                 yield _remote(settings, role, name, row(named.model, of_openai), today)
@@ -110,7 +110,7 @@ def _named(settings: Settings, role: Role) -> set[str]:
 
 
 def _remote(settings: Settings, role: Role, name: str, row: Model, today: date) -> EngineFacts:
-    named = remote_model(name)
+    named = parse_remote_model(name)
     assert named is not None
     provider = settings.provider(named.provider)
     rates = rates_of(provider, row.name) if provider else None
@@ -125,11 +125,16 @@ def _remote(settings: Settings, role: Role, name: str, row: Model, today: date) 
         languages=row.languages if isinstance(row, SpeechModel) else "",
         dimensions=named.dimensions or (vectors.dimensions if vectors else None),
         window_tokens=vectors.window_tokens if vectors else None,
-        usd_a_million_tokens=(rates.input_a_million, rates.output_a_million) if rates else None,
-        usd_an_audio_minute=rates.an_audio_minute if rates else None,
+        usd_a_million_tokens=(
+            rates.usd_per_million_input_tokens,
+            rates.usd_per_million_output_tokens,
+        )
+        if rates
+        else None,
+        usd_an_audio_minute=rates.usd_per_audio_minute if rates else None,
         ends=ends,
         ended=ends is not None and ends <= today,
-        missing_setting=missing(settings, named.provider),
+        missing_setting=missing_setting(settings, named.provider),
     )
 
 

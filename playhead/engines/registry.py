@@ -27,8 +27,8 @@ from playhead.engines.remote import ClientFactory, RemoteEngines
 from playhead.engines.transcription.stub import StubTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.search.embedding_sets import EmbeddingSet, same_engine
-from playhead.providers.factory import open_wire
-from playhead.providers.model_names import RemoteModel, remote_model
+from playhead.providers.factory import open_client
+from playhead.providers.model_names import RemoteModel, parse_remote_model
 
 _Adapter = TypeVar("_Adapter")
 
@@ -60,7 +60,7 @@ class EngineRegistry(Generic[_Adapter]):
     def _make(self, name: str) -> _Adapter:
         if name in self._makers:
             return self._makers[name]()
-        if self._remote and (model := remote_model(name)):
+        if self._remote and (model := parse_remote_model(name)):
             return self._remote(model)
         raise ModelUnavailable(
             f"There is no {self._purpose} {name!r}, only {', '.join(sorted(self._makers))}.",
@@ -126,7 +126,7 @@ class Engines:
         return self.others.writer(choice) or self.writer
 
 
-def build_engines(settings: Settings, wires: ClientFactory = open_wire) -> Engines:
+def build_engines(settings: Settings, wires: ClientFactory = open_client) -> Engines:
     """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
     remote = RemoteEngines(settings, wires)
     aligners = EngineRegistry[SpeechRecognizer | None]("aligner", _aligners(settings))
@@ -184,13 +184,13 @@ def _require_known(wanted: Sequence[tuple[str, EngineRegistry[Any], str | None]]
         )
 
 
-def build_embedders(settings: Settings, wires: ClientFactory = open_wire) -> EmbedderRegistry:
+def build_embedders(settings: Settings, wires: ClientFactory = open_client) -> EmbedderRegistry:
     """The embedders alone, for search."""
     remote = RemoteEngines(settings, wires)
     return EmbedderRegistry(settings.embedder, _embedders(settings), remote.embedder)
 
 
-def build_answerer(settings: Settings, wires: ClientFactory = open_wire) -> Answerer:
+def build_answerer(settings: Settings, wires: ClientFactory = open_client) -> Answerer:
     """Who answers questions. Raises ``InvalidSettings``."""
     answerers = _answerers(settings, wires)
     _require_known([("PLAYHEAD_ANSWERER", answerers, settings.answerer)])

@@ -18,7 +18,7 @@ from playhead.core.usage import Usage
 from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import (
     Rates,
-    charged,
+    billing_rates,
     pricing,
     speech_model,
     text_model,
@@ -43,9 +43,9 @@ class RemoteEngines:
     def recognizer(self, model: RemoteModel) -> SpeechRecognizer:
         """A server of one's own, without a key, hears a piece at a time."""
         from playhead.engines.transcription.openai import OpenAIRecognizer
-        from playhead.providers.openai_client import client_of
+        from playhead.providers.openai_client import create_client
 
-        client = client_of(self.settings, model.provider)
+        client = create_client(self.settings, model.provider)
         own = self._provider(model).api_key is None
         return OpenAIRecognizer(
             self._client(model),
@@ -57,25 +57,25 @@ class RemoteEngines:
 
     def writer(self, model: RemoteModel) -> Writer:
         from playhead.engines.writing.openai import OpenAIWriter
-        from playhead.providers.openai_client import client_of
+        from playhead.providers.openai_client import create_client
 
-        client = client_of(self.settings, model.provider)
+        client = create_client(self.settings, model.provider)
         row = text_model(model.model, of_openai=self._provider(model).base_url is None)
         return OpenAIWriter(self._client(model), client, row, rates=self._rates(model))
 
     def answerer(self, model: RemoteModel) -> Answerer:
         from playhead.engines.answering.openai import OpenAIAnswerer
-        from playhead.providers.openai_client import client_of
+        from playhead.providers.openai_client import create_client
 
-        client = client_of(self.settings, model.provider)
+        client = create_client(self.settings, model.provider)
         row = text_model(model.model, of_openai=self._provider(model).base_url is None)
         return OpenAIAnswerer(self._client(model), client, row)
 
     def embedder(self, model: RemoteModel) -> Embedder:
         from playhead.engines.embedding.openai import OpenAIEmbedder
-        from playhead.providers.openai_client import client_of
+        from playhead.providers.openai_client import create_client
 
-        client = client_of(self.settings, model.provider)
+        client = create_client(self.settings, model.provider)
         return OpenAIEmbedder(
             self._client(model),
             client,
@@ -89,7 +89,7 @@ class RemoteEngines:
         return self.settings.provider(model.provider) or Provider()
 
     def _rates(self, model: RemoteModel) -> Rates:
-        return charged(self._provider(model), model.model)
+        return billing_rates(self._provider(model), model.model)
 
     def _client(self, model: RemoteModel) -> ProviderClient:
         return self.wires(model.provider, self.settings, pricing(self._provider(model)))

@@ -12,53 +12,53 @@ from typing import Final
 
 from playhead.core.errors import EmptyFile, TimeOutOfRange
 from playhead.core.records import MediaFacts
-from playhead.exports.files import replacing
-from playhead.media.decode import stretch
+from playhead.exports.files import atomic_write
+from playhead.media.decode import decode_range
 from playhead.media.encoding import ENCODINGS, encode
 from playhead.transcripts.word_positions import TOLERANCE_SECONDS
 
 #: Before and after a second: what a person needs to hear to know what was meant.
-AROUND_SECONDS: Final = 10.0
+CONTEXT_SECONDS: Final = 10.0
 SUFFIXES: Final = tuple(ENCODINGS)
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ClipRange:
     """Seconds of a recording."""
 
     start: float
     end: float
 
     @classmethod
-    def within(cls, duration_seconds: float, start: float, end: float) -> Stretch:
+    def between(cls, duration_seconds: float, start: float, end: float) -> ClipRange:
         """Raises ``OutsideRecording``."""
         if not 0 <= start < end <= duration_seconds + TOLERANCE_SECONDS:
-            raise _outside(f"{start:g} to {end:g}", duration_seconds)
+            raise _out_of_range(f"{start:g} to {end:g}", duration_seconds)
         return cls(start, min(end, duration_seconds))
 
     @classmethod
-    def around(cls, duration_seconds: float, second: float) -> Stretch:
+    def around(cls, duration_seconds: float, second: float) -> ClipRange:
         """Shorter at the ends of the recording. Raises ``OutsideRecording``."""
         if not 0 <= second <= duration_seconds:
-            raise _outside(f"{second:g}", duration_seconds)
-        start, end = second - AROUND_SECONDS, second + AROUND_SECONDS
+            raise _out_of_range(f"{second:g}", duration_seconds)
+        start, end = second - CONTEXT_SECONDS, second + CONTEXT_SECONDS
         return cls(max(0.0, start), min(end, duration_seconds))
 
 
-def write_clip(media: Path, facts: MediaFacts, wanted: Stretch, output: Path) -> None:
+def write_clip(media: Path, facts: MediaFacts, wanted: ClipRange, output: Path) -> None:
     """Encoded as the suffix of ``output`` says, one of ``SUFFIXES``; in constant memory, whatever
     its length. Raises ``OSError``, and what ``decode`` raises."""
     encoding = ENCODINGS[output.suffix.lower()]
-    form = encoding.form_for(facts.sample_rate, facts.channels)
-    with replacing(output) as path:
-        blocks = stretch(media, form, wanted.start, wanted.end)
+    form = encoding.pcm_format(facts.sample_rate, facts.channels)
+    with atomic_write(output) as path:
+        blocks = decode_range(media, form, wanted.start, wanted.end)
         if not encode(path, encoding, form, blocks):
             raise EmptyFile(
                 "The file has no sound there.", remedy="Upload the recording again from its source."
             )
 
 
-def _outside(what: str, duration_seconds: float) -> TimeOutOfRange:
+def _out_of_range(what: str, duration_seconds: float) -> TimeOutOfRange:
     return TimeOutOfRange(
         f"There is no second {what} in a recording of {duration_seconds:.2f} seconds.",
         remedy=f"Give seconds from 0 to {duration_seconds:.2f}, the first before the last.",

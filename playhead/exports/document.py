@@ -7,7 +7,7 @@ from playhead.core.records import Document
 from playhead.core.timecode import format_timecode
 
 
-def linked(document: Document, link: str) -> str:
+def add_links(document: Document, link: str) -> str:
     """Its Markdown, with each ``[hh:mm:ss]`` that stands before words of the recording as a link to
     their second. ``link`` opens the media."""
     parts, done = [], 0

@@ -19,12 +19,12 @@ def write_text(text: str, output: Path) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    with replacing(output) as path:
+    with atomic_write(output) as path:
         path.write_bytes(data)
 
 
 @contextmanager
-def replacing(output: Path) -> Iterator[Path]:
+def atomic_write(output: Path) -> Iterator[Path]:
     """A path beside ``output``; what is written there takes its place when all went well, and goes
     when not. Raises ``OSError``."""
     path = output.with_name(f".{uuid.uuid4().hex}{output.suffix}")

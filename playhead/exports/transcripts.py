@@ -17,7 +17,7 @@ from playhead.core.text import one_line as printable
 from playhead.engines.writing.markdown_page import escape, escape_heading
 from playhead.transcripts.caption_files import CaptionFormat, write_captions
 from playhead.transcripts.cue_markup import one_line
-from playhead.transcripts.speaker_names import named
+from playhead.transcripts.speaker_names import with_names
 
 ExportFormat = CaptionFormat | Literal["txt", "md"]
 FORMATS: Final[tuple[ExportFormat, ...]] = (*get_args(CaptionFormat), "txt", "md")
@@ -25,7 +25,7 @@ FORMATS: Final[tuple[ExportFormat, ...]] = (*get_args(CaptionFormat), "txt", "md
 #: A paragraph ends with its speaker, at a pause, or at a segment's end once it is this long: about
 #: half a minute of speech.
 _PAUSE_SECONDS: Final = 2.0
-_LONG_CHARACTERS: Final = 500
+_MAX_PARAGRAPH_CHARACTERS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class _Paragraph:
     text: str
 
 
-def exported(
+def export_transcript(
     transcript: Transcript, names: dict[str, str], wanted: ExportFormat, heading: Heading
 ) -> str:
     """The transcript with people's ``names``, by label. One without words is a file without any,
     valid as its format has it."""
-    shown = named(transcript, names)
+    shown = with_names(transcript, names)
     if wanted == "txt":
-        return "\n".join(f"{_said(one)}\n" for one in _paragraphs(shown.segments))
+        return "\n".join(f"{_segment_text(one)}\n" for one in _paragraphs(shown.segments))
     if wanted == "md":
         return _markdown(shown, heading)
     return write_captions(shown, wanted)
@@ -66,7 +66,7 @@ def _markdown(transcript: Transcript, heading: Heading) -> str:
     return "\n".join(lines)
 
 
-def _said(one: _Paragraph) -> str:
+def _segment_text(one: _Paragraph) -> str:
     return f"{one_line(one.speaker)}: {one.text}" if one.speaker else one.text
 
 
@@ -75,16 +75,16 @@ def _paragraphs(segments: Sequence[Segment]) -> Iterator[_Paragraph]:
     for one, after in pairwise([*(one for one in segments if one.text.strip()), None]):
         assert one is not None
         held.append(one)
-        if after is None or _ends(held, after):
+        if after is None or _ends_paragraph(held, after):
             text = one_line("\n".join(part.text for part in held))
             yield _Paragraph(held[0].start, one.speaker, text)
             held = []
 
 
-def _ends(held: Sequence[Segment], after: Segment) -> bool:
+def _ends_paragraph(held: Sequence[Segment], after: Segment) -> bool:
     last = held[-1]
     return (
         after.speaker != last.speaker
         or after.start - last.end >= _PAUSE_SECONDS
-        or sum(len(one.text) for one in held) >= _LONG_CHARACTERS
+        or sum(len(one.text) for one in held) >= _MAX_PARAGRAPH_CHARACTERS
     )

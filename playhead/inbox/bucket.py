@@ -12,19 +12,19 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-from playhead.media.download_cache import Spool
-from playhead.media.object_storage import Bucket, Found
+from playhead.media.download_cache import DownloadCache
+from playhead.media.object_storage import Bucket, StoredObject
 
 
 class InboxBucket:
     """Objects whose names begin with a dot are left alone."""
 
-    def __init__(self, bucket: Bucket, spool: Spool) -> None:
+    def __init__(self, bucket: Bucket, spool: DownloadCache) -> None:
         self._bucket = bucket
         self._spool = spool
 
     def list_files(self) -> dict[str, tuple[int, int]]:
-        objects = sorted(self._bucket.top(), key=lambda found: found.key)
+        objects = sorted(self._bucket.list_top(), key=lambda found: found.key)
         return {found.key: _facts(found) for found in objects if not found.key.startswith(".")}
 
     def age(self, name: str) -> float:
@@ -34,22 +34,22 @@ class InboxBucket:
     @contextmanager
     def claim_file(self, name: str) -> Iterator[Path]:
         found = self._listing(name)
-        with self._spool.copy(self._bucket, found, "inbox") as path:
+        with self._spool.get(self._bucket, found, "inbox") as path:
             yield path
         if self._bucket.find(name) == found:
-            self._bucket.remove(name)
+            self._bucket.delete(name)
 
     def watch(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
         """Nobody tells; it is looked at every few seconds."""
         return nullcontext()
 
-    def _listing(self, name: str) -> Found:
+    def _listing(self, name: str) -> StoredObject:
         found = self._bucket.find(name)
         if found is None:
             raise FileNotFoundError(f"{self._bucket.url}/{name} is gone.")
         return found
 
 
-def _facts(found: Found) -> tuple[int, int]:
+def _facts(found: StoredObject) -> tuple[int, int]:
     version = f"{found.etag} {found.modified.isoformat()}".encode()
     return found.size, int.from_bytes(hashlib.sha256(version).digest()[:6])

@@ -12,7 +12,7 @@ from playhead.media.decode import AudioChannel
 from playhead.media.probe import channels_of_tracks, probe
 
 
-def voices(path: Path, speakers: Literal["tracks", "channels"]) -> dict[str, AudioChannel]:
+def audio_channels(path: Path, speakers: Literal["tracks", "channels"]) -> dict[str, AudioChannel]:
     """By the labels that their segments get, counted from 1 as people do. Raises what ``probe``
     raises."""
     channels = channels_of_tracks(probe(path))

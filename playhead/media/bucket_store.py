@@ -18,84 +18,93 @@ from pathlib import Path
 from typing import Final
 
 from playhead.core.records import Recording
-from playhead.media.download_cache import Spool
+from playhead.media.download_cache import DownloadCache
 from playhead.media.object_storage import PART_BYTES, Bucket
-from playhead.media.store import BLOCK_BYTES, FORGOTTEN_SECONDS, Received, gone, place, shelf
+from playhead.media.store import (
+    BLOCK_BYTES,
+    ORPHAN_SECONDS,
+    StagedFile,
+    missing_error,
+    shard_dir,
+    storage_key,
+)
 
 #: What this store names so. Whatever else is below its prefix is somebody else's.
 _OURS: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.\w+)?")
 
 
-class MediaObjects:
+class BucketStore:
     """Media files below a bucket's prefix, which must be this database's alone."""
 
-    def __init__(self, bucket: Bucket, spool: Spool) -> None:
+    def __init__(self, bucket: Bucket, spool: DownloadCache) -> None:
         self._bucket = bucket
         self._spool = spool
 
-    def receive(self, source: Path) -> Received:
+    def stage(self, source: Path) -> StagedFile:
         digest, size = hashlib.sha256(), 0
         with source.open("rb") as reader:
             while block := reader.read(BLOCK_BYTES):
                 digest.update(block)
                 size += len(block)
-        return Received(source, digest.hexdigest(), size)
+        return StagedFile(source, digest.hexdigest(), size)
 
-    def keep(self, received: Received, recording: Recording) -> None:
-        key = place(recording.id, recording.suffix)
-        self._bucket.send(key, _parts(received), received.size_bytes)
+    def commit(self, received: StagedFile, recording: Recording) -> None:
+        key = storage_key(recording.id, recording.suffix)
+        self._bucket.upload(key, _parts(received), received.size_bytes)
 
-    def drop(self, received: Received) -> None:
+    def release(self, received: StagedFile) -> None:
         """Nothing to do: the source was not copied."""
 
-    def discard(self, recording: Recording) -> None:
-        self._bucket.remove(place(recording.id, recording.suffix))
+    def delete_unregistered(self, recording: Recording) -> None:
+        self._bucket.delete(storage_key(recording.id, recording.suffix))
 
-    def forget(self, recording_id: str) -> None:
-        self._spool.forget(recording_id)
-        for found in self._bucket.walk(shelf(recording_id)):
+    def delete(self, recording_id: str) -> None:
+        self._spool.delete(recording_id)
+        for found in self._bucket.list_all(shard_dir(recording_id)):
             if Path(found.key).name.startswith(recording_id):
-                self._bucket.remove(found.key)
+                self._bucket.delete(found.key)
 
     @contextmanager
-    def opened(self, recording: Recording) -> Iterator[Path]:
-        found = self._bucket.find(place(recording.id, recording.suffix))
+    def open_local(self, recording: Recording) -> Iterator[Path]:
+        found = self._bucket.find(storage_key(recording.id, recording.suffix))
         if found is None:
-            raise gone(recording)
-        with self._spool.copy(self._bucket, found, recording.id) as path:
+            raise missing_error(recording)
+        with self._spool.get(self._bucket, found, recording.id) as path:
             yield path
 
     def link(self, recording_id: str, suffix: str) -> str:
-        return self._bucket.link(place(recording_id, suffix))
+        return self._bucket.link(storage_key(recording_id, suffix))
 
     def has(self, recording: Recording) -> bool:
-        return self._bucket.find(place(recording.id, recording.suffix)) is not None
+        return self._bucket.find(storage_key(recording.id, recording.suffix)) is not None
 
     def names(self) -> Iterator[str]:
         yield from self._spool.names()
-        for found in self._bucket.walk():
+        for found in self._bucket.list_all():
             yield f"{self._bucket.url}/{found.key}"
 
-    def sweep(self, known: Collection[tuple[str, str]]) -> list[str]:
-        places = {place(identity, suffix) for identity, suffix in known}
-        before = time.time() - FORGOTTEN_SECONDS
+    def remove_orphans(self, known: Collection[tuple[str, str]]) -> list[str]:
+        places = {storage_key(identity, suffix) for identity, suffix in known}
+        before = time.time() - ORPHAN_SECONDS
         lost = [
             found.key
-            for found in self._bucket.walk()
+            for found in self._bucket.list_all()
             if found.key not in places
             and _OURS.fullmatch(found.key)
             and found.modified.timestamp() < before
         ]
         for key in lost:
-            self._bucket.remove(key)
-        return [*lost, *self._spool.sweep()]
+            self._bucket.delete(key)
+        return [*lost, *self._spool.remove_unused()]
 
     def missing(self, known: Collection[tuple[str, str]]) -> list[str]:
-        there = {found.key for found in self._bucket.walk()}
-        return [identity for identity, suffix in known if place(identity, suffix) not in there]
+        there = {found.key for found in self._bucket.list_all()}
+        return [
+            identity for identity, suffix in known if storage_key(identity, suffix) not in there
+        ]
 
 
-def _parts(received: Received) -> Iterator[bytes]:
+def _parts(received: StagedFile) -> Iterator[bytes]:
     """What was received, again. Raises ``OSError`` before the end where it is not the same."""
     digest = hashlib.sha256()
     with received.path.open("rb") as reader:

@@ -18,7 +18,7 @@ import numpy as np
 
 from playhead.core.audio import Pcm, Samples
 from playhead.media import sandbox_messages
-from playhead.media.limits import insist_on_length
+from playhead.media.limits import require_length
 from playhead.media.sandbox import run_sandboxed
 
 RATE: Final = sandbox_messages.RATE  # Hz
@@ -49,17 +49,17 @@ def decode(path: Path, *, voice: AudioChannel = MIXDOWN) -> Iterator[Samples]:
     packets are left out; their time is silent. Raises ``EmptyFile`` (zero bytes, or not one
     sample), ``NoAudioTrack`` (or no such one), ``TruncatedMedia`` (an MP4 without its index),
     ``UnreadableMedia``, ``DecodingTooCostly``, and ``DecoderUnavailable``."""
-    whole = _decoded(path, voice, PcmFormat(RATE, 1), 0.0, None)
+    whole = _decode(path, voice, PcmFormat(RATE, 1), 0.0, None)
     return (pcm[:, 0].astype(np.float32) / np.float32(32768) for pcm in whole)
 
 
-def stretch(path: Path, form: PcmFormat, start: float, end: float) -> Iterator[Pcm]:
+def decode_range(path: Path, form: PcmFormat, start: float, end: float) -> Iterator[Pcm]:
     """What sounds from second ``start`` to ``end`` of the first audio track, as far as there is
     any, in blocks of at most about ten seconds. Raises as ``decode``."""
-    return _decoded(path, MIXDOWN, form, start, end)
+    return _decode(path, MIXDOWN, form, start, end)
 
 
-def _decoded(
+def _decode(
     path: Path, voice: AudioChannel, form: PcmFormat, start: float, end: float | None
 ) -> Iterator[Pcm]:
     size_bytes, samples = path.stat().st_size, 0
@@ -68,6 +68,6 @@ def _decoded(
         if kind == "sound":
             count = len(payload) // (2 * form.channels)
             samples += count
-            insist_on_length(samples / form.rate, size_bytes)
+            require_length(samples / form.rate, size_bytes)
             pcm = np.frombuffer(payload, dtype="<i2", count=count * form.channels)
             yield pcm.reshape(count, form.channels)

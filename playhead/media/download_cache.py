@@ -15,41 +15,41 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playhead.core.errors import DownloadCacheFull
-from playhead.media.object_storage import Bucket, Found
+from playhead.media.object_storage import Bucket, StoredObject
 
 _SPARE_BYTES = 1 << 30  # left to the database and the logs
 
 
-class Spool:
+class DownloadCache:
     """A folder of local copies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @contextmanager
-    def copy(self, bucket: Bucket, found: Found, name: str) -> Iterator[Path]:
+    def get(self, bucket: Bucket, found: StoredObject, name: str) -> Iterator[Path]:
         """A local copy of the object, in a file whose name begins with ``name``. Raises
         ``SpoolFull`` and what ``Bucket.fetch`` raises."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._insist_on_room(found.size)
+        self._require_room(found.size)
         path = self._folder / f"{name}.{uuid.uuid4().hex}"
         with path.open("xb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
-                bucket.fetch(found, file)
+                bucket.download(found, file)
                 file.flush()
                 yield path
             finally:
                 path.unlink(missing_ok=True)
 
-    def forget(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         """Remove the copies of this name, used or not."""
         for path in self._folder.glob(f"{name}.*"):
             path.unlink(missing_ok=True)
 
-    def sweep(self) -> list[str]:
+    def remove_unused(self) -> list[str]:
         """Remove what workers that died have left; the names."""
-        return [path.name for path in self._files() if _removed_unused(path)]
+        return [path.name for path in self._files() if _remove_unused(path)]
 
     def names(self) -> list[str]:
         return [path.name for path in self._files()]
@@ -57,7 +57,7 @@ class Spool:
     def _files(self) -> list[Path]:
         return sorted(self._folder.iterdir()) if self._folder.is_dir() else []
 
-    def _insist_on_room(self, size: int) -> None:
+    def _require_room(self, size: int) -> None:
         free = shutil.disk_usage(self._folder).free
         if free < size + _SPARE_BYTES:
             raise DownloadCacheFull(
@@ -68,7 +68,7 @@ class Spool:
             )
 
 
-def _removed_unused(path: Path) -> bool:
+def _remove_unused(path: Path) -> bool:
     with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()

@@ -29,7 +29,7 @@ class Encoding:
     encoder: str
     lossless: bool = False
 
-    def form_for(self, rate: int, channels: int) -> PcmFormat:
+    def pcm_format(self, rate: int, channels: int) -> PcmFormat:
         """As near to a recording with these as the encoding can have it."""
         own = self.lossless and rate <= _RATE
         return PcmFormat(rate if own else _RATE, min(channels, 2))

@@ -14,17 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from playhead.core.records import Recording
-from playhead.media.store import BLOCK_BYTES, FORGOTTEN_SECONDS, Received, gone, place, shelf
+from playhead.media.store import (
+    BLOCK_BYTES,
+    ORPHAN_SECONDS,
+    StagedFile,
+    missing_error,
+    shard_dir,
+    storage_key,
+)
 
 
-class MediaFolder:
+class LocalStore:
     """A folder of media files. Received bytes are copied in at once, and durable."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._incoming = folder / "incoming"
 
-    def receive(self, source: Path) -> Received:
+    def stage(self, source: Path) -> StagedFile:
         self._incoming.mkdir(parents=True, exist_ok=True)
         target = self._incoming / uuid.uuid4().hex
         digest = hashlib.sha256()
@@ -39,37 +46,37 @@ class MediaFolder:
         except BaseException:
             target.unlink(missing_ok=True)
             raise
-        return Received(target, digest.hexdigest(), size)
+        return StagedFile(target, digest.hexdigest(), size)
 
-    def keep(self, received: Received, recording: Recording) -> None:
+    def commit(self, received: StagedFile, recording: Recording) -> None:
         path = self.path(recording)
         path.parent.mkdir(parents=True, exist_ok=True)
         received.path.replace(path)
         _sync_folder(path.parent)
         _sync_folder(self._folder)  # which names the folder, when it is new
 
-    def drop(self, received: Received) -> None:
+    def release(self, received: StagedFile) -> None:
         received.path.unlink(missing_ok=True)
 
-    def discard(self, recording: Recording) -> None:
+    def delete_unregistered(self, recording: Recording) -> None:
         self.path(recording).unlink(missing_ok=True)
 
-    def forget(self, recording_id: str) -> None:
-        for path in (self._folder / shelf(recording_id)).glob(f"{recording_id}*"):
+    def delete(self, recording_id: str) -> None:
+        for path in (self._folder / shard_dir(recording_id)).glob(f"{recording_id}*"):
             path.unlink(missing_ok=True)
 
     @contextmanager
-    def opened(self, recording: Recording) -> Iterator[Path]:
+    def open_local(self, recording: Recording) -> Iterator[Path]:
         if not self.has(recording):
-            raise gone(recording)
+            raise missing_error(recording)
         yield self.path(recording)
 
     def link(self, recording_id: str, suffix: str) -> str:
-        return (self._folder / place(recording_id, suffix)).as_uri()
+        return (self._folder / storage_key(recording_id, suffix)).as_uri()
 
     def path(self, recording: Recording) -> Path:
         """Where the recording's bytes are, as they were uploaded."""
-        return self._folder / place(recording.id, recording.suffix)
+        return self._folder / storage_key(recording.id, recording.suffix)
 
     def has(self, recording: Recording) -> bool:
         return self.path(recording).is_file()
@@ -77,9 +84,9 @@ class MediaFolder:
     def names(self) -> Iterator[str]:
         return map(str, self._files())
 
-    def sweep(self, known: Collection[tuple[str, str]]) -> list[str]:
-        places = {self._folder / place(identity, suffix) for identity, suffix in known}
-        before = time.time() - FORGOTTEN_SECONDS
+    def remove_orphans(self, known: Collection[tuple[str, str]]) -> list[str]:
+        places = {self._folder / storage_key(identity, suffix) for identity, suffix in known}
+        before = time.time() - ORPHAN_SECONDS
         lost = [
             path for path in self._files() if path not in places and path.stat().st_mtime < before
         ]
@@ -91,7 +98,7 @@ class MediaFolder:
         return [
             identity
             for identity, suffix in known
-            if not (self._folder / place(identity, suffix)).is_file()
+            if not (self._folder / storage_key(identity, suffix)).is_file()
         ]
 
     def _files(self) -> Iterator[Path]:

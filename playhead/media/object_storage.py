@@ -33,7 +33,7 @@ PART_BYTES: Final = 16 << 20
 
 _PART_TIME: Final = timedelta(minutes=5)  # a part in at least 0.5 Mbit/s
 _STALL: Final = timedelta(seconds=30)  # without a byte
-_PATIENCE: Final = timedelta(minutes=3)  # a part's; what is signed is good for five
+_RETRY_BUDGET: Final = timedelta(minutes=3)  # a part's; what is signed is good for five
 _TRIES: Final = 30  # a part's; with pauses of up to 15 s its patience ends first
 _LINK_TIME: Final = timedelta(days=1)
 
@@ -43,7 +43,7 @@ _REFUSED: Final = frozenset({"301", "401", "403"})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredObject:
     """An object as it was when it was looked at. ``etag`` is another one once its bytes are."""
 
     key: str
@@ -66,15 +66,15 @@ class Bucket:
     fails is tried again for ``patience``."""
 
     def __init__(
-        self, url: str, *, endpoint: str | None = None, patience: timedelta = _PATIENCE
+        self, url: str, *, endpoint: str | None = None, patience: timedelta = _RETRY_BUDGET
     ) -> None:
         self.url = url.rstrip("/")
         self._store = _open(self.url, endpoint, patience)
 
-    def send(self, key: str, blocks: Iterable[bytes], size: int) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes], size: int) -> None:
         """Store ``blocks``, each of ``PART_BYTES`` but the last, ``size`` in all. When it returns
         they are durable. What ``blocks`` raises is raised, and nothing is stored."""
-        with self._answering():
+        with self._translate_errors():
             obstore.put(
                 self._store,
                 key,
@@ -84,15 +84,15 @@ class Bucket:
                 max_concurrency=1,  # in order, so that no more than one is ever sent twice
             )
 
-    def fetch(self, found: Found, to: Sink) -> None:
+    def download(self, found: StoredObject, to: Sink) -> None:
         """Append to ``to`` what it does not have yet. Raises ``StorageUnavailable`` where the
         object is not the one that was found any more."""
         while (start := to.tell()) < found.size:
             to.write(self._part(found, start))
 
-    def _part(self, found: Found, start: int) -> memoryview:
+    def _part(self, found: StoredObject, start: int) -> memoryview:
         end = min(start + PART_BYTES, found.size)
-        with self._answering():
+        with self._translate_errors():
             answer = obstore.get(self._store, found.key, options={"range": (start, end)})
             if _etag(answer.meta) == found.etag:
                 return memoryview(answer.bytes())
@@ -101,25 +101,27 @@ class Bucket:
             remedy="Nothing to do: it is read again.",
         )
 
-    def find(self, key: str) -> Found | None:
-        with self._answering(), suppress(FileNotFoundError):
-            return _found(obstore.head(self._store, key))
+    def find(self, key: str) -> StoredObject | None:
+        with self._translate_errors(), suppress(FileNotFoundError):
+            return _stored_object(obstore.head(self._store, key))
         return None
 
-    def walk(self, folder: str = "") -> Iterator[Found]:
+    def list_all(self, folder: str = "") -> Iterator[StoredObject]:
         """All objects, or those below a folder."""
-        with self._answering():
+        with self._translate_errors():
             for page in obstore.list(self._store, folder or None):
-                yield from map(_found, page)
+                yield from map(_stored_object, page)
 
-    def top(self) -> list[Found]:
+    def list_top(self) -> list[StoredObject]:
         """The objects that are in no folder."""
-        with self._answering():
-            return [_found(one) for one in obstore.list_with_delimiter(self._store)["objects"]]
+        with self._translate_errors():
+            return [
+                _stored_object(one) for one in obstore.list_with_delimiter(self._store)["objects"]
+            ]
 
-    def remove(self, key: str) -> None:
+    def delete(self, key: str) -> None:
         """Whether or not it is there."""
-        with self._answering(), suppress(FileNotFoundError):
+        with self._translate_errors(), suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
     def link(self, key: str) -> str:
@@ -131,11 +133,11 @@ class Bucket:
         return f"{self.url}/{key}"
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            raise _ours(self.url, str(error)) from error
+            raise _translate_error(self.url, str(error)) from error
 
 
 def _open(url: str, endpoint: str | None, patience: timedelta) -> ObjectStore:
@@ -148,15 +150,15 @@ def _open(url: str, endpoint: str | None, patience: timedelta) -> ObjectStore:
     return from_url(url, config=own, client_options=client, retry_config=retries)
 
 
-def _found(meta: obstore.ObjectMeta) -> Found:
-    return Found(meta["path"], meta["size"], _etag(meta), meta["last_modified"])
+def _stored_object(meta: obstore.ObjectMeta) -> StoredObject:
+    return StoredObject(meta["path"], meta["size"], _etag(meta), meta["last_modified"])
 
 
 def _etag(meta: obstore.ObjectMeta) -> str:
     return (meta["e_tag"] or "").strip('"')
 
 
-def _ours(url: str, told: str) -> PlayheadError:
+def _translate_error(url: str, told: str) -> PlayheadError:
     """The library tells a refused list, and a missing bucket, only in words."""
     reason = told.partition("\n")[0]
     status = _STATUS.search(told)

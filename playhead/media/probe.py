@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from playhead.core.errors import UnreadableMedia
 from playhead.core.records import MediaFacts
-from playhead.media.limits import STREAMS, insist_on_length
-from playhead.media.sandbox import plain, run_sandboxed
+from playhead.media.limits import MAX_STREAMS, require_length
+from playhead.media.sandbox import run_sandboxed, sanitize_text
 
 _CHANNELS: Final = re.compile(r"^audio: .* (\d+) channels$")
 
@@ -25,10 +25,10 @@ def probe(path: Path) -> MediaFacts:
     ``DecoderUnavailable``; a few damaged packets are let pass, and so is silence."""
     for kind, payload in run_sandboxed(path, {"do": "probe"}):
         if kind == "facts":
-            facts = _believed(payload)
-            insist_on_length(facts.duration_seconds, path.stat().st_size)
+            facts = _parse_facts(payload)
+            require_length(facts.duration_seconds, path.stat().st_size)
             return facts
-    raise _nothing_said()
+    raise _no_result()
 
 
 def channels_of_tracks(facts: MediaFacts) -> tuple[int, ...]:
@@ -39,27 +39,27 @@ def channels_of_tracks(facts: MediaFacts) -> tuple[int, ...]:
     return tuple(int(match[1]) if match else 0 for match in found)
 
 
-def _believed(payload: bytes) -> MediaFacts:
+def _parse_facts(payload: bytes) -> MediaFacts:
     """Facts of the right form, whatever came."""
     try:
         said: dict[str, Any] = json.loads(payload)
         facts = MediaFacts(
-            container=plain(said["container"]),
-            codec=plain(said["codec"]),
-            media_type=plain(said["media_type"]),
+            container=sanitize_text(said["container"]),
+            codec=sanitize_text(said["codec"]),
+            media_type=sanitize_text(said["media_type"]),
             sample_rate=int(said["sample_rate"]),
             channels=int(said["channels"]),
             duration_seconds=float(said["duration_seconds"]),
-            streams=tuple(plain(line) for line in said["streams"][:STREAMS]),
+            streams=tuple(sanitize_text(line) for line in said["streams"][:MAX_STREAMS]),
         )
     except (ValueError, LookupError, TypeError) as error:
-        raise _nothing_said() from error
+        raise _no_result() from error
     if not math.isfinite(facts.duration_seconds):
-        raise _nothing_said()
+        raise _no_result()
     return facts
 
 
-def _nothing_said() -> UnreadableMedia:
+def _no_result() -> UnreadableMedia:
     return UnreadableMedia(
         "The decoder said nothing of the file that can be believed.",
         remedy="Upload the recording again from its source, or convert it first.",

@@ -33,12 +33,12 @@ from playhead.core.errors import (
     TruncatedMedia,
     UnreadableMedia,
 )
-from playhead.media.limits import SILENT_SECONDS, too_costly
-from playhead.media.sandbox_messages import Garbled, Message, received
+from playhead.media.limits import STALLED_AFTER_SECONDS, decoding_too_costly
+from playhead.media.sandbox_messages import Message, ProtocolError, receive
 
 _START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 10.0
-_MOST_BYTES: Final = 4096
+_MAX_BYTES: Final = 4096
 _BEGIN: Final = (
     "import sys; sys.path += sys.argv[2:]; "
     "from playhead.media.sandboxed.fork_server import main; main(int(sys.argv[1]))"
@@ -52,10 +52,10 @@ _AGAIN: Final = "Upload the recording again from its source, or convert it first
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
+class Restrictions:
     """Which walls stand around the process apart, and why others do not: a line each."""
 
-    standing: tuple[str, ...]
+    active: tuple[str, ...]
     missing: tuple[str, ...]
 
 
@@ -70,7 +70,9 @@ class SandboxProcess:
         self._lock = threading.Lock()
         self.walls = self._ready()
 
-    def begin(self, task: dict[str, Any], media: BinaryIO) -> tuple[socket.socket, socket.socket]:
+    def start_task(
+        self, task: dict[str, Any], media: BinaryIO
+    ) -> tuple[socket.socket, socket.socket]:
         """Have a process look at a file. Two lines: what it finds, and how it ends. Raises
         ``OSError`` when the keeper is gone."""
         line, theirs = socket.socketpair()
@@ -93,17 +95,17 @@ class SandboxProcess:
         """To whoever it belongs: this process was forked off its owner."""
         self._control.close()
 
-    def _ready(self) -> Walls:
+    def _ready(self) -> Restrictions:
         self._control.settimeout(_START_SECONDS)
         said = b""
         with suppress(OSError):
-            said = self._control.recv(_MOST_BYTES)
+            said = self._control.recv(_MAX_BYTES)
         if not said:
             self.process.kill()
             self.close()
             raise _unavailable("The process that decodes recordings does not start.")
         self._control.settimeout(None)
-        return Walls(**{name: tuple(lines) for name, lines in json.loads(said).items()})
+        return Restrictions(**{name: tuple(lines) for name, lines in json.loads(said).items()})
 
 
 def _started(control: socket.socket) -> subprocess.Popen[bytes]:
@@ -146,21 +148,21 @@ class _SandboxHolder:
             self._keeper.close()
             self._keeper = None
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """In a forked process."""
         if self._keeper:
             self._keeper.detach()
         self._lock, self._keeper = threading.Lock(), None  # nobody here would release the old one
 
 
-_kept = _SandboxHolder()
-atexit.register(_kept.close)
-os.register_at_fork(after_in_child=_kept.leave)
+_holder = _SandboxHolder()
+atexit.register(_holder.close)
+os.register_at_fork(after_in_child=_holder.detach)
 
 
-def walls() -> Walls:
+def restrictions() -> Restrictions:
     """Raises ``DecoderUnavailable``."""
-    return _kept.get().walls
+    return _holder.get().walls
 
 
 def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
@@ -168,59 +170,61 @@ def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
     ``DecodingTooCostly`` or ``UnreadableMedia`` where it did not live to tell one, and
     ``DecoderUnavailable``."""
     with path.open("rb", buffering=0) as media:
-        line, own = _begun(task, media)
+        line, own = _start_task(task, media)
     with closing(line), closing(own):
-        line.settimeout(SILENT_SECONDS)
+        line.settimeout(STALLED_AFTER_SECONDS)
         try:
-            for kind, payload in received(line):
+            for kind, payload in receive(line):
                 if kind == "end":
                     return
                 if kind == "error":
-                    raise _told(payload)
+                    raise _parse_payload(payload)
                 yield kind, payload
         except TimeoutError as error:
-            raise too_costly(f"nothing came of it for {SILENT_SECONDS:.0f} seconds") from error
-        except Garbled as error:
+            raise decoding_too_costly(
+                f"nothing came of it for {STALLED_AFTER_SECONDS:.0f} seconds"
+            ) from error
+        except ProtocolError as error:
             raise _crashed("it says what it never should") from error
-        raise _death(own)
+        raise _exit_error(own)
 
 
-def _begun(task: dict[str, Any], media: BinaryIO) -> tuple[socket.socket, socket.socket]:
+def _start_task(task: dict[str, Any], media: BinaryIO) -> tuple[socket.socket, socket.socket]:
     """By another keeper, where the one there was has just gone."""
     with suppress(OSError):
-        return _kept.get().begin(task, media)
+        return _holder.get().start_task(task, media)
     try:
-        return _kept.get().begin(task, media)
+        return _holder.get().start_task(task, media)
     except OSError as error:
         raise _unavailable("The process that decodes recordings ends as it starts.") from error
 
 
-def _told(payload: bytes) -> PermanentError:
+def _parse_payload(payload: bytes) -> PermanentError:
     try:
         said = json.loads(payload)
         error = _ERRORS[said["class"]]
-        return error(plain(said["message"]), remedy=plain(said["remedy"]))
+        return error(sanitize_text(said["message"]), remedy=sanitize_text(said["remedy"]))
     except (ValueError, LookupError, TypeError) as garbled:
-        raise Garbled("an error") from garbled
+        raise ProtocolError("an error") from garbled
 
 
-def plain(text: Any) -> str:
+def sanitize_text(text: Any) -> str:
     """A text that may be stored and shown, whoever wrote it."""
     return "".join(letter for letter in str(text)[:500] if letter.isprintable())
 
 
-def _death(own: socket.socket) -> PermanentError | DecoderUnavailable:
+def _exit_error(own: socket.socket) -> PermanentError | DecoderUnavailable:
     """What became of a process that hung up before it was done."""
     own.settimeout(_END_SECONDS)
     said = b""
     with suppress(OSError):
-        said = own.recv(_MOST_BYTES)
+        said = own.recv(_MAX_BYTES)
     if not said:
         return _unavailable("The process that decodes recordings was ended from outside.")
     ended = json.loads(said)
     number = -ended["code"]
     if number in _LIMITS:
-        return too_costly(
+        return decoding_too_costly(
             f"it had taken {ended['cpu_seconds']:.0f} seconds of processor time and "
             f"{ended['peak_bytes'] >> 20} MiB of memory"
         )

@@ -24,10 +24,10 @@ _LETTERS: Final[dict[Kind, bytes]] = {
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _HEAD: Final = struct.Struct("<cI")
-_MOST_BYTES: Final = 1 << 20  # thirty seconds of sound; blocks are of ten, and cut at this
+_MAX_BYTES: Final = 1 << 20  # thirty seconds of sound; blocks are of ten, and cut at this
 
 
-class Garbled(Exception):
+class ProtocolError(Exception):
     """What came is no message."""
 
 
@@ -37,22 +37,22 @@ def send(line: socket.socket, kind: Kind, payload: bytes = b"") -> None:
 
 def send_sound(line: socket.socket, samples: bytes) -> None:
     """In as many messages as it takes."""
-    for start in range(0, len(samples), _MOST_BYTES):
-        send(line, "sound", samples[start : start + _MOST_BYTES])
+    for start in range(0, len(samples), _MAX_BYTES):
+        send(line, "sound", samples[start : start + _MAX_BYTES])
 
 
 def send_json(line: socket.socket, kind: Kind, value: Any) -> None:
     send(line, kind, json.dumps(value).encode())
 
 
-def received(line: socket.socket) -> Iterator[Message]:
+def receive(line: socket.socket) -> Iterator[Message]:
     """Messages up to the last one, or to where the other side hung up. Raises ``Garbled``, and
     ``TimeoutError`` as the socket has it."""
-    while head := _exactly(line, _HEAD.size):
+    while head := _read_exactly(line, _HEAD.size):
         letter, size = _HEAD.unpack(head)
-        if letter not in _KINDS or size > _MOST_BYTES:
-            raise Garbled(f"{letter!r}, {size} bytes")
-        payload = _exactly(line, size)
+        if letter not in _KINDS or size > _MAX_BYTES:
+            raise ProtocolError(f"{letter!r}, {size} bytes")
+        payload = _read_exactly(line, size)
         if len(payload) < size:
             return
         yield _KINDS[letter], payload
@@ -60,7 +60,7 @@ def received(line: socket.socket) -> Iterator[Message]:
             return
 
 
-def _exactly(line: socket.socket, size: int) -> bytes:
+def _read_exactly(line: socket.socket, size: int) -> bytes:
     """So many bytes; none where the other side hung up before."""
     data, done = bytearray(size), 0
     while done < size:

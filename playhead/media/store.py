@@ -18,7 +18,7 @@ from playhead.core.errors import MediaMissing
 from playhead.core.records import Recording
 
 BLOCK_BYTES = 1 << 20
-FORGOTTEN_SECONDS = 24 * 3600  # what no recording has after a day, no one is working on
+ORPHAN_SECONDS = 24 * 3600  # what no recording has after a day, no one is working on
 
 #: Suffixes that a stored file may keep, so that players know it. A name is a person's input:
 #: anything else is dropped.
@@ -31,7 +31,7 @@ _SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class StagedFile:
     """Bytes that were read to their end but are not yet a recording's."""
 
     path: Path
@@ -43,29 +43,29 @@ class MediaStore(Protocol):
     """Keeps the bytes of recordings. Those in a bucket raise ``StorageUnavailable`` or
     ``StorageRefused`` from everything but ``drop`` and ``link``."""
 
-    def receive(self, source: Path) -> Received:
+    def stage(self, source: Path) -> StagedFile:
         """Read a file to its end, hashing it, in constant memory. Raises ``OSError`` when it cannot
         be read or kept; then nothing is left behind."""
         ...
 
-    def keep(self, received: Received, recording: Recording) -> None:
+    def commit(self, received: StagedFile, recording: Recording) -> None:
         """Give received bytes to a recording, all or nothing; durable when it returns. Raises
         ``OSError`` where they are not what was received any more."""
         ...
 
-    def drop(self, received: Received) -> None:
+    def release(self, received: StagedFile) -> None:
         """Done with these, kept or not."""
         ...
 
-    def discard(self, recording: Recording) -> None:
+    def delete_unregistered(self, recording: Recording) -> None:
         """Remove the file of a recording that was never registered."""
         ...
 
-    def forget(self, recording_id: str) -> None:
+    def delete(self, recording_id: str) -> None:
         """Remove its file, whatever its suffix, and local copies of it."""
         ...
 
-    def opened(self, recording: Recording) -> AbstractContextManager[Path]:
+    def open_local(self, recording: Recording) -> AbstractContextManager[Path]:
         """Its bytes as a local file, for as long as the context lasts. Raises ``MediaMissing`` when
         they are gone, ``SpoolFull`` where a copy has no room."""
         ...
@@ -80,7 +80,7 @@ class MediaStore(Protocol):
         """Of all that is stored, finished or not."""
         ...
 
-    def sweep(self, known: Collection[tuple[str, str]]) -> list[str]:
+    def remove_orphans(self, known: Collection[tuple[str, str]]) -> list[str]:
         """Remove files, a day old or more, that belong to no recording: what a crash between
         keeping and registering left; their names. ``known``: (id, suffix) of every recording."""
         ...
@@ -96,17 +96,17 @@ def safe_suffix(name: str) -> str:
     return suffix if suffix in _SUFFIXES else ""
 
 
-def shelf(recording_id: str) -> str:
+def shard_dir(recording_id: str) -> str:
     """The folder of a recording. The end of a version 7 id is random, so folders fill evenly."""
     return recording_id[-2:]
 
 
-def place(recording_id: str, suffix: str) -> str:
+def storage_key(recording_id: str, suffix: str) -> str:
     """A recording's file, relative to the store."""
-    return f"{shelf(recording_id)}/{recording_id}{suffix}"
+    return f"{shard_dir(recording_id)}/{recording_id}{suffix}"
 
 
-def gone(recording: Recording) -> MediaMissing:
+def missing_error(recording: Recording) -> MediaMissing:
     return MediaMissing(
         "The stored file is gone.",
         remedy="Add the same file again (its bytes take the old place), then: "

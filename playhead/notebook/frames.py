@@ -14,8 +14,8 @@ import pandas as pd
 
 from playhead.answers.service import Answer
 from playhead.core.records import Transcript
-from playhead.search.service import Found
-from playhead.transcripts.word_positions import spoken
+from playhead.search.service import SearchResult
+from playhead.transcripts.word_positions import timed_text
 
 Columns = Mapping[str, str]
 
@@ -88,7 +88,7 @@ SUMS: Final[Columns] = {
 }
 
 
-def frame(rows: Iterable[Mapping[str, Any]], columns: Columns) -> pd.DataFrame:
+def to_frame(rows: Iterable[Mapping[str, Any]], columns: Columns) -> pd.DataFrame:
     """These columns of the rows, in this order."""
     values = [[row[name] for name in columns] for row in rows]
     return pd.DataFrame(values, columns=list(columns)).astype(dict(columns))
@@ -96,7 +96,7 @@ def frame(rows: Iterable[Mapping[str, Any]], columns: Columns) -> pd.DataFrame:
 
 def words_frame(recording: str, said: Transcript, names: Mapping[str, str]) -> pd.DataFrame:
     """A row a word, with who says it, by ``names`` where their label has one."""
-    timeline = spoken(said).timeline
+    timeline = timed_text(said).timeline
     count = len(timeline) if said.words else 0
     called = np.array([names.get(one, one) if one else None for one in timeline.names], object)
     at = zip(timeline.char_starts[:count], timeline.char_ends[:count], strict=True)
@@ -111,14 +111,14 @@ def words_frame(recording: str, said: Transcript, names: Mapping[str, str]) -> p
     return pd.DataFrame(columns).astype(dict(WORDS))
 
 
-def stacked(frames: Iterable[pd.DataFrame], columns: Columns) -> pd.DataFrame:
+def concat_frames(frames: Iterable[pd.DataFrame], columns: Columns) -> pd.DataFrame:
     """One below the other."""
-    return pd.concat([frame([], columns), *frames], ignore_index=True)
+    return pd.concat([to_frame([], columns), *frames], ignore_index=True)
 
 
-def hits_frame(found: Found) -> pd.DataFrame:
+def hits_frame(found: SearchResult) -> pd.DataFrame:
     """Best first; ``attrs`` has the ``note``."""
-    made = frame(({name: getattr(hit, name) for name in HITS} for hit in found.hits), HITS)
+    made = to_frame(({name: getattr(hit, name) for name in HITS} for hit in found.hits), HITS)
     made.attrs["note"] = found.note
     return made
 
@@ -133,7 +133,7 @@ def citations_frame(answer: Answer) -> pd.DataFrame:
         for at, sentence in enumerate(answer.sentences, 1)
         for number in sentence.cites
     )
-    made = frame(rows, CITATIONS)
+    made = to_frame(rows, CITATIONS)
     about = ("question", "found", "note", "conversation")
     made.attrs |= {name: getattr(answer, name) for name in about}
     return made

@@ -15,29 +15,29 @@ from typing import Self
 
 import pandas as pd
 
-from playhead.answers.service import Answers
+from playhead.answers.service import AnswerService
 from playhead.core.errors import ConfigurationError
 from playhead.core.records import NO_FILTER, SearchFilter
 from playhead.core.settings import load_settings
 from playhead.engines.registry import build_answerer
 from playhead.notebook import frames
 from playhead.postgres.provider_use.spend import Grouping
-from playhead.search.service import Search, open_search
+from playhead.search.service import SearchService, open_search
 from playhead.services.context import Services, open_services
 
 
-class HomeClosed(ConfigurationError):
+class LibraryClosed(ConfigurationError):
     """It was closed, and is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
     services: Services
-    search: Search
-    answers: Answers
+    search: SearchService
+    answers: AnswerService
 
 
-class Home:
+class Library:
     """Closed with ``close()``, or at the end of a ``with``."""
 
     def __init__(self, org: str | None = None, *, home: str | Path | None = None) -> None:
@@ -46,7 +46,7 @@ class Home:
             services = opened.enter_context(open_services(settings))
             self.org = services.require_organisation(org)
             search = open_search(services, self.org)
-            answers = Answers(services, search, build_answerer(settings))
+            answers = AnswerService(services, search, build_answerer(settings))
             self._opened: _Opened | None = _Opened(services, search, answers)
             self._closing = opened.pop_all()
 
@@ -78,22 +78,22 @@ class Home:
 
     def recordings(self) -> pd.DataFrame:
         """All of them, oldest first."""
-        return frames.frame(
+        return frames.to_frame(
             self._open.services.search.tables.recordings(self.org), frames.RECORDINGS
         )
 
     def words(self, recording: str | None = None) -> pd.DataFrame:
         """Of a recording's transcript, or of all. Raises ``NotFound``."""
         tables = self._open.services.search.tables
-        self._insist_on_recording(recording)
+        self._require_recording(recording)
         said = tables.transcripts(self.org, recording)
         made = (frames.words_frame(*one) for one in said)
-        return frames.stacked(made, frames.WORDS)
+        return frames.concat_frames(made, frames.WORDS)
 
     def chunks(self, recording: str | None = None) -> pd.DataFrame:
         """The passages that are searched, of a recording or of all. Raises ``NotFound``."""
-        self._insist_on_recording(recording)
-        return frames.frame(
+        self._require_recording(recording)
+        return frames.to_frame(
             self._open.services.search.tables.chunks(self.org, recording), frames.CHUNKS
         )
 
@@ -101,16 +101,16 @@ class Home:
         """What was paid to providers; ``since`` without a zone is UTC."""
         begin = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
         sums = self._open.services.provider_use.spend.sums(by, org_id=self.org, since=begin)
-        return frames.frame(map(asdict, sums), {"what": "str", **frames.SUMS}).rename(
+        return frames.to_frame(map(asdict, sums), {"what": "str", **frames.SUMS}).rename(
             columns={"what": by}
         )
 
     @property
     def _open(self) -> _Opened:
         if self._opened is None:
-            raise HomeClosed("This home is closed.", remedy="Open another: playhead.open().")
+            raise LibraryClosed("This home is closed.", remedy="Open another: playhead.open().")
         return self._opened
 
-    def _insist_on_recording(self, recording: str | None) -> None:
+    def _require_recording(self, recording: str | None) -> None:
         if recording is not None:
             self._open.services.pipeline.recordings.get(self.org, recording)

@@ -1,1 +1,1 @@
-"""The truth: schema, SQL, the ledger, and the server itself."""
+"""Playhead's database: schema, SQL, the stage results, and the embedded server."""

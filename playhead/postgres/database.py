@@ -1,8 +1,4 @@
-"""One door to Playhead's own database: connections, transactions, SQL by name.
-
-Here: how SQL is found and run. Not here: what it means (``ledger.py``, ``catalogue.py``,
-``content.py``, ``search.py``), the schema (``migrations/``), the server (``server.py``).
-"""
+"""Access to Playhead's own database: connections, transactions, and SQL by name."""
 
 from __future__ import annotations
 
@@ -37,15 +33,17 @@ POOL_TIMEOUT_SECONDS = 30.0  # an embedded server comes back from a crash in abo
 
 @cache
 def queries(room: str) -> Mapping[str, bytes]:
-    """The SQL of ``queries/<room>.sql`` by the names its ``-- name:`` lines give."""
+    """Return the SQL of ``queries/<room>.sql`` by the names in its ``-- name:`` lines."""
     text = files("playhead.postgres").joinpath("queries", f"{room}.sql").read_text("utf-8")
     _, *named = _NAME.split(text)
     return {name: sql.strip().encode() for name, sql in zip(named[::2], named[1::2], strict=True)}
 
 
 class Database:
-    """Pooled connections to one database. Rows come as dictionaries; lost connections are
-    replaced when they are next asked for. ``url``: for connections beside the pool."""
+    """A connection pool for one database. Rows are dictionaries.
+
+    Lost connections are replaced at the next checkout. ``url`` is for connections beside the pool.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = f"{url}{'&' if '?' in url else '?'}application_name={_PROCESS}"
@@ -66,7 +64,7 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection in autocommit mode. Raises ``DatabaseUnavailable``."""
+        """Yield a connection in autocommit mode. Raises ``DatabaseUnavailable``."""
         try:
             with self._pool.connection() as connection:
                 yield connection
@@ -75,17 +73,19 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """All that is written inside is kept together or not at all."""
+        """Yield a connection inside a transaction: all is written or nothing."""
         with self.connection() as connection, connection.transaction():
             yield connection
 
     def as_role(self, org_id: str, role: Role) -> Organisation:
-        """The door to one organisation's rows, as ``role`` may use them."""
+        """Return access to one organisation's rows with the rights of ``role``."""
         return Organisation(self, org_id, role)
 
     def read_as(self, org_id: str | None) -> Database | Organisation:
-        """What one organisation may read; where none is named, what an operator or a worker may,
-        who look after all."""
+        """Return access to what one organisation may read.
+
+        Without an organisation: what an operator or a worker may read, who see all of them.
+        """
         return self if org_id is None else self.as_role(org_id, "playhead_app")
 
     def rows(self, sql: bytes, **values: Any) -> list[DictRow]:
@@ -93,8 +93,11 @@ class Database:
             return connection.execute(sql, values).fetchall()
 
     def row(self, sql: bytes, *, binary: bool = False, **values: Any) -> DictRow | None:
-        """The first row, or None. ``binary``: as the server has it, not as text, which takes
-        half the time where there are many bytes."""
+        """Return the first row, or None.
+
+        ``binary`` transfers values in the server's own format instead of text, which takes half the
+        time for many bytes.
+        """
         with self.connection() as connection:
             return connection.execute(sql, values, binary=binary).fetchone()
 
@@ -106,10 +109,11 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One organisation's rows: whatever is asked here, the database shows and takes no other's.
+    """Access to one organisation's rows; row-level security shows no other rows.
 
-    Role and organisation are the transaction's and end with it, so a pooled connection carries
-    neither to whoever has it next."""
+    Role and organisation are set for the transaction and end with it, so a pooled connection never
+    carries them to its next user.
+    """
 
     database: Database
     org_id: str
@@ -117,7 +121,7 @@ class Organisation:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """As ``Database.transaction``."""
+        """Yield a connection inside a transaction, as ``Database.transaction`` does."""
         with (
             self.database.connection() as connection,
             org_transaction(connection, self.org_id, self.role),
@@ -129,32 +133,35 @@ class Organisation:
             return connection.execute(sql, values).fetchall()
 
     def row(self, sql: bytes, *, binary: bool = False, **values: Any) -> DictRow | None:
-        """As ``Database.row``."""
+        """Return the first row, or None, as ``Database.row`` does."""
         with self.transaction() as connection:
             return connection.execute(sql, values, binary=binary).fetchone()
 
     def run(self, sql: bytes, **values: Any) -> int:
-        """As ``Database.run``."""
+        """Run a statement and return the number of rows, as ``Database.run`` does."""
         with self.transaction() as connection:
             return connection.execute(sql, values).rowcount
 
 
 def set_org(connection: Connection, org_id: str, role: Role) -> None:
-    """For the rest of the open transaction, be ``role`` at work for this organisation."""
+    """Set role and organisation for the rest of the open transaction."""
     connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
 
 
 @contextmanager
 def org_transaction(connection: Connection, org_id: str, role: Role) -> Iterator[None]:
-    """A transaction that begins with ``enter``. Locks that are the session's outlive it."""
+    """Open a transaction as ``role`` of this organisation. Session-level locks outlive it."""
     with connection.transaction():
         set_org(connection, org_id, role)
         yield
 
 
 def _configure(connection: Connection) -> None:
-    """A pooler of transactions shows itself by a server process that is not the one that answered:
-    what is prepared on one of its connections is not there on the next."""
+    """Check for a transaction pooler and configure the connection accordingly.
+
+    A pooler reveals itself by a backend process other than the one that answered first. Prepared
+    statements of one connection would be missing on the next.
+    """
     register_vector(connection)
     [row] = connection.execute(queries("database")["backend"]).fetchall()
     if row["pid"] != connection.info.backend_pid:
@@ -162,23 +169,26 @@ def _configure(connection: Connection) -> None:
 
 
 def socket_is_idle(descriptor: int) -> bool:
-    """Whether nothing has come in on an idle connection. A server that ended it has said so, or
-    closed it, so this tells as much as asking would, at a hundredth of the cost."""
+    """Return True if the idle socket has no pending data.
+
+    A closed connection always has; 100 times cheaper than ``SELECT 1``.
+    """
     look = select.poll()
     look.register(descriptor, select.POLLIN)
     return not look.poll(0)
 
 
 def check(connection: Connection) -> None:
-    """Raises ``OperationalError`` where the connection was lost; asks only when its socket does not
-    tell."""
+    """Raise ``OperationalError`` if the connection was lost. Queries only if its socket has data."""
     if not socket_is_idle(connection.fileno()):
         ConnectionPool.check_connection(connection)
 
 
 def replace_unstorable_chars(value: Any) -> Any:
-    """A JSON value with U+FFFD for each character that Postgres cannot hold, NUL and lone
-    surrogates; one for one, so that positions stay."""
+    """Return a JSON value without characters that Postgres cannot store.
+
+    Each NUL and lone surrogate becomes one U+FFFD, so that positions stay valid.
+    """
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""Where the two databases are: Playhead's own and Dagster's, side by side on one server.
+"""URLs of the two databases on one server: Playhead's own and Dagster's.
 
-The server is the one that DATABASE_URL names, else the embedded one, which this starts when
-it does not run. Not here: the schema (``migrations.py``), the server itself (``server.py``).
+The server is the one that DATABASE_URL names, otherwise the embedded one, which is started if it
+does not run.
 """
 
 from __future__ import annotations
@@ -22,26 +22,31 @@ _EMBEDDED_NAME = "playhead"
 
 
 def app_url(settings: Settings) -> str:
-    """The URL of Playhead's own database, made and migrated. Raises ``DatabaseUnavailable`` or
-    ``DatabaseUnsuitable``."""
+    """Return the URL of Playhead's own database, created and migrated.
+
+    Raises ``DatabaseUnavailable`` or ``DatabaseUnsuitable``.
+    """
     url = unmigrated_url(settings)
     migrate(url)
     return url
 
 
 def unmigrated_url(settings: Settings) -> str:
-    """As ``app_url``, for the one that wants to see what migrating does."""
+    """Return the URL of Playhead's own database, created but not migrated."""
     return settings.database_url or _embedded(settings, _EMBEDDED_NAME)
 
 
 def dagster_url(settings: Settings) -> str:
-    """The URL of Dagster's database, made, for SQLAlchemy: with psycopg2 named, since a bare
-    ``postgresql://`` means psycopg 3 to SQLAlchemy 2.1, which dagster-postgres does not speak."""
+    """Return the URL of Dagster's database, created, for SQLAlchemy.
+
+    It names psycopg2, since SQLAlchemy 2.1 takes a bare ``postgresql://`` for psycopg 3, which
+    dagster-postgres does not support.
+    """
     return urlunsplit(urlsplit(dagster_tables_url(settings))._replace(scheme="postgresql+psycopg2"))
 
 
 def dagster_tables_url(settings: Settings) -> str:
-    """As ``dagster_url``, for our own SQL."""
+    """Return the URL of Dagster's database for our own SQL."""
     if settings.database_url is None:
         return _embedded(settings, f"{_EMBEDDED_NAME}_dagster")
     name = urlsplit(settings.database_url).path.lstrip("/") + "_dagster"

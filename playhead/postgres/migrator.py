@@ -18,7 +18,7 @@ _OLDEST_PGVECTOR = (0, 8, 5)  # before it, HNSW inserts raced with vacuum (pgvec
 
 
 def available() -> dict[str, str]:
-    """The SQL of every migration by its number and name, in order."""
+    """Return the SQL of every migration by its number and name, in order."""
     folder = files("playhead.postgres").joinpath("migrations")
     return {
         entry.name.removesuffix(".sql"): entry.read_text("utf-8")
@@ -50,7 +50,7 @@ def migrate(url: str) -> list[str]:
 
 
 def check_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> str:
-    """The version of pgvector that the server offers. Raises ``DatabaseUnsuitable``."""
+    """Return the version of pgvector that the server offers. Raises ``DatabaseUnsuitable``."""
     row = connection.execute(_SQL["pgvector_version"]).fetchone()
     if row is None or row[0] is None:
         raise DatabaseUnsuitable(
@@ -67,7 +67,7 @@ def check_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> str:
 
 
 def _check_pgvector_loads(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """And take it back: a migration adds it. Raises ``DatabaseUnsuitable``."""
+    """Create the extension and roll back; a migration adds it. Raises ``DatabaseUnsuitable``."""
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(_SQL["add_pgvector"])
@@ -84,7 +84,7 @@ def _pending(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
 
 
 def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str) -> bool:
-    """Unless another did meanwhile."""
+    """Apply a migration unless another process did meanwhile. Return True if it was applied."""
     try:
         with connection.transaction():
             connection.execute(_SQL["lock"])

@@ -33,13 +33,13 @@ Path = Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"]
 _NAME: Final = "playhead_batch"  # of the metadata that carries our id
 _ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 _IN_MEMORY_BYTES: Final = 8 << 20  # a larger file goes through the disk
-_ANSWERS_AT_ONCE: Final = 500
-_LOOKED_BACK: Final = 500  # newest batches of an account among which ours is looked for
-_FILES_LIVE_SECONDS: Final = 3 * 86_400  # at the provider; a batch ends within a day
+_MAX_CONCURRENT_ANSWERS: Final = 500
+_LOOKBACK: Final = 500  # newest batches of an account among which ours is looked for
+_FILE_TTL_SECONDS: Final = 3 * 86_400  # at the provider; a batch ends within a day
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SyncResult:
     """What a step did. ``answered``: requests."""
 
     submitted: int = 0
@@ -47,7 +47,7 @@ class Step:
     answered: int = 0
 
 
-class Batches:
+class BatchApi:
     """``providers`` have a Batch API; ``clients`` speaks to one by its name; ``cost_of``: of what
     an answer used, in US dollars. A batch is begun when nothing more came for ``quiet_seconds``."""
 
@@ -66,14 +66,14 @@ class Batches:
         self._clients = clients
         self._providers = frozenset(providers)
 
-    def step(self) -> Step:
+    def sync(self) -> SyncResult:
         """Take in what ended, begin what waits; nothing while somebody else does. Raises
         ``openai.OpenAIError`` where a provider cannot be spoken to; what was done before stays
         done."""
         with self._deferred.exclusive() as mine:
-            return self._carried() if mine else Step()
+            return self._sync_all() if mine else SyncResult()
 
-    def _carried(self) -> Step:
+    def _sync_all(self) -> SyncResult:
         ended = answered = submitted = 0
         while self._deferred.start_batch(self._providers, quiet_seconds=self._quiet_seconds):
             pass
@@ -82,10 +82,10 @@ class Batches:
                 self._submit(batch)
                 submitted += 1
             else:
-                taken = self._take_in(batch)
+                taken = self._collect(batch)
                 ended += taken is not None
                 answered += taken or 0
-        return Step(submitted, ended, answered)
+        return SyncResult(submitted, ended, answered)
 
     def _submit(self, batch: Batch) -> None:
         client = self._clients(batch.provider)
@@ -101,7 +101,7 @@ class Batches:
             uploaded = client.files.create(
                 file=(f"{batch.id}.jsonl", cast("IO[bytes]", file)),
                 purpose="batch",
-                expires_after={"anchor": "created_at", "seconds": _FILES_LIVE_SECONDS},
+                expires_after={"anchor": "created_at", "seconds": _FILE_TTL_SECONDS},
             )
         return client.batches.create(
             input_file_id=uploaded.id,
@@ -110,7 +110,7 @@ class Batches:
             metadata={_NAME: batch.id},
         )
 
-    def _take_in(self, batch: Batch) -> int | None:
+    def _collect(self, batch: Batch) -> int | None:
         """How many answers came; None while the batch goes on."""
         assert batch.remote_id is not None
         client = self._clients(batch.provider)
@@ -120,11 +120,11 @@ class Batches:
         answered = 0
         for file in filter(None, (remote.output_file_id, remote.error_file_id)):
             answers = self._answers(client, batch, file)
-            while some := dict(islice(answers, _ANSWERS_AT_ONCE)):
+            while some := dict(islice(answers, _MAX_CONCURRENT_ANSWERS)):
                 self._deferred.answers(batch, some)
                 answered += len(some)
         self._deferred.end(batch, _error(remote))
-        _tidy(client, remote)
+        _delete_remote_files(client, remote)
         return answered
 
     def _answers(
@@ -146,7 +146,7 @@ class Batches:
 
 def _created_before(client: openai.OpenAI, batch: Batch) -> Remote | None:
     """What a worker that died after it had asked for the batch left at the provider."""
-    for remote in islice(client.batches.list(limit=100), _LOOKED_BACK):
+    for remote in islice(client.batches.list(limit=100), _LOOKBACK):
         if (remote.metadata or {}).get(_NAME) == batch.id:
             return remote
     return None
@@ -172,7 +172,7 @@ def _error(remote: Remote) -> str | None:
     return "; ".join([remote.status, *filter(None, problems[:5])])
 
 
-def _tidy(client: openai.OpenAI, remote: Remote) -> None:
+def _delete_remote_files(client: openai.OpenAI, remote: Remote) -> None:
     """No text of a recording stays longer than it must with somebody else."""
     for file in (remote.input_file_id, remote.output_file_id, remote.error_file_id):
         if file is not None:

@@ -15,10 +15,10 @@ from playhead.core.errors import BatchPending, InvalidProviderResponse
 from playhead.core.usage import Usage
 from playhead.postgres.provider_use.batch_queue import BatchQueue, BatchRequest
 from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient
-from playhead.providers.model_catalog import batch_share
+from playhead.providers.model_catalog import batch_discount
 
 #: A batch ends within a day. What waits longer than this asks again, which costs nothing.
-_LONGEST_WAIT: Final = timedelta(hours=26)
+_MAX_WAIT: Final = timedelta(hours=26)
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class BatchingClient:
             return self._wire.execute(ask)
         try:
             return self._answer(ask, ask.deferrable)
-        except _AskedDirectly:
+        except _SentDirectly:
             return self._wire.execute(ask)
 
     def _answer(self, ask: ProviderCall[T], deferrable: Deferrable[T]) -> T:
@@ -60,8 +60,8 @@ class BatchingClient:
         answer = deferred.answer(errand.org_id, self.provider, request)
         if answer is None:
             if deferred.should_send_directly(errand.org_id, self.provider, request):
-                raise _AskedDirectly
-            at_most_usd = self._cost_of(ask.model, ask.at_most) * batch_share(self.provider)
+                raise _SentDirectly
+            at_most_usd = self._cost_of(ask.model, ask.max_usage) * batch_discount(self.provider)
             deferred.enqueue(
                 errand,
                 self.provider,
@@ -69,23 +69,23 @@ class BatchingClient:
                 at_most_usd=at_most_usd,
                 budget_usd=self._budget_usd,
             )
-            raise _awaited()
+            raise _batch_pending()
         try:
             if answer.status_code == 200:
                 return deferrable.read(json.dumps(answer.body).encode()).value
         except InvalidProviderResponse:
             pass
         deferred.delete_answer(errand.org_id, self.provider, request)
-        raise _AskedDirectly
+        raise _SentDirectly
 
 
-class _AskedDirectly(Exception):
+class _SentDirectly(Exception):
     """No batch will help."""
 
 
-def _awaited() -> BatchPending:
+def _batch_pending() -> BatchPending:
     return BatchPending(
         "It goes with a batch, whose answers come within a day.",
-        until=datetime.now(UTC) + _LONGEST_WAIT,
+        until=datetime.now(UTC) + _MAX_WAIT,
         remedy="It goes on by itself.",
     )

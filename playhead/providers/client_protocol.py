@@ -48,7 +48,7 @@ class ProviderCall(Generic[T]):
 
     endpoint: Endpoint
     model: str
-    at_most: Usage
+    max_usage: Usage
     send: Callable[[], Reply[T]]
     deferrable: Deferrable[T] | None = None
 

@@ -26,14 +26,14 @@ from playhead.core.errors import (
     RequestRejected,
 )
 from playhead.core.usage import Endpoint
-from playhead.providers.rate_limit_headers import pause_asked
+from playhead.providers.rate_limit_headers import retry_after
 
 #: again: the same request may succeed in a moment. doubt: once more, then a person looks at the
 #: reply. refuse: never. stop: nobody asks this provider until a person has seen to it.
-Action = Literal["again", "doubt", "refuse", "stop"]
+RetryAction = Literal["again", "doubt", "refuse", "stop"]
 
 _TRANSIENT = {408, 409, 425, 429}
-_REFUSED_US = {401, 402, 403, 407}
+_ACCESS_DENIED = {401, 402, 403, 407}
 _BILLING = re.compile(
     r"insufficient_quota|billing_\w+|\w*spend_limit_exceeded|\w*credits?_exhausted"
     r"|account_deactivated|access_terminated"
@@ -46,23 +46,23 @@ _NO_MODEL = re.compile(
     r"model_not_found|\bmodel\b.{0,200}(not found|does not exist|not installed|is not supported)",
     re.IGNORECASE | re.DOTALL,
 )
-_TOLD_CHARACTERS = 300  # of a provider's own words
+_MAX_MESSAGE_CHARACTERS = 300  # of a provider's own words
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RetryDecision:
     """``error`` is what is raised when nothing is tried any more. ``wait``: seconds that the
     provider asks for; ``everyone``: not only of this worker."""
 
-    action: Action
+    action: RetryAction
     error: PlayheadError
     wait: float | None = None
-    everyone: bool = False
+    pause_all: bool = False
     status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestInfo:
     """Who was asked for what: for the words of errors."""
 
     provider: str
@@ -73,59 +73,65 @@ class Asked:
         return f"{self.provider} ({self.endpoint}, {self.model})"
 
 
-def verdict_on(error: Exception, asked: Asked) -> Verdict | None:
+def classify_error(error: Exception, asked: RequestInfo) -> RetryDecision | None:
     """None for an error that is not the provider's."""
     if isinstance(error, openai.APIResponseValidationError):
-        return _doubt(asked, error.response.content, error.status_code)
+        return _retry_once(asked, error.response.content, error.status_code)
     if isinstance(error, openai.APIStatusError):
-        return _on_status(error, asked)
+        return _classify_status(error, asked)
     if isinstance(error, openai.APIConnectionError | httpx2.TransportError):  # within a stream
-        return Verdict("again", _unavailable(asked, type(error.__cause__ or error).__name__))
+        return RetryDecision(
+            "again", _classify_unavailable(asked, type(error.__cause__ or error).__name__)
+        )
     if isinstance(error, json.JSONDecodeError):
-        return _doubt(asked, error.doc.encode("utf-8", "surrogatepass"), 200)
+        return _retry_once(asked, error.doc.encode("utf-8", "surrogatepass"), 200)
     if isinstance(error, InvalidProviderResponse):
-        return _not_a_provider(asked) if _is_page(error.reply) else Verdict("doubt", error)
+        return _not_an_endpoint(asked) if _is_page(error.reply) else RetryDecision("doubt", error)
     if isinstance(error, openai.APIError):
-        return _within_stream(error, asked)
+        return _classify_stream_error(error, asked)
     if isinstance(error, openai.OpenAIError):  # before anything was sent
-        return Verdict("refuse", RequestRejected(f"{asked}: {error}", remedy="See its message."))
+        return RetryDecision(
+            "refuse", RequestRejected(f"{asked}: {error}", remedy="See its message.")
+        )
     return None
 
 
-def _on_status(error: openai.APIStatusError, asked: Asked) -> Verdict:
-    status, said = error.status_code, _Said.by(error)
+def _classify_status(error: openai.APIStatusError, asked: RequestInfo) -> RetryDecision:
+    status, said = error.status_code, _ErrorBody.by(error)
     if said.has(_NO_MODEL) and status in (400, 403, 404, 422):
-        return Verdict("refuse", _no_model(asked), status=status)
-    if status in _REFUSED_US or (status in (400, 429) and said.is_about(_BILLING)):
-        return Verdict("stop", _stopped(asked, status, said.code), status=status)
+        return RetryDecision("refuse", _model_missing(asked), status=status)
+    if status in _ACCESS_DENIED or (status in (400, 429) and said.concerns(_BILLING)):
+        return RetryDecision("stop", _open_circuit(asked, status, said.code), status=status)
     if status == 413 or (status in (400, 422, 429) and said.has(_TOO_LONG)):
-        return Verdict("refuse", _too_long(asked, said), status=status)
+        return RetryDecision("refuse", _input_too_long(asked, said), status=status)
     if status in _TRANSIENT or status >= 500:
-        wait = pause_asked(error.response.headers)
-        return Verdict(
+        wait = retry_after(error.response.headers)
+        return RetryDecision(
             "again",
-            _unavailable(asked, f"status {status}"),
+            _classify_unavailable(asked, f"status {status}"),
             wait=wait,
-            everyone=status == 429 or wait is not None,
+            pause_all=status == 429 or wait is not None,
             status=status,
         )
-    if status < 400 or status == 405 or (status == 404 and not said.names_a_thing):
-        return _not_a_provider(asked, status)
-    return Verdict("refuse", _refused(asked, status, said), status=status)
+    if status < 400 or status == 405 or (status == 404 and not said.names_parameter):
+        return _not_an_endpoint(asked, status)
+    return RetryDecision("refuse", _rejected(asked, status, said), status=status)
 
 
-def _within_stream(error: openai.APIError, asked: Asked) -> Verdict:
+def _classify_stream_error(error: openai.APIError, asked: RequestInfo) -> RetryDecision:
     """An error that was sent after the status 200 of a stream."""
-    said = _Said.by(error)
-    if said.is_about(_BILLING):
-        return Verdict("stop", _stopped(asked, 200, said.code), status=200)
+    said = _ErrorBody.by(error)
+    if said.concerns(_BILLING):
+        return RetryDecision("stop", _open_circuit(asked, 200, said.code), status=200)
     if said.has(_TOO_LONG):
-        return Verdict("refuse", _too_long(asked, said), status=200)
-    return Verdict("again", _unavailable(asked, "an error within the stream"), status=200)
+        return RetryDecision("refuse", _input_too_long(asked, said), status=200)
+    return RetryDecision(
+        "again", _classify_unavailable(asked, "an error within the stream"), status=200
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _ErrorBody:
     """A provider's own words on what is wrong."""
 
     code: str
@@ -133,24 +139,24 @@ class _Said:
     message: str
 
     @classmethod
-    def by(cls, error: openai.APIError) -> _Said:
+    def by(cls, error: openai.APIError) -> _ErrorBody:
         body: Any = error.body
         fields = body if isinstance(body, Mapping) else {"message": body}
         message = fields.get("message") or fields.get("detail")
         return cls(
             _text(fields.get("code")),
             _text(fields.get("type")),
-            _text(message)[:_TOLD_CHARACTERS],
+            _text(message)[:_MAX_MESSAGE_CHARACTERS],
         )
 
-    def is_about(self, what: re.Pattern[str]) -> bool:
+    def concerns(self, what: re.Pattern[str]) -> bool:
         return bool(what.fullmatch(self.code) or what.fullmatch(self.kind))
 
     def has(self, what: re.Pattern[str]) -> bool:
         return bool(what.fullmatch(self.code) or what.search(self.message))
 
     @property
-    def names_a_thing(self) -> bool:
+    def names_parameter(self) -> bool:
         """Of a 404: that a file or a batch is not there, not the address itself."""
         return bool(self.kind) and not self.message.startswith(("Invalid URL", "Unknown request"))
 
@@ -163,24 +169,24 @@ def _is_page(reply: bytes) -> bool:
     return reply.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
 
 
-def _doubt(asked: Asked, reply: bytes, status: int) -> Verdict:
+def _retry_once(asked: RequestInfo, reply: bytes, status: int) -> RetryDecision:
     if _is_page(reply):
-        return _not_a_provider(asked, status)
+        return _not_an_endpoint(asked, status)
     error = InvalidProviderResponse(
         f"{asked} answered with what is not JSON of the promised shape.",
         reply=reply,
         remedy="playhead quarantine shows the reply.",
     )
-    return Verdict("doubt", error, status=status)
+    return RetryDecision("doubt", error, status=status)
 
 
-def _unavailable(asked: Asked, what: str) -> ProviderUnavailable:
+def _classify_unavailable(asked: RequestInfo, what: str) -> ProviderUnavailable:
     return ProviderUnavailable(
         f"{asked} gives no answer: {what}.", remedy="It is tried again; see the provider's status."
     )
 
 
-def _stopped(asked: Asked, status: int, code: str) -> CircuitOpen:
+def _open_circuit(asked: RequestInfo, status: int, code: str) -> CircuitOpen:
     """Without the provider's own words, which may quote a key."""
     plain = code if re.fullmatch(r"\w{1,60}", code) else "no code"
     return CircuitOpen(
@@ -190,29 +196,29 @@ def _stopped(asked: Asked, status: int, code: str) -> CircuitOpen:
     )
 
 
-def _no_model(asked: Asked) -> ModelUnavailable:
+def _model_missing(asked: RequestInfo) -> ModelUnavailable:
     return ModelUnavailable(
         f"{asked.provider} has no model {asked.model!r} for this key.",
         remedy="Choose one that it has: PLAYHEAD_TRANSCRIBER, PLAYHEAD_WRITER, PLAYHEAD_EMBEDDER.",
     )
 
 
-def _too_long(asked: Asked, said: _Said) -> InputTooLong:
+def _input_too_long(asked: RequestInfo, said: _ErrorBody) -> InputTooLong:
     return InputTooLong(
         f"{asked} takes less at once: {said.message or said.code}", remedy="Send it in parts."
     )
 
 
-def _refused(asked: Asked, status: int, said: _Said) -> RequestRejected:
+def _rejected(asked: RequestInfo, status: int, said: _ErrorBody) -> RequestRejected:
     return RequestRejected(
         f"{asked} refuses this input: status {status}, {said.message or said.code or 'no reason'}",
         remedy="Another try would fail the same way; another engine may take it.",
     )
 
 
-def _not_a_provider(asked: Asked, status: int | None = None) -> Verdict:
+def _not_an_endpoint(asked: RequestInfo, status: int | None = None) -> RetryDecision:
     error = NotAnOpenAIEndpoint(
         f"What answers for {asked} does not speak OpenAI's protocol there.",
         remedy="Correct its base_url in PLAYHEAD_PROVIDERS; it usually ends in /v1.",
     )
-    return Verdict("refuse", error, status=status)
+    return RetryDecision("refuse", error, status=status)

@@ -21,18 +21,18 @@ from playhead.postgres.provider_use.batch_queue import Batch, BatchQueue
 from playhead.postgres.provider_use.rate_limits import InitialLimits
 from playhead.providers.batching_client import BatchingClient
 from playhead.providers.client_protocol import ProviderClient
-from playhead.providers.model_catalog import HAVE_BATCHES, batch_share, pricing
+from playhead.providers.model_catalog import BATCH_PROVIDERS, batch_discount, pricing
 
 if TYPE_CHECKING:
-    from playhead.providers.batch_api import Batches
+    from playhead.providers.batch_api import BatchApi
 
 # OpenAI's library takes most of a second, which engines of this machine should not cost: what needs
 # it is imported when it is used.
 
-_OPENING = Lock()  # by the first of several threads
+_OPEN_LOCK = Lock()  # by the first of several threads
 
 
-def open_wire(
+def open_client(
     name: str, settings: Settings, price_of: Callable[[str, Usage], float]
 ) -> ProviderClient:
     """Raises ``InvalidSettings`` for a provider that settings do not have."""
@@ -51,7 +51,7 @@ def open_wire(
         price_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )
-    if name not in HAVE_BATCHES:
+    if name not in BATCH_PROVIDERS:
         return wire
     return BatchingClient(
         wire,
@@ -61,25 +61,25 @@ def open_wire(
     )
 
 
-def open_batches(settings: Settings, deferred: BatchQueue) -> Batches:
+def open_batch_api(settings: Settings, deferred: BatchQueue) -> BatchApi:
     """Of the providers that take batches and that settings lead to."""
-    from playhead.providers.batch_api import Batches
-    from playhead.providers.openai_client import client_of
+    from playhead.providers.batch_api import BatchApi
+    from playhead.providers.openai_client import create_client
 
     def cost_of(batch: Batch, used: Usage) -> float:
         provider = settings.provider(batch.provider) or Provider()
-        return pricing(provider)(batch.model, used) * batch_share(batch.provider)
+        return pricing(provider)(batch.model, used) * batch_discount(batch.provider)
 
-    return Batches(deferred, partial(client_of, settings), HAVE_BATCHES, cost_of=cost_of)
+    return BatchApi(deferred, partial(create_client, settings), BATCH_PROVIDERS, cost_of=cost_of)
 
 
 def _database(url: str) -> Database:
-    with _OPENING:
-        return _opened(url)
+    with _OPEN_LOCK:
+        return _open_database(url)
 
 
 @cache
-def _opened(url: str) -> Database:
+def _open_database(url: str) -> Database:
     database = Database(url)
     atexit.register(database.close)
     return database

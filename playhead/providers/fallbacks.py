@@ -12,24 +12,24 @@ from typing import Generic, TypeVar
 
 from playhead.core.errors import InputTooLong, NotAnOpenAIEndpoint, RequestRejected
 
-Way = TypeVar("Way")
+Variant = TypeVar("Variant")
 T = TypeVar("T")
 
 
-class Ladder(Generic[Way]):
+class FallbackChain(Generic[Variant]):
     """``ways``: to ask, best first, at least one. Threads may share it: at worst each finds out
     for itself."""
 
-    def __init__(self, ways: Sequence[Way]) -> None:
+    def __init__(self, ways: Sequence[Variant]) -> None:
         self._ways = ways
         self._rung = 0
 
     @property
-    def way(self) -> Way:
+    def variant(self) -> Variant:
         """As it will be asked next."""
         return self._ways[self._rung]
 
-    def climb(self, ask: Callable[[Way], T]) -> T:
+    def call(self, ask: Callable[[Variant], T]) -> T:
         """The first answer, from the way that served last time on downwards. Raises what the last
         way raised, and at once what no other way would help."""
         for rung in range(self._rung, len(self._ways)):

@@ -11,14 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-_OUTERMOST: Final = re.compile(r"\{.*\}", re.DOTALL)
+_OUTERMOST_BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
 
 
-class NotAsAsked(ValueError):
+class SchemaMismatch(ValueError):
     """Why an answer is not to be believed, as the end of "The reply …"."""
 
 
-def object_of(**properties: Any) -> dict[str, Any]:
+def object_schema(**properties: Any) -> dict[str, Any]:
     """With these properties, all required, in this order, and no other."""
     return {
         "type": "object",
@@ -28,23 +28,23 @@ def object_of(**properties: Any) -> dict[str, Any]:
     }
 
 
-def list_of(items: Mapping[str, Any]) -> dict[str, Any]:
+def array_schema(items: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-def object_in(answer: str) -> dict[str, Any]:
+def parse_object(answer: str) -> dict[str, Any]:
     """Servers that cannot be held to a schema put words or fences around it. Raises
     ``NotAsAsked``."""
-    found = _OUTERMOST.search(answer)
+    found = _OUTERMOST_BRACES.search(answer)
     try:
         value = json.loads(found.group()) if found else None
     except (ValueError, RecursionError) as error:
-        raise NotAsAsked("holds an object that is no JSON") from error
+        raise SchemaMismatch("holds an object that is no JSON") from error
     if not isinstance(value, dict):
-        raise NotAsAsked("holds no JSON object")
+        raise SchemaMismatch("holds no JSON object")
     return value
 
 
-def fields_of(value: Any, *names: str) -> list[Any]:
+def require_fields(value: Any, *names: str) -> list[Any]:
     """None for what is not there, or where it is no object."""
     return [value.get(name) if isinstance(value, dict) else None for name in names]

@@ -34,17 +34,17 @@ from playhead.postgres.provider_use.quarantine import Quarantine
 from playhead.postgres.provider_use.rate_limits import InitialLimits, RateLimiter, RateLimitGrant
 from playhead.postgres.provider_use.spend import Reservation, ReservationRequest, Settlement, Spend
 from playhead.providers.client_protocol import ProviderCall, Reply
-from playhead.providers.error_classification import Asked, Verdict, verdict_on
-from playhead.providers.rate_limit_headers import limits
+from playhead.providers.error_classification import RequestInfo, RetryDecision, classify_error
+from playhead.providers.rate_limit_headers import parse_limits
 
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 #: A worker waits no longer, for its turn or for trouble to pass: more than that is the pipeline's.
-PATIENCE_SECONDS = 60.0
-_ATTENDED_PATIENCE_SECONDS = 3.0  # a question is rather answered from here than late
+PROVIDER_RETRY_BUDGET_SECONDS = 60.0
+_INTERACTIVE_RETRY_BUDGET_SECONDS = 3.0  # a question is rather answered from here than late
 _FIRST_PAUSE_SECONDS = 1.0  # at most; it doubles
-_LONGEST_PAUSE_SECONDS = 20.0
+_MAX_PAUSE_SECONDS = 20.0
 #: For all, when one had tried often enough: longer than anybody waits, so all lay their work aside.
-_STORM_SECONDS = 2 * PATIENCE_SECONDS
+_REPEATED_429_SECONDS = 2 * PROVIDER_RETRY_BUDGET_SECONDS
 
 #: US dollars of what a model used.
 PriceOf = Callable[[str, Usage], float]
@@ -56,9 +56,9 @@ T = TypeVar("T")
 class ProviderState:
     """What all workers of an installation share about one provider."""
 
-    pace: RateLimiter
+    rate_limiter: RateLimiter
     spend: Spend
-    breakers: CircuitBreakers
+    circuit_breakers: CircuitBreakers
     quarantine: Quarantine
 
     @classmethod
@@ -69,14 +69,14 @@ class ProviderState:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Backoff:
     """How a worker waits: tests wait otherwise. ``pause``: seconds, of at most as many."""
 
     sleep: Callable[[float], None] = time.sleep
     pause: Callable[[float], float] = lambda at_most: random.uniform(0, at_most)  # noqa: S311
 
 
-WAITING = Waiting()
+BACKOFF = Backoff()
 
 
 class LimitedClient:
@@ -90,7 +90,7 @@ class LimitedClient:
         *,
         price_of: PriceOf,
         budget_usd: float | None,
-        waiting: Waiting = WAITING,
+        waiting: Backoff = BACKOFF,
     ) -> None:
         self._provider = provider
         self._books = books
@@ -104,45 +104,47 @@ class LimitedClient:
 
     def execute(self, ask: ProviderCall[T]) -> T:
         """See ``Wire.ask``."""
-        call = _Call(self._books(), current_call_context(), self._provider, ask)
+        call = _CallState(self._books(), current_call_context(), self._provider, ask)
         while True:
-            attempt_id = self._permitted(call)
-            reply = self._send(call, attempt_id)
+            attempt_id = self._acquire(call)
+            reply = self._attempt(call, attempt_id)
             if isinstance(reply, Reply):
                 return reply.value
             call.attempts += 1
-            self._carry_out(call, reply, attempt_id)
+            self._handle_error(call, reply, attempt_id)
 
-    def _permitted(self, call: _Call[T]) -> int:
+    def _acquire(self, call: _CallState[T]) -> int:
         """Wait for a turn and reserve the money; the attempt's id. Raises ``Parked``."""
-        errand, used, left = call.errand, call.ask.at_most, call.patience
+        errand, used, left = call.context, call.call.max_usage, call.retry_budget
         while True:
-            turn = call.books.pace.acquire(
+            turn = call.state.rate_limiter.acquire(
                 errand.org_id, used.input_tokens + used.output_tokens, patience=left
             )
             if not turn.taken:
-                raise _no_turn(turn, call.asked)
+                raise _no_grant(turn, call.request_info)
             if turn.wait_seconds:
                 left -= turn.wait_seconds
                 self._waiting.sleep(turn.wait_seconds)
-            permit = call.books.spend.reserve(errand, self._intended(call), self._budget_usd)
+            permit = call.state.spend.reserve(
+                errand, self._reservation_request(call), self._budget_usd
+            )
             if permit.attempt_id is not None:
                 return permit.attempt_id
             if permit.refusal != "held":  # else a pause began meanwhile, which the turn waits for
-                raise _no_permit(permit)
+                raise _no_reservation(permit)
 
-    def _intended(self, call: _Call[T]) -> ReservationRequest:
-        ask = call.ask
-        at_most_usd = self._price_of(ask.model, ask.at_most)
+    def _reservation_request(self, call: _CallState[T]) -> ReservationRequest:
+        ask = call.call
+        at_most_usd = self._price_of(ask.model, ask.max_usage)
         return ReservationRequest(call.id, self._provider, ask.model, ask.endpoint, at_most_usd)
 
-    def _send(self, call: _Call[T], attempt_id: int) -> Reply[T] | Verdict:
+    def _attempt(self, call: _CallState[T], attempt_id: int) -> Reply[T] | RetryDecision:
         """One attempt, in the books however it ends."""
         try:
-            reply = call.ask.send()
+            reply = call.call.send()
         except Exception as error:
-            verdict = verdict_on(error, call.asked)
-            self._settle(call, attempt_id, _used_by(error), verdict, error)
+            verdict = classify_error(error, call.request_info)
+            self._settle(call, attempt_id, _usage_of_error(error), verdict, error)
             if verdict is None:
                 raise
             return verdict
@@ -151,104 +153,104 @@ class LimitedClient:
             raise
         self._settle(call, attempt_id, reply.used)
         with suppress(DatabaseUnavailable):
-            call.books.pace.update_limits(call.errand.org_id, limits(reply.headers))
+            call.state.rate_limiter.update_limits(call.context.org_id, parse_limits(reply.headers))
         return reply
 
     def _settle(
         self,
-        call: _Call[T],
+        call: _CallState[T],
         attempt_id: int,
         used: Usage,
-        verdict: Verdict | None = None,
+        verdict: RetryDecision | None = None,
         error: BaseException | None = None,
     ) -> None:
         """A reply that was paid for is not thrown away because its price cannot be written down:
         the reservation lapses then."""
         told = verdict.error if verdict else error
         ended = Settlement(
-            cost_usd=self._price_of(call.ask.model, used),
+            cost_usd=self._price_of(call.call.model, used),
             used=used,
             http_status=verdict.status if verdict else None if error else 200,
             error_class=type(told).__name__ if told else None,
         )
         with suppress(DatabaseUnavailable):
-            call.books.spend.settle(call.errand.org_id, attempt_id, ended)
+            call.state.spend.settle(call.context.org_id, attempt_id, ended)
 
-    def _carry_out(self, call: _Call[T], verdict: Verdict, attempt_id: int) -> None:
+    def _handle_error(self, call: _CallState[T], verdict: RetryDecision, attempt_id: int) -> None:
         """Returns when there is to be another attempt."""
         if verdict.action == "again":
             self._pause(call, verdict)
             return
         error = verdict.error
         if verdict.action == "stop":
-            call.books.breakers.open(
-                call.errand.org_id, self._provider, reason=str(error), remedy=error.remedy
+            call.state.circuit_breakers.open(
+                call.context.org_id, self._provider, reason=str(error), remedy=error.remedy
             )
         if isinstance(error, InvalidProviderResponse):
-            if not call.doubted:
-                call.doubted = True
+            if not call.retried_invalid:
+                call.retried_invalid = True
                 return
-            call.books.quarantine.add(
-                call.errand.org_id, attempt_id, reason=str(error), reply=error.reply
+            call.state.quarantine.add(
+                call.context.org_id, attempt_id, reason=str(error), reply=error.reply
             )
         raise error
 
-    def _pause(self, call: _Call[T], verdict: Verdict) -> None:
+    def _pause(self, call: _CallState[T], verdict: RetryDecision) -> None:
         """Before another attempt. What is asked of everyone is waited for with the next turn."""
         seconds = verdict.wait
         if seconds is None:
             doubled = _FIRST_PAUSE_SECONDS * 2 ** (call.attempts - 1)
-            seconds = self._waiting.pause(min(doubled, _LONGEST_PAUSE_SECONDS))
-        call.trouble_seconds += seconds
-        impatient = call.trouble_seconds > call.patience
-        if verdict.everyone:
-            call.held += 1
-            storm = call.held >= MOST_ATTEMPTS
-            pause = max(seconds, _STORM_SECONDS) if storm else seconds
-            until = call.books.pace.pause(call.errand.org_id, pause)
+            seconds = self._waiting.pause(min(doubled, _MAX_PAUSE_SECONDS))
+        call.waited_seconds += seconds
+        impatient = call.waited_seconds > call.retry_budget
+        if verdict.pause_all:
+            call.rate_limited_count += 1
+            storm = call.rate_limited_count >= MAX_ATTEMPTS
+            pause = max(seconds, _REPEATED_429_SECONDS) if storm else seconds
+            until = call.state.rate_limiter.pause(call.context.org_id, pause)
             if storm or impatient:
-                raise _rate_limited(call.asked, until)
-        if impatient or call.attempts >= MOST_ATTEMPTS:
+                raise _rate_limited(call.request_info, until)
+        if impatient or call.attempts >= MAX_ATTEMPTS:
             raise verdict.error
-        if not verdict.everyone:
+        if not verdict.pause_all:
             self._waiting.sleep(seconds)
 
 
 @dataclass(slots=True)
-class _Call(Generic[T]):
+class _CallState(Generic[T]):
     """A request under way. ``held``: attempts after which all were asked to keep away; ``doubted``:
     one reply was not believed already."""
 
-    books: ProviderState
-    errand: CallContext
+    state: ProviderState
+    context: CallContext
     provider: str
-    ask: ProviderCall[T]
+    call: ProviderCall[T]
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     attempts: int = 0
-    trouble_seconds: float = 0.0
-    held: int = 0
-    doubted: bool = False
+    waited_seconds: float = 0.0
+    rate_limited_count: int = 0
+    retried_invalid: bool = False
 
     @property
-    def patience(self) -> float:
+    def retry_budget(self) -> float:
         """In seconds."""
-        attended = self.errand.purpose in INTERACTIVE
-        return _ATTENDED_PATIENCE_SECONDS if attended else PATIENCE_SECONDS
+        attended = self.context.purpose in INTERACTIVE
+        return _INTERACTIVE_RETRY_BUDGET_SECONDS if attended else PROVIDER_RETRY_BUDGET_SECONDS
 
     @property
-    def asked(self) -> Asked:
-        return Asked(self.provider, self.ask.model, self.ask.endpoint)
+    def request_info(self) -> RequestInfo:
+        return RequestInfo(self.provider, self.call.model, self.call.endpoint)
 
 
-def _no_turn(turn: RateLimitGrant, asked: Asked) -> Parked:
+def _no_grant(turn: RateLimitGrant, asked: RequestInfo) -> Parked:
     if turn.until is None:
-        return _stopped(turn.reason, turn.remedy)
+        return _circuit_open(turn.reason, turn.remedy)
     return _rate_limited(asked, turn.until)
 
 
-def _no_permit(permit: Reservation) -> Parked:
+def _no_reservation(permit: Reservation) -> Parked:
     if permit.refusal == "stopped":
-        return _stopped(permit.reason, permit.remedy)
+        return _circuit_open(permit.reason, permit.remedy)
     return BudgetExceeded(
         permit.reason or "",
         until=permit.until,
@@ -257,11 +259,11 @@ def _no_permit(permit: Reservation) -> Parked:
     )
 
 
-def _stopped(reason: str | None, remedy: str | None) -> CircuitOpen:
+def _circuit_open(reason: str | None, remedy: str | None) -> CircuitOpen:
     return CircuitOpen(reason or "", until=None, remedy=remedy or "")
 
 
-def _rate_limited(asked: Asked, until: datetime) -> RateLimited:
+def _rate_limited(asked: RequestInfo, until: datetime) -> RateLimited:
     return RateLimited(
         f"{asked.provider} asks for a longer pause.",
         until=until,
@@ -269,7 +271,7 @@ def _rate_limited(asked: Asked, until: datetime) -> RateLimited:
     )
 
 
-def _used_by(error: Exception) -> Usage:
+def _usage_of_error(error: Exception) -> Usage:
     """What a reply that was not believed says it used: it is billed all the same."""
     if not isinstance(error, InvalidProviderResponse):
         return NO_USAGE

@@ -10,7 +10,7 @@ import openai
 from playhead.core.errors import NotAnOpenAIEndpoint, ProviderUnavailable
 from playhead.core.model_deprecations import shutdown_date
 from playhead.core.settings import Settings
-from playhead.providers.openai_client import client_of
+from playhead.providers.openai_client import create_client
 from playhead.providers.response_parsing import json_object
 
 
@@ -19,14 +19,14 @@ class OfferedModel:
     """``ends``: the day it is shut down, as the provider tells, or as it was announced."""
 
     name: str
-    ends: date | None
+    shutdown_date: date | None
 
 
-def models_of(settings: Settings, provider: str) -> list[OfferedModel]:
+def list_models(settings: Settings, provider: str) -> list[OfferedModel]:
     """By name. Raises ``ModelUnavailable`` for a provider that settings do not describe,
     ``ProviderUnavailable`` or ``NotAProvider`` where no list came."""
     try:
-        raw = client_of(settings, provider).models.with_raw_response.list()
+        raw = create_client(settings, provider).models.with_raw_response.list()
     except openai.OpenAIError as error:
         raise ProviderUnavailable(
             f"{provider} tells no models: {error}",
@@ -34,7 +34,7 @@ def models_of(settings: Settings, provider: str) -> list[OfferedModel]:
         ) from error
     rows = json_object(raw.content).get("data")
     named = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    offered = [OfferedModel(str(row["id"]), _end(row)) for row in named if row.get("id")]
+    offered = [OfferedModel(str(row["id"]), _shutdown_date(row)) for row in named if row.get("id")]
     if not offered:
         raise NotAnOpenAIEndpoint(
             f"{provider} answered without a list of models.", remedy="Check its base_url."
@@ -42,7 +42,7 @@ def models_of(settings: Settings, provider: str) -> list[OfferedModel]:
     return sorted(offered, key=lambda one: one.name)
 
 
-def _end(row: dict[str, object]) -> date | None:
+def _shutdown_date(row: dict[str, object]) -> date | None:
     said = row.get("shutdown_date")
     try:
         return date.fromisoformat(str(said)[:10])

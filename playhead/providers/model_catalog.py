@@ -25,28 +25,28 @@ Encoding = Literal["cl100k_base", "o200k_base"]
 Effort = Literal["none", "minimal", "low"]
 
 #: Providers with a Batch API; what else speaks OpenAI's protocol has none.
-HAVE_BATCHES: Final = frozenset({"openai"})
+BATCH_PROVIDERS: Final = frozenset({"openai"})
 
 #: Every transcription model's longest file, 25 MB, less what surrounds it in a request.
-LARGEST_FILE_BYTES: Final = 24_900_000
+MAX_FILE_BYTES: Final = 24_900_000
 #: At most; OpenAI's estimates of a minute's price come to 10 to 17.
-AUDIO_TOKENS_A_SECOND: Final = 25
-_SPOKEN_TOKENS_A_MINUTE: Final = 250
+AUDIO_TOKENS_PER_SECOND: Final = 25
+_SPEECH_TOKENS_PER_MINUTE: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
     """US dollars."""
 
-    input_a_million: float = 0.0
-    output_a_million: float = 0.0
-    an_audio_minute: float = 0.0
+    usd_per_million_input_tokens: float = 0.0
+    usd_per_million_output_tokens: float = 0.0
+    usd_per_audio_minute: float = 0.0
 
-    def of(self, used: Usage) -> float:
+    def cost_usd(self, used: Usage) -> float:
         return (
-            used.input_tokens / 1_000_000 * self.input_a_million
-            + used.output_tokens / 1_000_000 * self.output_a_million
-            + used.audio_seconds / 60 * self.an_audio_minute
+            used.input_tokens / 1_000_000 * self.usd_per_million_input_tokens
+            + used.output_tokens / 1_000_000 * self.usd_per_million_output_tokens
+            + used.audio_seconds / 60 * self.usd_per_audio_minute
         )
 
 
@@ -59,7 +59,7 @@ class Model:
     known: bool = True
 
     @property
-    def ends(self) -> date | None:
+    def shutdown_date(self) -> date | None:
         """The day it is shut down; None where no end is announced."""
         return shutdown_date(self.name)
 
@@ -71,7 +71,7 @@ class SpeechModel(Model):
     ``languages``: how many, for people."""
 
     formats: tuple[SpeechFormat, ...] = ("words", "segments", "text")
-    longest_seconds: float = 600.0
+    max_seconds: float = 600.0
     chunking: bool = False
     languages: str = "many"
 
@@ -103,22 +103,22 @@ class VectorModel(Model):
 # tells no limit, and is given as much. Whisper's limit is the file's size.
 SPEECH_MODELS: Final = (
     SpeechModel(
-        "gpt-transcribe", Rates(an_audio_minute=0.0045), formats=("text",), longest_seconds=480
+        "gpt-transcribe", Rates(usd_per_audio_minute=0.0045), formats=("text",), max_seconds=480
     ),
     SpeechModel(
         "whisper-1",
-        Rates(an_audio_minute=0.006),
+        Rates(usd_per_audio_minute=0.006),
         formats=("words", "segments", "text"),
-        longest_seconds=1_500,
+        max_seconds=1_500,
         languages="99",
     ),
-    SpeechModel("gpt-4o-transcribe", Rates(2.5, 10.0), formats=("text",), longest_seconds=480),
-    SpeechModel("gpt-4o-mini-transcribe", Rates(1.25, 5.0), formats=("text",), longest_seconds=480),
+    SpeechModel("gpt-4o-transcribe", Rates(2.5, 10.0), formats=("text",), max_seconds=480),
+    SpeechModel("gpt-4o-mini-transcribe", Rates(1.25, 5.0), formats=("text",), max_seconds=480),
     SpeechModel(
         "gpt-4o-transcribe-diarize",
         Rates(2.5, 10.0),
         formats=("speakers", "text"),
-        longest_seconds=480,
+        max_seconds=480,
         chunking=True,
     ),
 )
@@ -186,38 +186,39 @@ def rates_of(provider: Provider, model: str) -> Rates | None:
     return row.rates if row else None
 
 
-def charged(provider: Provider, model: str) -> Rates:
+def billing_rates(provider: Provider, model: str) -> Rates:
     """What is counted where a price is not known: of OpenAI's models the dearest with a row, so
     that a budget holds; of what another provider has and nobody else, nothing."""
     known = rates_of(provider, model)
     if known is not None:
         return known
-    return Rates() if provider.base_url else _DEAREST
+    return Rates() if provider.base_url else _HIGHEST_RATES
 
 
 def pricing(provider: Provider) -> Callable[[str, Usage], float]:
     """What a request to this provider costs, in US dollars, by model and use."""
-    return lambda model, used: charged(provider, model).of(used)
+    return lambda model, used: billing_rates(provider, model).cost_usd(used)
 
 
-_DEAREST: Final = Rates(
-    max(row.rates.input_a_million for row in _ROWS),
-    max(row.rates.output_a_million for row in _ROWS),
-    max(row.rates.an_audio_minute for row in _ROWS),
+_HIGHEST_RATES: Final = Rates(
+    max(row.rates.usd_per_million_input_tokens for row in _ROWS),
+    max(row.rates.usd_per_million_output_tokens for row in _ROWS),
+    max(row.rates.usd_per_audio_minute for row in _ROWS),
 )
 
 
-def batch_share(provider: str) -> float:
+def batch_discount(provider: str) -> float:
     """Of the price, for an answer within a day (OpenAI's pricing page)."""
-    return 0.5 if provider in HAVE_BATCHES else 1.0
+    return 0.5 if provider in BATCH_PROVIDERS else 1.0
 
 
-def listed(rates: Rates, patient_share: float = 1.0) -> Price:
+def estimate_price(rates: Rates, batch_discount: float = 1.0) -> Price:
     """For estimates, which know how much is read: a document is about a quarter as long. Sound
     that is billed by tokens counts as much as talk without a pause makes of them."""
-    minute = Usage(AUDIO_TOKENS_A_SECOND * 60, _SPOKEN_TOKENS_A_MINUTE, 60.0)
+    minute = Usage(AUDIO_TOKENS_PER_SECOND * 60, _SPEECH_TOKENS_PER_MINUTE, 60.0)
     return Price(
-        batch_discount=patient_share,
-        usd_per_million_tokens=rates.input_a_million + rates.output_a_million / 4,
-        usd_per_audio_minute=rates.of(minute),
+        batch_discount=batch_discount,
+        usd_per_million_tokens=rates.usd_per_million_input_tokens
+        + rates.usd_per_million_output_tokens / 4,
+        usd_per_audio_minute=rates.cost_usd(minute),
     )

@@ -22,7 +22,7 @@ class RemoteModel:
     dimensions: int | None = None
 
 
-def remote_model(name: str) -> RemoteModel | None:
+def parse_remote_model(name: str) -> RemoteModel | None:
     """None for a name of another kind."""
     found = _NAME.fullmatch(name)
     if found is None:
@@ -31,7 +31,7 @@ def remote_model(name: str) -> RemoteModel | None:
     return RemoteModel(found["provider"], found["model"], int(dimensions) if dimensions else None)
 
 
-def missing(settings: Settings, provider: str) -> str | None:
+def missing_setting(settings: Settings, provider: str) -> str | None:
     """What settings lack to reach this provider; None where nothing."""
     found = settings.provider(provider)
     if found is None:

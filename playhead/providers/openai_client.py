@@ -13,7 +13,7 @@ import openai
 
 from playhead.core.errors import ModelUnavailable
 from playhead.core.settings import Provider, Settings
-from playhead.providers.model_names import missing
+from playhead.providers.model_names import missing_setting
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 _NO_KEY: Final = "none"  # the library insists on one; a server of one's own does not look at it
@@ -24,11 +24,11 @@ _READ_SECONDS: Final = 300.0
 _CONNECT_SECONDS: Final = 10.0
 
 
-def client_of(settings: Settings, name: str) -> openai.OpenAI:
+def create_client(settings: Settings, name: str) -> openai.OpenAI:
     """The client of the provider that settings have under this name; one for all that ask. Raises
     ``ModelUnavailable`` where there is none, or OpenAI's key is missing."""
     provider = settings.provider(name)
-    problem = missing(settings, name)
+    problem = missing_setting(settings, name)
     if provider is None or problem:
         raise ModelUnavailable(problem or name, remedy="README.md has the table of settings.")
     return _client(provider)

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from playhead.core.rate_limits import ProviderLimits
 
 #: Whoever asks for a longer pause is asked again after a day.
-LONGEST_PAUSE_SECONDS = 24 * 3600.0
+MAX_PAUSE_SECONDS = 24 * 3600.0
 
 Headers = Mapping[str, str]
 
@@ -25,19 +25,19 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SHARE_LEFT = 0.1  # from here on what comes back counts, not what is there
 
 
-def pause_asked(headers: Headers) -> float | None:
+def retry_after(headers: Headers) -> float | None:
     """Seconds until it wants to be asked again; None where it does not say, or says nonsense."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
-        return min(milliseconds / 1000, LONGEST_PAUSE_SECONDS)
+        return min(milliseconds / 1000, MAX_PAUSE_SECONDS)
     said = headers.get("retry-after")
     seconds = _number(said)
     if seconds is None and said is not None:
         seconds = _until(said, headers.get("date"))
-    return None if seconds is None else min(seconds, LONGEST_PAUSE_SECONDS)
+    return None if seconds is None else min(seconds, MAX_PAUSE_SECONDS)
 
 
-def limits(headers: Headers) -> ProviderLimits:
+def parse_limits(headers: Headers) -> ProviderLimits:
     """From ``x-ratelimit-*`` as OpenAI and Groq send them: a limit, what remains of it, and in how
     long it is whole again ("6m0s", "20ms")."""
     requests, tokens = (_bucket(headers, kind) for kind in ("requests", "tokens"))
@@ -49,13 +49,13 @@ def _bucket(headers: Headers, kind: str) -> tuple[float | None, float | None]:
     left = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
     if not limit or limit < 1:
         return None, left
-    whole_in = seconds_of(headers.get(f"x-ratelimit-reset-{kind}", ""))
+    whole_in = parse_duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
     if left is not None and left < limit * _SHARE_LEFT and whole_in and whole_in > 60:
         return (limit - left) * 60 / whole_in, left  # a limit of a day, not of a minute
     return limit, left
 
 
-def seconds_of(duration: str) -> float | None:
+def parse_duration(duration: str) -> float | None:
     """Of "1h2m3s", "8.64s", "20ms", or a bare number of seconds."""
     parts = _DURATION.findall(duration)
     if parts and "".join(number + unit for number, unit in parts) == duration.strip():

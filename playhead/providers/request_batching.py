@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Of one request."""
 
     texts: int
     tokens: int
 
 
-def packed(sizes: Sequence[int], limits: Limits) -> Iterator[range]:
+def pack_requests(sizes: Sequence[int], limits: RequestLimits) -> Iterator[range]:
     """Ranges of ``sizes`` (tokens a text), each a request. A text of more than ``limits.tokens``
     is one alone: whoever sends it refuses it first."""
     start = tokens = 0

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 from playhead.core.errors import InvalidProviderResponse
 
-_AGAIN = "It is asked once more by itself; what came is kept to look at (playhead quarantine)."
+_RETRY_REMEDY = (
+    "It is asked once more by itself; what came is kept to look at (playhead quarantine)."
+)
 
 
 class Headers(Protocol):
@@ -24,22 +26,22 @@ def json_object(content: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(content)
     except ValueError as error:
-        raise not_believed("is no JSON", content) from error
+        raise invalid_response("is no JSON", content) from error
     if not isinstance(value, dict):
-        raise not_believed("is no JSON object", content)
+        raise invalid_response("is no JSON object", content)
     return value
 
 
-def not_believed(why: str, reply: bytes) -> InvalidProviderResponse:
-    return InvalidProviderResponse(f"The reply {why}.", reply=reply, remedy=_AGAIN)
+def invalid_response(why: str, reply: bytes) -> InvalidProviderResponse:
+    return InvalidProviderResponse(f"The reply {why}.", reply=reply, remedy=_RETRY_REMEDY)
 
 
-def plain(headers: Headers) -> dict[str, str]:
+def plain_headers(headers: Headers) -> dict[str, str]:
     """With names in lower case."""
     return {name.lower(): value for name, value in headers.items()}
 
 
-def count_of(usage: Any, *names: str) -> int | None:
+def token_count(usage: Any, *names: str) -> int | None:
     """The first of these counts that usage tells; None where it tells none. Nought is not told:
     some servers count nothing, and what was sent was something."""
     if isinstance(usage, dict):

@@ -18,15 +18,20 @@ import openai
 
 from playhead.core.usage import Endpoint, Usage
 from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient, Reply
-from playhead.providers.fallbacks import Ladder
+from playhead.providers.fallbacks import FallbackChain
 from playhead.providers.model_catalog import TextModel
 from playhead.providers.openai_tokenizer import BpeTokenizer
-from playhead.providers.response_parsing import count_of, json_object, not_believed, plain
+from playhead.providers.response_parsing import (
+    invalid_response,
+    json_object,
+    plain_headers,
+    token_count,
+)
 
 T = TypeVar("T")
 
 #: Called as an attempt begins; what it gives takes the answer's text as it comes.
-Listen = Callable[[], Callable[[str], None]]
+OnText = Callable[[], Callable[[str], None]]
 
 _OVERHEAD_TOKENS: Final = 50  # what a provider puts around a prompt
 _TERMINAL: Final = ("response.completed", "response.incomplete", "response.failed")
@@ -45,7 +50,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class Completion(Generic[T]):
     """``value`` is there where the answer is complete; ``why`` says more of one that is not."""
 
     ended: Literal["complete", "too long", "refused"]
@@ -55,34 +60,34 @@ class Answer(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _StreamResult:
     """An answer as it came."""
 
     ended: Any
     text: str
-    why: str
+    reason: str
     usage: Any
     content: bytes
 
 
-class _Way(NamedTuple):
+class _Variant(NamedTuple):
     endpoint: Endpoint
     form: Literal["json_schema", "json_object", "text"]
 
 
-_WAYS: Final = (
-    _Way("responses", "json_schema"),
-    _Way("chat", "json_schema"),
-    _Way("chat", "json_object"),
-    _Way("chat", "text"),
+_VARIANTS: Final = (
+    _Variant("responses", "json_schema"),
+    _Variant("chat", "json_schema"),
+    _Variant("chat", "json_object"),
+    _Variant("chat", "text"),
 )
 
 
-def _unheard() -> Callable[[str], None]:
+def _ignore_text() -> Callable[[str], None]:
     return lambda _: None
 
 
-class Prompter:
+class StructuredOutputClient:
     """One model of one provider. Threads may share it."""
 
     def __init__(self, wire: ProviderClient, client: openai.OpenAI, model: TextModel) -> None:
@@ -90,16 +95,16 @@ class Prompter:
         self._client = client
         self._model = model
         self._tokens = BpeTokenizer(model.encoding)
-        self._ladder = Ladder(_WAYS[:1] if model.known else _WAYS)
+        self._ladder = FallbackChain(_VARIANTS[:1] if model.known else _VARIANTS)
 
-    def ask(
-        self, prompt: Prompt, believe: Callable[[str], T], listen: Listen = _unheard
-    ) -> Answer[T]:
+    def complete(
+        self, prompt: Prompt, believe: Callable[[str], T], listen: OnText = _ignore_text
+    ) -> Completion[T]:
         """``believe`` makes a value of a complete answer's text, or raises ``ValueError`` with the
         end of "The reply …". What ``listen`` gives hears it before that. Raises what ``Wire.ask``
         raises."""
         at_most = Usage(self.size(prompt), self._model.output_tokens)
-        return self._ladder.climb(lambda way: self._ask(prompt, at_most, way, believe, listen))
+        return self._ladder.call(lambda way: self._ask(prompt, at_most, way, believe, listen))
 
     def size(self, prompt: Prompt) -> int:
         """In tokens."""
@@ -110,22 +115,22 @@ class Prompter:
         self,
         prompt: Prompt,
         at_most: Usage,
-        way: _Way,
+        way: _Variant,
         believe: Callable[[str], T],
-        listen: Listen,
-    ) -> Answer[T]:
-        def reply(told: _Told, headers: dict[str, str]) -> Reply[Answer[T]]:
-            used = _used(told.usage, at_most)
+        listen: OnText,
+    ) -> Completion[T]:
+        def reply(told: _StreamResult, headers: dict[str, str]) -> Reply[Completion[T]]:
+            used = _usage(told.usage, at_most)
             if told.ended != "complete":
-                return Reply(Answer(told.ended, None, told.why, used), used, headers)
+                return Reply(Completion(told.ended, None, told.reason, used), used, headers)
             try:
                 value = believe(told.text)
             except ValueError as error:
-                raise not_believed(str(error), told.content) from error
-            return Reply(Answer("complete", value, "", used), used, headers)
+                raise invalid_response(str(error), told.content) from error
+            return Reply(Completion("complete", value, "", used), used, headers)
 
-        def read(content: bytes) -> Reply[Answer[T]]:
-            return reply(_final(json_object(content), content), {})
+        def read(content: bytes) -> Reply[Completion[T]]:
+            return reply(_complete(json_object(content), content), {})
 
         deferrable = None
         if way.endpoint == "responses":
@@ -141,14 +146,14 @@ class Prompter:
         )
 
     def _send(
-        self, prompt: Prompt, way: _Way, hear: Callable[[str], None]
-    ) -> tuple[_Told, dict[str, str]]:
+        self, prompt: Prompt, way: _Variant, hear: Callable[[str], None]
+    ) -> tuple[_StreamResult, dict[str, str]]:
         raw = self._responses(prompt) if way.endpoint == "responses" else self._chat(prompt, way)
         if not raw.headers.get("content-type", "").startswith("text/event-stream"):
-            raise not_believed("is no stream of events", raw.http_response.read())
-        read = _of_response if way.endpoint == "responses" else _of_chat
+            raise invalid_response("is no stream of events", raw.http_response.read())
+        read = _read_responses if way.endpoint == "responses" else _read_chat
         with closing(raw.parse()) as stream:  # nobody sends on what is not read any more
-            return read(stream, hear), plain(raw.headers)
+            return read(stream, hear), plain_headers(raw.headers)
 
     def _responses(self, prompt: Prompt) -> Any:
         body = self._response_body(prompt)
@@ -170,7 +175,7 @@ class Prompter:
             body["temperature"] = 0
         return body
 
-    def _chat(self, prompt: Prompt, way: _Way) -> Any:
+    def _chat(self, prompt: Prompt, way: _Variant) -> Any:
         schema = {"name": "answer", "strict": True, "schema": prompt.schema}
         forms: dict[str, Any] = {
             "json_schema": {"type": "json_schema", "json_schema": schema},
@@ -191,17 +196,17 @@ class Prompter:
         )
 
 
-def _of_response(stream: Any, hear: Callable[[str], None]) -> _Told:
+def _read_responses(stream: Any, hear: Callable[[str], None]) -> _StreamResult:
     came: list[str] = []
     for event in _events(stream, came):
         if event.get("type") == "response.output_text.delta":
             hear(event.get("delta") or "")
         if event.get("type") in _TERMINAL:
-            return _final(event.get("response") or {}, _bytes(came))
-    raise not_believed("ended before it was complete", _bytes(came))
+            return _complete(event.get("response") or {}, _count_bytes(came))
+    raise invalid_response("ended before it was complete", _count_bytes(came))
 
 
-def _final(response: Mapping[str, Any], content: bytes) -> _Told:
+def _complete(response: Mapping[str, Any], content: bytes) -> _StreamResult:
     """Of the response that the terminal event carries."""
     parts = [
         part
@@ -211,18 +216,18 @@ def _final(response: Mapping[str, Any], content: bytes) -> _Told:
     ]
     usage = response.get("usage")
     if refusals := [part.get("refusal") for part in parts if part.get("type") == "refusal"]:
-        return _Told("refused", "", str(refusals[0]), usage, content)
+        return _StreamResult("refused", "", str(refusals[0]), usage, content)
     if response.get("status") == "incomplete":
         why = (response.get("incomplete_details") or {}).get("reason")
         ended = "too long" if why == "max_output_tokens" else "refused"
-        return _Told(ended, "", str(why), usage, content)
+        return _StreamResult(ended, "", str(why), usage, content)
     if response.get("status") != "completed":
-        raise not_believed(f"says that it failed: {response.get('error')}", content)
+        raise invalid_response(f"says that it failed: {response.get('error')}", content)
     text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
-    return _Told("complete", text, "", usage, content)
+    return _StreamResult("complete", text, "", usage, content)
 
 
-def _of_chat(stream: Any, hear: Callable[[str], None]) -> _Told:
+def _read_chat(stream: Any, hear: Callable[[str], None]) -> _StreamResult:
     came: list[str] = []
     text, refusal = "", ""
     ended, usage = None, None
@@ -235,10 +240,10 @@ def _of_chat(stream: Any, hear: Callable[[str], None]) -> _Told:
             refusal += delta.get("refusal") or ""
             ended = choice.get("finish_reason") or ended
     if ended not in _ENDS:
-        raise not_believed("ended before it was complete", _bytes(came))
+        raise invalid_response("ended before it was complete", _count_bytes(came))
     if refusal:
-        return _Told("refused", "", refusal, usage, _bytes(came))
-    return _Told(_ENDS[ended], text, ended, usage, _bytes(came))
+        return _StreamResult("refused", "", refusal, usage, _count_bytes(came))
+    return _StreamResult(_ENDS[ended], text, ended, usage, _count_bytes(came))
 
 
 def _events(stream: Any, came: list[str]) -> Iterator[Mapping[str, Any]]:
@@ -248,17 +253,17 @@ def _events(stream: Any, came: list[str]) -> Iterator[Mapping[str, Any]]:
             came.append(event.to_json(indent=None))
             yield event.to_dict()
     except ValueError as error:  # the library lets it through as it is
-        raise not_believed("has an event that is no JSON", _bytes(came)) from error
+        raise invalid_response("has an event that is no JSON", _count_bytes(came)) from error
 
 
-def _bytes(came: list[str]) -> bytes:
+def _count_bytes(came: list[str]) -> bytes:
     return "\n".join(chain(came, [""])).encode("utf-8", "surrogatepass")
 
 
-def _used(usage: Any, at_most: Usage) -> Usage:
+def _usage(usage: Any, at_most: Usage) -> Usage:
     """As the reply tells it; what it does not tell is taken for the most it can be."""
-    asked = count_of(usage, "input_tokens", "prompt_tokens")
-    wrote = count_of(usage, "output_tokens", "completion_tokens")
+    asked = token_count(usage, "input_tokens", "prompt_tokens")
+    wrote = token_count(usage, "output_tokens", "completion_tokens")
     return Usage(
         at_most.input_tokens if asked is None else asked,
         at_most.output_tokens if wrote is None else wrote,

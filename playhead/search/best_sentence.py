@@ -16,7 +16,7 @@ from playhead.postgres.search.chunk_search import Match
 
 
 @dataclass(frozen=True, slots=True)
-class Phrase:
+class Sentence:
     """A sentence, its first and last character ``within`` the stretch, its seconds, and the
     passage it stands in."""
 
@@ -27,12 +27,12 @@ class Phrase:
     match: Match
 
 
-def likely_phrases(question: QueryContext, phrases: Sequence[Phrase]) -> list[Phrase]:
+def candidate_sentences(question: QueryContext, phrases: Sequence[Sentence]) -> list[Sentence]:
     """The few of which one is the moment: to read them all would be most of a search's work."""
     return [phrases[at] for at in top_candidates(question, [phrase.text for phrase in phrases])]
 
 
-def best_phrase(question: QueryContext, phrases: Sequence[Phrase]) -> Phrase:
+def best_sentence(question: QueryContext, phrases: Sequence[Sentence]) -> Sentence:
     """The phrase that shares most words with the question and lies closest to it; the earliest
     of equals."""
     scores = sentence_scores(question, [phrase.text for phrase in phrases])

@@ -16,12 +16,12 @@ from playhead.core.records import Kind, Source
 from playhead.core.timecode import format_timecode
 from playhead.media.store import MediaStore
 from playhead.postgres.search.chunk_search import ChunkSearch
-from playhead.search.best_sentence import Phrase
-from playhead.search.passage_groups import Stretch
+from playhead.search.best_sentence import Sentence
+from playhead.search.passage_groups import PassageGroup
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
 
-Range = tuple[int, int]
+TextRange = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,21 @@ class Hit:
     end_seconds: float
     score: float
     source: Source
-    at: str
+    timecode: str
     link: str
     passage: str
-    text_range: Range
+    text_range: TextRange
     chunk: str
     chunks: tuple[str, ...]
     speaker: str | None
     matched: Mapping[str, int]
     cosine: float | None
     config: str
-    marks: tuple[Range, ...] = ()
+    marks: tuple[TextRange, ...] = ()
     words: tuple[str, ...] = ()
 
 
-def hit_of(stretch: Stretch, moment: Phrase, media: MediaStore) -> Hit:
+def build_hit(stretch: PassageGroup, moment: Sentence, media: MediaStore) -> Hit:
     """Without its marks."""
     best = stretch.best
     link = media_link(media.link(best.recording, best.suffix), moment.start_seconds)
@@ -72,7 +72,7 @@ def hit_of(stretch: Stretch, moment: Phrase, media: MediaStore) -> Hit:
         end_seconds=moment.end_seconds,
         score=best.score,
         source=best.source,
-        at=format_timecode(moment.start_seconds),
+        timecode=format_timecode(moment.start_seconds),
         link=link,
         passage=stretch.text,
         text_range=moment.within,
@@ -85,12 +85,12 @@ def hit_of(stretch: Stretch, moment: Phrase, media: MediaStore) -> Hit:
     )
 
 
-def distinct(hits: Sequence[Hit]) -> list[Hit]:
+def drop_duplicates(hits: Sequence[Hit]) -> list[Hit]:
     """Each moment once: of passages that tell the same, what was said rather than what was written
     of it, in the place of the best."""
     kept: list[Hit] = []
     for hit in hits:
-        same = next((at for at, other in enumerate(kept) if _same_moment(hit, other)), None)
+        same = next((at for at, other in enumerate(kept) if _overlaps(hit, other)), None)
         if same is None:
             kept.append(hit)
         elif hit.source == "transcript" and kept[same].source == "document":
@@ -98,7 +98,7 @@ def distinct(hits: Sequence[Hit]) -> list[Hit]:
     return kept
 
 
-def marked(hits: Sequence[Hit], words: str, passages: ChunkSearch) -> list[Hit]:
+def mark_words(hits: Sequence[Hit], words: str, passages: ChunkSearch) -> list[Hit]:
     """With the words of the question marked, as full text knows them."""
     found = [[match.span() for match in _WORD.finditer(hit.passage)] for hit in hits]
     asked = {
@@ -115,12 +115,12 @@ def marked(hits: Sequence[Hit], words: str, passages: ChunkSearch) -> list[Hit]:
     ]
 
 
-def _with_marks(hit: Hit, spans: Sequence[Range]) -> Hit:
+def _with_marks(hit: Hit, spans: Sequence[TextRange]) -> Hit:
     words = dict.fromkeys(hit.passage[start:end].lower() for start, end in spans)
     return replace(hit, marks=tuple(spans), words=tuple(words))
 
 
-def _same_moment(hit: Hit, other: Hit) -> bool:
+def _overlaps(hit: Hit, other: Hit) -> bool:
     return (
         hit.recording == other.recording
         and hit.start_seconds < other.end_seconds

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from functools import reduce
 
 from playhead.postgres.search.chunk_search import Match
-from playhead.search.best_sentence import Phrase
+from playhead.search.best_sentence import Sentence
 
 _Place = tuple[str, str, str, int]
 
 #: Passages in one stretch at most: in a recording that is about the question as a whole all of them
 #: are found, and a hit with the whole recording opens nowhere.
-MOST_TOGETHER = 3
+MAX_PER_GROUP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PassageGroup:
     """Neighbouring passages of one source, in order."""
 
     matches: tuple[Match, ...]
@@ -51,29 +51,29 @@ class Stretch:
         return reduce(lambda text, match: _with(text, match, first.char_start), others, first.text)
 
     @property
-    def phrases(self) -> list[Phrase]:
+    def sentences(self) -> list[Sentence]:
         """Its sentences, each once; the whole of a passage where none has a time of its own."""
-        found: dict[tuple[int, int], Phrase] = {}
+        found: dict[tuple[int, int], Sentence] = {}
         for match in self.matches:
-            for phrase in _phrases(match, self.matches[0].char_start):
+            for phrase in _sentences(match, self.matches[0].char_start):
                 found.setdefault(phrase.within, phrase)
         return list(found.values())
 
-    def joined(self, other: Stretch) -> Stretch:
+    def merge(self, other: PassageGroup) -> PassageGroup:
         both = (*self.matches, *other.matches)
-        return Stretch(tuple(sorted(both, key=lambda match: match.ordinal)))
+        return PassageGroup(tuple(sorted(both, key=lambda match: match.ordinal)))
 
 
-def stretches(matches: Iterable[Match]) -> list[Stretch]:
+def group_passages(matches: Iterable[Match]) -> list[PassageGroup]:
     """The best first: each passage joins what it touches, while that is short."""
-    made: dict[int, Stretch] = {}  # by the place of the best in it
+    made: dict[int, PassageGroup] = {}  # by the place of the best in it
     where: dict[_Place, int] = {}
     for number, match in enumerate(matches):
-        new, first = Stretch((match,)), number
+        new, first = PassageGroup((match,)), number
         beside = {where.get(_place(match, step)) for step in (-1, 1)} if match.wanted else set()
         for place in sorted(place for place in beside if place is not None):
-            if len(new.matches) + len(made[place].matches) <= MOST_TOGETHER:
-                new, first = new.joined(made.pop(place)), min(first, place)
+            if len(new.matches) + len(made[place].matches) <= MAX_PER_GROUP:
+                new, first = new.merge(made.pop(place)), min(first, place)
         made[first] = new
         # What is about to be replaced stands alone: its places are those of an earlier text.
         where |= {_place(one): first for one in new.matches if one.wanted}
@@ -89,12 +89,12 @@ def _with(text: str, match: Match, base: int) -> str:
     return text[:place].ljust(place) + match.text
 
 
-def _phrases(match: Match, base: int) -> Iterator[Phrase]:
+def _sentences(match: Match, base: int) -> Iterator[Sentence]:
     for start, end, start_seconds, end_seconds in match.phrases:
         first, last = max(start, match.char_start), min(end, match.char_end)
         text = match.text[first - match.char_start : last - match.char_start]
-        yield Phrase(text, (first - base, last - base), start_seconds, end_seconds, match)
+        yield Sentence(text, (first - base, last - base), start_seconds, end_seconds, match)
     if not match.phrases:
         within = (match.char_start - base, match.char_end - base)
         seconds = (match.start_seconds or 0.0, match.end_seconds or 0.0)
-        yield Phrase(match.text, within, *seconds, match)
+        yield Sentence(match.text, within, *seconds, match)

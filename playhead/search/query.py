@@ -24,10 +24,10 @@ from playhead.core.protocols.embedder import Embedder, Vectors
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import replace_unstorable_chars
 from playhead.postgres.search.embedding_sets import EmbeddingSet
-from playhead.search.sentence_cache import Memory
+from playhead.search.sentence_cache import SentenceCache
 
 #: A question is answered all the same, by words.
-NOT_NOW = (
+VECTORS_UNAVAILABLE = (
     ModelUnavailable,
     NotAnOpenAIEndpoint,
     Parked,
@@ -37,14 +37,14 @@ NOT_NOW = (
 
 #: Full text is asked for so many words: among 100,000 passages 32 different ones took 0.2 s, 64
 #: took 0.5 and 200 took 3.5, for every passage that has one of them is ranked by them all.
-WORDS = 32
+TEXT_SEARCH_ONLY = 32
 
 _SENTENCES = 1_000  # embedded for one question at most: 3 s of MiniLM on 2 cores
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Query:
     """``words``: what full text is asked. ``vector``, and ``read``, which gives those of sentences,
     are None where the set's model cannot be had. ``notes`` say what a person should know of how it
     was asked."""
@@ -71,30 +71,36 @@ class Question:
         if new:
             try:
                 near = self.read(new) @ self.vector
-            except NOT_NOW:
+            except VECTORS_UNAVAILABLE:
                 return None
             self._near.update(zip(new, near.tolist(), strict=True))
         return np.array([self._near[text] for text in texts], np.float32)
 
 
-def ask(text: str, searched: EmbeddingSet, embedders: EmbedderRegistry, memory: Memory) -> Question:
+def build_query(
+    text: str, searched: EmbeddingSet, embedders: EmbedderRegistry, memory: SentenceCache
+) -> Query:
     """The question for this set, or without a vector where nobody here speaks its model, or its
     provider does not answer now."""
     text = replace_unstorable_chars(text).strip()
     words = _first_words(text)
-    notes = [] if words == text else [f"Searched for its first {WORDS} words, and its meaning."]
+    notes = (
+        []
+        if words == text
+        else [f"Searched for its first {TEXT_SEARCH_ONLY} words, and its meaning."]
+    )
     try:
         embed = partial(_embed, embedders.of(searched))
-        read = partial(memory.vectors, searched.id, embed=embed)
-        return Question(text, words, read, embed([text])[0], tuple(notes))
-    except NOT_NOW as error:
+        read = partial(memory.get_vectors, searched.id, embed=embed)
+        return Query(text, words, read, embed([text])[0], tuple(notes))
+    except VECTORS_UNAVAILABLE as error:
         notes.append(f"Searched by words alone. {error} {error.remedy}")
-        return Question(text, words, None, None, tuple(notes))
+        return Query(text, words, None, None, tuple(notes))
 
 
 def _first_words(text: str) -> str:
     """The text to the end of its last word that full text is asked for."""
-    beyond = next(islice(_WORD.finditer(text), WORDS, None), None)
+    beyond = next(islice(_WORD.finditer(text), TEXT_SEARCH_ONLY, None), None)
     return text[: beyond.start()] if beyond else text
 
 

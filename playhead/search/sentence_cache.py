@@ -18,33 +18,33 @@ from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import text_hash
 
 #: 20,000 sentences of MiniLM, 2,700 of a model of 3,072 dimensions.
-BYTES = 32 * 2**20
+MAX_BYTES = 32 * 2**20
 
 
-class Memory:
+class SentenceCache:
     """Of one organisation. Threads may share it; what two ask for at once both embed."""
 
-    def __init__(self, most_bytes: int = BYTES) -> None:
+    def __init__(self, most_bytes: int = MAX_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[int, str], NDArray[np.float32]] = OrderedDict()
 
-    def vectors(
+    def get_vectors(
         self, set_id: int, texts: Sequence[str], embed: Callable[[Sequence[str]], Vectors]
     ) -> Vectors:
         """``(len(texts), dimensions)``, as ``embed`` makes them for this set; it is asked for what
         is not known, once."""
         hashes = [text_hash(text) for text in texts]
-        known = self._recall(set_id, hashes)
+        known = self._get(set_id, hashes)
         new = {of: text for of, text in zip(hashes, texts, strict=True) if of not in known}
         if new:
             made = dict(zip(new, embed([*new.values()]), strict=True))
-            self._keep(set_id, made)
+            self._put(set_id, made)
             known |= made
         return np.array([known[of] for of in hashes], np.float32)
 
-    def _recall(self, set_id: int, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def _get(self, set_id: int, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         found = {}
         with self._lock:
             for of in hashes:
@@ -53,7 +53,7 @@ class Memory:
                     found[of] = vector
         return found
 
-    def _keep(self, set_id: int, made: dict[str, NDArray[np.float32]]) -> None:
+    def _put(self, set_id: int, made: dict[str, NDArray[np.float32]]) -> None:
         """What was read longest ago makes room."""
         with self._lock:
             for of, vector in made.items():

@@ -27,33 +27,33 @@ from playhead.engines.reranking.factory import build_reranker
 from playhead.media.store import MediaStore
 from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
-from playhead.search.best_sentence import best_phrase, likely_phrases
-from playhead.search.hits import Hit, distinct, hit_of, marked
-from playhead.search.passage_groups import Stretch, stretches
-from playhead.search.query import Question, ask
-from playhead.search.sentence_cache import Memory
+from playhead.search.best_sentence import best_sentence, candidate_sentences
+from playhead.search.hits import Hit, build_hit, drop_duplicates, mark_words
+from playhead.search.passage_groups import PassageGroup, group_passages
+from playhead.search.query import Query, build_query
+from playhead.search.sentence_cache import SentenceCache
 from playhead.services.context import Services
 
-MOST = 1_000  # hits of one search
-BEST_WITHIN = 3  # moments told of each recording
+MAX_HITS = 1_000  # hits of one search
+RERANK_DEPTH = 3  # moments told of each recording
 
-_SPARE = 5  # stretches read beside those wanted, since some tell the same moment
+_SPARE_HITS = 5  # stretches read beside those wanted, since some tell the same moment
 _SMOOTH, _SECOND_VOTE = 3, 0.5  # of a reranker's order, fused by rank with the one found
-_DEEPER = 4  # times as many passages, where those were not enough
-_AT_ONCE = 32  # stretches whose sentences are embedded in one go
-_Told = TypeVar("_Told")  # moments or recordings
-_NOTHING_YET = "Nothing is ready to be searched yet: playhead list"
+_DEPTH_FACTOR = 4  # times as many passages, where those were not enough
+_RECORDINGS_PER_QUERY = 32  # stretches whose sentences are embedded in one go
+_SearchState = TypeVar("_SearchState")  # moments or recordings
+_NO_VECTORS_NOTE = "Nothing is ready to be searched yet: playhead list"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """Hits, best first. ``note`` says what a person should know of how they were found;
     ``searched``: the set they were found in, ``question``: as it was asked of it."""
 
     hits: list[Hit]
     note: str | None = None
     searched: EmbeddingSet | None = None
-    question: Question | None = None
+    question: Query | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class RecordingHit:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRecordings:
+class RecordingSearchResult:
     """As ``Found``, of recordings."""
 
     recordings: list[RecordingHit]
@@ -78,16 +78,16 @@ class FoundRecordings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _SearchRequest:
     """A question to one set, narrowed."""
 
-    question: Question
+    question: Query
     searched: EmbeddingSet
     narrowed: SearchFilter
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchService:
     """One organisation's recordings, searched with the active set. To be kept: ``memory`` makes the
     next search cheaper."""
 
@@ -97,62 +97,64 @@ class Search:
     media: MediaStore
     org_id: str
     reranker: Reranker | None = None
-    memory: Memory = field(default_factory=Memory)
+    cache: SentenceCache = field(default_factory=SentenceCache)
 
-    def __call__(self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10) -> Found:
+    def __call__(
+        self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10
+    ) -> SearchResult:
         """Full text and vectors fused, the query embedded by the very model that made the active
         set. Where that model cannot be had, by words alone, and ``note`` says so. Fewer than
         ``limit`` hits only where there are no more. Raises ``BadQuestion``, and ``NotFound`` for a
         filter that names what the organisation does not have."""
-        hits, asked = self._searched(query, narrowed, limit, self._hits)
-        return Found(hits, *_told(asked), asked.question if asked else None)
+        hits, asked = self._searched(query, narrowed, limit, self._find_hits)
+        return SearchResult(hits, *_join_notes(asked), asked.question if asked else None)
 
     def recordings(
         self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10
-    ) -> FoundRecordings:
+    ) -> RecordingSearchResult:
         """As a call, by recording: those first whose best moments together weigh most."""
         found, asked = self._searched(query, narrowed, limit, self._recordings)
-        return FoundRecordings(found, *_told(asked))
+        return RecordingSearchResult(found, *_join_notes(asked))
 
     def _searched(
         self,
         query: str,
         narrowed: SearchFilter,
         limit: int,
-        read: Callable[[_Asked, int], list[_Told]],
-    ) -> tuple[list[_Told], _Asked | None]:
+        read: Callable[[_SearchRequest, int], list[_SearchState]],
+    ) -> tuple[list[_SearchState], _SearchRequest | None]:
         """What was read, and what was asked; None before anything can be searched."""
-        _refuse_nonsense(query, narrowed, limit)
+        _validate(query, narrowed, limit)
         self.passages.require(narrowed, org_id=self.org_id)
         with call_context(CallContext(self.org_id, SEARCH)):
             while searched := self.sets.active():
-                asked = _Asked(
-                    ask(query, searched, self.embedders, self.memory), searched, narrowed
+                asked = _SearchRequest(
+                    build_query(query, searched, self.embedders, self.cache), searched, narrowed
                 )
                 found = read(asked, limit)
                 if found or self.sets.active() == searched:  # else it was switched meanwhile
                     return found, asked
         return [], None
 
-    def _hits(self, asked: _Asked, limit: int) -> list[Hit]:
+    def _find_hits(self, asked: _SearchRequest, limit: int) -> list[Hit]:
         page: list[Hit] = []
-        for found in self._ever_deeper(asked, 2 * limit + _SPARE):
+        for found in self._expand_depth(asked, 2 * limit + _SPARE_HITS):
             page = self._page(asked.question, found, limit)
             if len(page) == limit:
                 break
-        return marked(page, asked.question.words, self.passages)
+        return mark_words(page, asked.question.words, self.passages)
 
-    def _recordings(self, asked: _Asked, limit: int) -> list[RecordingHit]:
-        within: dict[str, list[Stretch]] = {}
-        for found in self._ever_deeper(asked, BEST_WITHIN * limit + _SPARE):
+    def _recordings(self, asked: _SearchRequest, limit: int) -> list[RecordingHit]:
+        within: dict[str, list[PassageGroup]] = {}
+        for found in self._expand_depth(asked, RERANK_DEPTH * limit + _SPARE_HITS):
             within = _by_recording(found)
             if len(within) >= limit:
                 break
         best = sorted(within.values(), key=_weight, reverse=True)[:limit]
         return [self._recording_hit(asked.question, one) for one in best]
 
-    def _recording_hit(self, question: Question, found: Sequence[Stretch]) -> RecordingHit:
-        hits = self._page(question, found[: BEST_WITHIN + _SPARE], BEST_WITHIN)
+    def _recording_hit(self, question: Query, found: Sequence[PassageGroup]) -> RecordingHit:
+        hits = self._page(question, found[: RERANK_DEPTH + _SPARE_HITS], RERANK_DEPTH)
         best = found[0].best
         return RecordingHit(
             recording=best.recording,
@@ -160,10 +162,10 @@ class Search:
             kind=best.kind,
             added=best.added,
             score=_weight(found),
-            hits=marked(hits, question.words, self.passages),
+            hits=mark_words(hits, question.words, self.passages),
         )
 
-    def _ever_deeper(self, asked: _Asked, depth: int) -> Iterator[list[Stretch]]:
+    def _expand_depth(self, asked: _SearchRequest, depth: int) -> Iterator[list[PassageGroup]]:
         """All that was found down to a depth, then deeper, while there is more."""
         find = partial(
             self.passages.find,
@@ -176,37 +178,37 @@ class Search:
         depth = max(depth, self.reranker.depth if self.reranker else 0)
         while True:
             matches = find(limit=depth)
-            yield self._reranked(asked.question, stretches(matches))
+            yield self._reranked(asked.question, group_passages(matches))
             if len(matches) < depth:
                 return
-            depth *= _DEEPER
+            depth *= _DEPTH_FACTOR
 
-    def _reranked(self, question: Question, found: list[Stretch]) -> list[Stretch]:
+    def _reranked(self, question: Query, found: list[PassageGroup]) -> list[PassageGroup]:
         if self.reranker is None or not found:
             return found
         read, rest = found[: self.reranker.depth], found[self.reranker.depth :]
-        sentences = [[phrase.text for phrase in one.phrases] for one in read]
+        sentences = [[phrase.text for phrase in one.sentences] for one in read]
         scores = self.reranker.scores(question, sentences)
-        return [*(read[at] for at in _both_orders(scores)), *rest]
+        return [*(read[at] for at in _fuse_ranks(scores)), *rest]
 
-    def _page(self, question: Question, found: Sequence[Stretch], limit: int) -> list[Hit]:
+    def _page(self, question: Query, found: Sequence[PassageGroup], limit: int) -> list[Hit]:
         """The first moments that are told by these."""
         hits: list[Hit] = []
         rest = deque(found)
         while rest and len(hits) < limit:
-            wanted = min(max(limit - len(hits), _SPARE), _AT_ONCE)
+            wanted = min(max(limit - len(hits), _SPARE_HITS), _RECORDINGS_PER_QUERY)
             some = [rest.popleft() for _ in range(min(wanted, len(rest)))]
-            likely = [likely_phrases(question, one.phrases) for one in some]
+            likely = [candidate_sentences(question, one.sentences) for one in some]
             question.closeness([phrase.text for phrases in likely for phrase in phrases])
-            moments = [best_phrase(question, phrases) for phrases in likely]
-            new = (hit_of(*told, self.media) for told in zip(some, moments, strict=True))
-            hits = distinct([*hits, *new])
+            moments = [best_sentence(question, phrases) for phrases in likely]
+            new = (build_hit(*told, self.media) for told in zip(some, moments, strict=True))
+            hits = drop_duplicates([*hits, *new])
         return hits[:limit]
 
 
-def open_search(services: Services, org_id: str) -> Search:
+def open_search(services: Services, org_id: str) -> SearchService:
     """As settings have it."""
-    return Search(
+    return SearchService(
         services.search.chunks,
         services.search.embedding_sets,
         build_embedders(services.settings),
@@ -216,7 +218,7 @@ def open_search(services: Services, org_id: str) -> Search:
     )
 
 
-def _both_orders(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
+def _fuse_ranks(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
     """The places of what was read, the order found having a whole vote and that of the scores a
     part of one: neither alone finds as much (docs/retrieval.md)."""
     places = range(len(scores))
@@ -228,28 +230,28 @@ def _both_orders(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
     return sorted(places, key=votes, reverse=True)  # equals stay as they were
 
 
-def _by_recording(found: Sequence[Stretch]) -> dict[str, list[Stretch]]:
-    within: dict[str, list[Stretch]] = {}
+def _by_recording(found: Sequence[PassageGroup]) -> dict[str, list[PassageGroup]]:
+    within: dict[str, list[PassageGroup]] = {}
     for one in found:
         within.setdefault(one.best.recording, []).append(one)
     return within
 
 
-def _weight(found: Sequence[Stretch]) -> float:
-    return sum(one.best.score for one in found[:BEST_WITHIN])
+def _weight(found: Sequence[PassageGroup]) -> float:
+    return sum(one.best.score for one in found[:RERANK_DEPTH])
 
 
-def _told(asked: _Asked | None) -> tuple[str | None, EmbeddingSet | None]:
-    return (asked.question.note, asked.searched) if asked else (_NOTHING_YET, None)
+def _join_notes(asked: _SearchRequest | None) -> tuple[str | None, EmbeddingSet | None]:
+    return (asked.question.note, asked.searched) if asked else (_NO_VECTORS_NOTE, None)
 
 
-def _refuse_nonsense(query: str, narrowed: SearchFilter, limit: int) -> None:
+def _validate(query: str, narrowed: SearchFilter, limit: int) -> None:
     """Raises ``BadQuestion``: what comes over HTTP has not been held to its types."""
     since, until = narrowed.since, narrowed.until
     begin, end = narrowed.from_seconds, narrowed.to_seconds
     faults = {
         "the question is empty": not query.strip(),
-        f"limit is {limit}, not from 1 to {MOST}": not 1 <= limit <= MOST,
+        f"limit is {limit}, not from 1 to {MAX_HITS}": not 1 <= limit <= MAX_HITS,
         f"kinds are {', '.join(KINDS)}": not {*narrowed.kinds} <= {*KINDS},
         f"sources are {', '.join(SOURCES)}": narrowed.source not in (None, *SOURCES),
         "it ends before it begins: since, until": bool(since and until and since >= until),

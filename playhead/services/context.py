@@ -1,9 +1,7 @@
-"""Everything outside the process, in one hand: the services of the database and the media store,
-and for those who make results the engines too.
+"""The service container: all stores of the database and the media store, and the engines.
 
-Opened once a command, run or tick, and by the warm worker once for all its runs; engines are
-shared between runs of one process, so that weights are loaded once. Not here: what is done with
-it (``pipeline_assets``, ``playhead``).
+Opened once per command, run or tick, and by the warm worker once for all its runs. Engines are
+shared between the runs of a process, so that model weights are loaded once.
 """
 
 from __future__ import annotations
@@ -56,7 +54,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class PipelineTables:
-    """Recordings and what the stages made of them."""
+    """Tables of recordings and of the results of their stages."""
 
     recordings: Recordings
     results: StageResults
@@ -69,7 +67,7 @@ class PipelineTables:
 
 @dataclass(frozen=True, slots=True)
 class SearchTables:
-    """What searches, answers and notebooks read."""
+    """Tables that search, answers and notebooks read."""
 
     chunks: ChunkSearch
     excerpts: Excerpts
@@ -81,7 +79,7 @@ class SearchTables:
 
 @dataclass(frozen=True, slots=True)
 class ProviderTables:
-    """What all workers share about the providers they call."""
+    """State about providers that all workers share."""
 
     spend: Spend
     circuit_breakers: CircuitBreakers
@@ -115,10 +113,11 @@ class Services:
         return Ingest(self.pipeline.recordings, self.files.media)
 
     def require_organisation(self, org_id: str | None) -> str:
-        """Return ``org_id``, or the organisation of the settings where it is None.
+        """Return ``org_id``, or the organisation of the settings if it is None.
 
-        The one in the settings need not exist yet. Raises ``NotFound`` for another one that does
-        not."""
+        The organisation of the settings need not exist yet. Raises ``NotFound`` if another one does
+        not exist.
+        """
         if org_id is None:
             return self.settings.org
         self.access.members.require_organisation(org_id)
@@ -127,7 +126,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingTarget:
-    """A set that is kept complete."""
+    """An embedding set that recordings are embedded for."""
 
     embedding_set: EmbeddingSet
     embedders: EmbedderRegistry
@@ -138,7 +137,7 @@ class EmbeddingTarget:
 
     @property
     def available(self) -> bool:
-        """Whether its model can be had here."""
+        """Return True if the set's model is available here."""
         try:
             self.embedders.of(self.embedding_set)
         except ModelUnavailable:
@@ -147,22 +146,29 @@ class EmbeddingTarget:
 
     @property
     def embedder(self) -> Embedder:
-        """Raises ``ModelUnavailable``."""
+        """Return the embedder of the set's model.
+
+        Raises ``ModelUnavailable``.
+        """
         return self.embedders.of(self.embedding_set)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineServices(Services):
-    """The services, and who works in them. ``stopping`` is set by whoever wants this worker to
-    hand back what it is at."""
+    """The services with the engines.
+
+    ``stopping`` is set to make this worker release its current work.
+    """
 
     engines: Engines
     stopping: Event
 
     def embedding_targets(self) -> list[EmbeddingTarget]:
-        """The sets that recordings are embedded for, the active one first; the very first set
-        is made here, with the embedder that settings name. One that is not searched and whose
-        model cannot be had is left out: `playhead models status` tells."""
+        """Return the sets that recordings are embedded for, the active one first.
+
+        Creates the very first set, with the embedder that the settings name. A set that is not
+        active and whose model is unavailable is left out; `playhead models status` shows it.
+        """
         live = self.search.embedding_sets.live()
         if not any(one.state == "active" for one in live):
             embedder = self.engines.embedders.named(self.engines.embedders.default)
@@ -174,7 +180,10 @@ class PipelineServices(Services):
         return [lane for lane in lanes if lane.active or lane.available]
 
     def raise_if_stopping(self) -> None:
-        """Asked between pieces of work. Raises ``Stopped``."""
+        """Raise ``WorkerStopping`` if this worker should stop.
+
+        Called between units of work.
+        """
         if self.stopping.is_set():
             raise WorkerStopping(
                 "This worker was told to stop.", remedy="playhead process goes on."
@@ -183,9 +192,11 @@ class PipelineServices(Services):
 
 @contextmanager
 def open_services(settings: Settings) -> Iterator[Services]:
-    """Open the stores that ``settings`` name; start the embedded server and migrate where needed.
+    """Open the stores that ``settings`` name.
 
-    Raises ``DatabaseUnavailable`` or ``DatabaseUnsuitable``."""
+    Starts the embedded server and migrates the database if necessary. Raises
+    ``DatabaseUnavailable`` or ``DatabaseUnsuitable``.
+    """
     database = Database(app_url(settings))
     results, content, liveness = (
         StageResults(database),
@@ -235,10 +246,11 @@ def open_services(settings: Settings) -> Iterator[Services]:
 def open_pipeline_services(
     settings: Settings, engines: Engines, stopping: Event | None = None
 ) -> Iterator[PipelineServices]:
-    """Open what ``open_services`` opens, with the engines that make results.
+    """Open the services of ``open_services`` together with the engines.
 
-    ``stopping`` is set by whoever wants this worker to release what it works on. Raises what
-    ``open_services`` raises."""
+    ``stopping`` is set to make this worker release its current work. Raises the errors of
+    ``open_services``.
+    """
     with open_services(settings) as services:
         opened = {part.name: getattr(services, part.name) for part in fields(services)}
         yield PipelineServices(**opened, engines=engines, stopping=stopping or Event())

@@ -1,7 +1,7 @@
-"""Taking a file in: stored under our own id, registered, told apart from what is there.
+"""Ingest a file: store it under our own id, register it and detect duplicates.
 
-The order makes every crash harmless: bytes durable first, then the row, and only then may the
-source go. Both ways in use this: ``playhead add`` and the inbox sensor.
+The order makes a crash at any point harmless: the bytes are stored durably first, then the row, and
+only then may the source be deleted. Used by ``playhead add`` and the inbox.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playhead.core.records import Kind, Recording, SpeakerSource
-from playhead.media.store import MediaStore, Received, safe_suffix
+from playhead.media.store import MediaStore, StagedFile, safe_suffix
 from playhead.postgres.pipeline.recordings import Recordings, new_recording_id
 
 _MAX_TITLE_CHARACTERS = 500  # characters; longer names are cut, the upload is kept
@@ -19,7 +19,7 @@ _MAX_TITLE_CHARACTERS = 500  # characters; longer names are cut, the upload is k
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What became of a file: a new recording, or the one that has the same bytes."""
+    """The recording of an ingested file. ``duplicate``: it existed already, with the same bytes."""
 
     recording: Recording
     duplicate: bool
@@ -27,6 +27,8 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
+    """Ingests files."""
+
     catalogue: Recordings
     media: MediaStore
 
@@ -41,20 +43,23 @@ class Ingest:
         language: str | None = None,
         speakers: SpeakerSource = "none",
     ) -> IngestResult:
-        """Store and register one file; the source stays. ``name``: what it is called, where that
-        is not what its copy here is called. Raises ``OSError`` when it cannot be read or stored,
-        and what ``MediaStore.keep`` raises; then nothing was registered."""
-        received = self.media.receive(file)
+        """Store and register one file; the source file stays.
+
+        ``name`` is the original file name if the copy has another. Raises ``OSError`` if the file
+        cannot be read or stored, and the errors of ``MediaStore.stage``; nothing is registered
+        then.
+        """
+        received = self.media.stage(file)
         try:
             return self._register(
                 received, name or file.name, org_id, title, kind, language, speakers
             )
         finally:
-            self.media.drop(received)
+            self.media.release(received)
 
     def _register(
         self,
-        received: Received,
+        received: StagedFile,
         name: str,
         org_id: str,
         title: str | None,
@@ -64,7 +69,7 @@ class Ingest:
     ) -> IngestResult:
         if same := self.catalogue.with_bytes(org_id, received.sha256):
             if not self.media.has(same):
-                self.media.keep(received, same)
+                self.media.commit(received, same)
             self.catalogue.unarchive(org_id, [same.id])
             return IngestResult(same, duplicate=True)
         wanted = Recording(
@@ -78,19 +83,22 @@ class Ingest:
             suffix=safe_suffix(name),
             speakers=speakers,
         )
-        self.media.keep(received, wanted)
+        self.media.commit(received, wanted)
         registered = self.catalogue.add(wanted)
         if registered.id != wanted.id:  # the same bytes came in twice at this very moment
-            self.media.discard(wanted)
+            self.media.delete_unregistered(wanted)
         return IngestResult(registered, duplicate=registered.id != wanted.id)
 
 
 def clean_title(title: str) -> str:
-    """One line of printable characters, at most 500 of them; never empty."""
+    """Return the title as one line of printable characters, at most 500, never empty."""
     visible = "".join(" " if _is_line_break(character) else character for character in title)
     return " ".join(visible.split())[:_MAX_TITLE_CHARACTERS].strip() or "Untitled"
 
 
 def _is_line_break(character: str) -> bool:
-    """Control characters, line ends, and the surrogates of file names that are not UTF-8."""
+    """Return True for control characters, line ends and surrogates.
+
+    Surrogates occur in file names that are not UTF-8.
+    """
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}

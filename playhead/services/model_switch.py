@@ -1,8 +1,7 @@
-"""Changing the embedding model without downtime: a second set is built beside the one that is
-searched, judged, switched to by one row, and can be left again by one row.
+"""Switch the embedding model without downtime.
 
-What ``playhead models`` and the schedule both do. Not here: building (the plan's runs), judging
-(``gate.py``), the rows (``postgres/sets.py``).
+A second set is built beside the active one and evaluated; activating it, and rolling back, changes
+one row. Used by ``playhead models`` and the schedule.
 """
 
 from __future__ import annotations
@@ -21,14 +20,17 @@ from playhead.services.set_evaluation import Evaluation, evaluate, require_passe
 
 @dataclass(frozen=True, slots=True)
 class ModelSwitch:
-    """One installation's sets and the models it can make them with."""
+    """Adds, builds, evaluates, activates and retires embedding sets."""
 
     services: Services
     embedders: EmbedderRegistry
 
     def add(self, name: str, *, author: str, confirmed_usd: float | None) -> EmbeddingSet:
-        """Begin a set with this embedder as it is now. Raises ``ModelUnavailable`` for an unknown
-        name, ``InvalidResult`` for a model that does not keep its word, ``PriceNotConfirmed``."""
+        """Add a set for this embedder and open the plan that builds it.
+
+        Raises ``ModelUnavailable`` for an unknown name, ``InvalidEngineOutput`` if the model's
+        vectors do not have the dimensions it declares, and ``PriceNotConfirmed``.
+        """
         embedder = self.embedders.named(name)
         with call_context(CallContext(self.services.settings.org, "model check")):
             shape = embedder.embed(["Is this model as it says?"]).shape
@@ -44,8 +46,10 @@ class ModelSwitch:
         return added
 
     def build(self, one: EmbeddingSet, *, author: str, confirmed_usd: float | None) -> Plan | None:
-        """Have what the set lacks made; None where that is under way. Raises
-        ``PriceNotConfirmed``."""
+        """Open a plan that embeds the recordings the set lacks.
+
+        Returns None if a plan is open already or the set is active. Raises ``PriceNotConfirmed``.
+        """
         if one.state == "active":
             return None
         lacking = self.services.search.embedding_sets.progress(one).lacking
@@ -58,22 +62,28 @@ class ModelSwitch:
         )
 
     def evaluate(self, one: EmbeddingSet) -> Evaluation:
-        """The gate's verdict, with the set's indexes built first where it wants any."""
+        """Return the evaluation of a set, after building its indexes if it needs any."""
         self.services.search.vector_indexes.maintain(one)
         return evaluate(
             one, self.services.search.embedding_sets, self.services.search.chunks, self.embedders
         )
 
     def activate(self, one: EmbeddingSet) -> Evaluation:
-        """Search this set from now on. Raises ``GateClosed`` with every fault."""
+        """Make search use this set and return its evaluation.
+
+        Raises ``EvaluationFailed`` with every fault.
+        """
         verdict = self.evaluate(one)
         require_passed(verdict, one)
         self.services.search.embedding_sets.activate(one)
         return verdict
 
     def rollback(self) -> EmbeddingSet:
-        """Search the set again that was searched before; no gate, since it had passed once, but
-        never without a recording. Raises ``NotLive`` where there is none."""
+        """Reactivate the set that was active before and return it.
+
+        It is not evaluated again, since it passed once, but it must not lack a recording. Raises
+        ``InvalidSetState`` if there is no such set.
+        """
         standby = [
             one for one in self.services.search.embedding_sets.live() if one.state == "standby"
         ]
@@ -84,14 +94,17 @@ class ModelSwitch:
         return before
 
     def retire(self, one: EmbeddingSet) -> None:
-        """Let go of a set's vectors and indexes; a plan that builds it ends."""
+        """Delete a set's vectors and indexes and cancel the plan that builds it."""
         for plan in self.services.pipeline.plans.under_way():
             if plan.set_id == one.id:
                 self.services.pipeline.plans.cancel(plan.id)
         self.services.search.embedding_sets.retire(one)
 
     def _agreed_price(self, name: str, recordings: int, confirmed_usd: float | None) -> float:
-        """Of embedding as many recordings, in US dollars. Raises ``PriceNotConfirmed``."""
+        """Return the price of embedding this many recordings, in US dollars.
+
+        Raises ``PriceNotConfirmed``.
+        """
         averages, price = self.services.pipeline.plans.averages(), self.embedders.named(name).price
         usd = price.of(
             calls=recordings * averages.embedder_calls,

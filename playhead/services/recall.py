@@ -1,9 +1,8 @@
-"""Recall: of the passages that an exact scan finds nearest, how many does a search find?
+"""Measure recall: the share of the nearest chunks of an exact scan that a search finds.
 
-Measured with an organisation's own vectors, moved a little, as questions: with no filter, and with
-one that lets through the younger half of its recordings. By size, since the route is chosen by size
-(``nearest`` in the migrations). Not here: whether another model finds the right things
-(``gate.py``).
+The queries are vectors of the organisation itself, slightly moved: without a filter, and with one
+that admits the newer half of its recordings. Measured per size of organisation, since the size
+determines the query plan (``nearest`` in the migrations).
 """
 
 from __future__ import annotations
@@ -33,8 +32,11 @@ _LARGEST = "more"
 
 @dataclass(frozen=True, slots=True)
 class RecallBySize:
-    """What organisations of one size found: recall without and with a filter, from 0 to 1, and in
-    how many answers there was less than there is."""
+    """Recall of organisations of one size.
+
+    ``recall`` and ``filtered``: without and with a filter, from 0 to 1. ``short``: the number of
+    answers with fewer hits than the exact scan.
+    """
 
     size: str
     organisations: int
@@ -48,13 +50,16 @@ class RecallBySize:
 
 
 def recall(answer: Sequence[DictRow], exact: Sequence[DictRow]) -> float:
-    """By distance, since equals may stand in any order."""
+    """Return the share of the exact hits that ``answer`` contains, from 0 to 1.
+
+    Compares distances, since equally distant hits may come in any order.
+    """
     reach = exact[-1]["distance"] + 1e-6 if exact else 0.0
     return sum(hit["distance"] <= reach for hit in answer) / len(exact) if exact else 1.0
 
 
 def measure_recall(searched: EmbeddingSet, passages: ChunkSearch) -> list[RecallBySize]:
-    """Of each size that there is, from some organisations, others each time."""
+    """Return the recall per size of organisation, each from a random sample of organisations."""
     orgs: dict[str, list[str]] = {}
     for org, vectors in passages.sizes(searched).items():
         orgs.setdefault(_size(vectors), []).append(org)

@@ -1,8 +1,8 @@
-"""The gate: whether a set is good enough to be searched instead of another.
+"""Evaluate whether an embedding set is good enough to replace the active one.
 
-Measured with known items: a sentence out of a passage, asked as a question, should find that
-passage. The same questions go to both sets. Not here: the switch (``postgres/sets.py``), which
-checks by itself that no recording is missing.
+A known-item test: a sentence of a chunk, used as a query, should find that chunk. Both sets get the
+same queries. Activation itself (``EmbeddingSets.activate``) also checks that no recording is
+missing.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ MAX_LATENCY_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """``found`` and ``found_before``: the share of questions whose passage is among the first ten,
-    in this set and in the one that is searched. ``overlap``: the share of the old set's moments
-    that the new one finds too. ``recall``: of the index against an exact scan. Latencies in
-    seconds, 95th percentile."""
+    """The measurements of a set.
+
+    ``found`` and ``found_before``: the share of queries whose chunk is among the first ten hits, in
+    this set and in the active one. ``overlap``: the share of the active set's hits that the new set
+    finds, too. ``recall``: of the index against an exact scan. Latencies are in seconds, 95th
+    percentile.
+    """
 
     lacking: int
     questions: int
@@ -50,7 +53,7 @@ class Evaluation:
 
     @property
     def faults(self) -> list[str]:
-        """Why it should not be searched; none when it may."""
+        """Return the reasons against activating the set; empty if it passed."""
         checks = {
             f"{self.lacking} recordings are missing": self.lacking == 0,
             f"finds {self.found:.0%} of known passages, the old set {self.found_before:.0%}": (
@@ -70,13 +73,13 @@ class Evaluation:
 
 
 class EvaluationFailed(ConfigurationError):
-    """A set did not pass the gate."""
+    """A set did not pass its evaluation."""
 
 
 def evaluate(
     chosen: EmbeddingSet, sets: EmbeddingSets, passages: ChunkSearch, embedders: EmbedderRegistry
 ) -> Evaluation:
-    """Measure ``chosen`` beside the active set, and keep the verdict with it."""
+    """Compare ``chosen`` with the active set and store the evaluation with it."""
     before = sets.active()
     assert before is not None, "a set is chosen beside the active one"
     items = passages.evaluation_samples(before, QUESTIONS)
@@ -97,7 +100,7 @@ def evaluate(
 
 
 def require_passed(verdict: Evaluation, chosen: EmbeddingSet) -> None:
-    """Raise ``GateClosed`` naming every fault."""
+    """Raise ``EvaluationFailed`` with every fault if the set did not pass."""
     if verdict.faults:
         raise EvaluationFailed(
             f"{chosen.name} (set {chosen.id}) is not activated: {'; '.join(verdict.faults)}.",
@@ -106,7 +109,7 @@ def require_passed(verdict: Evaluation, chosen: EmbeddingSet) -> None:
 
 
 class _SetMeasurement:
-    """The questions put to one set."""
+    """The answers of one set to the queries, with their hit rate, recall and latency."""
 
     def __init__(
         self,
@@ -139,7 +142,7 @@ class _SetMeasurement:
 
 
 def _question(text: str) -> str:
-    """The first sentence of a passage."""
+    """Return the first sentence of a chunk."""
     start, end = split_sentences(text, "en")[0]
     return text[start:end]
 
@@ -149,7 +152,7 @@ def _overlap(old: Sequence[DictRow], new: Sequence[DictRow]) -> float:
 
 
 def _same(one: DictRow, other: DictRow) -> bool:
-    """Whether two passages tell of the same moment."""
+    """Return True if two chunks overlap in time in the same recording."""
     if one["recording"] != other["recording"] or other["start_seconds"] is None:
         return False
     apart = (
@@ -159,5 +162,5 @@ def _same(one: DictRow, other: DictRow) -> bool:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """1 where nothing was asked: there is nothing to find fault with."""
+    """Return the mean, or 1 without values, since nothing was found to be wrong."""
     return statistics.fmean(values) if values else 1.0

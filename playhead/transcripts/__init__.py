@@ -1,1 +1,1 @@
-"""Transcripts as values: words and seconds, captions, corrections. Pure: no model, no database."""
+"""Pure functions on transcripts: times, captions and corrections, without models or a database."""

@@ -1,8 +1,4 @@
-"""Which words of one text are which of another: the smallest pieces, and their pairs.
-
-Here: pure functions over texts. Not here: when the words were said (``timing.py``), what
-follows from an edit (``correction.py``).
-"""
+"""Word alignment between two versions of a text."""
 
 from __future__ import annotations
 
@@ -22,28 +18,32 @@ Pair = tuple[int, int]
 
 #: What may be spent on stretches where every word is said again and again; about a second.
 #: What is left then is not paired, unless as many words are replaced by as many.
-MOST_COMPARISONS: Final = 8_000_000
+MAX_COMPARISONS: Final = 8_000_000
 
 _SPACE: Final = r"\s\x1c-\x1f"  # what Python calls white space
 _MARKS: Final = rf"[^\w{_SPACE}]*"
 _ATOM: Final = regex.compile(rf"{_MARKS}(?=[{UNSPACED}])\X{_MARKS}|[^{_SPACE}{UNSPACED}]+")
 
 
-def atoms(text: str, start: int = 0, end: int | None = None) -> list[Range]:
-    """Where the smallest pieces are that an edit replaces: what stands between white space,
-    or a character and its punctuation in scripts without spaces. Together they hold all of
-    ``text[start:end]`` but white space."""
+def edit_tokens(text: str, start: int = 0, end: int | None = None) -> list[Range]:
+    """Return the character ranges of the smallest units that an edit replaces.
+
+    A unit is a run of characters between white space or, in scripts without spaces, one character
+    with its punctuation. Together the ranges cover ``text[start:end]`` except white space.
+    """
     return [atom.span() for atom in _ATOM.finditer(text, start, end)]
 
 
-def aligned(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
-    """For each of ``new`` the index of that of ``old`` it stands for, None where it is added;
-    indices increase. A word stands for the same word, for the same but for case and
-    punctuation, or, where as many were replaced by as many, for the one in its place."""
+def align(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
+    """Return for each word of ``new`` the index of its match in ``old``, or None if it was added.
+
+    Indices increase. A word matches the same word, the same word with different case or punctuation
+    or, where a run of words was replaced by equally many, the word at the same position.
+    """
     head, tail = _shared_ends(old, new)
     middle = _alike(
-        [letters(word) or word for word in old[head : len(old) - tail]],
-        [letters(word) or word for word in new[head : len(new) - tail]],
+        [count_letters(word) or word for word in old[head : len(old) - tail]],
+        [count_letters(word) or word for word in new[head : len(new) - tail]],
     )
     pairs = [(head + old_at, head + new_at) for old_at, new_at in middle]
     edges = [(head - 1, head - 1), *pairs, (len(old) - tail, len(new) - tail)]
@@ -58,13 +58,13 @@ def aligned(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
     return mates
 
 
-def letters(text: str) -> str:
-    """The text's letters and digits alone, whether they are capitals or not."""
+def count_letters(text: str) -> str:
+    """Return only the letters and digits of the text, case-folded."""
     return "".join(filter(str.isalnum, text)).casefold()
 
 
 def _shared_ends(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
-    """How many words are the same at the beginning, and how many of the rest at the end."""
+    """Count the equal words at the beginning, and among the rest those equal at the end."""
     head = _shared(old, new)
     return head, min(_shared(reversed(old), reversed(new)), len(old) - head, len(new) - head)
 
@@ -74,12 +74,14 @@ def _shared(old: Iterable[str], new: Iterable[str]) -> int:
 
 
 def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
-    """Pairs of equals, increasing in both. Patience diff (Bram Cohen): words that both sides
-    say once part what lies between, where then others are said only once. Where none is, the
-    longest row of equals does."""
+    """Return pairs of equal words, increasing on both sides, by patience diff (Bram Cohen).
+
+    Words that occur once on both sides split the text, and the parts in between are compared in the
+    same way. Where no such word exists, the longest common run is used.
+    """
     pairs: list[Pair] = []
     stretches = [(0, len(old), 0, len(new))]
-    comparisons = MOST_COMPARISONS
+    comparisons = MAX_COMPARISONS
     while stretches:
         a, old_end, b, new_end = stretches.pop()
         head, tail = _shared_ends(old[a:old_end], new[b:new_end])
@@ -99,7 +101,7 @@ def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
 
 
 def _anchors(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
-    """The longest increasing row of words that both sides say exactly once."""
+    """Return the longest increasing sequence of words that occur exactly once on both sides."""
     old_counts, new_counts = Counter(old), Counter(new)
     places = {word: at for at, word in enumerate(new) if new_counts[word] == 1}
     return _rising(
@@ -112,7 +114,7 @@ def _anchors(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
 
 
 def _rising(pairs: Sequence[Pair]) -> list[Pair]:
-    """The longest part of these pairs, of which the first increase, whose second do too."""
+    """Return the longest subsequence whose second items increase; the first items already do."""
     lowest: list[int] = []  # the lowest end of a row of each length
     last: list[int] = []  # and which pair that is
     before: list[int] = []
@@ -130,7 +132,7 @@ def _rising(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _comparisons(old: Sequence[str], new: Sequence[str]) -> int:
-    """How many difflib makes to find the longest row."""
+    """Count the comparisons that difflib makes to find the longest common run."""
     counts = Counter(new)
     return sum(counts[word] for word in old)
 

@@ -1,10 +1,7 @@
-"""Segments as captions that can be read while they are heard.
+"""Split segments into captions that can be read while the recording plays.
 
-The limits are those of Netflix's Timed Text Style Guide: two lines of 42 characters, seven
-seconds. Characters that are twice as wide (Chinese, Japanese, Korean) count twice.
-
-Here: where a segment is cut into captions and lines, and when each was said. Not here: how a file
-of them looks (``captions.py``), what stands before a text (``markup.py``).
+The limits are those of Netflix's Timed Text Style Guide: two lines of 42 characters, seven seconds.
+Double-width characters (Chinese, Japanese, Korean) count twice.
 """
 
 from __future__ import annotations
@@ -17,12 +14,12 @@ from typing import Final
 from rich.cells import cell_len
 
 from playhead.core.records import Segment, Transcript
-from playhead.transcripts.alignment import Range, atoms
+from playhead.transcripts.alignment import Range, edit_tokens
 from playhead.transcripts.timeline import Timeline
-from playhead.transcripts.word_positions import places, word_timeline
+from playhead.transcripts.word_positions import locate_words, word_timeline
 
 COLUMNS: Final = 42
-LONGEST_SECONDS: Final = 7.0
+MAX_SECONDS: Final = 7.0
 
 _SENTENCE_ENDS: Final = tuple(".!?…。！？؟۔।")
 _CLAUSE_ENDS: Final = tuple(",;:–—、，；：،؛")
@@ -34,21 +31,24 @@ Seconds = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A part of segment number ``segment`` (from 0), its first if it ``begins`` it: shown from
-    ``start`` to ``end``, said until ``said_until``. ``text`` has at most two lines; only a word
-    that is longer by itself makes one longer than ``COLUMNS``."""
+    """A caption: part of the segment with the index ``segment`` (from 0).
+
+    ``begins`` marks the first caption of its segment. It is shown from ``start`` to ``end``; its
+    speech ends at ``speech_end`` (all in seconds). ``text`` has at most two lines; a line is longer
+    than ``COLUMNS`` only if a single word is.
+    """
 
     segment: int
     begins: bool
     start: float
     end: float
-    said_until: float
+    speech_end: float
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """What is never cut: a word, or a character of scripts without spaces."""
+class CaptionPart:
+    """A unit that is never split: a word, or a character of scripts without spaces."""
 
     at: int  # in the segment's text
     text: str
@@ -57,21 +57,23 @@ class _Piece:
     end: float
 
 
-def captions(transcript: Transcript, lead: Lead) -> Iterator[Caption]:
-    """All of a transcript in order, at least one a segment."""
-    stands = places(transcript.text, [segment.text for segment in transcript.segments])
+def layout_captions(transcript: Transcript, lead: Lead) -> Iterator[Caption]:
+    """Yield the captions of a transcript in order, at least one per segment."""
+    stands = locate_words(transcript.text, [segment.text for segment in transcript.segments])
     words = word_timeline(transcript.text, transcript.words)
     for number, segment in enumerate(transcript.segments):
         yield from _cut(number, segment, _pieces(segment, stands.get(number), words), lead)
 
 
-def _cut(number: int, segment: Segment, pieces: Sequence[_Piece], lead: Lead) -> Iterator[Caption]:
+def _cut(
+    number: int, segment: Segment, pieces: Sequence[CaptionPart], lead: Lead
+) -> Iterator[Caption]:
     at, start = 0, segment.start
     while at < len(pieces) or not at:
         leading = lead(segment, pieces[at].at if at else 0)
-        stop = at + _how_many(leading, pieces[at:], start)
+        stop = at + _count_fitting(leading, pieces[at:], start)
         until = pieces[stop - 1].end if stop < len(pieces) else segment.end
-        end = min(until, start + LONGEST_SECONDS)
+        end = min(until, start + MAX_SECONDS)
         text = "\n".join(_lines(leading, pieces[at:stop]))
         yield Caption(number, not at, start, end, until, text)
         if stop >= len(pieces):
@@ -79,13 +81,13 @@ def _cut(number: int, segment: Segment, pieces: Sequence[_Piece], lead: Lead) ->
         at, start = stop, pieces[stop].start
 
 
-def _pieces(segment: Segment, stands: Range | None, words: Timeline) -> list[_Piece]:
-    ranges = atoms(segment.text)
+def _pieces(segment: Segment, stands: Range | None, words: Timeline) -> list[CaptionPart]:
+    ranges = edit_tokens(segment.text)
     times = _times(segment, ranges, stands, words)
     before = 0
     pieces = []
     for (at, end), seconds in zip(ranges, times, strict=True):
-        pieces.append(_Piece(at, segment.text[at:end], at > before, *seconds))
+        pieces.append(CaptionPart(at, segment.text[at:end], at > before, *seconds))
         before = end
     return pieces
 
@@ -93,8 +95,11 @@ def _pieces(segment: Segment, stands: Range | None, words: Timeline) -> list[_Pi
 def _times(
     segment: Segment, ranges: Sequence[Range], stands: Range | None, words: Timeline
 ) -> list[Seconds]:
-    """Of each range of the segment's text, by its words, or else by its share of the characters;
-    in order, and within the segment."""
+    """Return the start and end in seconds of each range of the segment's text.
+
+    Times come from the words, or from the share of characters if no word is timed. They are in
+    order and within the segment.
+    """
     timed: Sequence[Seconds | tuple[None, None]] = []
     if stands is not None:
         shift = stands[0] - (len(segment.text) - len(segment.text.lstrip()))
@@ -110,8 +115,11 @@ def _times(
     return ordered
 
 
-def _how_many(leading: str, pieces: Sequence[_Piece], start: float) -> int:
-    """As many as a caption holds, or fewer, where that ends a sentence or at least a clause."""
+def _count_fitting(leading: str, pieces: Sequence[CaptionPart], start: float) -> int:
+    """Count the parts for the next caption: as many as fit, or fewer to end well.
+
+    Fewer are taken if that ends a sentence, or at least a clause.
+    """
     most = 1
     while most < len(pieces) and _fits(leading, pieces[: most + 1], start):
         most += 1
@@ -122,20 +130,20 @@ def _how_many(leading: str, pieces: Sequence[_Piece], start: float) -> int:
     )
 
 
-def _fits(leading: str, pieces: Sequence[_Piece], start: float) -> bool:
+def _fits(leading: str, pieces: Sequence[CaptionPart], start: float) -> bool:
     lines = _lines(leading, pieces)
     short = len(lines) <= 2 and all(cell_len(line) <= COLUMNS for line in lines)
-    return short and pieces[-1].end - start <= LONGEST_SECONDS
+    return short and pieces[-1].end - start <= MAX_SECONDS
 
 
 def _ends(text: str) -> int:
-    """More for a sentence than for a clause, which is more than nothing."""
+    """Return 2 if the text ends a sentence, 1 if it ends a clause, else 0."""
     bare = text.rstrip("\"'”’»」』)")
     return 2 * bare.endswith(_SENTENCE_ENDS) + bare.endswith(_CLAUSE_ENDS)
 
 
-def _lines(leading: str, pieces: Sequence[_Piece]) -> list[str]:
-    """One line, or two: parted where a sentence or a clause ends, or else in the middle."""
+def _lines(leading: str, pieces: Sequence[CaptionPart]) -> list[str]:
+    """Return one line, or two that are split at a sentence or clause end, else in the middle."""
     texts = [" " * piece.spaced + piece.text for piece in pieces]
     if leading:
         texts[:1] = [leading, *(f" {text.lstrip()}" for text in texts[:1])]

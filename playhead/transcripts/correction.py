@@ -1,9 +1,4 @@
-"""A transcript with a person's edits in it: what was replaced is new, the rest is as it was.
-
-Here: pure functions from the old transcript and edited segments to the new one. Not here:
-edited files (``captions.py``), which words are the same (``alignment.py``), the times of the
-new ones (``retiming.py``), versions and who made them (``playhead/postgres``).
-"""
+"""Apply a person's edits to a transcript; unchanged text and times are preserved exactly."""
 
 from __future__ import annotations
 
@@ -13,13 +8,15 @@ from itertools import accumulate, pairwise
 
 from playhead.core.errors import InvalidCorrection, InvalidEngineOutput
 from playhead.core.records import Segment, Transcript
-from playhead.transcripts.alignment import Range, aligned, atoms
-from playhead.transcripts.retiming import Edit, retimed
+from playhead.transcripts.alignment import Range, align, edit_tokens
+from playhead.transcripts.retiming import Edit, retime
 
 
 def correct_segment(transcript: Transcript, segment_index: int, text: str) -> Transcript:
-    """The transcript with another text in one segment (counted from 0), which goes if that is
-    blank. See ``correct_all``. Raises ``BadCorrection`` where there is no such segment."""
+    """Replace the text of one segment (counted from 0); a blank text removes it.
+
+    See ``correct_all``. Raises ``InvalidCorrection`` if there is no such segment.
+    """
     segments = list(transcript.segments)
     if not 0 <= segment_index < len(segments):
         raise InvalidCorrection(
@@ -31,19 +28,20 @@ def correct_segment(transcript: Transcript, segment_index: int, text: str) -> Tr
 
 
 def correct_all(transcript: Transcript, segments: Sequence[Segment]) -> Transcript:
-    """The transcript with these segments instead of its own; in order of time, blank ones go.
+    """Replace the segments of a transcript; ``segments`` are ordered by time.
 
-    Text and words that both have stay as they are, to the character and to the bit, in
-    whatever segment they are now; white space alone is no edit. Other words get the times that
-    ``retimed`` says. Raises ``InvalidResult`` where the old segments do not hold the old text.
+    Blank segments are dropped. Text and words that both versions share keep their characters and
+    times exactly, even if they moved to another segment; a change of white space alone is not an
+    edit. Other words get their times from ``retime``. Raises ``InvalidEngineOutput`` if the old
+    segments do not cover the old text.
     """
-    edit = _edited(transcript, [segment for segment in segments if segment.text.strip()])
+    edit = _build_edit(transcript, [segment for segment in segments if segment.text.strip()])
     spelled = {segment.text.strip(): segment.text for segment in transcript.segments}
-    texts = [edit.text[start:end] for start, end in edit.turns]
+    texts = [edit.text[start:end] for start, end in edit.segment_ranges]
     return replace(
         transcript,
         text=edit.text,
-        words=retimed(transcript.words, edit, transcript.duration_seconds),
+        words=retime(transcript.words, edit, transcript.duration_seconds),
         segments=tuple(
             replace(segment, text=spelled.get(text, text))  # engines may put a space before
             for segment, text in zip(edit.segments, texts, strict=True)
@@ -51,14 +49,14 @@ def correct_all(transcript: Transcript, segments: Sequence[Segment]) -> Transcri
     )
 
 
-def _edited(transcript: Transcript, said: Sequence[Segment]) -> Edit:
+def _build_edit(transcript: Transcript, said: Sequence[Segment]) -> Edit:
     text, turns = transcript.text, _turns(transcript)
     between = text[turns[0][1] : turns[1][0]] if turns[1:] else " "
-    old = [atom for turn in turns for atom in atoms(text, *turn)]
+    old = [atom for turn in turns for atom in edit_tokens(text, *turn)]
     new = [_pieces(segment.text.strip(), between if at else "") for at, segment in enumerate(said)]
     pieces = [piece for turn in new for piece in turn]
-    mates = aligned([text[start:end] for start, end in old], [atom for _, atom in pieces])
-    corrected, placed = _composed(text, old, pieces, mates)
+    mates = align([text[start:end] for start, end in old], [atom for _, atom in pieces])
+    corrected, placed = _compose(text, old, pieces, mates)
     ends = accumulate(map(len, new))
     moved = [
         (placed[end - len(turn)][0], placed[end - 1][1])
@@ -68,8 +66,11 @@ def _edited(transcript: Transcript, said: Sequence[Segment]) -> Edit:
 
 
 def _turns(transcript: Transcript) -> list[Range]:
-    """Where each segment stands in the text. They must hold all of it: what stands in none,
-    nobody could correct."""
+    """Return the range of each segment in the text.
+
+    Raises ``InvalidEngineOutput`` if the segments do not cover all of the text, because text
+    outside every segment could not be corrected.
+    """
     text, cursor = transcript.text, 0
     turns: list[Range] = []
     for segment in transcript.segments:
@@ -88,20 +89,22 @@ def _turns(transcript: Transcript) -> list[Range]:
 
 
 def _pieces(text: str, before: str) -> list[tuple[str, str]]:
-    """The atoms of a segment, each with what stands before it."""
-    found = atoms(text)
+    """Return the tokens of a segment, each with the white space before it."""
+    found = edit_tokens(text)
     gaps = [before, *(text[a[1] : b[0]] for a, b in pairwise(found))]
     return [(gap, text[start:end]) for gap, (start, end) in zip(gaps, found, strict=True)]
 
 
-def _composed(
+def _compose(
     text: str,
     old: Sequence[Range],
     pieces: Sequence[tuple[str, str]],
     mates: Sequence[int | None],
 ) -> tuple[str, list[Range]]:
-    """The new text, and where its atoms are. Those that stand side by side as before have
-    between them what they had."""
+    """Return the new text and the ranges of its tokens.
+
+    Tokens that are still neighbours keep the characters that were between them.
+    """
     parts: list[str] = []
     placed: list[Range] = []
     length, before, cursor = 0, -1, 0

@@ -1,8 +1,4 @@
-"""What the text of a cue says beside its words: who speaks, and how it is shown.
-
-Here: a caption and its speaker to the text of a cue and back. Not here: times (``cues.py``), which
-words make a caption (``breaking.py``).
-"""
+"""Speaker names and markup in the text of a cue, written and read."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import Final
 
 from playhead.core.records import Segment, Transcript
 from playhead.core.sentences import UNSPACED
-from playhead.transcripts.alignment import letters
+from playhead.transcripts.alignment import count_letters
 
 Said = tuple[str | None, str]  # who, and what on one line
 
@@ -27,16 +23,18 @@ _NAME: Final = re.compile(r"([^\W\d_][^:]{0,39}): (?=\S)")
 
 
 def one_line(text: str) -> str:
-    """Lines as one, joined without a space where the script has none; white space as single
-    spaces, none at the ends."""
+    """Join lines into one and collapse white space, with none at the ends.
+
+    Lines are joined without a space in scripts that have none.
+    """
     return " ".join(_WRAPPED.sub("", text).split())
 
 
 class WebVtt:
-    """Speakers in voice tags, ``<v Ann>``; characters of markup escaped as in HTML."""
+    """WebVTT markup: speakers in voice tags (``<v Ann>``), special characters escaped as in HTML."""
 
     def lead(self, _segment: Segment, _at: int) -> str:
-        """Nothing is shown before a text."""
+        """Return the text shown before a segment's text: none in WebVTT."""
         return ""
 
     def write(self, text: str, speaker: str | None) -> str:
@@ -45,7 +43,10 @@ class WebVtt:
         return f"<v {name}>{escaped}" if name else escaped
 
     def read(self, text: str) -> Said:
-        """Raises ``ValueError`` where several people speak in one cue."""
+        """Parse the text of a cue into its speaker and its words on one line.
+
+        Raises ``ValueError`` if several people speak in one cue.
+        """
         voices = _VOICE.findall(text)
         if len(voices) > 1:
             raise ValueError("several people speak in one cue; give each a cue")
@@ -54,22 +55,28 @@ class WebVtt:
 
 
 class SubRip:
-    """Speakers before a colon, ``Ann: ``, since the format has no mark for them. What the
-    transcript itself says is neither a tag nor a name, unless it is that of one of its
-    speakers; text of nobody that begins with such a name has a colon before it.
+    """SubRip markup: speakers before a colon (``Ann: ``), since the format has no markup for them.
 
-    The format cannot escape either: an arrow or a tag that is said is parted by a character
-    without width."""
+    Text that the transcript itself contains is read as neither a tag nor a name, unless the name is
+    one of its speakers'. Text without a speaker that begins with such a name gets a colon before
+    it.
+
+    The format cannot escape either, so an arrow or a tag within the spoken text is split by a
+    zero-width character.
+    """
 
     def __init__(self, transcript: Transcript) -> None:
         self._text = one_line(transcript.text)
-        self._letters = letters(transcript.text)
+        self._letters = count_letters(transcript.text)
         names = {one_line(segment.speaker or "") for segment in transcript.segments}
         self._marks = [f"{name}: " for name in names if name] + [": "]
 
     def lead(self, segment: Segment, at: int) -> str:
-        """What is shown before the segment's text from a character on: who speaks, at its
-        beginning, or the colon."""
+        """Return the text shown before the segment's text from character ``at`` on.
+
+        This is the speaker's name and a colon at the segment's beginning, a lone colon where it is
+        needed, else an empty string.
+        """
         name = one_line(segment.speaker or "") if not at else ""
         return f"{name}:" if name or self._mark(one_line(segment.text[at:])) else ""
 
@@ -87,12 +94,12 @@ class SubRip:
         return new[1], text[new.end() :]
 
     def _mark(self, text: str) -> str:
-        """With which speaker's name and colon the text begins."""
+        """Return the speaker name with its colon that the text begins with, or ""."""
         return next(filter(f"{text} ".startswith, self._marks), "")
 
     def _says(self, name: str, rest: str) -> bool:
-        """Whether that is no name but words, to which somebody may have added the colon."""
-        return f"{name}:" in self._text or letters(name + rest.split()[0]) in self._letters
+        """Return whether the name is really spoken text to which a colon may have been added."""
+        return f"{name}:" in self._text or count_letters(name + rest.split()[0]) in self._letters
 
     def _unless_said(self, tag: re.Match[str]) -> str:
         return tag[0] if tag[0] in self._text else ""

@@ -1,9 +1,7 @@
-"""The lines of SubRip (.srt) and WebVTT (.vtt) files: cues with their times.
+"""Parser for the lines of SubRip (.srt) and WebVTT (.vtt) files: cues with their times.
 
-Not by a library: srt 3.5, webvtt-py 0.6 and pysubs2 1.8 stop at an unreadable cue, drop it or
-take it for text of the one before, and none tells the line of each.
-
-Here: what both formats share. Not here: what a cue's text means (``markup.py``).
+No library is used: srt 3.5, webvtt-py 0.6 and pysubs2 1.8 stop at an unreadable cue, drop it or
+read it as text of the previous cue, and none reports the line of each error.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-Line = tuple[int, str]  # its number, from 1, and its text
+NumberedLine = tuple[int, str]  # its number, from 1, and its text
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _STAMP: Final = r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,3}))?"
@@ -25,7 +23,7 @@ _NO_CUE: Final = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """``text`` was said from ``start`` to ``end`` seconds; ``line`` is that of the times."""
+    """A cue: ``text`` is spoken from ``start`` to ``end`` (seconds); ``line`` is its timing line."""
 
     line: int
     start: float
@@ -34,38 +32,40 @@ class Cue:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong in a line."""
+class ParseError:
+    """An error in a line of the file."""
 
     line: int
     what: str
 
 
-def read_cues(text: str, *, webvtt: bool) -> Iterator[Cue | Fault]:
-    """All cues, and all that cannot be read as one, in order. Numbers and names of cues, their
-    settings, comments and styles are passed over; hours, and what follows the seconds, may be
-    missing; comma and point are the same."""
+def read_cues(text: str, *, webvtt: bool) -> Iterator[Cue | ParseError]:
+    """Yield all cues, and an error for everything that cannot be read as one, in order.
+
+    Numbers and names of cues, their settings, comments and styles are skipped. Hours, and the
+    fraction of a second, may be missing; comma and point are equivalent.
+    """
     lines = _LINE_END.split(text)
     if webvtt and not lines[0].startswith("WEBVTT"):
-        yield Fault(1, "a WebVTT file begins with WEBVTT")
+        yield ParseError(1, "a WebVTT file begins with WEBVTT")
     for block in _blocks(lines):
         if webvtt and _NO_CUE.match(block[0][1]):
-            yield from _hidden(block)
+            yield from _is_comment(block)
         else:
             yield from _cue(block)
 
 
-def stamp(seconds: float, point: str = ".") -> str:
-    """``hh:mm:ss.mmm``, with as many digits of hours as it takes."""
+def format_stamp(seconds: float, point: str = ".") -> str:
+    """Format seconds as ``hh:mm:ss.mmm``, with more digits for hours if needed."""
     minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
     hours, minutes = divmod(minutes, 60)
     whole, part = divmod(milliseconds, 1000)
     return f"{hours:02d}:{minutes:02d}:{whole:02d}{point}{part:03d}"
 
 
-def _blocks(lines: Sequence[str]) -> Iterator[list[Line]]:
-    """Lines between empty ones."""
-    block: list[Line] = []
+def _blocks(lines: Sequence[str]) -> Iterator[list[NumberedLine]]:
+    """Yield groups of numbered lines that are separated by empty lines."""
+    block: list[NumberedLine] = []
     for number, line in enumerate([*lines, ""], 1):
         if line.strip():
             block.append((number, line))
@@ -74,27 +74,30 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[Line]]:
             block = []
 
 
-def _cue(block: Sequence[Line]) -> Iterator[Cue | Fault]:
-    """The times are in the first line, or after a number or name in the second."""
+def _cue(block: Sequence[NumberedLine]) -> Iterator[Cue | ParseError]:
+    """Parse a block as a cue, whose times are in its first or second line.
+
+    In the second line they follow a number or name.
+    """
     for at, (number, line) in enumerate(block[:2], 1):
         if times := _TIMES.fullmatch(line):
             said = block[at:]
             yield Cue(number, *_seconds(times), "\n".join(line for _, line in said))
-            yield from _hidden(said)
+            yield from _is_comment(said)
             return
     number, line = next((one for one in block[:2] if _LIKE_TIMES.search(one[1])), block[0])
     shown = repr(line.strip()[:60])
     if _LIKE_TIMES.search(line):
-        yield Fault(number, f"no times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm")
+        yield ParseError(number, f"no times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm")
     else:
-        yield Fault(number, f"{shown} is in no cue; an empty line ends a cue")
+        yield ParseError(number, f"{shown} is in no cue; an empty line ends a cue")
 
 
-def _hidden(block: Sequence[Line]) -> Iterator[Fault]:
-    """Cues that would be lost in what is above them."""
+def _is_comment(block: Sequence[NumberedLine]) -> Iterator[ParseError]:
+    """Yield an error for each cue that begins inside a block, without an empty line before it."""
     for number, line in block:
         if _BEGIN.search(line):
-            yield Fault(number, "a cue begins here without an empty line before it")
+            yield ParseError(number, "a cue begins here without an empty line before it")
 
 
 def _seconds(times: re.Match[str]) -> tuple[float, float]:

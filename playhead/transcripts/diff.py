@@ -1,4 +1,4 @@
-"""What differs between two versions of a transcript, for people to read."""
+"""Differences between two versions of a transcript, for display."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from playhead.core.records import Transcript
-from playhead.transcripts.alignment import Range, aligned, atoms
+from playhead.transcripts.alignment import Range, align, edit_tokens
 from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import segment_timeline, word_timeline
 
@@ -20,9 +20,11 @@ Pair = tuple[Range, Range]  # where a word was in the old text and is in the new
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """At ``seconds`` it said ``before`` and now says ``after``; one of them is empty for words
-    that were added or went. A speaker's change is told once, with the second of the first, and
-    has the names; nobody's is empty."""
+    """A change at ``seconds`` from ``before`` to ``after``.
+
+    One of them is empty for added or removed words. A change of speaker is reported once, at its
+    first occurrence, with the names; an unknown speaker is empty.
+    """
 
     what: Literal["words", "speaker"]
     seconds: float
@@ -31,17 +33,19 @@ class Change:
 
 
 def compare(old: Transcript, new: Transcript) -> tuple[Change, ...]:
-    """All that has other words or another speaker now, in order of time. White space and times
-    are not compared."""
-    was, now = atoms(old.text), atoms(new.text)
-    mates = aligned([old.text[a:b] for a, b in was], [new.text[a:b] for a, b in now])
+    """Return all changed words and speakers, ordered by time.
+
+    White space and times are not compared.
+    """
+    was, now = edit_tokens(old.text), edit_tokens(new.text)
+    mates = align([old.text[a:b] for a, b in was], [new.text[a:b] for a, b in now])
     pairs = [(was[mate], atom) for atom, mate in zip(now, mates, strict=True) if mate is not None]
-    changes = [*_reworded(old, new, pairs), *_renamed(old, new, pairs)]
+    changes = [*_text_changes(old, new, pairs), *_speaker_changes(old, new, pairs)]
     return tuple(sorted(changes, key=attrgetter("seconds")))
 
 
-def _reworded(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterator[Change]:
-    """What stands between words that stayed the same."""
+def _text_changes(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterator[Change]:
+    """Yield the differences between words that are unchanged."""
     same = [(was, now) for was, now in pairs if old.text[slice(*was)] == new.text[slice(*now)]]
     edges = [((0, 0), (0, 0)), *same, ((len(old.text),) * 2, (len(new.text),) * 2)]
     old_times, new_times = _timeline(old), _timeline(new)
@@ -54,8 +58,8 @@ def _reworded(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterat
             yield Change("words", _second(new_times, now[1]), before, after)
 
 
-def _renamed(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterator[Change]:
-    """For each two speakers, where first the one says what the other said."""
+def _speaker_changes(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterator[Change]:
+    """Yield the first occurrence of each change from one speaker to another."""
     before = _speakers(old, [was for was, _ in pairs])
     after = _speakers(new, [now for _, now in pairs])
     firsts: dict[tuple[str, str], int] = {}
@@ -68,7 +72,7 @@ def _renamed(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterato
 
 
 def _speakers(transcript: Transcript, ranges: Sequence[Range]) -> Iterator[str]:
-    """Whose segment each of the ranges begins in; empty for nobody's."""
+    """Return the speaker of the segment that each range begins in; empty if unknown."""
     turns = segment_timeline(transcript.text, transcript.segments)
     speakers = turns.speakers([(start, start + 1) for start, _ in ranges])
     return (speaker or "" for speaker in speakers)
@@ -80,7 +84,7 @@ def _timeline(transcript: Transcript) -> Timeline:
 
 
 def _second(timeline: Timeline, char: int) -> float:
-    """When what follows a character is said, or all is said."""
+    """Return when the text after ``char`` is spoken, or the end of speech if none follows."""
     at = int(np.searchsorted(timeline.char_ends, char, "right"))
     if at < len(timeline):
         return float(timeline.start_seconds[at])

@@ -1,7 +1,4 @@
-"""Speakers by the names that people gave them, and back to the labels of the transcript.
-
-Pure functions. Not here: where names are kept (``playhead/postgres/pipeline/transcript_versions.py``).
-"""
+"""Replace speaker labels by the names that people gave them, and back. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from playhead.core.records import Segment, Transcript
 from playhead.transcripts.cue_markup import one_line
 
 
-def named(transcript: Transcript, names: Mapping[str, str]) -> Transcript:
-    """The transcript with names, by label, in place of the labels that have one."""
+def with_names(transcript: Transcript, names: Mapping[str, str]) -> Transcript:
+    """Return the transcript with speaker labels replaced by their names, where they have one."""
     segments = tuple(
         replace(one, speaker=_shown(one.speaker, names)) if one.speaker else one
         for one in transcript.segments
@@ -23,11 +20,14 @@ def named(transcript: Transcript, names: Mapping[str, str]) -> Transcript:
     return replace(transcript, segments=segments)
 
 
-def labelled(
+def with_labels(
     segments: Iterable[Segment], transcript: Transcript, names: Mapping[str, str]
 ) -> tuple[Segment, ...]:
-    """Segments with the transcript's labels in place of ``names``. Where two have the same name,
-    it is the one who spoke then; a name that nobody has is a speaker that is new."""
+    """Return segments with speaker names replaced by the transcript's labels.
+
+    If two labels have the same name, the one that spoke at that time is used. A name that no label
+    has becomes a new speaker.
+    """
     called: dict[str, list[str | None]] = {}
     for label in dict.fromkeys(one.speaker for one in transcript.segments if one.speaker):
         called.setdefault(one_line(_shown(label, names)), []).append(label)

@@ -1,10 +1,7 @@
-"""Characters to seconds: when a passage was said, and by whom.
+"""Mapping from character positions to seconds and speakers.
 
-Here: ``Timeline``, and what can be asked of it. Not here: where words stand in a text
-(``timing.py``), making times (the transcription engines).
-
-An hour of speech is 9,000 words, so they stand in columns and not in objects: making a
-``TimedSpan`` of each takes twice as long as cutting the passages.
+An hour of speech is 9,000 words, so they are stored in columns and not as objects: creating a
+``TimedSpan`` for each takes twice as long as chunking the text.
 """
 
 from __future__ import annotations
@@ -30,9 +27,12 @@ _BYTES = sum(np.dtype(kind).itemsize for kind in _PACKED.values())
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """Characters ``[char_starts[i], char_ends[i])`` of a text were said from
-    ``start_seconds[i]`` to ``end_seconds[i]`` by ``names[voices[i]]``. Neither column of
-    characters may decrease (``check_order``). ``names[0]`` is None: nobody known."""
+    """Columns of timed spans of a text.
+
+    Characters ``[char_starts[i], char_ends[i])`` are spoken from ``start_seconds[i]`` to
+    ``end_seconds[i]`` by ``names[voices[i]]``. Neither column of characters may decrease
+    (``check_order``). ``names[0]`` is None: no known speaker.
+    """
 
     char_starts: Integers
     char_ends: Integers
@@ -53,13 +53,13 @@ class Timeline:
             tuple(names),
         )
 
-    def packed(self) -> bytes:
-        """The columns one after the other, ``_BYTES`` a row; ``names`` are not among them."""
+    def pack(self) -> bytes:
+        """Return the columns one after the other, ``_BYTES`` per row, without ``names``."""
         columns = (getattr(self, name).astype(kind) for name, kind in _PACKED.items())
         return b"".join(column.tobytes() for column in columns)
 
     @classmethod
-    def unpacked(cls, packed: bytes, names: tuple[str | None, ...]) -> Timeline:
+    def unpack(cls, packed: bytes, names: tuple[str | None, ...]) -> Timeline:
         rows, offset = len(packed) // _BYTES, 0
         columns: dict[str, NDArray[Any]] = {}
         for name, kind in _PACKED.items():
@@ -71,7 +71,7 @@ class Timeline:
         return len(self.char_starts)
 
     def check_order(self) -> None:
-        """Raise ``InvalidResult`` unless neither column of characters decreases."""
+        """Raise ``InvalidEngineOutput`` if either column of characters decreases."""
         back = (np.diff(self.char_starts) < 0) | (np.diff(self.char_ends) < 0)
         if back.any():
             at = int(np.argmax(back))
@@ -82,15 +82,19 @@ class Timeline:
             )
 
     def within(self, ranges: Sequence[Range]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Of each range of characters the first row that shares one with it, and the one after
-        the last; the same twice where there is none."""
+        """Return for each range the first row that overlaps it and the one after the last.
+
+        Both are equal if no row overlaps the range.
+        """
         starts, ends = np.array(ranges, np.int32).reshape(-1, 2).T
         first = np.searchsorted(self.char_ends, starts, "right")
         return first, np.maximum(first, np.searchsorted(self.char_starts, ends, "left"))
 
     def seconds(self, ranges: Sequence[Range]) -> list[tuple[float, float] | tuple[None, None]]:
-        """When each range of characters was said, as ``(start_seconds, end_seconds)``;
-        ``(None, None)`` where no row shares any with it."""
+        """Return the start and end in seconds of each range of characters.
+
+        ``(None, None)`` if no row overlaps the range.
+        """
         rows = np.column_stack(self.within(ranges))
         timed = rows[:, 0] < rows[:, 1]
         edges = rows[timed].ravel()  # reduced from each to the next; every other one is wanted
@@ -100,9 +104,11 @@ class Timeline:
         return [next(found) if here else (None, None) for here in timed.tolist()]
 
     def speakers(self, ranges: Sequence[Range]) -> list[str | None]:
-        """Who spoke longest, in seconds, in each range of characters, the first of equals; None
-        where that is speech without a speaker, or nothing. A row that is partly in the range
-        counts by the share of its characters."""
+        """Return the speaker with the longest speech, in seconds, in each range.
+
+        The first of equals wins. None if that is speech without a speaker, or if there is no
+        speech. A row that overlaps the range partly counts by its share of characters.
+        """
         if len(self.names) == 1:
             return [None] * len(ranges)
         rows = zip(*self.within(ranges), ranges, strict=True)

@@ -1,9 +1,4 @@
-"""Where the words of a transcript stand in its text, and whether its times can be.
-
-Here: pure functions from words and segments to a ``Timeline``. Not here: what is asked of one
-(``timeline.py``), cutting text (``playhead/chunking``), making times (the
-transcription engines).
-"""
+"""Locate the words and segments of a transcript in its text, and validate their times."""
 
 from __future__ import annotations
 
@@ -25,15 +20,17 @@ TOLERANCE_SECONDS = 0.05
 #: Words in a row that must match before a stretch of text without words is jumped over, and
 #: how long that stretch may be: some five minutes of speech.
 ANCHOR_WORDS = 4
-ANCHOR_REACH_CHARACTERS = 5_000
+MAX_ANCHOR_CHARACTERS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """A transcript as passages are cut from it. ``timeline``: of its words, each with the
-    speaker of its segment, or of its segments where the engine timed no words. ``breaks``: the
-    characters where its segments begin; ``languages``: what is spoken from each on, where that
-    is more than one language."""
+class TimedText:
+    """A transcript in the form that it is chunked in.
+
+    ``timeline`` has a row per word with the speaker of its segment, or a row per segment if the
+    engine timed no words. ``breaks`` are the characters where segments begin. ``languages`` is the
+    language from each break on, empty if there is only one.
+    """
 
     text: str
     language: str
@@ -43,15 +40,15 @@ class Spoken:
     languages: tuple[str, ...] = ()
 
     @property
-    def tongues(self) -> LanguageRuns:
-        """Where each language begins."""
+    def language_runs(self) -> LanguageRuns:
+        """Return where each language begins in the text."""
         return merge_runs([(0, self.language), *zip(self.breaks, self.languages, strict=False)])
 
 
-def spoken(transcript: Transcript) -> Spoken:
+def timed_text(transcript: Transcript) -> TimedText:
     segments = segment_timeline(transcript.text, transcript.segments)
     words = word_timeline(transcript.text, transcript.words)
-    return Spoken(
+    return TimedText(
         transcript.text,
         transcript.language,
         transcript.duration_seconds,
@@ -61,15 +58,15 @@ def spoken(transcript: Transcript) -> Spoken:
     )
 
 
-def tongues(transcript: Transcript) -> LanguageRuns:
-    """Where in its text each language begins."""
+def language_runs(transcript: Transcript) -> LanguageRuns:
+    """Return where each language begins in the transcript's text."""
     languages = _languages(transcript)
     starts = [start for start, _ in _segment_places(transcript).values()] if languages else []
     return merge_runs([(0, transcript.language), *zip(starts, languages, strict=True)])
 
 
 def _languages(transcript: Transcript) -> tuple[str, ...]:
-    """Of each segment that stands in the text; none where there is but one."""
+    """Return the language of each segment found in the text; empty if there is only one."""
     if not any(segment.language for segment in transcript.segments):
         return ()
     said = [transcript.segments[i].language for i in _segment_places(transcript)]
@@ -77,35 +74,43 @@ def _languages(transcript: Transcript) -> tuple[str, ...]:
 
 
 def _segment_places(transcript: Transcript) -> dict[int, Range]:
-    return places(transcript.text, [segment.text for segment in transcript.segments])
+    return locate_words(transcript.text, [segment.text for segment in transcript.segments])
 
 
 def word_timeline(text: str, words: Sequence[Word]) -> Timeline:
-    """The characters each word occupies in ``text``, in order, without the white space a
-    word may carry. A word that is not there in its turn is left out, never put elsewhere."""
-    at = places(text, [word.word for word in words])
+    """Return the timeline of the words in ``text``, in order.
+
+    White space that a word carries is not included. A word that is not found at its position in the
+    sequence is left out, never placed elsewhere.
+    """
+    at = locate_words(text, [word.word for word in words])
     return Timeline.of([TimedSpan(*at[i], words[i].start, words[i].end) for i in at])
 
 
 def segment_timeline(text: str, segments: Sequence[Segment]) -> Timeline:
-    """As ``word_timeline``, for segments, with their speakers."""
-    at = places(text, [segment.text for segment in segments])
+    """Return the timeline of the segments in ``text`` with their speakers.
+
+    Segments are located as in ``word_timeline``.
+    """
+    at = locate_words(text, [segment.text for segment in segments])
     return Timeline.of(
         [TimedSpan(*at[i], segments[i].start, segments[i].end, segments[i].speaker) for i in at]
     )
 
 
 def check_times(transcript: Transcript) -> None:
-    """Raise ``InvalidResult`` when a word or segment ends before it starts, when starts or
-    ends decrease, are negative or lie past ``duration_seconds`` (each by more than
-    ``TOLERANCE_SECONDS``), or when a word is missing from the text."""
+    """Raise ``InvalidEngineOutput`` if times are impossible or a word is not in the text.
+
+    Times are impossible if a word or segment ends before it starts, if starts or ends decrease, are
+    negative or lie past ``duration_seconds``, each by more than ``TOLERANCE_SECONDS``.
+    """
     duration = transcript.duration_seconds
     faults = [
         *_time_faults("word", transcript.words, duration),
         *_time_faults("segment", transcript.segments, duration),
     ]
     spoken = [word for word in transcript.words if word.word.strip()]
-    placed = places(transcript.text, [word.word for word in spoken])
+    placed = locate_words(transcript.text, [word.word for word in spoken])
     if missing := [word for i, word in enumerate(spoken) if i not in placed]:
         faults.append(
             f"{len(missing)} of {len(spoken)} words are not in the text in their order, "
@@ -134,7 +139,7 @@ def _time_faults(name: str, timed: Sequence[Word | Segment], duration: float) ->
 
 
 def _by_speakers(words: Timeline, segments: Timeline) -> Timeline:
-    """The words with the speaker of the segment each is in, or of the one with most of it."""
+    """Add to each word the speaker of its segment, or of the one that holds most of it."""
     if len(segments.names) == 1:
         return words
     at = np.searchsorted(segments.char_ends, words.char_starts, "right")
@@ -149,22 +154,24 @@ def _by_speakers(words: Timeline, segments: Timeline) -> Timeline:
     return replace(words, voices=voices, names=segments.names)
 
 
-def places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
-    """``{index of piece: (char_start, char_end)}`` of the pieces that stand in ``text`` in
-    their turn: next after the last one placed, or where several in a row match again."""
+def locate_words(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
+    """Return ``{index of piece: (char_start, char_end)}`` of the pieces found in sequence.
+
+    A piece is found directly after the last one, or where several pieces in a row match again.
+    """
     found: dict[int, tuple[int, int]] = {}
     cursor = 0
     for i, piece in enumerate(pieces):
         bare = piece.strip()
-        if end := _right_here(text, cursor, bare):
+        if end := _match_at_cursor(text, cursor, bare):
             cursor = end
             found[i] = (end - len(bare), end)
             continue
-        reach = cursor + ANCHOR_REACH_CHARACTERS
+        reach = cursor + MAX_ANCHOR_CHARACTERS
         at = text.find(bare, cursor, reach + len(bare)) if bare else -1
         if at < 0:
             continue
-        if not _next_in_line(text, cursor, at, at + len(bare), pieces[i + 1 : i + 2]):
+        if not _match_ahead(text, cursor, at, at + len(bare), pieces[i + 1 : i + 2]):
             at = _anchor(text, cursor, reach, pieces[i : i + ANCHOR_WORDS])
         if at >= 0:
             cursor = at + len(bare)
@@ -172,9 +179,12 @@ def places(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _right_here(text: str, cursor: int, bare: str) -> int | None:
-    """Where a piece ends that stands after no more than one space and before no letter, as nearly
-    all do."""
+def _match_at_cursor(text: str, cursor: int, bare: str) -> int | None:
+    """Return the end of a piece at the cursor, or None.
+
+    The piece may follow at most one space and must not be followed by a letter or digit. This is
+    the fast path for nearly all pieces.
+    """
     start = cursor + text.startswith(" ", cursor)
     end = start + len(bare)
     if bare and text.startswith(bare, start) and not text[end : end + 1].isalnum():
@@ -182,9 +192,12 @@ def _right_here(text: str, cursor: int, bare: str) -> int | None:
     return None
 
 
-def _next_in_line(text: str, cursor: int, at: int, end: int, following: Sequence[str]) -> bool:
-    """Whether only white space and punctuation lie before, and no word is cut in two. Scripts
-    without spaces have no visible edge: there the next piece must go on at once."""
+def _match_ahead(text: str, cursor: int, at: int, end: int, following: Sequence[str]) -> bool:
+    """Return whether a match further on is safe to accept.
+
+    Only white space and punctuation may be skipped, and no word may be split. Scripts without
+    spaces have no visible word boundary, so there the next piece must follow directly.
+    """
     if any(map(str.isalnum, text[cursor:at])):
         return False
     inside_word = text[end - 1].isalnum() and text[end : end + 1].isalnum()
@@ -192,8 +205,10 @@ def _next_in_line(text: str, cursor: int, at: int, end: int, following: Sequence
 
 
 def _anchor(text: str, cursor: int, reach: int, pieces: Sequence[str]) -> int:
-    """Where in ``[cursor, reach)`` these pieces stand in a row, only white space and
-    punctuation between, or -1. Fewer than two prove nothing."""
+    """Return where in ``[cursor, reach)`` the pieces occur in a row, or -1.
+
+    Only white space and punctuation may be between them. Fewer than two are no proof.
+    """
     bare = [re.escape(piece.strip()) for piece in pieces if piece.strip()]
     if len(bare) < 2:
         return -1

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from playhead.answers.citation_check import Citation, Sentence
+from playhead.answers.citation_check import Citation, CitedSentence
 from playhead.answers.service import Answer
 from playhead.core.errors import (
     BudgetExceeded,
@@ -110,7 +110,7 @@ def test_the_link_opens_at_the_first_word_of_the_quote(place: Place) -> None:
     assert texts(answer) == ["Dial it."]
     [one] = answer.citations
     assert (one.recording, one.title, one.speaker) == (recording.id, "Menus", "Ada")
-    assert (one.start_seconds, one.end_seconds, one.at) == (4.0, 6.0, "00:00:04")
+    assert (one.start_seconds, one.end_seconds, one.timecode) == (4.0, 6.0, "00:00:04")
     assert str(one.link).endswith("#t=4.00")
 
 
@@ -118,7 +118,7 @@ def test_sentences_that_rest_on_the_same_words_share_a_citation(place: Place) ->
     place.recording(ECHO)
     told = Told([statement("A.", "echo test dial 600"), statement("B.", "Echo test, dial 600!")])
     answer = place.answers(told)("echo test")
-    assert answer.sentences == (Sentence("A.", (1,)), Sentence("B.", (1,)))
+    assert answer.sentences == (CitedSentence("A.", (1,)), CitedSentence("B.", (1,)))
     assert len(answer.citations) == 1
 
 
@@ -164,7 +164,7 @@ def test_nothing_asked_is_nothing_answered_and_nothing_kept(place: Place) -> Non
     for question in ("", "  \n", "\x00"):
         answer = place.answers()(question)
         assert (answer.found, answer.note) == (False, "Nothing was asked.")
-    assert place.kept().begun(10) == []
+    assert place.kept().summaries(10) == []
 
 
 def test_an_organisation_without_a_recording_is_answered_too(place: Place) -> None:
@@ -192,7 +192,7 @@ def test_where_a_model_cannot_answer_now_the_recording_is_quoted_and_that_is_sai
     place.recording(ECHO)
     half = statement("It broke off here.", "echo test dial 600")
     for error in TROUBLE:
-        heard: list[Sentence | None] = []
+        heard: list[CitedSentence | None] = []
         answer = place.answers(Told([half], error=error))(
             "How do I execute an echo test?",
             hearer=lambda sentence, _, heard=heard: heard.append(sentence),  # type: ignore[misc]
@@ -206,7 +206,7 @@ def test_where_a_model_cannot_answer_now_the_recording_is_quoted_and_that_is_sai
 
 def test_each_sentence_is_told_with_its_citations_when_it_is_written(place: Place) -> None:
     place.recording(ECHO)
-    told: list[tuple[Sentence | None, tuple[Citation, ...]]] = []
+    told: list[tuple[CitedSentence | None, tuple[Citation, ...]]] = []
 
     def write(inquiry: AnswerRequest) -> Iterator[DraftSentence]:
         yield statement("A.", "echo test dial 600")
@@ -250,7 +250,7 @@ def test_an_answer_is_read_again_as_it_was_given(place: Place) -> None:
     assert turn.sentences == answer.sentences
     [kept], [given] = turn.citations, answer.citations
     assert (kept.state, kept.quote, kept.link) == ("current", given.quote, given.link)
-    [begun] = place.kept().begun(10)
+    [begun] = place.kept().summaries(10)
     assert (begun.id, begun.turns, begun.found) == (answer.conversation, 1, True)
 
 
@@ -261,7 +261,7 @@ def test_a_citation_whose_words_were_corrected_says_so_and_points_nowhere(place:
     assert len(answer.citations) == 2
     place.corrected(recording, "Good morning.", "To execute an echo test dial 700.")
     [turn] = place.kept().turns(str(answer.conversation))
-    states = {one.recording: (one.state, one.at, one.link) for one in turn.citations}
+    states = {one.recording: (one.state, one.timecode, one.link) for one in turn.citations}
     assert states[recording.id] == ("corrected", None, None)
     assert states[other.id][0] == "current"
     told = Told()
@@ -307,14 +307,14 @@ def test_an_answer_about_what_is_forgotten_meanwhile_is_not_kept(place: Place) -
     def forgetting(inquiry: AnswerRequest) -> list[DraftSentence]:
         return [statement("A.", "echo test dial 600")]
 
-    def hear(_sentence: Sentence | None, _citations: tuple[Citation, ...]) -> None:
+    def hear(_sentence: CitedSentence | None, _citations: tuple[Citation, ...]) -> None:
         RecordingDeletion(place.database).delete([recording.id])
 
     answer = place.answers(Told(write=forgetting))("echo test", hearer=hear)
     assert answer.conversation is None
     assert answer.note
     assert "nothing was kept" in answer.note
-    assert place.kept().begun(10) == []
+    assert place.kept().summaries(10) == []
 
 
 def test_another_organisations_recordings_and_conversations_are_not_there(place: Place) -> None:
@@ -327,7 +327,7 @@ def test_another_organisations_recordings_and_conversations_are_not_there(place:
         place.kept("theirs").turns(str(answer.conversation))
     with pytest.raises(NotFound):
         place.answers(org_id="theirs")("And?", conversation=answer.conversation)
-    assert place.kept("theirs").begun(10) == []
+    assert place.kept("theirs").summaries(10) == []
 
 
 def test_a_conversation_that_is_not_there_is_told_before_anything_is_answered(

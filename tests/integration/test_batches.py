@@ -23,7 +23,7 @@ from playhead.postgres.provider_use.batch_queue import (
     BatchRequest,
 )
 from playhead.postgres.provider_use.spend import Spend
-from playhead.providers.batch_api import Batches, Step
+from playhead.providers.batch_api import BatchApi, SyncResult
 from playhead.providers.batching_client import BatchingClient
 from playhead.providers.client_protocol import Deferrable, ProviderCall, Reply
 from tests.support.batch_server import Account, batch_server
@@ -46,8 +46,8 @@ def client(account: Account) -> openai.OpenAI:
 
 
 @pytest.fixture
-def batches(deferred: BatchQueue, client: openai.OpenAI) -> Batches:
-    return Batches(
+def batches(deferred: BatchQueue, client: openai.OpenAI) -> BatchApi:
+    return BatchApi(
         deferred, lambda _: client, ["openai"], cost_of=a_cent_a_token, quiet_seconds=0.0
     )
 
@@ -83,44 +83,44 @@ def answered(
 
 
 def test_what_waits_is_asked_in_one_batch_and_answered_by_name(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     requests = put(deferred, recording, "one", "three", "seventeen")
-    assert batches.step().submitted == 1
+    assert batches.sync().submitted == 1
     assert answered(deferred, recording, requests) == []
-    assert batches.step().answered == 3
+    assert batches.sync().answered == 3
     assert answered(deferred, recording, requests) == [3.0, 5.0, 9.0]
     assert len(account.batches) == 1
 
 
 def test_the_same_request_twice_is_asked_once(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one", "one")
-    batches.step()
+    batches.sync()
     put(deferred, recording, "one")
-    batches.step()
+    batches.sync()
     put(deferred, recording, "one")
-    batches.step()
+    batches.sync()
     assert len(account.asked) == 1
 
 
 def test_the_half_that_expired_is_asked_again_and_the_other_is_not(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     requests = put(deferred, recording, *"abcdef")
     account.expire_after = 3
-    batches.step()
-    assert batches.step().answered == 3
-    batches.step()
-    batches.step()
+    batches.sync()
+    assert batches.sync().answered == 3
+    batches.sync()
+    batches.sync()
     assert len(answered(deferred, recording, requests)) == 6
     assert sorted(account.asked) == sorted(one.hash for one in requests)
 
 
 def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
     deferred: BatchQueue,
-    batches: Batches,
+    batches: BatchApi,
     account: Account,
     recording: Recording,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,21 +133,21 @@ def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
     with monkeypatch.context() as dying:
         dying.setattr(deferred, "submitted", dies)
         with pytest.raises(KeyboardInterrupt):
-            batches.step()
+            batches.sync()
     assert len(account.batches) == 1
-    batches.step()
-    batches.step()
+    batches.sync()
+    batches.sync()
     assert answered(deferred, recording, requests) == [3.0]
     assert len(account.batches) == 1
 
 
 def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     account.refuse_at = 0
     refused, good = put(deferred, recording, "one", "two")
-    batches.step()
-    batches.step()
+    batches.sync()
+    batches.sync()
     assert deferred.answer(recording.org_id, "openai", refused) == BatchAnswer(
         400, {"error": {"message": "no", "code": "bad"}}
     )
@@ -155,70 +155,70 @@ def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
 
 
 def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     [one] = put(deferred, recording, "one")
     for _ in range(MAX_TRIES):
         assert not deferred.should_send_directly(recording.org_id, "openai", one)
         account.expire_after = 0
-        batches.step()
-        batches.step()
+        batches.sync()
+        batches.sync()
     assert deferred.should_send_directly(recording.org_id, "openai", one)
-    assert batches.step().submitted == 0
+    assert batches.sync().submitted == 0
 
 
 def test_no_words_stay_with_the_provider_once_a_batch_is_over(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one")
-    batches.step()
+    batches.sync()
     assert len(account.files) == 1
-    batches.step()
+    batches.sync()
     assert account.files == {}
 
 
 def test_a_forgotten_recording_leaves_no_request(
-    deferred: BatchQueue, database: Database, batches: Batches, recording: Recording
+    deferred: BatchQueue, database: Database, batches: BatchApi, recording: Recording
 ) -> None:
     requests = put(deferred, recording, "one", "two")
-    batches.step()
+    batches.sync()
     RecordingDeletion(database).delete([recording.id])
-    batches.step()
+    batches.sync()
     assert answered(deferred, recording, requests) == []
 
 
 def test_requests_of_two_models_go_in_two_batches(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one")
     other = BatchRequest("/v1/embeddings", {"model": "other", "input": ["one"]})
     defer(deferred, recording, other)
-    assert batches.step().submitted == 2
+    assert batches.sync().submitted == 2
     assert len(account.batches) == 2
 
 
 def test_an_answer_is_in_the_books_once_and_its_recordings(
-    deferred: BatchQueue, batches: Batches, database: Database, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, database: Database, recording: Recording
 ) -> None:
     put(deferred, recording, "one", "two")
-    batches.step()
-    batches.step()
-    batches.step()
+    batches.sync()
+    batches.sync()
+    batches.sync()
     [spent] = Spend(database).sums("recording", org_id=None, since=None)
     assert (spent.what, spent.attempts, spent.input_tokens) == (recording.id, 2, 2)
     assert spent.cost_usd == pytest.approx(0.02)
 
 
 def test_what_waits_holds_its_money_until_it_is_answered(
-    deferred: BatchQueue, batches: Batches, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, recording: Recording
 ) -> None:
     defer(deferred, recording, request("one"), budget_usd=0.05)
     defer(deferred, recording, request("two"), budget_usd=0.05)
     with pytest.raises(BudgetExceeded):
         defer(deferred, recording, request("three"), budget_usd=0.05)
     defer(deferred, recording, request("two"), budget_usd=0.05)
-    batches.step()
-    batches.step()
+    batches.sync()
+    batches.sync()
     defer(deferred, recording, request("three"), budget_usd=0.05)
 
 
@@ -257,27 +257,27 @@ def patiently(deferred: BatchQueue, direct: Direct, recording: Recording, text: 
 
 
 def test_a_patient_call_is_answered_by_a_batch_and_nobody_else(
-    deferred: BatchQueue, batches: Batches, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, recording: Recording
 ) -> None:
     direct = Direct()
     for _ in range(2):
         with pytest.raises(BatchPending):
             patiently(deferred, direct, recording, "seven")
-        batches.step()
+        batches.sync()
     assert patiently(deferred, direct, recording, "seven") == 5.0
     assert direct.asked == 0
 
 
 @pytest.mark.parametrize("trouble", ["refused", "not believed"])
 def test_a_batch_that_was_of_no_use_is_made_up_for_directly(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording, trouble: str
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording, trouble: str
 ) -> None:
     direct, text = Direct(), "x" * (13 if trouble == "not believed" else 3)
     account.refuse_at = 0 if trouble == "refused" else None
     with pytest.raises(BatchPending):
         patiently(deferred, direct, recording, text)
-    batches.step()
-    batches.step()
+    batches.sync()
+    batches.sync()
     assert patiently(deferred, direct, recording, text) == -1.0
     assert direct.asked == 1
 
@@ -290,11 +290,11 @@ def test_who_is_not_patient_waits_for_no_batch(deferred: BatchQueue, recording: 
 
 
 def test_two_who_carry_batches_at_once_send_none_twice(
-    deferred: BatchQueue, batches: Batches, account: Account, recording: Recording
+    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     put(deferred, recording, "one")
     with deferred.exclusive() as mine:
         assert mine
-        assert batches.step() == Step()
+        assert batches.sync() == SyncResult()
         assert account.batches == {}
-    assert batches.step().submitted == 1
+    assert batches.sync().submitted == 1

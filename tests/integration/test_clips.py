@@ -10,10 +10,10 @@ import pytest
 
 from playhead.core.audio import Samples
 from playhead.core.errors import MediaMissing, TimeOutOfRange, UnreadableMedia
-from playhead.exports.clips import SUFFIXES, Stretch, write_clip
-from playhead.media.bucket_store import MediaObjects
-from playhead.media.decode import RATE, PcmFormat, decode, stretch
-from playhead.media.download_cache import Spool
+from playhead.exports.clips import SUFFIXES, ClipRange, write_clip
+from playhead.media.bucket_store import BucketStore
+from playhead.media.decode import RATE, PcmFormat, decode, decode_range
+from playhead.media.download_cache import DownloadCache
 from playhead.media.object_storage import Bucket
 from playhead.media.probe import probe
 from tests.support import factories, media_files
@@ -27,7 +27,7 @@ def whole(path: Path) -> Samples:
 def clipped(source: Path, start: float, end: float, output: Path) -> Samples:
     """What a clip of the source sounds like."""
     facts = probe(source)
-    write_clip(source, facts, Stretch.within(facts.duration_seconds, start, end), output)
+    write_clip(source, facts, ClipRange.between(facts.duration_seconds, start, end), output)
     return whole(output)
 
 
@@ -68,7 +68,7 @@ def test_who_spoke_on_which_side_is_still_heard(tmp_path: Path) -> None:
     left = media_files.tone(2)
     source = media_files.make_stereo(tmp_path / "call.wav", np.stack([left, 0 * left]))
     clipped(source, 0.5, 1.5, tmp_path / "clip.flac")
-    sides = np.concatenate(list(stretch(tmp_path / "clip.flac", PcmFormat(RATE, 2), 0.0, 1.0)))
+    sides = np.concatenate(list(decode_range(tmp_path / "clip.flac", PcmFormat(RATE, 2), 0.0, 1.0)))
     assert np.abs(sides[:, 0]).max() > 9000
     assert np.abs(sides[:, 1]).max() == 0
 
@@ -82,7 +82,7 @@ def test_a_long_clip_does_not_fill_memory(tmp_path: Path) -> None:
     source = media_files.make_silence(tmp_path / "long.flac", 300)
     facts = factories.media_facts(300.0)
     tracemalloc.start()
-    write_clip(source, facts, Stretch(5.0, 295.0), tmp_path / "clip.flac")
+    write_clip(source, facts, ClipRange(5.0, 295.0), tmp_path / "clip.flac")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4_000_000  # bytes; as samples they are 9 MB
@@ -94,15 +94,15 @@ def test_a_long_clip_does_not_fill_memory(tmp_path: Path) -> None:
 )
 def test_seconds_that_a_recording_does_not_have_are_refused(start: float, end: float) -> None:
     with pytest.raises(TimeOutOfRange, match=r"a recording of 11\.00 seconds"):
-        Stretch.within(11.0, start, end)
+        ClipRange.between(11.0, start, end)
 
 
 def test_around_a_second_stops_at_the_ends() -> None:
-    assert Stretch.around(60.0, 30.0) == Stretch(20.0, 40.0)
-    assert Stretch.around(60.0, 2.0) == Stretch(0.0, 12.0)
-    assert Stretch.around(11.0, 11.0) == Stretch(1.0, 11.0)
+    assert ClipRange.around(60.0, 30.0) == ClipRange(20.0, 40.0)
+    assert ClipRange.around(60.0, 2.0) == ClipRange(0.0, 12.0)
+    assert ClipRange.around(11.0, 11.0) == ClipRange(1.0, 11.0)
     with pytest.raises(TimeOutOfRange):
-        Stretch.around(11.0, 11.5)
+        ClipRange.around(11.0, 11.5)
 
 
 def test_a_file_that_breaks_in_the_middle_leaves_no_clip_behind(tmp_path: Path) -> None:
@@ -110,20 +110,20 @@ def test_a_file_that_breaks_in_the_middle_leaves_no_clip_behind(tmp_path: Path) 
     facts = probe(source)
     source.write_bytes(b"no sound any more")
     with pytest.raises(UnreadableMedia):
-        write_clip(source, facts, Stretch(1.0, 2.0), tmp_path / "clip.opus")
+        write_clip(source, facts, ClipRange(1.0, 2.0), tmp_path / "clip.opus")
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp3"}
 
 
 def test_a_clip_comes_out_of_a_bucket_and_no_copy_stays(
     tmp_path: Path, url: str, line: Line
 ) -> None:
-    spool = Spool(tmp_path / "spool")
-    store = MediaObjects(Bucket(f"{url}/media", endpoint=line.endpoint), spool)
+    spool = DownloadCache(tmp_path / "spool")
+    store = BucketStore(Bucket(f"{url}/media", endpoint=line.endpoint), spool)
     recording, source = factories.recording(), media_files.SPEECH / "en_jfk.flac"
-    with pytest.raises(MediaMissing), store.opened(recording):
+    with pytest.raises(MediaMissing), store.open_local(recording):
         pass
-    store.keep(store.receive(source), recording)
-    with store.opened(recording) as path:
+    store.commit(store.stage(source), recording)
+    with store.open_local(recording) as path:
         clip = clipped(path, 4.0, 6.0, tmp_path / "clip.opus")
     assert late_by(clip, whole(source), 4.0) < 0.05
     assert spool.names() == []

@@ -7,7 +7,7 @@ import pytest
 from playhead.core.records import Document, Recording, Segment, TimedSpan, Transcript, Word
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
-from playhead.transcripts.word_positions import Spoken
+from playhead.transcripts.word_positions import TimedText
 from tests.support import factories
 from tests.support.factories import Worker, spans_of
 
@@ -79,7 +79,7 @@ def test_passages_are_cut_by_the_same_times_whether_they_were_kept_packed_or_not
     )
 
 
-def told(spoken: Spoken) -> tuple[tuple[str, str, float], list[int], tuple[TimedSpan, ...]]:
+def told(spoken: TimedText) -> tuple[tuple[str, str, float], list[int], tuple[TimedSpan, ...]]:
     said = (spoken.text, spoken.language, spoken.duration_seconds)
     return said, list(spoken.breaks), spans_of(spoken.timeline)
 

@@ -31,7 +31,7 @@ from playhead.engines.transcription.stub import StubTranscriber
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
 from playhead.postgres.pipeline.transcript_versions import NothingToCorrect
-from playhead.search.service import Search
+from playhead.search.service import SearchService
 from playhead.services.context import PipelineServices
 from playhead.transcripts.correction import correct_segment
 from tests.integration.conftest import Pipeline
@@ -186,7 +186,7 @@ def test_a_correction_is_searched_and_what_stood_there_is_not(
     services = pipeline.services
     correct(services, ready, 0, "The zeppelin landed.")
     finish(pipeline, ready)
-    find = Search(
+    find = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
         services.engines.embedders,
@@ -272,7 +272,7 @@ def test_naming_a_speaker_makes_nothing_again_and_hits_have_the_name(
     services.pipeline.versions.name_speaker(ready, "SPEAKER_0", "Ada Lovelace")
     assert services.pipeline.recordings.pending(limit=9) == []
     assert versions_of_rows(database) == before
-    find = Search(
+    find = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
         services.engines.embedders,

@@ -33,7 +33,7 @@ HOUR = 3600 * RATE * 2  # bytes
 
 def keeper() -> psutil.Process:
     """The process in which those begin that look at files."""
-    sandbox.walls()
+    sandbox.restrictions()
     [found] = [
         child
         for child in psutil.Process().children()
@@ -202,4 +202,4 @@ def test_nothing_of_ours_is_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         assert process.environ() == {}
         assert process.cwd() == "/"
     del blocks
-    sandbox._kept.close()
+    sandbox._holder.close()

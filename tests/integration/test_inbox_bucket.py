@@ -81,7 +81,7 @@ def test_an_object_is_taken_when_two_looks_saw_the_same_and_leaves(
         [one.id for one in services.pipeline.recordings.statuses("default")]
     )
     assert recording.suffix == ".wav"
-    with services.files.media.opened(recording) as path:
+    with services.files.media.open_local(recording) as path:
         assert path.read_bytes() == sound + b"more"
     assert list((services.settings.home / "spool").iterdir()) == []
 
@@ -162,7 +162,7 @@ def test_a_line_cut_while_it_is_taken_is_gone_on_with(
     line.cut_when_received = line.received + int(len(whole) * 0.6)
     arrival = ingest_from_inbox(services, "long.wav")
     assert line.cuts == 1
-    with services.files.media.opened(arrival.recording) as path:
+    with services.files.media.open_local(arrival.recording) as path:
         assert path.read_bytes() == whole
     assert line.received < len(whole) + PART_BYTES
 

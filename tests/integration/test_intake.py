@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from playhead.media.local_store import MediaFolder
+from playhead.media.local_store import LocalStore
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.ingest import Ingest, clean_title
@@ -65,8 +65,8 @@ HOSTILE_NAMES = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> MediaFolder:
-    return MediaFolder(tmp_path / "media")
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "media")
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def catalogue(database: Database) -> Recordings:
 
 
 @pytest.fixture
-def intake(catalogue: Recordings, store: MediaFolder) -> Ingest:
+def intake(catalogue: Recordings, store: LocalStore) -> Ingest:
     return Ingest(catalogue, store)
 
 
@@ -151,7 +151,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
     take_in: Callable[..., subprocess.Popen[str]],
     database: Database,
     catalogue: Recordings,
-    store: MediaFolder,
+    store: LocalStore,
     file: Path,
     tmp_path: Path,
 ) -> None:
@@ -163,9 +163,9 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
     (lost,) = files(tmp_path / "media")
     assert known(catalogue) == []
     age(lost, DAY - 60)
-    assert store.sweep(known(catalogue)) == []
+    assert store.remove_orphans(known(catalogue)) == []
     age(lost, DAY + 60)
-    assert store.sweep(known(catalogue)) == [str(lost)]
+    assert store.remove_orphans(known(catalogue)) == [str(lost)]
     assert files(tmp_path / "media") == []
     assert file.exists()
 
@@ -174,7 +174,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
 def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
     take_in: Callable[..., subprocess.Popen[str]],
     catalogue: Recordings,
-    store: MediaFolder,
+    store: LocalStore,
     tmp_path: Path,
 ) -> None:
     source = tmp_path / "endless.mp3"
@@ -187,18 +187,18 @@ def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
         doomed.send_signal(signal.SIGKILL)
         doomed.wait()
     (part,) = files(tmp_path / "media")
-    assert store.sweep([]) == []
+    assert store.remove_orphans([]) == []
     age(part, DAY + 60)
-    assert store.sweep([]) == [str(part)]
+    assert store.remove_orphans([]) == [str(part)]
     assert known(catalogue) == []
 
 
 def test_sweeping_never_touches_the_file_of_a_recording(
-    intake: Ingest, catalogue: Recordings, store: MediaFolder, file: Path
+    intake: Ingest, catalogue: Recordings, store: LocalStore, file: Path
 ) -> None:
     recording = intake.add(file, org_id="default").recording
     age(store.path(recording), 400 * DAY)
-    assert store.sweep(known(catalogue)) == []
+    assert store.remove_orphans(known(catalogue)) == []
     assert store.path(recording).read_bytes() == b"some bytes"
 
 
@@ -228,7 +228,7 @@ def test_what_cannot_be_read_is_an_error_and_nothing_is_registered(
 
 
 def test_a_recording_whose_file_is_gone_is_told_and_has_it_again_once_it_is_added(
-    intake: Ingest, catalogue: Recordings, store: MediaFolder, file: Path
+    intake: Ingest, catalogue: Recordings, store: LocalStore, file: Path
 ) -> None:
     recording = intake.add(file, org_id="default").recording
     store.path(recording).unlink()
@@ -284,7 +284,7 @@ def test_the_same_bytes_in_two_organisations_are_two_recordings_with_a_file_each
 
 
 def test_a_hostile_name_only_becomes_a_title(
-    intake: Ingest, store: MediaFolder, tmp_path: Path
+    intake: Ingest, store: LocalStore, tmp_path: Path
 ) -> None:
     before: list[Path] = []
     for name in HOSTILE_NAMES:
@@ -328,7 +328,7 @@ def test_a_long_title_a_person_gives_is_cut_and_the_upload_kept(
 
 
 def test_an_empty_file_is_taken_and_fails_later_with_its_reason(
-    intake: Ingest, store: MediaFolder, file: Path
+    intake: Ingest, store: LocalStore, file: Path
 ) -> None:
     file.write_bytes(b"")
     recording = intake.add(file, org_id="default").recording
@@ -338,25 +338,25 @@ def test_an_empty_file_is_taken_and_fails_later_with_its_reason(
 
 
 def test_a_large_file_is_taken_in_memory_that_does_not_grow_with_it(
-    store: MediaFolder, tmp_path: Path
+    store: LocalStore, tmp_path: Path
 ) -> None:
     large = tmp_path / "large.wav"
     with large.open("wb") as writer:
         writer.truncate(300 << 20)
     tracemalloc.start()
     try:
-        received = store.receive(large)
+        received = store.stage(large)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert received.size_bytes == 300 << 20
     assert peak < 8 << 20
-    store.drop(received)
+    store.release(received)
     assert files(tmp_path / "media") == []
 
 
 def test_what_is_stored_is_what_was_there_and_the_source_stays(
-    intake: Ingest, store: MediaFolder, tmp_path: Path
+    intake: Ingest, store: LocalStore, tmp_path: Path
 ) -> None:
     source = tmp_path / "talk.FLAC"
     source.write_bytes(os.urandom((5 << 20) + 1))

@@ -28,7 +28,7 @@ from playhead.postgres.database import Database
 from playhead.postgres.provider_use.rate_limits import InitialLimits
 from playhead.postgres.provider_use.spend import Spend
 from playhead.providers.client_protocol import ProviderCall, Reply
-from playhead.providers.factory import open_wire
+from playhead.providers.factory import open_client
 from tests.support.provider_clients import AT_MOST, LIE, USED, a_cent_a_token, provider
 from tests.support.provider_error_table import Answer, error
 
@@ -102,9 +102,9 @@ def test_a_refused_key_stops_the_provider_for_all_until_it_is_resumed(database: 
                 openai.ask()
             assert stopped.value.until is None
         assert openai.script.asked == 1
-        [breaker] = openai.books.breakers.list_open()
+        [breaker] = openai.books.circuit_breakers.list_open()
         assert breaker.provider == "openai"
-        assert openai.books.breakers.resume("default", "openai").was_open
+        assert openai.books.circuit_breakers.resume("default", "openai").was_open
         assert openai.ask() == "chat.completion"
 
 
@@ -126,7 +126,7 @@ def test_who_waits_for_a_turn_while_the_breaker_opens_does_not_send(database: Da
     slow = InitialLimits(requests=60, tokens=1_000_000)
     with provider(database, beginning=slow, sleep=sleep) as openai:
         for _ in range(60):
-            openai.books.pace.acquire("default", 1, patience=0)
+            openai.books.rate_limiter.acquire("default", 1, patience=0)
 
         def ask() -> str:
             with call_context(CallContext("default", "search")):
@@ -135,7 +135,9 @@ def test_who_waits_for_a_turn_while_the_breaker_opens_does_not_send(database: Da
         with ThreadPoolExecutor(1) as thread:
             asked = thread.submit(ask)
             assert waiting.wait(10)
-            openai.books.breakers.open("default", "openai", reason="No key.", remedy="Get one.")
+            openai.books.circuit_breakers.open(
+                "default", "openai", reason="No key.", remedy="Get one."
+            )
             opened.set()
             with pytest.raises(CircuitOpen, match=r"No key\."):
                 asked.result()
@@ -300,7 +302,7 @@ def test_wires_of_one_installation_share_their_books(settings: Settings) -> None
     limited = settings.model_copy(
         update={"daily_budget_usd": 0.5, "providers": {"mine": Provider(requests_a_minute=7)}}
     )
-    one, other = (open_wire("mine", limited, a_cent_a_token) for _ in range(2))
+    one, other = (open_client("mine", limited, a_cent_a_token) for _ in range(2))
     ask = ProviderCall("chat", "m", AT_MOST, lambda: Reply("a", USED))
     assert one.execute(ask) == "a"
     with pytest.raises(BudgetExceeded):
@@ -313,4 +315,4 @@ def test_wires_of_one_installation_share_their_books(settings: Settings) -> None
 
 def test_a_provider_that_nobody_described_has_no_wire(settings: Settings) -> None:
     with pytest.raises(InvalidSettings, match="nobody"):
-        open_wire("nobody", settings, a_cent_a_token)
+        open_client("nobody", settings, a_cent_a_token)

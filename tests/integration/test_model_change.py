@@ -20,7 +20,7 @@ from playhead.core.spend_confirmation import CostNotConfirmed
 from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.search.embedding_sets import InvalidSetState, SetIncomplete
-from playhead.search.service import Found, Search
+from playhead.search.service import SearchResult, SearchService
 from playhead.services.context import PipelineServices
 from playhead.services.model_switch import ModelSwitch
 from playhead.services.set_evaluation import EvaluationFailed
@@ -116,8 +116,8 @@ def add_set(change: ModelSwitch, name: str) -> int:
     return change.add(name, author="Ada", confirmed_usd=None).id
 
 
-def search(services: PipelineServices, query: str) -> Found:
-    find = Search(
+def search(services: PipelineServices, query: str) -> SearchResult:
+    find = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
         services.engines.embedders,

@@ -25,7 +25,7 @@ from playhead.core.usage import Usage
 from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.transcription.stub import StubTranscriber
 from playhead.notebook import frames
-from playhead.notebook.library import Home, HomeClosed
+from playhead.notebook.library import Library, LibraryClosed
 from playhead.postgres.database import Database
 from playhead.postgres.provider_use.spend import ReservationRequest, Settlement
 from playhead.services.context import PipelineServices, open_services
@@ -115,7 +115,7 @@ def typed(frame: pd.DataFrame) -> dict[str, str]:
     return {str(name): str(kind) for name, kind in frame.dtypes.items()}
 
 
-def every_frame(home: Home) -> dict[str, tuple[pd.DataFrame, frames.Columns]]:
+def every_frame(home: Library) -> dict[str, tuple[pd.DataFrame, frames.Columns]]:
     return {
         "recordings": (home.recordings(), frames.RECORDINGS),
         "words": (home.words(), frames.WORDS),
@@ -212,7 +212,7 @@ def test_a_closed_home_says_so(environment: None) -> None:
     home = playhead.open()
     home.close()
     home.close()
-    with pytest.raises(HomeClosed):
+    with pytest.raises(LibraryClosed):
         home.recordings()
 
 

@@ -28,13 +28,13 @@ from playhead.core.errors import (
 )
 from playhead.core.records import Recording
 from playhead.core.settings import Settings
-from playhead.media.bucket_store import MediaObjects
-from playhead.media.download_cache import Spool
-from playhead.media.local_store import MediaFolder
-from playhead.media.object_storage import PART_BYTES, Bucket, Found
+from playhead.media.bucket_store import BucketStore
+from playhead.media.download_cache import DownloadCache
+from playhead.media.local_store import LocalStore
+from playhead.media.object_storage import PART_BYTES, Bucket, StoredObject
 from playhead.media.store import MediaStore
 from playhead.postgres.pipeline.recordings import Recordings
-from playhead.search.service import Search
+from playhead.search.service import SearchService
 from playhead.services.ingest import Ingest
 from tests.integration.conftest import Pipeline
 from tests.support import factories
@@ -80,20 +80,20 @@ def objects_folder(bucket_folder: Path) -> Path:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
+def spool(tmp_path: Path) -> DownloadCache:
+    return DownloadCache(tmp_path / "spool")
 
 
 @pytest.fixture
-def objects(bucket: Bucket, spool: Spool) -> MediaObjects:
-    return MediaObjects(bucket, spool)
+def objects(bucket: Bucket, spool: DownloadCache) -> BucketStore:
+    return BucketStore(bucket, spool)
 
 
 @pytest.fixture(params=["folder", "bucket"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> MediaStore:
     if request.param == "folder":
-        return MediaFolder(tmp_path / "media")
-    made: MediaObjects = request.getfixturevalue("objects")
+        return LocalStore(tmp_path / "media")
+    made: BucketStore = request.getfixturevalue("objects")
     return made
 
 
@@ -114,9 +114,9 @@ def small(tmp_path: Path) -> Path:
 
 def kept(store: MediaStore, file: Path) -> Recording:
     recording = factories.recording(suffix=".wav")
-    received = store.receive(file)
-    store.keep(received, recording)
-    store.drop(received)
+    received = store.stage(file)
+    store.commit(received, recording)
+    store.release(received)
     return recording
 
 
@@ -132,7 +132,7 @@ def sha256(path: Path) -> str:
 
 
 def test_an_upload_cut_at_60_percent_goes_on_from_the_parts_that_are_there(
-    objects: MediaObjects, objects_folder: Path, line: Line, large: Path
+    objects: BucketStore, objects_folder: Path, line: Line, large: Path
 ) -> None:
     size = large.stat().st_size
     line.down_seconds = 0.5
@@ -145,12 +145,12 @@ def test_an_upload_cut_at_60_percent_goes_on_from_the_parts_that_are_there(
 
 
 def test_a_download_cut_at_60_percent_goes_on_from_the_byte_it_had(
-    objects: MediaObjects, line: Line, large: Path
+    objects: BucketStore, line: Line, large: Path
 ) -> None:
     recording = kept(objects, large)
     size, before = large.stat().st_size, line.received
     line.cut_when_received = before + int(size * 0.6)
-    with objects.opened(recording) as path:
+    with objects.open_local(recording) as path:
         assert sha256(path) == sha256(large)
     assert line.cuts == 1
     assert line.received - before < size + PART_BYTES + CHATTER
@@ -166,15 +166,15 @@ def test_where_nobody_answers_it_is_told_and_another_try_may_help(url: str) -> N
 
 
 def test_an_object_that_is_replaced_is_not_read_on(
-    objects: MediaObjects, bucket: Bucket, objects_folder: Path, small: Path
+    objects: BucketStore, bucket: Bucket, objects_folder: Path, small: Path
 ) -> None:
     kept(objects, small)
-    (found,) = [bucket.find(one.key) for one in bucket.walk()]
+    (found,) = [bucket.find(one.key) for one in bucket.list_all()]
     assert found is not None
     files(objects_folder)[0].write_bytes(os.urandom(50_000))
     noticed()
     with pytest.raises(StorageUnavailable, match="changed"):
-        bucket.fetch(found, io.BytesIO())
+        bucket.download(found, io.BytesIO())
 
 
 # What a person set wrongly
@@ -183,13 +183,13 @@ def test_an_object_that_is_replaced_is_not_read_on(
 def test_wrong_credentials_are_told_with_what_to_do_and_nothing_is_registered(
     url: str,
     line: Line,
-    spool: Spool,
+    spool: DownloadCache,
     catalogue: Recordings,
     small: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
-    refused = MediaObjects(Bucket(url, endpoint=line.endpoint), spool)
+    refused = BucketStore(Bucket(url, endpoint=line.endpoint), spool)
     with pytest.raises(StorageAccessDenied) as raised:
         Ingest(catalogue, refused).add(small, org_id="default")
     assert "AWS_SECRET_ACCESS_KEY" in raised.value.remedy
@@ -200,9 +200,9 @@ def test_wrong_credentials_are_told_with_what_to_do_and_nothing_is_registered(
 
 
 def test_a_bucket_that_is_not_there_is_told_by_its_name(
-    spool: Spool, line: Line, small: Path
+    spool: DownloadCache, line: Line, small: Path
 ) -> None:
-    nowhere = MediaObjects(Bucket("s3://nowhere/media", endpoint=line.endpoint), spool)
+    nowhere = BucketStore(Bucket("s3://nowhere/media", endpoint=line.endpoint), spool)
     with pytest.raises(StorageAccessDenied, match="s3://nowhere/media"):
         kept(nowhere, small)
     with pytest.raises(StorageAccessDenied, match="s3://nowhere/media"):
@@ -215,14 +215,14 @@ def test_a_bucket_that_is_not_there_is_told_by_its_name(
 def test_what_is_opened_is_what_was_received(store: MediaStore, small: Path) -> None:
     recording = kept(store, small)
     assert store.has(recording)
-    with store.opened(recording) as path:
+    with store.open_local(recording) as path:
         assert path.read_bytes() == small.read_bytes()
 
 
 def test_a_file_of_no_bytes_is_kept(store: MediaStore, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     recording = kept(store, tmp_path / "empty")
-    with store.opened(recording) as path:
+    with store.open_local(recording) as path:
         assert path.read_bytes() == b""
 
 
@@ -230,34 +230,34 @@ def test_one_that_is_gone_is_missing_and_is_told_when_it_is_opened(
     store: MediaStore, small: Path
 ) -> None:
     here, gone = kept(store, small), kept(store, small)
-    store.discard(gone)
+    store.delete_unregistered(gone)
     known = [(one.id, one.suffix) for one in (here, gone)]
     assert store.missing(known) == [gone.id]
     assert not store.has(gone)
-    with pytest.raises(MediaMissing, match="gone"), store.opened(gone):
+    with pytest.raises(MediaMissing, match="gone"), store.open_local(gone):
         pass
 
 
 def test_a_forgotten_one_leaves_no_name(store: MediaStore, small: Path) -> None:
     forgotten, other = kept(store, small), kept(store, small)
-    store.forget(forgotten.id)
+    store.delete(forgotten.id)
     (left,) = store.names()
     assert other.id in left
 
 
 def test_a_file_written_to_while_it_is_stored_is_not_kept(
-    objects: MediaObjects, objects_folder: Path, large: Path
+    objects: BucketStore, objects_folder: Path, large: Path
 ) -> None:
-    received = objects.receive(large)
+    received = objects.stage(large)
     with large.open("r+b") as writer:
         writer.write(b"other bytes")
     with pytest.raises(OSError, match="written to"):
-        objects.keep(received, factories.recording())
+        objects.commit(received, factories.recording())
     assert files(objects_folder) == []
 
 
 def test_what_no_recording_has_is_swept_after_a_day_and_what_is_not_ours_stays(
-    objects: MediaObjects, objects_folder: Path, small: Path
+    objects: BucketStore, objects_folder: Path, small: Path
 ) -> None:
     known, lost, new = (kept(objects, small) for _ in range(3))
     (objects_folder / "somebody else's.wav").write_bytes(b"theirs")
@@ -265,7 +265,7 @@ def test_what_no_recording_has_is_swept_after_a_day_and_what_is_not_ours_stays(
         if new.id not in path.name:
             os.utime(path, (time.time() - DAY - 60,) * 2)
     noticed()
-    (swept,) = objects.sweep([(known.id, known.suffix)])
+    (swept,) = objects.remove_orphans([(known.id, known.suffix)])
     assert lost.id in swept
     names = " ".join(path.name for path in files(objects_folder))
     assert known.id in names
@@ -277,19 +277,19 @@ def test_what_no_recording_has_is_swept_after_a_day_and_what_is_not_ours_stays(
 
 
 def test_a_copy_is_there_for_as_long_as_it_is_used(
-    objects: MediaObjects, tmp_path: Path, small: Path
+    objects: BucketStore, tmp_path: Path, small: Path
 ) -> None:
     recording = kept(objects, small)
-    with objects.opened(recording) as path:
+    with objects.open_local(recording) as path:
         assert files(tmp_path / "spool") == [path]
-        assert list(objects.sweep([(recording.id, ".wav")])) == []
-    with pytest.raises(RuntimeError), objects.opened(recording):
+        assert list(objects.remove_orphans([(recording.id, ".wav")])) == []
+    with pytest.raises(RuntimeError), objects.open_local(recording):
         raise RuntimeError
     assert files(tmp_path / "spool") == []
 
 
 def test_the_copy_of_a_worker_that_was_killed_is_swept(
-    objects: MediaObjects, bucket: Bucket, line: Line, tmp_path: Path, small: Path
+    objects: BucketStore, bucket: Bucket, line: Line, tmp_path: Path, small: Path
 ) -> None:
     recording = kept(objects, small)
     key = f"{recording.id[-2:]}/{recording.id}.wav"
@@ -302,29 +302,29 @@ def test_the_copy_of_a_worker_that_was_killed_is_swept(
     )
     assert worker.stdout is not None
     left = Path(worker.stdout.readline().strip())
-    assert objects.sweep([(recording.id, ".wav")]) == []
+    assert objects.remove_orphans([(recording.id, ".wav")]) == []
     worker.send_signal(signal.SIGKILL)
     worker.communicate()
     assert left.read_bytes() == small.read_bytes()
-    assert objects.sweep([(recording.id, ".wav")]) == [left.name]
+    assert objects.remove_orphans([(recording.id, ".wav")]) == [left.name]
     assert not left.exists()
 
 
 def test_a_copy_goes_when_its_recording_is_forgotten(
-    objects: MediaObjects, tmp_path: Path, small: Path
+    objects: BucketStore, tmp_path: Path, small: Path
 ) -> None:
     recording = kept(objects, small)
-    with objects.opened(recording):
-        objects.forget(recording.id)
+    with objects.open_local(recording):
+        objects.delete(recording.id)
         assert list(objects.names()) == []
     assert files(tmp_path / "spool") == []
 
 
 def test_an_object_larger_than_the_disk_is_not_begun(
-    bucket: Bucket, spool: Spool, line: Line
+    bucket: Bucket, spool: DownloadCache, line: Line
 ) -> None:
-    huge = Found("huge", 1 << 60, "etag", datetime.now(UTC))
-    with pytest.raises(DownloadCacheFull, match="free"), spool.copy(bucket, huge, "huge"):
+    huge = StoredObject("huge", 1 << 60, "etag", datetime.now(UTC))
+    with pytest.raises(DownloadCacheFull, match="free"), spool.get(bucket, huge, "huge"):
         pass
     assert line.received == 0
 
@@ -333,7 +333,7 @@ def test_an_object_larger_than_the_disk_is_not_begun(
 
 
 def test_the_same_file_twice_is_one_object_and_is_sent_once(
-    catalogue: Recordings, objects: MediaObjects, objects_folder: Path, line: Line, large: Path
+    catalogue: Recordings, objects: BucketStore, objects_folder: Path, line: Line, large: Path
 ) -> None:
     intake = Ingest(catalogue, objects)
     first = intake.add(large, org_id="default")
@@ -350,7 +350,7 @@ def test_a_recording_in_a_bucket_is_made_and_found_and_its_link_opens_it(
     recording = add("a.wav")
     assert pipeline.run(recording).success
     services = pipeline.services
-    find = Search(
+    find = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
         services.engines.embedders,
@@ -387,7 +387,7 @@ def test_an_object_that_is_gone_is_told_at_once_and_healed_by_adding_it_again(
 ) -> None:
     recording = add("a.wav")
     services = pipeline.services
-    services.files.media.discard(recording)
+    services.files.media.delete_unregistered(recording)
     assert not pipeline.run(recording).success
     [letter] = services.pipeline.recordings.dead_letters()
     assert (letter.error_class, letter.attempts) == ("MediaMissing", 1)

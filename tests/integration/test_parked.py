@@ -26,7 +26,7 @@ from playhead.postgres.coordination.liveness import WORKER
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.plans import Scope
 from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS
-from playhead.search.service import Search
+from playhead.search.service import SearchService
 from playhead.services.context import PipelineServices
 from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import Pipeline
@@ -366,7 +366,7 @@ def test_a_question_is_answered_by_words_while_the_provider_is_stopped(
     pipeline.run(recording)
     heard = row_of(rows, "transcript")["id"]
     word = services.pipeline.content.transcript(recording, heard).text.split()[0]
-    find = Search(
+    find = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
         services.engines.embedders,

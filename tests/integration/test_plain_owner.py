@@ -17,7 +17,7 @@ from playhead.core.errors import DatabaseUnsuitable
 from playhead.core.settings import Settings
 from playhead.postgres.embedded.server import EmbeddedServer
 from playhead.postgres.migrator import available, migrate
-from playhead.search.service import Search
+from playhead.search.service import SearchService
 from playhead.services.context import open_pipeline_services
 from tests.integration.conftest import Pipeline, instant_engines, write_sound
 
@@ -119,7 +119,7 @@ def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_po
         word = services.pipeline.content.transcript(recording, heard.id).words[0].word
 
         def found(org: str) -> list[str]:
-            search = Search(
+            search = SearchService(
                 services.search.chunks,
                 services.search.embedding_sets,
                 services.engines.embedders,

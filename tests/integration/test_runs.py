@@ -198,7 +198,7 @@ def test_a_stored_file_that_is_gone_is_told_at_once_and_healed_by_adding_it_agai
 ) -> None:
     recording = add("a.wav")
     services = pipeline.services
-    services.files.media.discard(recording)
+    services.files.media.delete_unregistered(recording)
     assert not pipeline.run(recording).success
     [letter] = services.pipeline.recordings.dead_letters()
     assert (letter.error_class, letter.attempts) == ("MediaMissing", 1)

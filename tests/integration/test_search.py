@@ -10,7 +10,7 @@ import pytest
 
 from playhead.core.records import Chunk, SearchFilter, TimedSpan
 from playhead.engines.reranking.nearest_sentence import NearestSentence
-from playhead.media.local_store import MediaFolder
+from playhead.media.local_store import LocalStore
 from playhead.postgres.database import Database
 from playhead.search.hits import Hit
 from tests.support import factories
@@ -29,7 +29,7 @@ def shared(fresh_database: Callable[[], str]) -> Iterator[Database]:
 @pytest.fixture
 def library(shared: Database, tmp_path: Path) -> Iterator[Library]:
     """Of an organisation of the test's own, so that one database serves all."""
-    library = Library(shared, MediaFolder(tmp_path), f"org-{next(_numbers)}")
+    library = Library(shared, LocalStore(tmp_path), f"org-{next(_numbers)}")
     yield library
     library.ledger.close()
 
@@ -53,7 +53,7 @@ def test_a_hit_opens_the_recording_where_it_was_said(library: Library) -> None:
     assert (hit.recording, hit.title, hit.kind) == (talk.id, "Airships", "lecture")
     assert hit.text == "The zeppelin landed in Lakehurst."
     assert (hit.start_seconds, hit.end_seconds) == (30.0, 40.0)
-    assert hit.at == "00:00:30"
+    assert hit.timecode == "00:00:30"
     assert hit.link == f"{library.media.path(talk).as_uri()}#t=30.00"
     assert hit.speaker == "Ada Lovelace"
     assert hit.added.tzinfo is not None
@@ -264,7 +264,7 @@ def test_a_passage_about_to_be_replaced_is_found_and_stands_alone(
 
 
 def test_nothing_to_search_yet_is_said(database: Database, tmp_path: Path) -> None:
-    library = Library(database, MediaFolder(tmp_path))
+    library = Library(database, LocalStore(tmp_path))
     database.run(b"update embedding_sets set state = 'building'")
     found = library.search()("amber")
     assert found.hits == []

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from playhead.cli.search import search as search_command
 from playhead.core.errors import InvalidQuery, NotFound
 from playhead.core.records import Recording, SearchFilter
-from playhead.media.local_store import MediaFolder
+from playhead.media.local_store import LocalStore
 from playhead.postgres.database import Database, set_org
 from playhead.postgres.pipeline.recordings import new_recording_id
 from tests.support.search_fixtures import Library, chunk
@@ -25,7 +25,7 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def library(database: Database, tmp_path: Path) -> Iterator[Library]:
-    library = Library(database, MediaFolder(tmp_path))
+    library = Library(database, LocalStore(tmp_path))
     yield library
     library.ledger.close()
 
@@ -36,7 +36,7 @@ def shared(
 ) -> Iterator[Library]:
     """For tests that only read: see ``wanted``."""
     database = Database(fresh_database())
-    library = Library(database, MediaFolder(tmp_path_factory.mktemp("media")))
+    library = Library(database, LocalStore(tmp_path_factory.mktemp("media")))
     yield library
     library.ledger.close()
     database.close()

@@ -54,7 +54,7 @@ for attempt in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def came_of() -> dict[str, str]:
-    if missing := sandbox.walls().missing:
+    if missing := sandbox.restrictions().missing:
         pytest.skip(f"this machine has not all the walls: {', '.join(missing)}")
     attempts = [*FORBIDDEN, ALLOWED]
     ended = subprocess.run(

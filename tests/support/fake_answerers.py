@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from playhead.answers.conversations import Kept
-from playhead.answers.service import Answers
+from playhead.answers.conversations import ConversationHistory
+from playhead.answers.service import AnswerService
 from playhead.core.errors import PlayheadError
 from playhead.core.protocols.answerer import (
     Answerer,
@@ -23,7 +23,7 @@ from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import Database
-from playhead.search.service import Search
+from playhead.search.service import SearchService
 from playhead.services.context import Services, open_services
 from tests.support import factories
 from tests.support.factories import Worker
@@ -90,20 +90,20 @@ class Place:
         answerer: Answerer | None = None,
         org_id: str = "default",
         embedder: Callable[[], Embedder] = StubEmbedder,
-    ) -> Answers:
+    ) -> AnswerService:
         embedders = EmbedderRegistry("hash", {"hash": embedder})
         services = self.services
-        search = Search(
+        search = SearchService(
             services.search.chunks,
             services.search.embedding_sets,
             embedders,
             services.files.media,
             org_id,
         )
-        return Answers(services, search, answerer or ExtractiveAnswerer())
+        return AnswerService(services, search, answerer or ExtractiveAnswerer())
 
-    def kept(self, org_id: str = "default") -> Kept:
-        return Kept(self.services, org_id)
+    def kept(self, org_id: str = "default") -> ConversationHistory:
+        return ConversationHistory(self.services, org_id)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from playhead.core.usage import Usage
 from playhead.postgres.database import Database
 from playhead.postgres.provider_use.rate_limits import InitialLimits
 from playhead.providers.client_protocol import ProviderCall, Reply
-from playhead.providers.limited_client import LimitedClient, ProviderState, Waiting
+from playhead.providers.limited_client import Backoff, LimitedClient, ProviderState
 from tests.support.provider_error_table import Answer, client_of, send, serving
 
 GOOD = Answer(200, b'{"object": "chat.completion", "usage": {"prompt_tokens": 10}}')
@@ -82,7 +82,7 @@ def provider(
         lambda: books,
         price_of=a_cent_a_token,
         budget_usd=budget_usd,
-        waiting=Waiting(sleep or slept.append, lambda at_most: at_most / 100),
+        waiting=Backoff(sleep or slept.append, lambda at_most: at_most / 100),
     )
     with serving(script) as url, client_of(f"{url}/v1") as client:
         yield Provider(script, client, books, wire, slept)

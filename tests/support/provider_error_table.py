@@ -19,7 +19,7 @@ import openai
 
 from playhead.core.errors import InvalidProviderResponse
 from playhead.core.usage import Endpoint
-from playhead.providers.error_classification import Asked, Verdict, verdict_on
+from playhead.providers.error_classification import RequestInfo, RetryDecision, classify_error
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "provider-verdicts.md"
 ENDPOINTS: tuple[Endpoint, ...] = get_args(Endpoint)
@@ -205,9 +205,9 @@ def send(client: openai.OpenAI, endpoint: Endpoint) -> object:
     return raw.parse()
 
 
-def in_words(verdict: Verdict) -> str:
+def in_words(verdict: RetryDecision) -> str:
     words = {
-        "again": EVERYONE if verdict.everyone else AGAIN,
+        "again": EVERYONE if verdict.pause_all else AGAIN,
         "doubt": DOUBT,
         "refuse": f"refused: {type(verdict.error).__name__}",
         "stop": STOPPED,
@@ -236,7 +236,7 @@ def _verdict(client: openai.OpenAI, endpoint: Endpoint) -> str:
     try:
         send(client, endpoint)
     except Exception as error:
-        verdict = verdict_on(error, Asked("openai", "m", endpoint))
+        verdict = classify_error(error, RequestInfo("openai", "m", endpoint))
         return in_words(verdict) if verdict else f"not known: {type(error).__name__}"
     return "believed"
 

@@ -11,10 +11,10 @@ from playhead.core.protocols.reranker import Reranker
 from playhead.core.records import Chunk, Recipe, Recording, Source, TimedSpan
 from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry
-from playhead.media.local_store import MediaFolder
+from playhead.media.local_store import LocalStore
 from playhead.postgres.database import Database
 from playhead.postgres.search.chunk_search import ChunkSearch
-from playhead.search.service import Search
+from playhead.search.service import SearchService
 from tests.support import factories
 from tests.support.factories import CHUNK_RECIPE, Worker
 
@@ -24,7 +24,7 @@ _EMBEDDER = StubEmbedder()
 class Library(Worker):
     """Takes recordings in, ready to be searched."""
 
-    def __init__(self, database: Database, media: MediaFolder, org_id: str = "default") -> None:
+    def __init__(self, database: Database, media: LocalStore, org_id: str = "default") -> None:
         super().__init__(database, model=_EMBEDDER.engine, dimensions=_EMBEDDER.dimensions)
         self.database = database
         self.media = media
@@ -58,9 +58,9 @@ class Library(Worker):
         vectors = _EMBEDDER.embed([one.text for one in texts.values()])
         self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
 
-    def search(self, org_id: str | None = None, reranker: Reranker | None = None) -> Search:
+    def search(self, org_id: str | None = None, reranker: Reranker | None = None) -> SearchService:
         embedders = EmbedderRegistry("instant", {"instant": StubEmbedder})
-        return Search(
+        return SearchService(
             ChunkSearch(self.database),
             self.sets,
             embedders,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playhead.transcripts.alignment import aligned, atoms
+from playhead.transcripts.alignment import align, edit_tokens
 
 WORDS = st.lists(st.sampled_from(["a", "b", "B,", "c", "d!", "雨", "—", "…"]), max_size=25)
 
@@ -18,21 +18,21 @@ WORDS = st.lists(st.sampled_from(["a", "b", "B,", "c", "d!", "雨", "—", "…"
 def test_pairs_never_cross_and_what_is_equal_at_the_ends_is_paired(
     old: list[str], new: list[str]
 ) -> None:
-    mates = aligned(old, new)
+    mates = align(old, new)
     found = [mate for mate in mates if mate is not None]
     assert len(mates) == len(new)
     assert all(before < after for before, after in pairwise([-1, *found, len(old)]))
-    assert aligned(["x", *old, "y"], ["x", *new, "y"])[0] == 0
-    assert aligned(["x", *old, "y"], ["x", *new, "y"])[-1] == len(old) + 1
+    assert align(["x", *old, "y"], ["x", *new, "y"])[0] == 0
+    assert align(["x", *old, "y"], ["x", *new, "y"])[-1] == len(old) + 1
 
 
 def test_of_words_in_another_order_the_longest_row_is_paired() -> None:
-    assert aligned("a b c d e".split(), "d e a b c".split()) == [None, None, 0, 1, 2]
+    assert align("a b c d e".split(), "d e a b c".split()) == [None, None, 0, 1, 2]
 
 
 @given(st.text())
 def test_every_letter_is_in_one_piece(text: str) -> None:
-    assert "".join(text[start:end] for start, end in atoms(text)) == "".join(text.split())
+    assert "".join(text[start:end] for start, end in edit_tokens(text)) == "".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_every_letter_is_in_one_piece(text: str) -> None:
 def test_pieces_are_words_or_characters_where_a_script_has_no_spaces(
     text: str, pieces: list[str]
 ) -> None:
-    assert [text[start:end] for start, end in atoms(text)] == pieces
+    assert [text[start:end] for start, end in edit_tokens(text)] == pieces

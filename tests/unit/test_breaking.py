@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from playhead.core.records import Segment, Transcript, Word
-from playhead.exports.transcripts import FORMATS, Heading, exported
+from playhead.exports.transcripts import FORMATS, Heading, export_transcript
 from playhead.transcripts.caption_files import CaptionFormat, read_captions, write_captions
-from playhead.transcripts.caption_layout import COLUMNS, LONGEST_SECONDS, Caption, captions
+from playhead.transcripts.caption_layout import COLUMNS, MAX_SECONDS, Caption, layout_captions
 from playhead.transcripts.correction import correct_all
 from playhead.transcripts.cue_markup import SubRip
-from playhead.transcripts.cue_parser import stamp
-from playhead.transcripts.speaker_names import labelled, named
+from playhead.transcripts.cue_parser import format_stamp
+from playhead.transcripts.speaker_names import with_labels, with_names
 from tests.support.synthetic_transcripts import talk
 from tests.unit.transcript_strategies import transcripts
 
@@ -36,7 +36,7 @@ def spoken(text: str, seconds_a_word: float = 0.4, speaker: str | None = None) -
 
 
 def cut(transcript: Transcript) -> list[Caption]:
-    return list(captions(transcript, SubRip(transcript).lead))
+    return list(layout_captions(transcript, SubRip(transcript).lead))
 
 
 def parsed(text: str, caption_format: CaptionFormat) -> list[webvtt.Caption]:
@@ -51,7 +51,7 @@ def test_no_caption_is_longer_than_can_be_read(transcript: Transcript) -> None:
         lines = one.text.split("\n")
         assert len(lines) <= 2
         assert all(cell_len(line) <= COLUMNS for line in lines)  # no word here is longer
-        assert one.start <= one.end <= one.start + LONGEST_SECONDS
+        assert one.start <= one.end <= one.start + MAX_SECONDS
 
 
 @settings(max_examples=60, deadline=None)
@@ -154,10 +154,10 @@ def test_names_that_people_gave_go_out_and_the_labels_come_back(
     before: Transcript, caption_format: CaptionFormat
 ) -> None:
     names = {"Ann": "Ada  Lovelace", "SPEAKER_00": "Ann", "Dr. <Q> & co": "A: 李 <b>"}
-    shown = named(before, names)
+    shown = with_names(before, names)
     written = write_captions(shown, caption_format)
     if before.segments:
-        read = labelled(read_captions(written, caption_format, shown), before, names)
+        read = with_labels(read_captions(written, caption_format, shown), before, names)
         assert [one.speaker for one in read] == [one.speaker for one in before.segments]
 
 
@@ -165,24 +165,24 @@ def test_of_two_people_of_one_name_it_is_the_one_who_spoke_then() -> None:
     segments = tuple(Segment("Yes.", at, at + 1, f"SPEAKER_{at % 2}") for at in range(4))
     before = Transcript("Yes. Yes. Yes. Yes.", "en", 4.0, (), segments)
     names = {"SPEAKER_0": "Ann", "SPEAKER_1": "Ann"}
-    shown = named(before, names)
+    shown = with_names(before, names)
     read = read_captions(write_captions(shown, "srt"), "srt", shown)
-    assert labelled(read, before, names) == segments
+    assert with_labels(read, before, names) == segments
 
 
 @pytest.mark.parametrize("caption_format", ["srt", "vtt"])
 def test_an_hour_is_read_by_others_as_it_was_written(caption_format: CaptionFormat) -> None:
     hour = talk(1, 600)
     shown = parsed(write_captions(hour, caption_format), caption_format)
-    made = list(captions(hour, lambda _segment, _at: ""))
+    made = list(layout_captions(hour, lambda _segment, _at: ""))
     assert [one.text for one in shown] == [one.text for one in made]
-    assert [one.start for one in shown] == [stamp(one.start) for one in made]
+    assert [one.start for one in shown] == [format_stamp(one.start) for one in made]
 
 
 @pytest.mark.parametrize("wanted", FORMATS)
 def test_silence_is_an_empty_file_that_is_valid(wanted: str) -> None:
     silence = Transcript("", "en", 3.0, (), ())
-    text = exported(silence, {}, wanted, HEADING)  # type: ignore[arg-type]
+    text = export_transcript(silence, {}, wanted, HEADING)  # type: ignore[arg-type]
     if wanted == "vtt":
         assert text == "WEBVTT\n"
         assert parsed(text, "vtt") == []
@@ -198,10 +198,10 @@ def test_a_text_to_read_has_a_paragraph_a_turn() -> None:
         Segment("And then?", 63.25, 64.0, "SPEAKER_1"),
     )
     panel = Transcript("", "en", 70.0, (), segments)
-    assert exported(panel, {"SPEAKER_0": "Ann"}, "txt", HEADING) == (
+    assert export_transcript(panel, {"SPEAKER_0": "Ann"}, "txt", HEADING) == (
         "Ann: Good morning. How are you?\n\nSPEAKER_1: Well, thanks.\n\nSPEAKER_1: And then?\n"
     )
-    assert exported(panel, {"SPEAKER_0": "Ann *A*"}, "md", HEADING) == (
+    assert export_transcript(panel, {"SPEAKER_0": "Ann *A*"}, "md", HEADING) == (
         "# A talk\n\n"
         "[00:00:01](file:///a%20talk.flac#t=1.00) **Ann \\*A\\*:** Good morning. How are you?\n\n"
         "[00:00:03](file:///a%20talk.flac#t=3.50) **SPEAKER_1:** Well, thanks.\n\n"

@@ -13,8 +13,8 @@ from playhead.core.errors import MAX_PROBLEMS_SHOWN, InvalidCorrection, Permanen
 from playhead.core.records import Segment, Transcript, Word
 from playhead.transcripts.caption_files import (
     CaptionFormat,
-    decoded,
-    format_of,
+    decode_text,
+    detect_format,
     read_captions,
     write_captions,
 )
@@ -208,17 +208,17 @@ def test_json_needs_nothing_but_segments() -> None:
 
 
 def test_the_format_is_in_the_name_or_else_in_the_text() -> None:
-    assert [format_of(name, "") for name in ("a.SRT", "b/c.vtt", "d.json")] == list(FORMATS)
-    assert format_of("a.txt", "\ufeffWEBVTT\n\n") == "vtt"
-    assert format_of("a", ' {"segments": []}') == "json"
-    assert format_of("-", "1\n00:00:01,000 --> 00:00:02,000\n") == "srt"
+    assert [detect_format(name, "") for name in ("a.SRT", "b/c.vtt", "d.json")] == list(FORMATS)
+    assert detect_format("a.txt", "\ufeffWEBVTT\n\n") == "vtt"
+    assert detect_format("a", ' {"segments": []}') == "json"
+    assert detect_format("-", "1\n00:00:01,000 --> 00:00:02,000\n") == "srt"
 
 
 def test_text_of_any_usual_encoding_is_read() -> None:
-    assert decoded("\ufeffnaïve 雨".encode()) == "naïve 雨"
-    assert decoded("naïve 雨".encode("utf-16")) == "naïve 雨"
+    assert decode_text("\ufeffnaïve 雨".encode()) == "naïve 雨"
+    assert decode_text("naïve 雨".encode("utf-16")) == "naïve 雨"
     with pytest.raises(InvalidCorrection, match="line 3: not UTF-8"):
-        decoded("1\n00:00\nnaïve".encode("latin-1"))
+        decode_text("1\n00:00\nnaïve".encode("latin-1"))
 
 
 # --- refusals ---------------------------------------------------------------------------------

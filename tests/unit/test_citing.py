@@ -6,13 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playhead.answers.quote_matching import numbers_of, places, said_at, said_near, standing
+from playhead.answers.quote_matching import (
+    find_all,
+    find_quote,
+    find_quote_near,
+    numbers_in,
+    quote_times,
+)
 from playhead.core.protocols.answerer import Excerpt, TimedSentence
-from playhead.transcripts.word_positions import spoken
+from playhead.transcripts.word_positions import timed_text
 from tests.support import factories
 
 SAID = "To start, dial six hundred. No! Don't wait — the «echo» answers. No."
-SPOKEN = spoken(factories.transcript(SAID))
+SPOKEN = timed_text(factories.transcript(SAID))
 
 
 def excerpt(text: str = SAID, char_start: int = 0) -> Excerpt:
@@ -42,7 +48,7 @@ def excerpt(text: str = SAID, char_start: int = 0) -> Excerpt:
 def test_words_must_stand_as_they_are_and_be_enough_to_prove_something(
     quote: str, stands: str | None
 ) -> None:
-    found = standing(quote, excerpt())
+    found = find_quote(quote, excerpt())
     assert (SAID[slice(*found)] if found else None) == stands
 
 
@@ -51,40 +57,40 @@ def test_words_must_stand_as_they_are_and_be_enough_to_prove_something(
 def test_what_was_cut_out_of_a_text_at_words_stands_in_it(a: str, b: str, c: str) -> None:
     text = f"{a} {b} {c}"
     if any(char.isalnum() for char in b):
-        assert [*places(f" {b} ", text)]
+        assert [*find_all(f" {b} ", text)]
 
 
 def test_scripts_without_spaces_are_quoted_by_the_character() -> None:
     text = "真っ昼間なのにキャンプの外れの電柱に電球がともっていた"
-    assert [text[a:b] for a, b in places("キャンプの外れ", text)] == ["キャンプの外れ"]
-    assert not [*places("キャンプの中", text)]
+    assert [text[a:b] for a, b in find_all("キャンプの外れ", text)] == ["キャンプの外れ"]
+    assert not [*find_all("キャンプの中", text)]
 
 
 def test_a_quote_opens_at_its_own_first_word_not_at_its_sentence() -> None:
-    stands = standing("dial six hundred", excerpt())
+    stands = find_quote("dial six hundred", excerpt())
     assert stands is not None
-    assert said_at(excerpt(), stands, SPOKEN) == (1.0, 2.5)
+    assert quote_times(excerpt(), stands, SPOKEN) == (1.0, 2.5)
 
 
 def test_where_the_transcript_is_another_by_now_it_opens_at_its_sentence() -> None:
-    stands = standing("dial six hundred", excerpt())
+    stands = find_quote("dial six hundred", excerpt())
     assert stands is not None
-    other = spoken(factories.transcript("Something else was said, and it is longer than that."))
-    assert said_at(excerpt(), stands, other) == (0.0, 2.5)
-    assert said_at(excerpt(), stands, None) == (0.0, 2.5)
+    other = timed_text(factories.transcript("Something else was said, and it is longer than that."))
+    assert quote_times(excerpt(), stands, other) == (0.0, 2.5)
+    assert quote_times(excerpt(), stands, None) == (0.0, 2.5)
 
 
 def test_words_that_moved_a_little_are_found_again_and_those_far_away_are_not() -> None:
     pause = " ".join(["um"] * 30)
-    before = spoken(
+    before = timed_text(
         factories.transcript(f"so then dial six hundred {pause} dial six hundred again")
     )
-    assert said_near("Dial six hundred", 2.0, before) == (1.0, 2.5)
-    assert said_near("dial six hundred", 17.0, before) == (17.5, 19.0)
-    assert said_near("dial six hundred", 9.0, before) is None
-    assert said_near("dial seven hundred", 1.0, before) is None
-    assert said_near("dial six hundred", 1.0, spoken(factories.transcript(""))) is None
+    assert find_quote_near("Dial six hundred", 2.0, before) == (1.0, 2.5)
+    assert find_quote_near("dial six hundred", 17.0, before) == (17.5, 19.0)
+    assert find_quote_near("dial six hundred", 9.0, before) is None
+    assert find_quote_near("dial seven hundred", 1.0, before) is None
+    assert find_quote_near("dial six hundred", 1.0, timed_text(factories.transcript(""))) is None
 
 
 def test_numbers_are_known_by_their_digits() -> None:
-    assert numbers_of(["28.8 kilobit, 1,234 and ٣"]) == {"28", "8", "1", "234", "٣"}
+    assert numbers_in(["28.8 kilobit, 1,234 and ٣"]) == {"28", "8", "1", "234", "٣"}

@@ -7,7 +7,7 @@ import pytest
 from playhead.core.protocols.answerer import AnswerRequest
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.engines.answering.llm_reply import SentenceStream, format_question, parse_sentences
-from playhead.providers.json_schema import NotAsAsked
+from playhead.providers.json_schema import SchemaMismatch
 from tests.support.recognizer_listening import FIRST, GOOD, SECOND, Listening, inquiry, reply
 
 
@@ -63,7 +63,7 @@ def test_words_and_fences_around_the_reply_are_no_part_of_it() -> None:
 def test_a_reply_of_another_shape_is_not_believed_and_breaks_nothing(lie: str) -> None:
     audience = Listening()
     SentenceStream(audience).feed(lie)
-    with pytest.raises(NotAsAsked):
+    with pytest.raises(SchemaMismatch):
         parse_sentences(lie)
 
 

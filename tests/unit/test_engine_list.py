@@ -18,7 +18,7 @@ from playhead.engines.catalog import EngineFacts, list_engines
 from playhead.engines.registry import build_embedders, build_engines
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_catalog import pricing, rates_of, text_model
-from playhead.providers.model_names import RemoteModel, remote_model
+from playhead.providers.model_names import RemoteModel, parse_remote_model
 from tests.support.provider_servers import PlainWire, serving, told
 
 TODAY = date(2026, 11, 22)
@@ -51,13 +51,13 @@ def listed(chosen: Settings, today: date = TODAY) -> dict[str, EngineFacts]:
 def test_a_provider_its_model_and_dimensions_are_one_name(
     name: str, parts: RemoteModel | None
 ) -> None:
-    assert remote_model(name) == parts
+    assert parse_remote_model(name) == parts
 
 
 def test_no_default_names_a_model_that_ends() -> None:
     chosen = Settings()
     for name in (chosen.transcriber, chosen.writer, chosen.embedder):
-        model = remote_model(name)
+        model = parse_remote_model(name)
         assert shutdown_date(model.model if model else name) is None
 
 
@@ -162,7 +162,7 @@ def test_sound_that_is_billed_by_tokens_has_a_price_a_minute_for_estimates() -> 
 def test_a_dated_snapshot_is_known_by_its_model() -> None:
     snapshot, model = (text_model(name, of_openai=True) for name in ("gpt-4o-2024-08-06", "gpt-4o"))
     assert snapshot.known
-    assert (snapshot.rates, snapshot.ends) == (model.rates, model.ends)
+    assert (snapshot.rates, snapshot.shutdown_date) == (model.rates, model.shutdown_date)
     assert not text_model("gpt-4o-mini-tts", of_openai=True).known
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from playhead.engines.embedding.openai import LIMITS
 from playhead.providers.model_catalog import vector_model
 from playhead.providers.openai_tokenizer import BpeTokenizer
-from playhead.providers.request_batching import packed
+from playhead.providers.request_batching import pack_requests
 
 WINDOW = vector_model("text-embedding-3-small", of_openai=True).window_tokens
 CL100K = BpeTokenizer("cl100k_base")
@@ -28,7 +28,7 @@ def test_ten_thousand_batches_are_never_over_a_limit_and_nearly_full() -> None:
     while requests < 10_000:
         longest = chance.choice([1, 20, 150, 500, 2_000, WINDOW])
         sizes = [chance.randint(1, longest) for _ in range(chance.randint(1, 20_000))]
-        batches = list(packed(sizes, LIMITS))
+        batches = list(pack_requests(sizes, LIMITS))
         requests += len(batches)
         assert [i for batch in batches for i in batch] == list(range(len(sizes)))
         sums = [sum(sizes[batch.start : batch.stop]) for batch in batches]
@@ -39,11 +39,11 @@ def test_ten_thousand_batches_are_never_over_a_limit_and_nearly_full() -> None:
 
 
 def test_no_texts_are_no_request() -> None:
-    assert list(packed([], LIMITS)) == []
+    assert list(pack_requests([], LIMITS)) == []
 
 
 def test_a_text_beyond_the_limit_stands_alone() -> None:
-    assert list(packed([5, 400_000, 5], LIMITS)) == [range(1), range(1, 2), range(2, 3)]
+    assert list(pack_requests([5, 400_000, 5], LIMITS)) == [range(1), range(1, 2), range(2, 3)]
 
 
 @settings(deadline=None)  # the vocabulary is loaded by the first

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playhead.answers.sanitize import LINK, plain
+from playhead.answers.sanitize import LINK, sanitize
 
 _PIECES = st.sampled_from(
     [
@@ -35,14 +35,14 @@ _CLICKABLE = re.compile(
 @settings(max_examples=50, deadline=None)
 @given(st.lists(_PIECES, max_size=30).map("".join))
 def test_nothing_can_be_clicked_rendered_or_taken_for_a_citation(text: str) -> None:
-    assert not _CLICKABLE.search(plain(text)), plain(text)
+    assert not _CLICKABLE.search(sanitize(text)), sanitize(text)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.text())
 def test_what_is_plain_stays_one_line_and_plain(text: str) -> None:
-    once = plain(text)
-    assert plain(once) == once
+    once = sanitize(text)
+    assert sanitize(once) == once
     assert len(once.splitlines()) <= 1
 
 
@@ -66,4 +66,4 @@ def test_what_is_plain_stays_one_line_and_plain(text: str) -> None:
     ],
 )
 def test_the_words_stay(said: str, shown: str) -> None:
-    assert plain(said) == shown
+    assert sanitize(said) == shown

@@ -9,10 +9,10 @@ import pytest
 
 from playhead.core.rate_limits import ProviderLimits
 from playhead.providers.rate_limit_headers import (
-    LONGEST_PAUSE_SECONDS,
-    limits,
-    pause_asked,
-    seconds_of,
+    MAX_PAUSE_SECONDS,
+    parse_duration,
+    parse_limits,
+    retry_after,
 )
 
 
@@ -21,19 +21,19 @@ from playhead.providers.rate_limit_headers import (
     [("6m0s", 360), ("20ms", 0.02), ("1h2m3s", 3723), ("8.64s", 8.64), ("1d", 86400), ("12", 12)],
 )
 def test_a_duration_is_read(said: str, seconds: float) -> None:
-    assert seconds_of(said) == pytest.approx(seconds)
+    assert parse_duration(said) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("said", ["", "soon", "5 parsecs", "-3", "nan", "inf", "1e999", "6m0"])
 def test_what_is_no_duration_says_nothing(said: str) -> None:
-    assert seconds_of(said) is None
-    assert pause_asked({"retry-after": said}) is None
-    assert pause_asked({"retry-after-ms": said}) is None
+    assert parse_duration(said) is None
+    assert retry_after({"retry-after": said}) is None
+    assert retry_after({"retry-after-ms": said}) is None
 
 
 def test_a_pause_of_years_is_asked_about_again_after_a_day() -> None:
-    assert pause_asked({"retry-after": "99999999999"}) == LONGEST_PAUSE_SECONDS
-    assert pause_asked({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}) == LONGEST_PAUSE_SECONDS
+    assert retry_after({"retry-after": "99999999999"}) == MAX_PAUSE_SECONDS
+    assert retry_after({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}) == MAX_PAUSE_SECONDS
 
 
 def test_a_date_is_measured_on_the_providers_own_clock() -> None:
@@ -42,15 +42,15 @@ def test_a_date_is_measured_on_the_providers_own_clock() -> None:
         "retry-after": format_datetime(sent + timedelta(minutes=2), usegmt=True),
         "date": format_datetime(sent, usegmt=True),
     }
-    assert pause_asked(headers) == 120
+    assert retry_after(headers) == 120
 
 
 def test_a_date_that_has_passed_asks_for_no_pause() -> None:
-    assert pause_asked({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}) == 0
+    assert retry_after({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}) == 0
 
 
 def test_milliseconds_are_more_exact_than_seconds() -> None:
-    assert pause_asked({"retry-after": "2", "retry-after-ms": "1500"}) == 1.5
+    assert retry_after({"retry-after": "2", "retry-after-ms": "1500"}) == 1.5
 
 
 def test_limits_and_what_is_left_of_them_are_read() -> None:
@@ -62,7 +62,7 @@ def test_limits_and_what_is_left_of_them_are_read() -> None:
         "x-ratelimit-remaining-tokens": "150000",
         "x-ratelimit-reset-tokens": "15s",
     }
-    assert limits(headers) == ProviderLimits(500, 499, 200_000, 150_000)
+    assert parse_limits(headers) == ProviderLimits(500, 499, 200_000, 150_000)
 
 
 def test_a_limit_of_a_day_that_is_nearly_spent_comes_back_slowly() -> None:
@@ -71,14 +71,14 @@ def test_a_limit_of_a_day_that_is_nearly_spent_comes_back_slowly() -> None:
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-reset-requests": "24h",
     }
-    assert limits(headers).requests_a_minute == pytest.approx(10_000 / 1440)
+    assert parse_limits(headers).requests_a_minute == pytest.approx(10_000 / 1440)
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "many", "nan"])
 def test_a_limit_that_is_none_says_nothing(said: str) -> None:
-    assert not limits({"x-ratelimit-limit-requests": said}).known
+    assert not parse_limits({"x-ratelimit-limit-requests": said}).known
 
 
 def test_no_headers_say_nothing() -> None:
-    assert not limits({}).known
-    assert pause_asked({}) is None
+    assert not parse_limits({}).known
+    assert retry_after({}) is None

@@ -9,7 +9,7 @@ import pytest
 
 from playhead.core.errors import CircuitOpen, InvalidProviderResponse, RequestRejected
 from playhead.core.usage import Endpoint
-from playhead.providers.error_classification import Asked, Verdict, verdict_on
+from playhead.providers.error_classification import RequestInfo, RetryDecision, classify_error
 from tests.support import provider_error_table
 from tests.support.provider_error_table import (
     ANSWERS,
@@ -20,7 +20,7 @@ from tests.support.provider_error_table import (
     serving,
 )
 
-ASKED = Asked("openai", "m", "chat")
+ASKED = RequestInfo("openai", "m", "chat")
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def test_the_page_of_verdicts_says_what_is_measured(
     assert DOCUMENT.read_text("utf-8") == provider_error_table.document(table)
 
 
-def verdict_of(answer: Answer) -> Verdict:
+def verdict_of(answer: Answer) -> RetryDecision:
     with serving(lambda _path: answer) as url, client_of(url) as client:
         try:
             provider_error_table.send(client, "chat")
         except Exception as error:
-            verdict = verdict_on(error, ASKED)
+            verdict = classify_error(error, ASKED)
             assert verdict is not None
             return verdict
     raise AssertionError("it was believed")
@@ -82,16 +82,16 @@ def test_an_answer_whose_fields_are_no_words_is_judged_by_its_status() -> None:
 
 
 def test_an_error_that_is_not_the_providers_gets_no_verdict() -> None:
-    assert verdict_on(KeyError("a"), ASKED) is None
+    assert classify_error(KeyError("a"), ASKED) is None
 
 
 def test_what_the_client_will_not_even_send_is_refused() -> None:
-    verdict = verdict_on(openai.OpenAIError("Missing credentials."), ASKED)
+    verdict = classify_error(openai.OpenAIError("Missing credentials."), ASKED)
     assert verdict is not None
     assert verdict.action == "refuse"
 
 
-def within_stream(*events: bytes, cut: int | None = None) -> Verdict:
+def within_stream(*events: bytes, cut: int | None = None) -> RetryDecision:
     """The verdict on a stream that begins well."""
     body = b"".join(b"data: " + event + b"\n\n" for event in (b'{"choices": []}', *events))
     answer = Answer(200, body, {"content-type": "text/event-stream"}, cut)
@@ -100,7 +100,7 @@ def within_stream(*events: bytes, cut: int | None = None) -> Verdict:
             for _chunk in client.chat.completions.create(model="m", messages=[], stream=True):
                 pass
         except Exception as error:
-            verdict = verdict_on(error, ASKED)
+            verdict = classify_error(error, ASKED)
             assert verdict is not None
             return verdict
     raise AssertionError("it was believed")

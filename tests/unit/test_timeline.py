@@ -83,7 +83,7 @@ _SPANS = st.builds(
 @given(st.lists(_SPANS, max_size=20))
 def test_a_timeline_comes_out_of_its_bytes_as_it_was_to_the_bit(spans: list[TimedSpan]) -> None:
     timeline = Timeline.of(spans)
-    assert spans_of(Timeline.unpacked(timeline.packed(), timeline.names)) == tuple(spans)
+    assert spans_of(Timeline.unpack(timeline.pack(), timeline.names)) == tuple(spans)
 
 
 def test_a_four_hour_lecture_is_timed_in_seconds() -> None:

@@ -14,9 +14,9 @@ from playhead.core.errors import InvalidEngineOutput
 from playhead.core.records import Segment, TimedSpan, Transcript, Word
 from playhead.transcripts.word_positions import (
     check_times,
-    places,
+    locate_words,
     segment_timeline,
-    spoken,
+    timed_text,
     word_timeline,
 )
 from tests.support.factories import spans_of
@@ -92,7 +92,7 @@ def test_blank_words_have_no_place() -> None:
 @given(st.lists(st.text(min_size=1).filter(lambda word: word == word.strip()), max_size=30))
 def test_words_joined_by_spaces_are_all_found_in_order(said: list[str]) -> None:
     starts = [sum(len(word) + 1 for word in said[:i]) for i in range(len(said))]
-    assert list(places(" ".join(said), said).values()) == [
+    assert list(locate_words(" ".join(said), said).values()) == [
         (start, start + len(word)) for start, word in zip(starts, said, strict=True)
     ]
 
@@ -100,7 +100,7 @@ def test_words_joined_by_spaces_are_all_found_in_order(said: list[str]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="ab c.", max_size=60), st.lists(st.text(alphabet="ab c.", max_size=4)))
 def test_whatever_is_placed_stands_there_in_order(text: str, said: list[str]) -> None:
-    found = places(text, said)
+    found = locate_words(text, said)
     for number, (start, end) in found.items():
         assert text[start:end] == said[number].strip()
     assert all(a[1] <= b[0] for a, b in pairwise(found.values()))
@@ -110,7 +110,7 @@ def test_whatever_is_placed_stands_there_in_order(text: str, said: list[str]) ->
 def test_words_know_the_speaker_of_their_segment() -> None:
     segments = (Segment("Hi Bob.", 0, 2, "Ann"), Segment("Hi.", 2, 3, "Bob"))
     heard = transcript("Hi Bob. Hi.", *words_of("Hi", "Bob.", "Hi."), segments=segments)
-    assert [span.speaker for span in spans_of(spoken(heard).timeline)] == ["Ann", "Ann", "Bob"]
+    assert [span.speaker for span in spans_of(timed_text(heard).timeline)] == ["Ann", "Ann", "Bob"]
 
 
 @settings(max_examples=300, deadline=None)
@@ -126,7 +126,7 @@ def test_each_word_has_the_speaker_who_dominates_its_characters(
 ) -> None:
     segments = tuple(Segment(turn, i, i + 1, who) for i, (turn, who) in enumerate(turns))
     words = words_of(*said)
-    timeline = spoken(transcript(text, *words, segments=segments)).timeline
+    timeline = timed_text(transcript(text, *words, segments=segments)).timeline
     if word_timeline(text, words):
         ranges = [(span.char_start, span.char_end) for span in spans_of(timeline)]
         expected = segment_timeline(text, segments).speakers(ranges)
@@ -135,7 +135,7 @@ def test_each_word_has_the_speaker_who_dominates_its_characters(
 
 def test_segments_stand_in_where_the_engine_timed_no_words() -> None:
     segments = (Segment(" Hi Bob.", 0, 2, "Ann"), Segment(" Hi.", 2, 3, "Bob"))
-    heard = spoken(transcript("Hi Bob. Hi.", segments=segments))
+    heard = timed_text(transcript("Hi Bob. Hi.", segments=segments))
     assert spans_of(heard.timeline) == (
         TimedSpan(0, 7, 0, 2, "Ann"),
         TimedSpan(8, 11, 2, 3, "Bob"),

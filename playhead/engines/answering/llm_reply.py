@@ -22,7 +22,13 @@ from playhead.core.protocols.answerer import (
 )
 from playhead.core.text import one_line
 from playhead.core.timecode import format_timecode
-from playhead.providers.json_schema import NotAsAsked, fields_of, list_of, object_in, object_of
+from playhead.providers.json_schema import (
+    SchemaMismatch,
+    array_schema,
+    object_schema,
+    parse_object,
+    require_fields,
+)
 
 INSTRUCTIONS: Final = (
     "You answer questions from passages of recordings, and from nothing else. The passages stand "
@@ -40,10 +46,10 @@ SCHEMA_HINT: Final = (
     '"citations": [{"passage": 1, "quote": "…"}]}]}'
 )
 
-_CITATION: Final = object_of(passage={"type": "integer"}, quote={"type": "string"})
-_SENTENCE: Final = object_of(text={"type": "string"}, citations=list_of(_CITATION))
+_CITATION: Final = object_schema(passage={"type": "integer"}, quote={"type": "string"})
+_SENTENCE: Final = object_schema(text={"type": "string"}, citations=array_schema(_CITATION))
 #: ``found`` comes first, so that what is heard early is known to count.
-SCHEMA: Final = object_of(found={"type": "boolean"}, sentences=list_of(_SENTENCE))
+SCHEMA: Final = object_schema(found={"type": "boolean"}, sentences=array_schema(_SENTENCE))
 
 _SENTENCES: Final = re.compile(r'"sentences"\s*:\s*\[')
 _NOT_FOUND: Final = re.compile(r'"found"\s*:\s*false')
@@ -75,27 +81,27 @@ def _format_excerpt(number: int, excerpt: Excerpt) -> str:
 def parse_sentences(answer: str) -> list[DraftSentence]:
     """Of a complete answer; none where it says that the passages do not answer. Raises
     ``NotAsAsked``."""
-    value = object_in(answer)
+    value = parse_object(answer)
     if not isinstance(value.get("found"), bool):
-        raise NotAsAsked("does not say whether anything was found")
+        raise SchemaMismatch("does not say whether anything was found")
     sentences = value.get("sentences")
     if not isinstance(sentences, list):
-        raise NotAsAsked("has no list of sentences")
+        raise SchemaMismatch("has no list of sentences")
     statements = [_parse_sentence(one) for one in sentences]
     return statements if value["found"] else []
 
 
 def _parse_sentence(sentence: Any) -> DraftSentence:
-    text, citations = fields_of(sentence, "text", "citations")
+    text, citations = require_fields(sentence, "text", "citations")
     if not isinstance(text, str) or not isinstance(citations, list):
-        raise NotAsAsked("has a sentence without text or citations")
+        raise SchemaMismatch("has a sentence without text or citations")
     return DraftSentence(text, tuple(map(_parse_citation, citations)))
 
 
 def _parse_citation(citation: Any) -> DraftCitation:
-    passage, quote = fields_of(citation, "passage", "quote")
+    passage, quote = require_fields(citation, "passage", "quote")
     if type(passage) is not int or not isinstance(quote, str):
-        raise NotAsAsked("has a citation without passage or quote")
+        raise SchemaMismatch("has a citation without passage or quote")
     return DraftCitation(passage, quote)
 
 

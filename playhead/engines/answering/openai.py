@@ -25,7 +25,7 @@ from playhead.engines.answering.llm_reply import (
 )
 from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import TextModel
-from playhead.providers.structured_output import Prompt, Prompter
+from playhead.providers.structured_output import Prompt, StructuredOutputClient
 
 #: Of all that a model is told besides question and passages.
 _PROMPT_HASH: Final = content_hash([INSTRUCTIONS, SCHEMA_HINT, SCHEMA])[:16]
@@ -38,7 +38,7 @@ class OpenAIAnswerer:
     def __init__(self, wire: ProviderClient, client: openai.OpenAI, model: TextModel) -> None:
         self._provider = wire.provider
         self._model = model
-        self._prompter = Prompter(wire, client, model)
+        self._prompter = StructuredOutputClient(wire, client, model)
 
     @property
     def engine(self) -> Engine:
@@ -54,7 +54,7 @@ class OpenAIAnswerer:
             return attempts[-1]
 
         prompt = self._prompt(inquiry)
-        answer = self._prompter.ask(prompt, parse_sentences, lambda: begin().feed)
+        answer = self._prompter.complete(prompt, parse_sentences, lambda: begin().feed)
         if answer.ended == "refused":
             raise RequestRejected(
                 f"The model will not answer this: {answer.why}",

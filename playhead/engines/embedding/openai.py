@@ -25,14 +25,19 @@ from playhead.core.text import replace_surrogates
 from playhead.core.usage import Usage
 from playhead.engines.embedding.validation import require_within_window
 from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient, Reply
-from playhead.providers.fallbacks import Ladder
-from playhead.providers.model_catalog import Rates, VectorModel, batch_share, listed
+from playhead.providers.fallbacks import FallbackChain
+from playhead.providers.model_catalog import Rates, VectorModel, batch_discount, estimate_price
 from playhead.providers.openai_tokenizer import BpeTokenizer
-from playhead.providers.request_batching import Limits, packed
-from playhead.providers.response_parsing import count_of, json_object, not_believed, plain
+from playhead.providers.request_batching import RequestLimits, pack_requests
+from playhead.providers.response_parsing import (
+    invalid_response,
+    json_object,
+    plain_headers,
+    token_count,
+)
 
 #: Of one request, from OpenAI's reference. Other servers take as much or say no, by name.
-LIMITS: Final = Limits(texts=2_048, tokens=300_000)
+LIMITS: Final = RequestLimits(texts=2_048, tokens=300_000)
 
 _PREPROCESSING: Final = 1  # raise it with every change to what is sent for a text
 _BLANK: Final = " "  # what is sent for an empty text, which OpenAI refuses
@@ -68,7 +73,7 @@ class OpenAIEmbedder:
         self._shortened = shortened
         self._dimensions = shortened or model.dimensions
         self._asking = Lock()
-        self._ladder = Ladder(_variants(model, shortened))
+        self._ladder = FallbackChain(_variants(model, shortened))
         self.tokenizer = BpeTokenizer(model.encoding)
         self.tokens: str = model.encoding
         self.window_tokens = model.window_tokens
@@ -82,7 +87,7 @@ class OpenAIEmbedder:
 
     @property
     def price(self) -> Price:
-        return listed(self._rates, batch_share(self._wire.provider))
+        return estimate_price(self._rates, batch_discount(self._wire.provider))
 
     @property
     def dimensions(self) -> int:
@@ -99,7 +104,7 @@ class OpenAIEmbedder:
         lack a vector."""
         if batch_allowed():
             return [range(place, place + 1) for place in range(len(texts))]
-        return list(packed(self._counts(texts), LIMITS))
+        return list(pack_requests(self._counts(texts), LIMITS))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """``(len(texts), dimensions)`` unit vectors, in the order of ``texts``; no texts are no
@@ -112,7 +117,7 @@ class OpenAIEmbedder:
         sent = [replace_surrogates(text) or _BLANK for text in texts]
         parts = [
             self._vectors(sent[part.start : part.stop], counts[part.start : part.stop])
-            for part in packed(counts, LIMITS)
+            for part in pack_requests(counts, LIMITS)
         ]
         return np.concatenate(parts)
 
@@ -120,7 +125,7 @@ class OpenAIEmbedder:
         return [self.tokenizer.count(text or _BLANK) for text in texts]
 
     def _vectors(self, texts: Sequence[str], counts: Sequence[int]) -> Vectors:
-        vectors = self._ladder.climb(lambda way: self._call(texts, sum(counts), way))
+        vectors = self._ladder.call(lambda way: self._call(texts, sum(counts), way))
         if self._dimensions is not None and vectors.shape[1] != self._dimensions:
             raise ModelUnavailable(
                 f"{self._model.name} gives {vectors.shape[1]} dimensions, not {self._dimensions}.",
@@ -139,13 +144,13 @@ class OpenAIEmbedder:
 
         def read(content: bytes) -> Reply[Vectors]:
             reply = json_object(content)
-            told = count_of(reply.get("usage"), "prompt_tokens", "total_tokens")
+            told = token_count(reply.get("usage"), "prompt_tokens", "total_tokens")
             vectors = _parse(reply, content, len(texts), self._fix_norms)
             return Reply(vectors, Usage(tokens if told is None else told))
 
         def send() -> Reply[Vectors]:
             raw = self._client.embeddings.with_raw_response.create(**body)
-            return replace(read(raw.content), headers=plain(raw.headers))
+            return replace(read(raw.content), headers=plain_headers(raw.headers))
 
         deferrable = Deferrable("/v1/embeddings", body, read)
         return self._wire.execute(
@@ -172,15 +177,17 @@ def _parse(reply: Mapping[str, Any], content: bytes, count: int, dimensions: int
     try:
         vectors = np.stack([_vector(row) for row in rows])
     except (TypeError, ValueError) as error:
-        raise not_believed("has vectors that are none, or of several lengths", content) from error
+        raise invalid_response(
+            "has vectors that are none, or of several lengths", content
+        ) from error
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-        raise not_believed("has a vector that is zero or not a number", content)
+        raise invalid_response("has a vector that is zero or not a number", content)
     if dimensions is not None:
         if vectors.shape[1] != dimensions:
-            raise not_believed(f"has {vectors.shape[1]} dimensions, not {dimensions}", content)
+            raise invalid_response(f"has {vectors.shape[1]} dimensions, not {dimensions}", content)
         if (np.abs(lengths - 1) > _UNIT_WITHIN).any():
-            raise not_believed("has a vector that is not of length 1", content)
+            raise invalid_response("has a vector that is not of length 1", content)
     unit: Vectors = (vectors / lengths).astype(np.float32)
     return unit
 
@@ -188,11 +195,13 @@ def _parse(reply: Mapping[str, Any], content: bytes, count: int, dimensions: int
 def _rows_by_index(data: Any, content: bytes, count: int) -> list[Any]:
     """The order is in ``index`` alone."""
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
-        raise not_believed("has no vectors", content)
+        raise invalid_response("has no vectors", content)
     rows = {str(row.get("index")): row.get("embedding") for row in data}
     wanted = [str(position) for position in range(count)]
     if len(data) != count or rows.keys() != set(wanted):
-        raise not_believed(f"has {len(data)} vectors for {count} texts, or not one each", content)
+        raise invalid_response(
+            f"has {len(data)} vectors for {count} texts, or not one each", content
+        )
     return [rows[position] for position in wanted]
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from playhead.core.records import DroppedSpeech, Word
 from playhead.engines.transcription.timed_segments import TimedSegment
 from playhead.engines.transcription.word_times import TimeRange
-from playhead.transcripts.alignment import letters
+from playhead.transcripts.alignment import count_letters
 
 #: A word further than this from speech was not said: engines are off by less (their times p95:
 #: 0.4 s), and silence is only kept up to twice as far.
@@ -49,7 +49,7 @@ class Loop:
 
 def find_loops(words: Sequence[Word]) -> list[Loop]:
     """Where the same words come at least five times in a row; loops do not overlap."""
-    said = [letters(word.word) for word in words]
+    said = [count_letters(word.word) for word in words]
     found: list[Loop] = []
     for turn in range(1, _MAX_LOOP_WORDS + 1):
         at = 0
@@ -102,8 +102,10 @@ def remove_prompt(
     lines: Sequence[TimedSegment], prompt: str
 ) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
     """Without lines that only repeat what the engine was prompted with."""
-    prompted = letters(prompt)
-    echoes = [len(line.words) >= _PROMPT_WORDS and letters(line.text) in prompted for line in lines]
+    prompted = count_letters(prompt)
+    echoes = [
+        len(line.words) >= _PROMPT_WORDS and count_letters(line.text) in prompted for line in lines
+    ]
     kept = [line for line, echo in zip(lines, echoes, strict=True) if not echo]
     return kept, [
         DroppedSpeech(line.text, line.start, line.end, "it is the prompt")
@@ -117,7 +119,7 @@ def _overlap(one: Loop, other: Loop) -> bool:
 
 
 def _is_too_fast(words: Sequence[Word]) -> bool:
-    said = sum(len(letters(word.word)) for word in words)
+    said = sum(len(count_letters(word.word)) for word in words)
     return said > _MAX_LETTERS_PER_SECOND * (words[-1].end - words[0].start)
 
 

@@ -25,16 +25,21 @@ from playhead.engines.transcription.flac import FLAC_BYTES_PER_SECOND, encode_fl
 from playhead.engines.transcription.languages import language_code
 from playhead.media.decode import RATE
 from playhead.providers.client_protocol import ProviderCall, ProviderClient, Reply
-from playhead.providers.fallbacks import Ladder
+from playhead.providers.fallbacks import FallbackChain
 from playhead.providers.model_catalog import (
-    AUDIO_TOKENS_A_SECOND,
-    LARGEST_FILE_BYTES,
+    AUDIO_TOKENS_PER_SECOND,
+    MAX_FILE_BYTES,
     Rates,
     SpeechFormat,
     SpeechModel,
-    listed,
+    estimate_price,
 )
-from playhead.providers.response_parsing import count_of, json_object, not_believed, plain
+from playhead.providers.response_parsing import (
+    invalid_response,
+    json_object,
+    plain_headers,
+    token_count,
+)
 from playhead.transcripts.word_positions import TOLERANCE_SECONDS
 
 _RAISE_WITH_EVERY_CHANGE: Final = 1  # to what is sent or made of a reply
@@ -73,7 +78,7 @@ class OpenAIRecognizer:
         self._client = client
         self._model = model
         self._rates = rates
-        self._fallbacks = Ladder(model.formats[:1] if model.known else model.formats)
+        self._fallbacks = FallbackChain(model.formats[:1] if model.known else model.formats)
         self.concurrency = concurrency
 
     @property
@@ -84,12 +89,12 @@ class OpenAIRecognizer:
 
     @property
     def price(self) -> Price:
-        return listed(self._rates)
+        return estimate_price(self._rates)
 
     @property
     def max_seconds(self) -> float:
         """What fits a file of 25 MB as FLAC of noise, or less where the model takes less."""
-        return min(self._model.longest_seconds, LARGEST_FILE_BYTES / FLAC_BYTES_PER_SECOND)
+        return min(self._model.max_seconds, MAX_FILE_BYTES / FLAC_BYTES_PER_SECOND)
 
     def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
         """See ``Listener``. Raises ``InputTooLong`` for a piece beyond ``max_seconds``."""
@@ -101,7 +106,7 @@ class OpenAIRecognizer:
             )
         file = ("piece.flac", encode_flac(sound), "audio/flac")
         try:
-            return self._fallbacks.climb(lambda form: self._ask(file, seconds, language, form))
+            return self._fallbacks.call(lambda form: self._ask(file, seconds, language, form))
         except RequestRejected as error:
             if language and "language" in str(error).lower():
                 raise _unsupported(self._model.name, language) from error
@@ -122,20 +127,20 @@ class OpenAIRecognizer:
             )
             reply = json_object(raw.content)
             heard = _Checked(reply, raw.content, seconds).heard(form, insist=self._model.known)
-            return Reply(heard, _used(reply.get("usage"), at_most), plain(raw.headers))
+            return Reply(heard, _used(reply.get("usage"), at_most), plain_headers(raw.headers))
 
         return self._wire.execute(ProviderCall("transcriptions", self._model.name, at_most, send))
 
     def _at_most(self, seconds: float) -> Usage:
-        if self._rates.input_a_million:  # billed by tokens
-            tokens = math.ceil(seconds * AUDIO_TOKENS_A_SECOND)
+        if self._rates.usd_per_million_input_tokens:  # billed by tokens
+            tokens = math.ceil(seconds * AUDIO_TOKENS_PER_SECOND)
             return Usage(tokens, _MOST_OUTPUT_TOKENS, seconds)
         return Usage(audio_seconds=seconds)
 
 
 def _used(usage: Any, at_most: Usage) -> Usage:
     """As the reply tells it; what it does not tell is taken for the most it can be."""
-    told, wrote = count_of(usage, "input_tokens"), count_of(usage, "output_tokens")
+    told, wrote = token_count(usage, "input_tokens"), token_count(usage, "output_tokens")
     if told is not None:
         return replace(at_most, input_tokens=told, output_tokens=wrote or 0)
     seconds = usage.get("seconds") if isinstance(usage, dict) else None
@@ -157,14 +162,14 @@ class _Checked:
         them is not to be believed. Raises ``ReplyNotBelieved``."""
         text = self._reply.get("text")
         if not isinstance(text, str):
-            raise not_believed("has no text", self._content)
+            raise invalid_response("has no text", self._content)
         words = self._words() if form == "words" else None
         segments = self._segments() if form != "text" else None
         if not text.strip() and (words or segments):
-            raise not_believed("has words and no text", self._content)
+            raise invalid_response("has words and no text", self._content)
         timed = words if form == "words" else segments
         if insist and form != "text" and text.strip() and not timed:
-            raise not_believed(f"has a text and no {form}", self._content)
+            raise invalid_response(f"has a text and no {form}", self._content)
         return Recognition(text.strip(), self._language(), words, segments)
 
     def _words(self) -> tuple[Word, ...] | None:
@@ -186,21 +191,21 @@ class _Checked:
     def _rows(self, name: str) -> list[Any] | None:
         rows = self._reply.get(name)
         if rows is not None and not isinstance(rows, list):
-            raise not_believed(f"has {name} that are no list", self._content)
+            raise invalid_response(f"has {name} that are no list", self._content)
         return rows
 
     def _said(self, row: Any, name: str) -> str:
         said = row.get(name) if isinstance(row, dict) else None
         if not isinstance(said, str):
-            raise not_believed(f"has a {name} that is no text", self._content)
+            raise invalid_response(f"has a {name} that is no text", self._content)
         return said.strip()
 
     def _times(self, row: Any) -> tuple[float, float]:
         start, end = row.get("start"), row.get("end")
         if not (_is_second(start) and _is_second(end)):
-            raise not_believed("has times that are no numbers", self._content)
+            raise invalid_response("has times that are no numbers", self._content)
         if not -TOLERANCE_SECONDS <= start <= end <= self._seconds + _LATE_SECONDS:
-            raise not_believed(
+            raise invalid_response(
                 f"has a time outside its {self._seconds:.2f} s: {start} to {end}", self._content
             )
         return min(max(start, 0.0), self._seconds), min(end, self._seconds)
@@ -208,7 +213,7 @@ class _Checked:
     def _in_order(self, timed: _Timed) -> _Timed:
         for before, after in pairwise(timed):
             if after.start < before.start - TOLERANCE_SECONDS:
-                raise not_believed(
+                raise invalid_response(
                     f"goes back in time: from {before.start} to {after.start} s", self._content
                 )
         return timed

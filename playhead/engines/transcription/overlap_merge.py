@@ -14,7 +14,7 @@ from typing import Final
 from playhead.core.records import Word
 from playhead.engines.transcription.timed_segments import TimedSegment
 from playhead.engines.transcription.word_times import TimeRange
-from playhead.transcripts.alignment import aligned, letters
+from playhead.transcripts.alignment import align, count_letters
 
 _SAME_SECONDS: Final = 1.5  # a word heard twice is at the same second, give or take this
 
@@ -82,12 +82,12 @@ def _pairs(
     old: Sequence[_PlacedWord], new: Sequence[_PlacedWord]
 ) -> list[tuple[_PlacedWord, _PlacedWord]]:
     """The same words at about the same second."""
-    mates = aligned([spot.word.word for spot in old], [spot.word.word for spot in new])
+    mates = align([spot.word.word for spot in old], [spot.word.word for spot in new])
     found = [(old[mate], spot) for spot, mate in zip(new, mates, strict=True) if mate is not None]
     return [
         (one, other)
         for one, other in found
-        if letters(one.word.word) == letters(other.word.word)
+        if count_letters(one.word.word) == count_letters(other.word.word)
         and abs(_middle(one.word) - _middle(other.word)) <= _SAME_SECONDS
     ]
 

@@ -39,7 +39,7 @@ from playhead.engines.transcription.pause_splitting import (
 from playhead.engines.transcription.pause_splitting import split_at_pauses as cut_at_pauses
 from playhead.engines.transcription.timed_segments import build_transcript, timed_segments
 from playhead.engines.transcription.word_times import TimeRange, add_word_times
-from playhead.media.audio_channels import voices
+from playhead.media.audio_channels import audio_channels
 from playhead.media.decode import RATE, decode
 
 #: The longest piece: what a crash costs, and with the engine's ``at_once`` the memory.
@@ -97,7 +97,7 @@ class PiecewiseTranscriber:
                 language
             )
         heard: list[tuple[str, TranscriptAssembler]] = []
-        apart = voices(media, speakers)
+        apart = audio_channels(media, speakers)
         for name, voice in apart.items():
             share = _share_progress(progress, [whole for _, whole in heard], len(apart))
             blocks = decode(media, voice=voice)

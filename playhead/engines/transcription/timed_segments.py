@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, islice, pairwise
 
 from playhead.core.records import Segment, Transcript, Word
-from playhead.transcripts.word_positions import places
+from playhead.transcripts.word_positions import locate_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class TimedSegment:
 
     def _parts(self) -> Iterator[str]:
         """The text by its words, each with all up to the next."""
-        starts = [start for start, _ in places(self.text, _join_words(self.words)).values()]
+        starts = [start for start, _ in locate_words(self.text, _join_words(self.words)).values()]
         edges = [0, *starts[1:], len(self.text)]
         return (self.text[start:end] for start, end in pairwise(edges))
 
@@ -54,7 +54,7 @@ def timed_segments(segments: Sequence[Segment], words: Sequence[Word]) -> list[T
     texts = [segment.text.strip() for segment in segments]
     starts = [0, *accumulate(len(text) + 1 for text in texts)][:-1]
     said: list[list[Word]] = [[] for _ in segments]
-    for i, (at, _) in places(" ".join(texts), _join_words(words)).items():
+    for i, (at, _) in locate_words(" ".join(texts), _join_words(words)).items():
         said[bisect_right(starts, at) - 1].append(words[i])
     return [
         TimedSegment(text, tuple(spoken), segment.speaker, segment.language)

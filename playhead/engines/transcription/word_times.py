@@ -24,7 +24,7 @@ from playhead.core.records import Segment, Timing, Transcript, Word
 from playhead.core.sentences import split_sentences
 from playhead.engines.transcription.timed_segments import build_transcript, timed_segments
 from playhead.media.decode import RATE
-from playhead.transcripts.alignment import atoms, letters
+from playhead.transcripts.alignment import count_letters, edit_tokens
 from playhead.transcripts.correction import correct_all
 
 #: A word that the aligner heard, too, is where the aligner says, give or take this: of clips put
@@ -79,7 +79,7 @@ def _use_native(heard: Recognition, segments: Sequence[Segment], seconds: float)
     if not heard.words:
         return None if segments else _Times((), "native", None)
     text = " ".join(segment.text for segment in segments)
-    if letters("".join(word.word for word in heard.words)) == letters(text):
+    if count_letters("".join(word.word for word in heard.words)) == count_letters(text):
         return _Times(heard.words, "native", None)
     words, error = _align(heard.words, None, segments, seconds)
     return _Times(words, "native", error)
@@ -106,8 +106,8 @@ def _align(
     text = text if text is not None else " ".join(word.word for word in known)
     before = Transcript(text, "", seconds, tuple(known), (Segment(text, 0.0, seconds),))
     words = correct_all(before, segments).words if known else ()
-    heard = {(word.start, word.end, letters(word.word)) for word in known}
-    placed = [(word.start, word.end, letters(word.word)) in heard for word in words]
+    heard = {(word.start, word.end, count_letters(word.word)) for word in known}
+    placed = [(word.start, word.end, count_letters(word.word)) in heard for word in words]
     if not any(placed):
         return (), 0.0
     return words, max([ALIGNMENT_ERROR_SECONDS, *_gaps(words, placed, seconds)])
@@ -137,7 +137,7 @@ def _spread(segment: Segment, speech: Sequence[TimeRange]) -> Iterator[Word]:
     inside = [(max(start, segment.start), min(end, segment.end)) for start, end in speech]
     spoken = [(start, end) for start, end in inside if start < end]
     spoken = spoken or [(segment.start, segment.end)]
-    texts = [segment.text[start:end] for start, end in atoms(segment.text)]
+    texts = [segment.text[start:end] for start, end in edit_tokens(segment.text)]
     sums = [0, *accumulate(map(len, texts))]
     total = sum(end - start for start, end in spoken)
     for text, (first, last) in zip(texts, pairwise(sums), strict=True):

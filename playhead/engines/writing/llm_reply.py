@@ -14,7 +14,13 @@ from typing import Any, Final
 from playhead.core.records import Kind, Transcript, content_hash
 from playhead.core.text import one_line
 from playhead.engines.writing.timed_sentences import SpokenSentence
-from playhead.providers.json_schema import NotAsAsked, fields_of, list_of, object_in, object_of
+from playhead.providers.json_schema import (
+    SchemaMismatch,
+    array_schema,
+    object_schema,
+    parse_object,
+    require_fields,
+)
 
 INSTRUCTIONS: Final = (
     "You write up recordings from their transcripts. The transcript is given as numbered lines; "
@@ -36,9 +42,9 @@ SCHEMA_HINT: Final = (
 )
 
 _TEXT: Final = {"type": "string"}
-_PARAGRAPH: Final = object_of(text=_TEXT, cites=list_of({"type": "integer"}))
-_SECTION: Final = object_of(heading=_TEXT, paragraphs=list_of(_PARAGRAPH))
-SCHEMA: Final = object_of(title=_TEXT, sections=list_of(_SECTION))
+_PARAGRAPH: Final = object_schema(text=_TEXT, cites=array_schema({"type": "integer"}))
+_SECTION: Final = object_schema(heading=_TEXT, paragraphs=array_schema(_PARAGRAPH))
+SCHEMA: Final = object_schema(title=_TEXT, sections=array_schema(_SECTION))
 
 #: Of all that a model is told besides the recording: the prompt's part of the recipe.
 PROMPT_HASH: Final = content_hash([INSTRUCTIONS, MERGE, SCHEMA_HINT, SCHEMA])[:16]
@@ -115,28 +121,28 @@ def join_write_ups(notes: Sequence[WriteUp]) -> WriteUp:
 def parse_write_up(answer: str, known: Collection[int]) -> WriteUp:
     """What a model answered, which may cite ``known`` lines. Raises ``NotAsAsked``."""
     _reject_prompt_echo(answer)
-    value = object_in(answer)
+    value = parse_object(answer)
     title, sections = value.get("title"), value.get("sections")
     if not isinstance(title, str) or not isinstance(sections, list) or not sections:
-        raise NotAsAsked("has no title, or no section")
+        raise SchemaMismatch("has no title, or no section")
     return WriteUp(one_line(title), tuple(_part(section, known) for section in sections))
 
 
 def _part(section: Any, known: Collection[int]) -> WriteUpSection:
-    heading, paragraphs = fields_of(section, "heading", "paragraphs")
+    heading, paragraphs = require_fields(section, "heading", "paragraphs")
     if not isinstance(heading, str) or not isinstance(paragraphs, list) or not paragraphs:
-        raise NotAsAsked("has a section without heading or paragraphs")
+        raise SchemaMismatch("has a section without heading or paragraphs")
     return WriteUpSection(one_line(heading), tuple(_paragraph(one, known) for one in paragraphs))
 
 
 def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
-    text, cites = fields_of(paragraph, "text", "cites")
+    text, cites = require_fields(paragraph, "text", "cites")
     if not isinstance(text, str) or not (line := one_line(text)):
-        raise NotAsAsked("has a paragraph without text")
+        raise SchemaMismatch("has a paragraph without text")
     if not isinstance(cites, list) or not cites:
-        raise NotAsAsked("has a paragraph that rests on nothing")
+        raise SchemaMismatch("has a paragraph that rests on nothing")
     if invented := [one for one in cites if type(one) is not int or one not in known]:
-        raise NotAsAsked(f"cites a line that was not given: {invented[0]!r}")
+        raise SchemaMismatch(f"cites a line that was not given: {invented[0]!r}")
     return Paragraph(line, tuple(sorted(set(cites))))
 
 
@@ -146,4 +152,4 @@ def _reject_prompt_echo(answer: str) -> None:
     for told in (INSTRUCTIONS, MERGE):
         starts = range(0, len(told) - _PROMPT_ECHO_CHARACTERS, _PROMPT_ECHO_CHARACTERS // 2)
         if any(told[start : start + _PROMPT_ECHO_CHARACTERS] in said for start in starts):
-            raise NotAsAsked("repeats its instructions")
+            raise SchemaMismatch("repeats its instructions")

@@ -42,10 +42,10 @@ from playhead.engines.writing.llm_reply import (
 from playhead.engines.writing.markdown_page import Page, escape_heading
 from playhead.engines.writing.timed_sentences import SpokenSentence, timed_sentences
 from playhead.providers.client_protocol import ProviderClient
-from playhead.providers.model_catalog import Rates, TextModel, batch_share, listed
+from playhead.providers.model_catalog import Rates, TextModel, batch_discount, estimate_price
 from playhead.providers.openai_tokenizer import BpeTokenizer
-from playhead.providers.request_batching import Limits, packed
-from playhead.providers.structured_output import Answer, Prompt, Prompter
+from playhead.providers.request_batching import RequestLimits, pack_requests
+from playhead.providers.structured_output import Completion, Prompt, StructuredOutputClient
 
 _LAYOUT_VERSION: Final = 1  # raise it with every change to what is made of an answer
 _PROMPT_TOKENS: Final = 600  # of the instructions, the schema and the facts of a recording
@@ -60,7 +60,7 @@ class OpenAIWriter:
         self._provider = wire.provider
         self._model = model
         self._rates = rates
-        self._prompter = Prompter(wire, client, model)
+        self._prompter = StructuredOutputClient(wire, client, model)
         self._tokens = BpeTokenizer(model.encoding)
 
     @property
@@ -75,7 +75,7 @@ class OpenAIWriter:
 
     @property
     def price(self) -> Price:
-        return listed(self._rates, batch_share(self._provider))
+        return estimate_price(self._rates, batch_discount(self._provider))
 
     def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
         """See ``Writer``. A transcript without words asks nobody. Raises ``RequestRefused`` where
@@ -108,17 +108,17 @@ class OpenAIWriter:
 
     def _usage(self, used: Sequence[Usage]) -> Cost:
         tokens = sum(one.input_tokens + one.output_tokens for one in used)
-        return Cost(tokens, sum(map(self._rates.of, used)))
+        return Cost(tokens, sum(map(self._rates.cost_usd, used)))
 
 
 class _WriteUpRun:
     """One recording being written up. ``used``: by each answer."""
 
     def __init__(
-        self, prompter: Prompter, model: TextModel, tokens: BpeTokenizer, facts: str
+        self, prompter: StructuredOutputClient, model: TextModel, tokens: BpeTokenizer, facts: str
     ) -> None:
         self._prompter = prompter
-        self._limits = Limits(1 << 30, model.input_tokens - _PROMPT_TOKENS)
+        self._limits = RequestLimits(1 << 30, model.input_tokens - _PROMPT_TOKENS)
         self._tokens = tokens
         self._facts = facts
         self.used: list[Usage] = []
@@ -127,7 +127,7 @@ class _WriteUpRun:
         """Cites positions in ``lines``, from 1."""
         told = number_lines(lines, speakers, start=1)
         sizes = [self._tokens.count(line) + 1 for line in told]
-        parts = packed(sizes, self._limits)
+        parts = pack_requests(sizes, self._limits)
         return self._merge_all([notes for part in parts for notes in self._part(told, part)])
 
     def _part(self, told: Sequence[str], part: range) -> list[WriteUp]:
@@ -148,7 +148,7 @@ class _WriteUpRun:
         """Neighbours at a time, as many as fit, until they are one or get no fewer."""
         while len(notes) > 1:
             sizes = [self._tokens.count(one.material) for one in notes]
-            groups = [notes[g.start : g.stop] for g in packed(sizes, self._limits)]
+            groups = [notes[g.start : g.stop] for g in pack_requests(sizes, self._limits)]
             if len(groups) == len(notes):
                 return join_write_ups(notes)
             notes = [self._merge(group) for group in groups]
@@ -162,9 +162,11 @@ class _WriteUpRun:
         answer = self._ask(f"{INSTRUCTIONS} {MERGE}", material, known)
         return join_write_ups(group) if answer.value is None else answer.value
 
-    def _ask(self, instructions: str, material: str, known: range | set[int]) -> Answer[WriteUp]:
+    def _ask(
+        self, instructions: str, material: str, known: range | set[int]
+    ) -> Completion[WriteUp]:
         prompt = Prompt(instructions, self._facts + material, SCHEMA, SCHEMA_HINT)
-        answer = self._prompter.ask(prompt, lambda text: parse_write_up(text, known))
+        answer = self._prompter.complete(prompt, lambda text: parse_write_up(text, known))
         self.used.append(answer.used)
         if answer.ended == "refused":
             raise _rejected(answer.why)

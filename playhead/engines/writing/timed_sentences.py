@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from playhead.core.records import Segment, Transcript, Word
 from playhead.core.sentences import split_multilingual
 from playhead.core.text import one_line
-from playhead.transcripts.word_positions import tongues
+from playhead.transcripts.word_positions import language_runs
 
 _MAX_CHARACTERS = 400  # of a sentence; speech recognition may leave out all punctuation
 
@@ -81,7 +81,7 @@ def _text(said: Word | Segment) -> str:
 
 def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, int]]:
     """Character ranges of sentences, the overlong ones cut, in order, together all the text."""
-    waiting = [*reversed(split_multilingual(transcript.text, tongues(transcript)))]
+    waiting = [*reversed(split_multilingual(transcript.text, language_runs(transcript)))]
     while waiting:
         begin, end = waiting.pop()
         cut = _cut(begin, end, anchors) if end - begin > _MAX_CHARACTERS else None

@@ -10,7 +10,7 @@ from typing import Final
 
 import av
 
-from playhead.media.limits import insist_on_hours
+from playhead.media.limits import require_duration
 from playhead.media.sandboxed.open_media import demuxer
 
 #: Demuxers whose header states a length. Of others FFmpeg guesses it from a bit rate or the end;
@@ -23,22 +23,22 @@ _STATE_LENGTH: Final = frozenset(
 _ENDLESS_BYTES: Final = 0x7FFF_0000  # RIFF sizes from here on are a recorder's placeholder
 
 
-def stated_seconds(
+def declared_seconds(
     container: av.container.InputContainer, track: av.AudioStream, file: int
 ) -> float:
     """How long the header says the file is; 0 where it says nothing. Raises
     ``DecodingTooCostly`` for more than a recording may be."""
     name = demuxer(container)
-    if name not in _STATE_LENGTH or (name == "mp3" and not _mp3_states_length(file)):
+    if name not in _STATE_LENGTH or (name == "mp3" and not _mp3_declares_length(file)):
         return 0.0
     seconds = float((container.duration or 0) / av.time_base)
     if track.duration is not None:
         seconds = float(track.duration * track.time_base)
-    insist_on_hours(seconds, os.fstat(file).st_size)
+    require_duration(seconds, os.fstat(file).st_size)
     return seconds
 
 
-def _mp3_states_length(file: int) -> bool:
+def _mp3_declares_length(file: int) -> bool:
     """Whether the first frame is a Xing or Info one, which counts the frames of the file."""
     tag = os.pread(file, 10, 0)
     # ID3v2.4, 3.1: the tag's size is four bytes of seven bits each, without these ten

@@ -20,11 +20,11 @@ from dataclasses import asdict
 from typing import Final
 
 from playhead.media.sandboxed.open_media import prepare
-from playhead.media.sandboxed.restrictions import shut_in
-from playhead.media.sandboxed.tasks import work
+from playhead.media.sandboxed.restrictions import lock_down
+from playhead.media.sandboxed.tasks import run_task
 
-_MOST_BYTES: Final = 4096  # of a task
-_MOST_DESCRIPTORS: Final = 1 << 20
+_MAX_BYTES: Final = 4096  # of a task
+_MAX_DESCRIPTORS: Final = 1 << 20
 _PEAK_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # bytes, of ru_maxrss
 
 
@@ -32,15 +32,15 @@ def main(descriptor: int) -> None:
     """Until the other side hangs up."""
     control = socket.socket(fileno=descriptor)
     prepare()
-    keeper = _Keeper(control)
-    walls = shut_in()
+    keeper = _ForkServer(control)
+    walls = lock_down()
     gc.collect()
     gc.freeze()  # what begins here shares these pages
     control.sendall(json.dumps(asdict(walls)).encode())
     keeper.serve()
 
 
-class _Keeper:
+class _ForkServer:
     """Knows who is at work: the line of each process."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -59,44 +59,44 @@ class _Keeper:
         while open_for_more:
             for key, _ in self._selector.select():
                 if key.fileobj is self._control:
-                    open_for_more = self._begin()
+                    open_for_more = self._start_task()
                 elif key.fileobj is self._bell:
-                    self._bury()
+                    self._reap()
                 else:
-                    self._give_up(key.data)
+                    self._kill(key.data)
         for process in self._lines:
             os.kill(process, signal.SIGKILL)
 
-    def _begin(self) -> bool:
+    def _start_task(self) -> bool:
         """Fork a process for a task. False where there will be none any more."""
-        said, descriptors, _, _ = socket.recv_fds(self._control, _MOST_BYTES, 3)
+        said, descriptors, _, _ = socket.recv_fds(self._control, _MAX_BYTES, 3)
         if len(descriptors) != 3:
             return False
         media, line, own = descriptors
         process = os.fork()
         if not process:
-            _be_at_work(said, media, line)
+            _run_task(said, media, line)
         os.close(media)
         os.close(line)
         self._lines[process] = socket.socket(fileno=own)
         self._selector.register(own, selectors.EVENT_READ, process)
         return True
 
-    def _give_up(self, process: int) -> None:
+    def _kill(self, process: int) -> None:
         """Nobody waits for it any more. It may just have been buried."""
         if process in self._lines:
             self._selector.unregister(self._lines[process].fileno())
             os.kill(process, signal.SIGKILL)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Say of each process that ended how it did."""
-        self._bell.recv(_MOST_BYTES)
+        self._bell.recv(_MAX_BYTES)
         with suppress(ChildProcessError):
             while (died := os.wait4(-1, os.WNOHANG))[0]:
                 process, status, used = died
-                self._tell(self._lines.pop(process), os.waitstatus_to_exitcode(status), used)
+                self._report_exit(self._lines.pop(process), os.waitstatus_to_exitcode(status), used)
 
-    def _tell(self, line: socket.socket, code: int, used: resource.struct_rusage) -> None:
+    def _report_exit(self, line: socket.socket, code: int, used: resource.struct_rusage) -> None:
         with suppress(KeyError):
             self._selector.unregister(line.fileno())
         ended = {
@@ -108,14 +108,14 @@ class _Keeper:
             line.sendall(json.dumps(ended).encode())
 
 
-def _be_at_work(said: bytes, media: int, line: int) -> None:
+def _run_task(said: bytes, media: int, line: int) -> None:
     """What the new process does, all its life."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         os.dup2(0, 2)  # FFmpeg and Python have nothing to say to a terminal
         _close_all_but(media, line)
-        work(json.loads(said), media, socket.socket(fileno=line))
+        run_task(json.loads(said), media, socket.socket(fileno=line))
         code = 0
     finally:
         os._exit(code)
@@ -126,4 +126,4 @@ def _close_all_but(*kept: int) -> None:
     for descriptor in sorted(kept):
         os.closerange(first, descriptor)
         first = descriptor + 1
-    os.closerange(first, _MOST_DESCRIPTORS)
+    os.closerange(first, _MAX_DESCRIPTORS)

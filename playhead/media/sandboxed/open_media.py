@@ -29,7 +29,7 @@ from playhead.core.errors import (
     TruncatedMedia,
     UnreadableMedia,
 )
-from playhead.media.limits import STREAMS, too_costly
+from playhead.media.limits import MAX_STREAMS, decoding_too_costly
 from playhead.media.sandbox_messages import RATE
 
 Fits = Callable[[av.AudioFrame], bool]
@@ -48,7 +48,7 @@ _DEMUXERS: Final = (
 )
 
 #: How lists of recordings begin, which hold none themselves.
-_LISTS: Final = re.compile(
+_PLAYLISTS: Final = re.compile(
     rb"\s*(?:(?P<HLS>#EXTM3U)|(?P<concat>ffconcat|file\s)|(?P<DASH>(<\?xml[^>]*>\s*)?<MPD)"
     rb"|(?P<SDP>v=0)|(?P<PLS>\[playlist\])|(?P<ASX>\[Reference\]|<asx)|(?P<RTSP>rtsp:|rtspt:)"
     rb"|(?P<SMIL><smil))",
@@ -69,7 +69,7 @@ def open_media(file: int) -> Iterator[av.container.InputContainer]:
     try:
         container = av.open("fd:", options=options, metadata_errors="replace")
     except av.FFmpegError as error:
-        insist_on_memory(error)
+        require_memory(error)
         raise _no_media(head) from error
     with container:
         yield container
@@ -81,7 +81,7 @@ def _options() -> dict[str, str]:
         "format_whitelist": _DEMUXERS.replace(" ", ","),
         "protocol_whitelist": "fd",
         "codec_whitelist": ",".join(_audio_decoders()),
-        "max_streams": str(STREAMS),
+        "max_streams": str(MAX_STREAMS),
     }
 
 
@@ -103,7 +103,7 @@ def _no_media(head: bytes) -> PermanentError:
             "its recorder was stopped before it could finish.",
             remedy="Upload the recording again from its source, or repair it first.",
         )
-    if found := _LISTS.match(head):
+    if found := _PLAYLISTS.match(head):
         return UnreadableMedia(
             f"The file is a list of recordings elsewhere ({found.lastgroup}), not a recording.",
             remedy="Upload the recordings themselves.",
@@ -154,7 +154,7 @@ def packets(
     try:
         yield from container.demux(*tracks)
     except (av.FFmpegError, IndexError) as error:  # PyAV 18.1: damage that looks like a new track
-        insist_on_memory(error)
+        require_memory(error)
 
 
 def decoded(packet: av.Packet, *, fits: Fits) -> Sequence[av.AudioFrame] | None:
@@ -162,7 +162,7 @@ def decoded(packet: av.Packet, *, fits: Fits) -> Sequence[av.AudioFrame] | None:
     try:
         frames: list[av.AudioFrame] = packet.decode()
     except av.FFmpegError as error:
-        insist_on_memory(error)
+        require_memory(error)
         return None
     return frames if all(fits(frame) for frame in frames) else None
 
@@ -183,10 +183,10 @@ def mixable(frame: av.AudioFrame) -> bool:
     return _mixable(frame.layout.name)
 
 
-def insist_on_memory(error: Exception) -> None:
+def require_memory(error: Exception) -> None:
     """Raises ``DecodingTooCostly`` where the error is that memory came to its end."""
     if getattr(error, "errno", None) == errno.ENOMEM:
-        raise too_costly("it needs more memory than any real recording") from error
+        raise decoding_too_costly("it needs more memory than any real recording") from error
 
 
 def demuxer(container: av.container.InputContainer) -> str:

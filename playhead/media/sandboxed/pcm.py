@@ -17,7 +17,7 @@ import av
 
 from playhead.core.errors import EmptyFile, NoAudioTrack
 from playhead.media.sandbox_messages import RATE
-from playhead.media.sandboxed.declared_length import stated_seconds
+from playhead.media.sandboxed.declared_length import declared_seconds
 from playhead.media.sandboxed.open_media import (
     Fits,
     audio_track,
@@ -26,7 +26,7 @@ from playhead.media.sandboxed.open_media import (
     open_media,
     packets,
 )
-from playhead.media.sandboxed.timestamps import Timeline
+from playhead.media.sandboxed.timestamps import FrameTimeline
 
 _Kind = tuple[str, str, int]  # sample format, channel layout, Hz
 
@@ -34,7 +34,7 @@ _BLOCK_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DecodeRequest:
     """An audio track, counted from 0, mixed to ``channels`` (1 or 2), or one channel of it, counted
     from 0; at ``rate`` Hz."""
 
@@ -54,18 +54,18 @@ class Wanted:
         return _BLOCK_SECONDS * self.rate
 
 
-def sound(file: int, size_bytes: int, wanted: Wanted) -> Iterator[bytes]:
+def decode_pcm(file: int, size_bytes: int, wanted: DecodeRequest) -> Iterator[bytes]:
     """All of it from second 0 on as blocks of samples, at most about ten seconds each. Damaged
     packets are left out; their time is silent. Raises what ``open_media`` and ``audio_track``
     raise, ``EmptyFile`` where there was no sample, ``DecodingTooCostly``."""
     with open_media(file) as container:
         stream = audio_track(container, wanted.track)
-        _insist_on_channel(stream, wanted.channel)
-        stated_seconds(container, stream, file)  # an absurd one need not be tried
-        timeline, output = Timeline(container, stream, size_bytes), _Output(wanted)
+        _require_channel(stream, wanted.channel)
+        declared_seconds(container, stream, file)  # an absurd one need not be tried
+        timeline, output = FrameTimeline(container, stream, size_bytes), _Output(wanted)
         for packet in packets(container, stream):
             for frame in decoded(packet, fits=_fits(wanted.channel)) or ():
-                if timeline.place(frame) or not output.fits(frame):
+                if timeline.place(frame) or not output.accepts(frame):
                     yield from output.restart(timeline.start)
                 yield from output.write(frame)
         yield from output.flush()
@@ -76,7 +76,7 @@ def sound(file: int, size_bytes: int, wanted: Wanted) -> Iterator[bytes]:
         )
 
 
-def _insist_on_channel(track: av.AudioStream, channel: int | None) -> None:
+def _require_channel(track: av.AudioStream, channel: int | None) -> None:
     there = track.codec_context.channels
     if channel is not None and channel >= there:
         raise NoAudioTrack(
@@ -94,14 +94,14 @@ def _fits(channel: int | None) -> Fits:
 class _Output:
     """Frames in, blocks out."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: DecodeRequest) -> None:
         self._wanted = wanted
         self._written = 0  # samples
         self._surplus = 0  # samples still to be dropped, of frames that overlap
         self._kind: _Kind | None = None
         self._begin()
 
-    def fits(self, frame: av.AudioFrame) -> bool:
+    def accepts(self, frame: av.AudioFrame) -> bool:
         """Whether the frame is of the same kind as those held; no other may be written."""
         return self._kind in (None, _kind(frame))
 

@@ -17,7 +17,7 @@ import av
 
 from playhead.core.errors import EmptyFile, TruncatedMedia, UnreadableMedia
 from playhead.core.records import MediaFacts
-from playhead.media.sandboxed.declared_length import riff_size, stated_seconds
+from playhead.media.sandboxed.declared_length import declared_seconds, riff_size
 from playhead.media.sandboxed.open_media import (
     audio_track,
     decoded,
@@ -27,9 +27,9 @@ from playhead.media.sandboxed.open_media import (
     open_media,
     packets,
 )
-from playhead.media.sandboxed.timestamps import Timeline
+from playhead.media.sandboxed.timestamps import FrameTimeline
 
-Working = Callable[[float], None]
+OnProgress = Callable[[float], None]
 
 #: Demuxer to container, media type of sound alone, media type with pictures; for all others it is
 #: the demuxer's name.
@@ -64,22 +64,22 @@ _MISSING_SECONDS: Final = 0.5  # this much, and this share, may be missing at th
 _MISSING_SHARE: Final = 0.01
 
 
-def facts(file: int, size_bytes: int, working: Working) -> MediaFacts:
+def probe_media(file: int, size_bytes: int, working: OnProgress) -> MediaFacts:
     """Decode all of the first audio track and say what the file is. ``working`` is told of the
     seconds done now and then. Raises ``EmptyFile``, ``UnreadableMedia``, ``TruncatedMedia``,
     ``NoAudioTrack`` or ``DecodingTooCostly``; a few damaged packets are let pass, and so is
     silence."""
     with open_media(file) as container:
         track = audio_track(container)
-        stated = stated_seconds(container, track, file)
+        stated = declared_seconds(container, track, file)
         found = _decode_all(container, track, size_bytes, working)
-        _insist_on_whole(file, size_bytes, stated, found)
-        _insist_on_sound(found)
+        _require_complete(file, size_bytes, stated, found)
+        _require_audio(found)
         return _facts(file, container, track, found)
 
 
 @dataclass(slots=True)
-class _Found:
+class _DecodeResult:
     """What decoding met. ``reached`` is the end of the last packet of any track."""
 
     seconds: float = 0.0
@@ -89,9 +89,12 @@ class _Found:
 
 
 def _decode_all(
-    container: av.container.InputContainer, track: av.AudioStream, size_bytes: int, working: Working
-) -> _Found:
-    found, timeline = _Found(), Timeline(container, track, size_bytes)
+    container: av.container.InputContainer,
+    track: av.AudioStream,
+    size_bytes: int,
+    working: OnProgress,
+) -> _DecodeResult:
+    found, timeline = _DecodeResult(), FrameTimeline(container, track, size_bytes)
     for packet in packets(container):
         found.reached = max(found.reached, _end(packet))
         if packet.stream is not track:
@@ -112,7 +115,7 @@ def _end(packet: av.Packet) -> float:
     return float((packet.pts + (packet.duration or 0)) * packet.time_base)
 
 
-def _insist_on_whole(file: int, size_bytes: int, stated: float, found: _Found) -> None:
+def _require_complete(file: int, size_bytes: int, stated: float, found: _DecodeResult) -> None:
     missing = stated - max(found.reached, found.seconds)
     if missing > max(_MISSING_SECONDS, _MISSING_SHARE * stated):
         raise _cut_off(f"its header says {stated:.1f} s, {found.seconds:.1f} s are there")
@@ -128,7 +131,7 @@ def _cut_off(how: str) -> TruncatedMedia:
     )
 
 
-def _insist_on_sound(found: _Found) -> None:
+def _require_audio(found: _DecodeResult) -> None:
     if found.damaged > found.good:
         raise UnreadableMedia(
             f"{found.damaged} of {found.damaged + found.good} audio packets are damaged, or have "
@@ -143,9 +146,9 @@ def _insist_on_sound(found: _Found) -> None:
 
 
 def _facts(
-    file: int, container: av.container.InputContainer, track: av.AudioStream, found: _Found
+    file: int, container: av.container.InputContainer, track: av.AudioStream, found: _DecodeResult
 ) -> MediaFacts:
-    flavour = _flavour(file, container)
+    flavour = _container_name(file, container)
     name, audio, video = _TYPES.get(flavour, (flavour, f"audio/x-{flavour}", f"video/x-{flavour}"))
     return MediaFacts(
         container=name,
@@ -154,11 +157,11 @@ def _facts(
         sample_rate=track.codec_context.sample_rate,
         channels=track.codec_context.channels,
         duration_seconds=round(found.seconds, 6),
-        streams=tuple(_line(stream) for stream in container.streams),
+        streams=tuple(_describe_stream(stream) for stream in container.streams),
     )
 
 
-def _flavour(file: int, container: av.container.InputContainer) -> str:
+def _container_name(file: int, container: av.container.InputContainer) -> str:
     """The demuxer, or which of two containers it was where it reads both."""
     name = demuxer(container)
     if name == "mov" and container.metadata.get("major_brand", "qt").strip() == "qt":
@@ -172,7 +175,7 @@ def _codec(stream: av.stream.Stream) -> str:
     return str(stream.codec_context.codec.canonical_name) if stream.codec_context else "unknown"
 
 
-def _line(stream: av.stream.Stream) -> str:
+def _describe_stream(stream: av.stream.Stream) -> str:
     if stream.type == "audio" and stream.codec_context:
         context = stream.codec_context
         return f"audio: {_codec(stream)}, {context.sample_rate} Hz, {context.channels} channels"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from playhead.media.limits import MEMORY_BYTES, MOST_CPU_SECONDS, OPEN_FILES, cpu_seconds
+from playhead.media.limits import MAX_CPU_SECONDS, MAX_MEMORY_BYTES, MAX_OPEN_FILES, cpu_seconds
 
 _NOBODY: Final = 65534  # a user and a group that own nothing
 _NEW_USER, _NEW_IPC, _NEW_NET = 0x1000_0000, 0x0800_0000, 0x4000_0000  # sched.h
@@ -44,10 +44,10 @@ _CALLS_TO_BEGIN: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
+class Restrictions:
     """Those that stand, and why the others do not: a line each."""
 
-    standing: tuple[str, ...]
+    active: tuple[str, ...]
     missing: tuple[str, ...]
 
 
@@ -55,20 +55,20 @@ class _Missing(Exception):
     """This kernel or machine has it not."""
 
 
-def shut_in() -> Walls:
+def lock_down() -> Restrictions:
     """Raise all walls that can be raised here, for this process and what begins in it."""
     standing, missing = ["no environment", "limits of time, memory, files and output"], []
     with suppress(_Missing):
         _libseccomp()  # while a file may be opened
-    for name, wall in _WALLS.items():
+    for name, wall in _RESTRICTIONS.items():
         try:
             standing.append(f"{name} ({wall()})")
         except (_Missing, OSError) as reason:
             missing.append(f"{name} ({reason})")
-    return Walls(tuple(standing), tuple(missing))
+    return Restrictions(tuple(standing), tuple(missing))
 
 
-def confine() -> None:
+def lock_down_child() -> None:
     """Before a file is looked at: limits, no other process, and an end with its parent."""
     for limit, most in _limits().items():
         _lower(limit, most)
@@ -82,15 +82,15 @@ def confine() -> None:
 def allow_cpu(sound_seconds: float) -> None:
     """As much processor time as that much sound may take; the kernel ends what takes more."""
     soft = cpu_seconds(sound_seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, _within(resource.RLIMIT_CPU, MOST_CPU_SECONDS)))
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, _within(resource.RLIMIT_CPU, MAX_CPU_SECONDS)))
 
 
 def _limits() -> dict[int, int]:
     return {
-        resource.RLIMIT_AS: MEMORY_BYTES,
+        resource.RLIMIT_AS: MAX_MEMORY_BYTES,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,  # it writes to its socket only
-        resource.RLIMIT_NOFILE: OPEN_FILES,
+        resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
         resource.RLIMIT_NPROC: 0,  # nor threads
     }
 
@@ -202,7 +202,7 @@ def _linux_only() -> None:
 
 
 #: In this order: a network takes rights to be left, and after the last nothing more can be shut.
-_WALLS: Final[dict[str, Callable[[], str]]] = {
+_RESTRICTIONS: Final[dict[str, Callable[[], str]]] = {
     "no network": _no_network,
     "no rights": _no_rights,
     "no files": _no_files,

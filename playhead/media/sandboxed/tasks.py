@@ -10,27 +10,27 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from playhead.core.errors import PermanentError, UnreadableMedia
-from playhead.media.limits import too_costly
+from playhead.media.limits import decoding_too_costly
 from playhead.media.sandbox_messages import send, send_json, send_sound
-from playhead.media.sandboxed.pcm import Wanted, sound
-from playhead.media.sandboxed.probe import facts
-from playhead.media.sandboxed.restrictions import allow_cpu, confine
+from playhead.media.sandboxed.pcm import DecodeRequest, decode_pcm
+from playhead.media.sandboxed.probe import probe_media
+from playhead.media.sandboxed.restrictions import allow_cpu, lock_down_child
 
-_SAY_SECONDS: Final = 60.0  # of sound between two words that it is still at work
+_PROGRESS_SECONDS: Final = 60.0  # of sound between two words that it is still at work
 
 
-def work(task: dict[str, Any], media: int, line: socket.socket) -> None:
+def run_task(task: dict[str, Any], media: int, line: socket.socket) -> None:
     """Does ``task`` and says what came of it, an error too."""
-    confine()
+    lock_down_child()
     try:
         _TASKS[task.pop("do")](media, line, **task)
         send(line, "end")
     except PermanentError as error:
-        _say(line, error)
+        _send_error(line, error)
     except MemoryError:
-        _say(line, too_costly("it needs more memory than any real recording"))
+        _send_error(line, decoding_too_costly("it needs more memory than any real recording"))
     except Exception as error:  # a file nobody foresaw is the file's fault, and says so
-        _say(line, _unforeseen(error))
+        _send_error(line, _unexpected_error(error))
 
 
 def _decode(
@@ -38,11 +38,11 @@ def _decode(
 ) -> None:
     """What sounds from second ``start`` to ``end``. Decoded from the beginning: only that tells for
     every container at which second a sample sounds."""
-    form, working, done = Wanted(**wanted), _telling(line), 0
+    form, working, done = DecodeRequest(**wanted), _progress_sender(line), 0
     a_second = form.rate * form.sample_bytes
     first = round(start * form.rate) * form.sample_bytes
     last = sys.maxsize if end is None else round(end * form.rate) * form.sample_bytes
-    for block in sound(media, os.fstat(media).st_size, form):
+    for block in decode_pcm(media, os.fstat(media).st_size, form):
         begun, done = done, done + len(block)
         allow_cpu(done / a_second)
         if done > first:
@@ -54,16 +54,16 @@ def _decode(
 
 
 def _probe(media: int, line: socket.socket) -> None:
-    found = facts(media, os.fstat(media).st_size, _telling(line))
+    found = probe_media(media, os.fstat(media).st_size, _progress_sender(line))
     send_json(line, "facts", asdict(found))
 
 
-def _telling(line: socket.socket) -> Callable[[float], None]:
+def _progress_sender(line: socket.socket) -> Callable[[float], None]:
     told = 0.0
 
     def working(seconds: float) -> None:
         nonlocal told
-        if seconds >= told + _SAY_SECONDS:
+        if seconds >= told + _PROGRESS_SECONDS:
             told = seconds
             allow_cpu(seconds)
             send(line, "working")
@@ -74,12 +74,12 @@ def _telling(line: socket.socket) -> Callable[[float], None]:
 _TASKS: Final[dict[str, Callable[..., None]]] = {"decode": _decode, "probe": _probe}
 
 
-def _say(line: socket.socket, error: PermanentError) -> None:
+def _send_error(line: socket.socket, error: PermanentError) -> None:
     said = {"class": type(error).__name__, "message": str(error), "remedy": error.remedy}
     send_json(line, "error", said)
 
 
-def _unforeseen(error: Exception) -> PermanentError:
+def _unexpected_error(error: Exception) -> PermanentError:
     return UnreadableMedia(
         f"The decoder stumbled over the file: {type(error).__name__}.",
         remedy="Upload the recording again from its source, or convert it first.",

@@ -10,7 +10,7 @@ from typing import Final
 
 import av
 
-from playhead.media.limits import insist_on_length
+from playhead.media.limits import require_length
 from playhead.media.sandboxed.open_media import demuxer, has_pictures
 
 _START_AT_ZERO: Final = frozenset({"asf", "avi", "flv", "matroska", "mov"})
@@ -18,11 +18,11 @@ _START_AT_ZERO: Final = frozenset({"asf", "avi", "flv", "matroska", "mov"})
 _STORES_NO_TIMES: Final = frozenset({"avi", "gxf", "rm"})
 
 _JITTER_SECONDS: Final = 0.05  # containers round their timestamps; less than this is no gap
-_LONGEST_OVERLAP_SECONDS: Final = 1.0  # a larger step back is a clock that started anew
-_LONGEST_GAP_SECONDS: Final = 86_400.0  # a larger step forward is a damaged timestamp
+_MAX_OVERLAP_SECONDS: Final = 1.0  # a larger step back is a clock that started anew
+_MAX_GAP_SECONDS: Final = 86_400.0  # a larger step forward is a damaged timestamp
 
 
-class Timeline:
+class FrameTimeline:
     """Where on the player's clock each frame belongs. ``start`` and ``end`` are the seconds of
     the frame placed last."""
 
@@ -41,12 +41,12 @@ class Timeline:
         ``DecodingTooCostly`` where that is more sound than the file can hold."""
         step = self._stated(frame) - self.end
         moved = (
-            _JITTER_SECONDS < step <= _LONGEST_GAP_SECONDS
-            or -_LONGEST_OVERLAP_SECONDS <= step < -_JITTER_SECONDS
+            _JITTER_SECONDS < step <= _MAX_GAP_SECONDS
+            or -_MAX_OVERLAP_SECONDS <= step < -_JITTER_SECONDS
         )
         self.start = self.end + step if moved else self.end
         self.end = self.start + frame.samples / frame.sample_rate
-        insist_on_length(self.end, self._size_bytes)
+        require_length(self.end, self._size_bytes)
         return moved
 
     def _stated(self, frame: av.AudioFrame) -> float:

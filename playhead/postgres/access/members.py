@@ -1,7 +1,4 @@
-"""Organisations and their members. An organisation that has owners keeps one.
-
-Not here: what a role may do (``playhead/core/permissions.py``), tokens (``tokens.py``).
-"""
+"""Organisations and their members. An organisation that has owners always keeps at least one."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _SQL = queries("members")
 
 @dataclass(frozen=True, slots=True)
 class OrganisationFacts:
-    """``recordings`` and ``members`` are counts."""
+    """An organisation with the numbers of its ``recordings`` and ``members``."""
 
     id: str
     created_at: datetime
@@ -29,7 +26,7 @@ class OrganisationFacts:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person, by the name that is used for them everywhere."""
+    """A member of an organisation, identified by name."""
 
     name: str
     role: MemberRole
@@ -37,21 +34,22 @@ class Member:
 
 
 class MemberRefused(ConfigurationError):
-    """A name that is taken or none, or the last owner would be gone."""
+    """The name is invalid or taken, or the last owner would be removed."""
 
 
 class Members:
-    """Who belongs to which organisation."""
+    """Stores which members belong to which organisation."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def organisations(self) -> list[OrganisationFacts]:
-        """All of them, for the operator."""
+        """Return all organisations. For operators."""
         return [OrganisationFacts(**row) for row in self._database.rows(_SQL["organisations"])]
 
     def add_organisation(self, org_id: str) -> bool:
-        """Whether it is new. Raises ``MemberRefused`` for what cannot be a name."""
+        """Add an organisation. Return True if it is new; raises ``MemberRefused`` for an invalid
+        name."""
         try:
             return bool(self._database.run(_SQL["add_organisation"], org_id=org_id))
         except psycopg.errors.CheckViolation:
@@ -61,7 +59,7 @@ class Members:
             ) from None
 
     def require_organisation(self, org_id: str) -> None:
-        """Raises ``NotFound``."""
+        """Raise ``NotFound`` if there is no such organisation."""
         if self._within(org_id).row(_SQL["organisation"], org_id=org_id) is None:
             raise _no_organisation(org_id)
 
@@ -70,7 +68,8 @@ class Members:
         return [Member(**row) for row in rows]
 
     def add(self, org_id: str, name: str, role: MemberRole) -> None:
-        """Raises ``MemberRefused``; ``NotFound`` where there is no such organisation."""
+        """Add a member. Raises ``MemberRefused``, or ``NotFound`` if the organisation does not
+        exist."""
         values = {"org_id": org_id, "name": name, "role": role}
         try:
             added = self._within(org_id).run(_SQL["add"], **values)
@@ -87,7 +86,7 @@ class Members:
             )
 
     def change(self, org_id: str, name: str, role: MemberRole) -> None:
-        """Raises ``NotFound``, and ``MemberRefused`` where it is the last owner."""
+        """Change a member's role. Raises ``NotFound``, or ``MemberRefused`` for the last owner."""
         with self._within(org_id).transaction() as connection:
             if role != "owner":
                 _keep_an_owner(connection, org_id, name)
@@ -96,7 +95,7 @@ class Members:
                 raise no_member(name)
 
     def remove(self, org_id: str, name: str) -> None:
-        """And all tokens of theirs. Raises as ``change``."""
+        """Remove a member and revoke all their tokens. Raises the same errors as ``change``."""
         with self._within(org_id).transaction() as connection:
             _keep_an_owner(connection, org_id, name)
             if not connection.execute(_SQL["remove"], {"org_id": org_id, "name": name}).rowcount:
@@ -118,7 +117,8 @@ def _no_organisation(org_id: str) -> NotFound:
 
 
 def _keep_an_owner(connection: Connection, org_id: str, name: str) -> None:
-    """The owners stay locked, so that two do not leave at once."""
+    """Check that another owner exists. The owners stay locked, so that two cannot leave at the same
+    time."""
     owners = [row["name"] for row in connection.execute(_SQL["owners"], {"org_id": org_id})]
     if owners == [name]:
         raise MemberRefused(

@@ -1,8 +1,8 @@
-"""API tokens: made, listed, revoked, and asked whose they are.
+"""API tokens: create, list, revoke and authenticate.
 
-Whose a token is, is asked before the organisation is known, so by the owner, and of the database
-every time: what is revoked, over, or of a member who left ends at once. Not here: how a token
-looks and what a scope may do (``playhead/core/permissions.py``).
+A token is looked up before its organisation is known, therefore by the owner role, and in the
+database every time: a token that is revoked, expired, or whose member was removed stops working at
+once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ _SQL = queries("tokens")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token without its secret, which nobody has but who was given it. ``name``: what it is
-    for."""
+    """An API token without its secret. ``name`` says what it is used for."""
 
     id: str
     member: str
@@ -39,7 +38,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who speaks by a token, and all they may do by it."""
+    """The member behind a token, and the scopes that apply."""
 
     org_id: str
     member: str
@@ -49,11 +48,11 @@ class Bearer:
 
 
 class TooMuchAsked(ConfigurationError):
-    """A token was to have scopes that its member's role does not have."""
+    """A token requests scopes that its member's role does not have."""
 
 
 class Tokens:
-    """Threads may share them."""
+    """Stores API tokens. Safe for use by several threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -61,8 +60,11 @@ class Tokens:
     def create(
         self, org_id: str, member: str, name: str, scopes: Sequence[Scope], days: int | None
     ) -> tuple[Token, str]:
-        """And its text, this once. For good where no ``days`` are given. Raises ``NotFound`` for
-        nobody, ``TooMuchAsked``."""
+        """Create a token. Returns it with the secret, which is shown only once.
+
+        Without ``days`` it never expires. Raises ``NotFound`` if the member does not exist, and
+        ``TooMuchAsked``.
+        """
         token = new_token()
         with self._within(org_id).transaction() as connection:
             who = {"org_id": org_id, "member": member}
@@ -80,11 +82,11 @@ class Tokens:
         return _token(row), token
 
     def all(self, org_id: str) -> list[Token]:
-        """The revoked ones too, oldest first."""
+        """Return all tokens, including revoked ones, oldest first."""
         return [_token(row) for row in self._within(org_id).rows(_SQL["tokens"], org_id=org_id)]
 
     def revoke(self, org_id: str, identity: str) -> None:
-        """Raises ``NotFound``, also for one that is revoked."""
+        """Revoke a token. Raises ``NotFound``, also if it is already revoked."""
         try:
             values = {"org_id": org_id, "id": uuid.UUID(identity)}
         except ValueError:
@@ -93,7 +95,7 @@ class Tokens:
             raise _missing(identity)
 
     def bearer(self, token: str) -> Bearer:
-        """Raises ``NotAuthorised``, which does not tell why."""
+        """Authenticate a token. Raises ``NotAuthorised``, which does not say why."""
         sha256 = token_hash(token)
         row = self._database.row(_SQL["bearer"], secret_sha256=sha256) if sha256 else None
         if row is None:

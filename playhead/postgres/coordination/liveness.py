@@ -1,11 +1,10 @@
-"""Attendance: which processes are at work and alive, and what becomes of what a dead one held.
+"""Process liveness: which workers are alive, and what happens to the claims of dead ones.
 
-A process at work holds a lock for each of its duties on a session of its own, and says
-something on it every few seconds. The locks end with the process, however it dies. One that
-hangs, is stopped, or whose machine is gone keeps its locks and falls silent: ``end_silent``
-ends all its sessions, so that its claims are free, and what it writes when it wakes loses
-against the newer attempt. Not here: claims (``ledger.py``), what waits (``catalogue.py``), how a
-worker is woken (``doorbell.py``).
+A working process holds one advisory lock per role on a session of its own and sends a heartbeat
+every few seconds. The locks end with the process, however it dies. A process that hangs, is
+stopped, or whose machine is gone keeps its locks but sends no heartbeat: ``terminate_stalled`` ends
+all its sessions, so that its claims are free. Whatever it writes when it wakes up loses against the
+newer attempt.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ _SQL = queries("liveness")
 
 
 def run_role(run_id: str) -> str:
-    """The duty of a run's worker."""
+    """Return the role that the worker of a run holds."""
     return f"run {run_id}"
 
 
 class ProcessLiveness:
-    """This process's attendance, and a look at that of others. Threads may share it."""
+    """Sends this process's heartbeats and checks those of others. Safe for several threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -51,8 +50,10 @@ class ProcessLiveness:
 
     @contextmanager
     def hold(self, duty: str) -> Iterator[None]:
-        """While inside, others see that this process has the duty. Raises
-        ``DatabaseUnavailable``."""
+        """Hold ``role`` inside the block, visible to other processes.
+
+        Raises ``DatabaseUnavailable``.
+        """
         with self._using:
             try:
                 self._connection().execute(_SQL["hold"], {"duty": duty})
@@ -76,14 +77,14 @@ class ProcessLiveness:
             self._session.close()
 
     def listener(self) -> WorkListener:
-        """Not yet started."""
+        """Return a ``WorkListener`` that is not yet started."""
         return WorkListener(self._database)
 
     def is_alive(self, duty: str) -> bool:
         return not self.not_alive([duty])
 
     def not_alive(self, duties: Sequence[str]) -> list[str]:
-        """Those of the duties that no living process has."""
+        """Return those of the roles that no living process holds."""
         rows = self._database.rows(
             _SQL["unattended"], duties=list(duties), silent=STALLED_AFTER_SECONDS
         )
@@ -104,7 +105,7 @@ class ProcessLiveness:
         return {row["application_name"] for row in rows}
 
     def _connection(self) -> psycopg.Connection[Any]:
-        """The session, a new one with all duties when it was lost."""
+        """Return the session, or a new one with all roles if it was lost."""
         if self._session is None or self._session.closed:
             self._session = psycopg.connect(
                 self._database.url, autocommit=True, connect_timeout=_CONNECT_SECONDS
@@ -119,7 +120,7 @@ class ProcessLiveness:
             self._speaker.start()
 
     def _send_heartbeats(self) -> None:
-        """And take the duties up again as soon as the session was lost."""
+        """Send heartbeats, and take all roles again as soon as the session was lost."""
         spoken = time.monotonic()
         while not self._closed.wait(_POLL_INTERVAL_SECONDS):
             with self._using, suppress(psycopg.OperationalError):  # away: the next look tries

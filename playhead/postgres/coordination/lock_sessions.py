@@ -1,7 +1,6 @@
-"""Sessions that belong to one piece of work while it lasts, for locks that must end with it.
+"""Database sessions that belong to one piece of work, for locks that must end with it.
 
-Not here: pooled connections, which anybody may get next (``database.py``), and what is locked
-(``ledger.py``).
+They are not pooled connections of ``Database``, which any thread may get next.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ Session = psycopg.Connection[DictRow]
 
 
 class LockSessionPool:
-    """As many as are in use at once, in autocommit mode; kept for whoever needs one next. May be
-    used by several threads."""
+    """A pool of autocommit sessions, one for each concurrent user. Safe for several threads."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -35,8 +33,10 @@ class LockSessionPool:
 
     @contextmanager
     def checkout(self) -> Iterator[Session]:
-        """What it locked is free when it is left, however that is. Raises
-        ``DatabaseUnavailable``, also when the session is lost inside."""
+        """Yield a session; all its locks are released at the end, however the block ends.
+
+        Raises ``DatabaseUnavailable``, also if the session is lost inside the block.
+        """
         session = self._take_idle() or self._new()
         try:
             yield session
@@ -56,7 +56,7 @@ class LockSessionPool:
         return None
 
     def _new(self) -> Session:
-        """Waits for a server that is away as long as the pool does."""
+        """Open a session. Waits as long as the connection pool does for an unavailable server."""
         deadline = time.monotonic() + POOL_TIMEOUT_SECONDS
         while True:
             try:

@@ -1,7 +1,7 @@
-"""The doorbell: Postgres tells a worker that something may wait, so that nobody has to ask.
+"""Notifications (LISTEN/NOTIFY) that tell a worker about pending work, so that it need not poll.
 
-Whoever makes a recording wait notifies in the same transaction (``migrations``). Rings that come
-close together are one. Not here: what waits (``catalogue.py``).
+A transaction that makes a recording pending notifies when it commits. Notifications that come close
+together are merged.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ _SQL = queries("liveness")
 
 
 class WorkListener(threading.Thread):
-    """``rung`` is set whenever something may wait: by a notice, and whenever notices may have
-    been missed, as after a restart of the server."""
+    """Thread that sets ``work_available`` when there may be work.
+
+    It is set by a notification, and whenever notifications may have been missed, for example after
+    a restart of the server.
+    """
 
     def __init__(self, database: Database) -> None:
         super().__init__(daemon=True)

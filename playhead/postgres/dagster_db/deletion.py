@@ -1,9 +1,9 @@
-"""What Dagster's database keeps of a recording: events with its title and words, verdicts of
-checks, runs, log lines, its partition's id in texts that it shares with others.
+"""Deletes what Dagster's database holds of a recording.
 
-Dagster has no call that forgets a partition, so this is SQL on the tables of its pinned version;
-a test goes through them all. Here: removing that, and having the database itself refuse what a
-late worker still tells. Not here: what Dagster's own calls do (``pipeline_assets/maintenance/delete_recording.py``).
+That is events with its title and words, check results, runs, log lines, and its partition key in
+texts that it shares with other recordings. Dagster has no call that deletes a partition with its
+history, so this is SQL on the tables of the pinned version; a test goes through all of them. A
+trigger refuses events that a late worker still reports.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ _REPLACEMENT = "forgotten"
 
 
 class DagsterDeletion:
-    """``url``: of Dagster's database."""
+    """Deletes recordings from Dagster's database at ``url``."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def block_new_events(self, ids: Sequence[str]) -> None:
-        """From now on nothing that anybody tells Dagster of these recordings is stored. Waits for
-        those who are telling something in this moment."""
+        """Refuse all further events about these recordings.
+
+        Waits for transactions that are writing one at this moment.
+        """
         with self._connection() as connection:
             connection.execute(_SQL["guard"])
             connection.execute(_SQL["bury"], {"ids": list(ids)})
@@ -41,14 +43,16 @@ class DagsterDeletion:
                 connection.execute(_SQL["wait_for_writers"])
 
     def own_runs(self, ids: Sequence[str]) -> list[str]:
-        """Runs that were about these recordings alone, and that nobody works on."""
+        """Return the finished runs that were about these recordings alone."""
         with self._connection() as connection:
             rows = connection.execute(_SQL["own_runs"], {"ids": list(ids)}).fetchall()
         return [row["run_id"] for row in rows]
 
     def delete(self, ids: Sequence[str], words: Sequence[str]) -> None:
-        """Events, verdicts and log lines of these recordings go; texts shared with others lose
-        their ids, and ``words`` where files are named."""
+        """Delete events, check results and log lines of these recordings.
+
+        Texts shared with other recordings lose their ids, and ``words`` where they name files.
+        """
         with self._connection() as connection, connection.transaction():
             for one in ids:
                 for name in ("move_range_starts", "move_range_ends"):

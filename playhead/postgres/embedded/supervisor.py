@@ -1,8 +1,7 @@
-"""The keeper: a small detached process, one a server. It starts the server, starts it again when
-it was killed, and stops it when the last user is gone. ``server.py`` runs it, on the standard
-library alone.
+"""The supervisor: a small detached process per server.
 
-Not here: how the server is started and stopped (``cluster.py``).
+It starts the server, restarts it after a crash, and stops it when the last user is gone. Run by
+``server.py`` on the standard library alone.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ POLL_SECONDS = 0.25
 
 
 def supervise(cluster: Cluster, binaries: Path, keeper_lock: int) -> None:
-    """Until the last user has been gone for LINGER_SECONDS, or the server was stopped."""
+    """Supervise the server until the last user has been gone for LINGER_SECONDS, or it was stopped."""
     last_used, last_visit = time.monotonic(), 0
     while not _lost_lock(cluster, keeper_lock):
         if not cluster.runs:
@@ -44,14 +43,17 @@ def supervise(cluster: Cluster, binaries: Path, keeper_lock: int) -> None:
 
 
 def _lost_lock(cluster: Cluster, keeper_lock: int) -> bool:
-    """Whether the folder is no longer the one whose lock this keeper holds."""
+    """Return True if the folder is no longer the one whose lock this supervisor holds."""
     path = cluster.folder / "keeper.lock"
     return not path.exists() or not os.path.samestat(path.stat(), os.fstat(keeper_lock))
 
 
 def main() -> None:
-    """``FOLDER BINARIES LOCK``: start the server from a process of its own, tell standard output
-    how that went (a JSON list, empty or of an error's class, message and remedy), keep it."""
+    """Start the server of ``FOLDER BINARIES LOCK`` in a process of its own, and supervise it.
+
+    Reports the start on standard output as a JSON list: empty, or an error's class, message and
+    remedy.
+    """
     folder, binaries, keeper_lock = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     if os.fork():
         return

@@ -1,9 +1,8 @@
-"""What the stages made: written inside ``Ledger.finish``, read by the stages after and by people.
+"""Content of the stages: transcripts, documents, chunks and vectors.
 
-Chunks and vectors are kept by exact delta: only what is missing is inserted, only what is
-unwanted is deleted, and what stayed keeps its id, vector and citations.
-
-Not here: who may write (``ledger.py``) and how passages are found (``search.py``).
+It is written inside ``StageResults.finish`` and read by later stages and by people. Chunks and
+vectors are stored by exact delta: only missing rows are inserted, only unneeded ones deleted, and
+an unchanged chunk keeps its id, vector and citations.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ from playhead.postgres.database import (
 )
 from playhead.postgres.pipeline.stage_results import Result
 from playhead.transcripts.timeline import Timeline
-from playhead.transcripts.word_positions import Spoken, spoken
+from playhead.transcripts.word_positions import TimedText, timed_text
 
 _SQL = queries("content")
 _CHUNKED_AGAIN = "cut anew"  # as put_vectors says it
@@ -57,7 +56,7 @@ _CHUNKED_AGAIN = "cut anew"  # as put_vectors says it
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Chunks, their tokens, and how many of the chunks have a vector."""
+    """The numbers of chunks, of their tokens, and of chunks with a vector."""
 
     chunks: int
     tokens: int
@@ -74,7 +73,7 @@ class UncachedText:
 
 @dataclass(frozen=True, slots=True)
 class ChunkWrite:
-    """The chunks that a result is to have. ``language``: of those that do not say another."""
+    """The chunks that a result is to have. ``language`` is for those without one of their own."""
 
     recording: Recording
     result: Result
@@ -84,7 +83,7 @@ class ChunkWrite:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingWrite:
-    """A result whose vectors are those of the chunks of another."""
+    """A result whose vectors are those of the chunks of another result."""
 
     recording: Recording
     result: Result
@@ -92,8 +91,11 @@ class EmbeddingWrite:
 
 
 class Content:
-    """Reads outside a claim; the ``put_*`` methods take what ``Ledger.finish`` gives. Several
-    recordings at once are one organisation's."""
+    """Reads and writes content.
+
+    Reads need no claim; the ``put_*`` methods take what ``StageResults.finish`` yields. Several
+    recordings in one call belong to one organisation.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -111,13 +113,13 @@ class Content:
     def transcript(self, recording: Recording, result_id: int) -> Transcript:
         return transcript_of_row(self._row("transcript", recording, result_id))
 
-    def timed_text(self, recording: Recording, result_id: int) -> Spoken:
-        """A transcript without its words: of 6,000 in 0.4 ms, with them in 30 ms."""
+    def timed_text(self, recording: Recording, result_id: int) -> TimedText:
+        """Return a transcript without its words: 0.4 ms for 6,000 words, instead of 30 ms."""
         row = self._row("spoken", recording, result_id, binary=True)
         if row["timeline"] is None:  # kept before timelines were
-            return spoken(self.transcript(recording, result_id))
-        timeline = Timeline.unpacked(row["timeline"], (None, *row["speakers"]))
-        return Spoken(
+            return timed_text(self.transcript(recording, result_id))
+        timeline = Timeline.unpack(row["timeline"], (None, *row["speakers"]))
+        return TimedText(
             row["text"],
             row["language"],
             row["duration_seconds"],
@@ -131,9 +133,9 @@ class Content:
     ) -> None:
         values = replace_unstorable_chars(asdict(transcript))
         values |= {name: Jsonb(values[name]) for name in ("words", "segments", "dropped")}
-        cut_by = spoken(transcript)
+        cut_by = timed_text(transcript)
         values |= {
-            "timeline": cut_by.timeline.packed(),
+            "timeline": cut_by.timeline.pack(),
             "speakers": replace_unstorable_chars(cut_by.timeline.names[1:]),
             "breaks": cut_by.breaks,
             "languages": list(cut_by.languages) or None,
@@ -153,15 +155,17 @@ class Content:
         connection.execute(_SQL["put_document"], _owned(recording, result.id) | values)
 
     def chunks(self, recording: Recording, recipe_hash: str) -> list[DictRow]:
-        """The recording's chunks of one recipe, transcript's first, in order."""
+        """Return the recording's chunks of one recipe, the transcript's first, in order."""
         read = self._database.as_role(recording.org_id, "playhead_app")
         return read.rows(_SQL["chunks"], **_chunked(recording, recipe_hash))
 
     def chunk_spans(
         self, cut_by: Iterable[tuple[Recording, str]]
     ) -> dict[tuple[str, Source], list[ChunkSpan]]:
-        """Where the chunks of each recording and recipe hash stand, in order, by the id of the
-        recording and source; nothing where there are none."""
+        """Return the spans of the chunks of each recording and recipe hash, in order.
+
+        Keys are recording id and source; those without chunks are missing.
+        """
         found: dict[tuple[str, Source], list[ChunkSpan]] = {}
         for row in self._rows_of_all("passages", list(cut_by)):
             key = row.pop("recording_id"), row.pop("source")
@@ -182,8 +186,10 @@ class Content:
     def uncached_texts(
         self, org_id: str, recipes: Mapping[str, str], set_id: int
     ) -> dict[str, UncachedText]:
-        """The texts of these recordings' chunks that the set has no vector of, by hash.
-        ``recipes``: the recipe hash of the chunks meant, by recording id."""
+        """Return the texts of these recordings' chunks without a vector in the set, by hash.
+
+        ``recipes``: the recipe hash of the chunks, by recording id.
+        """
         rows = self._embedding(org_id).rows(
             _SQL["uncached_texts"],
             org_id=org_id,
@@ -194,7 +200,7 @@ class Content:
         return {row["text_hash"]: UncachedText(row["text"], row["recording_id"]) for row in rows}
 
     def uncached_of(self, org_id: str, set_id: int, hashes: Sequence[str]) -> list[str]:
-        """Those of the texts that still have no vector, in their order."""
+        """Return those of the text hashes that still have no vector, in their order."""
         values = {"org_id": org_id, "set_id": set_id, "text_hashes": list(hashes)}
         return [row["hash"] for row in self._embedding(org_id).rows(_SQL["uncached_of"], **values)]
 
@@ -243,19 +249,21 @@ class Content:
             )
 
     def coverage(self, embedded: Sequence[EmbeddingWrite], set_id: int) -> list[Coverage]:
-        """How many of each recording's chunks have a vector in the set."""
+        """Return how many chunks of each recording have a vector in the set."""
         cut_by = [(one.recording, one.chunks.recipe_hash) for one in embedded]
         rows = self._rows_of_all("coverage", cut_by, set_id=set_id)
         found = {row.pop("recording_id"): Coverage(**row) for row in rows}
         return [found[one.recording.id] for one in embedded]
 
     def invalidate_incomplete(self) -> int:
-        """Results of any organisation that say done while their content is not whole (a damaged or
-        restored database) are no longer done; how many."""
+        """Mark results as not done whose content is incomplete. Return their number.
+
+        That happens in a damaged or restored database. Covers all organisations.
+        """
         return self._database.run(_SQL["take_back_partial"])
 
     def _embedding(self, org_id: str) -> Organisation:
-        """Only who makes vectors sees which are kept."""
+        """Return access with the role that computes vectors, the only one that sees the cache."""
         return self._database.as_role(org_id, "playhead_pipeline")
 
     def _rows_of_all(
@@ -282,7 +290,7 @@ class Content:
 
 
 def transcript_of_row(row: Mapping[str, Any]) -> Transcript:
-    """From the columns of ``transcripts``, or JSON with their names."""
+    """Return the transcript of a row of ``transcripts``, or of JSON with its names."""
     return Transcript(
         text=row["text"],
         language=row["language"],
@@ -296,7 +304,7 @@ def transcript_of_row(row: Mapping[str, Any]) -> Transcript:
 
 
 def transcript_hash(transcript: Transcript) -> str:
-    """What everything after a transcript depends on."""
+    """Return the hash of a transcript, on which all later stages depend."""
     return content_hash(
         [
             transcript.text,
@@ -312,13 +320,16 @@ def transcript_hash(transcript: Transcript) -> str:
 
 
 def chunks_hash(chunks: Sequence[Chunk]) -> str:
-    """What embedding depends on: the texts, not their places."""
+    """Return the hash on which embedding depends: the texts, not their positions."""
     return content_hash(sorted(_identities(chunks)))
 
 
 def _chunk_rows(chunks: Sequence[Chunk]) -> Iterator[dict[str, Any]]:
-    """By hand: ``asdict`` takes 17 times as long (2.4 ms for 18 chunks of 30 phrases).
-    Their text came out of the database, so it can go in."""
+    """Yield the rows of chunks.
+
+    Written out because ``asdict`` takes 17 times as long (2.4 ms for 18 chunks of 30 sentences).
+    Their text was read from the database, so it can be stored.
+    """
     for (source, key, occurrence), chunk in zip(_identities(chunks), chunks, strict=True):
         yield {
             "source": source,
@@ -341,7 +352,7 @@ def _chunk_rows(chunks: Sequence[Chunk]) -> Iterator[dict[str, Any]]:
 
 
 def _identities(chunks: Sequence[Chunk]) -> Iterator[tuple[str, str, int]]:
-    """Source, text hash, and the how-manieth chunk of these words it is."""
+    """Yield source, text hash and occurrence number of each chunk."""
     seen: Counter[tuple[str, str]] = Counter()
     for chunk in chunks:
         key = (chunk.source, text_hash(chunk.text))
@@ -354,7 +365,7 @@ def _owned(recording: Recording, result_id: int) -> dict[str, Any]:
 
 
 def _chunked_by_recipe(cut_by: Iterable[tuple[Recording, str]]) -> dict[str, list[str]]:
-    """The values of queries about the chunks of several recordings, each by a recipe."""
+    """Return the query values for chunks of several recordings, each by its recipe."""
     pairs = list(cut_by)
     return {
         "org_ids": [recording.org_id for recording, _ in pairs],

@@ -1,8 +1,7 @@
-"""Plans: what is not as it should be, and what a person or the schedule decided to make again.
+"""Plans: the difference between current and desired results, and decisions to rebuild them.
 
-What should be is handed in: the recipe that each stage would have today, by what decides about
-engines, and by set. What is, the ledger knows; the difference is a query. Not here: the recipes
-(``pipeline_assets``), the price (``resources/estimates.py``), running anything.
+The desired recipe of each stage is passed in, by engine selection and by embedding set. The current
+one is stored with each result; the difference is a query.
 """
 
 from __future__ import annotations
@@ -42,8 +41,10 @@ Reason = Literal["missing", "stale", "outdated", "follows", "failed", "orphaned"
 
 @dataclass(frozen=True, slots=True)
 class DesiredRecipe:
-    """The recipe of a stage today, for recordings that have their engines chosen so; ``set_id`` 0
-    where sets share it. ``price``: of the engine that works by it."""
+    """Today's recipe of a stage for recordings with one engine selection.
+
+    ``set_id`` is 0 if sets share it. ``price`` is the engine's.
+    """
 
     choice: EngineSelection
     set_id: int
@@ -53,7 +54,7 @@ class DesiredRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which recordings and stages are looked at; None: all."""
+    """The recordings and stages to look at; None means all."""
 
     org_id: str | None = None
     kind: Kind | None = None
@@ -67,9 +68,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Recordings whose result of a stage is not as it should be, for one reason. ``recipe`` made
-    what is there, that of hash ``wanted`` should have; ``audio_seconds`` is the length of them all
-    together."""
+    """Recordings whose result of a stage differs from the desired one, for one reason.
+
+    ``recipe`` is that of the existing result, ``wanted`` the hash of the desired one;
+    ``audio_seconds`` is their total length.
+    """
 
     stage: Stage
     set_id: int
@@ -82,21 +85,23 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Averages:
-    """Of a recent ready recording: its chunks, and their tokens."""
+    """Mean numbers of chunks and tokens per recent ready recording."""
 
     chunks: float
     tokens: float
 
     @property
     def embedder_calls(self) -> float:
-        """At most: several recordings may share one."""
+        """Return the maximum of calls per recording; several recordings may share a call."""
         return max(1.0, self.chunks / TEXTS_PER_CALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Something to be made again. ``set_id``: the set that is being built, for such a plan;
-    ``patient``: its calls may wait for a batch."""
+    """A decision to rebuild results.
+
+    ``set_id``: the embedding set that is built, if any. ``batch``: calls may use the Batch API.
+    """
 
     id: int
     stages: list[Stage]
@@ -114,13 +119,13 @@ class Plan:
 
 
 class Plans:
-    """The difference between what is and what should be, and the plans to close it."""
+    """Finds differences between current and desired results, and stores the plans to remove them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def differences(self, wanted: Sequence[DesiredRecipe], scope: Scope) -> list[Difference]:
-        """Everything that is not as it should be, by stage, set and reason."""
+        """Return all differences by stage, set and reason."""
         values = {"only": list(scope.stages), **scope.values}
         found = self._database.rows(_SQL["survey"], **_columns(wanted), **values)
         orphaned = self._database.rows(_SQL["orphaned"], **values)
@@ -138,7 +143,7 @@ class Plans:
         return Averages(**row)
 
     def seconds_per_recording(self) -> dict[tuple[Stage, str], float]:
-        """Mean seconds of recent results, by stage and recipe hash."""
+        """Return the mean seconds of recent results, by stage and recipe hash."""
         rows = self._database.rows(_SQL["pace"])
         return {(row["stage"], row["recipe_hash"]): row["seconds"] for row in rows}
 
@@ -170,23 +175,25 @@ class Plans:
         return [_plan(row) for row in self._database.rows(_SQL["plans"], id=None)]
 
     def under_way(self) -> list[Plan]:
-        """The open ones, oldest first."""
+        """Return the open plans, oldest first."""
         return [_plan(row) for row in self._database.rows(_SQL["open_plans"])]
 
     def get(self, identity: int) -> Plan:
-        """Raises ``NotFound``."""
+        """Return a plan. Raises ``NotFound``."""
         row = self._database.row(_SQL["plans"], id=identity)
         if row is None:
             raise NotFound(f"No such plan: {identity}.", remedy="`playhead plan --list` has them.")
         return _plan(row)
 
     def cancel(self, identity: int) -> bool:
-        """What is made stays; nothing more is begun. Whether the plan was open."""
+        """Cancel a plan; finished results stay. Return True if it was open."""
         return bool(self._database.run(_SQL["end_plan"], id=identity, state="cancelled"))
 
     def batch(self, plan: Plan, wanted: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
-        """The next recordings of the plan. None left, none laid aside and nobody at work: the plan
-        is done."""
+        """Return the next recordings of the plan.
+
+        Marks the plan as done if none is left, none is parked and none is in progress.
+        """
         if found := self._next(plan, wanted, limit):
             return found
         row = self._database.row(_SQL["at_work"])
@@ -196,12 +203,14 @@ class Plans:
         return []
 
     def advance_cursor(self, plan: Plan, recordings: Sequence[Recording]) -> None:
-        """Runs were asked for over these: the next batch begins behind them."""
+        """Move the plan's cursor behind recordings for which runs were requested."""
         self._database.run(_SQL["move_on"], id=plan.id, position=recordings[-1].id)
 
     def _next(self, plan: Plan, wanted: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
-        """Behind what was looked at; when that is the end, once more from the beginning, for what
-        was under way before."""
+        """Return recordings behind the cursor.
+
+        At the end it starts once more from the beginning, for those that were in progress before.
+        """
         values = {"plan": plan.id, "limit": limit, "tries": MAX_TRIES, **_columns(wanted)}
         found = self._database.rows(_SQL["batch"], **values)
         if not found:

@@ -10,7 +10,7 @@ from playhead.core.call_context import CallContext
 from playhead.core.records import Recording
 from playhead.postgres.database import Database
 from playhead.postgres.provider_use.batch_queue import BatchQueue, BatchRequest
-from playhead.providers.batch_api import Batches, Step
+from playhead.providers.batch_api import BatchApi, SyncResult
 
 
 @pytest.fixture
@@ -18,11 +18,11 @@ def deferred(database: Database) -> BatchQueue:
     return BatchQueue(database)
 
 
-def batches(deferred: BatchQueue, aimock: str, **headers: str) -> Batches:
+def batches(deferred: BatchQueue, aimock: str, **headers: str) -> BatchApi:
     client = openai.OpenAI(
         api_key="key", base_url=aimock, max_retries=0, default_headers=headers or None
     )
-    return Batches(
+    return BatchApi(
         deferred, lambda _: client, ["openai"], cost_of=lambda *_: 0.0, quiet_seconds=0.0
     )
 
@@ -42,9 +42,9 @@ def test_aimock_takes_a_batch_and_its_answers_come_back_by_name(
 ) -> None:
     requests = put(deferred, recording, "one", "two", "three")
     carried = batches(deferred, aimock)
-    assert carried.step() == Step(submitted=1)
-    assert carried.step() == Step(), "it is in progress"
-    assert carried.step() == Step(ended=1, answered=3)
+    assert carried.sync() == SyncResult(submitted=1)
+    assert carried.sync() == SyncResult(), "it is in progress"
+    assert carried.sync() == SyncResult(ended=1, answered=3)
     answers = [deferred.answer(recording.org_id, "openai", one) for one in requests]
     assert [one.body["status"] for one in answers if one] == ["completed"] * 3
 
@@ -55,8 +55,8 @@ def test_aimock_ends_a_batch_otherwise_and_nothing_is_lost(
 ) -> None:
     requests = put(deferred, recording, "one", "two")
     broken = batches(deferred, aimock, **{"X-AIMock-Batch-Outcome": outcome})
-    steps = [broken.step() for _ in range(3)]
-    assert steps[-1] == Step(ended=1)
+    steps = [broken.sync() for _ in range(3)]
+    assert steps[-1] == SyncResult(ended=1)
     carried = batches(deferred, aimock)
-    assert [carried.step() for _ in range(3)][-1] == Step(ended=1, answered=2)
+    assert [carried.sync() for _ in range(3)][-1] == SyncResult(ended=1, answered=2)
     assert all(deferred.answer(recording.org_id, "openai", one) for one in requests)

@@ -145,7 +145,7 @@ def test_no_more_passages_are_sent_than_the_model_reads(api: Server) -> None:
     long = inquiry("What is it?", *[f"Sentence {n} is about item {n}." for n in range(40)])
     many = type(long)(long.question, [long.excerpts[0]] * 8, long.likeness, long.embedder)
     answerer(api, "llama3", wire).answer(many, Listening())
-    assert wire.asked[0].at_most.input_tokens <= 2_600
+    assert wire.asked[0].max_usage.input_tokens <= 2_600
     assert "Passage 1:" in api.asked[0].json["input"]
     endless = inquiry("What is it?", "word " * 5_000)
     with pytest.raises(InputTooLong):

@@ -196,4 +196,4 @@ def test_what_was_used_is_what_the_reply_tells_and_else_what_was_counted(api: Se
     known.embed(TEXTS)
     known.embed(TEXTS)
     assert wire.used == [Usage(9), Usage(3)]
-    assert [one.at_most for one in wire.asked] == [Usage(3), Usage(3)]
+    assert [one.max_usage for one in wire.asked] == [Usage(3), Usage(3)]

@@ -235,7 +235,7 @@ def test_what_was_used_is_what_the_reply_tells_and_else_the_most_it_can_be(api: 
         api.replies = [told(reply)]
         listener(api, model, wire).recognize(SPEECH, language="en")
         assert wire.used[-1] == used
-        at_most = wire.asked[-1].at_most
+        at_most = wire.asked[-1].max_usage
         assert at_most.input_tokens >= used.input_tokens
         assert at_most.output_tokens >= used.output_tokens
 

@@ -254,7 +254,7 @@ def test_a_transcript_longer_than_the_model_reads_is_sent_in_parts_that_fit(api:
     api.answer = first_line_cited
     document, _ = write(writer(api, "llama3", wire), long)
     assert given == list(range(1, 401))
-    assert all(ask.at_most.input_tokens <= 2_600 for ask in wire.asked)
+    assert all(ask.max_usage.input_tokens <= 2_600 for ask in wire.asked)
     assert len(document.metadata["sections"]) == 1
 
 
