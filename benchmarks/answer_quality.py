@@ -181,12 +181,12 @@ def _mistaken(services: PipelineServices) -> int:
     count = 0
     with psycopg.connect(app_url(services.settings)) as connection:
         register_vector(connection)
-        for lane in services.embedding_targets():
-            rows = connection.execute(_VECTORS, {"set": lane.embedding_set.id}).fetchall()
+        for target in services.embedding_targets():
+            rows = connection.execute(_VECTORS, {"set": target.embedding_set.id}).fetchall()
             for start in range(0, len(rows), _AT_ONCE):
                 texts, kept = zip(*rows[start : start + _AT_ONCE], strict=True)
                 found = np.stack([vector.to_numpy() for vector in kept])
-                alike = np.sum(lane.embedder.embed(texts) * found, axis=1)
+                alike = np.sum(target.embedder.embed(texts) * found, axis=1)
                 count += int(np.count_nonzero(alike < _SAME))
     return count
 

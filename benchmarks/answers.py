@@ -179,12 +179,12 @@ def _said_at(words: str, heard: Heard) -> float:
     """The second at which the reference's words begin in what was heard, which differs a little."""
     wanted = [_DIGITS.get(word, word) for word in _words(words)]
     there = [_DIGITS.get(word, word) for word, _ in heard]
-    likeness = [
+    similarity = [
         SequenceMatcher(None, wanted, there[at : at + len(wanted)], autojunk=False).ratio()
         for at in range(len(there))
     ]
-    best = max(range(len(there)), key=lambda at: likeness[at])
-    if likeness[best] < _ALIKE:
+    best = max(range(len(there)), key=lambda at: similarity[at])
+    if similarity[best] < _ALIKE:
         raise click.ClickException(f"Nobody heard: {words}")
     return heard[best][1]
 

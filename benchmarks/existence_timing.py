@@ -137,25 +137,25 @@ def _rows_of(worker: Worker, services: Services, one: Resident) -> dict[str, Any
 
 def _ways(services: Services, one: Resident) -> dict[str, tuple[str, Ask]]:
     """What each is asked for, and how."""
-    org, catalogue, [searched] = (
+    org, recordings, [searched] = (
         one.org,
         services.pipeline.recordings,
         services.search.embedding_sets.live(),
     )
     names = services.pipeline.versions.speaker_names
 
-    def require(**narrowed: Any) -> None:
-        services.search.chunks.require(SearchFilter(**narrowed), org_id=org)
+    def require(**filters: Any) -> None:
+        services.search.chunks.require(SearchFilter(**filters), org_id=org)
 
     def find(recording: str) -> object:
-        narrowed = SearchFilter(recordings=(recording,))
+        filters = SearchFilter(recordings=(recording,))
         return services.search.chunks.find(
-            SAME, None, searched, org_id=org, narrowed=narrowed, limit=10
+            SAME, None, searched, org_id=org, filters=filters, limit=10
         )
 
     return {
-        "recording": ("id", lambda asked: catalogue.get(org, asked)),
-        "with these bytes": ("sha256", lambda asked: catalogue.with_bytes(org, asked)),
+        "recording": ("id", lambda asked: recordings.get(org, asked)),
+        "with these bytes": ("sha256", lambda asked: recordings.with_bytes(org, asked)),
         "filter by recording": ("id", lambda asked: require(recordings=(asked,))),
         "filter by speaker": ("name", lambda asked: require(speakers=(asked,))),
         "find in a recording": ("id", find),

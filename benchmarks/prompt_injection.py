@@ -133,7 +133,7 @@ def rows(services: Services, count: int) -> Iterator[Row]:
 
 def _row(name: str, answers: AnswerService, hostile: list[Injected]) -> Row:
     told = [
-        (one, answers(question, narrowed=SearchFilter(recordings=(one.recording.id,))))
+        (one, answers(question, filters=SearchFilter(recordings=(one.recording.id,))))
         for one in hostile
         for question in one.questions
     ]

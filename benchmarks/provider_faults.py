@@ -170,7 +170,7 @@ def _work(services: PipelineServices, recordings: Sequence[Recording], workers: 
 
 def _take(services: PipelineServices, recordings: Sequence[Recording], *, last: bool) -> None:
     turn = RunAttempt("faults", is_final=last, log=lambda _: None)
-    lanes, standing = (
+    targets, current = (
         services.embedding_targets(),
         services.pipeline.results.current_results(recordings),
     )
@@ -179,7 +179,7 @@ def _take(services: PipelineServices, recordings: Sequence[Recording], *, last: 
 
     with StageExecutor(tell) as hands:
         for one in recordings:
-            hands.run(RecordingContext(services, one, turn, lanes, standing[one.id]), STAGES)
+            hands.run(RecordingContext(services, one, turn, targets, current[one.id]), STAGES)
             hands.finish()  # alone: how many share a request depends on how slow the provider is
 
 

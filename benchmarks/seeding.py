@@ -326,18 +326,18 @@ class _Copies:
             yield table, (result_ids[stage], *owner, *cells)
 
     def _embed(self, tables: dict[str, list[tuple[Any, ...]]]) -> None:
-        chunks, lane = tables["chunks"], self._lane
-        vectors = lane.embedder.embed([row[8] for row in chunks])
+        chunks, target = tables["chunks"], self._lane
+        vectors = target.embedder.embed([row[8] for row in chunks])
         results = {row[2]: row[0] for row in tables["stage_results"] if row[3] == "embeddings"}
         for row, vector in zip(chunks, vectors, strict=True):
             tables["embeddings"].append(
-                (lane.embedding_set.id, row[1], row[0], results[row[2]], vector)
+                (target.embedding_set.id, row[1], row[0], results[row[2]], vector)
             )
         cached = {
             row[6]: (vector, UUID(row[2])) for row, vector in zip(chunks, vectors, strict=True)
         }
         tables["embedding_cache"] += [
-            (self._template.org_id, lane.embedding_set.id, key, vector, identity)
+            (self._template.org_id, target.embedding_set.id, key, vector, identity)
             for key, (vector, identity) in cached.items()
             if key not in self._shared
         ]

@@ -14,7 +14,7 @@ from pipeline_assets.ops.reconcile import reconcile
 from pipeline_assets.policies import JOB_TAGS
 from pipeline_assets.runs import INGEST_RECORDING, REBUILD_ARCHIVED
 
-# One process a run: the default executor starts one a step and costs five times the CPU.
+# One process per run: the default executor starts one per step and takes five times the CPU.
 ingest_recording = dg.define_asset_job(
     INGEST_RECORDING,
     selection=dg.AssetSelection.assets(*recordings.keys),

@@ -30,11 +30,11 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 PARTITION_TAG = "dagster/partition"
 PRIORITY_TAG = "dagster/priority"
 
-#: On runs that their maker repeats itself, so that Dagster does not start a process for it.
+#: Tags of runs that their creator retries itself, so that Dagster does not.
 NO_RUN_RETRIES = {"dagster/max_retries": "0"}
 
-#: Runs that will still do something. Not NOT_STARTED: a `playhead process` killed while it makes
-#: a run leaves that for ever.
+#: Statuses of runs that are not finished. NOT_STARTED is excluded: a `playhead process` killed
+#: while it creates a run leaves it in that status permanently.
 IN_PROGRESS_STATUSES = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -49,12 +49,10 @@ class RunConfig(dg.Config):
     Runs that a person starts in the UI use the defaults: the selected stages of the selected
     partitions.
 
-    only: the recordings to process, out of those in the run's range of partitions
-
-    task: ``finish`` creates only missing results, whichever engine created the others; ``plan``
-    rebuilds what a plan covers
-
-    plan: the plan's id
+    - ``only``: the recordings to process, out of those in the run's range of partitions.
+    - ``task``: ``finish`` creates only missing results, whichever engine created the others;
+      ``plan`` rebuilds what a plan covers.
+    - ``plan``: the plan's id.
     """
 
     only: list[str] | None = None

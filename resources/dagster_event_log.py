@@ -24,7 +24,7 @@ from dagster._core.storage.event_log import DynamicPartitionsTable, SqlEventLogS
 from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy.engine import Connection
 
-#: Besides these, what steps log in words.
+#: Log messages of steps, which have no event type, are batched, too.
 _BATCHABLE_EVENTS = frozenset(
     {
         DagsterEventType.ASSET_MATERIALIZATION,
@@ -34,11 +34,11 @@ _BATCHABLE_EVENTS = frozenset(
         DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
     }
 )
-_MAX_DELAY_SECONDS = 1.0  # that an event waits: what a kill can lose, and the UI lags behind
-_MAX_EVENTS = 200  # that wait; a larger batch is hardly cheaper an event
+_MAX_DELAY_SECONDS = 1.0  # what a kill can lose and how far the UI lags
+_MAX_EVENTS = 200  # a larger batch is hardly cheaper per event
 _KEYS_TTL_SECONDS = 30.0
 
-#: What one event does to a batch. Not what a database does that is away.
+#: Errors caused by a single event of a batch, in contrast to an unavailable database.
 _UNSTORABLE = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
 
 _LOG = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class BatchedEventLog(PostgresEventLogStorage):
         if mine.batch is not None:
             yield mine.batch
             return
-        if not mine.connections:  # with a transaction open, it could wait for itself
+        if not mine.connections:  # with an open transaction it could deadlock with itself
             self.flush()
         mine.connections += 1
         try:
@@ -226,7 +226,7 @@ class BatchedEventLog(PostgresEventLogStorage):
             )
             for event, number in of_assets
         }
-        for _, (event, number) in sorted(newest.items()):  # one order, so no deadlock
+        for _, (event, number) in sorted(newest.items()):  # a common order, so no deadlock
             self._store_asset_event(connection, event, number)
         for event, number in numbered:
             if event.dagster_event_type in ASSET_CHECK_EVENTS:

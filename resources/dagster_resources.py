@@ -1,7 +1,6 @@
 """The Dagster resources: Playhead's services and OpenAI's client.
 
-Together with ``dagster_storage.py`` and ``dagster_event_log.py`` this is the only code in this
-package that imports Dagster; a test checks the import rules.
+The package ``playhead`` does not import Dagster; a test checks this.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from playhead.postgres.coordination.liveness import run_role
 from playhead.providers.model_names import missing_setting
 from playhead.services.context import PipelineServices, open_pipeline_services
 
-if TYPE_CHECKING:  # it takes most of a second, which no run of ours should pay
+if TYPE_CHECKING:  # the import takes most of a second
     from dagster_openai import OpenAIResource
 
 

@@ -30,11 +30,11 @@ from resources.dagster_event_log import BatchedEventLog
 
 Config = Mapping[str, Any]
 
-#: Dagster's own switch, off by default and in no configuration file: without it a backfill fails
-#: for good when the daemon looks at it while the code server is being started again.
+#: Dagster's own environment variable, off by default and not available in its configuration:
+#: without it a backfill fails permanently if the daemon checks it while the code server restarts.
 _RETRY_BACKFILLS = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
 
-#: What using our database or Dagster's raises while the server is away, for those who outlive it.
+#: Errors of our database and Dagster's while the server is unavailable.
 DATABASE_ERRORS = (DatabaseUnavailable, DagsterPostgresException, DBAPIError)
 
 
@@ -95,11 +95,11 @@ class PlayheadArtifacts(LocalArtifactStorage):
 
 
 def open_instance() -> DagsterInstance:
-    """Return the Dagster instance that ``$DAGSTER_HOME`` or the project's ``dagster.yaml``
-    describes.
+    """Return the Dagster instance, configured by ``$DAGSTER_HOME`` or the project.
 
-    The output of steps stays on this process's console: copying it takes four more processes per
-    run, a fifth of the CPU time of a single recording.
+    Without that variable it uses the project's own ``dagster.yaml``, as ``dagster dev`` does. The
+    output of steps stays on this process's console: copying it takes four more processes per run, a
+    fifth of the CPU time of a single recording.
     """
     project = Path(__file__).resolve().parent.parent
     folder = os.environ.get("DAGSTER_HOME") or str(project)
@@ -119,7 +119,10 @@ def _create_pooled_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "checkout")
     def check(connection: Any, record: object, _fairy: object) -> None:
-        """Check the connection like ``pool_pre_ping``, without a query if the socket is idle."""
+        """Check the connection before use.
+
+        Works like ``pool_pre_ping``, but sends no query if the socket is idle.
+        """
         if socket_is_idle(connection.fileno()):
             return
         try:

@@ -20,9 +20,9 @@ from playhead.inbox.protocol import unchanged_files
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
 
-_INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
-_TICK_SECONDS = 20  # a tick has 60, and a file begun must be finished in what is left
-_LARGE_BYTES = 128 << 20  # a larger file, at 50 Mbit/s and more, is taken by a run of its own
+_INTERVAL_SECONDS = 4  # the daemon checks every 5 s and skips sensors that are not due yet
+_TICK_SECONDS = 20  # a tick may take 60 s; a started file must finish within the rest
+_LARGE_BYTES = 128 << 20  # larger files get a run of their own; 21 s at 50 Mbit/s
 _ENOUGH_RUNS = 100
 
 
@@ -36,7 +36,7 @@ def inbox_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
     now = playhead.files.inbox.list_files()
-    names = {_opaque_name(name): name for name in now}  # Dagster need not know what they are
+    names = {_opaque_name(name): name for name in now}  # Dagster stores no file names
     listing = {key: now[name] for key, name in names.items()}
     attended = playhead.liveness.is_alive(WORKER)
     settled = [names[key] for key in unchanged_files(_load(context.cursor), listing)]
@@ -78,7 +78,7 @@ def _take(
             return
         try:
             arrival = ingest_from_inbox(services, name)
-        except (OSError, PlayheadError) as error:  # this file only; the next look tries it again
+        except (OSError, PlayheadError) as error:  # this file only; the next tick tries again
             context.log.warning(f"{name!r} stays in the inbox: {error}")
             continue
         word = "is already" if arrival.duplicate else "becomes"

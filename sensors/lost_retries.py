@@ -32,7 +32,7 @@ from pipeline_assets.runs import (
     works_on_recordings,
 )
 
-_INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
+_INTERVAL_SECONDS = 14  # the daemon checks every 5 s and skips sensors that are not due yet
 _LOOKBACK = timedelta(hours=1)
 _GRACE = timedelta(minutes=1)  # the daemon takes seconds
 _KEPT_TAGS = {PARTITION_TAG, RANGE_START_TAG, RANGE_END_TAG, PRIORITY_TAG, BACKFILL_ID_TAG}

@@ -26,10 +26,10 @@ from playhead.core.records import Recording
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
 
-_INTERVAL_SECONDS = 4  # the daemon looks every 5 s, and skips a sensor that is a moment early
-_RECORDINGS_PER_TICK = 400  # the daemon makes their runs before it ticks again
+_INTERVAL_SECONDS = 4  # the daemon checks every 5 s and skips sensors that are not due yet
+_RECORDINGS_PER_TICK = 400  # the daemon creates their runs before the next tick
 _RUNS_PER_TICK = 100
-_RETRY_GRACE = timedelta(minutes=2)  # Dagster makes the retry of a dead run within seconds
+_RETRY_GRACE = timedelta(minutes=2)  # Dagster creates the retry of a dead run within seconds
 
 
 @dg.sensor(
@@ -68,13 +68,13 @@ def _not_taken_by_worker(services: PipelineServices) -> list[Recording]:
     if not waiting or not services.liveness.is_alive(WORKER):
         return waiting
     overdue = services.pipeline.recordings.overdue(
-        [one.id for one in waiting], SENSOR_GRACE_SECONDS
+        [recording.id for recording in waiting], SENSOR_GRACE_SECONDS
     )
     return [recording for recording in waiting if recording.id in overdue]
 
 
 def _request(plan: RunSpec) -> dg.RunRequest:
-    # No run key: Dagster remembers one for ever and would drop the run of a later try.
+    # No run key: Dagster remembers keys permanently and would drop the run of a later attempt.
     return dg.RunRequest(tags=dict(plan.tags), run_config=plan.run_config)
 
 

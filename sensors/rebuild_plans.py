@@ -10,7 +10,7 @@ from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
 from sensors.pending_recordings import keys_in_progress
 
-_INTERVAL_SECONDS = 14  # the daemon looks every 5 s, and skips a sensor that is a moment early
+_INTERVAL_SECONDS = 14  # the daemon checks every 5 s and skips sensors that are not due yet
 
 
 @dg.sensor(

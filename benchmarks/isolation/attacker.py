@@ -75,17 +75,17 @@ class Visitor:
 
     def _reads(self) -> dict[str, Way]:
         services, search = self._services, self._search
-        catalogue, content, passages = (
+        recordings, content, passages = (
             services.pipeline.recordings,
             services.pipeline.content,
             services.search.chunks,
         )
         return {
-            "statuses": Way(lambda one, _: catalogue.statuses(one.org)),
-            "under way": Way(lambda one, _: catalogue.under_way(one.org)),
-            "recording": Way(lambda one, _: [catalogue.get(one.org, one.recording.id)]),
+            "statuses": Way(lambda one, _: recordings.statuses(one.org)),
+            "under way": Way(lambda one, _: recordings.under_way(one.org)),
+            "recording": Way(lambda one, _: [recordings.get(one.org, one.recording.id)]),
             "recording of another": Way(
-                lambda one, other: [catalogue.get(one.org, other.recording.id)]
+                lambda one, other: [recordings.get(one.org, other.recording.id)]
             ),
             "transcript": Way(lambda one, _: [content.transcript(one.recording, one.heard)]),
             "transcript of another": Way(
@@ -145,22 +145,22 @@ class Visitor:
 
     def _writes(self) -> dict[str, Way]:
         services = self._services
-        catalogue, ledger, versions = (
+        recordings, ledger, versions = (
             services.pipeline.recordings,
             services.pipeline.results,
             services.pipeline.versions,
         )
         return {
-            "add": Way(lambda one, _: [catalogue.add(_arrival(one))]),
+            "add": Way(lambda one, _: [recordings.add(_arrival(one))]),
             "name a speaker": Way(
                 lambda one, _: versions.name_speaker(one.recording, "Ada", one.canary)
             ),
-            "archive": Way(lambda one, _: catalogue.archive(one.org, [one.recording.id]).values()),
+            "archive": Way(lambda one, _: recordings.archive(one.org, [one.recording.id]).values()),
             "unarchive": Way(
-                lambda one, _: catalogue.unarchive(one.org, [one.recording.id]).values()
+                lambda one, _: recordings.unarchive(one.org, [one.recording.id]).values()
             ),
             "archive another's": Way(
-                lambda one, other: catalogue.archive(one.org, [other.recording.id]).values()
+                lambda one, other: recordings.archive(one.org, [other.recording.id]).values()
             ),
             "add a member": Way(
                 lambda one, _: services.access.members.add(
@@ -177,10 +177,10 @@ class Visitor:
         }
 
     def _search(self, one: Resident, near: Any, recording: str | None = None) -> Iterable[object]:
-        narrowed = SearchFilter(recordings=(recording,)) if recording else SearchFilter()
+        filters = SearchFilter(recordings=(recording,)) if recording else SearchFilter()
         words = random.choice(["same words", "canary", "everybody canary00 canary01"])
         return self._services.search.chunks.find(
-            words, near, self._set, org_id=one.org, narrowed=narrowed, limit=50
+            words, near, self._set, org_id=one.org, filters=filters, limit=50
         )
 
     def _token(self, one: Resident, _other: Resident) -> Iterable[object]:
@@ -190,9 +190,9 @@ class Visitor:
 
     def _spend(self, one: Resident, _other: Resident) -> Iterable[object]:
         spend = self._services.provider_use.spend
-        errand = CallContext(one.org, one.canary, {one.recording.id: 1.0})
+        context = CallContext(one.org, one.canary, {one.recording.id: 1.0})
         intended = ReservationRequest(uuid.uuid4(), "q", one.canary, "embeddings", 0.01)
-        permit = spend.reserve(errand, intended, None)
+        permit = spend.reserve(context, intended, None)
         if permit.attempt_id is not None:
             spend.settle(one.org, permit.attempt_id, Settlement(cost_usd=0.01))
         return [permit]

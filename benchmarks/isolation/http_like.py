@@ -62,7 +62,7 @@ class Face:
             return [self._ask(one)(SAME, conversation=whose.keys["conversation"])]
 
         def in_recording(one: Resident, other: Resident) -> Iterable[object]:
-            return [self._ask(one)(SAME, narrowed=SearchFilter(recordings=(other.recording.id,)))]
+            return [self._ask(one)(SAME, filters=SearchFilter(recordings=(other.recording.id,)))]
 
         return {
             "answer": Way(lambda one, _: [self._ask(one)(SAME)]),
@@ -78,9 +78,9 @@ class Face:
         return open_search(self._services, one.org)
 
     def _hits(
-        self, one: Resident, query: str, narrowed: SearchFilter = NO_FILTER
+        self, one: Resident, query: str, filters: SearchFilter = NO_FILTER
     ) -> Iterable[object]:
-        found = self._search(one)(query, narrowed=narrowed, limit=_LIMIT)
+        found = self._search(one)(query, filters=filters, limit=_LIMIT)
         return [*found.hits, found.note]
 
     def _ask(self, one: Resident) -> AnswerService:

@@ -107,7 +107,7 @@ class Ours:
         assert searched is not None
         [vector] = embedders[searched.name].embed([question])
         found = self._services.search.chunks.find(
-            "", vector, searched, org_id=_ORG, narrowed=NO_FILTER, limit=10
+            "", vector, searched, org_id=_ORG, filters=NO_FILTER, limit=10
         )
         return Answer(searched.name, [match.text for match in found])
 
@@ -120,13 +120,13 @@ class Ours:
         self._models[embedder.engine.model] = embedder
         anew = EmbedderRegistry("A", self._makers)
         services = replace(self._services, engines=replace(self._services.engines, embedders=anew))
-        lanes, standing = (
+        targets, current = (
             services.embedding_targets(),
             services.pipeline.results.current_results(recordings),
         )
         with StageExecutor(_raise_error) as hands:
             for one in recordings:
-                work = RecordingContext(services, one, _TURN, lanes, standing[one.id])
+                work = RecordingContext(services, one, _TURN, targets, current[one.id])
                 hands.run(work, ["chunks", "embeddings"])
             hands.finish()
 

@@ -78,5 +78,5 @@ def ask_once(answers: Answers, ask: Ask, question: str, embedders: Mapping[str, 
 
 def _whole(question: str, answer: Answer, embedder: Embedder) -> bool:
     asked, *found = embedder.embed([question, *answer.texts])
-    likeness = np.array(found) @ asked
-    return bool(np.all(np.diff(likeness) < _TOLERANCE))
+    similarity = np.array(found) @ asked
+    return bool(np.all(np.diff(similarity) < _TOLERANCE))

@@ -69,6 +69,9 @@ def model_check_result(models: Sequence[str], today: date) -> dg.AssetCheckResul
 def _models_in_use(services: PipelineServices) -> list[str]:
     """Return the models of the default engines, the desired recipes and the live sets."""
     engines = [services.engines.transcriber.engine, services.engines.writer.engine]
-    engines += [one.recipe.engine for one in desired_recipes(services)]
-    sets = [str(one.engine["model"]) for one in services.search.embedding_sets.live()]
+    engines += [desired_recipe.recipe.engine for desired_recipe in desired_recipes(services)]
+    sets = [
+        str(embedding_set.engine["model"])
+        for embedding_set in services.search.embedding_sets.live()
+    ]
     return sorted({*(engine.model for engine in engines), *sets})

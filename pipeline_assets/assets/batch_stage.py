@@ -60,37 +60,37 @@ class BatchStage:
             ]
         )
         others = [
-            (work, lanes)
-            for work, found, one in zip(works, groups, made, strict=True)
-            if isinstance(one, StageResult) and not isinstance(found, PlayheadError)
-            for lanes in found[1:]
+            (work, targets)
+            for work, found, result in zip(works, groups, made, strict=True)
+            if isinstance(result, StageResult) and not isinstance(found, PlayheadError)
+            for targets in found[1:]
         ]
-        for (work, lanes), one in zip(others, self._run_all(others), strict=True):
-            if isinstance(one, PlayheadError):
-                names = ", ".join(f"set {lane.embedding_set.id}" for lane in lanes)
-                work.attempt.log(f"{work.recording.id}, {names}: {one} {one.remedy}")
+        for (work, targets), result in zip(others, self._run_all(others), strict=True):
+            if isinstance(result, PlayheadError):
+                names = ", ".join(f"set {target.embedding_set.id}" for target in targets)
+                work.attempt.log(f"{work.recording.id}, {names}: {result} {result.remedy}")
         return made
 
     def _run_all(
         self, wanted: Sequence[tuple[RecordingContext, Sequence[EmbeddingTarget] | PlayheadError]]
     ) -> list[StageOutcome]:
         tasks = [
-            lanes
-            if isinstance(lanes, PlayheadError)
-            else capture_error(self.build_task, work, lanes)
-            for work, lanes in wanted
+            targets
+            if isinstance(targets, PlayheadError)
+            else capture_error(self.build_task, work, targets)
+            for work, targets in wanted
         ]
         made: dict[int, StageOutcome] = {}
         ready = [(number, task) for number, task in enumerate(tasks) if isinstance(task, StageTask)]
         for _, alike in groupby(
-            sorted(ready, key=_lock_order), key=lambda one: _lock_order(one)[:2]
+            sorted(ready, key=_lock_order), key=lambda entry: _lock_order(entry)[:2]
         ):
             made |= self._run_group(list(alike))
         return [made[i] if isinstance(task, StageTask) else task for i, task in enumerate(tasks)]
 
     def _run_group(self, tasks: Sequence[_IndexedTask]) -> dict[int, StageOutcome]:
         made: dict[int, StageOutcome] = {
-            number: task.unchanged(standing) for number, task in tasks if (standing := task.current)
+            number: task.unchanged(current) for number, task in tasks if (current := task.current)
         }
         left = [(number, task) for number, task in tasks if number not in made]
         hasty = [(number, task) for number, task in left if not task.context.batch]
@@ -103,25 +103,25 @@ class BatchStage:
 
     def _run_batch(self, tasks: Sequence[_IndexedTask]) -> Mapping[int, StageResult]:
         """Return the outcomes of the claimed tasks, or nothing if any of them fails."""
-        turn, ledger = tasks[0][1].context.attempt, tasks[0][1].context.services.pipeline.results
+        turn, results = tasks[0][1].context.attempt, tasks[0][1].context.services.pipeline.results
         wanted = [task.key for _, task in tasks]
         try:
-            with ledger.try_claim_many(wanted, run_id=turn.run_id, detail=self.detail) as claims:
-                mine = [(*one, claim) for one, claim in zip(tasks, claims, strict=True) if claim]
-                open_ones = [one for one in mine if not one[2].done]
-                made = self._process([one[1:] for one in open_ones]) if open_ones else []
+            with results.try_claim_many(wanted, run_id=turn.run_id, detail=self.detail) as claims:
+                mine = [(*task, claim) for task, claim in zip(tasks, claims, strict=True) if claim]
+                open_ones = [entry for entry in mine if not entry[2].done]
+                made = self._process([open_one[1:] for open_one in open_ones]) if open_ones else []
         except WorkerStopping:
             raise
-        except Exception:  # whoever it is of meets it again, alone, and there it is told
+        except Exception:  # the failing task fails again, alone, and is reported there
             return {}
         found = {number: task.unchanged(claim.done) for number, task, claim in mine if claim.done}
-        return found | {one[0]: outcome for one, outcome in zip(open_ones, made, strict=True)}
+        return found | {entry[0]: outcome for entry, outcome in zip(open_ones, made, strict=True)}
 
     def _process(self, claimed: ClaimedTasks) -> list[StageResult]:
         try:
             with call_context(call_context_for([task for task, _ in claimed])):
                 return self.process(claimed)
-        except Parked:  # one alone may fit where all together do not, and says for how long if not
+        except Parked:  # a single task may fit where the batch does not
             claims = [claim for _, claim in claimed]
             claimed[0][0].context.services.pipeline.results.release(claims)
             raise
@@ -134,10 +134,10 @@ class BatchStage:
         return outcome
 
 
-def _lock_order(one: _IndexedTask) -> tuple[str, tuple[int, ...], str]:
+def _lock_order(indexed_task: _IndexedTask) -> tuple[str, tuple[int, ...], str]:
     """Return the sort key by which all workers claim tasks.
 
     The common order prevents two workers with the same recordings from deadlocking.
     """
-    _, task = one
+    _, task = indexed_task
     return task.context.recording.org_id, task.sets, task.context.recording.id

@@ -45,7 +45,7 @@ DESCRIPTIONS: dict[tuple[Stage, str], str] = {
 
 def check_specs() -> list[dg.AssetCheckSpec]:
     with warnings.catch_warnings():
-        # Checks by partition are a preview in Dagster 1.13; one pinned version, so no surprise.
+        # Partitioned checks are a preview in Dagster 1.13; the version is pinned.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
             dg.AssetCheckSpec(

@@ -41,9 +41,9 @@ from playhead.transcripts.word_positions import TimedText
 CODE_VERSION = "3"
 _ROWS_SHOWN = 50
 
-_TextKey = tuple[str, Source]  # a recording's id, and whether its transcript or its document
+_TextKey = tuple[str, Source]  # recording id and source
 
-#: Two threads that cut would only take turns; so one cuts while the other is at the database.
+#: Chunking holds the GIL: one thread chunks while the other waits for the database.
 _CHUNKING_LOCK = Lock()
 
 SPEC = stage_spec(
@@ -71,25 +71,25 @@ def recipe(settings: Settings, kind: Kind, embedder: Embedder) -> Recipe:
 
 
 def _group_by_recipe(work: RecordingContext) -> list[list[EmbeddingTarget]]:
-    """Group the recording's embedding targets by chunking recipe; targets in a group share chunks."""
+    """Group the embedding targets by chunking recipe; targets in a group share chunks."""
     groups: dict[str, list[EmbeddingTarget]] = {}
-    for lane in work.targets:
-        groups.setdefault(_recipe_for(work, lane).hash, []).append(lane)
+    for target in work.targets:
+        groups.setdefault(_recipe_for(work, target).hash, []).append(target)
     return list(groups.values())
 
 
-def _recipe_for(work: RecordingContext, lane: EmbeddingTarget) -> Recipe:
-    return recipe(work.services.settings, work.recording.kind, lane.embedder)
+def _recipe_for(work: RecordingContext, target: EmbeddingTarget) -> Recipe:
+    return recipe(work.services.settings, work.recording.kind, target.embedder)
 
 
-def _task(work: RecordingContext, lanes: Sequence[EmbeddingTarget]) -> StageTask:
+def _task(work: RecordingContext, targets: Sequence[EmbeddingTarget]) -> StageTask:
     heard, written = work.upstream("transcript"), work.upstream("document")
     inputs = {"transcript": heard.output_hash, "document": written.output_hash}
-    return StageTask(work, _recipe_for(work, lanes[0]), inputs, lanes)
+    return StageTask(work, _recipe_for(work, targets[0]), inputs, targets)
 
 
 def _make(claimed: ClaimedTasks) -> list[StageResult]:
-    ledger, content = (
+    stage_results, content = (
         claimed[0][0].context.services.pipeline.results,
         claimed[0][0].context.services.pipeline.content,
     )
@@ -97,20 +97,22 @@ def _make(claimed: ClaimedTasks) -> list[StageResult]:
     before = content.chunk_spans((task.context.recording, task.recipe.hash) for task in tasks)
     read = [_read(task) for task in tasks]
     with _CHUNKING_LOCK:
-        cuttings = [_chunk(task, *one, before) for task, one in zip(tasks, read, strict=True)]
-    hashes = [chunks_hash(one.made) for one in cuttings]
-    with ledger.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
-        ledger.supersede(connection, results)
+        cuttings = [_chunk(task, *source, before) for task, source in zip(tasks, read, strict=True)]
+    hashes = [chunks_hash(cutting.made) for cutting in cuttings]
+    with stage_results.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
+        stage_results.supersede(connection, results)
         content.put_chunks(
             connection,
             [
-                ChunkWrite(task.context.recording, result, one.made, one.transcript.language)
-                for task, result, one in zip(tasks, results, cuttings, strict=True)
+                ChunkWrite(
+                    task.context.recording, result, chunking.made, chunking.transcript.language
+                )
+                for task, result, chunking in zip(tasks, results, cuttings, strict=True)
             ],
         )
     return [
-        task.created(result, _describe(one.made), one.checks)
-        for task, result, one in zip(tasks, results, cuttings, strict=True)
+        task.created(result, _describe(chunking.made), chunking.checks)
+        for task, result, chunking in zip(tasks, results, cuttings, strict=True)
     ]
 
 
@@ -168,20 +170,20 @@ def _chunk(
     configs = _configs(task.context.services.settings, recording.kind, embedder)
 
     def cut(
-        source: Source, text: str, timeline: Timeline, tongues: LanguageRuns
+        source: Source, text: str, timeline: Timeline, language_runs: LanguageRuns
     ) -> tuple[Chunk, ...]:
         return chunk(
             source,
             text,
             config=configs[source],
             tokenizer=embedder.tokenizer,
-            tongues=tongues,
+            language_runs=language_runs,
             timeline=timeline,
             before=before.get((recording.id, source), ()),
         )
 
     heard = cut("transcript", transcript.text, transcript.timeline, transcript.language_runs)
-    own = document.content[: document.metadata.get("quotes_from")]  # the rest is heard already
+    own = document.content[: document.metadata.get("quotes_from")]  # the rest quotes the transcript
     written = cut(
         "document", own, Timeline.of(document.spans), document_languages(document, transcript)
     )

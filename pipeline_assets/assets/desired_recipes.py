@@ -23,25 +23,28 @@ def desired_recipes(services: PipelineServices) -> list[DesiredRecipe]:
 
     Engine selections whose engine is unavailable are left out.
     """
-    lanes, wanted = services.embedding_targets(), []
+    targets, wanted = services.embedding_targets(), []
     for choice in services.pipeline.recordings.engine_selections():
         with suppress(ModelUnavailable):
-            wanted += list(_desired_for(services.settings, services.engines, lanes, choice))
+            wanted += list(_desired_for(services.settings, services.engines, targets, choice))
     return wanted
 
 
 def _desired_for(
-    settings: Settings, engines: Engines, lanes: Sequence[EmbeddingTarget], choice: EngineSelection
+    settings: Settings,
+    engines: Engines,
+    targets: Sequence[EmbeddingTarget],
+    choice: EngineSelection,
 ) -> Iterator[DesiredRecipe]:
     transcriber, writer = engines.transcriber_for(choice), engines.writer_for(choice)
     yield DesiredRecipe(choice, 0, raw_media.RECIPE, FREE)
     yield DesiredRecipe(choice, 0, transcript.recipe(transcriber), transcriber.price)
     yield DesiredRecipe(choice, 0, document.recipe(writer), writer.price)
-    for lane in lanes:
-        cut = chunks.recipe(settings, choice.kind, lane.embedder)
-        yield DesiredRecipe(choice, lane.embedding_set.id, cut, FREE)
-        embedded = embeddings.recipe(lane.embedder)
-        yield DesiredRecipe(choice, lane.embedding_set.id, embedded, lane.embedder.price)
+    for target in targets:
+        cut = chunks.recipe(settings, choice.kind, target.embedder)
+        yield DesiredRecipe(choice, target.embedding_set.id, cut, FREE)
+        embedded = embeddings.recipe(target.embedder)
+        yield DesiredRecipe(choice, target.embedding_set.id, embedded, target.embedder.price)
 
 
 def changed_parts(before: Json, now: Json) -> tuple[str, ...]:

@@ -40,54 +40,56 @@ def recipe(embedder: Embedder) -> Recipe:
     return Recipe("embeddings", CODE_VERSION, embedder.engine)
 
 
-def _task(work: RecordingContext, lanes: Sequence[EmbeddingTarget]) -> StageTask:
-    [lane] = lanes
-    chunks = work.upstream("chunks", lane.embedding_set.id)
+def _task(work: RecordingContext, targets: Sequence[EmbeddingTarget]) -> StageTask:
+    [target] = targets
+    chunks = work.upstream("chunks", target.embedding_set.id)
     inputs = {"chunks": chunks.output_hash, "chunk_recipe": chunks.recipe_hash}
-    return StageTask(work, recipe(lane.embedder), inputs, lanes)
+    return StageTask(work, recipe(target.embedder), inputs, targets)
 
 
 def _make(claimed: ClaimedTasks) -> list[StageResult]:
     tasks, claims = [task for task, _ in claimed], [claim for _, claim in claimed]
-    [lane], services = tasks[0].targets, tasks[0].context.services
-    chunks = [task.context.upstream("chunks", lane.embedding_set.id) for task in tasks]
-    for done, of in _fill_cache(tasks, chunks, lane):
+    [target], services = tasks[0].targets, tasks[0].context.services
+    chunks = [task.context.upstream("chunks", target.embedding_set.id) for task in tasks]
+    for done, of in _fill_cache(tasks, chunks, target):
         services.pipeline.results.progress(
             claims, 100 * done // of, f"embedded {done} of {of} passages"
         )
     hashes = [
-        content_hash([one.output_hash, task.recipe.hash])
-        for task, one in zip(tasks, chunks, strict=True)
+        content_hash([result.output_hash, task.recipe.hash])
+        for task, result in zip(tasks, chunks, strict=True)
     ]
     with services.pipeline.results.finish_all(claims, hashes) as (connection, results):
         embedded = [
-            EmbeddingWrite(task.context.recording, result, one)
-            for task, result, one in zip(tasks, results, chunks, strict=True)
+            EmbeddingWrite(task.context.recording, result, chunks_result)
+            for task, result, chunks_result in zip(tasks, results, chunks, strict=True)
         ]
         services.pipeline.results.supersede(connection, results)
-        services.pipeline.content.put_embeddings(connection, embedded, lane.embedding_set.id)
-    coverages = services.pipeline.content.coverage(embedded, lane.embedding_set.id)
+        services.pipeline.content.put_embeddings(connection, embedded, target.embedding_set.id)
+    coverages = services.pipeline.content.coverage(embedded, target.embedding_set.id)
     return [
-        task.created(result, _describe(lane, coverage), checks.check_embeddings(coverage))
+        task.created(result, _describe(target, coverage), checks.check_embeddings(coverage))
         for task, result, coverage in zip(tasks, results, coverages, strict=True)
     ]
 
 
-EMBEDDINGS = BatchStage("embedding", lambda work: [[lane] for lane in work.targets], _task, _make)
+EMBEDDINGS = BatchStage(
+    "embedding", lambda work: [[target] for target in work.targets], _task, _make
+)
 
 
-def _describe(lane: EmbeddingTarget, coverage: Coverage) -> Metadata:
+def _describe(target: EmbeddingTarget, coverage: Coverage) -> Metadata:
     return {
         "vectors": coverage.vectors,
-        "dimensions": lane.embedding_set.dimensions,
+        "dimensions": target.embedding_set.dimensions,
         "tokens": coverage.tokens,
-        "model": format_engine(lane.embedder.engine),
-        "set": lane.embedding_set.id,
+        "model": format_engine(target.embedder.engine),
+        "set": target.embedding_set.id,
     }
 
 
 def _fill_cache(
-    tasks: Sequence[StageTask], chunks: Sequence[Result], lane: EmbeddingTarget
+    tasks: Sequence[StageTask], chunks: Sequence[Result], target: EmbeddingTarget
 ) -> Iterator[tuple[int, int]]:
     """Embed all texts that are not cached and yield (done, total) after each provider call.
 
@@ -95,16 +97,17 @@ def _fill_cache(
     """
     services, org_id = tasks[0].context.services, tasks[0].context.recording.org_id
     recipes = {
-        task.context.recording.id: one.recipe_hash for task, one in zip(tasks, chunks, strict=True)
+        task.context.recording.id: result.recipe_hash
+        for task, result in zip(tasks, chunks, strict=True)
     }
-    texts = services.pipeline.content.uncached_texts(org_id, recipes, lane.embedding_set.id)
+    texts = services.pipeline.content.uncached_texts(org_id, recipes, target.embedding_set.id)
     hashes = list(texts)
     awaited: BatchPending | None = None
-    for batch in lane.embedder.batches([one.text for one in texts.values()]):
+    for batch in target.embedder.batches([text.text for text in texts.values()]):
         services.raise_if_stopping()
         try:
             part = hashes[batch.start : batch.stop]
-            _embed(services, org_id, lane, {key: texts[key] for key in part})
+            _embed(services, org_id, target, {key: texts[key] for key in part})
         except BatchPending as error:
             awaited = error
         yield batch.stop, len(hashes)
@@ -115,19 +118,19 @@ def _fill_cache(
 def _embed(
     services: PipelineServices,
     org_id: str,
-    lane: EmbeddingTarget,
+    target: EmbeddingTarget,
     texts: Mapping[str, UncachedText],
 ) -> None:
     """Embed these texts and cache their vectors.
 
     Waits for texts that another worker is embedding.
     """
-    set_id = lane.embedding_set.id
+    set_id = target.embedding_set.id
     with services.pipeline.results.lock_texts(org_id, set_id, list(texts)):
         if missing := services.pipeline.content.uncached_of(org_id, set_id, list(texts)):
             wanted = {key: texts[key] for key in missing}
             with call_context(_call_context_for(wanted)):
-                vectors = lane.embedder.embed([one.text for one in wanted.values()])
+                vectors = target.embedder.embed([text.text for text in wanted.values()])
             services.pipeline.content.cache_vectors(org_id, set_id, wanted, vectors)
 
 

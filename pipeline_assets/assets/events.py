@@ -11,7 +11,7 @@ import dagster as dg
 from playhead.core.records import STAGES, Json
 from playhead.postgres.pipeline.transcript_versions import MANUAL_RUN_ID
 
-_VERSION_DIGITS = 32  # of a content hash; Dagster keeps versions as tags, which are short
+_VERSION_DIGITS = 32  # of a content hash; Dagster stores versions as tags, which are short
 
 
 def data_version_tags(code_version: str, output_hash: str, inputs: Json) -> dict[str, str]:

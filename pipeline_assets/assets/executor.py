@@ -20,9 +20,9 @@ from pipeline_assets.assets.stage import RecordingContext, StageOutcome, StageRe
 from pipeline_assets.assets.transcript import make_transcript
 from playhead.core.records import Stage
 
-_BATCH_WAIT_SECONDS = 1.0  # recordings that come within it are cut and embedded together,
-_MAX_BATCH = 16  # but no more than these
-_BATCH_THREADS = 2  # while one group waits for the database or the embedder, another is cut
+_BATCH_WAIT_SECONDS = 1.0  # recordings within this time are batched,
+_MAX_BATCH = 16  # up to this many
+_BATCH_THREADS = 2  # one batch is chunked while another waits for database or embedder
 
 _SINGLE: dict[Stage, Callable[[RecordingContext], StageResult]] = {
     "raw_media": make_raw_media,
@@ -108,8 +108,8 @@ class StageExecutor:
             self._report_all(told)
 
     def _report_all(self, told: _Outcomes) -> None:
-        for one in told:
-            self._tell(*one)
+        for entry in told:
+            self._tell(*entry)
 
 
 def _run_batch(group: _Batch, told: _Outcomes) -> None:

@@ -37,8 +37,8 @@ def make_raw_media(work: RecordingContext) -> StageResult:
             return task.unchanged(claim.done)
         with services.files.media.open_local(recording) as file:
             facts = probe(file)
-        # The bytes are the result; the facts describe them. So a better probe does not
-        # make anything after it stale.
+        # The hash of the bytes is the output hash, so that a better probe does not make
+        # later stages stale.
         with services.pipeline.results.finish(claim, output_hash=recording.sha256) as (
             connection,
             result,

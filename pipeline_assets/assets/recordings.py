@@ -24,7 +24,7 @@ from playhead.core.errors import ClaimLost, Parked, PlayheadError, WorkerStoppin
 from playhead.core.records import STAGES, Recording, Stage
 from playhead.services.context import PipelineServices
 
-_RESULTS_TTL_SECONDS = 10.0  # what stands of a run's recordings is looked up anew after this long
+_RESULTS_TTL_SECONDS = 10.0  # current results are read again after this time
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
@@ -62,8 +62,8 @@ def process_recordings(
     Raises ``Failure`` at the end if any of them failed.
     """
     if not gc.get_freeze_count():
-        # What is loaded by now stays: collecting garbage need not look at it each time. Once a
-        # process, or what is garbage when the next run begins would stay for good.
+        # Exclude everything loaded so far from garbage collection. Only once per process:
+        # otherwise garbage that exists when the next run starts would never be freed.
         gc.collect()
         gc.freeze()
     turn = RunAttempt(
@@ -79,7 +79,7 @@ def process_recordings(
     try:
         with StageExecutor(telling.report) as hands:
             for work in _recording_contexts(
-                services, wanted, turn, patient=_uses_batches(config, services)
+                services, wanted, turn, batch=_uses_batches(config, services)
             ):
                 hands.run(work, _stages_to_run(config, work, stages))
             hands.finish()
@@ -137,23 +137,23 @@ def _uses_batches(config: RunConfig, services: PipelineServices) -> bool:
 
 
 def _recording_contexts(
-    services: PipelineServices, wanted: Sequence[Recording], turn: RunAttempt, *, patient: bool
+    services: PipelineServices, wanted: Sequence[Recording], turn: RunAttempt, *, batch: bool
 ) -> Iterator[RecordingContext]:
     """Yield the recordings with their current results.
 
     A recording that has calls in a provider batch stays in batch mode.
     """
-    lanes, left = services.embedding_targets(), deque(wanted)
+    targets, left = services.embedding_targets(), deque(wanted)
     while left:
-        standing = services.pipeline.results.current_results(list(left))
+        current = services.pipeline.results.current_results(list(left))
         waiting = services.provider_use.batches.recordings_in_batch_mode(
             [recording.id for recording in left]
         )
         looked = time.monotonic()
         while left and time.monotonic() - looked < _RESULTS_TTL_SECONDS:
             recording = left.popleft()
-            waits = patient or recording.id in waiting
-            yield RecordingContext(services, recording, turn, lanes, standing[recording.id], waits)
+            waits = batch or recording.id in waiting
+            yield RecordingContext(services, recording, turn, targets, current[recording.id], waits)
 
 
 def _stages_to_run(
@@ -191,13 +191,13 @@ def _log_materialization(
         )
     )
     if not isinstance(context, dg.AssetExecutionContext):
-        return  # of an archived recording: this run knows no assets, and so no checks of any
+        return  # a run of archived recordings has no assets and no checks
     for check in outcome.checks:
         context.log_event(check_evaluation(check, recording.id))
 
 
 def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg.AssetObservation:
-    """Return an observation that shows, among the partition's events, why it was not materialised."""
+    """Return an observation that shows why the partition was not materialised."""
     return dg.AssetObservation(
         stage,
         partition=recording.id,

@@ -89,8 +89,10 @@ class RecordingContext:
 
 @dataclass(frozen=True, slots=True)
 class StageTask:
-    """A result to create for a recording, for the embedding sets of ``targets`` if its stage has
-    any."""
+    """A result to create for a recording.
+
+    ``targets``: the embedding sets it is created for; empty for stages without sets.
+    """
 
     context: RecordingContext
     recipe: Recipe
@@ -99,7 +101,7 @@ class StageTask:
 
     @property
     def sets(self) -> tuple[int, ...]:
-        return tuple(lane.embedding_set.id for lane in self.targets) or NO_SET
+        return tuple(target.embedding_set.id for target in self.targets) or NO_SET
 
     @property
     def key(self) -> ResultKey:
@@ -123,7 +125,7 @@ class StageTask:
     @property
     def is_user_visible(self) -> bool:
         """Return True if users notice that the result is missing."""
-        return not self.targets or any(lane.active for lane in self.targets)
+        return not self.targets or any(target.active for target in self.targets)
 
     def unchanged(self, result: Result) -> StageResult:
         self._remember(result)
@@ -138,7 +140,7 @@ class StageTask:
             self.context.current_results[self.recipe.stage, set_id] = result
 
 
-#: What became of a stage of a recording. The ledger has an error's reason by then.
+#: The outcome of a stage for a recording. An error has been stored by then.
 StageOutcome = StageResult | PlayheadError
 
 
@@ -172,8 +174,8 @@ def claim_task(task: StageTask, *, detail: str) -> Iterator[Claim]:
     missing. ``Parked`` returns the claim.
     """
     turn, ledger = task.context.attempt, task.context.services.pipeline.results
-    if standing := task.current:
-        yield Claim(standing.id, task.key, standing.attempt, standing)
+    if current := task.current:
+        yield Claim(current.id, task.key, current.attempt, current)
         return
     final = turn.is_final and task.is_user_visible
     with ledger.claim(task.key, run_id=turn.run_id, detail=detail) as claim:
@@ -202,8 +204,8 @@ def call_context_for(tasks: Sequence[StageTask]) -> CallContext:
     """
     recordings = [task.context.recording for task in tasks]
     weights = dict.fromkeys([recording.id for recording in recordings], 1.0)
-    patient = tasks[0].context.batch
-    return CallContext(recordings[0].org_id, tasks[0].recipe.stage, weights, patient)
+    batch = tasks[0].context.batch
+    return CallContext(recordings[0].org_id, tasks[0].recipe.stage, weights, batch)
 
 
 def capture_error(make: Callable[..., T], *given: Any) -> T | PlayheadError:

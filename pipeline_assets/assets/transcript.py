@@ -82,9 +82,9 @@ def _pinned_result(work: RecordingContext, media: Result) -> Result | None:
 
     Engines do not replace a pinned transcript of the same media.
     """
-    standing = work.current_results.get(("transcript", 0))
-    if standing and standing.chosen_by and standing.inputs["raw_media"] == media.output_hash:
-        return standing
+    current = work.current_results.get(("transcript", 0))
+    if current and current.chosen_by and current.inputs["raw_media"] == media.output_hash:
+        return current
     return None
 
 
@@ -128,8 +128,12 @@ def _dropped_speech(transcript: Transcript) -> dg.MetadataValue[Any]:
     """Return a table of the speech that the engine dropped or marked as doubtful."""
     rows = [
         dg.TableRecord(
-            {"at": format_timecode(one.start), "text": one.text[:160], "reason": one.reason}
+            {
+                "at": format_timecode(dropped.start),
+                "text": dropped.text[:160],
+                "reason": dropped.reason,
+            }
         )
-        for one in transcript.dropped[:_ROWS_SHOWN]
+        for dropped in transcript.dropped[:_ROWS_SHOWN]
     ]
     return dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("nothing")

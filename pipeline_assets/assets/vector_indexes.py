@@ -1,7 +1,7 @@
 """The ``vector_indexes`` asset: vector indexes of large organisations, and their recall.
 
-Indexes are built and dropped on a schedule; recall is measured every night. The SQL is in
-``playhead/postgres/search/vector_indexes.py``, the measurement in ``playhead/services/recall.py``.
+Indexes are built and dropped on a schedule (``playhead/postgres/search/vector_indexes.py``); recall
+is measured every night (``playhead/services/recall.py``).
 """
 
 from collections import Counter
@@ -52,17 +52,17 @@ def vector_search_recall(playhead: dg.ResourceParam[PipelineServices]) -> dg.Ass
 
 
 def recall_check_result(sizes: Sequence[RecallBySize]) -> dg.AssetCheckResult:
-    """Return a check result that fails if organisations of any size are below the minimum recall."""
+    """Return a check result that fails if any size of organisation has too low recall."""
     metadata: dict[str, float] = {}
-    for one in sizes:
+    for size in sizes:
         metadata |= {
-            f"{one.size}: organisations": one.organisations,
-            f"{one.size}: recall": one.recall,
-            f"{one.size}: recall with a filter": one.filtered,
-            f"{one.size}: short answers": one.short,
+            f"{size.size}: organisations": size.organisations,
+            f"{size.size}: recall": size.recall,
+            f"{size.size}: recall with a filter": size.filtered,
+            f"{size.size}: short answers": size.short,
         }
     return dg.AssetCheckResult(
-        passed=all(one.good for one in sizes),
+        passed=all(size.good for size in sizes),
         severity=dg.AssetCheckSeverity.ERROR,
         metadata=metadata,
     )

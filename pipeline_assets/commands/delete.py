@@ -35,8 +35,8 @@ def main(recordings: tuple[str, ...], as_json: bool) -> None:
     """
     settings, began = load_settings(), time.monotonic()
     with open_services(settings) as services, open_instance() as instance:
-        before = services.deletion.deleted(recordings)  # a forgetting that did not end
-        new = [one for one in recordings if one not in before]
+        before = services.deletion.deleted(recordings)  # deletions that did not finish
+        new = [recording for recording in recordings if recording not in before]
         looks = [delete(services, instance, new)] if new else []
         looks += [finish_deletion(services, instance, before)] if before else []
     for look in looks:

@@ -1,8 +1,7 @@
-"""``python -m pipeline_assets.commands.plan``: show outdated results, estimate a rebuild and open a
-plan.
+"""``python -m pipeline_assets.commands.plan``: estimate a rebuild and open a plan.
 
-Started by ``playhead plan``. This is an entry point; no module imports it. Workers and sensors
-carry out the plan (``planning/plan_runs.py``).
+Lists missing and outdated results with their cost. Started by ``playhead plan``. This is an entry
+point; no module imports it. Workers and sensors carry out the plan (``planning/plan_runs.py``).
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def estimate(services: PipelineServices, scope: Scope, *, patient: bool) -> list
     """Return the differences in ``scope`` with their estimated cost."""
     wanted = desired_recipes(services)
     return price_lines(
-        services, services.pipeline.plans.differences(wanted, scope), wanted, patient=patient
+        services, services.pipeline.plans.differences(wanted, scope), wanted, batch=patient
     )
 
 
@@ -89,7 +88,7 @@ def _apply(services: PipelineServices, asked: PlanOptions, lines: Sequence[Estim
         author=getpass.getuser(),
         estimated_usd=usd,
         confirmed_usd=asked.confirm_usd,
-        patient=asked.patient,
+        batch=asked.patient,
     )
     assert plan is not None, "only a set's plan can be open already"
     click.echo(

@@ -31,15 +31,15 @@ from playhead.services.context import Services, open_pipeline_services
 from resources.dagster_storage import open_instance
 
 _PRINT_INTERVAL_SECONDS = 0.5
-_SIGNAL_POLL_SECONDS = 0.2  # at whether a signal came
+_SIGNAL_POLL_SECONDS = 0.2  # checks whether a signal was received
 
 
 class ProgressPrinter(threading.Thread):
     """A thread that prints the progress of active recordings at every ten percent."""
 
-    def __init__(self, catalogue: Recordings, working: threading.Event) -> None:
+    def __init__(self, recordings: Recordings, working: threading.Event) -> None:
         super().__init__(daemon=True)
-        self._catalogue = catalogue
+        self._recordings = recordings
         self._working = working
         self._told: dict[str, tuple[str, int]] = {}
         self._ended = threading.Event()
@@ -55,7 +55,7 @@ class ProgressPrinter(threading.Thread):
         self.join()
 
     def _print(self) -> None:
-        for status in self._catalogue.under_way(None):
+        for status in self._recordings.under_way(None):
             news = (status.status, status.percent // 10)
             if self._told.get(status.id) != news:
                 self._told[status.id] = news
@@ -78,7 +78,7 @@ def main(recordings: tuple[str, ...], watch: bool) -> None:
         if recordings:
             services.pipeline.recordings.statuses(
                 settings.org, recordings
-            )  # NotFound before any work
+            )  # raises NotFound before any work
         processor = InProcessRunner(
             services, instance, build_definitions(settings, services=services)
         )
@@ -115,7 +115,7 @@ def _run_with_signals(work: Callable[[], None], *, stop: Callable[[], None]) -> 
     asked: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)  # and nothing with a lock: a signal may interrupt its own handler
+        asked.append(number)  # uses no lock: a signal may interrupt its own handler
         signal.signal(number, signal.SIG_DFL)
 
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -133,17 +133,17 @@ def _run_with_signals(work: Callable[[], None], *, stop: Callable[[], None]) -> 
 
 
 @contextmanager
-def _print_progress(catalogue: Recordings, working: threading.Event) -> Iterator[None]:
-    teller = ProgressPrinter(catalogue, working)
-    teller.start()
+def _print_progress(recordings: Recordings, working: threading.Event) -> Iterator[None]:
+    printer = ProgressPrinter(recordings, working)
+    printer.start()
     try:
         yield
     finally:
-        teller.end()
+        printer.end()
 
 
-def _report(catalogue: Recordings, ids: Sequence[str]) -> int:
-    statuses = catalogue.statuses(None, ids)
+def _report(recordings: Recordings, ids: Sequence[str]) -> int:
+    statuses = recordings.statuses(None, ids)
     for status in statuses:
         if status.error:
             error = status.error

@@ -1,8 +1,7 @@
-"""``python -m pipeline_assets.commands.sync_partitions``: sync Dagster's partitions with the
-archive.
+"""``python -m pipeline_assets.commands.sync_partitions``: sync Dagster's partitions.
 
-Otherwise the nightly reconcile job does this. Started by ``playhead archive`` and ``playhead
-unarchive``. This is an entry point; no module imports it.
+Makes them follow the archive now instead of in the nightly reconcile job. Started by ``playhead
+archive`` and ``playhead unarchive``. This is an entry point; no module imports it.
 """
 
 from __future__ import annotations

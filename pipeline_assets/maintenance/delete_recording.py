@@ -48,8 +48,8 @@ def finish_deletion(
     """
     settings = services.settings
     _delete_from_dagster(instance, settings, ids, words)
-    for one in ids:
-        services.files.media.delete(one)
+    for identity in ids:
+        services.files.media.delete(identity)
     for path in _logs_containing(settings, [*ids, *written_forms(words)]):
         path.unlink(missing_ok=True)
     _erase(settings)
@@ -68,8 +68,8 @@ def _delete_from_dagster(
         instance.delete_run(run_id)
         delete_run_files(instance, run_id)
     traces.delete(ids, words)
-    for one in ids:
-        instance.delete_dynamic_partition(PARTITION_SET, one)
+    for identity in ids:
+        instance.delete_dynamic_partition(PARTITION_SET, identity)
 
 
 def delete_run_files(instance: dg.DagsterInstance, run_id: str) -> None:

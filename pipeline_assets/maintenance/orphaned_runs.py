@@ -19,7 +19,7 @@ from pipeline_assets.runs import NO_RUN_RETRIES, partition_keys_of, sends_heartb
 from playhead.postgres.coordination.liveness import ProcessLiveness, run_role
 from playhead.services.context import Services
 
-_GRACE_SECONDS = 5.0  # between "started" and attendance, and between its end and the run's
+_GRACE_SECONDS = 5.0  # between a run's start and its heartbeat, and between their ends
 
 
 def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:

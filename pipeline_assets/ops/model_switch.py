@@ -2,7 +2,7 @@
 
 If the settings name another embedder than that of the active set, a set for it is added; once that
 set is complete and passes its evaluation, it is activated. A set that a person left by ``rollback``
-is not activated again. Standby sets are kept complete. The steps are implemented in
+is not activated again. All live sets are kept complete. The steps are implemented in
 ``playhead/services/model_switch.py``.
 """
 
@@ -28,9 +28,9 @@ def switch_model(
     context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
     change = ModelSwitch(playhead, playhead.engines.embedders)
-    for one in pending_steps(playhead):
+    for pending_step in pending_steps(playhead):
         try:
-            context.log.info(_take_step(change, one))
+            context.log.info(_take_step(change, pending_step))
         except PlayheadError as error:
             context.log.error(f"{error} {error.remedy}")
     yield dg.Output(None)
@@ -57,15 +57,15 @@ def pending_steps(services: PipelineServices) -> list[Step]:
     steps = [Step("begin")] if live and _desired_set(services, live) is None else []
     latest = {
         plan.set_id: plan for plan in services.pipeline.plans.all()
-    }  # in the order they were opened
-    for one in live:
-        if one.state == "active":
+    }  # plans are in the order of their creation
+    for embedding_set in live:
+        if embedding_set.state == "active":
             continue
-        if services.search.embedding_sets.progress(one).lacking:
-            if _may_build(latest.get(one.id)):
-                steps.append(Step("build", one))
-        elif _needs_evaluation(services, one):
-            steps.append(Step("judge", one))
+        if services.search.embedding_sets.progress(embedding_set).lacking:
+            if _may_build(latest.get(embedding_set.id)):
+                steps.append(Step("build", embedding_set))
+        elif _needs_evaluation(services, embedding_set):
+            steps.append(Step("judge", embedding_set))
     return steps
 
 
@@ -94,10 +94,16 @@ def _desired_set(services: PipelineServices, live: list[EmbeddingSet]) -> Embedd
     """Return the set of the embedder that the settings name, or None."""
     embedders = services.engines.embedders
     engine = embedders.named(embedders.default).engine
-    return next((one for one in live if same_engine(one, engine)), None)
+    return next(
+        (embedding_set for embedding_set in live if same_engine(embedding_set, engine)), None
+    )
 
 
-def _needs_evaluation(services: PipelineServices, one: EmbeddingSet) -> bool:
-    """Return True if the settings want this set and it was neither activated nor evaluated before."""
-    fresh = one.state == "building" and one.activated_at is None and one.gate is None
-    return fresh and _desired_set(services, [one]) is not None
+def _needs_evaluation(services: PipelineServices, embedding_set: EmbeddingSet) -> bool:
+    """Return True if the settings want this set and it was not evaluated or activated yet."""
+    fresh = (
+        embedding_set.state == "building"
+        and embedding_set.activated_at is None
+        and embedding_set.gate is None
+    )
+    return fresh and _desired_set(services, [embedding_set]) is not None

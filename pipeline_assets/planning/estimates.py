@@ -13,7 +13,7 @@ from playhead.core.records import FREE, Recipe, Stage
 from playhead.postgres.pipeline.plans import Averages, DesiredRecipe, Difference, Reason
 from playhead.services.context import PipelineServices
 
-#: What is left alone until a person acts.
+#: Reasons that no plan covers: a person has to act.
 UNPLANNED_REASONS: frozenset[Reason] = frozenset({"failed", "chosen"})
 
 
@@ -41,20 +41,22 @@ def price_lines(
     differences: Sequence[Difference],
     wanted: Sequence[DesiredRecipe],
     *,
-    patient: bool = False,
+    batch: bool = False,
 ) -> list[EstimateLine]:
     """Return one line per stage, set, reason and changed parts.
 
     In batch mode the discounted price applies.
     """
-    averages, pace = (
+    averages, durations = (
         services.pipeline.plans.averages(),
         services.pipeline.plans.seconds_per_recording(),
     )
-    recipes = {one.recipe.hash: one for one in wanted}
+    recipes = {desired.recipe.hash: desired for desired in wanted}
     lines: dict[tuple[object, ...], EstimateLine] = {}
-    for one in differences:
-        line = _estimate_line(one, recipes.get(one.wanted or ""), averages, pace, patient)
+    for difference in differences:
+        line = _estimate_line(
+            difference, recipes.get(difference.wanted or ""), averages, durations, batch
+        )
         key = (line.stage, line.set, line.reason, line.moved)
         lines[key] = _sum(lines[key], line) if key in lines else line
     return list(lines.values())
@@ -65,29 +67,34 @@ def total_usd(lines: Sequence[EstimateLine]) -> float:
 
 
 def _estimate_line(
-    one: Difference,
+    difference: Difference,
     wanted: DesiredRecipe | None,
     averages: Averages,
-    pace: Mapping[tuple[Stage, str], float],
-    patient: bool,
+    durations: Mapping[tuple[Stage, str], float],
+    batch: bool,
 ) -> EstimateLine:
-    count = 0 if one.reason in UNPLANNED_REASONS else one.recordings
-    calls, tokens = _calls(one.stage, averages, count), _tokens(one.stage, averages, count)
-    usd = (wanted.price if wanted else FREE).of(
+    count = 0 if difference.reason in UNPLANNED_REASONS else difference.recordings
+    calls, tokens = (
+        _calls(difference.stage, averages, count),
+        _tokens(difference.stage, averages, count),
+    )
+    usd = (wanted.price if wanted else FREE).cost_usd(
         calls=calls,
         tokens=tokens,
-        audio_seconds=one.audio_seconds if count else 0.0,
-        patient=patient,
+        audio_seconds=difference.audio_seconds if count else 0.0,
+        batch=batch,
     )
     recipe = wanted.recipe if wanted else None
-    seconds = _seconds_per_recording(one.stage, recipe, pace)
-    compared = recipe if one.reason == "stale" else None
+    seconds = _seconds_per_recording(difference.stage, recipe, durations)
+    compared = recipe if difference.reason == "stale" else None
     return EstimateLine(
-        stage=one.stage,
-        set=one.set_id or None,
-        reason=one.reason,
-        moved=changed_parts(one.recipe, compared.as_json) if one.recipe and compared else (),
-        recordings=one.recordings,
+        stage=difference.stage,
+        set=difference.set_id or None,
+        reason=difference.reason,
+        moved=changed_parts(difference.recipe, compared.as_json)
+        if difference.recipe and compared
+        else (),
+        recordings=difference.recordings,
         calls=round(calls),
         tokens=round(tokens),
         usd=round(usd, 6),
@@ -95,15 +102,15 @@ def _estimate_line(
     )
 
 
-def _sum(one: EstimateLine, other: EstimateLine) -> EstimateLine:
-    known = one.seconds is not None and other.seconds is not None
+def _sum(estimate_line: EstimateLine, other: EstimateLine) -> EstimateLine:
+    known = estimate_line.seconds is not None and other.seconds is not None
     return replace(
-        one,
-        recordings=one.recordings + other.recordings,
-        calls=one.calls + other.calls,
-        tokens=one.tokens + other.tokens,
-        usd=one.usd + other.usd,
-        seconds=(one.seconds or 0.0) + (other.seconds or 0.0) if known else None,
+        estimate_line,
+        recordings=estimate_line.recordings + other.recordings,
+        calls=estimate_line.calls + other.calls,
+        tokens=estimate_line.tokens + other.tokens,
+        usd=estimate_line.usd + other.usd,
+        seconds=(estimate_line.seconds or 0.0) + (other.seconds or 0.0) if known else None,
     )
 
 
@@ -123,13 +130,13 @@ def _tokens(stage: Stage, averages: Averages, count: int) -> float:
 
 
 def _seconds_per_recording(
-    stage: Stage, wanted: Recipe | None, pace: Mapping[tuple[Stage, str], float]
+    stage: Stage, wanted: Recipe | None, durations: Mapping[tuple[Stage, str], float]
 ) -> float | None:
     """Return seconds per recording with this recipe, or None if nothing is known.
 
     A new recipe gets the average of all recipes of the stage.
     """
-    if wanted and (stage, wanted.hash) in pace:
-        return pace[stage, wanted.hash]
-    alike = [seconds for (made, _), seconds in pace.items() if made == stage]
+    if wanted and (stage, wanted.hash) in durations:
+        return durations[stage, wanted.hash]
+    alike = [seconds for (made, _), seconds in durations.items() if made == stage]
     return sum(alike) / len(alike) if alike else None

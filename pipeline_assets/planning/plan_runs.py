@@ -28,9 +28,9 @@ def run_requests_for_plans(
     wanted, known = desired_recipes(services), set(keys)
     for plan in plans:
         batch = services.pipeline.plans.batch(plan, wanted, PLANNED_RECORDINGS)
-        free = [one for one in batch if one.id not in busy]
-        present = [one for one in free if one.id in known]
-        archived = [one.id for one in free if one.id not in known]
+        free = [recording for recording in batch if recording.id not in busy]
+        present = [recording for recording in free if recording.id in known]
+        archived = [recording.id for recording in free if recording.id not in known]
         yield from group_into_runs(present, keys, plan)
         yield from _archived_runs(archived, plan)
         if batch:

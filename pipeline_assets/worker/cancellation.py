@@ -16,7 +16,7 @@ import dagster as dg
 from resources.dagster_storage import DATABASE_ERRORS
 
 _POLL_INTERVAL_SECONDS = 2.0
-_KILL_AFTER_SECONDS = 60.0  # then the whole process ends: what it holds must come free
+_KILL_AFTER_SECONDS = 60.0  # then the process exits, to release what it holds
 _CANCELED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 

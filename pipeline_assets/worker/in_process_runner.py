@@ -16,7 +16,7 @@ from pipeline_assets.worker.cancellation import stop_on_termination
 from playhead.core.records import Recording
 from playhead.services.context import PipelineServices
 
-_POLL_INTERVAL_SECONDS = 1.0  # at another worker's progress
+_POLL_INTERVAL_SECONDS = 1.0  # for another worker's progress
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -60,9 +60,9 @@ class InProcessRunner:
 
         A recording that made no progress is retried after the same growing pauses as in the sensor.
         """
-        catalogue = self._services.pipeline.recordings
+        recordings = self._services.pipeline.recordings
         while not self.leaving.is_set() and (
-            waiting := catalogue.pending(limit=RECORDINGS_PER_RUN, unrequested=True)
+            waiting := recordings.pending(limit=RECORDINGS_PER_RUN, unrequested=True)
         ):
             self.working.set()
             self._make_runs(waiting)
@@ -98,7 +98,7 @@ class InProcessRunner:
         )
 
     def _held_by_other_worker(self, only: Sequence[str] | None) -> bool:
-        """Wait a moment if another worker holds any of the recordings; return True to check again."""
+        """Return True, after a pause, if another worker holds any of the recordings."""
         if only is None or self.leaving.is_set():
             return False
         statuses = self._services.pipeline.recordings.statuses(None, only)
@@ -106,7 +106,7 @@ class InProcessRunner:
         return busy and not self.leaving.wait(_POLL_INTERVAL_SECONDS)
 
     def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunSpec]:
-        if len(waiting) == 1:  # needs no neighbours, and there may be a hundred thousand keys
+        if len(waiting) == 1:  # no range is needed; reading 100,000 keys is slow
             self._instance.add_dynamic_partitions(PARTITION_SET, [waiting[0].id])
             yield RunSpec((waiting[0].id,))
             return
@@ -117,7 +117,7 @@ class InProcessRunner:
 
     def _run(self, plan: RunSpec) -> None:
         self._services.stopping.clear()
-        if self.leaving.is_set():  # which sets both: so nothing is missed between the two
+        if self.leaving.is_set():  # stop() sets both events, so none is missed here
             return
         self._services.pipeline.recordings.mark_requested(plan.ids)
         run_id = str(uuid.uuid4())
@@ -130,7 +130,7 @@ class InProcessRunner:
                 asset_selection=plan.assets,
                 raise_on_error=False,
             )
-        if canceled.is_set():  # by a person, who does not want it begun again at once
+        if canceled.is_set():  # by a person, so it is not started again at once
             self._services.pipeline.recordings.mark_requested(plan.ids)
         elif self.leaving.is_set():
             self._services.pipeline.recordings.release(plan.ids)

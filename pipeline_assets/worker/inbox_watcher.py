@@ -65,7 +65,7 @@ class InboxWatcher(threading.Thread):
         try:
             arrival = ingest_from_inbox(self._services, name)
         except FileNotFoundError:
-            return  # taken by the sensor, or withdrawn
+            return  # ingested by the sensor, or removed by the user
         except (OSError, PlayheadError) as error:
             click.echo(f"{name!r} stays in the inbox: {error}", err=True)
             return

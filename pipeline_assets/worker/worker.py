@@ -19,8 +19,8 @@ from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
 from resources.dagster_storage import DATABASE_ERRORS
 
-_POLL_INTERVAL_SECONDS = 30.0  # when nobody rings: for pauses that are over, and for the dead
-_PAUSE_SECONDS = 1.0  # while the database is away
+_POLL_INTERVAL_SECONDS = 30.0  # without notification: for ended pauses and dead workers
+_PAUSE_SECONDS = 1.0  # while the database is unavailable
 
 
 class Worker:
@@ -63,7 +63,7 @@ class Worker:
                     fail_orphaned_runs(self._instance, self._services)
                 self._processor.drain()
                 if self._processor.run_plans(unless=self._doorbell.rung.is_set):
-                    continue  # what is new comes between two of their runs
+                    continue  # new recordings are processed between two runs of a plan
             except DATABASE_ERRORS as error:
                 click.echo(f"The database is away: {error}", err=True)
                 self._processor.leaving.wait(_PAUSE_SECONDS)

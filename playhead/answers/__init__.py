@@ -1,1 +1,1 @@
-"""Questions to answers, each sentence of which opens a recording where it was said."""
+"""Answers to questions, in sentences that cite a moment of a recording."""

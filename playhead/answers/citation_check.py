@@ -1,8 +1,7 @@
-"""The minutes of an answer: who writes it is heard, and what is proved is written down.
+"""Check the sentences of an answer against their sources while they are written.
 
-A sentence is written down when a quote that it cites stands in a passage that was retrieved, and no
-number in it is invented. All else is left out and counted. Not here: finding and writing
-(``answers.py``).
+A sentence is accepted if a quote that it cites occurs in a retrieved chunk and it contains no
+invented number. All other sentences are left out and counted.
 """
 
 from __future__ import annotations
@@ -17,14 +16,17 @@ from playhead.core.protocols.answerer import AnswerRequest, DraftCitation, Draft
 from playhead.core.timecode import format_timecode
 from playhead.transcripts.word_positions import TimedText
 
-#: Whether a citation's words still stand where they stood; of a forgotten recording nothing does.
+#: Whether the words of a citation are still in the transcript; "forgotten" if the recording was
+#: deleted.
 State = Literal["current", "corrected", "forgotten"]
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """``quote`` was said from ``start_seconds`` on; ``link`` opens the media there. Of one whose
-    words were corrected since, or whose recording was forgotten, there is no second and no link."""
+    """A citation: ``quote`` was spoken from ``start_seconds`` on; ``link`` opens the media there.
+
+    Times and link are None if the words were corrected since, or the recording was deleted.
+    """
 
     number: int
     state: State
@@ -41,24 +43,29 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class CitedSentence:
-    """``text`` is None where it told of a recording that was forgotten; ``cites``: the numbers of
-    its citations, at least one."""
+    """A sentence of an answer with the numbers of its citations, at least one.
+
+    ``text`` is None if it was based on a recording that was deleted.
+    """
 
     text: str | None
     cites: tuple[int, ...]
 
 
-#: Hears a sentence that is proved, with its citations; or None: what it heard does not count, as
-#: its writer broke off and begins anew.
+#: Called with each proved sentence and its citations, or with None if the answerer starts over: the
+#: sentences so far are then void.
 SentenceCallback = Callable[[CitedSentence | None, tuple[Citation, ...]], None]
 
 
 @dataclass(slots=True)
 class CitationChecker:
-    """An ``Audience``. ``spoken`` gives the transcript of a recording; ``link`` opens an excerpt's
-    recording at a second."""
+    """An ``AnswerSink`` that accepts only sentences whose citations are proved.
 
-    inquiry: AnswerRequest
+    ``spoken`` returns the transcript of a recording; ``link`` returns a link to an excerpt's
+    recording at a second.
+    """
+
+    request: AnswerRequest
     spoken: Callable[[str], TimedText | None]
     link: Callable[[Excerpt, float], str]
     callback: SentenceCallback
@@ -73,38 +80,41 @@ class CitationChecker:
         self.sentences, self.citations, self.words, self.left_out = [], [], [], 0
 
     def on_sentence(self, statement: DraftSentence) -> None:
-        """See ``Audience``. A sentence that was written down already is not again."""
+        """Check a sentence and store it if it is proved and new.
+
+        See ``AnswerSink``.
+        """
         text = sanitize(statement.text)
         proofs: list[Citation] = []
         if text and not self._invents(text, statement):
-            proofs = [proof for one in statement.cited if (proof := self._find_citation(one))]
+            proofs = [proof for draft in statement.cited if (proof := self._find_citation(draft))]
         if not proofs:
             self.left_out += 1
             return
-        sentence = CitedSentence(text, tuple(dict.fromkeys(one.number for one in proofs)))
+        sentence = CitedSentence(text, tuple(dict.fromkeys(proof.number for proof in proofs)))
         if sentence not in self.sentences:
             self.sentences.append(sentence)
             self.callback(sentence, tuple(self.citations[n - 1] for n in sentence.cites))
 
     def _find_citation(self, cited: DraftCitation) -> Citation | None:
-        """The citation, if its passage was retrieved and its quote stands there."""
-        if not 1 <= cited.excerpt <= len(self.inquiry.excerpts):
+        """Return the citation if its quote occurs in a retrieved chunk, or None."""
+        if not 1 <= cited.excerpt <= len(self.request.excerpts):
             return None
-        excerpt = self.inquiry.excerpts[cited.excerpt - 1]
+        excerpt = self.request.excerpts[cited.excerpt - 1]
         stands = find_quote(cited.quote, excerpt)
         if stands is None:
             return None
         start, end = quote_times(excerpt, stands, self.spoken(excerpt.recording))
         known = [
-            one
-            for one in self.citations
-            if (one.recording, one.start_seconds, one.end_seconds)
+            citation
+            for citation in self.citations
+            if (citation.recording, citation.start_seconds, citation.end_seconds)
             == (excerpt.recording, start, end)
         ]
         return known[0] if known else self._new(excerpt, excerpt.text[slice(*stands)], start, end)
 
     def _new(self, excerpt: Excerpt, quote: str, start: float, end: float) -> Citation:
-        """Numbered as the next one."""
+        """Create a citation with the next number."""
         made = Citation(
             number=len(self.citations) + 1,
             state="current",
@@ -123,10 +133,10 @@ class CitationChecker:
         return made
 
     def _invents(self, text: str, statement: DraftSentence) -> bool:
-        """Whether it tells a number that neither the question nor what it cites has."""
-        told = [self.inquiry.question]
-        for one in statement.cited:
-            if 1 <= one.excerpt <= len(self.inquiry.excerpts):
-                excerpt = self.inquiry.excerpts[one.excerpt - 1]
+        """Return whether the text has a number found in neither question nor sources."""
+        told = [self.request.question]
+        for draft in statement.cited:
+            if 1 <= draft.excerpt <= len(self.request.excerpts):
+                excerpt = self.request.excerpts[draft.excerpt - 1]
                 told += [excerpt.text, excerpt.title]
         return not numbers_in([text]) <= numbers_in(told)

@@ -1,7 +1,6 @@
-"""What was kept of conversations, read again: every citation is looked up, and shows its second
-only while its words still stand there.
+"""Stored conversations, with every citation checked against the current transcripts.
 
-Not here: answering (``answers.py``), the rows (``playhead/postgres/search/conversations.py``).
+A citation has its time only while its words are still in the transcript.
 """
 
 from __future__ import annotations
@@ -27,8 +26,10 @@ from playhead.transcripts.word_positions import TimedText
 
 @dataclass(frozen=True, slots=True)
 class StoredTurn:
-    """A question and its answer as it stands today. ``question`` is None where it told of a
-    recording that was forgotten."""
+    """A stored question and its answer, checked against the current transcripts.
+
+    ``question`` is None if it was based on a recording that was deleted.
+    """
 
     ordinal: int
     question: str | None
@@ -41,15 +42,22 @@ class StoredTurn:
 
     @property
     def for_prompt(self) -> ConversationTurn:
-        """For whoever answers the next question: without what no longer holds."""
-        holds = {one.number for one in self.citations if one.state == "current"}
-        told = [one.text for one in self.sentences if one.text and holds.issuperset(one.cites)]
+        """Return the turn for the prompt of the next question.
+
+        Only sentences whose citations are all current are included.
+        """
+        holds = {citation.number for citation in self.citations if citation.state == "current"}
+        told = [
+            sentence.text
+            for sentence in self.sentences
+            if sentence.text and holds.issuperset(sentence.cites)
+        ]
         return ConversationTurn(self.question or "", " ".join(told))
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptCache:
-    """Of one organisation's recordings, as they are now."""
+    """Access to the current transcripts of one organisation's recordings."""
 
     services: Services
     org_id: str
@@ -57,38 +65,40 @@ class TranscriptCache:
     def get(self, recording: str) -> TimedText | None:
         try:
             known = self.services.pipeline.recordings.get(self.org_id, recording)
-            standing = self.services.pipeline.results.current_results([known])[known.id].get(
+            current = self.services.pipeline.results.current_results([known])[known.id].get(
                 ("transcript", 0)
             )
-            return (
-                self.services.pipeline.content.timed_text(known, standing.id) if standing else None
-            )
+            return self.services.pipeline.content.timed_text(known, current.id) if current else None
         except (RecordingDeleted, NotFound):
             return None
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationHistory:
-    """One organisation's conversations."""
+    """The stored conversations of one organisation."""
 
     services: Services
     org_id: str
 
     def summaries(self, limit: int) -> list[ConversationSummary]:
-        """The newest first."""
+        """Return the latest conversations, newest first."""
         return self.services.search.conversations.summaries(self.org_id, limit)
 
     def turns(self, conversation: str) -> list[StoredTurn]:
-        """The oldest first. Raises ``NotFound``."""
+        """Return the turns of a conversation, oldest first.
+
+        Raises ``NotFound`` if there is no such conversation.
+        """
         spoken = cache(TranscriptCache(self.services, self.org_id).get)
         rows = self.services.search.conversations.turns(self.org_id, conversation)
         return [self._turn(row, spoken) for row in rows]
 
     def _turn(self, row: dict[str, Any], spoken: Callable[[str], TimedText | None]) -> StoredTurn:
         sentences = [
-            CitedSentence(one["text"], tuple(one["cites"])) for one in row.pop("sentences")
+            CitedSentence(sentence["text"], tuple(sentence["cites"]))
+            for sentence in row.pop("sentences")
         ]
-        citations = [self._citation(one, spoken) for one in row.pop("citations")]
+        citations = [self._citation(citation, spoken) for citation in row.pop("citations")]
         return StoredTurn(**row, sentences=tuple(sentences), citations=tuple(citations))
 
     def _citation(self, row: Json, spoken: Callable[[str], TimedText | None]) -> Citation:

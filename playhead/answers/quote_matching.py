@@ -1,8 +1,7 @@
-"""Whether a quote was said, where, and when: what is checked before a citation is shown.
+"""Find quotes in excerpts and transcripts, with their times. Pure functions.
 
-A quote stands in a text when its words do, one after the other, whatever the letters' case, the
-white space and the punctuation. Pure. Not here: what is done with what does not stand
-(``minutes.py``).
+A quote matches if its words occur one after the other, regardless of case, white space and
+punctuation.
 """
 
 from __future__ import annotations
@@ -18,26 +17,28 @@ from playhead.core.protocols.answerer import Excerpt, TimedSentence
 from playhead.core.sentences import UNSPACED, Range
 from playhead.transcripts.word_positions import TimedText
 
-#: Fewer words prove nothing, unless they are all of a sentence.
+#: Minimum words of a quote: fewer prove nothing, unless they are a whole sentence.
 MIN_WORDS: Final = 3
-#: How far the words of a corrected transcript may have moved to be the same ones.
+#: Maximum seconds by which a quote may have moved in a corrected transcript.
 NEAR_SECONDS: Final = 5.0
 
-# A character each of scripts that are written without spaces, a word of all others.
+# A single character in scripts without spaces, a word in all others.
 _WORD: Final = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 _DIGITS: Final = re.compile(r"\d+")
 
 
 def find_quote(quote: str, excerpt: Excerpt) -> Range | None:
-    """The characters of the excerpt over which the quote stands; None where it does not, or says
-    too little."""
+    """Return the range of characters of the quote in the excerpt.
+
+    None if it does not occur or is too short to prove anything.
+    """
     words = _words(quote)
     said = any(_words(line.text) == words for line in excerpt.lines)
     return next(find_all(quote, excerpt.text), None) if said or len(words) >= MIN_WORDS else None
 
 
 def find_all(quote: str, text: str) -> Iterator[Range]:
-    """All characters over which the words of the quote stand in the text."""
+    """Yield all ranges of characters in which the words of the quote occur in the text."""
     wanted = _words(quote)
     found = [*_WORD.finditer(text)]
     there = [_fold(word.group()) for word in found]
@@ -47,8 +48,11 @@ def find_all(quote: str, text: str) -> Iterator[Range]:
 
 
 def quote_times(excerpt: Excerpt, stands: Range, spoken: TimedText | None) -> tuple[float, float]:
-    """When the words over these characters were said: by the words of the transcript; by their
-    sentence, where it is not the transcript that the excerpt was cut from."""
+    """Return the start and end in seconds of the words in a range of the excerpt.
+
+    They come from the transcript's words, or from the sentence of the excerpt if the transcript is
+    not the one that the excerpt was created from.
+    """
     start, end = (excerpt.char_start + edge for edge in stands)
     if spoken and spoken.text[start:end] == excerpt.text[stands[0] : stands[1]]:
         [(first, last)] = spoken.timeline.seconds([(start, end)])
@@ -59,8 +63,10 @@ def quote_times(excerpt: Excerpt, stands: Range, spoken: TimedText | None) -> tu
 
 
 def find_quote_near(quote: str, seconds: float, spoken: TimedText) -> tuple[float, float] | None:
-    """When these words are said in a transcript as it is now, near where they were; None where they
-    are not."""
+    """Return the times of a quote in the current transcript, or None.
+
+    It must occur within ``NEAR_SECONDS`` of ``seconds``; the nearest match is returned.
+    """
     timeline = spoken.timeline
     rows = np.flatnonzero(np.abs(timeline.start_seconds - seconds) <= NEAR_SECONDS)
     if not len(rows):
@@ -71,19 +77,19 @@ def find_quote_near(quote: str, seconds: float, spoken: TimedText) -> tuple[floa
         (begin + first, begin + last) for first, last in find_all(quote, spoken.text[begin:end])
     ]
     timed = [(a, b) for a, b in timeline.seconds(found) if a is not None and b is not None]
-    near = [one for one in timed if abs(one[0] - seconds) <= NEAR_SECONDS]
-    return min(near, key=lambda one: abs(one[0] - seconds), default=None)
+    near = [word for word in timed if abs(word[0] - seconds) <= NEAR_SECONDS]
+    return min(near, key=lambda word: abs(word[0] - seconds), default=None)
 
 
 def numbers_in(texts: Sequence[str]) -> set[str]:
-    """What stands in digits; a number that is cited nowhere is an invention."""
+    """Return all numbers written in digits; one that no source has is an invention."""
     return {
         unicodedata.normalize("NFKC", digits) for text in texts for digits in _DIGITS.findall(text)
     }
 
 
 def _line_at(excerpt: Excerpt, char: int) -> TimedSentence:
-    """The sentence in which a character of the excerpt stands."""
+    """Return the sentence that contains a character of the excerpt."""
     at = 0
     for line in excerpt.lines:
         at = max(at, excerpt.text.find(line.text, at)) + len(line.text)

@@ -1,7 +1,7 @@
-"""Plain text out of what people said or a model wrote: no link, no markup, no mark of a citation.
+"""Convert transcripts and model replies to plain text without links, markup or citation marks.
 
-The only links an answer shows are our own, and the only marks those of citations that were checked;
-whatever looks like one in a transcript or a reply is made harmless here, and its words stay.
+The only links an answer shows are created by Playhead, and the only citation marks those of checked
+citations. Anything else that looks like one is made harmless here; its words stay.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Final
 
 from playhead.core.text import one_line
 
-#: What stands where a link stood.
+#: Replacement for a link.
 LINK: Final = "(link)"
 
-# Characters that show nothing or turn the order of others: they hide what a person would see.
+# Invisible characters, and those that change the text direction: they hide content from people.
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e007f]"
@@ -39,7 +39,7 @@ _SPACE_BEFORE: Final = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
 
 
 def sanitize(text: str) -> str:
-    """One line in which nothing can be clicked, rendered or taken for a citation."""
+    """Return the text as one line without links, markup or citation marks."""
     while (bare := _strip_markup(text)) != text:  # what was taken out may have stood within a link
         text = bare
     return text

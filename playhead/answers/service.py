@@ -1,8 +1,7 @@
-"""Answers: a question in, sentences out that each open a recording where it was said.
+"""Answer questions with sentences that each cite a moment of a recording.
 
-Finds passages (``playhead/search``), has an answerer write, writes down what is proved
-(``minutes.py``), and keeps the conversation. Only what was said answers: a document is somebody's
-words about it. Not here: reading what was kept (``conversations.py``).
+Finds chunks, has an answerer write, checks every sentence, and stores the conversation. Only
+transcripts are used as sources: a document is somebody's words about a recording.
 """
 
 from __future__ import annotations
@@ -47,10 +46,12 @@ _NO_QUESTION: Final = "Nothing was asked."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``found`` is False where the recordings do not answer: then there is no sentence, and
-    ``NOT_THERE`` is the answer. ``note`` says what a person should know of how it came about.
-    ``conversation`` goes on with the next question; None: nothing was kept. ``engine``: who
-    wrote."""
+    """An answer to a question.
+
+    ``found`` is False if the recordings do not answer it: then there is no sentence, and
+    ``NOT_FOUND`` is the answer. ``note`` tells the user how it was created. ``conversation`` is the
+    id to continue with, None if nothing was stored. ``engine`` is the engine that wrote it.
+    """
 
     question: str
     found: bool
@@ -62,12 +63,12 @@ class Answer:
 
 
 def ignore_sentences(_sentence: CitedSentence | None, _citations: tuple[Citation, ...]) -> None:
-    """A ``Hearer`` that waits for the whole answer."""
+    """Ignore streamed sentences: a ``SentenceCallback`` for callers that need none."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerService:
-    """The recordings of one organisation, that of ``search``, asked."""
+    """Answers questions about the recordings of one organisation, that of ``search``."""
 
     services: Services
     search: SearchService
@@ -77,19 +78,22 @@ class AnswerService:
         self,
         question: str,
         *,
-        narrowed: SearchFilter = NO_FILTER,
+        filters: SearchFilter = NO_FILTER,
         conversation: str | None = None,
-        hearer: SentenceCallback = ignore_sentences,
+        on_sentence: SentenceCallback = ignore_sentences,
     ) -> Answer:
-        """``hearer`` is told every sentence as soon as it is written and proved. ``conversation``:
-        an earlier answer's, which the question goes on with. Where the answerer cannot work just
-        now, the offline one does, and ``note`` says so. Raises ``NotFound`` for a conversation
-        that is not the organisation's."""
+        """Answer a question, and store it with its answer.
+
+        ``hearer`` is called with every sentence as soon as it is written and proved.
+        ``conversation`` is the id of an earlier answer's conversation to continue. If the answerer
+        is unavailable, the offline answerer is used, and ``note`` reports it. Raises ``NotFound``
+        if the conversation is not the organisation's.
+        """
         earlier = self._earlier(conversation)
         asked, note = _truncate(question)
         if not asked:
             return _not_found(question, self.answerer, _NO_QUESTION)
-        answer, words = self._answer(asked, narrowed, earlier, hearer)
+        answer, words = self._answer(asked, filters, earlier, on_sentence)
         noted = replace(answer, note=_join_notes([note, answer.note]))
         return self._store(noted, words, conversation)
 
@@ -102,24 +106,24 @@ class AnswerService:
     def _answer(
         self,
         asked: str,
-        narrowed: SearchFilter,
+        filters: SearchFilter,
         earlier: Sequence[ConversationTurn],
-        hearer: SentenceCallback,
+        on_sentence: SentenceCallback,
     ) -> tuple[Answer, list[str]]:
-        """With the words of its citations, as they stand."""
+        """Return the answer with the original words of its citations."""
         meant = " ".join([*(turn.question for turn in earlier[-1:]), asked])
-        found = self.search(meant, narrowed=replace(narrowed, source="transcript"), limit=_HITS)
+        found = self.search(meant, filters=replace(filters, source="transcript"), limit=_HITS)
         if found.searched is None or found.question is None or not found.hits:
             return _not_found(asked, self.answerer, found.note), []
         with call_context(CallContext(self.org_id, ANSWER, _share_excerpts(found))):
-            likeness = _QuestionSimilarity(
+            similarity = _QuestionSimilarity(
                 self.services.search.excerpts, self.org_id, found.question
             )
             passages = dict.fromkeys(chunk for hit in found.hits for chunk in hit.chunks)
             excerpts = self.services.search.excerpts.of(self.org_id, list(passages))
-            inquiry = AnswerRequest(asked, excerpts, likeness, found.searched.name, earlier)
-            minutes = self._citation_checker(inquiry, hearer)
-            engine, note = self._write(inquiry, minutes)
+            request = AnswerRequest(asked, excerpts, similarity, found.searched.name, earlier)
+            minutes = self._citation_checker(request, on_sentence)
+            engine, note = self._write(request, minutes)
         notes = [found.note, note, _left_out_note(minutes.left_out)]
         answer = Answer(
             question=asked,
@@ -136,24 +140,24 @@ class AnswerService:
         return self.search.org_id
 
     def _citation_checker(
-        self, inquiry: AnswerRequest, hearer: SentenceCallback
+        self, request: AnswerRequest, on_sentence: SentenceCallback
     ) -> CitationChecker:
         spoken = cache(TranscriptCache(self.services, self.org_id).get)
-        return CitationChecker(inquiry, spoken, self._link, hearer)
+        return CitationChecker(request, spoken, self._link, on_sentence)
 
     def _link(self, excerpt: Excerpt, seconds: float) -> str:
         return media_link(
             self.services.files.media.link(excerpt.recording, excerpt.suffix), seconds
         )
 
-    def _write(self, inquiry: AnswerRequest, minutes: CitationChecker) -> tuple[Engine, str | None]:
-        """Who answered in the end, and its note."""
+    def _write(self, request: AnswerRequest, minutes: CitationChecker) -> tuple[Engine, str | None]:
+        """Write the answer, and return the engine that wrote it and its note."""
         try:
-            return self.answerer.engine, self.answerer.answer(inquiry, minutes)
+            return self.answerer.engine, self.answerer.answer(request, minutes)
         except (*VECTORS_UNAVAILABLE, RequestRejected) as error:
             minutes.start_over()
             instead = ExtractiveAnswerer()
-            instead.answer(inquiry, minutes)
+            instead.answer(request, minutes)
             return instead.engine, f"Quoted, not written. {error} {error.remedy}"
 
     def _store(self, answer: Answer, words: Sequence[str], conversation: str | None) -> Answer:
@@ -177,7 +181,7 @@ class AnswerService:
 
 @dataclass(frozen=True, slots=True)
 class _QuestionSimilarity:
-    """See ``Likeness``: by the words of the full-text leg and the vectors of the searched set."""
+    """A ``Similarity`` by full-text words and by vectors of the searched set."""
 
     excerpts: Excerpts
     org_id: str
@@ -191,7 +195,7 @@ class _QuestionSimilarity:
 
 
 def _truncate(question: str) -> tuple[str, str | None]:
-    """The question as it is read, and a note where that is not all of it."""
+    """Return the question as one line, truncated if too long, and a note if it was."""
     asked = one_line(question)
     if len(asked) <= _MAX_QUESTION_CHARACTERS:
         return asked, None
@@ -203,7 +207,10 @@ def _not_found(question: str, answerer: Answerer, note: str | None) -> Answer:
 
 
 def _share_excerpts(found: SearchResult) -> dict[str, float]:
-    """Recordings that a provider is told of, so that what it costs and says goes with them."""
+    """Return the recordings whose text is sent to a provider, each with share 1.
+
+    The cost and the provider's replies are attributed to them, and deleted with them.
+    """
     return dict.fromkeys((hit.recording for hit in found.hits), 1.0)
 
 

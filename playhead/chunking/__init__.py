@@ -1,1 +1,1 @@
-"""Pure functions, value in, value out: no Dagster, no I/O, no clock."""
+"""Chunking of transcripts and documents: pure functions, without Dagster, I/O or a clock."""

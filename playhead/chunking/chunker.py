@@ -1,10 +1,4 @@
-"""Passages to embed: a text and a configuration in, ``Chunk``s out.
-
-Here: the settings, the three strategies, the one entry ``chunk``. Not here: sentences
-(``playhead/core/sentences.py``), what is too long for a chunk (``units.py``), where chunks end and how
-they overlap (``packing.py``), which ends stay (``keeping.py``), Markdown's structure
-(``sections.py``), times (``playhead/transcripts/timeline.py``).
-"""
+"""Chunking: splits a text into ``Chunk``s to embed, by one of three strategies."""
 
 from __future__ import annotations
 
@@ -29,11 +23,11 @@ from playhead.transcripts.timeline import Timeline
 
 Strategy = Literal["text", "segments", "markdown"]
 
-#: Tokens. Some characters are several: four in a byte-level vocabulary, more where a
-#: tokenizer spells out a ligature.
+#: Minimum chunk size in tokens. Some characters have several: four in a byte-level vocabulary, more
+#: if a tokenizer expands a ligature.
 MIN_SIZE = 8
 
-#: Silence after which the same speaker is taken to begin anew.
+#: Silence after which the same speaker counts as a new turn.
 LONG_PAUSE_SECONDS = 2.0
 
 _LINE = re.compile(r"[^\n]+")
@@ -41,10 +35,13 @@ _LINE = re.compile(r"[^\n]+")
 
 @dataclass(frozen=True, slots=True)
 class ChunkingConfig:
-    """How to cut, in tokens of the embedding model. ``size``: the most a chunk has;
-    ``overlap``: the most it repeats of the one before; ``minimum``: what the last chunk has
-    of its own where that can be, and what a chunk has before a change of speaker ends it.
-    Raises ``InvalidSettings`` with all that is wrong."""
+    """Settings of the chunker, in tokens of the embedding model.
+
+    ``size`` is the maximum of a chunk, ``overlap`` the maximum that it repeats of the previous one.
+    ``minimum`` is the number of tokens that the last chunk has of its own where possible, and that
+    a chunk must have before a change of speaker ends it. Raises ``InvalidSettings`` with all
+    errors.
+    """
 
     strategy: Strategy
     size: int = 500
@@ -68,8 +65,11 @@ class ChunkingConfig:
             )
 
     def capped(self, window_tokens: int) -> ChunkingConfig:
-        """The same where ``size`` fits a model that reads ``window_tokens``; else all three
-        scaled down alike, so that the model reads every token of a chunk."""
+        """Return a configuration whose ``size`` fits a model window of ``window_tokens``.
+
+        If ``size`` is too large, all three values are scaled down in proportion, so that the model
+        reads every token of a chunk.
+        """
         if self.size <= window_tokens:
             return self
         return replace(
@@ -86,64 +86,65 @@ def chunk(
     *,
     config: ChunkingConfig,
     tokenizer: Tokenizer,
-    tongues: LanguageRuns,
+    language_runs: LanguageRuns,
     timeline: Timeline,
     before: Sequence[ChunkSpan] = (),
 ) -> tuple[Chunk, ...]:
-    """Cut ``text`` into passages of at most ``config.size`` tokens, in order; a blank text
-    has none. Together they hold every character that is not white space; each is
-    ``text[char_start:char_end]``, without white space at its ends. Their times and
-    speakers are by the ``timeline``; where ``tongues`` has several languages, each says its own.
+    """Split ``text`` into chunks of at most ``config.size`` tokens, in order.
 
-    - ``text``: whole sentences; each chunk begins with the last sentences of the one before.
-    - ``segments``: as ``text``, and a chunk of ``minimum`` tokens ends where the speaker
+    A blank text has none. The chunks cover every character that is not white space; each is
+    ``text[char_start:char_end]``, without white space at its ends. Their times and speakers come
+    from the ``timeline``. If there are several languages, each chunk has its own.
+
+    - ``text``: whole sentences; each chunk begins with the last sentences of the previous one.
+    - ``segments``: as ``text``, and a chunk with at least ``minimum`` tokens ends where the speaker
       changes or pauses for more than ``LONG_PAUSE_SECONDS``.
-    - ``markdown``: whole sections, small neighbours together; only within a section that is
-      too long do sentences, list items and code blocks part, and chunks overlap.
+    - ``markdown``: whole sections, small neighbours together. Only a section that is too long is
+      split into sentences, list items and code blocks, and only there chunks overlap.
 
-    What exceeds a chunk is cut between words, else between graphemes. Characters for which
-    a tokenizer has no token are kept; the model does not read them. What was cut ``before``
-    of an earlier version of the text is cut there again where it can be, so that only those
-    passages change that were corrected. Raises ``InvalidResult`` for a timeline out of order.
+    A sentence that exceeds a chunk is split between words, else between graphemes. Characters
+    without a token in the tokenizer stay in the chunk; the model does not read them. The boundaries
+    of ``before``, the chunks of an earlier version of the text, are reused where possible, so that
+    only corrected chunks change. Raises ``InvalidEngineOutput`` if the timeline is out of order.
     """
     timeline.check_order()
-    ruler = TokenCounter(text, tokenizer, config.size)
+    counter = TokenCounter(text, tokenizer, config.size)
     kept = stable_boundaries(text, before)
     if config.strategy == "markdown":
-        ranges = list(_Markdown(ruler, config, tongues, outline(text), kept).ranges())
+        ranges = list(_Markdown(counter, config, language_runs, outline(text), kept).ranges())
     else:
         turns = _speaker_turns(timeline) if config.strategy == "segments" else frozenset()
-        units = list(_sentence_units(ruler, (0, len(text)), tongues, turns))
-        ranges = pack(units, ruler, overlap=config.overlap, minimum=config.minimum, kept=kept)
-    return tuple(_chunks(source, ruler, ranges, timeline, tongues))
+        units = list(_sentence_units(counter, (0, len(text)), language_runs, turns))
+        ranges = pack(units, counter, overlap=config.overlap, minimum=config.minimum, kept=kept)
+    return tuple(_chunks(source, counter, ranges, timeline, language_runs))
 
 
 def _chunks(
     source: Source,
-    ruler: TokenCounter,
+    counter: TokenCounter,
     ranges: Sequence[Range],
     timeline: Timeline,
-    tongues: LanguageRuns,
+    language_runs: LanguageRuns,
 ) -> Iterator[Chunk]:
     timed = zip(ranges, timeline.seconds(ranges), timeline.speakers(ranges), strict=True)
     for ordinal, ((start, end), seconds, speaker) in enumerate(timed):
         yield Chunk(
             source=source,
-            text=ruler.text[start:end],
+            text=counter.text[start:end],
             ordinal=ordinal,
             char_start=start,
             char_end=end,
             start_seconds=seconds[0],
             end_seconds=seconds[1],
             speaker=speaker,
-            token_count=ruler.count(start, end),
-            language=_language(tongues, start, end) if len(tongues) > 1 else None,
+            token_count=counter.count(start, end),
+            language=_language(language_runs, start, end) if len(language_runs) > 1 else None,
         )
 
 
-def _language(tongues: LanguageRuns, start: int, end: int) -> str:
-    """The one of most characters, the first of equals."""
-    here = language_runs_within(tongues, start, end)
+def _language(language_runs: LanguageRuns, start: int, end: int) -> str:
+    """Return the language with the most characters in the range, the first of equals."""
+    here = language_runs_within(language_runs, start, end)
     lengths: Counter[str] = Counter()
     for (at, language), (until, _) in pairwise([*here, (end - start, "")]):
         lengths[language] += until - at
@@ -151,7 +152,7 @@ def _language(tongues: LanguageRuns, start: int, end: int) -> str:
 
 
 def _speaker_turns(timeline: Timeline) -> frozenset[int]:
-    """Where another speaker begins, or the same one after a long pause."""
+    """Return where another speaker begins, or the same one after a long pause."""
     others = np.diff(timeline.voices) != 0
     pauses = timeline.start_seconds[1:] - timeline.end_seconds[:-1]
     turns = timeline.char_starts[1:][others | (pauses > LONG_PAUSE_SECONDS)]
@@ -159,22 +160,25 @@ def _speaker_turns(timeline: Timeline) -> frozenset[int]:
 
 
 def _sentence_units(
-    ruler: TokenCounter, within: Range, tongues: LanguageRuns, turns: frozenset[int] = frozenset()
+    counter: TokenCounter,
+    within: Range,
+    language_runs: LanguageRuns,
+    turns: frozenset[int] = frozenset(),
 ) -> Iterator[Unit]:
-    """The sentences of a range, cut at turns too."""
+    """Yield the sentences of a range, split at speaker turns as well."""
     start, end = within
-    here = language_runs_within(tongues, start, end)
-    starts = {start + at for at, _ in split_multilingual(ruler.text[start:end], here)}
+    here = language_runs_within(language_runs, start, end)
+    starts = {start + at for at, _ in split_multilingual(counter.text[start:end], here)}
     for left, right in pairwise(sorted({*starts, *turns, start, end})):
         edge = Boundary.TURN if left in turns else Boundary.SENTENCE
-        yield from ruler.units(left, right, edge)
+        yield from counter.units(left, right, edge)
 
 
 @dataclass(frozen=True, slots=True)
 class _Markdown:
-    ruler: TokenCounter
+    counter: TokenCounter
     config: ChunkingConfig
-    tongues: LanguageRuns
+    language_runs: LanguageRuns
     outline: Outline
     kept: frozenset[int]
 
@@ -182,12 +186,17 @@ class _Markdown:
         return self._merge_small_sections([self.outline.root])
 
     def _merge_small_sections(self, sections: Sequence[Section]) -> Iterator[Range]:
-        """Sections that fit are kept whole, small ones together. One that does not fit takes
-        along what stands before it where that is too little for a chunk of its own."""
+        """Yield ranges of whole sections that fit, small ones merged.
+
+        A section that does not fit also takes the text before it if that is too short for its own
+        chunk.
+        """
         run: list[Unit] = []
         run_start = sections[0].start
         for section in sections:
-            whole = list(islice(self.ruler.units(section.start, section.end, Boundary.SENTENCE), 2))
+            whole = list(
+                islice(self.counter.units(section.start, section.end, Boundary.SENTENCE), 2)
+            )
             if len(whole) < 2:
                 run += whole
                 continue
@@ -207,16 +216,19 @@ class _Markdown:
             yield from self._pack(units, overlap=self.config.overlap)
 
     def _block_units(self, block: Block) -> Iterator[Unit]:
-        """Items and code whole where they fit; else code by line, all the rest by sentence."""
-        ruler, at = self.ruler, (block.start, block.end)
-        if block.kind != "prose" and ruler.count(*at) <= ruler.size:
-            yield from ruler.units(*at, Boundary.SENTENCE)
+        """Yield units of a block: list items and code whole if they fit.
+
+        Code that does not fit is split by line, everything else by sentence.
+        """
+        counter, at = self.counter, (block.start, block.end)
+        if block.kind != "prose" and counter.count(*at) <= counter.size:
+            yield from counter.units(*at, Boundary.SENTENCE)
         elif block.kind == "code":
-            for line in _LINE.finditer(ruler.text, *at):
-                yield from ruler.units(*line.span(), Boundary.SENTENCE)
+            for line in _LINE.finditer(counter.text, *at):
+                yield from counter.units(*line.span(), Boundary.SENTENCE)
         else:
-            yield from _sentence_units(ruler, at, self.tongues)
+            yield from _sentence_units(counter, at, self.language_runs)
 
     def _pack(self, units: Sequence[Unit], overlap: int) -> list[Range]:
         minimum, kept = self.config.minimum, self.kept
-        return pack(units, self.ruler, overlap=overlap, minimum=minimum, kept=kept)
+        return pack(units, self.counter, overlap=overlap, minimum=minimum, kept=kept)

@@ -1,4 +1,4 @@
-"""In which language a document's parts are: that of the speech they were made from."""
+"""Languages of a document's parts, derived from the speech that they were written from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from playhead.transcripts.word_positions import TimedText
 
 
 def document_languages(document: Document, spoken: TimedText) -> LanguageRuns:
-    """Each timed part in the language that was spoken at its second."""
+    """Return the language runs of a document.
+
+    Each timed part has the language that was spoken at its time.
+    """
     runs = [(0, spoken.language)]
     if spoken.languages:
         begun = spoken.timeline.seconds([(at, at + 1) for at in spoken.breaks])

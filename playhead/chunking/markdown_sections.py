@@ -1,8 +1,4 @@
-"""Markdown as a tree of sections, and a section as blocks.
-
-Here: where headings, list items and code stand in the characters, by markdown-it-py. Not
-here: what fits in a chunk (``chunking.py``).
-"""
+"""Markdown as a tree of sections and a list of blocks, parsed with markdown-it-py."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from markdown_it.token import Token
 
 BlockKind = Literal["code", "item", "prose"]
 
-# What begins a block, first come first served where several begin on one line.
+# Token types that begin a block; if several begin on one line, the first in this order wins.
 _BEGINS: dict[BlockKind, frozenset[str]] = {
     "code": frozenset({"fence", "code_block", "html_block"}),
     "item": frozenset({"list_item_open"}),
@@ -31,7 +27,7 @@ _LINE_END = re.compile(r"\r\n?|\n")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Characters ``[start, end)``: code with its fences, an item of a list, or other text."""
+    """Characters ``[start, end)``: code with its fences, a list item, or other text."""
 
     start: int
     end: int
@@ -40,7 +36,7 @@ class Block:
 
 @dataclass(slots=True)
 class Section:
-    """A heading with all that stands under it, ``[start, end)``. The document has level 0."""
+    """A heading with everything under it, characters ``[start, end)``; the document has level 0."""
 
     level: int
     start: int
@@ -48,27 +44,30 @@ class Section:
     children: list[Section] = field(default_factory=list)
 
     def parts(self) -> list[Section]:
-        """Its own heading and text, then its subsections; together they are the section."""
+        """Return the section's own heading and text, then its subsections.
+
+        The parts cover the section.
+        """
         body_end = self.children[0].start if self.children else self.end
         return [Section(self.level, self.start, body_end), *self.children]
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A Markdown text's sections and its blocks, which tile it."""
+    """The sections of a Markdown text, and its blocks, which cover the text without gaps."""
 
     root: Section
     blocks: tuple[Block, ...]
 
     def blocks_in(self, start: int, end: int) -> Iterator[Block]:
-        """The blocks of ``[start, end)``, which begins and ends where blocks do."""
+        """Yield the blocks of ``[start, end)``, whose ends must be block boundaries."""
         first = bisect_left(self.blocks, start, key=lambda block: block.start)
         last = bisect_left(self.blocks, end, key=lambda block: block.start)
         yield from self.blocks[first:last]
 
 
 def outline(text: str) -> Outline:
-    """Read CommonMark. Tables and front matter count as prose."""
+    """Parse a text as CommonMark; tables and front matter count as prose."""
     tokens = list(_placed(text))
     headings = [
         (int(token.tag[1]), start)
@@ -79,7 +78,7 @@ def outline(text: str) -> Outline:
 
 
 def _placed(text: str) -> Iterator[tuple[Token, int, int]]:
-    """The block tokens and the characters of the lines they cover."""
+    """Yield the block tokens with the characters ``[start, end)`` of the lines they cover."""
     line_starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
     for token in MarkdownIt("commonmark").disable("inline").parse(text):
         if token.map:

@@ -1,5 +1,7 @@
-"""Phrases: the sentences of a passage, each with its seconds, so that a search hit can open
-where its words were said and not where a long passage begins."""
+"""Timed sentences of chunks.
+
+A search hit can open where its words were spoken, not where a long chunk begins.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,10 @@ from playhead.transcripts.word_positions import TimedText
 
 
 def transcript_sentences(spoken: TimedText) -> tuple[TimedSpan, ...]:
-    """The transcript's sentences, cut where its segments are too: a speaker's sentence may be
-    a minute long."""
+    """Return the timed sentences of a transcript, split at segments as well.
+
+    A single speaker's sentence may be a minute long.
+    """
     text = spoken.text
     starts = [start for start, _ in split_multilingual(text, spoken.language_runs)]
     edges = sorted({*starts, *spoken.breaks, len(text)})
@@ -31,8 +35,11 @@ def transcript_sentences(spoken: TimedText) -> tuple[TimedSpan, ...]:
 
 
 def document_quotes(document: Document) -> tuple[TimedSpan, ...]:
-    """The document's quotes; of those from the same seconds the longest, so that a key phrase
-    does not stand for its sentence."""
+    """Return the quotes of a document, ordered by position.
+
+    Of quotes with the same times only the longest is returned, so that a key phrase does not
+    replace its sentence.
+    """
     longest: dict[tuple[float, float], TimedSpan] = {}
     for span in document.spans:
         seconds = (span.start_seconds, span.end_seconds)
@@ -42,7 +49,7 @@ def document_quotes(document: Document) -> tuple[TimedSpan, ...]:
 
 
 def attach_sentences(chunks: Sequence[Chunk], phrases: Sequence[TimedSpan]) -> Iterator[Chunk]:
-    """The chunks with those of their source's phrases that each holds, wholly or in part."""
+    """Yield the chunks with the sentences of their source that each overlaps."""
     ranges = [(chunk.char_start, chunk.char_end) for chunk in chunks]
     rows = zip(chunks, *Timeline.of(phrases).within(ranges), strict=True)
     return (replace(chunk, phrases=tuple(phrases[first:last])) for chunk, first, last in rows)

@@ -1,11 +1,8 @@
-"""The pieces chunks are packed from: sentences, and parts of sentences no chunk could hold.
-
-Here: how a range of text becomes ``Unit``s, each of which fits a chunk and is read whole by
-the model. Not here: which units share a chunk (``packing.py``).
+"""Units that chunks are packed from: sentences, and parts of sentences too long for a chunk.
 
     sentence -> words between white space -> graphemes -> characters
 
-Each step down is taken only by what is too long for one chunk.
+Each step down is taken only for text that is too long for one chunk.
 """
 
 from __future__ import annotations
@@ -25,8 +22,8 @@ from playhead.core.errors import InvalidSettings
 from playhead.core.protocols.embedder import Tokenizer
 from playhead.core.sentences import Range, strip_range
 
-#: WordPiece reads a longer word as one [UNK]: ``max_input_chars_per_word`` of BERT's
-#: tokenizer, counted after a normalisation that takes characters apart, into four at most.
+#: WordPiece reads a longer word as one [UNK]: ``max_input_chars_per_word`` of BERT's tokenizer,
+#: counted after a normalisation that decomposes a character into at most four.
 MAX_WORD_CHARACTERS = 100
 _SAFE_CHARACTERS = MAX_WORD_CHARACTERS // 4
 _LONG_RUN = re.compile(rf"\S{{{_SAFE_CHARACTERS + 1}}}")
@@ -37,7 +34,7 @@ _CHARACTERS = re.compile(r"(?s).")
 
 
 class Boundary(IntEnum):
-    """What begins where a unit begins. The lower, the better a place to cut."""
+    """The kind of text that begins at a unit; lower values are better places to split."""
 
     TURN = 0  # another speaker, or the same after a long pause
     SENTENCE = 1
@@ -46,7 +43,7 @@ class Boundary(IntEnum):
     CHARACTER = 4
 
 
-# What a unit of this grain is taken apart into when it is too long for a chunk.
+# How a unit of this kind is split when it is too long for a chunk.
 _FINER: dict[Boundary, tuple[re.Pattern[str] | regex.Pattern[str], Boundary]] = {
     Boundary.SENTENCE: (WORDS, Boundary.WORD),
     Boundary.WORD: (GRAPHEMES, Boundary.GRAPHEME),
@@ -66,7 +63,7 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenCounter:
-    """A text and how the embedding model measures it. ``size``: tokens a chunk may have."""
+    """A text with the tokenizer of the embedding model; ``size`` is a chunk's maximum tokens."""
 
     text: str
     tokenizer: Tokenizer
@@ -74,13 +71,18 @@ class TokenCounter:
 
     @cached_property
     def count(self) -> Callable[[int, int], int]:
-        """``count(start, end)``: the tokens of ``text[start:end]`` when it stands alone. Asked
-        again for the same, of a whole chunk above all, it does not count again."""
+        """Return a cached function ``count(start, end)``.
+
+        It counts the tokens of ``text[start:end]`` on its own. The cache avoids counting the same
+        range again, above all a whole chunk.
+        """
         return cache(lambda start, end: self.tokenizer.count(self.text[start:end]))
 
     def units(self, start: int, end: int, edge: Boundary) -> Iterator[Unit]:
-        """``[start, end)`` as units of at most ``size`` tokens, none if it is blank. Raises
-        ``InvalidSettings`` when one character alone is more tokens than that."""
+        """Yield ``[start, end)`` as units of at most ``size`` tokens, none if it is blank.
+
+        Raises ``InvalidSettings`` if one character alone has more tokens.
+        """
         edges = [*self._hard_breaks(start, end), end]
         yield from self._fitting(start, edges[0], edge, Boundary.SENTENCE)
         for left, right in pairwise(edges):
@@ -108,8 +110,11 @@ class TokenCounter:
         return max(map(len, self.text.split()), default=0) > _SAFE_CHARACTERS
 
     def _hard_breaks(self, start: int, end: int) -> list[int]:
-        """Where to cut words the tokenizer would not read for their length. A word it does
-        not know in parts either (foreign script) is left whole: cutting it gains nothing."""
+        """Return where to split words that the tokenizer would not read for their length.
+
+        A word whose parts the tokenizer does not know either (foreign script) stays whole:
+        splitting it gains nothing.
+        """
         if not self._has_long_runs or not _LONG_RUN.search(self.text, start, end):
             return []
         seams: list[int] = []
@@ -121,7 +126,7 @@ class TokenCounter:
 
 
 def _parts(text: str, start: int, end: int) -> list[Range]:
-    """A word as runs of graphemes of at most ``LONGEST_WORD`` characters each."""
+    """Return a word as runs of graphemes of at most ``MAX_WORD_CHARACTERS`` characters each."""
     edges, length = [start], 0
     for grapheme in GRAPHEMES.finditer(text, start, end):
         length += len(unicodedata.normalize("NFD", grapheme.group()))

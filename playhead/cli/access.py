@@ -1,4 +1,4 @@
-"""Who may do what: orgs, members, tokens."""
+"""Commands for access: orgs, members, tokens."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from playhead.services.context import open_services
 @json_option
 @click.pass_context
 def orgs(context: click.Context, as_json: bool) -> None:
-    """All organisations, for whoever looks after this installation."""
+    """List all organisations. For operators."""
     if context.invoked_subcommand:
         return
     with open_services(load_settings()) as services:
         organisations = services.access.members.organisations()
-    for one in organisations:
+    for organisation in organisations:
         if as_json:
-            print_json(asdict(one))
+            print_json(asdict(organisation))
         else:
-            click.echo(f"{one.id}  {one.recordings} recordings, {one.members} members")
+            click.echo(
+                f"{organisation.id}  {organisation.recordings} recordings, "
+                f"{organisation.members} members"
+            )
     if not organisations and not as_json:
         click.echo("No organisation yet: playhead orgs add ORG")
 
@@ -45,13 +48,13 @@ def add_organisation(org: str) -> None:
 @json_option
 @click.pass_context
 def members(context: click.Context, org: str | None, as_json: bool) -> None:
-    """Who belongs to the organisation, as reader, editor or owner."""
+    """List the organisation's members with their roles: reader, editor or owner."""
     if context.invoked_subcommand:
         return
     with open_services(load_settings()) as services:
         everybody = services.access.members.all(services.require_organisation(org))
-    for one in everybody:
-        print_json(asdict(one)) if as_json else click.echo(f"{one.name}  {one.role}")
+    for member in everybody:
+        print_json(asdict(member)) if as_json else click.echo(f"{member.name}  {member.role}")
     if not everybody and not as_json:
         click.echo("Nobody yet: playhead members add NAME")
 
@@ -93,13 +96,13 @@ def remove_member(name: str, org: str | None) -> None:
 @json_option
 @click.pass_context
 def tokens(context: click.Context, org: str | None, as_json: bool) -> None:
-    """The organisation's API tokens: whose, for what, until when."""
+    """List the organisation's API tokens with member, purpose and expiry."""
     if context.invoked_subcommand:
         return
     with open_services(load_settings()) as services:
         known = services.access.tokens.all(services.require_organisation(org))
-    for one in known:
-        print_json(asdict(one)) if as_json else click.echo(_line(one))
+    for token in known:
+        print_json(asdict(token)) if as_json else click.echo(_line(token))
     if not known and not as_json:
         click.echo("No tokens yet: playhead tokens create MEMBER NAME")
 

@@ -1,4 +1,4 @@
-"""Questions, and the conversations that they make."""
+"""Commands for questions and conversations."""
 
 from __future__ import annotations
 
@@ -47,14 +47,16 @@ def ask(
     settings = load_settings()
     answerer = build_answerer(settings)
     with open_services(settings) as services:
-        narrowed = SearchFilter(
+        filters = SearchFilter(
             kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
         )
         answers = AnswerService(
             services, open_search(services, services.require_organisation(org)), answerer
         )
-        hearer = _sentence_printer(as_json) if stream else ignore_sentences
-        answer = answers(question, narrowed=narrowed, conversation=conversation, hearer=hearer)
+        on_sentence = _sentence_printer(as_json) if stream else ignore_sentences
+        answer = answers(
+            question, filters=filters, conversation=conversation, on_sentence=on_sentence
+        )
     if as_json:
         print_json(answer)
     else:
@@ -67,7 +69,7 @@ def ask(
 @org_option
 @json_option
 def conversations(conversation: str | None, limit: int, org: str | None, as_json: bool) -> None:
-    """What was asked; with CONVERSATION what was answered, and whether it still stands there."""
+    """List questions; with CONVERSATION show its answers, and whether the citations still hold."""
     with open_services(load_settings()) as services:
         kept = ConversationHistory(services, services.require_organisation(org))
         rows = kept.turns(conversation) if conversation else kept.summaries(limit)
@@ -89,10 +91,10 @@ def _sentence_printer(as_json: bool) -> SentenceCallback:
 
 
 def _event(sentence: CitedSentence | None, citations: tuple[Citation, ...]) -> dict[str, Any]:
-    """``sentence``: null where all that came before does not count."""
+    """Return a JSON event; ``sentence`` is null if all earlier sentences are discarded."""
     return {
         "sentence": asdict(sentence) if sentence else None,
-        "citations": [asdict(one) for one in citations],
+        "citations": [asdict(citation) for citation in citations],
     }
 
 
@@ -102,7 +104,7 @@ def _with_marks(sentence: CitedSentence) -> str:
 
 
 def _print(answer: Answer, *, told: bool) -> None:
-    """``told``: its sentences were printed as they came."""
+    """Print the answer. ``told``: its sentences were already printed while streaming."""
     if answer.note:
         click.echo(answer.note, err=True)
     if not answer.found:
@@ -116,19 +118,22 @@ def _print(answer: Answer, *, told: bool) -> None:
 
 def _print_citations(citations: tuple[Citation, ...]) -> None:
     console = Console(soft_wrap=True)
-    for one in citations:
-        where = {"current": one.timecode or "", "corrected": _CORRECTED, "forgotten": _DELETED}
-        mark = Text.assemble((f"\n[{one.number}] {where[one.state]}", "bold cyan"))
-        console.print(Text.assemble(mark, "  ", (one.title or "", "bold")))
-        if one.quote:
-            console.print(f"    “{one.quote}”", markup=False, highlight=False)
-        if one.link:
-            console.print(f"    {one.link}", markup=False, highlight=False, style="dim")
+    for citation in citations:
+        where = {"current": citation.timecode or "", "corrected": _CORRECTED, "forgotten": _DELETED}
+        mark = Text.assemble((f"\n[{citation.number}] {where[citation.state]}", "bold cyan"))
+        console.print(Text.assemble(mark, "  ", (citation.title or "", "bold")))
+        if citation.quote:
+            console.print(f"    “{citation.quote}”", markup=False, highlight=False)
+        if citation.link:
+            console.print(f"    {citation.link}", markup=False, highlight=False, style="dim")
 
 
-def _print_summary(one: ConversationSummary) -> None:
-    turns = f"{one.turns} question{'s' if one.turns > 1 else ''}"
-    click.echo(f"{one.id}  {one.begun_at:%Y-%m-%d %H:%M}  {turns}  {one.question or _UNVERIFIED}")
+def _print_summary(summary: ConversationSummary) -> None:
+    turns = f"{summary.turns} question{'s' if summary.turns > 1 else ''}"
+    click.echo(
+        f"{summary.id}  {summary.begun_at:%Y-%m-%d %H:%M}  {turns}  "
+        f"{summary.question or _UNVERIFIED}"
+    )
 
 
 def _print_turn(turn: StoredTurn) -> None:

@@ -1,7 +1,6 @@
-"""Commands that put right what was heard: correct, versions, speakers.
+"""Commands that correct transcripts: correct, versions, speakers.
 
-A correction is a new version; the document, passages and vectors follow as far as it changed
-them. Not here: how an edit becomes a transcript (``playhead/transcripts``).
+A correction is a new version; document, chunks and vectors are rebuilt as far as it changed them.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def versions(
     org: str | None,
     as_json: bool,
 ) -> None:
-    """The transcripts of RECORDING that there are, and who made each."""
+    """List the transcripts of RECORDING and the author of each."""
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         if compare:
@@ -105,7 +104,7 @@ def versions(
 @org_option
 @json_option
 def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_json: bool) -> None:
-    """Who speaks in RECORDING. Naming somebody makes nothing again."""
+    """List the speakers of RECORDING. Naming one rebuilds nothing."""
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         if name:

@@ -1,4 +1,4 @@
-"""Commands about the database server: migrate, stop."""
+"""Commands for the database server: migrate, stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playhead.postgres.migrator import migrate as apply_migrations
 
 @click.command()
 def migrate() -> None:
-    """Bring the database's schema up to date. Every command does so too."""
+    """Update the database schema. Every other command does so too."""
     settings = load_settings()
     applied = apply_migrations(unmigrated_url(settings))
     click.echo("\n".join(applied) if applied else "The schema is up to date.")

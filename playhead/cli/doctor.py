@@ -1,6 +1,6 @@
-"""``playhead doctor``: what is wrong with this machine or these settings, and what to do.
+"""``playhead doctor``: find problems of this machine or its settings, with their remedies.
 
-Each check answers with a fact, or raises the error that the pipeline itself would meet.
+Each check returns a fact, or raises the error that the pipeline itself would meet.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DAGSTER_PORT = 3000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's. ``remedy`` is empty where all is well."""
+    """The result of one check. ``remedy`` is empty if all is well."""
 
     check: str
     ok: bool
@@ -124,7 +124,10 @@ def _models(settings: Settings) -> str:
 
 
 def _decoding(_settings: Settings) -> str:
-    """A wall that this machine does not have is told, and is no fault: the others stand."""
+    """Check decoding in the sandbox.
+
+    A restriction that this machine lacks is reported, but is no error, since the others hold.
+    """
     around = restrictions()
     missing = f"; missing: {', '.join(around.missing)}" if around.missing else ""
     return f"apart, with {', '.join(around.active)}{missing}"
@@ -148,8 +151,8 @@ def _providers(settings: Settings) -> str:
         opened = services.provider_use.circuit_breakers.list_open()
     if opened:
         raise ConfigurationError(
-            " ".join(f"{one.reason} (organisation {one.org_id})" for one in opened),
-            remedy=" ".join(dict.fromkeys(one.remedy for one in opened)),
+            " ".join(f"{circuit.reason} (organisation {circuit.org_id})" for circuit in opened),
+            remedy=" ".join(dict.fromkeys(circuit.remedy for circuit in opened)),
         )
     return "none is stopped"
 

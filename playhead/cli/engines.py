@@ -1,5 +1,4 @@
-"""``playhead engines``: what settings can name, what each gives and costs, and when it ends; and
-providers that a person must see to."""
+"""``playhead engines``: available engines with price and shutdown date, and stopped providers."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from playhead.services.context import open_services
 @json_option
 @click.pass_context
 def engines(context: click.Context, ask: str | None, as_json: bool) -> None:
-    """Every engine that settings can name: what it gives, what it costs, when it ends."""
+    """List every engine that settings can name: output, price, shutdown date."""
     if context.invoked_subcommand:
         return
     settings, today = load_settings(), datetime.now(UTC).date()
@@ -41,15 +40,17 @@ def engines(context: click.Context, ask: str | None, as_json: bool) -> None:
 @engines.command()
 @json_option
 def stopped(as_json: bool) -> None:
-    """Providers that nobody asks any more, and why."""
+    """List stopped providers and the reasons."""
     with open_services(load_settings()) as services:
         opened = services.provider_use.circuit_breakers.list_open()
-    for one in opened:
+    for circuit in opened:
         if as_json:
-            print_json(asdict(one))
+            print_json(asdict(circuit))
         else:
-            click.echo(f"{one.provider}, {one.org_id}, since {one.opened_at:%Y-%m-%d %H:%M}")
-            click.echo(f"  {one.reason}\n  {one.remedy}")
+            click.echo(
+                f"{circuit.provider}, {circuit.org_id}, since {circuit.opened_at:%Y-%m-%d %H:%M}"
+            )
+            click.echo(f"  {circuit.reason}\n  {circuit.remedy}")
     if not opened and not as_json:
         click.echo("No provider is stopped.")
 
@@ -77,11 +78,11 @@ def _ask(settings: Settings, provider: str, today: date, as_json: bool) -> None:
         list_models,  # OpenAI's library takes most of a second
     )
 
-    for one in list_models(settings, provider):
+    for list_model in list_models(settings, provider):
         if as_json:
-            print_json(asdict(one))
+            print_json(asdict(list_model))
         else:
-            click.echo(f"{provider}:{one.name}  {_end(one.shutdown_date, today)}".rstrip())
+            click.echo(f"{provider}:{list_model.name}  {_end(list_model.ends, today)}".rstrip())
 
 
 def _print_table(rows: Sequence[EngineFacts]) -> None:

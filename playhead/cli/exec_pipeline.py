@@ -1,5 +1,8 @@
-"""Commands of the pipeline's own: this process becomes the pipeline's, so that signals reach it
-and Dagster lives in a process of its own, which ``playhead`` never imports."""
+"""Commands of the pipeline.
+
+This process replaces itself, so that signals reach the pipeline, and Dagster is loaded in a process
+of its own; ``playhead`` never imports it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _QUIET = ("-W", "ignore:Parameter `owners`")  # Dagster warns of its own sensors
 
 
 def exec_pipeline_command(module: str, *arguments: str) -> NoReturn:
-    """Go on as ``python -m pipeline_assets.commands.<module>``."""
+    """Continue as ``python -m pipeline_assets.commands.<module>``."""
     load_settings()  # a wrong setting is told here, at once
     sys.stdout.flush()
     program = [sys.executable, *_QUIET, "-m", f"pipeline_assets.commands.{module}", *arguments]
@@ -37,6 +40,5 @@ def exec_pipeline_command(module: str, *arguments: str) -> NoReturn:
 @click.option("--cancel", type=int, metavar="PLAN", help="Begin nothing more of this plan.")
 @json_option
 def plan(**asked: object) -> None:
-    """What is missing, stale, outdated, failed or orphaned, by stage, and what making it right
-    would take."""
+    """List missing, stale, outdated, failed and orphaned results, and the cost to rebuild."""
     exec_pipeline_command("plan", json_line(asked))

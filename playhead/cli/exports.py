@@ -1,4 +1,4 @@
-"""Commands whose result is a file: transcript, document, clip."""
+"""Commands that write a file: transcript, document, clip."""
 
 from __future__ import annotations
 
@@ -39,8 +39,11 @@ def _known_suffix(
 @output_option
 @org_option
 def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | None) -> None:
-    """The transcript of RECORDING as a file: captions (srt, vtt), all of it (json), or to read
-    (txt, md). The first three can be edited, for `playhead correct`."""
+    """Export the transcript of RECORDING.
+
+    Formats: captions (srt, vtt), complete (json), or for reading (txt, md). The first three can be
+    edited and given to `playhead correct`.
+    """
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         heading = Heading(known.title, services.files.media.link(known.id, known.suffix))
@@ -55,7 +58,7 @@ def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | No
 @output_option
 @org_option
 def document(recording: str, output: Path, org: str | None) -> None:
-    """The document of RECORDING as Markdown; its times open the media."""
+    """Export the document of RECORDING as Markdown; its times link to the media."""
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         found = services.pipeline.content.document(known, _read_stage(services, known, "document"))
@@ -89,7 +92,7 @@ def clip(
     output: Path | None,
     org: str | None,
 ) -> None:
-    """A stretch of RECORDING's sound as a file of its own, of a video, too."""
+    """Export a part of RECORDING's audio. Works for videos, too."""
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         facts = services.pipeline.content.media_facts(
@@ -113,7 +116,7 @@ def _clip_range(
 
 
 def _read_stage(services: Services, known: Recording, stage: Stage) -> int:
-    """The result that stands. Raises ``NotMadeYet``."""
+    """Return the id of the stage's current result. Raises ``StageNotReady``."""
     if result := services.pipeline.results.current_results([known])[known.id].get((stage, 0)):
         return result.id
     raise StageNotReady(

@@ -1,4 +1,4 @@
-"""Commands that set recordings going: add, process, retry."""
+"""Commands that start processing: add, process, retry."""
 
 from __future__ import annotations
 
@@ -115,14 +115,16 @@ def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> N
 
 
 class NothingToRetry(PlayheadError):
-    """A retry was asked for where nothing had failed or was parked."""
+    """No given recording had failed or was parked."""
 
 
 def _choose(services: Services, org_id: str, statuses: Sequence[Status], engine: str) -> None:
-    """The engine for the stage that each stopped at, from now on. Raises ``ModelUnavailable`` for a
-    name nobody knows; then nothing is changed."""
+    """Set the engine for the stage at which each recording stopped.
+
+    Raises ``ModelUnavailable`` for an unknown name; then nothing is changed.
+    """
     engines = build_engines(services.settings)
-    stopped = {one.id: one for one in statuses if one.status in ("failed", "parked")}
+    stopped = {status.id: status for status in statuses if status.status in ("failed", "parked")}
     recordings = [services.pipeline.recordings.get(org_id, identity) for identity in stopped]
     stages = [_stopped_at(services, recording, stopped[recording.id]) for recording in recordings]
     for recording, stage in zip(recordings, stages, strict=True):

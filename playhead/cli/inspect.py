@@ -1,4 +1,4 @@
-"""Commands that look: list, status, show."""
+"""Commands that show recordings: list, status, show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FOLLOW_SECONDS = 0.5
 @org_option
 @json_option
 def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
-    """All recordings and how each is doing."""
+    """List all recordings with their status."""
     with open_services(load_settings()) as services:
         statuses = services.pipeline.recordings.statuses(
             services.require_organisation(org), archived=archived
@@ -64,7 +64,7 @@ def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
 @org_option
 @json_option
 def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None:
-    """How one RECORDING is doing."""
+    """Show the status of one RECORDING."""
     with open_services(load_settings()) as services:
         org_id = services.require_organisation(org)
         current = _read_status(services, org_id, recording)
@@ -81,7 +81,7 @@ def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None
 @org_option
 @json_option
 def show(recording: str, org: str | None, as_json: bool) -> None:
-    """Everything about one RECORDING: transcript, document, chunks, and what made each."""
+    """Show everything about one RECORDING: transcript, document, chunks, lineage."""
     with open_services(load_settings()) as services:
         everything = _collect_details(services, services.require_organisation(org), recording)
     if as_json:
@@ -187,9 +187,10 @@ def _print_details(everything: dict[str, Any]) -> None:
     if transcript:
         console.print("\nTranscript", style="bold")
         console.print(f"  {_times(transcript)}", markup=False)
-        for one in transcript.dropped:
+        for dropped in transcript.dropped:
             console.print(
-                f"  {format_timecode(one.start)}  [{one.reason}] {one.text}", markup=False
+                f"  {format_timecode(dropped.start)}  [{dropped.reason}] {dropped.text}",
+                markup=False,
             )
         for segment in transcript.segments:
             console.print(f"  {format_timecode(segment.start)}  {segment.text}", markup=False)

@@ -1,4 +1,4 @@
-"""Commands about keeping: archive, unarchive, forget."""
+"""Commands for retention: archive, unarchive, delete."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def archive(
     if bool(recordings) == bool(before):
         raise click.UsageError("Give either recordings or --before DATE.")
     with open_services(load_settings()) as services:
-        org_id, catalogue = services.require_organisation(org), services.pipeline.recordings
+        org_id, store = services.require_organisation(org), services.pipeline.recordings
         if before:
-            changed = catalogue.archive_before(org_id, before.astimezone())
+            changed = store.archive_before(org_id, before.astimezone())
         else:
-            catalogue.statuses(org_id, recordings)  # NotFound before anything changes
-            changed = catalogue.archive(org_id, recordings)
+            store.statuses(org_id, recordings)  # NotFound before anything changes
+            changed = store.archive(org_id, recordings)
     _report_changes(changed, archived=True, as_json=as_json)
 
 
@@ -63,7 +63,7 @@ def forget(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: boo
     everywhere. This cannot be undone."""
     with open_services(load_settings()) as services:
         gone = services.deletion.deleted(recordings)
-        there = [one for one in recordings if one not in gone]
+        there = [recording for recording in recordings if recording not in gone]
         known = (
             services.pipeline.recordings.statuses(services.require_organisation(org), there)
             if there
@@ -89,4 +89,4 @@ def _report_changes(changed: Mapping[str, str], *, archived: bool, as_json: bool
 
 
 class NotConfirmed(PlayheadError):
-    """A person was asked and said no."""
+    """The user declined the confirmation."""

@@ -1,7 +1,6 @@
-"""``playhead``: the commands, put together, and how errors and exit codes look.
+"""The command ``playhead``: groups all commands and formats errors.
 
-Exit codes: 0 done, 1 it failed, 2 it was asked wrongly. Not here: what a command does (a file
-each group beside this one).
+Exit codes: 0 success, 1 failure, 2 invalid usage.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from playhead.core.errors import PlayheadError
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="playhead")
 def playhead() -> None:
-    """Recordings become knowledge that points back at the second it was said."""
+    """Turn recordings into knowledge that points back to the second where it was said."""
 
 
 for command in (

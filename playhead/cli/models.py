@@ -1,4 +1,4 @@
-"""``playhead models``: sets of vectors, one per embedding model, and which one is searched."""
+"""``playhead models``: embedding sets, one per embedding model, and which one is searched."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ set_argument = click.argument("set_id", type=int, metavar="SET")
 
 @click.group()
 def models() -> None:
-    """Embedding models side by side: add one, have it built, switch to it, go back."""
+    """Manage embedding models side by side: add, build, activate, roll back."""
 
 
 @models.command("list")
 @json_option
 def list_sets(as_json: bool) -> None:
-    """All sets and the state of each."""
+    """List all sets and their states."""
     with open_services(load_settings()) as services:
-        found = [_facts(services, one) for one in services.search.embedding_sets.all()]
+        found = [
+            _facts(services, embedding_set)
+            for embedding_set in services.search.embedding_sets.all()
+        ]
     if as_json:
         for facts in found:
             print_json(facts)
@@ -73,18 +76,19 @@ def add(name: str, confirm_usd: float | None) -> None:
 @set_argument
 @json_option
 def status(set_id: int, as_json: bool) -> None:
-    """How complete a SET is, its indexes, what failed, and what the gate measured."""
+    """Show a SET: coverage, indexes, failures, and the evaluation."""
     with open_services(load_settings()) as services:
-        one = services.search.embedding_sets.get(set_id)
-        facts = _facts(services, one)
-        failed = services.search.embedding_sets.failed(one)
-        indexes = services.search.vector_indexes.index_states(one)
+        embedding_set = services.search.embedding_sets.get(set_id)
+        facts = _facts(services, embedding_set)
+        failed = services.search.embedding_sets.failed(embedding_set)
+        indexes = services.search.vector_indexes.index_states(embedding_set)
     if as_json:
         print_json(facts | {"failed": failed, "indexes": [asdict(index) for index in indexes]})
         return
     done = facts["ready"] - facts["lacking"]
     click.echo(
-        f"Set {one.id}, {one.name} ({one.engine['model']}), {one.state}: "
+        f"Set {embedding_set.id}, {embedding_set.name} ({embedding_set.engine['model']}), "
+        f"{embedding_set.state}: "
         f"{done} of {facts['ready']} recordings, {facts['vectors']} vectors."
     )
     for index in indexes:
@@ -94,8 +98,8 @@ def status(set_id: int, as_json: bool) -> None:
         )
     for row in failed:
         click.echo(f"  {row['recording']}: {row['message']} {row['remedy']}")
-    if one.gate:
-        for name, value in one.gate.items():
+    if embedding_set.gate:
+        for name, value in embedding_set.gate.items():
             click.echo(f"  gate: {name} {value}")
 
 
@@ -104,10 +108,11 @@ def status(set_id: int, as_json: bool) -> None:
 def activate(set_id: int) -> None:
     """Search SET from now on, if it passes the gate."""
     with open_services(load_settings()) as services:
-        one = services.search.embedding_sets.get(set_id)
-        verdict = _change(services).activate(one)
+        embedding_set = services.search.embedding_sets.get(set_id)
+        verdict = _change(services).activate(embedding_set)
     click.echo(
-        f"Set {one.id} ({one.name}) is searched now. Of {verdict.questions} known passages it "
+        f"Set {embedding_set.id} ({embedding_set.name}) is searched now. "
+        f"Of {verdict.questions} known passages it "
         f"finds {verdict.found:.0%}, the set before {verdict.found_before:.0%}. "
         "To go back: playhead models rollback"
     )
@@ -126,14 +131,14 @@ def rollback() -> None:
 def retire(set_id: int) -> None:
     """Let go of a SET's vectors and indexes. Its cache stays, so that it can come back unpaid."""
     with open_services(load_settings()) as services:
-        one = services.search.embedding_sets.get(set_id)
-        _change(services).retire(one)
-    click.echo(f"Set {one.id} ({one.name}) is retired.")
+        embedding_set = services.search.embedding_sets.get(set_id)
+        _change(services).retire(embedding_set)
+    click.echo(f"Set {embedding_set.id} ({embedding_set.name}) is retired.")
 
 
 def _change(services: Services) -> ModelSwitch:
     return ModelSwitch(services, build_embedders(services.settings))
 
 
-def _facts(services: Services, one: EmbeddingSet) -> dict[str, Any]:
-    return asdict(one) | asdict(services.search.embedding_sets.progress(one))
+def _facts(services: Services, embedding_set: EmbeddingSet) -> dict[str, Any]:
+    return asdict(embedding_set) | asdict(services.search.embedding_sets.progress(embedding_set))

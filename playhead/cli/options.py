@@ -1,4 +1,4 @@
-"""What commands share: options that many take, the recording that is meant, a line of JSON."""
+"""Options, lookups and output that several commands share."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON val
 
 
 def print_json(value: Any) -> None:
-    """One line, whatever the value holds."""
+    """Print any value as one line of JSON."""
     click.echo(json_line(value))
 
 
 def require_recording(services: Services, org: str | None, recording: str) -> Recording:
-    """Raises ``NotFound``, also for another organisation's."""
+    """Return the recording. Raises ``NotFound``, also for one of another organisation."""
     return services.pipeline.recordings.get(services.require_organisation(org), recording)

@@ -18,7 +18,7 @@ from playhead.services.context import open_services
 
 
 def parse_time(value: str) -> float:
-    """Of a recording: 90, 1:30 or 00:01:30."""
+    """Return seconds from 90, 1:30 or 00:01:30."""
     parts = value.split(":")
     if len(parts) > 3 or not all(re.fullmatch(r"\d+(\.\d+)?", part) for part in parts):
         raise click.BadParameter(f"{value!r} is no time: 90, 1:30 or 00:01:30.")
@@ -66,7 +66,7 @@ def search(
 ) -> None:
     """Find the moments that QUERY is about, by words and by meaning. Of options that are given
     several times one must hold; of different ones, all."""
-    narrowed = SearchFilter(
+    filters = SearchFilter(
         kinds=kinds,
         recordings=recordings,
         speakers=speakers,
@@ -79,7 +79,7 @@ def search(
     )
     with open_services(load_settings()) as services:
         find = open_search(services, services.require_organisation(org))
-        hits, note = _found(find, query, narrowed, limit, whole=whole)
+        hits, note = _found(find, query, filters, limit, whole=whole)
     if note:
         click.echo(note, err=True)
     for hit in hits:
@@ -94,12 +94,12 @@ def search(
 
 
 def _found(
-    find: SearchService, query: str, narrowed: SearchFilter, limit: int, *, whole: bool
+    find: SearchService, query: str, filters: SearchFilter, limit: int, *, whole: bool
 ) -> tuple[list[Hit] | list[RecordingHit], str | None]:
     if whole:
-        recordings = find.recordings(query, narrowed=narrowed, limit=limit)
+        recordings = find.recordings(query, filters=filters, limit=limit)
         return recordings.recordings, recordings.note
-    found = find(query, narrowed=narrowed, limit=limit)
+    found = find(query, filters=filters, limit=limit)
     return found.hits, found.note
 
 
@@ -112,11 +112,11 @@ def _print(hit: Hit) -> None:
     console.print(f"  {hit.link}\n", markup=False, highlight=False, style="dim")
 
 
-def _print_recording(one: RecordingHit) -> None:
+def _print_recording(recording_hit: RecordingHit) -> None:
     console = Console(soft_wrap=True)
-    about = f"  {one.kind}  {one.added:%Y-%m-%d}  {one.recording}"
-    console.print(Text.assemble((one.title, "bold"), (about, "dim")))
-    for hit in one.hits:
+    about = f"  {recording_hit.kind}  {recording_hit.added:%Y-%m-%d}  {recording_hit.recording}"
+    console.print(Text.assemble((recording_hit.title, "bold"), (about, "dim")))
+    for hit in recording_hit.hits:
         console.print(Text.assemble("  ", (hit.timecode, "cyan"), "  “", _sentence(hit), "”"))
     console.print()
 
@@ -126,7 +126,7 @@ def _format_speaker(hit: Hit) -> str:
 
 
 def _sentence(hit: Hit) -> Text:
-    """With the question's words in bold."""
+    """Return the sentence with the query's words in bold."""
     at, end = hit.text_range[0], hit.text_range[0] + len(hit.text.rstrip())
     at += len(hit.text) - len(hit.text.lstrip())
     shown = Text()

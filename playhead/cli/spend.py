@@ -1,4 +1,4 @@
-"""What providers cost, and what they answered that nobody believes: spend, quarantine."""
+"""Commands for provider cost and invalid responses: spend, quarantine."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from playhead.services.context import open_services
 @org_option
 @json_option
 def spend(by: Grouping, since: datetime | None, org: str | None, as_json: bool) -> None:
-    """What was paid to providers; every attempt counts, the failed ones too."""
+    """Show what was paid to providers. Failed attempts count, too."""
     with open_services(load_settings()) as services:
         all_of_them = by == "organisation" and org is None
         org_id = None if all_of_them else services.require_organisation(org)
         begin = since.replace(tzinfo=UTC) if since else None
         sums = services.provider_use.spend.sums(by, org_id=org_id, since=begin)
     if as_json:
-        for one in sums:
-            print_json(asdict(one) | {"by": by})
+        for row in sums:
+            print_json(asdict(row) | {"by": by})
     elif sums:
         _print_sums(by, sums)
     else:
@@ -44,7 +44,7 @@ def spend(by: Grouping, since: datetime | None, org: str | None, as_json: bool) 
 @org_option
 @json_option
 def quarantine(show: int | None, drop: int | None, org: str | None, as_json: bool) -> None:
-    """Replies of providers that were not believed."""
+    """List provider responses that failed validation."""
     with open_services(load_settings()) as services:
         org_id = services.require_organisation(org)
         if show is not None:
@@ -59,26 +59,31 @@ def _print_sums(by: Grouping, sums: list[SpendRow]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in (by, "attempts", "failed", "tokens in", "tokens out", "audio s", "usd"):
         table.add_column(column, overflow="fold", justify="left" if column == by else "right")
-    for one in sums:
+    for row in sums:
         table.add_row(
-            one.what or "none",
-            str(one.attempts),
-            str(one.failed),
-            str(one.input_tokens),
-            str(one.output_tokens),
-            f"{one.audio_seconds:.0f}",
-            f"{one.cost_usd:.4f}",
+            row.what or "none",
+            str(row.attempts),
+            str(row.failed),
+            str(row.input_tokens),
+            str(row.output_tokens),
+            f"{row.audio_seconds:.0f}",
+            f"{row.cost_usd:.4f}",
         )
     console = Console()
     Console(width=None if console.is_terminal else 160).print(table)
 
 
 def _print_quarantined(kept: list[QuarantinedReply], as_json: bool) -> None:
-    for one in kept:
+    for quarantined in kept:
         if as_json:
-            print_json(asdict(one))
+            print_json(asdict(quarantined))
             continue
-        click.echo(f"{one.id}  {one.kept_at:%Y-%m-%d %H:%M}  {one.bytes} bytes  {one.reason}")
-        click.echo(f"    {one.purpose} of {', '.join(one.recordings) or 'no recording'}")
+        click.echo(
+            f"{quarantined.id}  {quarantined.kept_at:%Y-%m-%d %H:%M}  {quarantined.bytes} bytes  "
+            f"{quarantined.reason}"
+        )
+        click.echo(
+            f"    {quarantined.purpose} of {', '.join(quarantined.recordings) or 'no recording'}"
+        )
     if not kept and not as_json:
         click.echo("No reply is in quarantine.")

@@ -1,4 +1,4 @@
-"""Records, errors, settings, sentences, timecodes, permissions and the protocols of engines.
+"""Records, errors, settings, sentences, timecodes, permissions and the engine protocols.
 
-Everything here is a value or a pure function, and imports nothing else of Playhead.
+Everything in this package is a value or a pure function and imports nothing else of Playhead.
 """

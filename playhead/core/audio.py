@@ -1,4 +1,4 @@
-"""Types of decoded sound."""
+"""Types of decoded audio."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from numpy.typing import NDArray
 
 #: Mono samples between -1 and 1.
 Samples = NDArray[np.float32]
-#: A row per moment, a column per channel; signed, 16 bit.
+#: A row per sample time, a column per channel; signed, 16 bit.
 Pcm = NDArray[np.int16]

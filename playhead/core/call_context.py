@@ -1,8 +1,9 @@
-"""For whom an engine works just now: its calls are counted and paid as theirs.
+"""The organisation, purpose and recordings that the current engine call belongs to.
 
-Not an argument of every engine, since local ones have no use for it and it must reach the wire
-through all that lies between. A thread started meanwhile needs the context of the one that starts
-it (``contextvars.copy_context``).
+The context is used for cost and rate limits. It is stored in a ``ContextVar`` instead of being an
+argument of every engine, since local engines have no use for it and it must reach the provider
+client through all layers in between. A new thread needs a copy of the context of the thread that
+starts it (``contextvars.copy_context``).
 """
 
 from __future__ import annotations
@@ -13,19 +14,23 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
-#: What calls are made for: a stage of the pipeline, a question, or a check of the engine itself.
+#: The purpose of a call: a stage of the pipeline, a question, or a check of the engine itself.
 Purpose = str
 
 SEARCH: Purpose = "search"
 ANSWER: Purpose = "answer"
-#: Somebody sits and waits.
+#: Purposes for which a user waits.
 INTERACTIVE: Final = frozenset({SEARCH, ANSWER})
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """``recordings``: the ids of those it is for, each with its share of the cost as a weight;
-    for an answer those that it is made from. ``patient``: a day's wait is worth half the price."""
+    """The organisation, purpose and recordings of a call.
+
+    ``recordings`` maps the id of each recording to its share of the cost, as a weight; for an
+    answer, these are the recordings that it is based on. ``batch`` is True if the call may wait up
+    to a day for half the price.
+    """
 
     org_id: str
     purpose: Purpose
@@ -37,9 +42,9 @@ _CURRENT: ContextVar[CallContext] = ContextVar("errand")
 
 
 @contextmanager
-def call_context(errand: CallContext) -> Iterator[None]:
-    """Calls within are made for it."""
-    token = _CURRENT.set(errand)
+def call_context(context: CallContext) -> Iterator[None]:
+    """Set the call context of all calls inside the ``with`` block."""
+    token = _CURRENT.set(context)
     try:
         yield
     finally:
@@ -47,12 +52,14 @@ def call_context(errand: CallContext) -> Iterator[None]:
 
 
 def batch_allowed() -> bool:
-    """Whether the current errand is a patient one."""
-    errand = _CURRENT.get(None)
-    return errand is not None and errand.batch
+    """Return True if the current call context allows batch mode."""
+    context = _CURRENT.get(None)
+    return context is not None and context.batch
 
 
 def current_call_context() -> CallContext:
-    """Raises ``LookupError`` where nobody said for whom the call is: an engine that costs money
-    must not be called then."""
+    """Return the current call context.
+
+    Raises ``LookupError`` if none is set: an engine that costs money must not be called then.
+    """
     return _CURRENT.get()

@@ -1,46 +1,46 @@
-"""The error tree. Each class says whether another try can help; each error names a remedy.
+"""The error tree: each class states whether a retry can help, and each error has a remedy.
 
     PlayheadError
-    ├── PermanentError          the same input will fail the same way
+    ├── PermanentError              the same input will fail the same way
     │   ├── EmptyFile
-    │   ├── UnreadableMedia     not media at all, or damaged beyond decoding
+    │   ├── UnreadableMedia         not media at all, or damaged beyond decoding
     │   ├── TruncatedMedia
     │   ├── NoAudioTrack
-    │   ├── DecodingTooCostly   a bomb: decoding it went over a limit
-    │   ├── LanguageUnsupported the engine does not know the recording's language
-    │   ├── RequestRefused      a provider will never take this input
-    │   │   └── InputTooLong    longer than the model can take
-    │   ├── InvalidResult       an engine's reply broke its own contract
-    │   └── BadCorrection       an edited transcript does not fit its recording
-    ├── TransientError          worth another try in a while
+    │   ├── DecodingTooCostly       decoding exceeded a limit (a decompression bomb)
+    │   ├── LanguageUnsupported     the engine does not know the recording's language
+    │   ├── RequestRejected         a provider will never accept this input
+    │   │   └── InputTooLong        longer than the model accepts
+    │   ├── InvalidEngineOutput     an engine's output broke its own contract
+    │   └── InvalidCorrection       an edited transcript does not fit its recording
+    ├── TransientError              worth a retry later
     │   ├── DatabaseUnavailable
-    │   ├── DecoderUnavailable  the process that decodes recordings does not live
-    │   ├── ProviderUnavailable no answer, or none that is one (408, 409, 429, 5xx, timeouts)
-    │   ├── ReplyNotBelieved    an answer that cannot be right
-    │   └── StorageUnavailable  an object store gave no answer
-    ├── Parked                  not a failure: the work waits, for a moment or for a person
+    │   ├── DecoderUnavailable      the process that decodes recordings is not running
+    │   ├── ProviderUnavailable     no usable response (408, 409, 429, 5xx, timeouts)
+    │   ├── InvalidProviderResponse a response that failed validation
+    │   └── StorageUnavailable      an object store did not respond
+    ├── Parked                      not a failure: the work waits for a time or for a person
     │   ├── RateLimited
-    │   ├── BudgetSpent
-    │   ├── AnswerAwaited       a batch has the request
-    │   └── ProviderStopped     its breaker is open: a bad key, a billing stop
-    ├── ConfigurationError      a person must change something first
+    │   ├── BudgetExceeded
+    │   ├── BatchPending            the request is in a batch
+    │   └── CircuitOpen             the provider's breaker is open: a bad key, a billing stop
+    ├── ConfigurationError          a person must change something first
     │   ├── InvalidSettings
-    │   ├── MediaMissing        the stored upload is gone
-    │   ├── StorageRefused      an object store: wrong credentials, no such bucket
-    │   ├── SpoolFull           no room for a local copy of an object
-    │   ├── ModelUnavailable    weights missing, altered or unknown; unknown to a provider
-    │   ├── NotAProvider        a server that is not what its address says
-    │   └── DatabaseUnsuitable  no pgvector, too old, no rights, not migrated
-    ├── NotFound                no such recording
-    ├── NotMadeYet              the recording has not come to that stage
-    ├── OutsideRecording        seconds that a recording does not have
-    ├── NotAuthorised           a token that is unknown, ended, or may not do this
-    ├── BadQuestion             a search that cannot be made: no words, a limit out of range
-    ├── ClaimLost               a newer attempt owns this work; nothing was written
-    │   └── Forgotten           the recording is gone; nothing was written
-    └── Stopped                 a person stopped this worker; the work is handed back
+    │   ├── MediaMissing            the stored upload is gone
+    │   ├── StorageAccessDenied     an object store: wrong credentials, no such bucket
+    │   ├── DownloadCacheFull       no room for a local copy of an object
+    │   ├── ModelUnavailable        weights missing, altered or unknown; unknown to a provider
+    │   ├── NotAnOpenAIEndpoint     the base_url is not an OpenAI-compatible API
+    │   └── DatabaseUnsuitable      no pgvector, too old, no rights, not migrated
+    ├── NotFound                    no such recording
+    ├── StageNotReady               the recording has not reached that stage
+    ├── TimeOutOfRange              seconds outside the recording
+    ├── NotAuthorised               a token that is unknown, expired or lacks the scope
+    ├── InvalidQuery                a search without words, or with a limit out of range
+    ├── ClaimLost                   a newer attempt owns this work; nothing was written
+    │   └── RecordingDeleted        the recording is gone; nothing was written
+    └── WorkerStopping              this worker was asked to stop; the work is handed back
 
-Not here: what to do about an error (``pipeline_assets/policies.py``).
+``pipeline_assets/policies.py`` defines the reaction to each error.
 """
 
 from __future__ import annotations
@@ -49,12 +49,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
-#: Of an edited file's problems, as many as a person reads before mending them.
+#: Maximum number of an edited file's problems in the message: more are not read before correcting
+#: these.
 MAX_PROBLEMS_SHOWN = 50
 
 
 class PlayheadError(Exception):
-    """Base of all. ``str()`` is the message alone; ``remedy`` is what a person can do."""
+    """Base class of all errors of Playhead.
+
+    ``str()`` gives the message alone; ``remedy`` states what a person can do.
+    """
 
     retryable: ClassVar[bool] = False
 
@@ -64,49 +68,54 @@ class PlayheadError(Exception):
 
 
 class PermanentError(PlayheadError):
-    """The same input and recipe would fail again."""
+    """Base class of errors that the same input and recipe would raise again."""
 
 
 class EmptyFile(PermanentError):
-    """Zero bytes, or a container without one decodable sample."""
+    """A file of zero bytes, or a container without a single decodable sample."""
 
 
 class UnreadableMedia(PermanentError):
-    """Not media, or damaged so that nothing can be decoded."""
+    """A file that is not media, or too damaged to decode anything."""
 
 
 class TruncatedMedia(PermanentError):
-    """The file ends well before its own header says it should."""
+    """A file that ends well before its own header says it should."""
 
 
 class NoAudioTrack(PermanentError):
-    """Media, but silent by construction: a video or image without sound."""
+    """Media without an audio track: a video or image without sound."""
 
 
 class DecodingTooCostly(PermanentError):
-    """Decoding took more time, memory or output than a recording may: hours of silence in
-    kilobytes, absurd dimensions, a stream without end."""
+    """A recording whose decoding exceeded the limit of time, memory or output.
+
+    Examples: hours of silence in kilobytes, absurd dimensions, an endless stream.
+    """
 
 
 class LanguageUnsupported(PermanentError):
-    """The engine does not know the recording's language; another one may."""
+    """A language that the engine does not know; another engine may know it."""
 
 
 class RequestRejected(PermanentError):
-    """A provider will not take this input, however often it is sent (400, 404, 422)."""
+    """An input that a provider rejects on every attempt (400, 404, 422)."""
 
 
 class InputTooLong(RequestRejected):
-    """More text or sound than the model can take in one request."""
+    """More text or audio than the model accepts in one request."""
 
 
 class InvalidEngineOutput(PermanentError):
-    """An engine's reply has the wrong shape, count, size or times."""
+    """Engine output with the wrong shape, count, size or times."""
 
 
 class InvalidCorrection(PermanentError):
-    """An edited transcript cannot be used. ``problems`` are all that is wrong with it, in order,
-    each with its place ("line 14: …"); the message has the first ``PROBLEMS_TOLD``."""
+    """An edited transcript that cannot be used.
+
+    ``problems`` are all its problems, in order, each with its place ("line 14: …"). The message has
+    the first ``MAX_PROBLEMS_SHOWN``.
+    """
 
     def __init__(self, problems: Sequence[str], *, remedy: str) -> None:
         told = [*problems[:MAX_PROBLEMS_SHOWN]]
@@ -117,7 +126,7 @@ class InvalidCorrection(PermanentError):
 
 
 class TransientError(PlayheadError):
-    """Another try may succeed."""
+    """Base class of errors after which a retry may succeed."""
 
     retryable: ClassVar[bool] = True
 
@@ -127,16 +136,19 @@ class DatabaseUnavailable(TransientError):
 
 
 class DecoderUnavailable(TransientError):
-    """The process that decodes recordings does not start, or was ended from outside."""
+    """The decoding process does not start, or was terminated from outside."""
 
 
 class ProviderUnavailable(TransientError):
-    """A provider gave no answer, or one that asks to come again (408, 409, 429, 5xx)."""
+    """A provider that did not respond, or asked for a retry (408, 409, 429, 5xx)."""
 
 
 class InvalidProviderResponse(TransientError):
-    """A provider's answer cannot be right: its shape, count, order, times or numbers. ``reply``
-    is what came, as it came, for a person to look at; it never reaches a content column."""
+    """A provider response that failed validation: its shape, count, order, times or numbers.
+
+    ``reply`` is the response as received, for a person to inspect; it never reaches a content
+    column.
+    """
 
     def __init__(self, message: str, *, reply: bytes, remedy: str) -> None:
         super().__init__(message, remedy=remedy)
@@ -144,12 +156,15 @@ class InvalidProviderResponse(TransientError):
 
 
 class StorageUnavailable(TransientError):
-    """An object store cannot be reached, or the object changed under the reader's hands."""
+    """An object store that cannot be reached, or an object that changed while it was read."""
 
 
 class Parked(PlayheadError):
-    """The work is laid aside and goes on by itself ``until`` has come; None: once a person has
-    resumed the provider. Not a failure, and not counted as an attempt."""
+    """Base class of reasons to pause work, which are not failures and not counted as attempts.
+
+    The work continues by itself at ``until``. ``until`` is None if it continues only after a person
+    has resumed the provider.
+    """
 
     def __init__(self, message: str, *, until: datetime | None, remedy: str) -> None:
         super().__init__(message, remedy=remedy)
@@ -157,82 +172,85 @@ class Parked(PlayheadError):
 
 
 class RateLimited(Parked):
-    """A provider asks for a longer pause than a worker should wait."""
+    """A provider that asks for a longer pause than a worker should wait."""
 
 
 class BudgetExceeded(Parked):
-    """The organisation's money for the day is spent or reserved."""
+    """An organisation whose budget for the day is spent or reserved."""
 
 
 class BatchPending(Parked):
-    """The request goes with a batch, or went; its answer comes within a day."""
+    """A request in a batch that is not sent or not answered yet; answers take up to a day."""
 
 
 class CircuitOpen(Parked):
-    """The provider's breaker is open: its key was refused, or it stopped billing."""
+    """A provider whose circuit breaker is open: its key was refused, or it stopped billing."""
 
 
 class ConfigurationError(PlayheadError):
-    """A setting or the machine must change before this can work."""
+    """Base class of errors that require a change of a setting or of the machine."""
 
 
 class InvalidSettings(ConfigurationError):
-    """One or more settings are wrong; the message lists all of them."""
+    """One or more invalid settings; the message lists all of them."""
 
 
 class MediaMissing(ConfigurationError):
-    """The media store no longer has a recording's file."""
+    """A recording whose file is no longer in the media store."""
 
 
 class StorageAccessDenied(ConfigurationError):
-    """An object store refuses these credentials, or has no such bucket."""
+    """An object store that refuses the credentials, or has no such bucket."""
 
 
 class DownloadCacheFull(ConfigurationError):
-    """The disk has no room for a local copy of an object that is to be decoded or taken in."""
+    """A disk without room for a local copy of an object to decode or to add."""
 
 
 class ModelUnavailable(ConfigurationError):
-    """A model's files are missing, altered, or its name is unknown, here or to its provider."""
+    """A model whose files are missing or altered, or whose name is unknown.
+
+    The name may be unknown to Playhead or to its provider.
+    """
 
 
 class NotAnOpenAIEndpoint(ConfigurationError):
-    """A server does not speak what its address promises: another program, a login page."""
+    """A base_url that is not an OpenAI-compatible API (for example a login page of a proxy)."""
 
 
 class DatabaseUnsuitable(ConfigurationError):
-    """The server answers but cannot hold Playhead."""
+    """A database server that responds but cannot store Playhead's data."""
 
 
 class NotFound(PlayheadError):
-    """No such recording in this organisation."""
+    """A recording that this organisation does not have."""
 
 
 class StageNotReady(PlayheadError):
-    """The recording is there, what is asked for of it is not made yet."""
+    """A result that does not exist yet, of a recording that does."""
 
 
 class TimeOutOfRange(PlayheadError):
-    """A stretch that begins or ends where the recording has no sound."""
+    """A time range that starts or ends outside the recording."""
 
 
 class NotAuthorised(PlayheadError):
-    """A token is unknown, revoked, over, or does not reach as far as what was asked."""
+    """A token that is unknown, revoked or expired, or lacks the scope for the request."""
 
 
 class InvalidQuery(PlayheadError):
-    """A question without words, or a filter that contradicts itself."""
+    """A search without words, or with a filter that contradicts itself."""
 
 
 class ClaimLost(PlayheadError):
-    """Another worker took this work over; this attempt must stop and write nothing."""
+    """Work that another worker has taken over; this attempt must stop and write nothing."""
 
 
 class RecordingDeleted(ClaimLost):
-    """Somebody had the recording forgotten while this worker was at it."""
+    """A recording that was deleted while this worker processed it."""
 
     def __init__(self) -> None:
-        # Without its id: what is told of a forgotten recording would be a trace of it.
+        # Without its id, which would be a trace of the deleted recording.
         super().__init__(
             "A recording was forgotten while a worker was at it.",
             remedy="Nothing to do: nothing more is made of it.",
@@ -240,4 +258,4 @@ class RecordingDeleted(ClaimLost):
 
 
 class WorkerStopping(PlayheadError):
-    """This worker was told to stop; what it had begun is left to the next one."""
+    """A worker that was asked to stop; the next worker continues its unfinished work."""

@@ -1,4 +1,4 @@
-"""Any record as one line of JSON, as every command prints it with ``--json``."""
+"""Encoding of records as single lines of JSON, as every command prints them with ``--json``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from uuid import UUID
 
 
 def json_line(value: Any) -> str:
+    """Return ``value`` as one line of JSON.
+
+    Dates are written in ISO 8601, ``Decimal`` as a number, ``UUID`` as text. Raises ``TypeError``
+    for other values without a JSON form.
+    """
     return json.dumps(value, ensure_ascii=False, default=_plain)
 
 

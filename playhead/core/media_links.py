@@ -1,4 +1,4 @@
-"""Links that open a recording's media at a second."""
+"""Links that open a recording's media at a given second."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ _ENDS_A_LINK = str.maketrans({"(": "%28", ")": "%29", "<": "%3C", ">": "%3E", " 
 
 
 def media_link(link: str, seconds: float) -> str:
-    """``link``: of the media. The fragment is that of Media Fragments URI 1.0, 4.2.1."""
+    """Return the URL ``link`` of a recording's media with a fragment that starts at ``seconds``.
+
+    The fragment is that of Media Fragments URI 1.0, section 4.2.1.
+    """
     return f"{link}#t={seconds:.2f}"
 
 
 def timestamp_link(link: str, seconds: float) -> str:
-    """The same as a Markdown link that shows the time."""
+    """Return a Markdown link to the media at ``seconds``, with the timecode as its text."""
     return f"[{format_timecode(seconds)}]({media_link(link.translate(_ENDS_A_LINK), seconds)})"

@@ -1,7 +1,7 @@
-"""When models end, as their providers announced it.
+"""Shutdown dates of models, as announced by their providers.
 
-The dates are OpenAI's (its deprecations page, read in November 2026). Not here: what else a
-model is (``providers/capabilities.py``), asking a provider (``playhead engines --ask``).
+The dates are OpenAI's (its deprecations page, read in November 2026). ``playhead engines --ask``
+asks a provider for its current models.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ ERROR_DAYS = 14
 
 
 def shutdown_date(model: str) -> date | None:
-    """The day a model ends; None where no end is announced. A dated snapshot
-    (``gpt-4o-2024-08-06``) ends with its model."""
+    """Return the day on which a model is shut down, or None if no date is announced.
+
+    A dated snapshot (``gpt-4o-2024-08-06``) is shut down with its model.
+    """
     named = [name for name in _SHUTDOWN_DATES if model == name or model.startswith(f"{name}-20")]
     return _SHUTDOWN_DATES[max(named, key=len)] if named else None
 
 
 def days_left(model: str, today: date) -> int | None:
+    """Return the days from ``today`` to the model's shutdown, or None if no date is announced."""
     end = shutdown_date(model)
     return None if end is None else (end - today).days

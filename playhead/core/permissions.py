@@ -1,7 +1,6 @@
-"""Who may do what: the roles of members, the scopes of tokens, and what a token looks like.
+"""Roles of members, scopes of tokens, and the format of tokens, as pure functions.
 
-Pure. Not here: who is a member and which tokens there are (``playhead/postgres/access/members.py``,
-``tokens.py``), asking (the face).
+Members and tokens are stored by ``playhead/postgres/access/members.py`` and ``tokens.py``.
 """
 
 from __future__ import annotations
@@ -30,20 +29,29 @@ _TOKEN = re.compile(r"playhead_([0-9a-f]{64})([0-9a-f]{8})")
 
 
 def effective_scopes(role: MemberRole, scopes: Iterable[Scope] = SCOPES) -> frozenset[Scope]:
-    """What a member of this role may do, with a token of these scopes: never more than the role
-    has today, whatever it had when the token was made."""
+    """Return the scopes of a member with this role who uses a token with these scopes.
+
+    They never exceed the role that the member has today, whatever role the member had when the
+    token was created.
+    """
     return _ALLOWED[role].intersection(scopes)
 
 
 def new_token() -> str:
-    """``playhead_``, 256 random bits in hex, and their CRC-32: recognised where it has leaked, and
-    a mistyped one without a look at the database."""
+    """Return a new token: ``playhead_``, 256 random bits in hex, and their CRC-32.
+
+    The prefix makes a leaked token recognisable. The checksum detects a mistyped token without a
+    database query.
+    """
     secret = secrets.token_hex(32)
     return f"playhead_{secret}{_checksum(secret)}"
 
 
 def token_hash(token: str) -> bytes | None:
-    """What is kept of a token: its sha-256, 32 bytes. None for what cannot be one."""
+    """Return the sha-256 (32 bytes) of a token, which is stored instead of it.
+
+    Returns None if the text cannot be a token.
+    """
     match = _TOKEN.fullmatch(token)
     if match is None or match[2] != _checksum(match[1]):
         return None

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProviderLimits:
-    """What a provider says of our pace. ``…_a_minute``: how much comes back; ``…_left``: what may
-    be sent at once. None: it does not say."""
+    """Rate limits reported by a provider; None where it does not report a limit.
+
+    ``…_a_minute`` is the rate at which the allowance refills, ``…_left`` the amount that may be
+    sent immediately.
+    """
 
     requests_a_minute: float | None = None
     requests_left: float | None = None

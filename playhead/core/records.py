@@ -1,12 +1,10 @@
-"""The values that cross a border between services: frozen, typed, without behaviour.
+"""The values that are passed between services: frozen, typed, without behaviour.
 
-Here: what a stage takes and gives (recordings, transcripts, documents, chunks), and the
-recipe that names how it was made. Not here: rows (see ``playhead/postgres``), errors
-(``playhead/core/errors.py``), anything that does work.
+They are the input and output of stages (recordings, transcripts, documents, chunks), and the recipe
+that describes how a result was created.
 
-Units everywhere: times and durations in seconds from the start of the recording, sizes
-in bytes, positions in characters (Python string indices), sizes of text in tokens of the
-embedding model.
+Units: times and durations in seconds from the start of the recording, sizes in bytes, positions in
+characters (Python string indices), sizes of text in tokens of the embedding model.
 """
 
 from __future__ import annotations
@@ -21,10 +19,11 @@ from typing import Any, Literal, get_args
 Kind = Literal["recording", "meeting", "interview", "lecture", "podcast", "book", "page"]
 Stage = Literal["raw_media", "transcript", "document", "chunks", "embeddings"]
 Source = Literal["transcript", "document"]
-#: What tells speakers apart in a file: its audio tracks, the channels of its first, or nothing.
+#: How speakers are separated in a file: by its audio tracks, by the channels of the first track, or
+#: not at all.
 SpeakerSource = Literal["none", "tracks", "channels"]
-#: Whose the times of words are: the engine's own, a local model's that heard the same sound, or
-#: nobody's: shared out over the stretches where somebody speaks. Best first.
+#: Source of word times, best first: the engine's own, aligned with a local model's words for the
+#: same audio, or interpolated over the stretches with speech.
 Timing = Literal["native", "aligned", "interpolated"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -37,20 +36,23 @@ Json = Mapping[str, Any]
 
 
 def content_hash(value: Any) -> str:
-    """The sha-256 (64 hex digits) of a JSON value, independent of key order."""
+    """Return the sha-256 (64 hex digits) of a JSON value, independent of key order."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def text_hash(text: str) -> str:
-    """The sha-256 (64 hex digits) of a text's UTF-8 bytes."""
+    """Return the sha-256 (64 hex digits) of a text's UTF-8 bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSelection:
-    """All that decides which engines serve a recording: whose it is, its kind, and the names of
-    those that a person chose for it alone."""
+    """The properties of a recording that determine its engines.
+
+    ``transcriber`` and ``writer`` are the names of engines that a person chose for this recording
+    alone, or None.
+    """
 
     org_id: str
     kind: Kind
@@ -60,8 +62,11 @@ class EngineSelection:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One distinct file of an organisation. ``id`` is the Dagster partition key. ``transcriber``
-    and ``writer`` name engines that a person chose for it; None: those of the settings."""
+    """One distinct file of an organisation.
+
+    ``id`` is the Dagster partition key. ``transcriber`` and ``writer`` are the names of engines
+    that a person chose for this recording; None means the engines of the settings.
+    """
 
     id: str
     org_id: str
@@ -77,12 +82,16 @@ class Recording:
 
     @property
     def engine_selection(self) -> EngineSelection:
+        """Return the properties that determine the recording's engines."""
         return EngineSelection(self.org_id, self.kind, self.transcriber, self.writer)
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    """What probing found in a file's bytes. ``duration_seconds`` is of decoded audio."""
+    """The properties of a media file, as found by probing its bytes.
+
+    ``duration_seconds`` is the duration of the decoded audio.
+    """
 
     container: str
     codec: str
@@ -95,7 +104,7 @@ class MediaFacts:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A spoken word as it stands in the transcript's text, with its times."""
+    """A spoken word as it is written in the transcript's text, with its times in seconds."""
 
     word: str
     start: float
@@ -104,7 +113,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech, usually a sentence or a breath."""
+    """A stretch of speech, usually a sentence or the words between two breaths, in seconds."""
 
     text: str
     start: float
@@ -115,7 +124,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class DroppedSpeech:
-    """What an engine said that was not said, or is in doubt, and why it is thought so."""
+    """Words of an engine that were not spoken or are in doubt, with the reason."""
 
     text: str
     start: float
@@ -125,10 +134,13 @@ class DroppedSpeech:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said and when. Every word stands in ``text`` in order; silence gives an
-    empty text. Times never decrease and lie in ``[0, duration_seconds]``. ``language`` is the one
-    of most speech. No word is off by more than ``error_seconds``; None: as good as the engine's.
-    What is ``dropped`` does not stand in the text, unless its reason says so."""
+    """The text of a recording with the times of its words and segments.
+
+    Every word occurs in ``text``, in order; silence gives an empty text. Times never decrease and
+    lie in ``[0, duration_seconds]``. ``language`` is the language of the largest share of speech.
+    No word is off by more than ``error_seconds``; None means that the times are the engine's own.
+    ``dropped`` words are not in the text unless their reason says so.
+    """
 
     text: str
     language: str
@@ -142,7 +154,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class TimedSpan:
-    """Characters ``[char_start, char_end)`` of a text were said in these seconds."""
+    """Characters ``[char_start, char_end)`` of a text and the seconds in which they were said."""
 
     char_start: int
     char_end: int
@@ -153,21 +165,24 @@ class TimedSpan:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A write-up of a transcript. ``spans`` tie its characters to seconds, in order of
-    ``char_start``; text the writer added itself (headings) has no span."""
+    """A write-up of a transcript.
+
+    ``spans`` map its characters to seconds, in order of ``char_start``; text that the writer added
+    itself (headings) has no span.
+    """
 
     title: str
     content: str
     format: Literal["markdown"]
     spans: tuple[TimedSpan, ...]
-    #: JSON. Always has "sections": [{"heading", "start_seconds", "end_seconds"}]; "quotes_from" is
-    #: the character from which on it only repeats sentences of the transcript.
+    #: JSON. Always has "sections": [{"heading", "start_seconds", "end_seconds"}]; from the
+    #: character "quotes_from" on, the content only repeats sentences of the transcript.
     metadata: Json
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSpan:
-    """Where a chunk stood in its source: ``[char_start, char_end)``."""
+    """The position of a chunk in its source: characters ``[char_start, char_end)``."""
 
     text: str
     char_start: int
@@ -176,7 +191,10 @@ class ChunkSpan:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage to embed. ``source_text[char_start:char_end] == text``, always."""
+    """A part of a transcript or document to embed.
+
+    ``source_text[char_start:char_end] == text`` always holds.
+    """
 
     source: Source
     text: str
@@ -193,10 +211,12 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class SearchFilter:
-    """What may be found: what is empty or None narrows nothing, and all that is given must hold.
-    ``speakers``: given names or labels; ``languages``: ISO 639-1; ``since`` (itself too) to
-    ``until`` (itself not): when recordings came; ``from_seconds`` to ``to_seconds``: passages that
-    touch this stretch of their recording."""
+    """Restrictions of a search, all of which must hold; empty fields and None do not restrict.
+
+    ``speakers`` are given names or labels, ``languages`` are ISO 639-1 codes. ``since`` (inclusive)
+    and ``until`` (exclusive) limit when recordings were added. ``from_seconds`` and ``to_seconds``
+    select chunks that overlap this stretch of their recording.
+    """
 
     kinds: tuple[Kind, ...] = ()
     recordings: tuple[str, ...] = ()
@@ -214,8 +234,11 @@ NO_FILTER = SearchFilter()
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Who does a stage's work: enough to tell two results apart. ``model`` names the exact
-    weights where they are known, so that other weights are another engine."""
+    """The identity of an engine, precise enough to tell two results apart.
+
+    ``model`` names the exact weights where they are known, so that other weights are another
+    engine.
+    """
 
     name: str
     model: str
@@ -224,7 +247,10 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a stage makes its result. Stored readable, compared by ``hash``."""
+    """A description of how a stage creates its result.
+
+    It is stored in readable form and compared by ``hash``.
+    """
 
     stage: Stage
     code_version: str
@@ -232,6 +258,7 @@ class Recipe:
 
     @property
     def as_json(self) -> dict[str, Any]:
+        """Return the recipe as a JSON object."""
         return {
             "stage": self.stage,
             "code_version": self.code_version,
@@ -242,12 +269,13 @@ class Recipe:
 
     @property
     def hash(self) -> str:
+        """Return the sha-256 (64 hex digits) of the recipe."""
         return content_hash(self.as_json)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a result cost: provider tokens and money (US dollars); zero for local engines."""
+    """The cost of a result: provider tokens and US dollars; zero for local engines."""
 
     tokens: int = 0
     cost_usd: float = 0.0
@@ -258,23 +286,26 @@ NO_COST = Cost()
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What an engine's work costs, in US dollars; nothing for local engines. ``patient_share``: of
-    that price, for who waits a day."""
+    """The price of an engine's work, in US dollars; zero for local engines.
+
+    ``batch_discount`` is the factor on that price in batch mode, where results take up to a day.
+    """
 
     usd_per_call: float = 0.0
     usd_per_million_tokens: float = 0.0
     usd_per_audio_minute: float = 0.0
     batch_discount: float = 1.0
 
-    def of(
-        self, *, calls: float, tokens: float, audio_seconds: float, patient: bool = False
+    def cost_usd(
+        self, *, calls: float, tokens: float, audio_seconds: float, batch: bool = False
     ) -> float:
+        """Return the price in US dollars of an amount of work."""
         at_once = (
             calls * self.usd_per_call
             + tokens / 1_000_000 * self.usd_per_million_tokens
             + audio_seconds / 60 * self.usd_per_audio_minute
         )
-        return at_once * self.batch_discount if patient else at_once
+        return at_once * self.batch_discount if batch else at_once
 
 
 FREE = Price()

@@ -1,7 +1,7 @@
-"""Where sentences end, in any language and script.
+"""Sentence boundaries, in any language and script.
 
-Here: the sentencex library, whose answer is checked, and ranges of text. Chunks, documents and
-search hits are made of the same sentences. Not here: when they were said.
+They are found by the sentencex library, whose result is validated. Chunks, documents and search
+hits all use these sentences.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from sentencex import get_sentence_boundaries
 
 Range = tuple[int, int]
-#: From which character on which language (ISO 639-1) is spoken; the first from 0.
+#: Language runs: each start character with its language (ISO 639-1); the first starts at 0.
 LanguageRuns = tuple[tuple[int, str], ...]
 
 #: Scripts that are written without spaces between words, as the inside of a character class: Thai
@@ -27,49 +27,57 @@ UNSPACED: Final = (
 )
 
 # sentencex 1.0.32 panics on an initial after white space of several bytes (" A\u00a0."), and
-# lone surrogates are no text to it. One class of characters is found five times as fast as two.
+# rejects lone surrogates. Matching one character class is five times as fast as two.
 _UNSEGMENTABLE = re.compile(
     "[\t\v\f\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff]"
 )
 
 
 def merge_runs(runs: Iterable[tuple[int, str]]) -> LanguageRuns:
-    """Without those that say the same again. Of several that begin at one character the last
-    counts."""
+    """Return the language runs without those that repeat the language of the previous run.
+
+    If several runs start at the same character, the last one is used.
+    """
     last = dict(runs)
     return tuple(next(row) for _, row in groupby(last.items(), key=lambda run: run[1]))
 
 
-def language_runs_within(tongues: LanguageRuns, start: int, end: int) -> LanguageRuns:
-    """Of the text ``[start, end)`` alone."""
-    return merge_runs((max(0, at - start), language) for at, language in tongues if at < end)
+def language_runs_within(language_runs: LanguageRuns, start: int, end: int) -> LanguageRuns:
+    """Return the language runs of the text ``[start, end)``, relative to ``start``."""
+    return merge_runs((max(0, at - start), language) for at, language in language_runs if at < end)
 
 
 @lru_cache(maxsize=1)  # asked twice in a row: where to cut, and which phrases to time
-def split_multilingual(text: str, tongues: LanguageRuns) -> tuple[Range, ...]:
-    """As ``sentences``, each language by its own rules; one ends where another language begins."""
-    edges = pairwise([*(start for start, _ in tongues), len(text)])
+def split_multilingual(text: str, language_runs: LanguageRuns) -> tuple[Range, ...]:
+    """Return the sentences of a text in several languages, each split by its language's rules.
+
+    A sentence ends where another language starts. The ranges tile the text as in
+    ``split_sentences``.
+    """
+    edges = pairwise([*(start for start, _ in language_runs), len(text)])
     return tuple(
         (start + first, start + last)
-        for (start, end), (_, language) in zip(edges, tongues, strict=True)
+        for (start, end), (_, language) in zip(edges, language_runs, strict=True)
         for first, last in split_sentences(text[start:end], language)
     )
 
 
 def split_sentences(text: str, language: str) -> tuple[Range, ...]:
-    """Character ranges that tile ``text``, white space after a sentence included: the first
-    starts at 0, each next where the one before ended, the last ends at ``len(text)``.
+    """Return the character ranges of the sentences of ``text``.
 
-    ``language`` is an ISO 639-1 code; an unknown one is read like English. Should the library
-    answer with anything else than a tiling, lines are taken for sentences.
+    The ranges tile ``text`` and include the white space after a sentence: the first starts at 0,
+    each next one starts at the end of the previous one, the last ends at ``len(text)``.
+
+    ``language`` is an ISO 639-1 code; an unknown one is treated like English. If the result of the
+    library is not a tiling, lines are used as sentences.
     """
     found = get_sentence_boundaries(language, _UNSEGMENTABLE.sub(" ", text))
-    ranges = tuple((one["start_index"], one["end_index"]) for one in found)
+    ranges = tuple((sentence["start_index"], sentence["end_index"]) for sentence in found)
     return ranges if _tile(ranges, len(text)) else _split_lines(text)
 
 
 def strip_range(text: str, start: int, end: int) -> Range:
-    """The range without white space at its ends; empty if it is blank."""
+    """Return the range without white space at its ends; it is empty if the range is blank."""
     bare = text[start:end].lstrip()
     return end - len(bare), end - len(bare) + len(bare.rstrip())
 

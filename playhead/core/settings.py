@@ -1,6 +1,6 @@
-"""Settings: the only reader of the environment. Checked once, all problems told at once.
+"""Settings: the only code that reads the environment, with all problems reported together.
 
-Not here: what the names mean (``playhead/engines/registry.py`` turns them into adapters).
+``playhead/engines/registry.py`` turns the names of engines into adapters.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ _KIND = "|".join(KINDS)
 OrgId = Annotated[str, Field(pattern=f"^{_ORG}$")]
 
 
-#: As ``PLAYHEAD_ALIGNER``: words without times get theirs by where somebody speaks.
+#: Value of ``PLAYHEAD_ALIGNER`` for no aligner: words without times are interpolated over the
+#: stretches with speech.
 NO_ALIGNER = "none"
 
 
 class Chunking(BaseModel):
-    """How recordings of one kind are cut. Sizes in tokens of the embedding model, whose window
-    caps ``size``."""
+    """The chunk sizes of one kind of recording.
+
+    Sizes are in tokens of the embedding model, whose window caps ``size``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +60,7 @@ class Chunking(BaseModel):
 
 
 class EngineNames(BaseModel):
-    """Engines for some recordings; None: the default one."""
+    """The names of the engines of some recordings; None means the default engine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,8 +69,10 @@ class EngineNames(BaseModel):
 
 
 class Provider(BaseModel):
-    """A server that speaks OpenAI's protocol. Without ``base_url`` it is OpenAI itself. The two
-    limits are where its pace begins; what it says of its own limits is followed from then on."""
+    """A server with an OpenAI-compatible API; without ``base_url`` it is OpenAI itself.
+
+    The two limits are initial values: the limits that the provider reports replace them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,7 +91,10 @@ def _from_json(value: object) -> object:
 
 
 def _address(place: object) -> object:
-    """A bucket's URL stays as it is; everything else is a folder."""
+    """Return a bucket's URL unchanged, and anything else as the path of a folder.
+
+    Raises ``ValueError`` for a URL of another kind.
+    """
     if isinstance(place, str) and "://" in place:
         if not _BUCKET.match(place):
             raise ValueError("neither a folder nor s3://…, gs://… or az://…")
@@ -99,7 +107,7 @@ _BUCKET = re.compile(r"(s3|gs|az)://[^/?#]+[^?#]*$")
 Folder = Annotated[Path, BeforeValidator(_absolute)]
 #: A folder, or the URL of a bucket and a prefix in it.
 Location = Annotated[Path | str, BeforeValidator(_address)]
-#: Decoded here, since pydantic-settings would end at broken JSON and tell no other problem.
+#: Decoded here, since pydantic-settings would stop at invalid JSON and report no other problem.
 ChunkingByKind = Annotated[dict[Kind, Chunking], NoDecode, BeforeValidator(_from_json)]
 
 
@@ -110,7 +118,7 @@ ProvidersByName = Annotated[
 ]
 
 
-#: By "<organisation>/<kind>", one of which may be "*".
+#: Keys are "<organisation>/<kind>"; one of the two may be "*".
 EnginesByChoice = Annotated[
     dict[Annotated[str, Field(pattern=rf"^(\*/({_KIND})|{_ORG}/(\*|{_KIND}))$")], EngineNames],
     NoDecode,
@@ -119,9 +127,12 @@ EnginesByChoice = Annotated[
 
 
 class Settings(BaseSettings):
-    """What a person can set; each field by ``PLAYHEAD_<NAME>``, ``database_url`` by
-    ``DATABASE_URL`` and ``openai_api_key`` by ``OPENAI_API_KEY``, in the environment or in
-    ``.env``. Credentials of buckets are none of them: see ``playhead/media/object_storage.py``."""
+    """All settings of an installation.
+
+    Each field is read from ``PLAYHEAD_<NAME>``, ``database_url`` from ``DATABASE_URL`` and
+    ``openai_api_key`` from ``OPENAI_API_KEY``, in the environment or in ``.env``. Credentials of
+    buckets are not settings: see ``playhead/media/object_storage.py``.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="PLAYHEAD_",
@@ -158,14 +169,19 @@ class Settings(BaseSettings):
 
     @property
     def media_location(self) -> Path | str:
+        """Return the folder or bucket of the media store; the default is ``home/media``."""
         return self.media or self.home / "media"
 
     @property
     def inbox_location(self) -> Path | str:
+        """Return the folder or bucket of the inbox; the default is ``home/inbox``."""
         return self.inbox or self.home / "inbox"
 
     def provider(self, name: str) -> Provider | None:
-        """Of this name; ``openai`` is there without being named."""
+        """Return the provider with this name, or None if it is not configured.
+
+        ``openai`` always exists; its key defaults to ``openai_api_key``.
+        """
         if name != "openai":
             return self.providers.get(name)
         openai = self.providers.get(name, Provider())
@@ -173,26 +189,34 @@ class Settings(BaseSettings):
         return openai.model_copy(update={"api_key": key})
 
     def transcriber_for(self, org_id: str, kind: Kind) -> str:
-        """The name of the engine for an organisation's recordings of a kind."""
-        named = [one.transcriber for one in self._engines_for(org_id, kind)]
+        """Return the name of the transcriber for an organisation's recordings of a kind."""
+        named = [names.transcriber for names in self._engines_for(org_id, kind)]
         return next(filter(None, named), self.transcriber)
 
     def writer_for(self, org_id: str, kind: Kind) -> str:
-        named = [one.writer for one in self._engines_for(org_id, kind)]
+        """Return the name of the writer for an organisation's recordings of a kind."""
+        named = [names.writer for names in self._engines_for(org_id, kind)]
         return next(filter(None, named), self.writer)
 
     def _engines_for(self, org_id: str, kind: Kind) -> list[EngineNames]:
-        """The most specific first; an organisation's word counts more than a kind's."""
+        """Return the matching entries of ``engines``, the most specific first.
+
+        An entry for an organisation precedes an entry for a kind.
+        """
         places = (f"{org_id}/{kind}", f"{org_id}/*", f"*/{kind}")
         return [self.engines[place] for place in places if place in self.engines]
 
     def chunking_for(self, kind: Kind) -> Chunking:
+        """Return the chunk sizes for recordings of a kind."""
         return self.chunking.get(kind, Chunking())
 
 
 def load_settings(*, home: str | Path | None = None) -> Settings:
-    """From the environment and ``.env``; another ``home`` where one is given. Raises
-    ``InvalidSettings`` naming every problem."""
+    """Load the settings from the environment and ``.env``.
+
+    ``home`` replaces the setting of that name if it is not None. Raises ``InvalidSettings`` with a
+    message that lists every problem.
+    """
     given: dict[str, Any] = {} if home is None else {"home": home}
     try:
         return Settings(**given)

@@ -1,6 +1,6 @@
-"""Money that somebody must agree to before it is spent.
+"""Confirmation of costs by a person before money is spent.
 
-Not here: what something would cost (``pipeline_assets/planning/estimates.py``, ``model_change.py``).
+``pipeline_assets/planning/estimates.py`` estimates the costs.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from playhead.core.errors import ConfigurationError
 
 
 class CostNotConfirmed(ConfigurationError):
-    """Something that costs money above the limit was to be started."""
+    """An action whose cost is above the limit and was not confirmed."""
 
 
 def require_confirmation(usd: float, confirmed_usd: float | None, limit_usd: float) -> None:
-    """Raise ``PriceNotConfirmed`` where the price is above the limit and nobody agreed to it."""
+    """Raise ``CostNotConfirmed`` if the cost is above the limit and was not confirmed.
+
+    All amounts are in US dollars; a confirmed amount below ``usd`` does not count.
+    """
     if usd > limit_usd and (confirmed_usd is None or confirmed_usd < usd):
         raise CostNotConfirmed(
             f"This would cost about ${usd:.2f}; unasked, ${limit_usd:.2f} may be spent.",

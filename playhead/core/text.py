@@ -1,4 +1,4 @@
-"""Text that may hold anything, made safe to encode and to show on one line."""
+"""Functions that make any text safe to encode and to show on one line."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def replace_surrogates(text: str) -> str:
-    """Replace each lone surrogate, which UTF-8 cannot hold, by U+FFFD. The length stays."""
+    """Replace each lone surrogate, which UTF-8 cannot encode, by U+FFFD; the length stays."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def one_line(text: str) -> str:
     """Replace surrogates, and collapse white space and control characters to single spaces.
 
-    None are left at the ends."""
+    The result has no spaces at its ends.
+    """
     return " ".join(_CONTROL.sub(" ", replace_surrogates(text)).split())

@@ -1,14 +1,17 @@
-"""How a second of a recording is shown to people, everywhere the same."""
+"""Timecodes, as shown to people everywhere."""
 
 from __future__ import annotations
 
 
 def format_timecode(seconds: float) -> str:
-    """``hh:mm:ss``, rounded down, so that what follows is heard from its beginning."""
+    """Format seconds as ``hh:mm:ss``.
+
+    The time is rounded down, so that playback from it includes the start of what follows.
+    """
     whole = int(seconds)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def format_short_timecode(seconds: float) -> str:
-    """``mm:ss``, with hours in front where there are any."""
+    """Format seconds as ``mm:ss``, or as ``hh:mm:ss`` from one hour on."""
     return format_timecode(seconds).removeprefix("00:")

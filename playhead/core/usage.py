@@ -1,4 +1,4 @@
-"""What a call to a provider is billed by."""
+"""The quantities that a provider bills a call by."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Endpoint = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a request is billed by; sums of a request and its reply."""
+    """The billed quantities of a request and its reply, added up."""
 
     input_tokens: int = 0
     output_tokens: int = 0

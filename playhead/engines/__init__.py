@@ -1,1 +1,1 @@
-"""Engines behind the protocols of ``playhead.core.protocols``, local and remote, and their registry."""
+"""Local and remote engines that implement ``playhead.core.protocols``, and their registry."""

@@ -1,7 +1,7 @@
-"""Every engine that settings can name, and what is to know before one does: what it gives, what it
-costs, when it ends, what is missing to use it.
+"""The catalog of all engines that settings can name, with their facts.
 
-Not here: making engines (``engines.py``), printing (``playhead/cli/engines.py``).
+The facts are output formats, prices, shutdown dates and the settings that are missing to use an
+engine. ``registry.py`` builds the engines.
 """
 
 from __future__ import annotations
@@ -34,9 +34,14 @@ Role = Literal["transcriber", "writer", "answerer", "embedder"]
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """``name`` as in settings. ``chosen``: they have it, if only for some recordings. ``gives``: of
-    a transcriber. Window and dimensions: of an embedder. ``lacks``: what is missing to use it.
-    Prices in US dollars; None where they are not known. ``ended``: today or before."""
+    """Facts about an engine.
+
+    ``name`` is the engine's name in settings. ``chosen`` is True if the settings name it, even if
+    only for some recordings. ``output_formats`` are a transcriber's; ``dimensions`` and
+    ``window_tokens`` are an embedder's. Prices are in US dollars, or None if they are not known.
+    ``ended`` is True if the model is shut down today or was before. ``missing_setting`` is what is
+    missing to use the engine, or None.
+    """
 
     role: Role
     name: str
@@ -54,17 +59,24 @@ class EngineFacts:
 
 
 def list_engines(settings: Settings, today: date) -> list[EngineFacts]:
-    """Those of this machine, OpenAI's, and others that settings name."""
+    """Return the engines of this machine, OpenAI's, and all others that settings name."""
     known = [*_local(settings), *_openai(settings, today)]
-    names = {(one.role, one.name) for one in known}
+    names = {(facts.role, facts.name) for facts in known}
     return [
         *known,
-        *(one for one in _in_settings(settings, today) if (one.role, one.name) not in names),
+        *(
+            in_setting
+            for in_setting in _in_settings(settings, today)
+            if (in_setting.role, in_setting.name) not in names
+        ),
     ]
 
 
 def _local(settings: Settings) -> Iterator[EngineFacts]:
-    """``instant`` invents its results, for benchmarks."""
+    """Yield the local engines.
+
+    ``instant`` invents its results, for benchmarks.
+    """
     heard = {"whisper-base": "99", "whisper-tiny.en": "en", "instant": "any"}
     for name in (*WHISPER_MODELS, "instant"):
         chosen = name in _named(settings, "transcriber")
@@ -87,8 +99,11 @@ def _openai(settings: Settings, today: date) -> Iterator[EngineFacts]:
 
 
 def _in_settings(settings: Settings, today: date) -> Iterator[EngineFacts]:
-    """Behind other servers, or newer than the table; and any that answers, which is a text model
-    as those that write are."""
+    """Yield the remote engines that settings name.
+
+    They include models of other servers and models newer than the catalog. An answerer is a text
+    model like a writer.
+    """
     makers: dict[Role, Callable[[str, bool], Model]] = {
         "transcriber": lambda name, _: speech_model(name),
         "writer": lambda name, own: text_model(name, of_openai=own),
@@ -104,8 +119,8 @@ def _in_settings(settings: Settings, today: date) -> Iterator[EngineFacts]:
 
 
 def _named(settings: Settings, role: Role) -> set[str]:
-    """By settings: for most recordings, and for those of some organisations and kinds."""
-    others = [getattr(one, role, None) for one in settings.engines.values()]
+    """Return the engine names in settings: the default, and those for organisations and kinds."""
+    others = [getattr(engine, role, None) for engine in settings.engines.values()]
     return {getattr(settings, role), *filter(None, others)}
 
 

@@ -1,7 +1,9 @@
-"""Names in settings to engines. A new adapter is one line here and a file in its room; a model
-behind a network is named ``<provider>:<model>`` and needs none.
+"""Build engines from their names in settings.
 
-Making an engine is cheap: weights are loaded when it first works.
+A new local adapter needs one line here and one module in its package. A remote model is named
+``<provider>:<model>`` and needs neither.
+
+Building an engine is cheap: weights are loaded at its first use.
 """
 
 from __future__ import annotations
@@ -34,8 +36,11 @@ _Adapter = TypeVar("_Adapter")
 
 
 class EngineRegistry(Generic[_Adapter]):
-    """Engines for one purpose by the names that people have for them, each made once.
-    ``purpose``: what to call such an engine; ``remote`` makes those behind a network."""
+    """Engines for one purpose by name, each built once.
+
+    ``purpose`` is the noun for such an engine in error messages. ``remote`` builds engines of a
+    provider.
+    """
 
     def __init__(
         self,
@@ -50,8 +55,10 @@ class EngineRegistry(Generic[_Adapter]):
         self._making = Lock()
 
     def named(self, name: str) -> _Adapter:
-        """Raises ``ModelUnavailable`` for a name nobody knows, or a provider that settings do not
-        lead to."""
+        """Return the engine with this name, building it at the first call.
+
+        Raises ``ModelUnavailable`` for an unknown name, or a provider that is missing in settings.
+        """
         with self._making:
             if name not in self._made:
                 self._made[name] = self._make(name)
@@ -70,7 +77,7 @@ class EngineRegistry(Generic[_Adapter]):
 
 
 class EmbedderRegistry(EngineRegistry[Embedder]):
-    """Embedding models by the names that settings and sets have for them."""
+    """Embedding models by their names in settings and embedding sets."""
 
     def __init__(
         self,
@@ -81,14 +88,18 @@ class EmbedderRegistry(EngineRegistry[Embedder]):
         super().__init__("embedder", makers, remote)
         self.default = default
 
-    def of(self, one: EmbeddingSet) -> Embedder:
-        """Who made the vectors of this set. Raises ``ModelUnavailable`` where that name stands for
-        other weights or another preparation of the text today: their vectors must not meet."""
-        embedder = self.named(one.name)
-        if not same_engine(one, embedder.engine):
+    def of(self, embedding_set: EmbeddingSet) -> Embedder:
+        """Return the embedder of the vectors in this embedding set.
+
+        Raises ``ModelUnavailable`` if its name now stands for other weights or another
+        preprocessing: their vectors must not be compared.
+        """
+        embedder = self.named(embedding_set.name)
+        if not same_engine(embedding_set, embedder.engine):
             raise ModelUnavailable(
-                f"The embedder {one.name!r} is no longer the one that made set {one.id}.",
-                remedy=f"Build a set with it as it is now: playhead models add {one.name}",
+                f"The embedder {embedding_set.name!r} has changed since set {embedding_set.id} was "
+                "built.",
+                remedy=f"Build a new set with it: playhead models add {embedding_set.name}",
             )
         return embedder
 
@@ -99,8 +110,10 @@ def _no_override(_choice: EngineSelection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class EngineOverrides:
-    """Engines that some recordings have instead of the default ones; None for all the rest. Both
-    raise ``ModelUnavailable`` for a name nobody knows."""
+    """Functions that return the engine of recordings without the default one, or None.
+
+    Both raise ``ModelUnavailable`` for an unknown name.
+    """
 
     transcriber: Callable[[EngineSelection], Transcriber | None] = _no_override
     writer: Callable[[EngineSelection], Writer | None] = _no_override
@@ -108,9 +121,11 @@ class EngineOverrides:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Who works for this installation: for most recordings, and for those for which others were
-    chosen. The embedder is one for all, since what is searched together has vectors of one
-    model."""
+    """The engines of this installation: the default ones, and those of some recordings.
+
+    There is one embedder for all recordings, since vectors that are searched together must come
+    from the same model.
+    """
 
     transcriber: Transcriber
     writer: Writer
@@ -118,17 +133,26 @@ class Engines:
     others: EngineOverrides = EngineOverrides()
 
     def transcriber_for(self, choice: EngineSelection) -> Transcriber:
-        """Raises ``ModelUnavailable``."""
+        """Return the transcriber of a recording.
+
+        Raises ``ModelUnavailable`` for an unknown name.
+        """
         return self.others.transcriber(choice) or self.transcriber
 
     def writer_for(self, choice: EngineSelection) -> Writer:
-        """Raises ``ModelUnavailable``."""
+        """Return the writer of a recording.
+
+        Raises ``ModelUnavailable`` for an unknown name.
+        """
         return self.others.writer(choice) or self.writer
 
 
-def build_engines(settings: Settings, wires: ClientFactory = open_client) -> Engines:
-    """Raises ``InvalidSettings`` naming every unknown engine and the ones there are."""
-    remote = RemoteEngines(settings, wires)
+def build_engines(settings: Settings, client_factory: ClientFactory = open_client) -> Engines:
+    """Build the engines that the settings name.
+
+    Raises ``InvalidSettings`` with all unknown names and the available ones.
+    """
+    remote = RemoteEngines(settings, client_factory)
     aligners = EngineRegistry[SpeechRecognizer | None]("aligner", _aligners(settings))
 
     def listening(model: RemoteModel) -> Transcriber:
@@ -138,13 +162,13 @@ def build_engines(settings: Settings, wires: ClientFactory = open_client) -> Eng
 
     transcribers = EngineRegistry("transcriber", _transcribers(settings), listening)
     writers = EngineRegistry("writer", _writers(), remote.writer)
-    embedders = build_embedders(settings, wires)
+    embedders = build_embedders(settings, client_factory)
     wanted: list[tuple[str, EngineRegistry[Any], str | None]] = [
         ("PLAYHEAD_ALIGNER", aligners, settings.aligner),
         ("PLAYHEAD_TRANSCRIBER", transcribers, settings.transcriber),
         ("PLAYHEAD_WRITER", writers, settings.writer),
         ("PLAYHEAD_EMBEDDER", embedders, settings.embedder),
-        ("PLAYHEAD_ANSWERER", _answerers(settings, wires), settings.answerer),
+        ("PLAYHEAD_ANSWERER", _answerers(settings, client_factory), settings.answerer),
     ]
     for place, names in settings.engines.items():
         wanted += [
@@ -153,12 +177,16 @@ def build_engines(settings: Settings, wires: ClientFactory = open_client) -> Eng
         ]
     _require_known(wanted)
 
-    def transcriber_of(one: EngineSelection) -> Transcriber | None:
-        name = one.transcriber or settings.transcriber_for(one.org_id, one.kind)
+    def transcriber_of(engine_selection: EngineSelection) -> Transcriber | None:
+        name = engine_selection.transcriber or settings.transcriber_for(
+            engine_selection.org_id, engine_selection.kind
+        )
         return None if name == settings.transcriber else transcribers.named(name)
 
-    def writer_of(one: EngineSelection) -> Writer | None:
-        name = one.writer or settings.writer_for(one.org_id, one.kind)
+    def writer_of(engine_selection: EngineSelection) -> Writer | None:
+        name = engine_selection.writer or settings.writer_for(
+            engine_selection.org_id, engine_selection.kind
+        )
         return None if name == settings.writer else writers.named(name)
 
     return Engines(
@@ -170,7 +198,7 @@ def build_engines(settings: Settings, wires: ClientFactory = open_client) -> Eng
 
 
 def _require_known(wanted: Sequence[tuple[str, EngineRegistry[Any], str | None]]) -> None:
-    """Raises ``InvalidSettings`` naming every variable with a name nobody knows."""
+    """Raise ``InvalidSettings`` with every variable whose engine is unknown."""
     problems = []
     for variable, engines, name in wanted:
         try:
@@ -184,15 +212,20 @@ def _require_known(wanted: Sequence[tuple[str, EngineRegistry[Any], str | None]]
         )
 
 
-def build_embedders(settings: Settings, wires: ClientFactory = open_client) -> EmbedderRegistry:
-    """The embedders alone, for search."""
-    remote = RemoteEngines(settings, wires)
+def build_embedders(
+    settings: Settings, client_factory: ClientFactory = open_client
+) -> EmbedderRegistry:
+    """Build the embedders alone, for search."""
+    remote = RemoteEngines(settings, client_factory)
     return EmbedderRegistry(settings.embedder, _embedders(settings), remote.embedder)
 
 
-def build_answerer(settings: Settings, wires: ClientFactory = open_client) -> Answerer:
-    """Who answers questions. Raises ``InvalidSettings``."""
-    answerers = _answerers(settings, wires)
+def build_answerer(settings: Settings, client_factory: ClientFactory = open_client) -> Answerer:
+    """Build the answerer that the settings name.
+
+    Raises ``InvalidSettings`` if it is unknown.
+    """
+    answerers = _answerers(settings, client_factory)
     _require_known([("PLAYHEAD_ANSWERER", answerers, settings.answerer)])
     return answerers.named(settings.answerer)
 
@@ -204,14 +237,19 @@ def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
 
 
 def _aligners(settings: Settings) -> dict[str, Callable[[], SpeechRecognizer | None]]:
-    """Who tells the times of words to which an engine gives none. As they only have to find
-    words that are known, they search less widely."""
+    """Return the factories of engines that time the words of engines without word times.
+
+    They use beam size 1, since they only have to locate known words.
+    """
     local = {name: partial(_whisper, name, beam_size=1) for name in _whispers(settings.aligner)}
     return {**local, NO_ALIGNER: lambda: None}
 
 
 def _whispers(chosen: str) -> list[str]:
-    """Besides its names, a folder with a CTranslate2 Whisper model is a name too."""
+    """Return the names of local Whisper models.
+
+    The path of a folder with a CTranslate2 Whisper model is a name, too.
+    """
     return [*WHISPER_MODELS, *([chosen] if Path(chosen).is_dir() else [])]
 
 
@@ -219,9 +257,9 @@ def _writers() -> dict[str, Callable[[], Writer]]:
     return {"extractive": ExtractiveWriter}
 
 
-def _answerers(settings: Settings, wires: ClientFactory) -> EngineRegistry[Answerer]:
+def _answerers(settings: Settings, client_factory: ClientFactory) -> EngineRegistry[Answerer]:
     makers: dict[str, Callable[[], Answerer]] = {"extractive": ExtractiveAnswerer}
-    return EngineRegistry("answerer", makers, RemoteEngines(settings, wires).answerer)
+    return EngineRegistry("answerer", makers, RemoteEngines(settings, client_factory).answerer)
 
 
 def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
@@ -232,16 +270,18 @@ def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
     }
 
 
-# Adapters are imported when they are chosen: their libraries cost half a second, which
-# `playhead search` should not pay for speech, nor anyone for a model they do not use.
+# Adapters are imported when they are built: their libraries take half a second to import, which
+# `playhead search` should not spend on speech, nor any command on an unused model.
 
 
 def _piecewise(
     listener: Callable[[], SpeechRecognizer],
     aligner: Callable[[], SpeechRecognizer | None] = lambda: None,
 ) -> Transcriber:
-    """Recordings of any length by an engine that hears pieces; ``aligner`` where it gives words
-    no times."""
+    """Build a transcriber for recordings of any length from an engine for single pieces.
+
+    ``aligner`` builds the engine that times words if the first engine does not.
+    """
     from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 
     return PiecewiseTranscriber(listener(), aligner=aligner())

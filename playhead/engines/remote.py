@@ -1,7 +1,6 @@
-"""Engines behind a network: a provider's model, its client, its wire and what is known of it, put
-together by role.
+"""Build engines of providers from a model, its client, its rates and its catalog entry.
 
-Not here: names in settings (``engines.py``), what an adapter does with them.
+``registry.py`` maps names in settings to these engines.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from playhead.providers.model_catalog import (
 )
 from playhead.providers.model_names import RemoteModel
 
-#: Opens the wire to a provider: by its name, the settings, and what its models' use costs (USD).
+#: Opens a provider client from the provider's name, the settings, and the function for the cost of
+#: a model's usage in US dollars.
 ClientFactory = Callable[[str, Settings, Callable[[str, Usage], float]], ProviderClient]
 
 _CONCURRENT_PIECES = 4
@@ -34,14 +34,20 @@ _CONCURRENT_PIECES = 4
 
 @dataclass(frozen=True, slots=True)
 class RemoteEngines:
-    """Makes them. Each raises ``ModelUnavailable`` for a provider that settings do not lead to.
-    Adapters are imported when they are made: OpenAI's library takes most of a second."""
+    """Factory of the engines of providers.
+
+    Each method raises ``ModelUnavailable`` for a provider that is missing in settings. Adapters are
+    imported when they are built, since importing OpenAI's library takes most of a second.
+    """
 
     settings: Settings
-    wires: ClientFactory
+    client_factory: ClientFactory
 
     def recognizer(self, model: RemoteModel) -> SpeechRecognizer:
-        """A server of one's own, without a key, hears a piece at a time."""
+        """Build a speech recognizer.
+
+        A server without an API key, which is taken to be self-hosted, gets one piece at a time.
+        """
         from playhead.engines.transcription.openai import OpenAIRecognizer
         from playhead.providers.openai_client import create_client
 
@@ -56,6 +62,7 @@ class RemoteEngines:
         )
 
     def writer(self, model: RemoteModel) -> Writer:
+        """Build a writer."""
         from playhead.engines.writing.openai import OpenAIWriter
         from playhead.providers.openai_client import create_client
 
@@ -64,6 +71,7 @@ class RemoteEngines:
         return OpenAIWriter(self._client(model), client, row, rates=self._rates(model))
 
     def answerer(self, model: RemoteModel) -> Answerer:
+        """Build an answerer."""
         from playhead.engines.answering.openai import OpenAIAnswerer
         from playhead.providers.openai_client import create_client
 
@@ -72,6 +80,7 @@ class RemoteEngines:
         return OpenAIAnswerer(self._client(model), client, row)
 
     def embedder(self, model: RemoteModel) -> Embedder:
+        """Build an embedder."""
         from playhead.engines.embedding.openai import OpenAIEmbedder
         from playhead.providers.openai_client import create_client
 
@@ -92,4 +101,4 @@ class RemoteEngines:
         return billing_rates(self._provider(model), model.model)
 
     def _client(self, model: RemoteModel) -> ProviderClient:
-        return self.wires(model.provider, self.settings, pricing(self._provider(model)))
+        return self.client_factory(model.provider, self.settings, pricing(self._provider(model)))

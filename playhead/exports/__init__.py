@@ -1,1 +1,1 @@
-"""What leaves as files: transcripts and documents to read, clips of the media."""
+"""File exports: transcripts and documents to read, and clips of the media."""

@@ -1,7 +1,7 @@
-"""A clip: a stretch of a recording's sound as a file of its own, to be sent along with a citation.
+"""Clips: a time range of a recording's sound as a file, to be sent along with a citation.
 
-Sound alone, also of a video: pictures can only be cut where one stands by itself, seconds away, and
-no picture is decoded here (decision 12). Not here: decoding and encoding (``playhead/media``).
+Clips have sound only, even those of a video: pictures can only be split at keyframes, which are
+seconds apart, and no picture is decoded here (decision 12).
 """
 
 from __future__ import annotations
@@ -17,28 +17,35 @@ from playhead.media.decode import decode_range
 from playhead.media.encoding import ENCODINGS, encode
 from playhead.transcripts.word_positions import TOLERANCE_SECONDS
 
-#: Before and after a second: what a person needs to hear to know what was meant.
+#: Seconds before and after a moment that a listener needs to understand it.
 CONTEXT_SECONDS: Final = 10.0
 SUFFIXES: Final = tuple(ENCODINGS)
 
 
 @dataclass(frozen=True, slots=True)
 class ClipRange:
-    """Seconds of a recording."""
+    """A time range of a recording, in seconds."""
 
     start: float
     end: float
 
     @classmethod
     def between(cls, duration_seconds: float, start: float, end: float) -> ClipRange:
-        """Raises ``OutsideRecording``."""
+        """Return the range from ``start`` to ``end``.
+
+        Raises ``TimeOutOfRange`` if it is not within the recording.
+        """
         if not 0 <= start < end <= duration_seconds + TOLERANCE_SECONDS:
             raise _out_of_range(f"{start:g} to {end:g}", duration_seconds)
         return cls(start, min(end, duration_seconds))
 
     @classmethod
     def around(cls, duration_seconds: float, second: float) -> ClipRange:
-        """Shorter at the ends of the recording. Raises ``OutsideRecording``."""
+        """Return the range of ``CONTEXT_SECONDS`` before and after ``second``.
+
+        It is shorter at the ends of the recording. Raises ``TimeOutOfRange`` if ``second`` is not
+        within the recording.
+        """
         if not 0 <= second <= duration_seconds:
             raise _out_of_range(f"{second:g}", duration_seconds)
         start, end = second - CONTEXT_SECONDS, second + CONTEXT_SECONDS
@@ -46,8 +53,11 @@ class ClipRange:
 
 
 def write_clip(media: Path, facts: MediaFacts, wanted: ClipRange, output: Path) -> None:
-    """Encoded as the suffix of ``output`` says, one of ``SUFFIXES``; in constant memory, whatever
-    its length. Raises ``OSError``, and what ``decode`` raises."""
+    """Write a clip to ``output``, encoded according to its suffix, one of ``SUFFIXES``.
+
+    Uses constant memory, whatever the length. Raises ``OSError``, ``EmptyFile`` if there is no
+    sound in the range, and the errors of ``decode``.
+    """
     encoding = ENCODINGS[output.suffix.lower()]
     form = encoding.pcm_format(facts.sample_rate, facts.channels)
     with atomic_write(output) as path:

@@ -1,4 +1,4 @@
-"""A document whose times open the media."""
+"""Export of documents whose timecodes link to the media."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from playhead.core.timecode import format_timecode
 
 
 def add_links(document: Document, link: str) -> str:
-    """Its Markdown, with each ``[hh:mm:ss]`` that stands before words of the recording as a link to
-    their second. ``link`` opens the media."""
+    """Return the document's Markdown with its timecodes as links to the media.
+
+    A timecode is a ``[hh:mm:ss]`` before words of the recording; it is linked to their time.
+    ``link`` opens the media.
+    """
     parts, done = [], 0
     for span in document.spans:
         mark = f"[{format_timecode(span.start_seconds)}] "

@@ -1,4 +1,4 @@
-"""Where an export goes: a file, whole or not at all, or standard output."""
+"""Output of exports: a file, written atomically, or standard output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ STDOUT: Final = Path("-")
 
 
 def write_text(text: str, output: Path) -> None:
-    """As UTF-8, with line ends as they are. Raises ``OSError``."""
+    """Write text as UTF-8, with line ends unchanged, to a file or standard output.
+
+    Raises ``OSError`` if it cannot be written.
+    """
     data = text.encode("utf-8", "replace")
     if output == STDOUT:
         sys.stdout.buffer.write(data)
@@ -25,8 +28,10 @@ def write_text(text: str, output: Path) -> None:
 
 @contextmanager
 def atomic_write(output: Path) -> Iterator[Path]:
-    """A path beside ``output``; what is written there takes its place when all went well, and goes
-    when not. Raises ``OSError``."""
+    """Yield a temporary path beside ``output`` that replaces it on success.
+
+    On an error the temporary file is removed. Raises ``OSError`` if the file cannot be replaced.
+    """
     path = output.with_name(f".{uuid.uuid4().hex}{output.suffix}")
     try:
         yield path

@@ -1,7 +1,7 @@
-"""A transcript as a file: to caption the media with, to edit, or to read.
+"""Export of transcripts: captions, JSON, plain text, or Markdown with links to the media.
 
-Here: paragraphs to read, as plain text or as Markdown whose times open the media. Not here:
-captions and JSON, which can be read back (``playhead/transcripts/caption_files.py``).
+Captions and JSON can be imported again after editing; plain text and Markdown are paragraphs to
+read.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from playhead.transcripts.speaker_names import with_names
 ExportFormat = CaptionFormat | Literal["txt", "md"]
 FORMATS: Final[tuple[ExportFormat, ...]] = (*get_args(CaptionFormat), "txt", "md")
 
-#: A paragraph ends with its speaker, at a pause, or at a segment's end once it is this long: about
-#: half a minute of speech.
+#: A paragraph ends when the speaker changes, at a pause, or at the end of a segment once it is this
+#: long: about half a minute of speech.
 _PAUSE_SECONDS: Final = 2.0
 _MAX_PARAGRAPH_CHARACTERS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What a Markdown page says of its recording. ``link`` opens the media."""
+    """The heading of a Markdown export; ``link`` opens the media."""
 
     title: str
     link: str
@@ -46,11 +46,16 @@ class _Paragraph:
 def export_transcript(
     transcript: Transcript, names: dict[str, str], wanted: ExportFormat, heading: Heading
 ) -> str:
-    """The transcript with people's ``names``, by label. One without words is a file without any,
-    valid as its format has it."""
+    """Return the transcript in the format ``wanted``.
+
+    ``names`` are the speakers' names by label. A transcript without words gives an empty but valid
+    file.
+    """
     shown = with_names(transcript, names)
     if wanted == "txt":
-        return "\n".join(f"{_segment_text(one)}\n" for one in _paragraphs(shown.segments))
+        return "\n".join(
+            f"{_segment_text(paragraph)}\n" for paragraph in _paragraphs(shown.segments)
+        )
     if wanted == "md":
         return _markdown(shown, heading)
     return write_captions(shown, wanted)
@@ -58,26 +63,31 @@ def export_transcript(
 
 def _markdown(transcript: Transcript, heading: Heading) -> str:
     lines = [f"# {escape_heading(printable(heading.title)) or 'Untitled'}\n"]
-    for one in _paragraphs(transcript.segments):
-        speaker = f"**{escape(printable(one.speaker))}:** " if one.speaker else ""
+    for paragraph in _paragraphs(transcript.segments):
+        speaker = f"**{escape(printable(paragraph.speaker))}:** " if paragraph.speaker else ""
         lines.append(
-            f"{timestamp_link(heading.link, one.start)} {speaker}{escape(printable(one.text))}\n"
+            f"{timestamp_link(heading.link, paragraph.start)} {speaker}"
+            f"{escape(printable(paragraph.text))}\n"
         )
     return "\n".join(lines)
 
 
-def _segment_text(one: _Paragraph) -> str:
-    return f"{one_line(one.speaker)}: {one.text}" if one.speaker else one.text
+def _segment_text(paragraph: _Paragraph) -> str:
+    return (
+        f"{one_line(paragraph.speaker)}: {paragraph.text}" if paragraph.speaker else paragraph.text
+    )
 
 
 def _paragraphs(segments: Sequence[Segment]) -> Iterator[_Paragraph]:
     held: list[Segment] = []
-    for one, after in pairwise([*(one for one in segments if one.text.strip()), None]):
-        assert one is not None
-        held.append(one)
+    for segment, after in pairwise(
+        [*(segment for segment in segments if segment.text.strip()), None]
+    ):
+        assert segment is not None
+        held.append(segment)
         if after is None or _ends_paragraph(held, after):
             text = one_line("\n".join(part.text for part in held))
-            yield _Paragraph(held[0].start, one.speaker, text)
+            yield _Paragraph(held[0].start, segment.speaker, text)
             held = []
 
 
@@ -86,5 +96,5 @@ def _ends_paragraph(held: Sequence[Segment], after: Segment) -> bool:
     return (
         after.speaker != last.speaker
         or after.start - last.end >= _PAUSE_SECONDS
-        or sum(len(one.text) for one in held) >= _MAX_PARAGRAPH_CHARACTERS
+        or sum(len(segment.text) for segment in held) >= _MAX_PARAGRAPH_CHARACTERS
     )

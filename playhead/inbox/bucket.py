@@ -1,7 +1,6 @@
-"""The inbox in a bucket: the objects below a prefix, those in folders further below apart.
+"""Inbox in a bucket: the objects directly below a prefix, without those in subfolders.
 
-An object appears whole, so it has settled when two looks see the same. Not here: the same in a
-folder (``inbox_folder.py``), requests to the store (``object_storage.py``).
+An object appears complete, so it is ready when two listings show the same version.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from playhead.media.object_storage import Bucket, StoredObject
 
 
 class InboxBucket:
-    """Objects whose names begin with a dot are left alone."""
+    """An inbox in a bucket; objects whose names begin with a dot are ignored."""
 
     def __init__(self, bucket: Bucket, spool: DownloadCache) -> None:
         self._bucket = bucket
@@ -40,7 +39,7 @@ class InboxBucket:
             self._bucket.delete(name)
 
     def watch(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Nobody tells; it is looked at every few seconds."""
+        """Return a context that reports nothing: a bucket has no events and is polled."""
         return nullcontext()
 
     def _listing(self, name: str) -> StoredObject:

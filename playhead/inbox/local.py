@@ -1,5 +1,4 @@
-"""The inbox in a folder, which is where it is by default. Not here: the same in a bucket
-(``inbox_bucket.py``)."""
+"""Inbox in a local folder, which is the default."""
 
 from __future__ import annotations
 
@@ -14,8 +13,10 @@ from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, Fi
 
 
 class InboxFolder:
-    """A folder, made when it is first looked at. Files whose names begin with a dot are left
-    alone."""
+    """An inbox in a folder, which is created when it is first read.
+
+    Files whose names begin with a dot are ignored.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -47,8 +48,10 @@ class InboxFolder:
 
     @contextmanager
     def watch(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Told by the kernel when a writer closes a file or moves it in. Elsewhere than on Linux,
-        and in a network folder, nothing is told."""
+        """Call ``tell`` with each file that a writer closes or moves in, by inotify.
+
+        On systems other than Linux, and in a network folder, no file is reported.
+        """
         if sys.platform != "linux":
             yield
             return

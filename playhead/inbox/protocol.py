@@ -1,9 +1,7 @@
-"""The inbox: where people drop files, and when a file there is whole.
+"""Protocol of an inbox, and detection of completely written files.
 
-A file is whole when it has not changed for a while: a moment when its writer closed it or moved it
-in, as the kernel tells, and some seconds when nobody told. Not here: the two places an inbox can
-be (``inbox_folder.py``, ``inbox_bucket.py``), what is done with a file (``playhead/services/ingest.py``),
-who does it (``sensors/inbox.py``, ``pipeline_assets/worker/inbox_watcher.py``).
+A file is complete when it has not changed for a while: ``CLOSED_SECONDS`` after the kernel reported
+that its writer closed it or moved it in, ``STABLE_SECONDS`` without such a report.
 """
 
 from __future__ import annotations
@@ -16,56 +14,69 @@ from typing import Protocol
 CLOSED_SECONDS = 0.25  # a writer that closes and goes on at once has not finished
 STABLE_SECONDS = 5.0
 
-#: By file name its size, and a number that is another one when it was written to since; as seen at
-#: one moment.
+#: Size of each file by name, and a number that changes when the file is written to, as of one
+#: moment.
 Listing = Mapping[str, tuple[int, int]]
 
 
 class Inbox(Protocol):
-    """Where files are dropped. One in a bucket raises ``StorageUnavailable`` or ``StorageRefused``
-    from everything."""
+    """A place where users drop files.
+
+    In a bucket, every method may raise ``StorageUnavailable`` or ``StorageAccessDenied``.
+    """
 
     def list_files(self) -> dict[str, tuple[int, int]]:
-        """The visible files. Raises ``OSError`` when it cannot be read: that is not an empty
-        inbox."""
+        """Return the visible files.
+
+        Raises ``OSError`` if the inbox cannot be read, which is not the same as an empty inbox.
+        """
         ...
 
     def age(self, name: str) -> float:
-        """Seconds since the file came or was written to; none when it is gone."""
+        """Return the seconds since the file arrived or was last written, 0 if it is gone."""
         ...
 
     def claim_file(self, name: str) -> AbstractContextManager[Path]:
-        """Its bytes as a local file. At the end it leaves the inbox, unless somebody has changed or
-        replaced it meanwhile, or an error ends the context. Raises ``FileNotFoundError``."""
+        """Provide the file as a local path, and remove it from the inbox at the end.
+
+        It stays if it was changed or replaced in the meantime, or if an error ends the context.
+        Raises ``FileNotFoundError`` if it is gone.
+        """
         ...
 
     def watch(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Calls ``tell`` with the name of each file that is complete, from a thread of its own,
-        where somebody tells of it."""
+        """Call ``tell`` with the name of each complete file, from a separate thread.
+
+        Files are only reported if the inbox supports events.
+        """
         ...
 
 
 def unchanged_files(seen: Listing, now: Listing) -> list[str]:
-    """Files that nobody has written to since the last look."""
+    """Return the files that have not been written to since the previous listing."""
     return [name for name, facts in now.items() if seen.get(name) == facts]
 
 
 class StabilityTracker:
-    """Which files have settled, by what was told and seen; times in seconds of one clock. Files
-    are looked for by whoever uses it."""
+    """Tracks which files are complete, from close events and listings.
+
+    Times are seconds of one clock. The caller lists the files.
+    """
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, int]] = {}
         self._due: dict[str, float] = {}
 
     def closed(self, name: str, now: float) -> None:
-        """Its writer closed it, or it was moved in."""
+        """Record that a file was closed by its writer or moved in."""
         self._due[name] = now + CLOSED_SECONDS
         self._seen.pop(name, None)
 
     def settled(self, listing: Listing, now: float) -> list[str]:
-        """Those that are whole now, given what is in the folder. One that stays there is named
-        again after a while."""
+        """Return the files of the listing that are complete now.
+
+        A file that stays in the inbox is returned again after ``STABLE_SECONDS``.
+        """
         whole = []
         for name, facts in listing.items():
             due = self._due.setdefault(name, now + STABLE_SECONDS)
@@ -79,6 +90,6 @@ class StabilityTracker:
         return whole
 
     def wait(self, now: float) -> float:
-        """How long until one may have settled, or for the next look."""
+        """Return the seconds until a file may be complete, or the next listing is due."""
         soonest = min(self._due.values(), default=now + STABLE_SECONDS)
         return min(max(soonest - now, 0.0), STABLE_SECONDS)

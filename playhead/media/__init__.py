@@ -1,1 +1,1 @@
-"""Files of sound: where they are kept, what they are, how they are decoded."""
+"""Media files: storage, probing and decoding."""

@@ -1,7 +1,4 @@
-"""Which voices a file keeps apart: its audio tracks, or the channels of the first.
-
-Not here: decoding one (``decode.py``), telling people apart by how they sound.
-"""
+"""Separate voices of a file: its audio tracks, or the channels of the first track."""
 
 from __future__ import annotations
 
@@ -13,8 +10,10 @@ from playhead.media.probe import channels_of_tracks, probe
 
 
 def audio_channels(path: Path, speakers: Literal["tracks", "channels"]) -> dict[str, AudioChannel]:
-    """By the labels that their segments get, counted from 1 as people do. Raises what ``probe``
-    raises."""
+    """Return the audio channels of a file by the labels of their segments.
+
+    Labels are counted from 1. Raises the errors of ``probe``.
+    """
     channels = channels_of_tracks(probe(path))
     if speakers == "tracks":
         decodable = [number for number, count in enumerate(channels) if count]

@@ -1,10 +1,8 @@
-"""The media store in a bucket: one object a recording, under the same names as in the folder.
+"""Media store in a bucket: one object per recording, with the same names as in the folder.
 
-An object store renames nothing, and copies no more than 5 GB at once (S3), so bytes go to their
-recording's own place and nowhere else. A file is therefore read twice: once to know whether its
-bytes are here already, once to be sent, and sending fails where the two differ.
-
-Not here: requests to the store (``playhead/media/object_storage.py``), local copies (``spool.py``).
+An object store cannot rename, and copies at most 5 GB in one request (S3), so bytes are uploaded
+directly to the recording's own key. A file is therefore read twice: once to detect whether its
+bytes are stored already, once to be uploaded, and the upload fails if the two differ.
 """
 
 from __future__ import annotations
@@ -29,12 +27,12 @@ from playhead.media.store import (
     storage_key,
 )
 
-#: What this store names so. Whatever else is below its prefix is somebody else's.
+#: Keys that this store creates. Anything else below its prefix belongs to somebody else.
 _OURS: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.\w+)?")
 
 
 class BucketStore:
-    """Media files below a bucket's prefix, which must be this database's alone."""
+    """Media files below a bucket's prefix, which must belong to this database alone."""
 
     def __init__(self, bucket: Bucket, spool: DownloadCache) -> None:
         self._bucket = bucket
@@ -53,7 +51,7 @@ class BucketStore:
         self._bucket.upload(key, _parts(received), received.size_bytes)
 
     def release(self, received: StagedFile) -> None:
-        """Nothing to do: the source was not copied."""
+        """Leave the source alone, since it was not copied."""
 
     def delete_unregistered(self, recording: Recording) -> None:
         self._bucket.delete(storage_key(recording.id, recording.suffix))
@@ -105,7 +103,10 @@ class BucketStore:
 
 
 def _parts(received: StagedFile) -> Iterator[bytes]:
-    """What was received, again. Raises ``OSError`` before the end where it is not the same."""
+    """Yield the staged file in parts of ``PART_BYTES``.
+
+    Raises ``OSError`` before the end if its content has changed since it was staged.
+    """
     digest = hashlib.sha256()
     with received.path.open("rb") as reader:
         while block := reader.read(PART_BYTES):

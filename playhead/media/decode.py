@@ -1,10 +1,9 @@
-"""From a media file to sound, decoded by a process apart (``apart.py``).
+"""Decoding of media files to PCM, in a sandboxed process (``sandbox.py``).
 
-The clock is that of playback: sample ``i`` of all blocks sounds at second ``i / RATE`` when a
-person plays the file. A track that starts late or has holes is filled with silence.
+Times are those of playback: sample ``i`` of all blocks is at second ``i / RATE`` when the file is
+played. A track that starts late or has gaps is filled with silence.
 
-Not here: facts about a file and whether it is whole (``probe.py``), where files are kept, and
-everything that touches an untrusted byte (``inside/``).
+Everything that touches an untrusted byte is in ``sandboxed/``.
 """
 
 from __future__ import annotations
@@ -26,8 +25,10 @@ RATE: Final = sandbox_messages.RATE  # Hz
 
 @dataclass(frozen=True, slots=True)
 class AudioChannel:
-    """What of a file is listened to: an audio track, counted from 0, and all of its channels
-    mixed, or one of them, counted from 0."""
+    """The part of a file to decode: an audio track, and a channel or all channels mixed.
+
+    Both are counted from 0; ``channel`` is None for the mix.
+    """
 
     track: int = 0
     channel: int | None = None
@@ -38,24 +39,28 @@ MIXDOWN: Final = AudioChannel()
 
 @dataclass(frozen=True, slots=True)
 class PcmFormat:
-    """How sound is given: Hz, and mixed to one channel or two."""
+    """Sample rate in Hz, and the number of channels to mix to: one or two."""
 
     rate: int
     channels: int
 
 
 def decode(path: Path, *, voice: AudioChannel = MIXDOWN) -> Iterator[Samples]:
-    """A voice as 16 kHz mono blocks in ``[-1, 1]``, at most about ten seconds each. Damaged
-    packets are left out; their time is silent. Raises ``EmptyFile`` (zero bytes, or not one
-    sample), ``NoAudioTrack`` (or no such one), ``TruncatedMedia`` (an MP4 without its index),
-    ``UnreadableMedia``, ``DecodingTooCostly``, and ``DecoderUnavailable``."""
+    """Decode a voice as 16 kHz mono blocks in ``[-1, 1]``, at most about ten seconds each.
+
+    Damaged packets are left out; their time is silent. Raises ``EmptyFile`` (zero bytes, or no
+    sample), ``NoAudioTrack`` (also if the requested track does not exist), ``TruncatedMedia`` (an
+    MP4 without its index), ``UnreadableMedia``, ``DecodingTooCostly``, and ``DecoderUnavailable``.
+    """
     whole = _decode(path, voice, PcmFormat(RATE, 1), 0.0, None)
     return (pcm[:, 0].astype(np.float32) / np.float32(32768) for pcm in whole)
 
 
 def decode_range(path: Path, form: PcmFormat, start: float, end: float) -> Iterator[Pcm]:
-    """What sounds from second ``start`` to ``end`` of the first audio track, as far as there is
-    any, in blocks of at most about ten seconds. Raises as ``decode``."""
+    """Decode the first audio track from second ``start`` to ``end``, as far as it goes.
+
+    Blocks have at most about ten seconds. Raises the errors of ``decode``.
+    """
     return _decode(path, MIXDOWN, form, start, end)
 
 

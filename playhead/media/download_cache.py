@@ -1,8 +1,7 @@
-"""The spool: local copies of objects for as long as they are worked on, since what decodes reads a
-file.
+"""Local copies of stored objects while they are in use, since decoders read files.
 
-A copy is locked while it is used and removed after; one that nobody has locked was left by a worker
-that died. Not here: how an object is fetched (``playhead/media/object_storage.py``).
+A copy is locked while it is used and removed afterwards; a copy without a lock was left by a worker
+that died.
 """
 
 from __future__ import annotations
@@ -21,15 +20,17 @@ _SPARE_BYTES = 1 << 30  # left to the database and the logs
 
 
 class DownloadCache:
-    """A folder of local copies."""
+    """A folder with local copies of objects."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @contextmanager
     def get(self, bucket: Bucket, found: StoredObject, name: str) -> Iterator[Path]:
-        """A local copy of the object, in a file whose name begins with ``name``. Raises
-        ``SpoolFull`` and what ``Bucket.fetch`` raises."""
+        """Provide a local copy of the object, whose file name begins with ``name``.
+
+        Raises ``DownloadCacheFull`` and the errors of ``Bucket.download``.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._require_room(found.size)
         path = self._folder / f"{name}.{uuid.uuid4().hex}"
@@ -43,12 +44,12 @@ class DownloadCache:
                 path.unlink(missing_ok=True)
 
     def delete(self, name: str) -> None:
-        """Remove the copies of this name, used or not."""
+        """Remove the copies with this name, whether or not they are in use."""
         for path in self._folder.glob(f"{name}.*"):
             path.unlink(missing_ok=True)
 
     def remove_unused(self) -> list[str]:
-        """Remove what workers that died have left; the names."""
+        """Remove copies left by workers that died, and return their names."""
         return [path.name for path in self._files() if _remove_unused(path)]
 
     def names(self) -> list[str]:

@@ -1,8 +1,4 @@
-"""Our own samples as a file that people play, encoded as they come.
-
-Here: the kinds of file a clip can be. Not here: reading files (``decode.py``), the FLAC that
-providers are sent (``playhead/engines/transcription/flac.py``).
-"""
+"""Encode samples as playable audio files, block by block."""
 
 from __future__ import annotations
 
@@ -22,15 +18,17 @@ _RATE: Final = 48_000  # Hz; all of Opus is, and more is for no ear
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """FFmpeg's names of a container and an encoder. ``lossless`` ones keep the rate of the
-    recording."""
+    """The FFmpeg names of a container and an encoder.
+
+    A ``lossless`` encoding keeps the sample rate of the recording, up to 48 kHz.
+    """
 
     container: str
     encoder: str
     lossless: bool = False
 
     def pcm_format(self, rate: int, channels: int) -> PcmFormat:
-        """As near to a recording with these as the encoding can have it."""
+        """Return the format closest to a recording that the encoding supports."""
         own = self.lossless and rate <= _RATE
         return PcmFormat(rate if own else _RATE, min(channels, 2))
 
@@ -45,8 +43,10 @@ ENCODINGS: Final = {
 
 
 def encode(path: Path, encoding: Encoding, form: PcmFormat, blocks: Iterable[Pcm]) -> int:
-    """Write a file of these blocks, holding one of them at a time; how many samples it has. Raises
-    ``OSError``."""
+    """Write a file of these blocks, and return its number of samples.
+
+    Only one block is in memory at a time. Raises ``OSError`` if the file cannot be written.
+    """
     layout = "mono" if form.channels == 1 else "stereo"
     samples = 0
     with av.open(str(path), "w", format=encoding.container) as container:

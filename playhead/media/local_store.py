@@ -1,7 +1,4 @@
-"""The media store in a folder, which is where it is by default.
-
-Not here: the same in a bucket (``objects.py``).
-"""
+"""Media store in a local folder, which is the default."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from playhead.media.store import (
 
 
 class LocalStore:
-    """A folder of media files. Received bytes are copied in at once, and durable."""
+    """A folder of media files; staged files are copied in at once and are durable."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -75,7 +72,7 @@ class LocalStore:
         return (self._folder / storage_key(recording_id, suffix)).as_uri()
 
     def path(self, recording: Recording) -> Path:
-        """Where the recording's bytes are, as they were uploaded."""
+        """Return the path of the recording's bytes, stored as uploaded."""
         return self._folder / storage_key(recording.id, recording.suffix)
 
     def has(self, recording: Recording) -> bool:

@@ -1,12 +1,10 @@
-"""A bucket of an object store (S3, Google Cloud Storage, Azure Blob), below one prefix: bytes sent
-and fetched part by part, what is there, what goes.
+"""Client for a bucket of an object store (S3, Google Cloud Storage, Azure Blob) and a prefix.
 
-A part that fails is sent or fetched again, and no part before it; memory holds one part. An object
-is there whole or not at all. Errors of the library end here: what leaves is ``StorageUnavailable``,
-``StorageRefused``, or None for what is not there. Credentials are looked for by the library, as
-each cloud's own tools do: in the process's environment, in Google's file, from the machine's role.
-
-Not here: what the objects are (``playhead/media/bucket_store.py``, ``playhead/inbox/bucket.py``).
+A part that fails is sent or fetched again, without the parts before it; memory holds one part. An
+object is stored completely or not at all. Errors of the library are converted here: callers get
+``StorageUnavailable``, ``StorageAccessDenied``, or None for an object that does not exist. The
+library finds credentials as each cloud's own tools do: in the process's environment, in Google's
+file, or from the machine's role.
 """
 
 from __future__ import annotations
@@ -27,8 +25,8 @@ from playhead.core.errors import PlayheadError, StorageAccessDenied, StorageUnav
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-#: What is sent or fetched in one request, and the most that a broken connection costs. S3 takes
-#: 10,000 parts of 5 MiB or more (its quotas), so an object may have 156 GiB.
+#: Bytes per request, and the maximum that a broken connection costs. S3 accepts 10,000 parts of 5
+#: MiB or more (its quotas), so an object may have 156 GiB.
 PART_BYTES: Final = 16 << 20
 
 _PART_TIME: Final = timedelta(minutes=5)  # a part in at least 0.5 Mbit/s
@@ -44,7 +42,7 @@ _REFUSED: Final = frozenset({"301", "401", "403"})
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object as it was when it was looked at. ``etag`` is another one once its bytes are."""
+    """An object as listed; ``etag`` changes when its bytes change."""
 
     key: str
     size: int
@@ -61,9 +59,12 @@ class Sink(Protocol):
 
 
 class Bucket:
-    """``url``: ``s3://bucket/prefix``, ``gs://…`` or ``az://account/container/prefix``.
-    ``endpoint``: of a server that speaks S3 and is not Amazon's, addressed by path. A request that
-    fails is tried again for ``patience``."""
+    """A bucket and prefix of an object store.
+
+    ``url`` is ``s3://bucket/prefix``, ``gs://…`` or ``az://account/container/prefix``. ``endpoint``
+    is the address of an S3-compatible server other than Amazon's, addressed by path. A failed
+    request is retried for ``patience``.
+    """
 
     def __init__(
         self, url: str, *, endpoint: str | None = None, patience: timedelta = _RETRY_BUDGET
@@ -72,8 +73,11 @@ class Bucket:
         self._store = _open(self.url, endpoint, patience)
 
     def upload(self, key: str, blocks: Iterable[bytes], size: int) -> None:
-        """Store ``blocks``, each of ``PART_BYTES`` but the last, ``size`` in all. When it returns
-        they are durable. What ``blocks`` raises is raised, and nothing is stored."""
+        """Store ``blocks``, each of ``PART_BYTES`` except the last, ``size`` bytes in total.
+
+        They are durable when it returns. Errors raised by ``blocks`` are propagated, and nothing is
+        stored.
+        """
         with self._translate_errors():
             obstore.put(
                 self._store,
@@ -85,8 +89,10 @@ class Bucket:
             )
 
     def download(self, found: StoredObject, to: Sink) -> None:
-        """Append to ``to`` what it does not have yet. Raises ``StorageUnavailable`` where the
-        object is not the one that was found any more."""
+        """Append the missing bytes of the object to ``to``.
+
+        Raises ``StorageUnavailable`` if the object has changed since it was found.
+        """
         while (start := to.tell()) < found.size:
             to.write(self._part(found, start))
 
@@ -107,26 +113,28 @@ class Bucket:
         return None
 
     def list_all(self, folder: str = "") -> Iterator[StoredObject]:
-        """All objects, or those below a folder."""
+        """Yield all objects, or those below a folder."""
         with self._translate_errors():
             for page in obstore.list(self._store, folder or None):
                 yield from map(_stored_object, page)
 
     def list_top(self) -> list[StoredObject]:
-        """The objects that are in no folder."""
+        """Return the objects that are in no folder."""
         with self._translate_errors():
             return [
-                _stored_object(one) for one in obstore.list_with_delimiter(self._store)["objects"]
+                _stored_object(meta) for meta in obstore.list_with_delimiter(self._store)["objects"]
             ]
 
     def delete(self, key: str) -> None:
-        """Whether or not it is there."""
+        """Delete an object if it exists."""
         with self._translate_errors(), suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
     def link(self, key: str) -> str:
-        """An address that opens the object in a browser for a day; where these credentials cannot
-        sign one, the object's name."""
+        """Return a URL that opens the object in a browser for one day.
+
+        If the credentials cannot sign a URL, it is the object's name.
+        """
         with suppress(BaseError, ValueError):
             signer = cast("obstore.SignCapableStore", self._store)
             return obstore.sign(signer, "GET", key, _LINK_TIME)
@@ -159,7 +167,10 @@ def _etag(meta: obstore.ObjectMeta) -> str:
 
 
 def _translate_error(url: str, told: str) -> PlayheadError:
-    """The library tells a refused list, and a missing bucket, only in words."""
+    """Convert an error message of the library to an error of ours.
+
+    The library reports a refused listing, and a missing bucket, only in its message.
+    """
     reason = told.partition("\n")[0]
     status = _STATUS.search(told)
     if _NO_BUCKET.search(told):

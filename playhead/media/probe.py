@@ -1,7 +1,4 @@
-"""What a media file is, and whether it can be transcribed at all, found out by a process apart.
-
-Not here: how it is found out (``inside/facts.py``), the sound itself (``decode.py``).
-"""
+"""Probe a media file in a sandboxed process: its facts, and whether it can be transcribed."""
 
 from __future__ import annotations
 
@@ -20,9 +17,12 @@ _CHANNELS: Final = re.compile(r"^audio: .* (\d+) channels$")
 
 
 def probe(path: Path) -> MediaFacts:
-    """Decode all of the first audio track and say what the file is. Raises ``EmptyFile``,
+    """Decode all of the first audio track, and return the facts of the file.
+
+    A few damaged packets are accepted, and so is silence. Raises ``EmptyFile``,
     ``UnreadableMedia``, ``TruncatedMedia``, ``NoAudioTrack``, ``DecodingTooCostly``, and
-    ``DecoderUnavailable``; a few damaged packets are let pass, and so is silence."""
+    ``DecoderUnavailable``.
+    """
     for kind, payload in run_sandboxed(path, {"do": "probe"}):
         if kind == "facts":
             facts = _parse_facts(payload)
@@ -32,15 +32,20 @@ def probe(path: Path) -> MediaFacts:
 
 
 def channels_of_tracks(facts: MediaFacts) -> tuple[int, ...]:
-    """How many channels each audio track has, 0 where nothing decodes it: what there is to choose
-    a ``Voice`` from."""
+    """Return the number of channels of each audio track, 0 if it cannot be decoded.
+
+    These are the choices for an ``AudioChannel``.
+    """
     audio = [line for line in facts.streams if line.startswith("audio: ")]
     found = [_CHANNELS.match(line) for line in audio]
     return tuple(int(match[1]) if match else 0 for match in found)
 
 
 def _parse_facts(payload: bytes) -> MediaFacts:
-    """Facts of the right form, whatever came."""
+    """Parse untrusted facts from the sandbox.
+
+    Raises ``UnreadableMedia`` if they are invalid.
+    """
     try:
         said: dict[str, Any] = json.loads(payload)
         facts = MediaFacts(

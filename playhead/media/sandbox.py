@@ -1,10 +1,9 @@
-"""The process apart, in which FFmpeg looks at files, as seen from outside.
+"""Sandboxed process in which FFmpeg reads files, as used by the other modules.
 
-One keeper a process of ours, started when it is first needed (``inside/keeper.py``); it forks a
-process for each file, behind walls (``inside/walls.py``). Nothing that comes from there is
-believed further than its form goes, and however it ends, that is an error of the recording.
-
-Not here: what is asked for (``probe.py``, ``decode.py``).
+Each of our processes has one fork server, started when it is first needed
+(``sandboxed/fork_server.py``); it forks a restricted process for each file
+(``sandboxed/restrictions.py``). Nothing from there is trusted beyond its form, and however the
+process ends, that is an error of the recording.
 """
 
 from __future__ import annotations
@@ -53,17 +52,20 @@ _AGAIN: Final = "Upload the recording again from its source, or convert it first
 
 @dataclass(frozen=True, slots=True)
 class Restrictions:
-    """Which walls stand around the process apart, and why others do not: a line each."""
+    """The active restrictions of the sandbox, and why others are missing: a line each."""
 
     active: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 class SandboxProcess:
-    """The process in which all others begin. Threads may share it."""
+    """The fork server that starts all sandboxed processes; threads may share it."""
 
     def __init__(self) -> None:
-        """Raises ``DecoderUnavailable``."""
+        """Start the fork server.
+
+        Raises ``DecoderUnavailable`` if it does not start.
+        """
         self._control, theirs = socket.socketpair()
         with theirs:
             self.process = _started(theirs)
@@ -73,8 +75,11 @@ class SandboxProcess:
     def start_task(
         self, task: dict[str, Any], media: BinaryIO
     ) -> tuple[socket.socket, socket.socket]:
-        """Have a process look at a file. Two lines: what it finds, and how it ends. Raises
-        ``OSError`` when the keeper is gone."""
+        """Start a process for a file, and return two sockets.
+
+        The first receives its results, the second how it ended. Raises ``OSError`` if the fork
+        server is gone.
+        """
         line, theirs = socket.socketpair()
         own, keepers = socket.socketpair()
         descriptors = [media.fileno(), theirs.fileno(), keepers.fileno()]
@@ -92,7 +97,10 @@ class SandboxProcess:
         self.process.wait()
 
     def detach(self) -> None:
-        """To whoever it belongs: this process was forked off its owner."""
+        """Close only our end of the connection, without waiting for the process.
+
+        For a forked process: the fork server belongs to its parent.
+        """
         self._control.close()
 
     def _ready(self) -> Restrictions:
@@ -109,10 +117,10 @@ class SandboxProcess:
 
 
 def _started(control: socket.socket) -> subprocess.Popen[bytes]:
-    """Without our environment, folder, terminal and site packages."""
+    """Start the fork server without our environment, folder, terminal and site packages."""
     python = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BEGIN]
     return subprocess.Popen(
-        [*python, str(control.fileno()), *_folders("resources", "av")],
+        [*python, str(control.fileno()), *_folders("playhead", "av")],
         env={},
         cwd="/",
         stdin=subprocess.DEVNULL,
@@ -123,7 +131,7 @@ def _started(control: socket.socket) -> subprocess.Popen[bytes]:
 
 
 def _folders(*packages: str) -> list[str]:
-    """Where packages are imported from; importing none."""
+    """Return the folders that packages are imported from, without importing them."""
     specs = [find_spec(name) for name in packages]
     return [
         str(Path(spec.origin).resolve().parent.parent) for spec in specs if spec and spec.origin
@@ -131,28 +139,31 @@ def _folders(*packages: str) -> list[str]:
 
 
 class _SandboxHolder:
-    """This process's keeper, once there is one."""
+    """The fork server of this process, started on first use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._keeper: SandboxProcess | None = None
+        self._fork_server: SandboxProcess | None = None
 
     def get(self) -> SandboxProcess:
         with self._lock:
-            if self._keeper is None or self._keeper.process.poll() is not None:
-                self._keeper = SandboxProcess()
-            return self._keeper
+            if self._fork_server is None or self._fork_server.process.poll() is not None:
+                self._fork_server = SandboxProcess()
+            return self._fork_server
 
     def close(self) -> None:
-        if self._keeper:
-            self._keeper.close()
-            self._keeper = None
+        if self._fork_server:
+            self._fork_server.close()
+            self._fork_server = None
 
     def detach(self) -> None:
-        """In a forked process."""
-        if self._keeper:
-            self._keeper.detach()
-        self._lock, self._keeper = threading.Lock(), None  # nobody here would release the old one
+        """Drop the parent's fork server in a forked process."""
+        if self._fork_server:
+            self._fork_server.detach()
+        self._lock, self._fork_server = (
+            threading.Lock(),
+            None,
+        )  # nobody here would release the old one
 
 
 _holder = _SandboxHolder()
@@ -161,14 +172,19 @@ os.register_at_fork(after_in_child=_holder.detach)
 
 
 def restrictions() -> Restrictions:
-    """Raises ``DecoderUnavailable``."""
+    """Return the restrictions of the sandbox.
+
+    Raises ``DecoderUnavailable`` if it does not start.
+    """
     return _holder.get().walls
 
 
 def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
-    """What a process apart finds in a file, as it comes. Raises the error that it tells,
-    ``DecodingTooCostly`` or ``UnreadableMedia`` where it did not live to tell one, and
-    ``DecoderUnavailable``."""
+    """Run a task on a file in the sandbox, and yield its messages as they arrive.
+
+    Raises the error that the process reports, ``DecodingTooCostly`` or ``UnreadableMedia`` if it
+    died without a report, and ``DecoderUnavailable`` if the sandbox does not start.
+    """
     with path.open("rb", buffering=0) as media:
         line, own = _start_task(task, media)
     with closing(line), closing(own):
@@ -190,7 +206,7 @@ def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
 
 
 def _start_task(task: dict[str, Any], media: BinaryIO) -> tuple[socket.socket, socket.socket]:
-    """By another keeper, where the one there was has just gone."""
+    """Start a task, with a new fork server if the existing one has just ended."""
     with suppress(OSError):
         return _holder.get().start_task(task, media)
     try:
@@ -209,12 +225,15 @@ def _parse_payload(payload: bytes) -> PermanentError:
 
 
 def sanitize_text(text: Any) -> str:
-    """A text that may be stored and shown, whoever wrote it."""
+    """Return untrusted text in a form that may be stored and displayed.
+
+    Unprintable characters are removed, and at most 500 characters are used.
+    """
     return "".join(letter for letter in str(text)[:500] if letter.isprintable())
 
 
 def _exit_error(own: socket.socket) -> PermanentError | DecoderUnavailable:
-    """What became of a process that hung up before it was done."""
+    """Return the error for a process that disconnected before it had finished."""
     own.settimeout(_END_SECONDS)
     said = b""
     with suppress(OSError):
@@ -228,7 +247,7 @@ def _exit_error(own: socket.socket) -> PermanentError | DecoderUnavailable:
             f"it had taken {ended['cpu_seconds']:.0f} seconds of processor time and "
             f"{ended['peak_bytes'] >> 20} MiB of memory"
         )
-    names = {one.value: one.name for one in signal.Signals}
+    names = {Signal.value: Signal.name for Signal in signal.Signals}
     return _crashed(names.get(number, f"exit code {ended['code']}"))
 
 

@@ -1,5 +1,7 @@
-"""What the process apart says while it works, and how it is put on a socket: a letter, a length,
-that many bytes. JSON for facts and errors, bare samples for sound: nothing that could run here.
+"""Message protocol between the sandboxed process and its caller.
+
+On the socket a message is a letter, a length, and that many bytes: JSON for facts and errors, plain
+samples for sound, so nothing that could be executed.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _MAX_BYTES: Final = 1 << 20  # thirty seconds of sound; blocks are of ten, and c
 
 
 class ProtocolError(Exception):
-    """What came is no message."""
+    """The received bytes are not a valid message."""
 
 
 def send(line: socket.socket, kind: Kind, payload: bytes = b"") -> None:
@@ -36,7 +38,7 @@ def send(line: socket.socket, kind: Kind, payload: bytes = b"") -> None:
 
 
 def send_sound(line: socket.socket, samples: bytes) -> None:
-    """In as many messages as it takes."""
+    """Send samples in as many messages as needed."""
     for start in range(0, len(samples), _MAX_BYTES):
         send(line, "sound", samples[start : start + _MAX_BYTES])
 
@@ -46,8 +48,10 @@ def send_json(line: socket.socket, kind: Kind, value: Any) -> None:
 
 
 def receive(line: socket.socket) -> Iterator[Message]:
-    """Messages up to the last one, or to where the other side hung up. Raises ``Garbled``, and
-    ``TimeoutError`` as the socket has it."""
+    """Yield messages up to the last one, or until the other side disconnects.
+
+    Raises ``ProtocolError`` for invalid data, and ``TimeoutError`` after the socket's timeout.
+    """
     while head := _read_exactly(line, _HEAD.size):
         letter, size = _HEAD.unpack(head)
         if letter not in _KINDS or size > _MAX_BYTES:
@@ -61,7 +65,7 @@ def receive(line: socket.socket) -> Iterator[Message]:
 
 
 def _read_exactly(line: socket.socket, size: int) -> bytes:
-    """So many bytes; none where the other side hung up before."""
+    """Read exactly ``size`` bytes; none if the other side disconnected before."""
     data, done = bytearray(size), 0
     while done < size:
         if not (count := line.recv_into(memoryview(data)[done:])):

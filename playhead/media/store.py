@@ -1,9 +1,6 @@
-"""Where uploads are kept, as those who use it see it: under the recording's id, never by what a
-person typed.
+"""Protocol of a media store, which stores uploads under the recording's id.
 
-Here: the protocol of a store, and what its ways of keeping agree on. Not here: the two ways
-(``folder.py``, ``objects.py``), what the bytes are (``probe.py``, ``decode.py``), which recordings
-exist (``playhead/postgres``).
+A user's file name is never used as a path. Constants and names that all stores share are here.
 """
 
 from __future__ import annotations
@@ -20,8 +17,8 @@ from playhead.core.records import Recording
 BLOCK_BYTES = 1 << 20
 ORPHAN_SECONDS = 24 * 3600  # what no recording has after a day, no one is working on
 
-#: Suffixes that a stored file may keep, so that players know it. A name is a person's input:
-#: anything else is dropped.
+#: Suffixes that a stored file may have, so that players recognise it. A name is user input: any
+#: other suffix is dropped.
 _SUFFIXES = frozenset(
     "." + suffix
     for suffix in "3g2 3gp aac ac3 aif aiff amr ape au avi caf dts eac3 flac flv m2ts m4a m4b "
@@ -32,7 +29,7 @@ _SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """Bytes that were read to their end but are not yet a recording's."""
+    """A file that was read completely and does not belong to a recording yet."""
 
     path: Path
     sha256: str
@@ -40,21 +37,28 @@ class StagedFile:
 
 
 class MediaStore(Protocol):
-    """Keeps the bytes of recordings. Those in a bucket raise ``StorageUnavailable`` or
-    ``StorageRefused`` from everything but ``drop`` and ``link``."""
+    """Storage of the media files of recordings.
+
+    In a bucket, every method except ``release`` and ``link`` may raise ``StorageUnavailable`` or
+    ``StorageAccessDenied``.
+    """
 
     def stage(self, source: Path) -> StagedFile:
-        """Read a file to its end, hashing it, in constant memory. Raises ``OSError`` when it cannot
-        be read or kept; then nothing is left behind."""
+        """Read a file completely and hash it, in constant memory.
+
+        Raises ``OSError`` if it cannot be read or stored; then no partial copy is left.
+        """
         ...
 
     def commit(self, received: StagedFile, recording: Recording) -> None:
-        """Give received bytes to a recording, all or nothing; durable when it returns. Raises
-        ``OSError`` where they are not what was received any more."""
+        """Store a staged file as the recording's, atomically; it is durable on return.
+
+        Raises ``OSError`` if its content has changed since it was staged.
+        """
         ...
 
     def release(self, received: StagedFile) -> None:
-        """Done with these, kept or not."""
+        """Release a staged file, whether or not it was committed."""
         ...
 
     def delete_unregistered(self, recording: Recording) -> None:
@@ -62,47 +66,56 @@ class MediaStore(Protocol):
         ...
 
     def delete(self, recording_id: str) -> None:
-        """Remove its file, whatever its suffix, and local copies of it."""
+        """Remove the file of a recording, whatever its suffix, and local copies of it."""
         ...
 
     def open_local(self, recording: Recording) -> AbstractContextManager[Path]:
-        """Its bytes as a local file, for as long as the context lasts. Raises ``MediaMissing`` when
-        they are gone, ``SpoolFull`` where a copy has no room."""
+        """Provide the recording as a local file for the duration of the context.
+
+        Raises ``MediaMissing`` if its file is gone, ``DownloadCacheFull`` if there is no room for a
+        copy.
+        """
         ...
 
     def link(self, recording_id: str, suffix: str) -> str:
-        """A URL that opens the file."""
+        """Return a URL that opens the file."""
         ...
 
     def has(self, recording: Recording) -> bool: ...
 
     def names(self) -> Iterator[str]:
-        """Of all that is stored, finished or not."""
+        """Yield the names of all stored files, complete or not."""
         ...
 
     def remove_orphans(self, known: Collection[tuple[str, str]]) -> list[str]:
-        """Remove files, a day old or more, that belong to no recording: what a crash between
-        keeping and registering left; their names. ``known``: (id, suffix) of every recording."""
+        """Remove files that belong to no recording, and return their names.
+
+        They are at least a day old: a crash between storing and registering left them. ``known``
+        has the (id, suffix) of every recording.
+        """
         ...
 
     def missing(self, known: Collection[tuple[str, str]]) -> list[str]:
-        """The ids of recordings whose file is gone."""
+        """Return the ids of recordings whose file is gone."""
         ...
 
 
 def safe_suffix(name: str) -> str:
-    """The suffix of a file name if it is one of a media file, else nothing."""
+    """Return the suffix of a file name if it is one of a media file, else ""."""
     suffix = Path(name).suffix.lower()
     return suffix if suffix in _SUFFIXES else ""
 
 
 def shard_dir(recording_id: str) -> str:
-    """The folder of a recording. The end of a version 7 id is random, so folders fill evenly."""
+    """Return the folder of a recording: the last two characters of its id.
+
+    The end of a version 7 UUID is random, so folders fill evenly.
+    """
     return recording_id[-2:]
 
 
 def storage_key(recording_id: str, suffix: str) -> str:
-    """A recording's file, relative to the store."""
+    """Return the path of a recording's file, relative to the store."""
     return f"{shard_dir(recording_id)}/{recording_id}{suffix}"
 
 

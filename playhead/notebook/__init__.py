@@ -1,1 +1,1 @@
-"""Search, answers and tables as pandas frames."""
+"""Search, answers and tables as pandas data frames."""

@@ -1,7 +1,7 @@
-"""Rows as pandas frames whose columns and types are always the same, also of no rows.
+"""Data frames with fixed columns and types, even without rows.
 
-Text and ids are ``str``, seconds and money ``float64``, counts ``int64``, times of day
-``datetime64[ns, UTC]``. Not here: where rows come from (``home.py``).
+Text and ids are ``str``, seconds and money ``float64``, counts ``int64``, timestamps
+``datetime64[ns, UTC]``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ CITATIONS: Final[Columns] = {
     "end_seconds": "float64",
     "link": "str",
 }
-#: After a column named for what is summed by.
+#: Columns of spend sums; the first column is the one that they are grouped by.
 SUMS: Final[Columns] = {
     "attempts": "int64",
     "failed": "int64",
@@ -89,16 +89,19 @@ SUMS: Final[Columns] = {
 
 
 def to_frame(rows: Iterable[Mapping[str, Any]], columns: Columns) -> pd.DataFrame:
-    """These columns of the rows, in this order."""
+    """Return a frame with these columns of the rows, in this order."""
     values = [[row[name] for name in columns] for row in rows]
     return pd.DataFrame(values, columns=list(columns)).astype(dict(columns))
 
 
 def words_frame(recording: str, said: Transcript, names: Mapping[str, str]) -> pd.DataFrame:
-    """A row a word, with who says it, by ``names`` where their label has one."""
+    """Return a frame with a row per word and its speaker.
+
+    ``names`` are the speakers' names by label; a label without one is used as it is.
+    """
     timeline = timed_text(said).timeline
     count = len(timeline) if said.words else 0
-    called = np.array([names.get(one, one) if one else None for one in timeline.names], object)
+    called = np.array([names.get(name, name) if name else None for name in timeline.names], object)
     at = zip(timeline.char_starts[:count], timeline.char_ends[:count], strict=True)
     columns = {
         "recording": [recording] * count,
@@ -112,21 +115,23 @@ def words_frame(recording: str, said: Transcript, names: Mapping[str, str]) -> p
 
 
 def concat_frames(frames: Iterable[pd.DataFrame], columns: Columns) -> pd.DataFrame:
-    """One below the other."""
+    """Combine frames into one, one below the other."""
     return pd.concat([to_frame([], columns), *frames], ignore_index=True)
 
 
 def hits_frame(found: SearchResult) -> pd.DataFrame:
-    """Best first; ``attrs`` has the ``note``."""
+    """Return the hits of a search, best first; ``attrs`` has the ``note``."""
     made = to_frame(({name: getattr(hit, name) for name in HITS} for hit in found.hits), HITS)
     made.attrs["note"] = found.note
     return made
 
 
 def citations_frame(answer: Answer) -> pd.DataFrame:
-    """A row a citation of a sentence, sentences from 1; none where the answer is not there.
-    ``attrs`` has the rest."""
-    cited = {one.number: one for one in answer.citations}
+    """Return a row per citation of each sentence; sentences are counted from 1.
+
+    There is no row if the answer was not found. ``attrs`` has the other fields of the answer.
+    """
+    cited = {citation.number: citation for citation in answer.citations}
     rows = (
         {name: getattr(cited[number], name, None) for name in CITATIONS}
         | {"sentence": at, "text": sentence.text}

@@ -1,8 +1,6 @@
-"""One organisation's recordings in a notebook: what is asked comes as a frame.
+"""Access to one organisation's recordings from a notebook, with results as data frames.
 
-Everything is asked and answered in this thread, without an event loop, so it works in one as well
-as outside. Not here: columns and types (``frames.py``), what the methods do (``playhead/search``,
-``playhead/answers``, ``playhead/postgres/search/analysis_tables.py``).
+Everything runs in the calling thread without an event loop, so it works inside one as well.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from playhead.services.context import Services, open_services
 
 
 class LibraryClosed(ConfigurationError):
-    """It was closed, and is asked again."""
+    """The library was used after it was closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class _Opened:
 
 
 class Library:
-    """Closed with ``close()``, or at the end of a ``with``."""
+    """One organisation's recordings, open until ``close()`` or the end of a ``with`` block."""
 
     def __init__(self, org: str | None = None, *, home: str | Path | None = None) -> None:
         settings = load_settings(home=home)
@@ -57,48 +55,62 @@ class Library:
         self.close()
 
     def close(self) -> None:
-        """Twice does no harm."""
+        """Close the library; closing it again has no effect."""
         self._opened = None
         self._closing.close()
 
     def search(
-        self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10
+        self, query: str, *, filters: SearchFilter = NO_FILTER, limit: int = 10
     ) -> pd.DataFrame:
-        """The moments that the query is about, best first. Raises as ``Search``."""
-        return frames.hits_frame(self._open.search(query, narrowed=narrowed, limit=limit))
+        """Return the moments that match the query, best first.
+
+        Raises the errors of ``SearchService``.
+        """
+        return frames.hits_frame(self._open.search(query, filters=filters, limit=limit))
 
     def ask(
-        self, question: str, *, narrowed: SearchFilter = NO_FILTER, conversation: str | None = None
+        self, question: str, *, filters: SearchFilter = NO_FILTER, conversation: str | None = None
     ) -> pd.DataFrame:
-        """The answer, a row for each citation of each of its sentences; no row where the
-        recordings do not say. ``attrs["conversation"]`` goes on with the next question. Raises
-        as ``Answers``."""
-        answer = self._open.answers(question, narrowed=narrowed, conversation=conversation)
+        """Return the answer, a row per citation of each sentence.
+
+        There is no row if the recordings do not answer the question. Pass ``attrs["conversation"]``
+        with the next question to continue the conversation. Raises the errors of ``AnswerService``.
+        """
+        answer = self._open.answers(question, filters=filters, conversation=conversation)
         return frames.citations_frame(answer)
 
     def recordings(self) -> pd.DataFrame:
-        """All of them, oldest first."""
+        """Return all recordings, oldest first."""
         return frames.to_frame(
             self._open.services.search.tables.recordings(self.org), frames.RECORDINGS
         )
 
     def words(self, recording: str | None = None) -> pd.DataFrame:
-        """Of a recording's transcript, or of all. Raises ``NotFound``."""
+        """Return the words of a recording's transcript, or of all transcripts.
+
+        Raises ``NotFound`` if there is no such recording.
+        """
         tables = self._open.services.search.tables
         self._require_recording(recording)
         said = tables.transcripts(self.org, recording)
-        made = (frames.words_frame(*one) for one in said)
+        made = (frames.words_frame(*transcript) for transcript in said)
         return frames.concat_frames(made, frames.WORDS)
 
     def chunks(self, recording: str | None = None) -> pd.DataFrame:
-        """The passages that are searched, of a recording or of all. Raises ``NotFound``."""
+        """Return the searchable chunks of a recording, or of all recordings.
+
+        Raises ``NotFound`` if there is no such recording.
+        """
         self._require_recording(recording)
         return frames.to_frame(
             self._open.services.search.tables.chunks(self.org, recording), frames.CHUNKS
         )
 
     def spend(self, by: Grouping = "day", *, since: datetime | None = None) -> pd.DataFrame:
-        """What was paid to providers; ``since`` without a zone is UTC."""
+        """Return the costs paid to providers, grouped by ``by``.
+
+        A ``since`` without a time zone is UTC.
+        """
         begin = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
         sums = self._open.services.provider_use.spend.sums(by, org_id=self.org, since=begin)
         return frames.to_frame(map(asdict, sums), {"what": "str", **frames.SUMS}).rename(

@@ -179,7 +179,7 @@ def socket_is_idle(descriptor: int) -> bool:
 
 
 def check(connection: Connection) -> None:
-    """Raise ``OperationalError`` if the connection was lost. Queries only if its socket has data."""
+    """Raise ``OperationalError`` if the connection was lost. Cheap for an idle socket."""
     if not socket_is_idle(connection.fileno()):
         ConnectionPool.check_connection(connection)
 

@@ -1,9 +1,9 @@
 """OpenAI's Batch API: half the price for an answer within a day.
 
-A step at a time, so that whoever takes it may die at any point: a batch carries our name for it
-as metadata, so one that was created just before a crash is found again and not paid twice; one
-that expired keeps what it has, and the rest goes into the next. Not here: which requests may
-wait (``patient.py``), where they wait (``playhead/postgres/provider_use/batch_queue.py``).
+Works in steps, so that a worker may die at any point. A batch carries our id as metadata, so a
+batch that was created just before a crash is found again and not paid twice. An expired batch keeps
+the answers it has, and its other requests go into the next batch. The queue is
+``playhead/postgres/provider_use/batch_queue.py``.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from playhead.postgres.provider_use.batch_queue import (
     BatchQueue,
 )
 
-#: Endpoints that a batch may have.
+#: Endpoints that batches support.
 Path = Literal["/v1/responses", "/v1/chat/completions", "/v1/embeddings"]
 
-_NAME: Final = "playhead_batch"  # of the metadata that carries our id
+_NAME: Final = "playhead_batch"  # metadata key of our batch id
 _ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
-_IN_MEMORY_BYTES: Final = 8 << 20  # a larger file goes through the disk
+_IN_MEMORY_BYTES: Final = 8 << 20  # larger files are spooled to disk
 _MAX_CONCURRENT_ANSWERS: Final = 500
-_LOOKBACK: Final = 500  # newest batches of an account among which ours is looked for
+_LOOKBACK: Final = 500  # newest batches of the account to search for ours
 _FILE_TTL_SECONDS: Final = 3 * 86_400  # at the provider; a batch ends within a day
 
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What a step did. ``answered``: requests."""
+    """Numbers of batches submitted and ended in one step. ``answered`` counts requests."""
 
     submitted: int = 0
     ended: int = 0
@@ -48,12 +48,16 @@ class SyncResult:
 
 
 class BatchApi:
-    """``providers`` have a Batch API; ``clients`` speaks to one by its name; ``cost_of``: of what
-    an answer used, in US dollars. A batch is begun when nothing more came for ``quiet_seconds``."""
+    """Submits batches and collects their answers.
+
+    ``providers`` have a Batch API; ``clients`` returns the client of a provider by its name;
+    ``cost_of`` returns the US dollars that an answer cost. A batch is started when no request was
+    added for ``quiet_seconds``.
+    """
 
     def __init__(
         self,
-        deferred: BatchQueue,
+        queue: BatchQueue,
         clients: Callable[[str], openai.OpenAI],
         providers: Iterable[str],
         *,
@@ -62,22 +66,24 @@ class BatchApi:
     ) -> None:
         self._cost_of = cost_of
         self._quiet_seconds = quiet_seconds
-        self._deferred = deferred
+        self._queue = queue
         self._clients = clients
         self._providers = frozenset(providers)
 
     def sync(self) -> SyncResult:
-        """Take in what ended, begin what waits; nothing while somebody else does. Raises
-        ``openai.OpenAIError`` where a provider cannot be spoken to; what was done before stays
-        done."""
-        with self._deferred.exclusive() as mine:
+        """Collect ended batches and submit pending ones.
+
+        Does nothing while another process does it. Raises ``openai.OpenAIError`` if a provider
+        fails; steps that were completed before stay completed.
+        """
+        with self._queue.exclusive() as mine:
             return self._sync_all() if mine else SyncResult()
 
     def _sync_all(self) -> SyncResult:
         ended = answered = submitted = 0
-        while self._deferred.start_batch(self._providers, quiet_seconds=self._quiet_seconds):
+        while self._queue.start_batch(self._providers, quiet_seconds=self._quiet_seconds):
             pass
-        for batch in self._deferred.under_way():
+        for batch in self._queue.under_way():
             if batch.remote_id is None:
                 self._submit(batch)
                 submitted += 1
@@ -90,11 +96,11 @@ class BatchApi:
     def _submit(self, batch: Batch) -> None:
         client = self._clients(batch.provider)
         remote = _created_before(client, batch) or self._create(client, batch)
-        self._deferred.submitted(batch, remote.id)
+        self._queue.submitted(batch, remote.id)
 
     def _create(self, client: openai.OpenAI, batch: Batch) -> Remote:
         with SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
-            with self._deferred.lines(batch) as lines:
+            with self._queue.lines(batch) as lines:
                 for name, request in lines:
                     file.write(_line(name, request.endpoint, request.body))
             file.seek(0)
@@ -111,7 +117,7 @@ class BatchApi:
         )
 
     def _collect(self, batch: Batch) -> int | None:
-        """How many answers came; None while the batch goes on."""
+        """Return the number of answers collected, or None while the batch is in progress."""
         assert batch.remote_id is not None
         client = self._clients(batch.provider)
         remote = client.batches.retrieve(batch.remote_id)
@@ -121,17 +127,19 @@ class BatchApi:
         for file in filter(None, (remote.output_file_id, remote.error_file_id)):
             answers = self._answers(client, batch, file)
             while some := dict(islice(answers, _MAX_CONCURRENT_ANSWERS)):
-                self._deferred.answers(batch, some)
+                self._queue.answers(batch, some)
                 answered += len(some)
-        self._deferred.end(batch, _error(remote))
+        self._queue.end(batch, _error(remote))
         _delete_remote_files(client, remote)
         return answered
 
     def _answers(
         self, client: openai.OpenAI, batch: Batch, file: str
     ) -> Iterator[tuple[str, BatchAnswer]]:
-        """The lines of a result file, by the hash that names the request. A request that expired
-        has a line without a response; it waits for the next batch."""
+        """Yield the answers in a result file, by the hash that names the request.
+
+        An expired request has a line without a response; it waits for the next batch.
+        """
         with client.files.with_streaming_response.content(file) as content:
             for text in content.iter_lines():
                 line = json.loads(text) if text.strip() else {}
@@ -145,7 +153,10 @@ class BatchApi:
 
 
 def _created_before(client: openai.OpenAI, batch: Batch) -> Remote | None:
-    """What a worker that died after it had asked for the batch left at the provider."""
+    """Return the batch at the provider that carries our id, or None.
+
+    A worker that died after creating the batch left it there.
+    """
     for remote in islice(client.batches.list(limit=100), _LOOKBACK):
         if (remote.metadata or {}).get(_NAME) == batch.id:
             return remote
@@ -173,7 +184,7 @@ def _error(remote: Remote) -> str | None:
 
 
 def _delete_remote_files(client: openai.OpenAI, remote: Remote) -> None:
-    """No text of a recording stays longer than it must with somebody else."""
+    """Delete the batch's files at the provider, so that no text stays there longer than needed."""
     for file in (remote.input_file_id, remote.output_file_id, remote.error_file_id):
         if file is not None:
             client.files.delete(file)

@@ -1,7 +1,4 @@
-"""A wire that can wait: for a patient errand it takes answers from batches.
-
-Not here: sending batches and taking them in (``batches.py``).
-"""
+"""Provider client that sends batch-mode calls through batches."""
 
 from __future__ import annotations
 
@@ -17,53 +14,59 @@ from playhead.postgres.provider_use.batch_queue import BatchQueue, BatchRequest
 from playhead.providers.client_protocol import Deferrable, ProviderCall, ProviderClient
 from playhead.providers.model_catalog import batch_discount
 
-#: A batch ends within a day. What waits longer than this asks again, which costs nothing.
+#: A batch ends within a day. After this time the request is checked again, which costs nothing.
 _MAX_WAIT: Final = timedelta(hours=26)
 
 T = TypeVar("T")
 
 
 class BatchingClient:
-    """A ``Wire`` over another to the same provider, which has a Batch API. ``deferred`` is asked
-    for at the first patient call. ``cost_of``: of a model's use, asked directly, in US dollars."""
+    """A provider client that takes answers from batches, and otherwise calls another client.
+
+    Both use the same provider, which has a Batch API. The queue is opened at the first call in
+    batch mode. ``cost_of`` returns the US dollars that a model's usage costs without the discount.
+    """
 
     def __init__(
         self,
-        wire: ProviderClient,
-        deferred: Callable[[], BatchQueue],
+        provider_client: ProviderClient,
+        queue: Callable[[], BatchQueue],
         *,
         cost_of: Callable[[str, Usage], float],
         budget_usd: float | None,
     ) -> None:
-        self._wire = wire
-        self._deferred = deferred
+        self._provider_client = provider_client
+        self._queue = queue
         self._cost_of = cost_of
         self._budget_usd = budget_usd
 
     @property
     def provider(self) -> str:
-        return self._wire.provider
+        return self._provider_client.provider
 
     def execute(self, ask: ProviderCall[T]) -> T:
-        """See ``Wire.ask``. What no batch answers, and an answer that is an error or not to be
-        believed, is asked directly."""
+        """Execute a call, through a batch if its context allows one.
+
+        A call is sent directly if no batch answers it, or if the answer is an error or invalid. See
+        ``ProviderClient.execute``.
+        """
         if not (ask.deferrable and batch_allowed()):
-            return self._wire.execute(ask)
+            return self._provider_client.execute(ask)
         try:
             return self._answer(ask, ask.deferrable)
         except _SentDirectly:
-            return self._wire.execute(ask)
+            return self._provider_client.execute(ask)
 
     def _answer(self, ask: ProviderCall[T], deferrable: Deferrable[T]) -> T:
-        errand, deferred = current_call_context(), self._deferred()
+        context, queue = current_call_context(), self._queue()
         request = BatchRequest(deferrable.path, deferrable.body)
-        answer = deferred.answer(errand.org_id, self.provider, request)
+        answer = queue.answer(context.org_id, self.provider, request)
         if answer is None:
-            if deferred.should_send_directly(errand.org_id, self.provider, request):
+            if queue.should_send_directly(context.org_id, self.provider, request):
                 raise _SentDirectly
             at_most_usd = self._cost_of(ask.model, ask.max_usage) * batch_discount(self.provider)
-            deferred.enqueue(
-                errand,
+            queue.enqueue(
+                context,
                 self.provider,
                 request,
                 at_most_usd=at_most_usd,
@@ -75,12 +78,12 @@ class BatchingClient:
                 return deferrable.read(json.dumps(answer.body).encode()).value
         except InvalidProviderResponse:
             pass
-        deferred.delete_answer(errand.org_id, self.provider, request)
+        queue.delete_answer(context.org_id, self.provider, request)
         raise _SentDirectly
 
 
 class _SentDirectly(Exception):
-    """No batch will help."""
+    """The call must be sent directly, since no batch will answer it."""
 
 
 def _batch_pending() -> BatchPending:

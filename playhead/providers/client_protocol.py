@@ -1,9 +1,7 @@
-"""The one way to a provider: an adapter says what it asks, the wire asks it at the right pace, for
-money that is there, as often as it takes, and believes no reply that its adapter does not.
+"""The protocol between adapters and provider clients.
 
-Here: what adapters (``resources/*/openai.py``) and the wire agree on. Not here: how it is done
-(``metered.py``), what a provider's errors mean (``verdicts.py``), what a model can do
-(``capabilities.py``).
+Adapters (``playhead/engines``) describe a call; the client (``limited_client.py``) executes it with
+rate limits, a budget and retries, and accepts only replies that the adapter validated.
 """
 
 from __future__ import annotations
@@ -20,8 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[T]):
-    """A reply that was believed: ``value`` is what the adapter made of it. ``headers`` in lower
-    case."""
+    """A validated reply. ``value`` is the adapter's result; ``headers`` have lower-case names."""
 
     value: T
     used: Usage
@@ -30,9 +27,12 @@ class Reply(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Deferrable(Generic[T]):
-    """How a request is put into a batch. ``path``: of the endpoint, "/v1/embeddings"; ``body``:
-    JSON, with the model. ``read`` checks the body of an answer as that of a direct reply is
-    checked; it raises ``ReplyNotBelieved``."""
+    """The form of a call in a batch.
+
+    ``path`` is the endpoint's, such as "/v1/embeddings"; ``body`` is JSON and includes the model.
+    ``read`` validates the body of an answer like that of a direct reply; it raises
+    ``InvalidProviderResponse``.
+    """
 
     path: str
     body: Json
@@ -41,10 +41,13 @@ class Deferrable(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall(Generic[T]):
-    """A request, whatever the number of attempts it takes. ``at_most`` is what one attempt may
-    use: it is reserved before and settled after. ``send`` makes one attempt and gives a reply
-    that was checked; it raises ``openai.OpenAIError``, or ``ReplyNotBelieved`` with what came.
-    ``deferrable``: None where no batch takes it."""
+    """A call to a provider, independent of the number of attempts.
+
+    ``max_usage`` is the maximum that one attempt may use: it is reserved before the attempt and
+    settled after it. ``send`` makes one attempt and returns a validated reply; it raises
+    ``openai.OpenAIError``, or ``InvalidProviderResponse`` with the reply. ``deferrable`` is None if
+    the call cannot be in a batch.
+    """
 
     endpoint: Endpoint
     model: str
@@ -54,14 +57,17 @@ class ProviderCall(Generic[T]):
 
 
 class ProviderClient(Protocol):
-    """To one provider, for whomever the current errand is (``errand.py``)."""
+    """A client of one provider, working in the current call context (``core/call_context.py``)."""
 
     @property
     def provider(self) -> str: ...
 
     def execute(self, ask: ProviderCall[T]) -> T:
-        """The reply's value. Seconds of trouble are waited out inside. Raises ``Parked``
-        (a pause of minutes, a spent budget, an open breaker, a batch), ``ProviderUnavailable``
-        when it stays away, ``ReplyNotBelieved`` once a second reply was not to be believed either,
-        ``RequestRefused``, ``ModelUnavailable`` or ``NotAProvider``."""
+        """Return the value of the reply, waiting and retrying for seconds if necessary.
+
+        Raises ``Parked`` (a pause of minutes, a spent budget, an open circuit breaker, a batch),
+        ``ProviderUnavailable`` if the provider stays unavailable, ``InvalidProviderResponse`` if a
+        second reply was invalid, too, ``RequestRejected``, ``ModelUnavailable`` or
+        ``NotAnOpenAIEndpoint``.
+        """
         ...

@@ -1,7 +1,7 @@
-"""The wires of an installation, by the names its settings have for providers, and its batches.
+"""Create the provider clients and the Batch API of the providers in the settings.
 
-The books have their own door to the database, since engines are made before anything else is
-opened and outlive it; it opens at the first call. Not here: which engine has which wire.
+The shared state (spend, limits) has its own database connection, because engines are created before
+anything else is opened and outlive it. It is opened at the first call.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ from playhead.providers.model_catalog import BATCH_PROVIDERS, batch_discount, pr
 if TYPE_CHECKING:
     from playhead.providers.batch_api import BatchApi
 
-# OpenAI's library takes most of a second, which engines of this machine should not cost: what needs
-# it is imported when it is used.
+# Importing OpenAI's library takes most of a second, which local engines do not need: modules that
+# use it are imported inside functions.
 
-_OPEN_LOCK = Lock()  # by the first of several threads
+_OPEN_LOCK = Lock()  # the first of several threads opens the database
 
 
 def open_client(
     name: str, settings: Settings, price_of: Callable[[str, Usage], float]
 ) -> ProviderClient:
-    """Raises ``InvalidSettings`` for a provider that settings do not have."""
+    """Return a client of the provider with this name.
+
+    Raises ``InvalidSettings`` if the settings have no such provider.
+    """
     from playhead.providers.limited_client import LimitedClient, ProviderState
 
     provider = settings.provider(name)
@@ -45,24 +48,24 @@ def open_client(
         )
     beginning = InitialLimits(provider.requests_a_minute, provider.tokens_a_minute)
     database = cache(lambda: _database(app_url(settings)))
-    wire = LimitedClient(
+    provider_client = LimitedClient(
         name,
         cache(lambda: ProviderState.of(database(), name, beginning)),
         price_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )
     if name not in BATCH_PROVIDERS:
-        return wire
+        return provider_client
     return BatchingClient(
-        wire,
+        provider_client,
         lambda: BatchQueue(database()),
         cost_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )
 
 
-def open_batch_api(settings: Settings, deferred: BatchQueue) -> BatchApi:
-    """Of the providers that take batches and that settings lead to."""
+def open_batch_api(settings: Settings, queue: BatchQueue) -> BatchApi:
+    """Return the Batch API of the providers that have one."""
     from playhead.providers.batch_api import BatchApi
     from playhead.providers.openai_client import create_client
 
@@ -70,7 +73,7 @@ def open_batch_api(settings: Settings, deferred: BatchQueue) -> BatchApi:
         provider = settings.provider(batch.provider) or Provider()
         return pricing(provider)(batch.model, used) * batch_discount(batch.provider)
 
-    return BatchApi(deferred, partial(create_client, settings), BATCH_PROVIDERS, cost_of=cost_of)
+    return BatchApi(queue, partial(create_client, settings), BATCH_PROVIDERS, cost_of=cost_of)
 
 
 def _database(url: str) -> Database:

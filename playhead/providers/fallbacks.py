@@ -1,8 +1,8 @@
-"""What a server cannot do is found out once: it is asked the best way first, and what it took is
-how it is asked from then on.
+"""Find out once which request format a server supports.
 
-Only for models without a row in ``capabilities.py``. Remembered by the adapter, which lives as
-long as its process, and no part of any recipe: the same engine gives what it can.
+The best format is tried first; the format that works is used from then on. Only for models without
+a row in ``model_catalog.py``. The adapter remembers the format as long as its process lives. The
+format is not part of any recipe: the engine is the same.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ T = TypeVar("T")
 
 
 class FallbackChain(Generic[Variant]):
-    """``ways``: to ask, best first, at least one. Threads may share it: at worst each finds out
-    for itself."""
+    """A sequence of request variants, best first, at least one.
+
+    Threads may share it: at worst each of them finds the working variant itself.
+    """
 
     def __init__(self, ways: Sequence[Variant]) -> None:
         self._ways = ways
@@ -26,12 +28,14 @@ class FallbackChain(Generic[Variant]):
 
     @property
     def variant(self) -> Variant:
-        """As it will be asked next."""
+        """Return the variant that the next call tries first."""
         return self._ways[self._rung]
 
     def call(self, ask: Callable[[Variant], T]) -> T:
-        """The first answer, from the way that served last time on downwards. Raises what the last
-        way raised, and at once what no other way would help."""
+        """Return the first answer, starting with the variant that worked last time.
+
+        Raises the error of the last variant, or at once an error that no other variant would avoid.
+        """
         for rung in range(self._rung, len(self._ways)):
             try:
                 answer = ask(self._ways[rung])
@@ -41,4 +45,4 @@ class FallbackChain(Generic[Variant]):
             else:
                 self._rung = rung
                 return answer
-        raise AssertionError("a ladder has a way")  # unreachable: the last rung returns or raises
+        raise AssertionError("a ladder has a way")  # unreachable: the last one returns or raises

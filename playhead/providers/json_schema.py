@@ -1,8 +1,4 @@
-"""The JSON object that a text model is asked for: its schema, and the object read out of an answer.
-
-Pure. Not here: asking (``prompting.py``), what the objects mean (``writing/notes.py``,
-``answering/reply.py``).
-"""
+"""JSON Schemas for text models, and parsing of their answers. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,11 +11,11 @@ _OUTERMOST_BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class SchemaMismatch(ValueError):
-    """Why an answer is not to be believed, as the end of "The reply …"."""
+    """An answer does not match the schema. The message completes "The reply …"."""
 
 
 def object_schema(**properties: Any) -> dict[str, Any]:
-    """With these properties, all required, in this order, and no other."""
+    """Return the schema of an object with exactly these properties, all required, in this order."""
     return {
         "type": "object",
         "properties": properties,
@@ -33,8 +29,11 @@ def array_schema(items: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_object(answer: str) -> dict[str, Any]:
-    """Servers that cannot be held to a schema put words or fences around it. Raises
-    ``NotAsAsked``."""
+    """Return the JSON object in an answer.
+
+    Servers that cannot enforce a schema put text or code fences around it. Raises
+    ``SchemaMismatch``.
+    """
     found = _OUTERMOST_BRACES.search(answer)
     try:
         value = json.loads(found.group()) if found else None
@@ -46,5 +45,8 @@ def parse_object(answer: str) -> dict[str, Any]:
 
 
 def require_fields(value: Any, *names: str) -> list[Any]:
-    """None for what is not there, or where it is no object."""
+    """Return the values of these fields, None for those that are missing.
+
+    All are None if ``value`` is not an object.
+    """
     return [value.get(name) if isinstance(value, dict) else None for name in names]

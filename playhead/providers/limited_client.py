@@ -1,9 +1,7 @@
-"""The wire to a provider as it is: at the shared pace, for money that was reserved, as often as it
-takes, with every attempt in the books.
+"""Provider client with shared rate limits, budgets, retries and a cost record per attempt.
 
-An attempt goes: a turn of the bucket is taken and waited for, the breaker and the day's money are
-looked at, the request is sent, what it came to is written down, and of an error a verdict is taken.
-Not here: what errors mean (``verdicts.py``), what adapters ask and believe.
+One attempt: acquire the rate limit and wait for it, check the circuit breaker and the daily budget,
+send the request, record its usage, and classify the error if there is one.
 """
 
 from __future__ import annotations
@@ -38,15 +36,15 @@ from playhead.providers.error_classification import RequestInfo, RetryDecision, 
 from playhead.providers.rate_limit_headers import parse_limits
 
 MAX_ATTEMPTS = 5
-#: A worker waits no longer, for its turn or for trouble to pass: more than that is the pipeline's.
+#: Maximum waiting time per call, for rate limits and retries; longer waits park the recording.
 PROVIDER_RETRY_BUDGET_SECONDS = 60.0
-_INTERACTIVE_RETRY_BUDGET_SECONDS = 3.0  # a question is rather answered from here than late
-_FIRST_PAUSE_SECONDS = 1.0  # at most; it doubles
+_INTERACTIVE_RETRY_BUDGET_SECONDS = 3.0  # a local answer is better than a late one
+_FIRST_PAUSE_SECONDS = 1.0  # maximum of the first pause; doubles per attempt
 _MAX_PAUSE_SECONDS = 20.0
-#: For all, when one had tried often enough: longer than anybody waits, so all lay their work aside.
+#: Pause for all workers after repeated 429s; above the retry budget, so all of them park.
 _REPEATED_429_SECONDS = 2 * PROVIDER_RETRY_BUDGET_SECONDS
 
-#: US dollars of what a model used.
+#: Returns the cost of a model's usage, in US dollars.
 PriceOf = Callable[[str, Usage], float]
 
 T = TypeVar("T")
@@ -54,7 +52,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """What all workers of an installation share about one provider."""
+    """State about one provider that all workers of an installation share."""
 
     rate_limiter: RateLimiter
     spend: Spend
@@ -63,14 +61,17 @@ class ProviderState:
 
     @classmethod
     def of(cls, database: Database, provider: str, beginning: InitialLimits) -> ProviderState:
-        """As they are kept in this database."""
+        """Return the state that is stored in this database."""
         pace = RateLimiter(database, provider, beginning)
         return cls(pace, Spend(database), CircuitBreakers(database), Quarantine(database))
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How a worker waits: tests wait otherwise. ``pause``: seconds, of at most as many."""
+    """Functions for waiting, replaced in tests.
+
+    ``pause`` returns the seconds to wait, given the maximum.
+    """
 
     sleep: Callable[[float], None] = time.sleep
     pause: Callable[[float], float] = lambda at_most: random.uniform(0, at_most)  # noqa: S311
@@ -80,20 +81,23 @@ BACKOFF = Backoff()
 
 
 class LimitedClient:
-    """A ``Wire``. ``books`` is asked for at the first call, so that making an engine opens no
-    database. ``budget_usd``: an organisation's a day; None: no limit. Threads may share it."""
+    """A provider client that enforces limits and budgets.
+
+    ``books`` is called at the first call, so that creating an engine opens no database.
+    ``budget_usd`` is per organisation and day; None means no limit. Threads may share a client.
+    """
 
     def __init__(
         self,
         provider: str,
-        books: Callable[[], ProviderState],
+        state: Callable[[], ProviderState],
         *,
         price_of: PriceOf,
         budget_usd: float | None,
         waiting: Backoff = BACKOFF,
     ) -> None:
         self._provider = provider
-        self._books = books
+        self._state = state
         self._price_of = price_of
         self._budget_usd = budget_usd
         self._waiting = waiting
@@ -103,8 +107,11 @@ class LimitedClient:
         return self._provider
 
     def execute(self, ask: ProviderCall[T]) -> T:
-        """See ``Wire.ask``."""
-        call = _CallState(self._books(), current_call_context(), self._provider, ask)
+        """Execute a call with rate limits, budget and retries.
+
+        See ``ProviderClient.execute``.
+        """
+        call = _CallState(self._state(), current_call_context(), self._provider, ask)
         while True:
             attempt_id = self._acquire(call)
             reply = self._attempt(call, attempt_id)
@@ -114,11 +121,14 @@ class LimitedClient:
             self._handle_error(call, reply, attempt_id)
 
     def _acquire(self, call: _CallState[T]) -> int:
-        """Wait for a turn and reserve the money; the attempt's id. Raises ``Parked``."""
-        errand, used, left = call.context, call.call.max_usage, call.retry_budget
+        """Wait for the rate limit, reserve the cost and return the attempt's id.
+
+        Raises ``Parked``.
+        """
+        context, used, left = call.context, call.call.max_usage, call.retry_budget
         while True:
             turn = call.state.rate_limiter.acquire(
-                errand.org_id, used.input_tokens + used.output_tokens, patience=left
+                context.org_id, used.input_tokens + used.output_tokens, patience=left
             )
             if not turn.taken:
                 raise _no_grant(turn, call.request_info)
@@ -126,11 +136,11 @@ class LimitedClient:
                 left -= turn.wait_seconds
                 self._waiting.sleep(turn.wait_seconds)
             permit = call.state.spend.reserve(
-                errand, self._reservation_request(call), self._budget_usd
+                context, self._reservation_request(call), self._budget_usd
             )
             if permit.attempt_id is not None:
                 return permit.attempt_id
-            if permit.refusal != "held":  # else a pause began meanwhile, which the turn waits for
+            if permit.refusal != "held":  # a pause began meanwhile; acquire() waits for it
                 raise _no_reservation(permit)
 
     def _reservation_request(self, call: _CallState[T]) -> ReservationRequest:
@@ -139,7 +149,10 @@ class LimitedClient:
         return ReservationRequest(call.id, self._provider, ask.model, ask.endpoint, at_most_usd)
 
     def _attempt(self, call: _CallState[T], attempt_id: int) -> Reply[T] | RetryDecision:
-        """One attempt, in the books however it ends."""
+        """Make one attempt and record its cost, however it ends.
+
+        Returns the reply, or the decision about its error.
+        """
         try:
             reply = call.call.send()
         except Exception as error:
@@ -164,8 +177,11 @@ class LimitedClient:
         verdict: RetryDecision | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """A reply that was paid for is not thrown away because its price cannot be written down:
-        the reservation lapses then."""
+        """Record the usage and cost of an attempt.
+
+        If the database is unavailable, a reply that was paid for is not discarded: the reservation
+        expires.
+        """
         told = verdict.error if verdict else error
         ended = Settlement(
             cost_usd=self._price_of(call.call.model, used),
@@ -177,7 +193,7 @@ class LimitedClient:
             call.state.spend.settle(call.context.org_id, attempt_id, ended)
 
     def _handle_error(self, call: _CallState[T], verdict: RetryDecision, attempt_id: int) -> None:
-        """Returns when there is to be another attempt."""
+        """Raise the error, or return if there is to be another attempt."""
         if verdict.action == "again":
             self._pause(call, verdict)
             return
@@ -196,7 +212,10 @@ class LimitedClient:
         raise error
 
     def _pause(self, call: _CallState[T], verdict: RetryDecision) -> None:
-        """Before another attempt. What is asked of everyone is waited for with the next turn."""
+        """Wait before another attempt, or raise if the retry budget is spent.
+
+        A pause that applies to all workers is waited for when the rate limit is acquired again.
+        """
         seconds = verdict.wait
         if seconds is None:
             doubled = _FIRST_PAUSE_SECONDS * 2 ** (call.attempts - 1)
@@ -218,8 +237,11 @@ class LimitedClient:
 
 @dataclass(slots=True)
 class _CallState(Generic[T]):
-    """A request under way. ``held``: attempts after which all were asked to keep away; ``doubted``:
-    one reply was not believed already."""
+    """A call in progress.
+
+    ``rate_limited_count``: attempts after which all workers had to pause. ``retried_invalid``: one
+    reply was invalid already.
+    """
 
     state: ProviderState
     context: CallContext
@@ -233,7 +255,7 @@ class _CallState(Generic[T]):
 
     @property
     def retry_budget(self) -> float:
-        """In seconds."""
+        """Return the maximum waiting time, in seconds."""
         attended = self.context.purpose in INTERACTIVE
         return _INTERACTIVE_RETRY_BUDGET_SECONDS if attended else PROVIDER_RETRY_BUDGET_SECONDS
 
@@ -272,7 +294,7 @@ def _rate_limited(asked: RequestInfo, until: datetime) -> RateLimited:
 
 
 def _usage_of_error(error: Exception) -> Usage:
-    """What a reply that was not believed says it used: it is billed all the same."""
+    """Return the usage that an invalid reply reports, since it is billed, too."""
     if not isinstance(error, InvalidProviderResponse):
         return NO_USAGE
     try:

@@ -1,4 +1,4 @@
-"""Which models a provider says it has: one free question, outside of any budget."""
+"""List the models that a provider offers: one free request, outside any budget."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from playhead.providers.response_parsing import json_object
 
 @dataclass(frozen=True, slots=True)
 class OfferedModel:
-    """``ends``: the day it is shut down, as the provider tells, or as it was announced."""
+    """A model that a provider offers.
+
+    ``shutdown_date``: as the provider reports it, or as it was announced; None if no end is known.
+    """
 
     name: str
-    shutdown_date: date | None
+    ends: date | None
 
 
 def list_models(settings: Settings, provider: str) -> list[OfferedModel]:
-    """By name. Raises ``ModelUnavailable`` for a provider that settings do not describe,
-    ``ProviderUnavailable`` or ``NotAProvider`` where no list came."""
+    """Return the provider's models, by name.
+
+    Raises ``ModelUnavailable`` if the settings do not describe the provider, and
+    ``ProviderUnavailable`` or ``NotAnOpenAIEndpoint`` if it returned no list.
+    """
     try:
         raw = create_client(settings, provider).models.with_raw_response.list()
     except openai.OpenAIError as error:
@@ -39,7 +45,7 @@ def list_models(settings: Settings, provider: str) -> list[OfferedModel]:
         raise NotAnOpenAIEndpoint(
             f"{provider} answered without a list of models.", remedy="Check its base_url."
         )
-    return sorted(offered, key=lambda one: one.name)
+    return sorted(offered, key=lambda model: model.name)
 
 
 def _shutdown_date(row: dict[str, object]) -> date | None:

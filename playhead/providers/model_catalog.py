@@ -1,9 +1,8 @@
-"""What OpenAI's models can do and cost, a row each: what decides what is sent to a model, and what
-is believed of it.
+"""Capabilities and prices of OpenAI's models, one row per model.
 
-The facts are those of OpenAI's model pages and of the docstrings of its client, read in November
-2026. A model without a row is asked cautiously (``ladder.py``). Not here: when models end
-(``playhead/core/model_deprecations.py``), what a request really used (the adapters).
+They decide what is sent to a model and which replies are valid. The facts are from OpenAI's model
+pages and the docstrings of its client, read in November 2026. A model without a row is called
+cautiously (``fallbacks.py``). Shutdown dates are in ``playhead/core/model_deprecations.py``.
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ from playhead.core.records import Price
 from playhead.core.settings import Provider
 from playhead.core.usage import Usage
 
-#: What a transcription can come as: with a time for each word, with one for each segment and who
-#: spoke it, with one for each segment, as bare text.
+#: Formats of a transcription: times per word, times and speaker per segment, times per segment,
+#: plain text.
 SpeechFormat = Literal["words", "speakers", "segments", "text"]
 Encoding = Literal["cl100k_base", "o200k_base"]
 Effort = Literal["none", "minimal", "low"]
 
-#: Providers with a Batch API; what else speaks OpenAI's protocol has none.
+#: Providers with a Batch API; other servers with OpenAI's protocol have none.
 BATCH_PROVIDERS: Final = frozenset({"openai"})
 
-#: Every transcription model's longest file, 25 MB, less what surrounds it in a request.
+#: Maximum file size of all transcription models, 25 MB, less the rest of the request.
 MAX_FILE_BYTES: Final = 24_900_000
-#: At most; OpenAI's estimates of a minute's price come to 10 to 17.
+#: Maximum; OpenAI's estimates of the price per minute correspond to 10 to 17.
 AUDIO_TOKENS_PER_SECOND: Final = 25
 _SPEECH_TOKENS_PER_MINUTE: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """US dollars."""
+    """Prices in US dollars."""
 
     usd_per_million_input_tokens: float = 0.0
     usd_per_million_output_tokens: float = 0.0
@@ -52,7 +51,10 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """``known``: there is a row for it, so that what it promises is insisted on."""
+    """A model of a provider.
+
+    ``known``: the catalog has a row for it, so that its capabilities are enforced.
+    """
 
     name: str
     rates: Rates = Rates()
@@ -60,15 +62,18 @@ class Model:
 
     @property
     def shutdown_date(self) -> date | None:
-        """The day it is shut down; None where no end is announced."""
+        """Return the day the model is shut down, or None if no end is announced."""
         return shutdown_date(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechModel(Model):
-    """``formats``: what it can give, most telling first. ``longest_seconds`` of one file, beside
-    the limit of ``LARGEST_FILE_BYTES``. ``chunking``: it wants to be told to cut long files.
-    ``languages``: how many, for people."""
+    """A speech-to-text model.
+
+    ``formats``: supported output formats, most detailed first. ``max_seconds``: maximum length of
+    one file, in addition to the limit ``MAX_FILE_BYTES``. ``chunking``: long files need the
+    chunking option. ``languages``: the number of languages, as text for people.
+    """
 
     formats: tuple[SpeechFormat, ...] = ("words", "segments", "text")
     max_seconds: float = 600.0
@@ -78,9 +83,12 @@ class SpeechModel(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextModel(Model):
-    """``input_tokens``: the most that is sent at once; ``output_tokens``: the most that is asked
-    for, thinking included. ``temperature``: whether one may be sent. ``effort``: of thinking;
-    None: nothing is said of it."""
+    """A text model.
+
+    ``input_tokens``: maximum sent per request. ``output_tokens``: maximum requested, including
+    reasoning. ``temperature``: the model accepts one. ``effort``: reasoning effort; None if it is
+    not sent.
+    """
 
     input_tokens: int = 250_000
     output_tokens: int = 16_000
@@ -91,16 +99,19 @@ class TextModel(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorModel(Model):
-    """``dimensions`` of its vectors, None: it must be asked. ``window_tokens``: the longest text it
-    reads, in tokens of ``encoding``."""
+    """An embedding model.
+
+    ``dimensions``: of its vectors; None if the model must be asked. ``window_tokens``: maximum
+    length of a text, in tokens of ``encoding``.
+    """
 
     dimensions: int | None = None
     window_tokens: int = 256
     encoding: Encoding = "cl100k_base"
 
 
-# gpt-4o's transcribers give at most 2,000 tokens, about ten minutes of speech; gpt-transcribe
-# tells no limit, and is given as much. Whisper's limit is the file's size.
+# gpt-4o's transcribers return at most 2,000 tokens, about ten minutes of speech; gpt-transcribe
+# documents no limit and gets the same. Whisper's limit is the file size.
 SPEECH_MODELS: Final = (
     SpeechModel(
         "gpt-transcribe", Rates(usd_per_audio_minute=0.0045), formats=("text",), max_seconds=480
@@ -123,8 +134,8 @@ SPEECH_MODELS: Final = (
     ),
 )
 
-# Above 272,000 tokens of input the newest models cost twice as much: no request is that long.
-# What the older ones may read and write is less.
+# Above 272,000 input tokens the newest models cost twice as much: no request is that long. The
+# limits of older models are lower.
 TEXT_MODELS: Final = (
     TextModel("gpt-6-luna", Rates(0.10, 0.50), effort="low"),
     TextModel("gpt-6.1-terra", Rates(1.0, 5.0), effort="low"),
@@ -149,19 +160,25 @@ _M = TypeVar("_M", bound=Model)
 
 
 def _row(rows: tuple[_M, ...], name: str) -> _M | None:
-    """A dated snapshot (``gpt-4o-2024-08-06``) can what its model can."""
+    """Return the row of a model, or None.
+
+    A dated snapshot (``gpt-4o-2024-08-06``) has the row of its model.
+    """
     of_name = [row for row in rows if name == row.name or name.startswith(f"{row.name}-20")]
     return replace(of_name[0], name=name) if of_name else None
 
 
 def speech_model(name: str) -> SpeechModel:
-    """Its row, or for an unknown one what any server can be asked."""
+    """Return the model's row; an unknown model gets what any server supports."""
     return _row(SPEECH_MODELS, name) or SpeechModel(name, known=False)
 
 
 def text_model(name: str, *, of_openai: bool) -> TextModel:
-    """Its row. OpenAI's own all read 128,000 tokens or more. Of other servers an unknown one may
-    read 4,096, as those for small machines do unasked, and cut off what is longer in silence."""
+    """Return the model's row, or cautious limits for an unknown model.
+
+    All models of OpenAI read 128,000 tokens or more. An unknown model of another server may read
+    4,096, the default of servers for small machines, and silently truncate longer input.
+    """
     if row := _row(TEXT_MODELS, name):
         return row
     if of_openai:
@@ -170,16 +187,21 @@ def text_model(name: str, *, of_openai: bool) -> TextModel:
 
 
 def vector_model(name: str, *, of_openai: bool) -> VectorModel:
-    """Its row. OpenAI's own all read 8,192 tokens; of other servers an unknown one may read 512 of
-    its own, the least that is usual. Half as many of ours fit, even where a model makes two of
-    each."""
+    """Return the model's row, or cautious limits for an unknown model.
+
+    All models of OpenAI read 8,192 tokens. An unknown model of another server may read 512 of its
+    own tokens, the usual minimum. Half as many of ours fit even if it splits each of them in two.
+    """
     unknown = VectorModel(name, known=False, window_tokens=4_096 if of_openai else 256)
     return _row(VECTOR_MODELS, name) or unknown
 
 
 def rates_of(provider: Provider, model: str) -> Rates | None:
-    """OpenAI's own for a model with a row; nothing for a server without a key, which is one's own.
-    None where the price is not known."""
+    """Return the model's rates, or None if its price is unknown.
+
+    Models with a row have OpenAI's rates. A server without a key belongs to the user and costs
+    nothing.
+    """
     if provider.base_url and provider.api_key is None:
         return Rates()
     row = _row(_ROWS, model)
@@ -187,8 +209,11 @@ def rates_of(provider: Provider, model: str) -> Rates | None:
 
 
 def billing_rates(provider: Provider, model: str) -> Rates:
-    """What is counted where a price is not known: of OpenAI's models the dearest with a row, so
-    that a budget holds; of what another provider has and nobody else, nothing."""
+    """Return the rates to bill, also if the price is unknown.
+
+    An unknown model of OpenAI is billed at the highest rates in the catalog, so that a budget
+    holds; an unknown model of another provider costs nothing.
+    """
     known = rates_of(provider, model)
     if known is not None:
         return known
@@ -196,7 +221,7 @@ def billing_rates(provider: Provider, model: str) -> Rates:
 
 
 def pricing(provider: Provider) -> Callable[[str, Usage], float]:
-    """What a request to this provider costs, in US dollars, by model and use."""
+    """Return a function from model and usage to the cost at this provider, in US dollars."""
     return lambda model, used: billing_rates(provider, model).cost_usd(used)
 
 
@@ -208,13 +233,16 @@ _HIGHEST_RATES: Final = Rates(
 
 
 def batch_discount(provider: str) -> float:
-    """Of the price, for an answer within a day (OpenAI's pricing page)."""
+    """Return the factor on the price for batch mode (OpenAI's pricing page)."""
     return 0.5 if provider in BATCH_PROVIDERS else 1.0
 
 
 def estimate_price(rates: Rates, batch_discount: float = 1.0) -> Price:
-    """For estimates, which know how much is read: a document is about a quarter as long. Sound
-    that is billed by tokens counts as much as talk without a pause makes of them."""
+    """Return a price for estimates, which know only how much a model reads.
+
+    The output of a document is assumed to be a quarter of its input. Audio billed by tokens is
+    priced like speech without pauses.
+    """
     minute = Usage(AUDIO_TOKENS_PER_SECOND * 60, _SPEECH_TOKENS_PER_MINUTE, 60.0)
     return Price(
         batch_discount=batch_discount,

@@ -1,6 +1,8 @@
-"""What settings call an engine behind a network: ``<provider>:<model>``, as in
-``openai:gpt-transcribe`` or ``ollama:llama3:8b``; an embedder also with the dimensions it should
-shorten its vectors to, ``openai:text-embedding-3-large@1024``."""
+"""Names of remote engines in the settings: ``<provider>:<model>``.
+
+Examples: ``openai:gpt-transcribe``, ``ollama:llama3:8b``. An embedder may add the dimensions to
+shorten its vectors to: ``openai:text-embedding-3-large@1024``.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ class RemoteModel:
 
 
 def parse_remote_model(name: str) -> RemoteModel | None:
-    """None for a name of another kind."""
+    """Parse the name of a remote model; return None for any other name."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -32,7 +34,7 @@ def parse_remote_model(name: str) -> RemoteModel | None:
 
 
 def missing_setting(settings: Settings, provider: str) -> str | None:
-    """What settings lack to reach this provider; None where nothing."""
+    """Return which setting is missing to reach this provider, or None."""
     found = settings.provider(provider)
     if found is None:
         return f"PLAYHEAD_PROVIDERS has no {provider!r}."

@@ -1,7 +1,6 @@
-"""One client a provider: OpenAI's own library, told nothing by the environment and trying nothing
-twice, since the wire does (``wire.py``).
+"""One OpenAI client per provider.
 
-Not here: Dagster's resource over it (``resources/dagster_resources.py``), what is asked.
+It reads nothing from the environment and does not retry, since ``limited_client.py`` does.
 """
 
 from __future__ import annotations
@@ -16,17 +15,18 @@ from playhead.core.settings import Provider, Settings
 from playhead.providers.model_names import missing_setting
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
-_NO_KEY: Final = "none"  # the library insists on one; a server of one's own does not look at it
+_NO_KEY: Final = "none"  # the library requires a key; local servers ignore it
 
-#: Seconds without a byte before an attempt is given up: a piece of sound is heard in far less, and
-#: what writes sends as it goes.
+#: Read timeout without a byte: a piece of audio is transcribed in less, and text models stream.
 _READ_SECONDS: Final = 300.0
 _CONNECT_SECONDS: Final = 10.0
 
 
 def create_client(settings: Settings, name: str) -> openai.OpenAI:
-    """The client of the provider that settings have under this name; one for all that ask. Raises
-    ``ModelUnavailable`` where there is none, or OpenAI's key is missing."""
+    """Return the client of the provider with this name; callers share it.
+
+    Raises ``ModelUnavailable`` if the settings have no such provider or OpenAI's key is missing.
+    """
     provider = settings.provider(name)
     problem = missing_setting(settings, name)
     if provider is None or problem:

@@ -1,8 +1,4 @@
-"""OpenAI's tokens, counted here: its encodings come with a package, not from the net.
-
-Here: counting and positions, for what is embedded and for what is read at once. Not here: other
-models' tokens (``embedding/tokens.py``), limits (``capabilities.py``).
-"""
+"""OpenAI's tokenizers. Their encodings come with a package, not from the network."""
 
 from __future__ import annotations
 
@@ -18,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class BpeTokenizer:
-    """A ``Tokenizer``. The vocabulary is loaded with the first text, 50 MB, once a process."""
+    """A ``Tokenizer`` for OpenAI's models.
+
+    The vocabulary (50 MB) is loaded with the first text, once per process.
+    """
 
     def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
@@ -27,20 +26,25 @@ class BpeTokenizer:
         return len(_bpe(self._encoding).encode_ordinary(replace_surrogates(text)))
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
-        """``(char_start, char_end)`` of every token, in order, white space before a word with the
-        word. A character of several tokens gives each of them the same pair."""
+        """Return ``(char_start, char_end)`` of every token, in order.
+
+        White space before a word belongs to the word's token. If a character takes several tokens,
+        each of them gets the same pair.
+        """
         bpe = _bpe(self._encoding)
         pieces = bpe.decode_tokens_bytes(bpe.encode_ordinary(replace_surrogates(text)))
         return _characters(pieces)
 
 
 def _characters(pieces: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Bytes to characters: a token begins with the character its first byte is of, and ends with
-    the one its last byte is of."""
+    """Return the character positions of tokens that are given as bytes.
+
+    A token starts with the character of its first byte and ends with that of its last byte.
+    """
     pairs, ended = [], 0
     for piece in pieces:
         begun = sum(not 0x80 <= byte < 0xC0 for byte in piece)
-        inside = 0x80 <= piece[0] < 0xC0  # goes on with the character before
+        inside = 0x80 <= piece[0] < 0xC0  # continues the previous character
         pairs.append((ended - inside, ended + begun))
         ended += begun
     return pairs
@@ -48,6 +52,6 @@ def _characters(pieces: Sequence[bytes]) -> list[tuple[int, int]]:
 
 @cache
 def _bpe(encoding: Encoding) -> Bpe:
-    import bpe_openai  # here: its vocabularies take half a second
+    import bpe_openai  # imported here: its vocabularies take half a second
 
     return bpe_openai.get_encoding(encoding)

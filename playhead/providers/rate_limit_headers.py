@@ -1,7 +1,6 @@
-"""What a provider's reply says about pace in its headers: when to come again, and what is left.
+"""Parse rate limits and retry times from the headers of a provider's reply.
 
-Hints of another machine: whatever is absurd in them is left out. Not here: what follows from
-them (``verdicts.py``, ``metered.py``).
+They are hints of another machine; absurd values are ignored.
 """
 
 from __future__ import annotations
@@ -15,18 +14,21 @@ from email.utils import parsedate_to_datetime
 
 from playhead.core.rate_limits import ProviderLimits
 
-#: Whoever asks for a longer pause is asked again after a day.
+#: Maximum pause: a provider that asks for more is called again after a day.
 MAX_PAUSE_SECONDS = 24 * 3600.0
 
 Headers = Mapping[str, str]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SHARE_LEFT = 0.1  # from here on what comes back counts, not what is there
+_SHARE_LEFT = 0.1  # below this share of the limit the refill rate counts
 
 
 def retry_after(headers: Headers) -> float | None:
-    """Seconds until it wants to be asked again; None where it does not say, or says nonsense."""
+    """Return the seconds until the provider accepts another request.
+
+    Returns None if the headers do not say, or the value makes no sense.
+    """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return min(milliseconds / 1000, MAX_PAUSE_SECONDS)
@@ -38,8 +40,10 @@ def retry_after(headers: Headers) -> float | None:
 
 
 def parse_limits(headers: Headers) -> ProviderLimits:
-    """From ``x-ratelimit-*`` as OpenAI and Groq send them: a limit, what remains of it, and in how
-    long it is whole again ("6m0s", "20ms")."""
+    """Parse the ``x-ratelimit-*`` headers as OpenAI and Groq send them.
+
+    They hold a limit, what remains of it, and the time until it is full again ("6m0s", "20ms").
+    """
     requests, tokens = (_bucket(headers, kind) for kind in ("requests", "tokens"))
     return ProviderLimits(*requests, *tokens)
 
@@ -51,12 +55,12 @@ def _bucket(headers: Headers, kind: str) -> tuple[float | None, float | None]:
         return None, left
     whole_in = parse_duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
     if left is not None and left < limit * _SHARE_LEFT and whole_in and whole_in > 60:
-        return (limit - left) * 60 / whole_in, left  # a limit of a day, not of a minute
+        return (limit - left) * 60 / whole_in, left  # a limit per day, not per minute
     return limit, left
 
 
 def parse_duration(duration: str) -> float | None:
-    """Of "1h2m3s", "8.64s", "20ms", or a bare number of seconds."""
+    """Return the seconds of "1h2m3s", "8.64s", "20ms" or a bare number of seconds."""
     parts = _DURATION.findall(duration)
     if parts and "".join(number + unit for number, unit in parts) == duration.strip():
         return sum(float(number) * _UNITS[unit] for number, unit in parts)
@@ -71,7 +75,10 @@ def _number(text: str | None) -> float | None:
 
 
 def _until(date: str, now: str | None) -> float | None:
-    """From the server's own clock, where it tells that, so that ours may be wrong."""
+    """Return the seconds until ``date``, or None if it cannot be parsed.
+
+    Uses the server's own clock if it sent one, so that ours may be wrong.
+    """
     with suppress(ValueError, TypeError):
         then = parsedate_to_datetime(date)
         sent = parsedate_to_datetime(now) if now else datetime.now(UTC)

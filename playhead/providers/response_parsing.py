@@ -1,7 +1,7 @@
-"""What came back, before it is believed: bytes to a JSON object, or a named error.
+"""Parse a provider's response into a JSON object, or raise a named error.
 
-Replies lie: a 200 may hold ``{}``, half an object, or a login page. Adapters check what is in one;
-here is what all of them check first.
+Responses may be wrong: a 200 may hold ``{}``, half an object or a login page. Adapters check the
+content; these functions check what all of them have in common.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ class Headers(Protocol):
 
 
 def json_object(content: bytes) -> Mapping[str, Any]:
-    """Raises ``ReplyNotBelieved``; a web page among them is the wire's to recognise."""
+    """Return the JSON object in a response.
+
+    Raises ``InvalidProviderResponse``. Error classification recognises web pages among these
+    responses.
+    """
     try:
         value = json.loads(content)
     except ValueError as error:
@@ -37,13 +41,15 @@ def invalid_response(why: str, reply: bytes) -> InvalidProviderResponse:
 
 
 def plain_headers(headers: Headers) -> dict[str, str]:
-    """With names in lower case."""
+    """Return the headers with lower-case names."""
     return {name.lower(): value for name, value in headers.items()}
 
 
 def token_count(usage: Any, *names: str) -> int | None:
-    """The first of these counts that usage tells; None where it tells none. Nought is not told:
-    some servers count nothing, and what was sent was something."""
+    """Return the first of these counts that ``usage`` reports, or None.
+
+    Zero counts as not reported: some servers count nothing, and what was sent had some tokens.
+    """
     if isinstance(usage, dict):
         for name in names:
             value = usage.get(name)

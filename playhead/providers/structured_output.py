@@ -1,9 +1,8 @@
-"""Asking a text model for one JSON object: by the Responses API, or by chat completions where a
-server has nothing else; as a stream, of which the end is insisted on.
+"""Request a JSON object from a text model, as a stream.
 
-A stream tells within minutes that a server hangs, however long an answer takes; but one that is
-cut off raises nothing, so an answer counts only behind the event that says how it ended. Nothing
-is stored at the provider. Not here: what is asked and believed (``writing/``).
+Uses the Responses API, or chat completions if a server has nothing else. A stream shows within
+minutes that a server hangs, however long an answer takes. A truncated stream raises no error, so an
+answer is valid only after the event that says how it ended. Nothing is stored at the provider.
 """
 
 from __future__ import annotations
@@ -30,18 +29,21 @@ from playhead.providers.response_parsing import (
 
 T = TypeVar("T")
 
-#: Called as an attempt begins; what it gives takes the answer's text as it comes.
+#: Called at the start of an attempt; returns the callback that receives the text as it arrives.
 OnText = Callable[[], Callable[[str], None]]
 
-_OVERHEAD_TOKENS: Final = 50  # what a provider puts around a prompt
+_OVERHEAD_TOKENS: Final = 50  # that a provider adds to a prompt
 _TERMINAL: Final = ("response.completed", "response.incomplete", "response.failed")
 _ENDS: Final = {"stop": "complete", "length": "too long", "content_filter": "refused"}  # of chat
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """``schema``: JSON Schema of the answer; ``hint`` says the same in words, for servers that
-    cannot be held to one."""
+    """A prompt for a JSON answer.
+
+    ``schema``: JSON Schema of the answer. ``hint``: the same in words, for servers that cannot
+    enforce a schema.
+    """
 
     instructions: str
     text: str
@@ -51,7 +53,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion(Generic[T]):
-    """``value`` is there where the answer is complete; ``why`` says more of one that is not."""
+    """The end of an answer and its usage.
+
+    ``value`` is set if the answer is complete; otherwise ``why`` gives the reason.
+    """
 
     ended: Literal["complete", "too long", "refused"]
     value: T | None
@@ -61,7 +66,7 @@ class Completion(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _StreamResult:
-    """An answer as it came."""
+    """An answer as received."""
 
     ended: Any
     text: str
@@ -88,10 +93,12 @@ def _ignore_text() -> Callable[[str], None]:
 
 
 class StructuredOutputClient:
-    """One model of one provider. Threads may share it."""
+    """A client for one model of one provider. Threads may share it."""
 
-    def __init__(self, wire: ProviderClient, client: openai.OpenAI, model: TextModel) -> None:
-        self._wire = wire
+    def __init__(
+        self, provider_client: ProviderClient, client: openai.OpenAI, model: TextModel
+    ) -> None:
+        self._provider_client = provider_client
         self._client = client
         self._model = model
         self._tokens = BpeTokenizer(model.encoding)
@@ -100,14 +107,17 @@ class StructuredOutputClient:
     def complete(
         self, prompt: Prompt, believe: Callable[[str], T], listen: OnText = _ignore_text
     ) -> Completion[T]:
-        """``believe`` makes a value of a complete answer's text, or raises ``ValueError`` with the
-        end of "The reply …". What ``listen`` gives hears it before that. Raises what ``Wire.ask``
-        raises."""
+        """Request an answer and return it with its usage.
+
+        ``believe`` converts the text of a complete answer into a value, or raises ``ValueError``
+        with the end of the sentence "The reply …". The callback of ``listen`` receives the text
+        before that, as it arrives. Raises the errors of ``ProviderClient.execute``.
+        """
         at_most = Usage(self.size(prompt), self._model.output_tokens)
         return self._ladder.call(lambda way: self._ask(prompt, at_most, way, believe, listen))
 
     def size(self, prompt: Prompt) -> int:
-        """In tokens."""
+        """Return the size of a prompt, in tokens."""
         texts = (prompt.instructions, prompt.text, prompt.hint, str(prompt.schema))
         return sum(map(self._tokens.count, texts)) + _OVERHEAD_TOKENS
 
@@ -135,7 +145,7 @@ class StructuredOutputClient:
         deferrable = None
         if way.endpoint == "responses":
             deferrable = Deferrable("/v1/responses", self._response_body(prompt), read)
-        return self._wire.execute(
+        return self._provider_client.execute(
             ProviderCall(
                 way.endpoint,
                 self._model.name,
@@ -152,7 +162,7 @@ class StructuredOutputClient:
         if not raw.headers.get("content-type", "").startswith("text/event-stream"):
             raise invalid_response("is no stream of events", raw.http_response.read())
         read = _read_responses if way.endpoint == "responses" else _read_chat
-        with closing(raw.parse()) as stream:  # nobody sends on what is not read any more
+        with closing(raw.parse()) as stream:  # closes a partly read stream
             return read(stream, hear), plain_headers(raw.headers)
 
     def _responses(self, prompt: Prompt) -> Any:
@@ -207,7 +217,7 @@ def _read_responses(stream: Any, hear: Callable[[str], None]) -> _StreamResult:
 
 
 def _complete(response: Mapping[str, Any], content: bytes) -> _StreamResult:
-    """Of the response that the terminal event carries."""
+    """Parse the response object of the terminal event."""
     parts = [
         part
         for item in response.get("output") or ()
@@ -247,12 +257,12 @@ def _read_chat(stream: Any, hear: Callable[[str], None]) -> _StreamResult:
 
 
 def _events(stream: Any, came: list[str]) -> Iterator[Mapping[str, Any]]:
-    """What arrives, as it arrives; each kept in ``came``."""
+    """Yield the events as they arrive and append each to ``came``."""
     try:
         for event in stream:
             came.append(event.to_json(indent=None))
             yield event.to_dict()
-    except ValueError as error:  # the library lets it through as it is
+    except ValueError as error:  # the library does not wrap it
         raise invalid_response("has an event that is no JSON", _count_bytes(came)) from error
 
 
@@ -261,7 +271,7 @@ def _count_bytes(came: list[str]) -> bytes:
 
 
 def _usage(usage: Any, at_most: Usage) -> Usage:
-    """As the reply tells it; what it does not tell is taken for the most it can be."""
+    """Return the reported usage; counts that are not reported are set to the maximum."""
     asked = token_count(usage, "input_tokens", "prompt_tokens")
     wrote = token_count(usage, "output_tokens", "completion_tokens")
     return Usage(

@@ -1,1 +1,1 @@
-"""Questions to passages."""
+"""Search in recordings: from a query to moments and recordings."""

@@ -1,7 +1,4 @@
-"""The moment within a stretch: which of its sentences the question is about.
-
-Not here: how near a sentence is to a question (``playhead/engines/reranking/nearest_sentence.py``).
-"""
+"""Choose the sentence within a passage group that matches the query best."""
 
 from __future__ import annotations
 
@@ -17,8 +14,10 @@ from playhead.postgres.search.chunk_search import Match
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence, its first and last character ``within`` the stretch, its seconds, and the
-    passage it stands in."""
+    """A timed sentence of a passage group.
+
+    ``within`` is its range of characters in the group's text, ``match`` the chunk that contains it.
+    """
 
     text: str
     within: tuple[int, int]
@@ -28,12 +27,14 @@ class Sentence:
 
 
 def candidate_sentences(question: QueryContext, phrases: Sequence[Sentence]) -> list[Sentence]:
-    """The few of which one is the moment: to read them all would be most of a search's work."""
+    """Return the few most likely sentences; embedding all would dominate the cost."""
     return [phrases[at] for at in top_candidates(question, [phrase.text for phrase in phrases])]
 
 
 def best_sentence(question: QueryContext, phrases: Sequence[Sentence]) -> Sentence:
-    """The phrase that shares most words with the question and lies closest to it; the earliest
-    of equals."""
+    """Return the sentence that shares most words with the query and is closest to it.
+
+    The first of equals is returned.
+    """
     scores = sentence_scores(question, [phrase.text for phrase in phrases])
     return phrases[int(np.argmax(scores))]

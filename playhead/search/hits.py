@@ -1,8 +1,4 @@
-"""What a search answers with: a moment of a recording, and all that is told of it.
-
-Not here: which passages (``playhead/postgres/search/chunk_search.py``), which of them are one
-(``stretches.py``), which sentence (``moments.py``).
-"""
+"""Search hits: a moment of a recording with its metadata."""
 
 from __future__ import annotations
 
@@ -26,14 +22,16 @@ TextRange = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A moment of a recording: ``text``, the sentence that answers best, was said from
-    ``start_seconds`` to ``end_seconds`` by ``speaker``, and ``link`` opens the media there.
-    ``passage`` is what stands around it, of the ``chunks``, and has it at ``text_range``
-    (characters); ``chunk`` is the one with the sentence.
+    """A moment of a recording that matches the query.
 
-    Why it was found: ``matched`` has its place, from 1, in each leg that found it ("words",
-    "meaning"); ``marks`` are the question's ``words`` in the passage (characters); ``cosine`` is of
-    the passage to the question, where meaning found it."""
+    ``text`` is the best sentence, spoken from ``start_seconds`` to ``end_seconds`` by ``speaker``;
+    ``link`` opens the media there. ``passage`` is the text around it, from ``chunks``, which
+    contains it at ``text_range`` (characters); ``chunk`` is the one with the sentence.
+
+    ``matched`` is the rank, from 1, in each search leg that found it ("words", "meaning").
+    ``marks`` are the ranges of the query's ``words`` in the passage (characters). ``cosine`` is the
+    similarity of the passage to the query, None if vector search did not find it.
+    """
 
     recording: str
     title: str
@@ -59,7 +57,7 @@ class Hit:
 
 
 def build_hit(stretch: PassageGroup, moment: Sentence, media: MediaStore) -> Hit:
-    """Without its marks."""
+    """Build a hit, without its marks."""
     best = stretch.best
     link = media_link(media.link(best.recording, best.suffix), moment.start_seconds)
     return Hit(
@@ -86,8 +84,11 @@ def build_hit(stretch: PassageGroup, moment: Sentence, media: MediaStore) -> Hit
 
 
 def drop_duplicates(hits: Sequence[Hit]) -> list[Hit]:
-    """Each moment once: of passages that tell the same, what was said rather than what was written
-    of it, in the place of the best."""
+    """Return each moment once.
+
+    Of overlapping hits the transcript is preferred to a document written from it, at the rank of
+    the better one.
+    """
     kept: list[Hit] = []
     for hit in hits:
         same = next((at for at, other in enumerate(kept) if _overlaps(hit, other)), None)
@@ -99,7 +100,7 @@ def drop_duplicates(hits: Sequence[Hit]) -> list[Hit]:
 
 
 def mark_words(hits: Sequence[Hit], words: str, passages: ChunkSearch) -> list[Hit]:
-    """With the words of the question marked, as full text knows them."""
+    """Return the hits with the query's words marked, as full-text search matches them."""
     found = [[match.span() for match in _WORD.finditer(hit.passage)] for hit in hits]
     asked = {
         (hit.config, hit.passage[start:end])

@@ -1,8 +1,4 @@
-"""Passages that touch, as one: what is shown once and read as a whole.
-
-Not here: finding passages (``playhead/postgres/search/chunk_search.py``), the moment within a stretch
-(``moments.py``).
-"""
+"""Merge neighbouring chunks into passages that are shown once and read as a whole."""
 
 from __future__ import annotations
 
@@ -15,14 +11,14 @@ from playhead.search.best_sentence import Sentence
 
 _Place = tuple[str, str, str, int]
 
-#: Passages in one stretch at most: in a recording that is about the question as a whole all of them
-#: are found, and a hit with the whole recording opens nowhere.
+#: Maximum chunks per group: if a whole recording is about the query, all of its chunks are found,
+#: and a hit with the whole recording would not lead to a moment.
 MAX_PER_GROUP = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PassageGroup:
-    """Neighbouring passages of one source, in order."""
+    """Neighbouring chunks of one source, in order."""
 
     matches: tuple[Match, ...]
 
@@ -32,7 +28,7 @@ class PassageGroup:
 
     @property
     def matched(self) -> Mapping[str, int]:
-        """Its best place in each leg that found it."""
+        """Return the best rank in each search leg that found the group."""
         legs = sorted({leg for match in self.matches for leg in match.matched}, reverse=True)
         return {
             leg: min(match.matched[leg] for match in self.matches if leg in match.matched)
@@ -41,18 +37,22 @@ class PassageGroup:
 
     @property
     def cosine(self) -> float | None:
-        return max((one.cosine for one in self.matches if one.cosine is not None), default=None)
+        return max(
+            (match.cosine for match in self.matches if match.cosine is not None), default=None
+        )
 
     @property
     def text(self) -> str:
-        """Every character where its source has it, what two passages share once; between them is
-        nothing but white space."""
+        """Return the merged text, with each character at its offset in the source.
+
+        Text that two chunks share appears once; only white space lies between chunks.
+        """
         first, *others = self.matches
         return reduce(lambda text, match: _with(text, match, first.char_start), others, first.text)
 
     @property
     def sentences(self) -> list[Sentence]:
-        """Its sentences, each once; the whole of a passage where none has a time of its own."""
+        """Return each sentence once; a chunk without timed sentences counts as one."""
         found: dict[tuple[int, int], Sentence] = {}
         for match in self.matches:
             for phrase in _sentences(match, self.matches[0].char_start):
@@ -65,7 +65,10 @@ class PassageGroup:
 
 
 def group_passages(matches: Iterable[Match]) -> list[PassageGroup]:
-    """The best first: each passage joins what it touches, while that is short."""
+    """Merge each chunk with the groups it touches, and return the groups, best first.
+
+    A group has at most ``MAX_PER_GROUP`` chunks.
+    """
     made: dict[int, PassageGroup] = {}  # by the place of the best in it
     where: dict[_Place, int] = {}
     for number, match in enumerate(matches):
@@ -75,8 +78,8 @@ def group_passages(matches: Iterable[Match]) -> list[PassageGroup]:
             if len(new.matches) + len(made[place].matches) <= MAX_PER_GROUP:
                 new, first = new.merge(made.pop(place)), min(first, place)
         made[first] = new
-        # What is about to be replaced stands alone: its places are those of an earlier text.
-        where |= {_place(one): first for one in new.matches if one.wanted}
+        # An outdated chunk stays alone: its ordinal belongs to an earlier text.
+        where |= {_place(match): first for match in new.matches if match.wanted}
     return [made[place] for place in sorted(made)]
 
 

@@ -1,7 +1,4 @@
-"""A question, and what it is near to: embedded by the model of the set that is searched.
-
-Not here: finding passages (``search.py``), choosing the moment (``moments.py``).
-"""
+"""Search queries, embedded with the model of the embedding set that is searched."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ from playhead.postgres.database import replace_unstorable_chars
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 from playhead.search.sentence_cache import SentenceCache
 
-#: A question is answered all the same, by words.
+#: Errors after which the query is searched by full text alone.
 VECTORS_UNAVAILABLE = (
     ModelUnavailable,
     NotAnOpenAIEndpoint,
@@ -35,8 +32,8 @@ VECTORS_UNAVAILABLE = (
     InvalidProviderResponse,
 )
 
-#: Full text is asked for so many words: among 100,000 passages 32 different ones took 0.2 s, 64
-#: took 0.5 and 200 took 3.5, for every passage that has one of them is ranked by them all.
+#: Maximum words for full-text search: among 100,000 chunks 32 different words took 0.2 s, 64 took
+#: 0.5 s and 200 took 3.5 s, because every chunk that has one of them is ranked by all of them.
 TEXT_SEARCH_ONLY = 32
 
 _SENTENCES = 1_000  # embedded for one question at most: 3 s of MiniLM on 2 cores
@@ -45,9 +42,12 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``words``: what full text is asked. ``vector``, and ``read``, which gives those of sentences,
-    are None where the set's model cannot be had. ``notes`` say what a person should know of how it
-    was asked."""
+    """A search query with its vector.
+
+    ``words`` is the text for full-text search. ``vector``, and ``read``, which embeds sentences,
+    are None if the embedding model is unavailable. ``notes`` tell the user how the query was
+    searched.
+    """
 
     text: str
     words: str
@@ -61,8 +61,10 @@ class Query:
         return " ".join(self.notes) or None
 
     def closeness(self, texts: Sequence[str]) -> Vectors | None:
-        """The cosine of each text to the question. Each is embedded once; None once there were too
-        many."""
+        """Return the cosine of each text to the query, or None without a vector.
+
+        Each text is embedded once. Returns None as well once the query has too many texts to embed.
+        """
         if self.read is None or self.vector is None:
             return None
         new = [text for text in dict.fromkeys(texts) if text not in self._near]
@@ -80,8 +82,10 @@ class Query:
 def build_query(
     text: str, searched: EmbeddingSet, embedders: EmbedderRegistry, memory: SentenceCache
 ) -> Query:
-    """The question for this set, or without a vector where nobody here speaks its model, or its
-    provider does not answer now."""
+    """Build the query for an embedding set.
+
+    It has no vector if the model of the set is not available here, or its provider is unavailable.
+    """
     text = replace_unstorable_chars(text).strip()
     words = _first_words(text)
     notes = (
@@ -99,7 +103,7 @@ def build_query(
 
 
 def _first_words(text: str) -> str:
-    """The text to the end of its last word that full text is asked for."""
+    """Return the text up to the last word that full-text search uses."""
     beyond = next(islice(_WORD.finditer(text), TEXT_SEARCH_ONLY, None), None)
     return text[: beyond.start()] if beyond else text
 
@@ -109,7 +113,7 @@ def _embed(embedder: Embedder, texts: Sequence[str]) -> Vectors:
 
 
 def _within_window(embedder: Embedder, text: str) -> str:
-    """A question may be longer than the model reads; its beginning tells most."""
+    """Truncate a text to the model's window; its beginning is the most informative part."""
     tokens = embedder.tokenizer.offsets(text)
     window = embedder.window_tokens
     return text[: tokens[window][0]] if len(tokens) > window else text

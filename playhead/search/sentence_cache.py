@@ -1,8 +1,7 @@
-"""The vectors of sentences that were read lately: what one search embeds, the next need not.
+"""LRU cache of sentence embeddings, shared by the searches of one ``SearchService``.
 
-Whoever keeps a ``Search`` keeps its memory: a face, a notebook, never two organisations. It knows
-sentences by their hashes: of a recording that is forgotten no word is left here. Not here: the
-vectors of passages (``playhead/postgres``).
+It belongs to one organisation and is never shared between two. Its keys are hashes, so it holds no
+text of a deleted recording.
 """
 
 from __future__ import annotations
@@ -17,12 +16,15 @@ from numpy.typing import NDArray
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import text_hash
 
-#: 20,000 sentences of MiniLM, 2,700 of a model of 3,072 dimensions.
+#: Holds 20,000 sentences of MiniLM, or 2,700 of a model with 3,072 dimensions.
 MAX_BYTES = 32 * 2**20
 
 
 class SentenceCache:
-    """Of one organisation. Threads may share it; what two ask for at once both embed."""
+    """LRU cache of the sentence embeddings of one organisation.
+
+    Threads may share it; a sentence that two request at the same time is embedded twice.
+    """
 
     def __init__(self, most_bytes: int = MAX_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -33,8 +35,10 @@ class SentenceCache:
     def get_vectors(
         self, set_id: int, texts: Sequence[str], embed: Callable[[Sequence[str]], Vectors]
     ) -> Vectors:
-        """``(len(texts), dimensions)``, as ``embed`` makes them for this set; it is asked for what
-        is not known, once."""
+        """Return the vectors of texts, with shape ``(len(texts), dimensions)``.
+
+        ``embed`` is called once for the texts that are not cached for this set.
+        """
         hashes = [text_hash(text) for text in texts]
         known = self._get(set_id, hashes)
         new = {of: text for of, text in zip(hashes, texts, strict=True) if of not in known}
@@ -54,7 +58,7 @@ class SentenceCache:
         return found
 
     def _put(self, set_id: int, made: dict[str, NDArray[np.float32]]) -> None:
-        """What was read longest ago makes room."""
+        """Store vectors, and evict the least recently used ones if there is no room."""
         with self._lock:
             for of, vector in made.items():
                 if (set_id, of) not in self._known:

@@ -1,9 +1,7 @@
-"""Search: a question in, moments or whole recordings out, best first.
+"""Search service: from a query to moments or whole recordings, best first.
 
-Embeds the question (``question.py``), finds passages (``playhead/postgres/search/chunk_search.py``), makes
-those that touch one (``stretches.py``), has them read again where a reranker is set
-(``playhead/engines/reranking``), and opens each where it was said (``moments.py``, ``hits.py``). Whoever
-searches asks here; there is no other way to a passage.
+Embeds the query, finds chunks, merges those that touch, reranks them if a reranker is configured,
+and opens each where it was spoken. All searches go through this service.
 """
 
 from __future__ import annotations
@@ -47,8 +45,11 @@ _NO_VECTORS_NOTE = "Nothing is ready to be searched yet: playhead list"
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits, best first. ``note`` says what a person should know of how they were found;
-    ``searched``: the set they were found in, ``question``: as it was asked of it."""
+    """The hits of a search, best first.
+
+    ``note`` tells the user how they were found. ``searched`` is the embedding set they were found
+    in, ``question`` the query as it was built for that set.
+    """
 
     hits: list[Hit]
     note: str | None = None
@@ -58,7 +59,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class RecordingHit:
-    """A recording that a question is about, and its best moments, at most ``BEST_WITHIN``."""
+    """A recording that matches the query, with its best moments, at most ``RERANK_DEPTH``."""
 
     recording: str
     title: str
@@ -70,7 +71,7 @@ class RecordingHit:
 
 @dataclass(frozen=True, slots=True)
 class RecordingSearchResult:
-    """As ``Found``, of recordings."""
+    """The recordings of a search, with ``note`` and ``searched`` as in ``SearchResult``."""
 
     recordings: list[RecordingHit]
     note: str | None = None
@@ -79,17 +80,19 @@ class RecordingSearchResult:
 
 @dataclass(frozen=True, slots=True)
 class _SearchRequest:
-    """A question to one set, narrowed."""
+    """A query to one embedding set, with its filter."""
 
     question: Query
     searched: EmbeddingSet
-    narrowed: SearchFilter
+    filters: SearchFilter
 
 
 @dataclass(frozen=True, slots=True)
 class SearchService:
-    """One organisation's recordings, searched with the active set. To be kept: ``memory`` makes the
-    next search cheaper."""
+    """Search in one organisation's recordings with the active embedding set.
+
+    Keep the instance: its sentence cache makes the next search cheaper.
+    """
 
     passages: ChunkSearch
     sets: EmbeddingSets
@@ -100,36 +103,45 @@ class SearchService:
     cache: SentenceCache = field(default_factory=SentenceCache)
 
     def __call__(
-        self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10
+        self, query: str, *, filters: SearchFilter = NO_FILTER, limit: int = 10
     ) -> SearchResult:
-        """Full text and vectors fused, the query embedded by the very model that made the active
-        set. Where that model cannot be had, by words alone, and ``note`` says so. Fewer than
-        ``limit`` hits only where there are no more. Raises ``BadQuestion``, and ``NotFound`` for a
-        filter that names what the organisation does not have."""
-        hits, asked = self._searched(query, narrowed, limit, self._find_hits)
+        """Search by full text and vectors, fused, and return the hits.
+
+        The query is embedded with the model of the active set. If that model is unavailable, only
+        full text is searched, and ``note`` reports it. There are fewer than ``limit`` hits only if
+        there are no more. Raises ``InvalidQuery``, and ``NotFound`` if the filter names something
+        that the organisation does not have.
+        """
+        hits, asked = self._searched(query, filters, limit, self._find_hits)
         return SearchResult(hits, *_join_notes(asked), asked.question if asked else None)
 
     def recordings(
-        self, query: str, *, narrowed: SearchFilter = NO_FILTER, limit: int = 10
+        self, query: str, *, filters: SearchFilter = NO_FILTER, limit: int = 10
     ) -> RecordingSearchResult:
-        """As a call, by recording: those first whose best moments together weigh most."""
-        found, asked = self._searched(query, narrowed, limit, self._recordings)
+        """Search as a call does, and group the hits by recording.
+
+        Recordings are ordered by the total score of their best moments.
+        """
+        found, asked = self._searched(query, filters, limit, self._recordings)
         return RecordingSearchResult(found, *_join_notes(asked))
 
     def _searched(
         self,
         query: str,
-        narrowed: SearchFilter,
+        filters: SearchFilter,
         limit: int,
         read: Callable[[_SearchRequest, int], list[_SearchState]],
     ) -> tuple[list[_SearchState], _SearchRequest | None]:
-        """What was read, and what was asked; None before anything can be searched."""
-        _validate(query, narrowed, limit)
-        self.passages.require(narrowed, org_id=self.org_id)
+        """Run a search, and return its results and the request.
+
+        The request is None while no embedding set can be searched.
+        """
+        _validate(query, filters, limit)
+        self.passages.require(filters, org_id=self.org_id)
         with call_context(CallContext(self.org_id, SEARCH)):
             while searched := self.sets.active():
                 asked = _SearchRequest(
-                    build_query(query, searched, self.embedders, self.cache), searched, narrowed
+                    build_query(query, searched, self.embedders, self.cache), searched, filters
                 )
                 found = read(asked, limit)
                 if found or self.sets.active() == searched:  # else it was switched meanwhile
@@ -151,7 +163,7 @@ class SearchService:
             if len(within) >= limit:
                 break
         best = sorted(within.values(), key=_weight, reverse=True)[:limit]
-        return [self._recording_hit(asked.question, one) for one in best]
+        return [self._recording_hit(asked.question, result) for result in best]
 
     def _recording_hit(self, question: Query, found: Sequence[PassageGroup]) -> RecordingHit:
         hits = self._page(question, found[: RERANK_DEPTH + _SPARE_HITS], RERANK_DEPTH)
@@ -166,14 +178,17 @@ class SearchService:
         )
 
     def _expand_depth(self, asked: _SearchRequest, depth: int) -> Iterator[list[PassageGroup]]:
-        """All that was found down to a depth, then deeper, while there is more."""
+        """Yield all results down to a depth, then down to greater depths.
+
+        Ends when there are no more.
+        """
         find = partial(
             self.passages.find,
             asked.question.words,
             asked.question.vector,
             asked.searched,
             org_id=self.org_id,
-            narrowed=asked.narrowed,
+            filters=asked.filters,
         )
         depth = max(depth, self.reranker.depth if self.reranker else 0)
         while True:
@@ -187,18 +202,18 @@ class SearchService:
         if self.reranker is None or not found:
             return found
         read, rest = found[: self.reranker.depth], found[self.reranker.depth :]
-        sentences = [[phrase.text for phrase in one.sentences] for one in read]
+        sentences = [[phrase.text for phrase in group.sentences] for group in read]
         scores = self.reranker.scores(question, sentences)
         return [*(read[at] for at in _fuse_ranks(scores)), *rest]
 
     def _page(self, question: Query, found: Sequence[PassageGroup], limit: int) -> list[Hit]:
-        """The first moments that are told by these."""
+        """Return the hits for the first ``limit`` moments of these groups."""
         hits: list[Hit] = []
         rest = deque(found)
         while rest and len(hits) < limit:
             wanted = min(max(limit - len(hits), _SPARE_HITS), _RECORDINGS_PER_QUERY)
             some = [rest.popleft() for _ in range(min(wanted, len(rest)))]
-            likely = [candidate_sentences(question, one.sentences) for one in some]
+            likely = [candidate_sentences(question, group.sentences) for group in some]
             question.closeness([phrase.text for phrases in likely for phrase in phrases])
             moments = [best_sentence(question, phrases) for phrases in likely]
             new = (build_hit(*told, self.media) for told in zip(some, moments, strict=True))
@@ -207,7 +222,7 @@ class SearchService:
 
 
 def open_search(services: Services, org_id: str) -> SearchService:
-    """As settings have it."""
+    """Build the search service of an organisation from the settings."""
     return SearchService(
         services.search.chunks,
         services.search.embedding_sets,
@@ -219,8 +234,11 @@ def open_search(services: Services, org_id: str) -> SearchService:
 
 
 def _fuse_ranks(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
-    """The places of what was read, the order found having a whole vote and that of the scores a
-    part of one: neither alone finds as much (docs/retrieval.md)."""
+    """Return the indices of the reranked groups in their fused order.
+
+    The original order has a full vote, the order of the scores a partial one: neither alone finds
+    as much (docs/retrieval.md).
+    """
     places = range(len(scores))
     again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]), 1)}
 
@@ -232,28 +250,31 @@ def _fuse_ranks(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
 
 def _by_recording(found: Sequence[PassageGroup]) -> dict[str, list[PassageGroup]]:
     within: dict[str, list[PassageGroup]] = {}
-    for one in found:
-        within.setdefault(one.best.recording, []).append(one)
+    for group in found:
+        within.setdefault(group.best.recording, []).append(group)
     return within
 
 
 def _weight(found: Sequence[PassageGroup]) -> float:
-    return sum(one.best.score for one in found[:RERANK_DEPTH])
+    return sum(group.best.score for group in found[:RERANK_DEPTH])
 
 
 def _join_notes(asked: _SearchRequest | None) -> tuple[str | None, EmbeddingSet | None]:
     return (asked.question.note, asked.searched) if asked else (_NO_VECTORS_NOTE, None)
 
 
-def _validate(query: str, narrowed: SearchFilter, limit: int) -> None:
-    """Raises ``BadQuestion``: what comes over HTTP has not been held to its types."""
-    since, until = narrowed.since, narrowed.until
-    begin, end = narrowed.from_seconds, narrowed.to_seconds
+def _validate(query: str, filters: SearchFilter, limit: int) -> None:
+    """Raise ``InvalidQuery`` if the query, limit or filter is invalid.
+
+    Values that come over HTTP have not been checked against their types.
+    """
+    since, until = filters.since, filters.until
+    begin, end = filters.from_seconds, filters.to_seconds
     faults = {
         "the question is empty": not query.strip(),
         f"limit is {limit}, not from 1 to {MAX_HITS}": not 1 <= limit <= MAX_HITS,
-        f"kinds are {', '.join(KINDS)}": not {*narrowed.kinds} <= {*KINDS},
-        f"sources are {', '.join(SOURCES)}": narrowed.source not in (None, *SOURCES),
+        f"kinds are {', '.join(KINDS)}": not {*filters.kinds} <= {*KINDS},
+        f"sources are {', '.join(SOURCES)}": filters.source not in (None, *SOURCES),
         "it ends before it begins: since, until": bool(since and until and since >= until),
         "it ends before it begins: from, to": (
             begin is not None and end is not None and begin >= end

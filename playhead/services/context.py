@@ -170,14 +170,14 @@ class PipelineServices(Services):
         active and whose model is unavailable is left out; `playhead models status` shows it.
         """
         live = self.search.embedding_sets.live()
-        if not any(one.state == "active" for one in live):
+        if not any(embedding_set.state == "active" for embedding_set in live):
             embedder = self.engines.embedders.named(self.engines.embedders.default)
             self.search.embedding_sets.add(
                 self.engines.embedders.default, embedder.engine, embedder.dimensions
             )
             live = self.search.embedding_sets.live()
-        lanes = [EmbeddingTarget(one, self.engines.embedders) for one in live]
-        return [lane for lane in lanes if lane.active or lane.available]
+        targets = [EmbeddingTarget(embedding_set, self.engines.embedders) for embedding_set in live]
+        return [target for target in targets if target.active or target.available]
 
     def raise_if_stopping(self) -> None:
         """Raise ``WorkerStopping`` if this worker should stop.

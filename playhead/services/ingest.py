@@ -14,7 +14,7 @@ from playhead.core.records import Kind, Recording, SpeakerSource
 from playhead.media.store import MediaStore, StagedFile, safe_suffix
 from playhead.postgres.pipeline.recordings import Recordings, new_recording_id
 
-_MAX_TITLE_CHARACTERS = 500  # characters; longer names are cut, the upload is kept
+_MAX_TITLE_CHARACTERS = 500  # longer titles are truncated; the upload is accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class IngestResult:
 class Ingest:
     """Ingests files."""
 
-    catalogue: Recordings
+    recordings: Recordings
     media: MediaStore
 
     def add(
@@ -67,10 +67,10 @@ class Ingest:
         language: str | None,
         speakers: SpeakerSource,
     ) -> IngestResult:
-        if same := self.catalogue.with_bytes(org_id, received.sha256):
+        if same := self.recordings.with_bytes(org_id, received.sha256):
             if not self.media.has(same):
                 self.media.commit(received, same)
-            self.catalogue.unarchive(org_id, [same.id])
+            self.recordings.unarchive(org_id, [same.id])
             return IngestResult(same, duplicate=True)
         wanted = Recording(
             id=new_recording_id(),
@@ -84,8 +84,8 @@ class Ingest:
             speakers=speakers,
         )
         self.media.commit(received, wanted)
-        registered = self.catalogue.add(wanted)
-        if registered.id != wanted.id:  # the same bytes came in twice at this very moment
+        registered = self.recordings.add(wanted)
+        if registered.id != wanted.id:  # the same bytes were ingested twice at the same time
             self.media.delete_unregistered(wanted)
         return IngestResult(registered, duplicate=registered.id != wanted.id)
 

@@ -29,7 +29,7 @@ class ModelSwitch:
         """Add a set for this embedder and open the plan that builds it.
 
         Raises ``ModelUnavailable`` for an unknown name, ``InvalidEngineOutput`` if the model's
-        vectors do not have the dimensions it declares, and ``PriceNotConfirmed``.
+        vectors do not have the dimensions it declares, and ``CostNotConfirmed``.
         """
         embedder = self.embedders.named(name)
         with call_context(CallContext(self.services.settings.org, "model check")):
@@ -40,73 +40,83 @@ class ModelSwitch:
                 remedy="Check the model; nothing was changed.",
             )
         ready = self.services.pipeline.recordings.ready()
-        self._agreed_price(name, ready, confirmed_usd)  # before anything is embedded for it
+        self._agreed_price(name, ready, confirmed_usd)  # raises before anything is embedded
         added = self.services.search.embedding_sets.add(name, embedder.engine, embedder.dimensions)
         self.build(added, author=author, confirmed_usd=confirmed_usd)
         return added
 
-    def build(self, one: EmbeddingSet, *, author: str, confirmed_usd: float | None) -> Plan | None:
+    def build(
+        self, embedding_set: EmbeddingSet, *, author: str, confirmed_usd: float | None
+    ) -> Plan | None:
         """Open a plan that embeds the recordings the set lacks.
 
-        Returns None if a plan is open already or the set is active. Raises ``PriceNotConfirmed``.
+        Returns None if a plan is open already or the set is active. Raises ``CostNotConfirmed``.
         """
-        if one.state == "active":
+        if embedding_set.state == "active":
             return None
-        lacking = self.services.search.embedding_sets.progress(one).lacking
+        lacking = self.services.search.embedding_sets.progress(embedding_set).lacking
         return self.services.pipeline.plans.open(
             Scope(stages=("chunks", "embeddings")),
             author=author,
-            estimated_usd=self._agreed_price(one.name, lacking, confirmed_usd),
+            estimated_usd=self._agreed_price(embedding_set.name, lacking, confirmed_usd),
             confirmed_usd=confirmed_usd,
-            set_id=one.id,
+            set_id=embedding_set.id,
         )
 
-    def evaluate(self, one: EmbeddingSet) -> Evaluation:
+    def evaluate(self, embedding_set: EmbeddingSet) -> Evaluation:
         """Return the evaluation of a set, after building its indexes if it needs any."""
-        self.services.search.vector_indexes.maintain(one)
+        self.services.search.vector_indexes.maintain(embedding_set)
         return evaluate(
-            one, self.services.search.embedding_sets, self.services.search.chunks, self.embedders
+            embedding_set,
+            self.services.search.embedding_sets,
+            self.services.search.chunks,
+            self.embedders,
         )
 
-    def activate(self, one: EmbeddingSet) -> Evaluation:
+    def activate(self, embedding_set: EmbeddingSet) -> Evaluation:
         """Make search use this set and return its evaluation.
 
         Raises ``EvaluationFailed`` with every fault.
         """
-        verdict = self.evaluate(one)
-        require_passed(verdict, one)
-        self.services.search.embedding_sets.activate(one)
+        verdict = self.evaluate(embedding_set)
+        require_passed(verdict, embedding_set)
+        self.services.search.embedding_sets.activate(embedding_set)
         return verdict
 
     def rollback(self) -> EmbeddingSet:
-        """Reactivate the set that was active before and return it.
+        """Activate the set again that was active before, and return it.
 
         It is not evaluated again, since it passed once, but it must not lack a recording. Raises
         ``InvalidSetState`` if there is no such set.
         """
         standby = [
-            one for one in self.services.search.embedding_sets.live() if one.state == "standby"
+            embedding_set
+            for embedding_set in self.services.search.embedding_sets.live()
+            if embedding_set.state == "standby"
         ]
         if not standby:
             raise InvalidSetState("There is no set to go back to.", remedy="playhead models list")
-        before = max(standby, key=lambda one: one.activated_at or one.created_at)
+        before = max(
+            standby,
+            key=lambda embedding_set: embedding_set.activated_at or embedding_set.created_at,
+        )
         self.services.search.embedding_sets.activate(before)
         return before
 
-    def retire(self, one: EmbeddingSet) -> None:
+    def retire(self, embedding_set: EmbeddingSet) -> None:
         """Delete a set's vectors and indexes and cancel the plan that builds it."""
         for plan in self.services.pipeline.plans.under_way():
-            if plan.set_id == one.id:
+            if plan.set_id == embedding_set.id:
                 self.services.pipeline.plans.cancel(plan.id)
-        self.services.search.embedding_sets.retire(one)
+        self.services.search.embedding_sets.retire(embedding_set)
 
     def _agreed_price(self, name: str, recordings: int, confirmed_usd: float | None) -> float:
         """Return the price of embedding this many recordings, in US dollars.
 
-        Raises ``PriceNotConfirmed``.
+        Raises ``CostNotConfirmed`` if it needs a confirmation that was not given.
         """
         averages, price = self.services.pipeline.plans.averages(), self.embedders.named(name).price
-        usd = price.of(
+        usd = price.cost_usd(
             calls=recordings * averages.embedder_calls,
             tokens=recordings * averages.tokens,
             audio_seconds=0.0,

@@ -20,12 +20,12 @@ from playhead.core.records import NO_FILTER
 from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 
-#: Of what an exact scan finds. Decision 18 has what the routes reach.
+#: Share of an exact scan's hits. Decision 18 lists what each query plan reaches.
 MIN_RECALL = 0.99
 DEPTH = 10
-ORGANISATIONS = 3  # of each size; of the largest an exact answer takes a second
-QUESTIONS = 30  # to each; one that goes wrong is no alarm
-_MOVED = 0.3  # of a vector's length
+ORGANISATIONS = 3  # per size; an exact scan of the largest takes a second
+QUESTIONS = 30  # per organisation; a single miss must not fail the check
+_MOVED = 0.3  # share of a vector's length
 _SIZES = {"up to 1,000": 1_000, "up to 10,000": 10_000, "up to 100,000": 100_000}
 _LARGEST = "more"
 
@@ -85,9 +85,9 @@ def _measure(
     for org in orgs:
         half = passages.newer_half_filter(org_id=org)
         for question in _questions(searched, passages, org):
-            for found, narrowed in ((whole, NO_FILTER), (filtered, half)):
+            for found, filters in ((whole, NO_FILTER), (filtered, half)):
                 answer, exact = (
-                    near(question, searched, org_id=org, limit=DEPTH, narrowed=narrowed)
+                    near(question, searched, org_id=org, limit=DEPTH, filters=filters)
                     for near in (passages.nearest, passages.nearest_exact)
                 )
                 found.append(recall(answer, exact))

@@ -26,7 +26,7 @@ from playhead.services.recall import MIN_RECALL, recall
 QUESTIONS = 50
 DEPTH = 10
 
-#: Bounds, set wide: two good models rank differently, a broken one finds next to nothing.
+#: Wide bounds: two good models rank differently, a broken model finds almost nothing.
 MAX_LOSS = 0.05
 MIN_OVERLAP = 0.2
 MAX_LATENCY_SECONDS = 0.25
@@ -113,12 +113,12 @@ class _SetMeasurement:
 
     def __init__(
         self,
-        one: EmbeddingSet,
+        embedding_set: EmbeddingSet,
         passages: ChunkSearch,
         embedders: EmbedderRegistry,
         items: Sequence[DictRow],
     ) -> None:
-        embedder = embedders.of(one)
+        embedder = embedders.of(embedding_set)
         self.answers: list[list[DictRow]] = []
         seconds: list[float] = []
         recalls: list[float] = []
@@ -126,10 +126,12 @@ class _SetMeasurement:
             begun = time.perf_counter()
             with call_context(CallContext(item["org_id"], "gate")):
                 vector = embedder.embed([_question(item["text"])])[0]
-            answer = passages.nearest(vector, one, org_id=item["org_id"], limit=DEPTH)
+            answer = passages.nearest(vector, embedding_set, org_id=item["org_id"], limit=DEPTH)
             seconds.append(time.perf_counter() - begun)
             self.answers.append(answer)
-            exact = passages.nearest_exact(vector, one, org_id=item["org_id"], limit=DEPTH)
+            exact = passages.nearest_exact(
+                vector, embedding_set, org_id=item["org_id"], limit=DEPTH
+            )
             recalls.append(recall(answer, exact))
         self.found = _mean(
             [
@@ -148,15 +150,15 @@ def _question(text: str) -> str:
 
 
 def _overlap(old: Sequence[DictRow], new: Sequence[DictRow]) -> float:
-    return _mean([any(_same(one, other) for other in new) for one in old])
+    return _mean([any(_same(hit, other) for other in new) for hit in old])
 
 
-def _same(one: DictRow, other: DictRow) -> bool:
+def _same(row: DictRow, other: DictRow) -> bool:
     """Return True if two chunks overlap in time in the same recording."""
-    if one["recording"] != other["recording"] or other["start_seconds"] is None:
+    if row["recording"] != other["recording"] or other["start_seconds"] is None:
         return False
     apart = (
-        one["end_seconds"] < other["start_seconds"] or other["end_seconds"] < one["start_seconds"]
+        row["end_seconds"] < other["start_seconds"] or other["end_seconds"] < row["start_seconds"]
     )
     return not apart
 

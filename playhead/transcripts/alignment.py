@@ -16,8 +16,8 @@ from playhead.core.sentences import UNSPACED
 Range = tuple[int, int]
 Pair = tuple[int, int]
 
-#: What may be spent on stretches where every word is said again and again; about a second.
-#: What is left then is not paired, unless as many words are replaced by as many.
+#: Maximum comparisons for text in which every word is repeated many times; about a second. The rest
+#: is not paired, unless equally many words were replaced.
 MAX_COMPARISONS: Final = 8_000_000
 
 _SPACE: Final = r"\s\x1c-\x1f"  # what Python calls white space
@@ -29,7 +29,7 @@ def edit_tokens(text: str, start: int = 0, end: int | None = None) -> list[Range
     """Return the character ranges of the smallest units that an edit replaces.
 
     A unit is a run of characters between white space or, in scripts without spaces, one character
-    with its punctuation. Together the ranges cover ``text[start:end]`` except white space.
+    with its punctuation. The ranges cover ``text[start:end]`` except white space.
     """
     return [atom.span() for atom in _ATOM.finditer(text, start, end)]
 
@@ -80,10 +80,10 @@ def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
     same way. Where no such word exists, the longest common run is used.
     """
     pairs: list[Pair] = []
-    stretches = [(0, len(old), 0, len(new))]
+    groups = [(0, len(old), 0, len(new))]
     comparisons = MAX_COMPARISONS
-    while stretches:
-        a, old_end, b, new_end = stretches.pop()
+    while groups:
+        a, old_end, b, new_end = groups.pop()
         head, tail = _shared_ends(old[a:old_end], new[b:new_end])
         pairs += [(a + at, b + at) for at in range(head)]
         pairs += [(old_end - at, new_end - at) for at in range(1, tail + 1)]
@@ -96,7 +96,7 @@ def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
         if found:
             edges = [(a - 1, b - 1), *((a + i, b + j) for i, j in found), (old_end, new_end)]
             pairs += edges[1:-1]
-            stretches += [(i + 1, k, j + 1, n) for (i, j), (k, n) in pairwise(edges)]
+            groups += [(i + 1, k, j + 1, n) for (i, j), (k, n) in pairwise(edges)]
     return sorted(pairs)
 
 

@@ -20,13 +20,13 @@ from playhead.core.errors import InvalidCorrection
 from playhead.core.records import Segment, Transcript
 from playhead.transcripts.caption_layout import Caption, layout_captions
 from playhead.transcripts.cue_markup import SubRip, WebVtt, one_line
-from playhead.transcripts.cue_parser import Cue, ParseError, format_stamp, read_cues
+from playhead.transcripts.cue_parser import Cue, ParseError, read_cues, stamp
 from playhead.transcripts.word_positions import TOLERANCE_SECONDS
 
 CaptionFormat = Literal["srt", "vtt", "json"]
 
-#: What a file may lack at its end, beside half of the speech: engines invent words in silence,
-#: and these go. One that lacks more is of another recording.
+#: Seconds that may be missing at the end of a file, besides half of the speech: engines invent
+#: words in silence, and people delete these. A file that lacks more belongs to another recording.
 SHORTFALL_SECONDS = 60.0
 
 _FORMATS: Final[dict[str, CaptionFormat]] = {".srt": "srt", ".vtt": "vtt", ".json": "json"}
@@ -72,9 +72,9 @@ def write_captions(transcript: Transcript, caption_format: CaptionFormat) -> str
     markup = _markup(caption_format, transcript)
     point = "." if caption_format == "vtt" else ","
     cues = (
-        f"{format_stamp(one.start, point)} --> {format_stamp(one.end, point)}\n"
-        f"{markup.write(one.text, transcript.segments[one.segment].speaker)}\n"
-        for one in layout_captions(transcript, markup.lead)
+        f"{stamp(caption.start, point)} --> {stamp(caption.end, point)}\n"
+        f"{markup.write(caption.text, transcript.segments[caption.segment].speaker)}\n"
+        for caption in layout_captions(transcript, markup.lead)
     )
     if caption_format == "vtt":
         return "".join(["WEBVTT\n", *(f"\n{cue}" for cue in cues)])
@@ -106,8 +106,8 @@ def read_captions(
         place, found = "segments[{}]: {}", list(_from_json(text, transcript))
     else:
         place, found = "line {}: {}", list(_from_cues(text, caption_format, transcript))
-    entries = [one for one in found if not isinstance(one, ParseError)]
-    faults = [one for one in found if isinstance(one, ParseError)]
+    entries = [entry for entry in found if not isinstance(entry, ParseError)]
+    faults = [entry for entry in found if isinstance(entry, ParseError)]
     faults += _find_misfits(entries, transcript.duration_seconds)
     if faults:
         faults.sort(key=lambda fault: fault.line)
@@ -140,29 +140,31 @@ class _ParsedLine:
 
         It does if it is the next caption of the same segment with the same speaker.
         """
-        one, other = before.caption, self.caption
+        earlier, other = before.caption, self.caption
         speaks = self.segment.speaker in (None, before.segment.speaker)
-        return bool(one and other and not other.begins and one.segment == other.segment and speaks)
+        return bool(
+            earlier and other and not other.begins and earlier.segment == other.segment and speaks
+        )
 
     def joined(self, after: _ParsedLine) -> _ParsedLine:
-        one, other = self.segment, after.segment
-        text = one_line(f"{one.text}\n{other.text}")
-        return replace(after, line=self.line, segment=replace(one, text=text, end=other.end))
+        segment, other = self.segment, after.segment
+        text = one_line(f"{segment.text}\n{other.text}")
+        return replace(after, line=self.line, segment=replace(segment, text=text, end=other.end))
 
 
 def _from_cues(
     text: str, caption_format: CaptionFormat, transcript: Transcript
 ) -> Iterator[CaptionEntry | ParseError]:
     before: _ParsedLine | None = None
-    for one in _parse(text, caption_format, transcript):
-        if isinstance(one, ParseError):
-            yield one
-        elif before and one.goes_on(before):
-            before = before.joined(one)
+    for line in _parse(text, caption_format, transcript):
+        if isinstance(line, ParseError):
+            yield line
+        elif before and line.goes_on(before):
+            before = before.joined(line)
         else:
             if before:
                 yield before.entry
-            before = one
+            before = line
     if before:
         yield before.entry
 
@@ -191,26 +193,22 @@ class _WrittenCaptions:
     """The captions of a transcript as they were written, before any edit."""
 
     def __init__(self, transcript: Transcript, written: Iterator[Caption]) -> None:
-        self._starts = {
-            format_stamp(segment.start): segment.start for segment in transcript.segments
-        }
-        self._ends = {format_stamp(segment.end): segment.end for segment in transcript.segments}
+        self._starts = {stamp(segment.start): segment.start for segment in transcript.segments}
+        self._ends = {stamp(segment.end): segment.end for segment in transcript.segments}
         self._captions: dict[tuple[str, str], list[Caption]] = {}
-        for one in written:
-            self._captions.setdefault((format_stamp(one.start), format_stamp(one.end)), []).append(
-                one
-            )
+        for entry in written:
+            self._captions.setdefault((stamp(entry.start), stamp(entry.end)), []).append(entry)
 
     def next_as(self, cue: Cue) -> Caption | None:
         """Return the first unused caption with exactly the cue's times, or None."""
-        same = self._captions.get((format_stamp(cue.start), format_stamp(cue.end)))
+        same = self._captions.get((stamp(cue.start), stamp(cue.end)))
         return same.pop(0) if same else None
 
     def seconds(self, cue: Cue, caption: Caption | None) -> tuple[float, float]:
         """Return the exact start and end of a cue, in seconds."""
         if caption:
             return caption.start, caption.speech_end
-        start, end = format_stamp(cue.start), format_stamp(cue.end)
+        start, end = stamp(cue.start), stamp(cue.end)
         return self._starts.get(start, cue.start), self._ends.get(end, cue.end)
 
 
@@ -247,11 +245,20 @@ def _from_json(text: str, transcript: Transcript) -> Iterator[CaptionEntry | Par
         raise _reject(f"duration_seconds: {length}, but the recording has {duration}")
     for at, item in enumerate(file.segments):
         try:
-            one = EditedSegment.model_validate(item)
+            segment = EditedSegment.model_validate(item)
         except ValidationError as error:
             yield from (ParseError(at, message) for message in _messages(error))
         else:
-            yield at, Segment(one.text.strip(), one.start, one.end, one.speaker, one.language)
+            yield (
+                at,
+                Segment(
+                    segment.text.strip(),
+                    segment.start,
+                    segment.end,
+                    segment.speaker,
+                    segment.language,
+                ),
+            )
 
 
 def _messages(error: ValidationError) -> Iterator[str]:
@@ -266,23 +273,23 @@ def _find_misfits(entries: Sequence[CaptionEntry], duration: float) -> Iterator[
     A segment with an error is not used for the comparison with the next one.
     """
     before = Segment("", 0.0, 0.0)
-    for place, one in entries:
-        faults = list(_find_impossible(one, before, duration))
+    for place, segment in entries:
+        faults = list(_find_impossible(segment, before, duration))
         yield from (ParseError(place, what) for what in faults)
-        before = before if faults else one
+        before = before if faults else segment
 
 
-def _find_impossible(one: Segment, before: Segment, duration: float) -> Iterator[str]:
-    if one.end < one.start - TOLERANCE_SECONDS:
-        yield f"ends at {format_stamp(one.end)}, before it starts at {format_stamp(one.start)}"
-    if one.start < -TOLERANCE_SECONDS:
-        yield f"starts at {one.start} s, before the recording"
-    elif one.start < before.start - TOLERANCE_SECONDS:
-        yield f"starts at {format_stamp(one.start)}, before the one above at {format_stamp(before.start)}"
-    elif one.end < before.end - TOLERANCE_SECONDS:
-        yield f"ends at {format_stamp(one.end)}, before the one above at {format_stamp(before.end)}"
-    if one.end > duration + TOLERANCE_SECONDS:
-        yield f"ends at {format_stamp(one.end)}, after the recording at {format_stamp(duration)}"
+def _find_impossible(segment: Segment, before: Segment, duration: float) -> Iterator[str]:
+    if segment.end < segment.start - TOLERANCE_SECONDS:
+        yield f"ends at {stamp(segment.end)}, before it starts at {stamp(segment.start)}"
+    if segment.start < -TOLERANCE_SECONDS:
+        yield f"starts at {segment.start} s, before the recording"
+    elif segment.start < before.start - TOLERANCE_SECONDS:
+        yield f"starts at {stamp(segment.start)}, before the one above at {stamp(before.start)}"
+    elif segment.end < before.end - TOLERANCE_SECONDS:
+        yield f"ends at {stamp(segment.end)}, before the one above at {stamp(before.end)}"
+    if segment.end > duration + TOLERANCE_SECONDS:
+        yield f"ends at {stamp(segment.end)}, after the recording at {stamp(duration)}"
 
 
 def _require_length(segments: Sequence[Segment], transcript: Transcript) -> None:
@@ -292,6 +299,6 @@ def _require_length(segments: Sequence[Segment], transcript: Transcript) -> None
     end = segments[-1].end
     if end < spoken / 2 and spoken - end > SHORTFALL_SECONDS:
         raise _reject(
-            f"the file ends at {format_stamp(end)}, what is said in the recording at {format_stamp(spoken)}: "
+            f"the file ends at {stamp(end)}, the speech in the recording at {stamp(spoken)}: "
             "it is another recording's, or most of it is missing"
         )

@@ -24,7 +24,7 @@ MAX_SECONDS: Final = 7.0
 _SENTENCE_ENDS: Final = tuple(".!?…。！？؟۔।")
 _CLAUSE_ENDS: Final = tuple(",;:–—、，；：،؛")
 
-#: What is shown before a segment's text from a character on, "Ann:"; mostly nothing, "".
+#: Returns the text shown before a segment's text from a character on, such as "Ann:"; usually "".
 Lead = Callable[[Segment, int], str]
 Seconds = tuple[float, float]
 

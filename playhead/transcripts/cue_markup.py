@@ -31,7 +31,7 @@ def one_line(text: str) -> str:
 
 
 class WebVtt:
-    """WebVTT markup: speakers in voice tags (``<v Ann>``), special characters escaped as in HTML."""
+    """WebVTT markup: speakers in voice tags (``<v Ann>``), special characters HTML-escaped."""
 
     def lead(self, _segment: Segment, _at: int) -> str:
         """Return the text shown before a segment's text: none in WebVTT."""

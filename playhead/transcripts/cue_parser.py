@@ -23,7 +23,7 @@ _NO_CUE: Final = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A cue: ``text`` is spoken from ``start`` to ``end`` (seconds); ``line`` is its timing line."""
+    """A cue: ``text`` is spoken from ``start`` to ``end`` seconds; ``line`` is its timing line."""
 
     line: int
     start: float
@@ -55,7 +55,7 @@ def read_cues(text: str, *, webvtt: bool) -> Iterator[Cue | ParseError]:
             yield from _cue(block)
 
 
-def format_stamp(seconds: float, point: str = ".") -> str:
+def stamp(seconds: float, point: str = ".") -> str:
     """Format seconds as ``hh:mm:ss.mmm``, with more digits for hours if needed."""
     minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
     hours, minutes = divmod(minutes, 60)
@@ -85,7 +85,9 @@ def _cue(block: Sequence[NumberedLine]) -> Iterator[Cue | ParseError]:
             yield Cue(number, *_seconds(times), "\n".join(line for _, line in said))
             yield from _is_comment(said)
             return
-    number, line = next((one for one in block[:2] if _LIKE_TIMES.search(one[1])), block[0])
+    number, line = next(
+        (candidate for candidate in block[:2] if _LIKE_TIMES.search(candidate[1])), block[0]
+    )
     shown = repr(line.strip()[:60])
     if _LIKE_TIMES.search(line):
         yield ParseError(number, f"no times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm")

@@ -63,12 +63,12 @@ def _speaker_changes(old: Transcript, new: Transcript, pairs: Sequence[Pair]) ->
     before = _speakers(old, [was for was, _ in pairs])
     after = _speakers(new, [now for _, now in pairs])
     firsts: dict[tuple[str, str], int] = {}
-    for one, other, (_, now) in zip(before, after, pairs, strict=True):
-        if one != other:
-            firsts.setdefault((one, other), now[0])
+    for old_name, other, (_, now) in zip(before, after, pairs, strict=True):
+        if old_name != other:
+            firsts.setdefault((old_name, other), now[0])
     times = _timeline(new) if firsts else Timeline.of(())
-    for (one, other), first in firsts.items():
-        yield Change("speaker", _second(times, first), one, other)
+    for (old_name, other), first in firsts.items():
+        yield Change("speaker", _second(times, first), old_name, other)
 
 
 def _speakers(transcript: Transcript, ranges: Sequence[Range]) -> Iterator[str]:

@@ -91,7 +91,7 @@ def _units(words: Sequence[Word], edit: Edit) -> Iterator[tuple[range, list[Word
                 atom += 1
             else:
                 break
-        yield range(first_atom, atom), [one[2] for one in timed[first_word:word]]
+        yield range(first_atom, atom), [word_time[2] for word_time in timed[first_word:word]]
 
 
 def _keep_times(

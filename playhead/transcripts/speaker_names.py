@@ -14,8 +14,8 @@ from playhead.transcripts.cue_markup import one_line
 def with_names(transcript: Transcript, names: Mapping[str, str]) -> Transcript:
     """Return the transcript with speaker labels replaced by their names, where they have one."""
     segments = tuple(
-        replace(one, speaker=_shown(one.speaker, names)) if one.speaker else one
-        for one in transcript.segments
+        replace(segment, speaker=_shown(segment.speaker, names)) if segment.speaker else segment
+        for segment in transcript.segments
     )
     return replace(transcript, segments=segments)
 
@@ -29,15 +29,17 @@ def with_labels(
     has becomes a new speaker.
     """
     called: dict[str, list[str | None]] = {}
-    for label in dict.fromkeys(one.speaker for one in transcript.segments if one.speaker):
+    for label in dict.fromkeys(
+        segment.speaker for segment in transcript.segments if segment.speaker
+    ):
         called.setdefault(one_line(_shown(label, names)), []).append(label)
 
-    def meant(one: Segment) -> str | None:
-        labels = called.get(one_line(one.speaker or ""), [one.speaker])
-        then = _speaker_at(one.start, transcript.segments)
+    def meant(segment: Segment) -> str | None:
+        labels = called.get(one_line(segment.speaker or ""), [segment.speaker])
+        then = _speaker_at(segment.start, transcript.segments)
         return then if then in labels else labels[0]
 
-    return tuple(replace(one, speaker=meant(one)) for one in segments)
+    return tuple(replace(segment, speaker=meant(segment)) for segment in segments)
 
 
 def _shown(label: str, names: Mapping[str, str]) -> str:

@@ -14,11 +14,11 @@ from playhead.core.records import Segment, TimedSpan, Transcript, Word
 from playhead.core.sentences import LanguageRuns, Range, merge_runs
 from playhead.transcripts.timeline import Timeline
 
-#: Seconds by which a time may miss its bound: engines count in frames of 0.02 s and round.
+#: Tolerance in seconds of a time at its bound: engines count in frames of 0.02 s and round.
 TOLERANCE_SECONDS = 0.05
 
-#: Words in a row that must match before a stretch of text without words is jumped over, and
-#: how long that stretch may be: some five minutes of speech.
+#: Words in a row that must match before text without words is skipped, and the maximum length of
+#: that text: about five minutes of speech.
 ANCHOR_WORDS = 4
 MAX_ANCHOR_CHARACTERS = 5_000
 

@@ -33,7 +33,7 @@ _buckets = itertools.count()
 
 
 @pytest.fixture
-def catalogue(database: Database) -> Recordings:
+def recordings(database: Database) -> Recordings:
     return Recordings(database)
 
 

@@ -195,7 +195,7 @@ def test_where_a_model_cannot_answer_now_the_recording_is_quoted_and_that_is_sai
         heard: list[CitedSentence | None] = []
         answer = place.answers(Told([half], error=error))(
             "How do I execute an echo test?",
-            hearer=lambda sentence, _, heard=heard: heard.append(sentence),  # type: ignore[misc]
+            on_sentence=lambda sentence, _, heard=heard: heard.append(sentence),  # type: ignore[misc]
         )
         assert texts(answer) == [ECHO]
         assert [one and one.text for one in heard] == ["It broke off here.", None, ECHO]
@@ -208,13 +208,13 @@ def test_each_sentence_is_told_with_its_citations_when_it_is_written(place: Plac
     place.recording(ECHO)
     told: list[tuple[CitedSentence | None, tuple[Citation, ...]]] = []
 
-    def write(inquiry: AnswerRequest) -> Iterator[DraftSentence]:
+    def write(request: AnswerRequest) -> Iterator[DraftSentence]:
         yield statement("A.", "echo test dial 600")
         assert [one.text for one, _ in told if one] == ["A."]
         yield statement("B.", "To execute an echo")
 
     answer = place.answers(Told(write=write))(  # type: ignore[arg-type]
-        "echo test", hearer=lambda sentence, citations: told.append((sentence, citations))
+        "echo test", on_sentence=lambda sentence, citations: told.append((sentence, citations))
     )
     assert [sentence for sentence, _ in told] == [*answer.sentences]
     assert [cited for _, citations in told for cited in citations] == [*answer.citations]
@@ -224,7 +224,7 @@ def test_only_what_was_asked_for_is_answered_from(place: Place) -> None:
     place.recording(ECHO, title="One")
     other = place.recording("To hear an echo shout into the valley.", title="Two")
     told = Told()
-    place.answers(told)("echo", narrowed=SearchFilter(recordings=(other.id,)))
+    place.answers(told)("echo", filters=SearchFilter(recordings=(other.id,)))
     assert {one.title for one in told.asked[0].excerpts} == {"Two"}
 
 
@@ -304,13 +304,13 @@ def test_of_a_forgotten_recording_no_word_is_left_and_its_citation_says_so(place
 def test_an_answer_about_what_is_forgotten_meanwhile_is_not_kept(place: Place) -> None:
     recording = place.recording(ECHO)
 
-    def forgetting(inquiry: AnswerRequest) -> list[DraftSentence]:
+    def forgetting(request: AnswerRequest) -> list[DraftSentence]:
         return [statement("A.", "echo test dial 600")]
 
     def hear(_sentence: CitedSentence | None, _citations: tuple[Citation, ...]) -> None:
         RecordingDeletion(place.database).delete([recording.id])
 
-    answer = place.answers(Told(write=forgetting))("echo test", hearer=hear)
+    answer = place.answers(Told(write=forgetting))("echo test", on_sentence=hear)
     assert answer.conversation is None
     assert answer.note
     assert "nothing was kept" in answer.note

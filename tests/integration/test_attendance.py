@@ -93,7 +93,7 @@ def test_a_killed_process_attends_no_longer(
 def test_a_lost_session_is_replaced_with_all_its_duties(
     here: ProcessLiveness, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liveness, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(liveness, "_POLL_INTERVAL_SECONDS", 0.05)
     with here.hold("worker"), here.hold(run_role("1")):
         database.rows(b"select pg_terminate_backend(pid, 5000) from attendances group by pid")
         assert soon(lambda: here.not_alive(["worker", "run 1"]) == [])
@@ -110,22 +110,22 @@ def test_a_silent_process_loses_everything_it_holds(
     holder: subprocess.Popen[str],
     worker: Worker,
     recording: Recording,
-    catalogue: Recordings,
+    recordings: Recordings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(liveness, "SILENT_SECONDS", 0.5)
-    monkeypatch.setattr(liveness, "_LOOK_AGAIN_SECONDS", 0.1)
-    assert catalogue.pending(limit=1) == []
+    monkeypatch.setattr(liveness, "STALLED_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(liveness, "_CONFIRM_SECONDS", 0.1)
+    assert recordings.pending(limit=1) == []
     holder.send_signal(19)  # stopped, not killed
     time.sleep(0.6)
     assert here.not_alive([run_role("1")]) == ["run 1"]
     assert here.terminate_stalled() >= 3
-    assert catalogue.pending(limit=1) == [recording]
+    assert recordings.pending(limit=1) == [recording]
     assert worker.probe(recording)
 
 
 def test_a_worker_is_rung_for_what_comes_and_for_what_waits_again(
-    here: ProcessLiveness, database: Database, catalogue: Recordings, worker: Worker
+    here: ProcessLiveness, database: Database, recordings: Recordings, worker: Worker
 ) -> None:
     bell = here.listener()
     bell.start()
@@ -136,7 +136,7 @@ def test_a_worker_is_rung_for_what_comes_and_for_what_waits_again(
     worker.take_through(recording)
     bell.rung.clear()
     assert not bell.rung.wait(0.3), "progress wakes nobody"
-    catalogue.release([recording.id])
+    recordings.release([recording.id])
     assert bell.rung.wait(5)
     bell.close()
 

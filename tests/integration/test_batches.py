@@ -36,7 +36,7 @@ def account() -> Iterator[Account]:
 
 
 @pytest.fixture
-def deferred(database: Database) -> BatchQueue:
+def queue(database: Database) -> BatchQueue:
     return BatchQueue(database)
 
 
@@ -46,10 +46,8 @@ def client(account: Account) -> openai.OpenAI:
 
 
 @pytest.fixture
-def batches(deferred: BatchQueue, client: openai.OpenAI) -> BatchApi:
-    return BatchApi(
-        deferred, lambda _: client, ["openai"], cost_of=a_cent_a_token, quiet_seconds=0.0
-    )
+def batches(queue: BatchQueue, client: openai.OpenAI) -> BatchApi:
+    return BatchApi(queue, lambda _: client, ["openai"], cost_of=a_cent_a_token, quiet_seconds=0.0)
 
 
 def a_cent_a_token(_batch: Batch, used: Usage) -> float:
@@ -60,117 +58,115 @@ def request(text: str) -> BatchRequest:
     return BatchRequest("/v1/embeddings", {"model": "text-embedding-3-small", "input": [text]})
 
 
-def put(deferred: BatchQueue, recording: Recording, *texts: str) -> list[BatchRequest]:
+def put(queue: BatchQueue, recording: Recording, *texts: str) -> list[BatchRequest]:
     requests = [request(text) for text in texts]
     for one in requests:
-        defer(deferred, recording, one)
+        defer(queue, recording, one)
     return requests
 
 
 def defer(
-    deferred: BatchQueue, recording: Recording, one: BatchRequest, budget_usd: float | None = None
+    queue: BatchQueue, recording: Recording, one: BatchRequest, budget_usd: float | None = None
 ) -> None:
-    errand = CallContext(recording.org_id, "embeddings", {recording.id: 1.0}, batch=True)
-    deferred.enqueue(errand, "openai", one, at_most_usd=0.02, budget_usd=budget_usd)
+    context = CallContext(recording.org_id, "embeddings", {recording.id: 1.0}, batch=True)
+    queue.enqueue(context, "openai", one, at_most_usd=0.02, budget_usd=budget_usd)
 
 
-def answered(
-    deferred: BatchQueue, recording: Recording, requests: list[BatchRequest]
-) -> list[float]:
+def answered(queue: BatchQueue, recording: Recording, requests: list[BatchRequest]) -> list[float]:
     """The lengths that came back."""
-    answers = [deferred.answer(recording.org_id, "openai", one) for one in requests]
+    answers = [queue.answer(recording.org_id, "openai", one) for one in requests]
     return [one.body["data"][0]["embedding"][0] for one in answers if one]
 
 
 def test_what_waits_is_asked_in_one_batch_and_answered_by_name(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
-    requests = put(deferred, recording, "one", "three", "seventeen")
+    requests = put(queue, recording, "one", "three", "seventeen")
     assert batches.sync().submitted == 1
-    assert answered(deferred, recording, requests) == []
+    assert answered(queue, recording, requests) == []
     assert batches.sync().answered == 3
-    assert answered(deferred, recording, requests) == [3.0, 5.0, 9.0]
+    assert answered(queue, recording, requests) == [3.0, 5.0, 9.0]
     assert len(account.batches) == 1
 
 
 def test_the_same_request_twice_is_asked_once(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
-    put(deferred, recording, "one", "one")
+    put(queue, recording, "one", "one")
     batches.sync()
-    put(deferred, recording, "one")
+    put(queue, recording, "one")
     batches.sync()
-    put(deferred, recording, "one")
+    put(queue, recording, "one")
     batches.sync()
     assert len(account.asked) == 1
 
 
 def test_the_half_that_expired_is_asked_again_and_the_other_is_not(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
-    requests = put(deferred, recording, *"abcdef")
+    requests = put(queue, recording, *"abcdef")
     account.expire_after = 3
     batches.sync()
     assert batches.sync().answered == 3
     batches.sync()
     batches.sync()
-    assert len(answered(deferred, recording, requests)) == 6
+    assert len(answered(queue, recording, requests)) == 6
     assert sorted(account.asked) == sorted(one.hash for one in requests)
 
 
 def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
-    deferred: BatchQueue,
+    queue: BatchQueue,
     batches: BatchApi,
     account: Account,
     recording: Recording,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    requests = put(deferred, recording, "one")
+    requests = put(queue, recording, "one")
 
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(deferred, "submitted", dies)
+        dying.setattr(queue, "submitted", dies)
         with pytest.raises(KeyboardInterrupt):
             batches.sync()
     assert len(account.batches) == 1
     batches.sync()
     batches.sync()
-    assert answered(deferred, recording, requests) == [3.0]
+    assert answered(queue, recording, requests) == [3.0]
     assert len(account.batches) == 1
 
 
 def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
     account.refuse_at = 0
-    refused, good = put(deferred, recording, "one", "two")
+    refused, good = put(queue, recording, "one", "two")
     batches.sync()
     batches.sync()
-    assert deferred.answer(recording.org_id, "openai", refused) == BatchAnswer(
+    assert queue.answer(recording.org_id, "openai", refused) == BatchAnswer(
         400, {"error": {"message": "no", "code": "bad"}}
     )
-    assert answered(deferred, recording, [good]) == [3.0]
+    assert answered(queue, recording, [good]) == [3.0]
 
 
 def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
-    [one] = put(deferred, recording, "one")
+    [one] = put(queue, recording, "one")
     for _ in range(MAX_TRIES):
-        assert not deferred.should_send_directly(recording.org_id, "openai", one)
+        assert not queue.should_send_directly(recording.org_id, "openai", one)
         account.expire_after = 0
         batches.sync()
         batches.sync()
-    assert deferred.should_send_directly(recording.org_id, "openai", one)
+    assert queue.should_send_directly(recording.org_id, "openai", one)
     assert batches.sync().submitted == 0
 
 
 def test_no_words_stay_with_the_provider_once_a_batch_is_over(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
-    put(deferred, recording, "one")
+    put(queue, recording, "one")
     batches.sync()
     assert len(account.files) == 1
     batches.sync()
@@ -178,29 +174,29 @@ def test_no_words_stay_with_the_provider_once_a_batch_is_over(
 
 
 def test_a_forgotten_recording_leaves_no_request(
-    deferred: BatchQueue, database: Database, batches: BatchApi, recording: Recording
+    queue: BatchQueue, database: Database, batches: BatchApi, recording: Recording
 ) -> None:
-    requests = put(deferred, recording, "one", "two")
+    requests = put(queue, recording, "one", "two")
     batches.sync()
     RecordingDeletion(database).delete([recording.id])
     batches.sync()
-    assert answered(deferred, recording, requests) == []
+    assert answered(queue, recording, requests) == []
 
 
 def test_requests_of_two_models_go_in_two_batches(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
-    put(deferred, recording, "one")
+    put(queue, recording, "one")
     other = BatchRequest("/v1/embeddings", {"model": "other", "input": ["one"]})
-    defer(deferred, recording, other)
+    defer(queue, recording, other)
     assert batches.sync().submitted == 2
     assert len(account.batches) == 2
 
 
 def test_an_answer_is_in_the_books_once_and_its_recordings(
-    deferred: BatchQueue, batches: BatchApi, database: Database, recording: Recording
+    queue: BatchQueue, batches: BatchApi, database: Database, recording: Recording
 ) -> None:
-    put(deferred, recording, "one", "two")
+    put(queue, recording, "one", "two")
     batches.sync()
     batches.sync()
     batches.sync()
@@ -210,16 +206,16 @@ def test_an_answer_is_in_the_books_once_and_its_recordings(
 
 
 def test_what_waits_holds_its_money_until_it_is_answered(
-    deferred: BatchQueue, batches: BatchApi, recording: Recording
+    queue: BatchQueue, batches: BatchApi, recording: Recording
 ) -> None:
-    defer(deferred, recording, request("one"), budget_usd=0.05)
-    defer(deferred, recording, request("two"), budget_usd=0.05)
+    defer(queue, recording, request("one"), budget_usd=0.05)
+    defer(queue, recording, request("two"), budget_usd=0.05)
     with pytest.raises(BudgetExceeded):
-        defer(deferred, recording, request("three"), budget_usd=0.05)
-    defer(deferred, recording, request("two"), budget_usd=0.05)
+        defer(queue, recording, request("three"), budget_usd=0.05)
+    defer(queue, recording, request("two"), budget_usd=0.05)
     batches.sync()
     batches.sync()
-    defer(deferred, recording, request("three"), budget_usd=0.05)
+    defer(queue, recording, request("three"), budget_usd=0.05)
 
 
 T = TypeVar("T")
@@ -250,50 +246,50 @@ def asked(text: str) -> ProviderCall[float]:
     return ProviderCall("embeddings", "m", Usage(10), lambda: Reply(-1.0, Usage()), deferrable)
 
 
-def patiently(deferred: BatchQueue, direct: Direct, recording: Recording, text: str) -> float:
-    wire = BatchingClient(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
+def patiently(queue: BatchQueue, direct: Direct, recording: Recording, text: str) -> float:
+    provider_client = BatchingClient(direct, lambda: queue, cost_of=lambda *_: 0.0, budget_usd=None)
     with call_context(CallContext(recording.org_id, "embeddings", {recording.id: 1.0}, batch=True)):
-        return wire.execute(asked(text))
+        return provider_client.execute(asked(text))
 
 
 def test_a_patient_call_is_answered_by_a_batch_and_nobody_else(
-    deferred: BatchQueue, batches: BatchApi, recording: Recording
+    queue: BatchQueue, batches: BatchApi, recording: Recording
 ) -> None:
     direct = Direct()
     for _ in range(2):
         with pytest.raises(BatchPending):
-            patiently(deferred, direct, recording, "seven")
+            patiently(queue, direct, recording, "seven")
         batches.sync()
-    assert patiently(deferred, direct, recording, "seven") == 5.0
+    assert patiently(queue, direct, recording, "seven") == 5.0
     assert direct.asked == 0
 
 
 @pytest.mark.parametrize("trouble", ["refused", "not believed"])
 def test_a_batch_that_was_of_no_use_is_made_up_for_directly(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording, trouble: str
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording, trouble: str
 ) -> None:
     direct, text = Direct(), "x" * (13 if trouble == "not believed" else 3)
     account.refuse_at = 0 if trouble == "refused" else None
     with pytest.raises(BatchPending):
-        patiently(deferred, direct, recording, text)
+        patiently(queue, direct, recording, text)
     batches.sync()
     batches.sync()
-    assert patiently(deferred, direct, recording, text) == -1.0
+    assert patiently(queue, direct, recording, text) == -1.0
     assert direct.asked == 1
 
 
-def test_who_is_not_patient_waits_for_no_batch(deferred: BatchQueue, recording: Recording) -> None:
+def test_who_is_not_patient_waits_for_no_batch(queue: BatchQueue, recording: Recording) -> None:
     direct = Direct()
-    wire = BatchingClient(direct, lambda: deferred, cost_of=lambda *_: 0.0, budget_usd=None)
+    provider_client = BatchingClient(direct, lambda: queue, cost_of=lambda *_: 0.0, budget_usd=None)
     with call_context(CallContext(recording.org_id, "search")):
-        assert wire.execute(asked("seven")) == -1.0
+        assert provider_client.execute(asked("seven")) == -1.0
 
 
 def test_two_who_carry_batches_at_once_send_none_twice(
-    deferred: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
 ) -> None:
-    put(deferred, recording, "one")
-    with deferred.exclusive() as mine:
+    put(queue, recording, "one")
+    with queue.exclusive() as mine:
         assert mine
         assert batches.sync() == SyncResult()
         assert account.batches == {}

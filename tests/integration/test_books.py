@@ -27,7 +27,7 @@ FAILED = error(500)
 
 
 @pytest.fixture(autouse=True)
-def errand() -> Iterator[None]:
+def context() -> Iterator[None]:
     with call_context(CallContext("default", "search")):
         yield
 
@@ -127,7 +127,7 @@ def test_an_attempt_under_way_has_not_failed_and_one_whose_worker_died_has(
                 seen.append(today.failed)
             return Reply("a", USED)
 
-        openai.wire.execute(ProviderCall("chat", "m", AT_MOST, send))
+        openai.provider_client.execute(ProviderCall("chat", "m", AT_MOST, send))
     assert seen == [0, 1]
 
 

@@ -32,12 +32,12 @@ def time_passes(database: Database, seconds: float) -> None:
 
 
 def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
-    catalogue: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: Worker, recording: Recording
 ) -> None:
-    seen: list[Status] = [status(catalogue, recording)]
+    seen: list[Status] = [status(recordings, recording)]
 
     def look() -> None:
-        seen.append(status(catalogue, recording))
+        seen.append(status(recordings, recording))
 
     def watched(stage: Stage) -> None:
         """Another recipe's claim of the stage, held and left, as a worker that dies."""
@@ -85,21 +85,21 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
 
 
 def test_status_tells_length_and_language_once_they_are_known(
-    catalogue: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: Worker, recording: Recording
 ) -> None:
-    unknown = status(catalogue, recording)
+    unknown = status(recordings, recording)
     assert (unknown.duration_seconds, unknown.language) == (None, None)
     worker.probe(recording)
     worker.transcribe(recording, factories.transcript("uno dos", language="es"))
-    known = status(catalogue, recording)
+    known = status(recordings, recording)
     assert (known.duration_seconds, known.language) == (10.0, "es")
 
 
 def test_a_failed_recording_says_where_why_and_what_to_do(
-    catalogue: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: Worker, recording: Recording
 ) -> None:
     fail(worker, recording)
-    shown = status(catalogue, recording)
+    shown = status(recordings, recording)
     assert (shown.status, shown.detail) == ("failed", "failed at raw_media")
     assert shown.error == {
         "stage": "raw_media",
@@ -111,17 +111,17 @@ def test_a_failed_recording_says_where_why_and_what_to_do(
 
 
 def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
-    catalogue: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
     worker.transcribe(recording, factories.transcript("other words"), version="2")
-    assert status(catalogue, recording).status == "transcribed"
+    assert status(recordings, recording).status == "transcribed"
     worker.write(recording)
-    assert status(catalogue, recording).status == "chunking"
+    assert status(recordings, recording).status == "chunking"
 
 
 def test_passages_of_another_document_do_not_make_a_recording_ready(
-    catalogue: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
     inputs = {"transcript": worker.output(recording, "transcript")}
@@ -130,116 +130,116 @@ def test_passages_of_another_document_do_not_make_a_recording_ready(
         worker.ledger.finish(claim, output_hash="other") as write,
     ):
         worker.content.put_document(*write, recording, factories.document())
-    assert status(catalogue, recording).status == "chunking"
+    assert status(recordings, recording).status == "chunking"
 
 
-def test_an_unknown_id_is_named_with_a_remedy(catalogue: Recordings, recording: Recording) -> None:
+def test_an_unknown_id_is_named_with_a_remedy(recordings: Recordings, recording: Recording) -> None:
     for unknown in (new_recording_id(), "talk.mp3", "", "'; drop table"):
         with pytest.raises(NotFound, match="No such recording") as raised:
-            catalogue.statuses("default", [recording.id, unknown])
+            recordings.statuses("default", [recording.id, unknown])
         assert unknown in str(raised.value)
         assert recording.id not in str(raised.value)
         assert "playhead list" in raised.value.remedy
 
 
-def test_an_id_may_be_typed_in_capitals(catalogue: Recordings, recording: Recording) -> None:
-    (shown,) = catalogue.statuses("default", [recording.id.upper()])
+def test_an_id_may_be_typed_in_capitals(recordings: Recordings, recording: Recording) -> None:
+    (shown,) = recordings.statuses("default", [recording.id.upper()])
     assert shown.id == recording.id
 
 
 def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
-    catalogue: Recordings, worker: Worker, recording: Recording, database: Database
+    recordings: Recordings, worker: Worker, recording: Recording, database: Database
 ) -> None:
     other = factories.registered(database, org_id="other")
     fail(worker, recording)
-    assert [shown.id for shown in catalogue.statuses("other")] == [other.id]
+    assert [shown.id for shown in recordings.statuses("other")] == [other.id]
     with pytest.raises(NotFound):
-        catalogue.statuses("other", [recording.id])
-    assert catalogue.requeue("other", [recording.id]) == []
-    assert status(catalogue, recording).status == "failed"
+        recordings.statuses("other", [recording.id])
+    assert recordings.requeue("other", [recording.id]) == []
+    assert status(recordings, recording).status == "failed"
     with worker.claim(other, factories.recipe("raw_media"), {}):
-        assert catalogue.under_way("default") == []
+        assert recordings.under_way("default") == []
 
 
 # Waiting
 
 
 def test_what_is_ready_failed_or_in_hand_does_not_wait(
-    catalogue: Recordings, worker: Worker, database: Database
+    recordings: Recordings, worker: Worker, database: Database
 ) -> None:
     ready, failed, held, fresh = [factories.registered(database) for _ in range(4)]
     worker.take_through(ready)
     fail(worker, failed)
     with worker.claim(held, factories.recipe("raw_media"), {}):
-        assert catalogue.pending(limit=9) == [fresh]
-    assert catalogue.pending(limit=9) == [held, fresh]
+        assert recordings.pending(limit=9) == [fresh]
+    assert recordings.pending(limit=9) == [held, fresh]
 
 
 def test_the_most_urgent_wait_first_and_then_the_oldest(
-    catalogue: Recordings, database: Database
+    recordings: Recordings, database: Database
 ) -> None:
     first, second, urgent = [factories.registered(database) for _ in range(3)]
     database.run(b"update recordings set priority = 1 where id = %(id)s", id=urgent.id)
-    assert catalogue.pending(limit=2) == [urgent, first]
-    assert catalogue.pending(limit=9) == [urgent, first, second]
+    assert recordings.pending(limit=2) == [urgent, first]
+    assert recordings.pending(limit=9) == [urgent, first, second]
 
 
 def test_waiting_can_be_narrowed_to_some_and_to_others_than_some(
-    catalogue: Recordings, database: Database
+    recordings: Recordings, database: Database
 ) -> None:
     one, two, three = [factories.registered(database) for _ in range(3)]
-    assert catalogue.pending(limit=9, only=[two.id, three.id]) == [two, three]
-    assert catalogue.pending(limit=9, besides=[two.id]) == [one, three]
-    assert catalogue.pending(limit=9, only=[]) == []
+    assert recordings.pending(limit=9, only=[two.id, three.id]) == [two, three]
+    assert recordings.pending(limit=9, besides=[two.id]) == [one, three]
+    assert recordings.pending(limit=9, only=[]) == []
     with pytest.raises(NotFound):
-        catalogue.pending(limit=9, only=["talk.mp3"])
+        recordings.pending(limit=9, only=["talk.mp3"])
     with pytest.raises(NotFound, match=r"talk\.mp3"):
-        catalogue.pending(limit=9, besides=iter(["talk.mp3"]))
+        recordings.pending(limit=9, besides=iter(["talk.mp3"]))
 
 
 def test_asking_for_a_run_backs_off_twice_as_long_each_time_up_to_an_hour(
-    catalogue: Recordings, recording: Recording, database: Database
+    recordings: Recordings, recording: Recording, database: Database
 ) -> None:
     def asked_again() -> bool:
-        return catalogue.pending(limit=9, unrequested=True) == [recording]
+        return recordings.pending(limit=9, unrequested=True) == [recording]
 
     assert asked_again()
     for pause in (60, 120, 240, 480, 960, 1920, 3600, 3600):
-        catalogue.mark_requested([recording.id])
+        recordings.mark_requested([recording.id])
         time_passes(database, pause - 5)
         assert not asked_again()
-        assert catalogue.pending(limit=9) == [recording], "it waits all the same"
+        assert recordings.pending(limit=9) == [recording], "it waits all the same"
         time_passes(database, 10)
         assert asked_again()
 
 
 def test_a_finished_stage_ends_the_pause(
-    catalogue: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: Worker, recording: Recording
 ) -> None:
-    catalogue.mark_requested([recording.id])
+    recordings.mark_requested([recording.id])
     worker.probe(recording)
-    assert catalogue.pending(limit=9, unrequested=True) == [recording]
+    assert recordings.pending(limit=9, unrequested=True) == [recording]
 
 
 def test_a_retry_ends_the_pause(
-    catalogue: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: Worker, recording: Recording
 ) -> None:
-    catalogue.mark_requested([recording.id])
+    recordings.mark_requested([recording.id])
     fail(worker, recording)
-    catalogue.requeue("default", [recording.id])
-    assert catalogue.pending(limit=9, unrequested=True) == [recording]
+    recordings.requeue("default", [recording.id])
+    assert recordings.pending(limit=9, unrequested=True) == [recording]
 
 
 def test_retrying_what_did_not_fail_changes_nothing(
-    catalogue: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: Worker, recording: Recording
 ) -> None:
     worker.take_through(recording)
-    assert catalogue.requeue("default", [recording.id]) == []
-    assert status(catalogue, recording).status == "ready"
+    assert recordings.requeue("default", [recording.id]) == []
+    assert status(recordings, recording).status == "ready"
 
 
 def test_the_backlog_counts_what_waits_at_each_stage_and_since_when(
-    catalogue: Recordings, worker: Worker, database: Database
+    recordings: Recordings, worker: Worker, database: Database
 ) -> None:
     new, *_ = [factories.registered(database) for _ in range(2)]
     probed, cut, ready, failed = [factories.registered(database) for _ in range(4)]
@@ -250,7 +250,7 @@ def test_the_backlog_counts_what_waits_at_each_stage_and_since_when(
     worker.cut(cut, factories.passages("one"), CHUNK_RECIPE)
     worker.take_through(ready)
     fail(worker, failed)
-    backlog = {waiting.stage: waiting for waiting in catalogue.backlog()}
+    backlog = {waiting.stage: waiting for waiting in recordings.backlog()}
     assert {stage: waiting.recordings for stage, waiting in backlog.items()} == {
         "raw_media": 2,
         "transcript": 1,
@@ -274,30 +274,30 @@ def test_ids_sort_by_age_and_never_meet() -> None:
 
 
 def test_recordings_are_given_back_whole_oldest_first_and_only_those_that_exist(
-    catalogue: Recordings, database: Database
+    recordings: Recordings, database: Database
 ) -> None:
     made = [factories.registered(database, language="fr", kind="book") for _ in range(3)]
     shuffled = random.Random(1).sample(made, 3)
     asked = [*(recording.id for recording in shuffled), new_recording_id()]
-    assert catalogue.get_many(asked) == sorted(made, key=lambda recording: recording.id)
+    assert recordings.get_many(asked) == sorted(made, key=lambda recording: recording.id)
 
 
 def test_registering_the_same_bytes_returns_the_first_recording(
-    catalogue: Recordings, recording: Recording
+    recordings: Recordings, recording: Recording
 ) -> None:
     again = factories.recording(sha256=recording.sha256, title="Another name")
-    assert catalogue.add(again) == recording
-    assert catalogue.with_bytes("default", recording.sha256) == recording
-    assert catalogue.with_bytes("other", recording.sha256) is None
+    assert recordings.add(again) == recording
+    assert recordings.with_bytes("default", recording.sha256) == recording
+    assert recordings.with_bytes("other", recording.sha256) is None
 
 
 def test_what_came_long_ago_is_overdue_unless_it_was_just_asked_for(
-    database: Database, catalogue: Recordings
+    database: Database, recordings: Recordings
 ) -> None:
     new, old, asked = (factories.registered(database) for _ in range(3))
     database.run(
         b"update recordings set created_at = now() - interval '1 hour' where id <> %(id)s",
         id=new.id,
     )
-    catalogue.mark_requested([asked.id])
-    assert catalogue.overdue([new.id, old.id, asked.id], 60) == {old.id}
+    recordings.mark_requested([asked.id])
+    assert recordings.overdue([new.id, old.id, asked.id], 60) == {old.id}

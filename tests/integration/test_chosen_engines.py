@@ -80,13 +80,13 @@ def test_another_engine_takes_over_where_the_first_one_failed(pipeline: Pipeline
     by_name = EngineOverrides(transcriber=lambda choice: Other() if choice.transcriber else None)
     deaf = over(pipeline, by_name, Deaf())
     deaf.run(one, two)
-    catalogue = deaf.services.pipeline.recordings
-    catalogue.select_engine(one, "transcript", "other")
-    catalogue.requeue(one.org_id, [one.id])
-    [chosen] = catalogue.get_many([one.id])
+    recordings = deaf.services.pipeline.recordings
+    recordings.select_engine(one, "transcript", "other")
+    recordings.requeue(one.org_id, [one.id])
+    [chosen] = recordings.get_many([one.id])
     deaf.run(chosen)
     assert heard_by(deaf.services, chosen) == "other"
-    assert [letter.id for letter in catalogue.dead_letters()] == [two.id]
+    assert [letter.id for letter in recordings.dead_letters()] == [two.id]
     assert differing(deaf.services) == {}
 
 

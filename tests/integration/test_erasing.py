@@ -30,7 +30,7 @@ def test_erasing_leaves_every_index_as_it_was(database: Database, worker: Worker
 def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(physical_erasure, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(physical_erasure, "_LOCK_TIMEOUT_SECONDS", 0.2)
     ours = factories.registered(database)
     with psycopg.connect(database.url) as onlooker:
         onlooker.execute("set transaction isolation level repeatable read")
@@ -44,7 +44,7 @@ def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
 def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(physical_erasure, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(physical_erasure, "_LOCK_TIMEOUT_SECONDS", 0.2)
     with psycopg.connect(database.url) as user, psycopg.connect(database.url) as searcher:
         user.execute("select count(*) from chunks")
         searcher.execute("set statement_timeout = '5s'")

@@ -194,7 +194,7 @@ def test_a_process_that_was_forked_has_a_keeper_of_its_own(tmp_path: Path) -> No
 @pytest.mark.skipif(os.geteuid() != 0, reason="nobody else may look into it")
 def test_nothing_of_ours_is_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a secret")
-    monkeypatch.setattr(sandbox, "_kept", sandbox._SandboxHolder())
+    monkeypatch.setattr(sandbox, "_holder", sandbox._SandboxHolder())
     blocks = decode(hour(tmp_path))
     next(blocks)
     [inside] = [one for one in psutil.Process().children() if one.children()]

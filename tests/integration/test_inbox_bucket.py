@@ -143,10 +143,10 @@ def test_one_that_is_replaced_while_it_is_taken_stays(
     noticed()
     register = Recordings.add
 
-    def written_to(catalogue: Recordings, recording: Recording) -> Recording:
+    def written_to(recordings: Recordings, recording: Recording) -> Recording:
         (dropped / "talk.wav").write_bytes(b"another talk")
         noticed()
-        return register(catalogue, recording)
+        return register(recordings, recording)
 
     monkeypatch.setattr(Recordings, "add", written_to)
     ingest_from_inbox(services, "talk.wav")

@@ -70,13 +70,13 @@ def store(tmp_path: Path) -> LocalStore:
 
 
 @pytest.fixture
-def catalogue(database: Database) -> Recordings:
+def recordings(database: Database) -> Recordings:
     return Recordings(database)
 
 
 @pytest.fixture
-def intake(catalogue: Recordings, store: LocalStore) -> Ingest:
-    return Ingest(catalogue, store)
+def intake(recordings: Recordings, store: LocalStore) -> Ingest:
+    return Ingest(recordings, store)
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def known(catalogue: Recordings) -> list[tuple[str, str]]:
-    return list(catalogue.stored().items())
+def known(recordings: Recordings) -> list[tuple[str, str]]:
+    return list(recordings.stored().items())
 
 
 def age(path: Path, seconds: float) -> None:
@@ -150,7 +150,7 @@ def age(path: Path, seconds: float) -> None:
 def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_after_a_day(
     take_in: Callable[..., subprocess.Popen[str]],
     database: Database,
-    catalogue: Recordings,
+    recordings: Recordings,
     store: LocalStore,
     file: Path,
     tmp_path: Path,
@@ -161,11 +161,11 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
         doomed.send_signal(signal.SIGKILL)
         doomed.wait()
     (lost,) = files(tmp_path / "media")
-    assert known(catalogue) == []
+    assert known(recordings) == []
     age(lost, DAY - 60)
-    assert store.remove_orphans(known(catalogue)) == []
+    assert store.remove_orphans(known(recordings)) == []
     age(lost, DAY + 60)
-    assert store.remove_orphans(known(catalogue)) == [str(lost)]
+    assert store.remove_orphans(known(recordings)) == [str(lost)]
     assert files(tmp_path / "media") == []
     assert file.exists()
 
@@ -173,7 +173,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
 @needs_one_clock
 def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
     take_in: Callable[..., subprocess.Popen[str]],
-    catalogue: Recordings,
+    recordings: Recordings,
     store: LocalStore,
     tmp_path: Path,
 ) -> None:
@@ -190,21 +190,21 @@ def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
     assert store.remove_orphans([]) == []
     age(part, DAY + 60)
     assert store.remove_orphans([]) == [str(part)]
-    assert known(catalogue) == []
+    assert known(recordings) == []
 
 
 def test_sweeping_never_touches_the_file_of_a_recording(
-    intake: Ingest, catalogue: Recordings, store: LocalStore, file: Path
+    intake: Ingest, recordings: Recordings, store: LocalStore, file: Path
 ) -> None:
     recording = intake.add(file, org_id="default").recording
     age(store.path(recording), 400 * DAY)
-    assert store.remove_orphans(known(catalogue)) == []
+    assert store.remove_orphans(known(recordings)) == []
     assert store.path(recording).read_bytes() == b"some bytes"
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
     take_in: Callable[..., subprocess.Popen[str]],
-    catalogue: Recordings,
+    recordings: Recordings,
     file: Path,
     tmp_path: Path,
 ) -> None:
@@ -212,30 +212,30 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
     told, _ = take_in(file, limit=str(2 << 20)).communicate(timeout=20)
     assert told.startswith("OSError")
     assert files(tmp_path / "media") == []
-    assert known(catalogue) == []
+    assert known(recordings) == []
     assert file.stat().st_size == 3 << 20
 
 
 @pytest.mark.parametrize("unreadable", ["missing.mp3", ".", "loop.mp3", "/proc/self/mem"])
 def test_what_cannot_be_read_is_an_error_and_nothing_is_registered(
-    intake: Ingest, catalogue: Recordings, tmp_path: Path, unreadable: str
+    intake: Ingest, recordings: Recordings, tmp_path: Path, unreadable: str
 ) -> None:
     (tmp_path / "loop.mp3").symlink_to("loop.mp3")
     with pytest.raises(OSError, match=r".+"):
         intake.add(tmp_path / unreadable, org_id="default")
-    assert known(catalogue) == []
+    assert known(recordings) == []
     assert files(tmp_path / "media") == []
 
 
 def test_a_recording_whose_file_is_gone_is_told_and_has_it_again_once_it_is_added(
-    intake: Ingest, catalogue: Recordings, store: LocalStore, file: Path
+    intake: Ingest, recordings: Recordings, store: LocalStore, file: Path
 ) -> None:
     recording = intake.add(file, org_id="default").recording
     store.path(recording).unlink()
-    assert store.missing(known(catalogue)) == [recording.id]
+    assert store.missing(known(recordings)) == [recording.id]
     assert intake.add(file, org_id="default").recording == recording
     assert store.path(recording).read_bytes() == b"some bytes"
-    assert store.missing(known(catalogue)) == []
+    assert store.missing(known(recordings)) == []
 
 
 # The same bytes
@@ -244,7 +244,7 @@ def test_a_recording_whose_file_is_gone_is_told_and_has_it_again_once_it_is_adde
 def test_two_processes_with_the_same_bytes_at_once_make_one_recording_and_one_file(
     take_in: Callable[..., subprocess.Popen[str]],
     database: Database,
-    catalogue: Recordings,
+    recordings: Recordings,
     file: Path,
     tmp_path: Path,
 ) -> None:
@@ -253,7 +253,7 @@ def test_two_processes_with_the_same_bytes_at_once_make_one_recording_and_one_fi
         until(lambda: waiting_to_register(database) == 2)
         assert len(files(tmp_path / "media")) == 2
     told = [process.communicate(timeout=20)[0].split() for process in processes]
-    ((identity, suffix),) = known(catalogue)
+    ((identity, suffix),) = known(recordings)
     assert {tuple(answer) for answer in told} == {(identity, "False"), (identity, "True")}
     assert [path.name for path in files(tmp_path / "media")] == [identity + suffix]
 
@@ -320,10 +320,10 @@ def test_a_title_is_one_printable_line_of_at_most_500_characters(title: str, sho
 
 
 def test_a_long_title_a_person_gives_is_cut_and_the_upload_kept(
-    intake: Ingest, catalogue: Recordings, file: Path
+    intake: Ingest, recordings: Recordings, file: Path
 ) -> None:
     recording = intake.add(file, org_id="default", title="ø" * 4096).recording
-    assert catalogue.get_many([recording.id]) == [recording]
+    assert recordings.get_many([recording.id]) == [recording]
     assert recording.title == "ø" * 500
 
 

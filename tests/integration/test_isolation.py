@@ -207,13 +207,13 @@ def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
 def test_anothers_recording_is_not_found_in_the_very_words_for_one_that_never_was(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
-    catalogue = Recordings(shared)
+    store = Recordings(shared)
 
     def answers(identity: str) -> list[str]:
         told = []
         for ask in (
-            lambda: catalogue.get(OURS, identity),
-            lambda: catalogue.statuses(OURS, [identity]),
+            lambda: store.get(OURS, identity),
+            lambda: store.statuses(OURS, [identity]),
         ):
             with pytest.raises(NotFound) as raised:
                 ask()
@@ -221,8 +221,8 @@ def test_anothers_recording_is_not_found_in_the_very_words_for_one_that_never_wa
         return told
 
     assert answers(recordings[THEIRS].id) == answers(str(uuid.uuid4()))
-    assert catalogue.archive(OURS, [recordings[THEIRS].id]) == {}
-    assert catalogue.requeue(OURS, [recordings[THEIRS].id]) == []
+    assert store.archive(OURS, [recordings[THEIRS].id]) == {}
+    assert store.requeue(OURS, [recordings[THEIRS].id]) == []
 
 
 def test_a_result_of_theirs_cannot_be_put_in_place_or_read_under_our_name(

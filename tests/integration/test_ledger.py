@@ -78,14 +78,14 @@ def test_going_back_to_an_old_recipe_finds_its_result_and_shows_it_again(
 
 
 def test_what_stands_on_another_input_waits_to_be_made_again(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     worker.take_through(recording)
-    assert catalogue.pending(limit=9) == []
+    assert recordings.pending(limit=9) == []
     worker.transcribe(recording, factories.transcript("other words"), version="2")
-    assert catalogue.pending(limit=9) == [recording]
+    assert recordings.pending(limit=9) == [recording]
     worker.transcribe(recording, version="1")
-    assert catalogue.pending(limit=9) == []
+    assert recordings.pending(limit=9) == []
 
 
 def test_going_back_to_chunks_that_are_gone_makes_them_again(
@@ -122,7 +122,7 @@ def test_vectors_that_went_with_their_chunks_are_never_taken_for_done(
 
 
 def test_an_edit_undone_before_its_chunks_were_embedded_leaves_no_chunk_without_a_vector(
-    worker: Worker, recording: Recording, database: Database, catalogue: Recordings
+    worker: Worker, recording: Recording, database: Database, recordings: Recordings
 ) -> None:
     worker.take_through(recording, ["one", "two"])
     worker.transcribe(recording, factories.transcript("other words"), version="2")
@@ -131,80 +131,80 @@ def test_an_edit_undone_before_its_chunks_were_embedded_leaves_no_chunk_without_
     worker.transcribe(recording, version="1")
     worker.write(recording)
     worker.cut(recording, factories.passages("one", "two"))
-    assert catalogue.pending(limit=9) == [recording]
+    assert recordings.pending(limit=9) == [recording]
     worker.embed(recording)
     assert count(database, b"embeddings") == 2
-    assert catalogue.pending(limit=9) == []
+    assert recordings.pending(limit=9) == []
 
 
 # Failing
 
 
 def test_a_final_failure_writes_one_letter_with_everything_a_person_needs(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.fail(mine, DAMAGED, final=True)
-    (letter,) = catalogue.dead_letters()
+    (letter,) = recordings.dead_letters()
     assert (letter.id, letter.org_id, letter.stage) == (recording.id, "default", "transcript")
     assert (letter.error_class, letter.attempts) == ("UnreadableMedia", 1)
     assert (letter.message, letter.remedy) == ("Nothing can be decoded.", "Export it again.")
 
 
 def test_a_reason_that_postgres_cannot_hold_is_stored_all_the_same(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         odd = UnreadableMedia("Read \x00 and \udcff.", remedy="Export it again.")
         worker.ledger.fail(mine, odd, final=True)
-    assert catalogue.dead_letters()[0].message == "Read \ufffd and \ufffd."
+    assert recordings.dead_letters()[0].message == "Read \ufffd and \ufffd."
 
 
 def test_a_failure_that_is_tried_again_writes_no_letter(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.fail(mine, BUSY, final=False)
-    assert catalogue.dead_letters() == []
-    assert catalogue.pending(limit=9) == [recording]
+    assert recordings.dead_letters() == []
+    assert recordings.pending(limit=9) == [recording]
     with claim(worker, recording) as mine:
         assert mine.attempt == 2
 
 
 def test_failing_for_good_again_keeps_one_open_letter(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     for _ in range(2):
         with claim(worker, recording) as mine:
             worker.ledger.fail(mine, DAMAGED, final=True)
-    assert len(catalogue.dead_letters()) == 1
+    assert len(recordings.dead_letters()) == 1
 
 
 def test_success_settles_the_letter(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.fail(mine, BUSY, final=True)
     worker.transcribe(recording)
-    assert catalogue.dead_letters() == []
-    assert status(catalogue, recording).status == "transcribed"
+    assert recordings.dead_letters() == []
+    assert status(recordings, recording).status == "transcribed"
 
 
 def test_retry_takes_a_recording_up_at_the_stage_that_failed(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.fail(mine, DAMAGED, final=True)
-    assert catalogue.pending(limit=9) == []
-    assert catalogue.requeue("default", [recording.id]) == [(recording.id, "transcript")]
-    assert catalogue.pending(limit=9) == [recording]
+    assert recordings.pending(limit=9) == []
+    assert recordings.requeue("default", [recording.id]) == [(recording.id, "transcript")]
+    assert recordings.pending(limit=9) == [recording]
     assert not worker.probe(recording), "the good stage stays"
     with claim(worker, recording) as mine:
         assert (mine.done, mine.attempt) == (None, 2)
 
 
 def test_a_result_that_kills_its_workers_is_given_up_with_a_letter(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     for _ in range(MAX_ATTEMPTS - 1):
         with claim(worker, recording):
@@ -213,15 +213,15 @@ def test_a_result_that_kills_its_workers_is_given_up_with_a_letter(
     with claim(worker, recording):
         assert worker.ledger.dead_letter_crashed() == 0, "the last one is still alive"
     assert worker.ledger.dead_letter_crashed() == 1
-    (letter,) = catalogue.dead_letters()
+    (letter,) = recordings.dead_letters()
     assert (letter.error_class, letter.attempts) == ("WorkerDied", MAX_ATTEMPTS)
     assert recording.id in letter.remedy
-    assert catalogue.pending(limit=9) == []
+    assert recordings.pending(limit=9) == []
     assert worker.ledger.dead_letter_crashed() == 0
 
 
 def test_a_recording_that_many_runs_brought_no_further_gets_a_letter(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     def bury() -> int:
         return worker.ledger.dead_letter_stalled(
@@ -229,25 +229,25 @@ def test_a_recording_that_many_runs_brought_no_further_gets_a_letter(
         )
 
     for _ in range(MAX_REQUESTS - 1):
-        catalogue.mark_requested([recording.id])
+        recordings.mark_requested([recording.id])
     assert bury() == 0
-    catalogue.mark_requested([recording.id])
+    recordings.mark_requested([recording.id])
     with claim(worker, recording):
         assert bury() == 0, "a living worker has it"
     assert bury() == 1
-    (letter,) = catalogue.dead_letters()
+    (letter,) = recordings.dead_letters()
     assert (letter.stage, letter.error_class) == ("transcript", "RunFailed")
     assert (letter.message, letter.attempts) == ("Out of memory.", MAX_REQUESTS)
     assert bury() == 0
-    catalogue.requeue("default", [recording.id])
+    recordings.requeue("default", [recording.id])
     assert bury() == 0, "a retry starts counting anew"
 
 
 def test_a_stage_that_was_finished_starts_the_count_of_runs_anew(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     for _ in range(MAX_REQUESTS):
-        catalogue.mark_requested([recording.id])
+        recordings.mark_requested([recording.id])
     worker.transcribe(recording)
     assert worker.ledger.dead_letter_stalled([recording.id], run_id="run", message="Down.") == 0
 
@@ -256,15 +256,15 @@ def test_a_stage_that_was_finished_starts_the_count_of_runs_anew(
 
 
 def test_progress_is_seen_by_others_while_the_work_goes_on(
-    worker: Worker, recording: Recording, catalogue: Recordings
+    worker: Worker, recording: Recording, recordings: Recordings
 ) -> None:
     with claim(worker, recording) as mine:
         worker.ledger.progress([mine], 50, "transcribed 0:05 of 0:10")
-        halfway = status(catalogue, recording)
+        halfway = status(recordings, recording)
         assert (halfway.status, halfway.detail) == ("transcribing", "transcribed 0:05 of 0:10")
         before = halfway.percent
     with claim(worker, recording):
-        assert status(catalogue, recording).percent < before, "the next attempt starts over"
+        assert status(recordings, recording).percent < before, "the next attempt starts over"
 
 
 def test_lineage_tells_what_made_each_stage_in_order(worker: Worker, recording: Recording) -> None:

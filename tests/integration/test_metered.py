@@ -37,7 +37,7 @@ STOPPED = error(401, "invalid_api_key")
 
 
 @pytest.fixture(autouse=True)
-def errand() -> Iterator[None]:
+def context() -> Iterator[None]:
     with call_context(CallContext("default", "search")):
         yield
 
@@ -83,7 +83,7 @@ def test_an_input_that_is_refused_is_not_sent_again(database: Database) -> None:
         with pytest.raises(RequestRejected):
             openai.ask()
         assert openai.script.asked == 1
-    assert attempts(database)[0]["error_class"] == "RequestRefused"
+    assert attempts(database)[0]["error_class"] == "RequestRejected"
 
 
 def test_an_error_of_the_adapters_own_is_in_the_books_and_raised(database: Database) -> None:
@@ -91,7 +91,7 @@ def test_an_error_of_the_adapters_own_is_in_the_books_and_raised(database: Datab
         raise InvalidEngineOutput("a bug", remedy="Mend it.")
 
     with provider(database) as openai, pytest.raises(InvalidEngineOutput):
-        openai.wire.execute(ProviderCall("chat", "m", AT_MOST, send))
+        openai.provider_client.execute(ProviderCall("chat", "m", AT_MOST, send))
     assert attempts(database)[0]["error_class"] == "InvalidResult"
 
 
@@ -242,13 +242,15 @@ def test_what_costs_nothing_is_sent_when_the_money_is_spent(database: Database) 
         with pytest.raises(BudgetExceeded):
             openai.ask()
         free = ProviderCall("models", "m", Usage(), lambda: Reply("free", Usage()))
-        assert openai.wire.execute(free) == "free"
+        assert openai.provider_client.execute(free) == "free"
 
 
 def test_what_the_provider_says_of_its_limits_is_followed(database: Database) -> None:
     said = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0"}
     with provider(database) as openai:
-        openai.wire.execute(ProviderCall("chat", "m", AT_MOST, lambda: Reply("a", USED, said)))
+        openai.provider_client.execute(
+            ProviderCall("chat", "m", AT_MOST, lambda: Reply("a", USED, said))
+        )
         openai.ask()
         assert openai.slept == [pytest.approx(1.0, abs=0.5)]
 

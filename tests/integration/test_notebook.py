@@ -50,8 +50,10 @@ class Known(StubTranscriber):
     def transcribe(self, media: Path, **how: Any) -> Transcript:
         [clip] = [one for one in clips() if one.path.read_bytes() == media.read_bytes()]
         said = clip.text.split()
-        pace = clip.seconds / len(said)
-        words = tuple(Word(word, at * pace, (at + 1) * pace) for at, word in enumerate(said))
+        rate_limiter = clip.seconds / len(said)
+        words = tuple(
+            Word(word, at * rate_limiter, (at + 1) * rate_limiter) for at, word in enumerate(said)
+        )
         whole = Segment(clip.text, 0.0, clip.seconds, "SPEAKER_0")
         return Transcript(clip.text, clip.language, clip.seconds, words, (whole,))
 
@@ -161,7 +163,7 @@ def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
             with pytest.raises(NotFound):
                 asked(made["zenith"].id)
         with pytest.raises(NotFound):
-            home.search("one", narrowed=SearchFilter(recordings=(made["zenith"].id,)))
+            home.search("one", filters=SearchFilter(recordings=(made["zenith"].id,)))
     with pytest.raises(NotFound, match="No such organisation: nobody"):
         playhead.open("nobody")
 

@@ -184,17 +184,17 @@ def test_wrong_credentials_are_told_with_what_to_do_and_nothing_is_registered(
     url: str,
     line: Line,
     spool: DownloadCache,
-    catalogue: Recordings,
+    recordings: Recordings,
     small: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
     refused = BucketStore(Bucket(url, endpoint=line.endpoint), spool)
     with pytest.raises(StorageAccessDenied) as raised:
-        Ingest(catalogue, refused).add(small, org_id="default")
+        Ingest(recordings, refused).add(small, org_id="default")
     assert "AWS_SECRET_ACCESS_KEY" in raised.value.remedy
     assert not raised.value.retryable
-    assert catalogue.stored() == {}
+    assert recordings.stored() == {}
     with pytest.raises(StorageAccessDenied):
         refused.missing([])
 
@@ -333,9 +333,9 @@ def test_an_object_larger_than_the_disk_is_not_begun(
 
 
 def test_the_same_file_twice_is_one_object_and_is_sent_once(
-    catalogue: Recordings, objects: BucketStore, objects_folder: Path, line: Line, large: Path
+    recordings: Recordings, objects: BucketStore, objects_folder: Path, line: Line, large: Path
 ) -> None:
-    intake = Ingest(catalogue, objects)
+    intake = Ingest(recordings, objects)
     first = intake.add(large, org_id="default")
     before = line.sent
     second = intake.add(large, org_id="default")

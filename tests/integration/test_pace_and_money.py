@@ -126,18 +126,18 @@ def bucket(database: Database) -> DictRow:
 
 
 def test_turns_that_are_taken_ahead_are_one_after_the_other(database: Database) -> None:
-    pace = pace_of(database, requests=3)
-    waits = [pace.acquire("default", 1, patience=PATIENT).wait_seconds for _ in range(6)]
+    rate_limiter = pace_of(database, requests=3)
+    waits = [rate_limiter.acquire("default", 1, patience=PATIENT).wait_seconds for _ in range(6)]
     assert waits == [0, 0, 0, *(pytest.approx(second, abs=9) for second in (20, 40, 60))]
 
 
 def test_a_turn_further_off_than_patience_is_not_taken_and_costs_nothing(
     database: Database,
 ) -> None:
-    pace = pace_of(database, requests=1)
-    assert pace.acquire("default", 1, patience=0).taken
+    rate_limiter = pace_of(database, requests=1)
+    assert rate_limiter.acquire("default", 1, patience=0).taken
     for _ in range(5):
-        turn = pace.acquire("default", 1, patience=10)
+        turn = rate_limiter.acquire("default", 1, patience=10)
         assert not turn.taken
         assert turn.wait_seconds == pytest.approx(60, abs=5)
 
@@ -145,20 +145,20 @@ def test_a_turn_further_off_than_patience_is_not_taken_and_costs_nothing(
 def test_a_request_of_more_tokens_than_a_minute_has_passes_and_the_next_waits(
     database: Database,
 ) -> None:
-    pace = pace_of(database, tokens=1000)
-    assert pace.acquire("default", 5000, patience=0).taken
-    after = pace.acquire("default", 1000, patience=PATIENT)
+    rate_limiter = pace_of(database, tokens=1000)
+    assert rate_limiter.acquire("default", 5000, patience=0).taken
+    after = rate_limiter.acquire("default", 1000, patience=PATIENT)
     assert after.wait_seconds == pytest.approx(300, abs=5)
 
 
 def test_a_pause_is_for_all_and_the_longest_one_counts(database: Database) -> None:
-    pace, other = pace_of(database), pace_of(database)
-    pace.acquire("default", 1, patience=0)
-    until = pace.pause("default", 300)
+    rate_limiter, other = pace_of(database), pace_of(database)
+    rate_limiter.acquire("default", 1, patience=0)
+    until = rate_limiter.pause("default", 300)
     assert other.pause("default", 5) == until
     turn = other.acquire("default", 1, patience=PATIENT)
     assert turn.wait_seconds == pytest.approx(301, abs=3)
-    assert pace.acquire("elsewhere", 1, patience=0).taken
+    assert rate_limiter.acquire("elsewhere", 1, patience=0).taken
 
 
 def test_what_settings_say_counts_again_when_it_changes(database: Database) -> None:
@@ -171,12 +171,12 @@ def test_what_settings_say_counts_again_when_it_changes(database: Database) -> N
 
 
 def test_what_is_said_to_be_left_is_never_more_than_we_have_ourselves(database: Database) -> None:
-    pace = pace_of(database, requests=60)
+    rate_limiter = pace_of(database, requests=60)
     for _ in range(50):
-        pace.acquire("default", 1, patience=0)
-    pace.update_limits("default", ProviderLimits(requests_a_minute=60, requests_left=60))
+        rate_limiter.acquire("default", 1, patience=0)
+    rate_limiter.update_limits("default", ProviderLimits(requests_a_minute=60, requests_left=60))
     assert bucket(database)["requests"] < 20
-    pace.update_limits("default", ProviderLimits(requests_a_minute=60, requests_left=2))
+    rate_limiter.update_limits("default", ProviderLimits(requests_a_minute=60, requests_left=2))
     assert bucket(database)["requests"] == 2
 
 

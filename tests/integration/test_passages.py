@@ -127,7 +127,7 @@ def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
             question,
             searched,
             org_id=recording.org_id,
-            narrowed=SearchFilter(recordings=(recording.id,)),
+            filters=SearchFilter(recordings=(recording.id,)),
             limit=10,
         )
         assert [match.source for match in found] == ["transcript", "document"]

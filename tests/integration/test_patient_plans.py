@@ -58,7 +58,7 @@ def smaller(pipeline: Pipeline) -> Pipeline:
 
 def decide(services: PipelineServices) -> None:
     assert services.pipeline.plans.open(
-        Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None, patient=True
+        Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None, batch=True
     )
 
 

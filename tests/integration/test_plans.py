@@ -269,4 +269,4 @@ def test_who_waits_a_day_is_told_the_price_of_waiting(
     services, wanted = changed.services, desired_recipes(changed.services)
     survey = services.pipeline.plans.differences(wanted, Scope())
     assert total_usd(price_lines(services, survey, wanted)) == 1.0
-    assert total_usd(price_lines(services, survey, wanted, patient=True)) == 0.5
+    assert total_usd(price_lines(services, survey, wanted, batch=True)) == 0.5

@@ -43,9 +43,9 @@ def test_clients_in_a_hurry_never_see_each_others_rows(
     seen: list[tuple[str, str]] = []
 
     def look(client: Database, org: str) -> None:
-        catalogue = Recordings(client)
+        recordings = Recordings(client)
         for _ in range(30):
-            seen.extend((org, status.title) for status in catalogue.statuses(org))
+            seen.extend((org, status.title) for status in recordings.statuses(org))
 
     threads = [
         threading.Thread(target=look, args=one) for one in zip(clients, ORGS[:4], strict=True)

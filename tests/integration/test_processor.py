@@ -80,7 +80,7 @@ def test_who_was_told_to_leave_begins_nothing(
 def test_what_is_new_comes_between_two_runs_of_a_plan(
     pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline_assets.runs.RECORDINGS_A_RUN", 1)
+    monkeypatch.setattr("pipeline_assets.runs.RECORDINGS_PER_RUN", 1)
     for number in range(3):
         pipeline.run(add(f"{number}.wav"))
     engines = replace(pipeline.services.engines, transcriber=NextTranscriber())

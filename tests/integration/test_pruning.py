@@ -131,8 +131,8 @@ def test_what_is_told_outside_of_runs_is_pruned_too(stored: Pipeline) -> None:
 def test_many_runs_go_in_batches(
     stored: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune, "RUNS_A_BATCH", 1)
-    monkeypatch.setattr(prune, "CHECKS_A_BATCH", 3)
+    monkeypatch.setattr(prune, "RUNS_PER_BATCH", 1)
+    monkeypatch.setattr(prune, "CHECKS_PER_BATCH", 3)
     recording = add("a.wav")
     for _ in range(3):
         stored.run(recording)
@@ -145,7 +145,7 @@ def test_a_night_without_time_leaves_the_rest_to_the_next(
     stored: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored.run(add("a.wav"))
-    monkeypatch.setattr(prune, "PRUNING_SECONDS", 0)
+    monkeypatch.setattr(prune, "MAX_PRUNING_SECONDS", 0)
     assert prune_all(stored) == (0, 0)
 
 

@@ -103,12 +103,12 @@ def fill(database: Database, searched: EmbeddingSet) -> Fill:
     return fill
 
 
-def found(database: Database, searched: EmbeddingSet, org: str, narrowed: SearchFilter) -> float:
+def found(database: Database, searched: EmbeddingSet, org: str, filters: SearchFilter) -> float:
     """Recall of ten questions; never an answer shorter than the exact one."""
     passages, recalls = ChunkSearch(database), []
     for question in unit_vectors([f"question {n}" for n in range(10)], _DIMENSIONS):
         answer, exact = (
-            near(question, searched, org_id=org, limit=10, narrowed=narrowed)
+            near(question, searched, org_id=org, limit=10, filters=filters)
             for near in (passages.nearest, passages.nearest_exact)
         )
         assert len(answer) == len(exact)
@@ -188,15 +188,15 @@ def test_somebody_who_rarely_speaks_is_found_by_an_index_of_speakers(
         second=second,
     )
     for name, passages in {"Rare": 50, "BEA": 20}.items():
-        narrowed = b"row(null, null, array['%b'], null, null, null, null, null, null)"
-        by_speaker = narrowed % name.encode() + b"::search_filter"
+        filters = b"row(null, null, array['%b'], null, null, null, null, null, null)"
+        by_speaker = filters % name.encode() + b"::search_filter"
         assert scans(database, searched, "large", by_speaker) == 0
         exact = ChunkSearch(database).nearest_exact(
             unit_vectors(["question"], _DIMENSIONS)[0],
             searched,
             org_id="large",
             limit=1000,
-            narrowed=SearchFilter(speakers=(name,)),
+            filters=SearchFilter(speakers=(name,)),
         )
         assert len(exact) == passages
         assert found(database, searched, "large", SearchFilter(speakers=(name,))) == 1.0

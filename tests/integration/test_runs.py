@@ -49,9 +49,9 @@ def counted(services: PipelineServices) -> tuple[PipelineServices, CountingTrans
 def work(
     services: PipelineServices, recording: Recording, *, last: bool = False
 ) -> RecordingContext:
-    standing = services.pipeline.results.current_results([recording])[recording.id]
+    current = services.pipeline.results.current_results([recording])[recording.id]
     turn = RunAttempt("run", is_final=last, log=print)
-    return RecordingContext(services, recording, turn, services.embedding_targets(), standing)
+    return RecordingContext(services, recording, turn, services.embedding_targets(), current)
 
 
 def test_one_bad_file_of_ten_fails_alone(pipeline: Pipeline, add: Add) -> None:

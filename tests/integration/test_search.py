@@ -212,7 +212,7 @@ def test_recordings_are_found_each_once_with_their_best_moments(library: Library
 def test_recordings_keep_to_the_filter(library: Library) -> None:
     library.add("amber", kind="lecture")
     meeting = library.add("amber", kind="meeting")
-    found = library.search().recordings("amber", narrowed=SearchFilter(kinds=("meeting",)))
+    found = library.search().recordings("amber", filters=SearchFilter(kinds=("meeting",)))
     assert [one.recording for one in found.recordings] == [meeting.id]
 
 

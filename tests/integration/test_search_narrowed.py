@@ -102,15 +102,15 @@ ALL = {"amber first", "amber second", "amber third", "amber written"}
     ],
 )
 def test_only_what_the_filter_lets_through_is_found(
-    shared: Library, wanted: Recording, question: str, narrowed: SearchFilter, expected: set[str]
+    shared: Library, wanted: Recording, question: str, filters: SearchFilter, expected: set[str]
 ) -> None:
-    hits = shared.search()(question, narrowed=narrowed).hits
+    hits = shared.search()(question, filters=filters).hits
     assert {hit.text for hit in hits} == expected
     assert {hit.recording for hit in hits} <= {wanted.id}
 
 
 def test_a_filter_by_recording_finds_all_of_it(shared: Library, wanted: Recording) -> None:
-    hits = shared.search()("amber", narrowed=SearchFilter(recordings=(wanted.id.upper(),))).hits
+    hits = shared.search()("amber", filters=SearchFilter(recordings=(wanted.id.upper(),))).hits
     assert {hit.text for hit in hits} == ALL
 
 
@@ -119,7 +119,7 @@ def test_languages_without_stems_are_told_apart_by_the_transcript(
 ) -> None:
     library.add("amber", language="ja")
     chinese = library.add("amber", language="zh")
-    hits = library.search()("amber", narrowed=SearchFilter(languages=("zh",))).hits
+    hits = library.search()("amber", filters=SearchFilter(languages=("zh",))).hits
     assert [hit.recording for hit in hits] == [chinese.id]
 
 
@@ -128,13 +128,13 @@ def test_a_filter_for_many_recordings_holds_as_one_for_few(
 ) -> None:
     library.add("amber", kind="meeting")
     lectures = {library.add(f"amber {n}", kind="lecture").id for n in range(2)}
-    narrowed = SearchFilter(kinds=("lecture",))
-    assert {hit.recording for hit in library.search()("amber", narrowed=narrowed).hits} == lectures
+    filters = SearchFilter(kinds=("lecture",))
+    assert {hit.recording for hit in library.search()("amber", filters=filters).hits} == lectures
     row = database.row(b"select pg_get_functiondef('settled'::regproc) as made")
     assert row is not None
     assert ":= 1000;" in row["made"]
     database.run(row["made"].replace(":= 1000;", ":= 0;").replace("%", "%%").encode())
-    assert {hit.recording for hit in library.search()("amber", narrowed=narrowed).hits} == lectures
+    assert {hit.recording for hit in library.search()("amber", filters=filters).hits} == lectures
 
 
 # What the organisation does not have
@@ -152,18 +152,18 @@ def test_a_filter_for_many_recordings_holds_as_one_for_few(
     ],
 )
 def test_a_filter_that_names_what_is_not_there_says_so(
-    shared: Library, wanted: Recording, narrowed: SearchFilter
+    shared: Library, wanted: Recording, filters: SearchFilter
 ) -> None:
     with pytest.raises(NotFound, match="No such"):
-        shared.search()("amber", narrowed=narrowed)
+        shared.search()("amber", filters=filters)
 
 
 def test_what_another_organisation_has_is_told_as_what_nobody_has(
     shared: Library, wanted: Recording
 ) -> None:
-    def refused(narrowed: SearchFilter) -> str:
+    def refused(filters: SearchFilter) -> str:
         with pytest.raises(NotFound) as refusal:
-            shared.search()("amber", narrowed=narrowed)
+            shared.search()("amber", filters=filters)
         return f"{refusal.value} {refusal.value.remedy}"
 
     [theirs] = [hit.recording for hit in shared.search("theirs")("amber").hits]
@@ -177,13 +177,13 @@ def test_what_another_organisation_has_is_told_as_what_nobody_has(
 def test_no_question_and_no_filter_finds_another_organisations(library: Library) -> None:
     library.add(*(f"amber {n}" for n in range(70)), kind="lecture", org_id="theirs")
     ours = library.add("amber ours", "birch", kind="lecture")
-    for narrowed in (
+    for filters in (
         SearchFilter(),
         SearchFilter(kinds=("lecture",)),
         SearchFilter(to_seconds=1e9),
     ):
         for limit in (1, 1000):
-            found = library.search()("amber", narrowed=narrowed, limit=limit)
+            found = library.search()("amber", filters=filters, limit=limit)
             assert {hit.recording for hit in found.hits} == {ours.id}
     whole = library.search("theirs").recordings("amber ours birch", limit=1000)
     assert ours.id not in {one.recording for one in whole.recordings}
@@ -277,10 +277,10 @@ def test_an_empty_question_is_refused(shared: Library, question: str) -> None:
     ],
 )
 def test_what_contradicts_itself_is_refused(
-    shared: Library, narrowed: SearchFilter, limit: int
+    shared: Library, filters: SearchFilter, limit: int
 ) -> None:
     with pytest.raises(InvalidQuery):
-        shared.search()("amber", narrowed=narrowed, limit=limit)
+        shared.search()("amber", filters=filters, limit=limit)
 
 
 # The command

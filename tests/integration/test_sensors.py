@@ -213,7 +213,7 @@ def test_new_files_are_left_to_a_worker_that_attends(
         watcher.tick()
         watcher.tick()
         assert titles(services) == []
-        monkeypatch.setattr("sensors.inbox.PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr("sensors.inbox.SENSOR_GRACE_SECONDS", 0.0)
         watcher.tick()
         assert titles(services) == ["talk"]
 
@@ -243,10 +243,10 @@ def test_a_file_that_changes_while_it_is_taken_is_not_removed(
     file = write_sound(folder / "talk.wav")
     register = Recordings.add
 
-    def written_to(catalogue: Recordings, recording: Recording) -> Recording:
+    def written_to(recordings: Recordings, recording: Recording) -> Recording:
         with file.open("ab") as growing:
             growing.write(b"more")
-        return register(catalogue, recording)
+        return register(recordings, recording)
 
     monkeypatch.setattr(Recordings, "add", written_to)
     ingest_from_inbox(services, file.name)
@@ -358,7 +358,7 @@ def test_a_retry_that_never_came_is_asked_for_after_a_minute(
 ) -> None:
     run = dead_run(retrying, **{"dagster/will_retry": "true"})
     assert asked_again(retrying) == []
-    monkeypatch.setattr("sensors.lost_retries._PATIENCE", timedelta(0))
+    monkeypatch.setattr("sensors.lost_retries._GRACE", timedelta(0))
     [again] = asked_again(retrying)
     assert again.run_key == f"again {run.run_id}"
     left = retrying.get_run_by_id(run.run_id)

@@ -95,18 +95,18 @@ def test_a_recording_that_changed_since_is_missing_again(
 
 
 def test_going_back_is_as_quick_as_going_and_loses_nothing(
-    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets, catalogue: Recordings
+    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets, recordings: Recordings
 ) -> None:
     worker.take_through(recording)
     embed_for(other, recording)
     for searched in (other.set_id, worker.set_id, other.set_id):
         sets.activate(sets.get(searched))
         assert [one.id for one in sets.live() if one.state == "active"] == [searched]
-        assert factories.status(catalogue, recording).status == "ready"
+        assert factories.status(recordings, recording).status == "ready"
 
 
 def test_a_recording_that_arrived_before_the_switch_and_ends_after_is_made_for_both(
-    worker: Worker, other: Worker, database: Database, sets: EmbeddingSets, catalogue: Recordings
+    worker: Worker, other: Worker, database: Database, sets: EmbeddingSets, recordings: Recordings
 ) -> None:
     early, late = factories.registered(database), factories.registered(database)
     worker.take_through(early)
@@ -116,9 +116,9 @@ def test_a_recording_that_arrived_before_the_switch_and_ends_after_is_made_for_b
     worker.cut(late, passages("one", "two"))
     sets.activate(sets.get(other.set_id))
     worker.embed(late)
-    assert catalogue.pending(limit=9) == [late], "the set that is searched now lacks it"
+    assert recordings.pending(limit=9) == [late], "the set that is searched now lacks it"
     embed_for(other, late)
-    assert catalogue.pending(limit=9) == []
+    assert recordings.pending(limit=9) == []
 
 
 def test_a_retired_set_leaves_no_vectors_and_can_be_built_again_without_a_call(

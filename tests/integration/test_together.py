@@ -77,14 +77,14 @@ def take(
     """What was told, in that order. Ends early when it is stopped."""
     told: Told = []
     turn = RunAttempt(run_id, is_final=True, log=lambda line: None)
-    lanes, standing = (
+    targets, standing = (
         services.embedding_targets(),
         services.pipeline.results.current_results(recordings),
     )
     tell = StageExecutor(lambda work, stage, made: told.append((work.recording.id, stage, made)))
     with suppress(WorkerStopping), tell as hands:
         for one in recordings:
-            hands.run(RecordingContext(services, one, turn, lanes, standing[one.id]), stages)
+            hands.run(RecordingContext(services, one, turn, targets, standing[one.id]), stages)
         hands.finish()
     return told
 

@@ -38,11 +38,11 @@ PROGRAM = """
 import json, os, socket, sys, threading
 from playhead.media.sandboxed import restrictions
 
-restrictions.shut_in()
+restrictions.lock_down()
 for attempt in json.loads(sys.argv[1]):
     if not os.fork():
         try:
-            restrictions.confine()
+            restrictions.lock_down_child()
             exec(attempt)
             os.write(1, b"done\\n")
         except BaseException as error:

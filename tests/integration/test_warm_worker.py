@@ -223,8 +223,8 @@ def test_what_a_killed_worker_was_at_is_finished_by_the_next(place: Place) -> No
 def test_a_hung_worker_is_given_up_and_writes_nothing_when_it_wakes(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liveness, "SILENT_SECONDS", 2.0)
-    monkeypatch.setattr(liveness, "_LOOK_AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr(liveness, "STALLED_AFTER_SECONDS", 2.0)
+    monkeypatch.setattr(liveness, "_CONFIRM_SECONDS", 0.5)
     monkeypatch.setattr(orphaned_runs, "_GRACE_SECONDS", 0.5)
     hung = place.start()
     recording = place.hearing()
@@ -249,11 +249,11 @@ def test_a_run_cancelled_in_the_ui_stops_soon_and_hands_back(place: Place) -> No
     recording = place.hearing()
     run = place.run()
     place.instance.report_run_canceled(run)
-    catalogue = place.services.pipeline.recordings
-    until(lambda: catalogue.pending(limit=9) == [recording], seconds=10)
-    until(lambda: catalogue.pending(limit=9, unrequested=True) == [], seconds=5)
-    assert catalogue.pending(limit=9) == [recording], "it is not begun again at once"
-    assert catalogue.dead_letters() == []
+    recordings = place.services.pipeline.recordings
+    until(lambda: recordings.pending(limit=9) == [recording], seconds=10)
+    until(lambda: recordings.pending(limit=9, unrequested=True) == [], seconds=5)
+    assert recordings.pending(limit=9) == [recording], "it is not begun again at once"
+    assert recordings.dead_letters() == []
 
     def canceled() -> bool:
         found = place.instance.get_run_by_id(run.run_id)

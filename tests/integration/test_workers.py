@@ -162,18 +162,20 @@ def test_a_killed_worker_leaves_its_result_to_the_next_one_at_once(
 
 
 def test_a_killed_worker_is_never_shown_as_working(
-    start: Callable[[Recording], subprocess.Popen[str]], catalogue: Recordings, recording: Recording
+    start: Callable[[Recording], subprocess.Popen[str]],
+    recordings: Recordings,
+    recording: Recording,
 ) -> None:
     doomed = start(recording)
     line(doomed)
-    working = status(catalogue, recording)
+    working = status(recordings, recording)
     assert (working.status, working.detail, working.live) == ("transcribing", "working", True)
-    assert catalogue.pending(limit=9) == []
+    assert recordings.pending(limit=9) == []
     kill(doomed)
-    assert soon(lambda: not status(catalogue, recording).live)
-    waiting = status(catalogue, recording)
+    assert soon(lambda: not status(recordings, recording).live)
+    waiting = status(recordings, recording)
     assert (waiting.status, waiting.detail) == ("uploaded", "waiting")
-    assert catalogue.pending(limit=9) == [recording]
+    assert recordings.pending(limit=9) == [recording]
 
 
 def test_a_worker_killed_while_writing_leaves_nothing_of_what_it_wrote(
@@ -222,7 +224,7 @@ def test_a_worker_thought_dead_that_comes_back_writes_nothing(
 
 
 def test_a_worker_thought_dead_neither_fails_nor_moves_the_newer_attempt(
-    worker: Worker, recording: Recording, database: Database, catalogue: Recordings
+    worker: Worker, recording: Recording, database: Database, recordings: Recordings
 ) -> None:
     newer = Worker(database, "run-2")
     with claim(worker, recording) as lost:
@@ -231,9 +233,9 @@ def test_a_worker_thought_dead_neither_fails_nor_moves_the_newer_attempt(
             with pytest.raises(ClaimLost):
                 newer.ledger.progress([lost], 90, "by the older")
             worker.ledger.fail(lost, DAMAGED, final=True)
-            shown = status(catalogue, recording)
+            shown = status(recordings, recording)
             assert (shown.status, shown.detail) == ("transcribing", "working")
-    assert catalogue.dead_letters() == []
+    assert recordings.dead_letters() == []
 
 
 def test_a_worker_that_lost_its_session_and_was_not_replaced_still_finishes(
@@ -296,7 +298,7 @@ def test_of_many_workers_at_one_result_exactly_one_makes_it(
 def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours(
     worker: Worker,
     recording: Recording,
-    catalogue: Recordings,
+    recordings: Recordings,
     fresh_database: Callable[[], str],
 ) -> None:
     with claim(worker, recording):
@@ -308,16 +310,16 @@ def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours
     with claim(their_worker, theirs) as held, claim(worker, recording) as ours:
         assert held.id == ours.id
     with claim(their_worker, theirs):
-        assert not status(catalogue, recording).live
+        assert not status(recordings, recording).live
     their_worker.ledger.close()
     neighbours.close()
 
 
 def test_two_recordings_are_worked_on_side_by_side(
-    worker: Worker, recording: Recording, database: Database, catalogue: Recordings
+    worker: Worker, recording: Recording, database: Database, recordings: Recordings
 ) -> None:
     another = factories.registered(database)
     neighbour = Worker(database, "run-2")
     with claim(worker, recording), claim(neighbour, another):
-        under_way = {shown.id for shown in catalogue.under_way("default")}
+        under_way = {shown.id for shown in recordings.under_way("default")}
     assert under_way == {recording.id, another.id}

@@ -109,8 +109,8 @@ def unit_vectors(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:
     return unit
 
 
-def status(catalogue: Recordings, recording: Recording) -> Status:
-    (found,) = catalogue.statuses(recording.org_id, [recording.id])
+def status(recordings: Recordings, recording: Recording) -> Status:
+    (found,) = recordings.statuses(recording.org_id, [recording.id])
     return found
 
 

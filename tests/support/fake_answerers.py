@@ -39,11 +39,11 @@ class Told:
     engine: Engine = field(default_factory=lambda: Engine("told", "1"))
     write: Callable[[AnswerRequest], Sequence[DraftSentence]] | None = None
 
-    def answer(self, inquiry: AnswerRequest, audience: AnswerSink) -> str | None:
-        self.asked.append(inquiry)
-        audience.start_over()
-        for statement in self.write(inquiry) if self.write else self.statements:
-            audience.on_sentence(statement)
+    def answer(self, request: AnswerRequest, sink: AnswerSink) -> str | None:
+        self.asked.append(request)
+        sink.start_over()
+        for statement in self.write(request) if self.write else self.statements:
+            sink.on_sentence(statement)
         if self.error:
             raise self.error
         return None

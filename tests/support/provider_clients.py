@@ -52,11 +52,11 @@ class Provider:
     script: Script
     client: openai.OpenAI
     books: ProviderState
-    wire: LimitedClient
+    provider_client: LimitedClient
     slept: list[float]
 
     def ask(self, tokens: Usage = AT_MOST) -> str:
-        return self.wire.execute(ProviderCall("chat", "m", tokens, self._send))
+        return self.provider_client.execute(ProviderCall("chat", "m", tokens, self._send))
 
     def _send(self) -> Reply[str]:
         reply = send(self.client, "chat")
@@ -77,7 +77,7 @@ def provider(
     """A server and a wire to it, which does not sleep unless it is told how."""
     script, slept = Script(answers), list[float]()
     books = ProviderState.of(database, "openai", beginning)
-    wire = LimitedClient(
+    provider_client = LimitedClient(
         "openai",
         lambda: books,
         price_of=a_cent_a_token,
@@ -85,4 +85,4 @@ def provider(
         waiting=Backoff(sleep or slept.append, lambda at_most: at_most / 100),
     )
     with serving(script) as url, client_of(f"{url}/v1") as client:
-        yield Provider(script, client, books, wire, slept)
+        yield Provider(script, client, books, provider_client, slept)

@@ -64,10 +64,10 @@ def _page(status: int) -> Answer:
 AGAIN = "again after a pause of its own"
 EVERYONE = "again; all workers pause"
 DOUBT = "once more, then quarantine"
-REFUSED = "refused: RequestRefused"
+REFUSED = "refused: RequestRejected"
 TOO_LONG = "refused: InputTooLong"
 NO_MODEL = "refused: ModelUnavailable"
-NO_PROVIDER = "refused: NotAProvider"
+NO_PROVIDER = "refused: NotAnOpenAIEndpoint"
 STOPPED = "provider stopped"
 
 _QUOTA = "insufficient_quota"

@@ -42,7 +42,7 @@ class NoLikeness:
         return None
 
 
-def inquiry(question: str, *lines: str, stems: str = "english") -> AnswerRequest:
+def request(question: str, *lines: str, stems: str = "english") -> AnswerRequest:
     said = tuple(TimedSentence(line, float(at), at + 1.0) for at, line in enumerate(lines))
     excerpt = Excerpt("c", "r", "A talk", ".flac", " ".join(lines), 0, "Ada", stems, said)
     return AnswerRequest(question, [excerpt], NoLikeness(), "unknown")

@@ -47,19 +47,19 @@ HOUSEKEEPING = {"attendance", "dagster_history", "dagster_traces", "databases", 
 
 def fill(database: Database, worker: Worker, recording: Recording, secret: str = SECRET) -> None:
     """A row in every table there is, with ``secret`` in it where words go."""
-    org, errand = recording.org_id, CallContext(recording.org_id, secret, {recording.id: 1.0})
+    org, context = recording.org_id, CallContext(recording.org_id, secret, {recording.id: 1.0})
     TranscriptVersions(database, worker.ledger, worker.content).name_speaker(
         recording, "Ada", secret
     )
     TranscriptPieces(database).of(recording, MODEL).put("sound", None, factories.transcript(secret))
     spend = Spend(database)
     permit = spend.reserve(
-        errand, ReservationRequest(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0
+        context, ReservationRequest(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0
     )
     assert permit.attempt_id is not None
     Quarantine(database).add(org, permit.attempt_id, reason=secret, reply=secret.encode())
     BatchQueue(database).enqueue(
-        errand, "p", BatchRequest("/v1/e", {"model": secret}), at_most_usd=0.1, budget_usd=None
+        context, "p", BatchRequest("/v1/e", {"model": secret}), at_most_usd=0.1, budget_usd=None
     )
     members = Members(database)
     members.add(org, secret, "owner")

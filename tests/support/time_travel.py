@@ -38,7 +38,7 @@ def keep_postgres_on_this_clock(patch: pytest.MonkeyPatch) -> None:
     """For embedded servers started from now on, which by themselves take no variable of ours."""
     clock = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     told = f"from playhead.postgres.embedded import cluster; cluster._ENVIRONMENT.update({clock!r}); main()"
-    patch.setattr(server, "_KEEPER", server._SUPERVISOR.replace("main()", told))
+    patch.setattr(server, "_SUPERVISOR", server._SUPERVISOR.replace("main()", told))
 
 
 def main() -> None:

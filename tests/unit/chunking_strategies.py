@@ -179,7 +179,7 @@ def cut(
         text,
         config=config,
         tokenizer=tokenizer,
-        tongues=((0, language),),
+        language_runs=((0, language),),
         timeline=Timeline.of(spans),
         before=[ChunkSpan(one.text, one.char_start, one.char_end) for one in before],
     )

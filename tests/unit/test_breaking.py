@@ -17,7 +17,7 @@ from playhead.transcripts.caption_files import CaptionFormat, read_captions, wri
 from playhead.transcripts.caption_layout import COLUMNS, MAX_SECONDS, Caption, layout_captions
 from playhead.transcripts.correction import correct_all
 from playhead.transcripts.cue_markup import SubRip
-from playhead.transcripts.cue_parser import format_stamp
+from playhead.transcripts.cue_parser import stamp
 from playhead.transcripts.speaker_names import with_labels, with_names
 from tests.support.synthetic_transcripts import talk
 from tests.unit.transcript_strategies import transcripts
@@ -176,7 +176,7 @@ def test_an_hour_is_read_by_others_as_it_was_written(caption_format: CaptionForm
     shown = parsed(write_captions(hour, caption_format), caption_format)
     made = list(layout_captions(hour, lambda _segment, _at: ""))
     assert [one.text for one in shown] == [one.text for one in made]
-    assert [one.start for one in shown] == [format_stamp(one.start) for one in made]
+    assert [one.start for one in shown] == [stamp(one.start) for one in made]
 
 
 @pytest.mark.parametrize("wanted", FORMATS)

@@ -156,7 +156,7 @@ def test_sound_that_is_billed_by_tokens_has_a_price_a_minute_for_estimates() -> 
     """Before anything is spent it must be known about what; OpenAI's own estimate is $0.006."""
     engines = RemoteEngines(settings(openai_api_key=KEY), lambda name, *_: PlainWire(name))
     price = engines.recognizer(RemoteModel("openai", "gpt-4o-transcribe")).price
-    assert 0.006 <= price.of(calls=1, tokens=0, audio_seconds=60) <= 0.009
+    assert 0.006 <= price.cost_usd(calls=1, tokens=0, audio_seconds=60) <= 0.009
 
 
 def test_a_dated_snapshot_is_known_by_its_model() -> None:

@@ -16,10 +16,10 @@ from tests.support.time_travel import moved_to
 
 _DEFAULTS = """
 from datetime import UTC, datetime
-from playhead.engines.catalog import every_engine
+from playhead.engines.catalog import list_engines
 from playhead.core.settings import Settings
 today = datetime.now(UTC).date()
-print(today, [one.name for one in every_engine(Settings(), today) if one.chosen and one.ended])
+print(today, [one.name for one in list_engines(Settings(), today) if one.chosen and one.ended])
 """
 
 

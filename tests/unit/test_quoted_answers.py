@@ -51,8 +51,8 @@ def quotes(question: str, line: TimedSentence, **near: float) -> list[str]:
     """What is quoted of a recording that says one sentence."""
     excerpt = Excerpt("c", "r", "A talk", ".wav", line.text, 0, None, "english", (line,))
     heard = Heard()
-    inquiry = AnswerRequest(question, [excerpt], WordsAlike(near), "minilm")
-    ExtractiveAnswerer().answer(inquiry, heard)
+    request = AnswerRequest(question, [excerpt], WordsAlike(near), "minilm")
+    ExtractiveAnswerer().answer(request, heard)
     return [cited.quote for statement in heard.statements for cited in statement.cited]
 
 

@@ -1,8 +1,8 @@
-"""What is asked of whatever answers questions from passages of recordings. Adapters live beside
-this file.
+"""The protocol of engines that answer questions from chunks of recordings.
 
-An answerer is not trusted: whoever hears it looks for every quote in the passage that it names
-(``playhead/answers``), and shows nothing that does not stand there.
+Adapters are in ``playhead/engines/answering``. An answerer is not trusted: ``playhead/answers``
+looks up every quote in the chunk that the answerer names, and shows nothing that does not occur
+there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from playhead.core.records import Engine
 
 @dataclass(frozen=True, slots=True)
 class TimedSentence:
-    """A sentence of a passage and its seconds."""
+    """A sentence of a chunk, with its times in seconds."""
 
     text: str
     start_seconds: float
@@ -29,9 +29,11 @@ class TimedSentence:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A passage of a recording to answer from. ``text`` began at character ``char_start`` of its
-    transcript; ``lines`` are its sentences, at least one. ``stems``: Postgres's name of the rules
-    by which its words are searched."""
+    """A chunk of a recording to answer from.
+
+    ``text`` starts at character ``char_start`` of its transcript. ``lines`` are its sentences, at
+    least one. ``stems`` is Postgres's name of the text search configuration for its words.
+    """
 
     chunk: str
     recording: str
@@ -46,39 +48,43 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class ConversationTurn:
-    """A question that was asked before, and what was answered; nothing where it was not there."""
+    """An earlier question and its answer; the answer is empty if none was found."""
 
     question: str
     answer: str
 
 
 class Similarity(Protocol):
-    """How near texts are to the question, as the search sees it."""
+    """Similarity of texts to the question, as computed by the search."""
 
     def terms(self, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
-        """The stems of each text's words, by these rules, without those that say nothing."""
+        """Return the word stems of each text, by the given rules, without stop words."""
         ...
 
     def closeness(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
-        """The cosine of each text to the question; None where no model can say it."""
+        """Return the cosine of each text to the question, or None without a model."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """``excerpts``: best first, known to the answerer by their numbers, from 1. ``earlier``: the
-    conversation so far, oldest first. ``embedder``: whose closeness it is."""
+    """A question with the excerpts to answer it from.
+
+    ``excerpts`` are ordered best first; the answerer refers to them by their numbers, from 1.
+    ``earlier`` is the conversation so far, oldest first. ``embedder`` is the name of the embedder
+    behind the cosines.
+    """
 
     question: str
     excerpts: Sequence[Excerpt]
-    likeness: Similarity
+    similarity: Similarity
     embedder: str
     earlier: Sequence[ConversationTurn] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DraftCitation:
-    """``quote`` is said to stand in the excerpt of this number."""
+    """A quote that is claimed to occur in the excerpt with this number."""
 
     excerpt: int
     quote: str
@@ -86,30 +92,33 @@ class DraftCitation:
 
 @dataclass(frozen=True, slots=True)
 class DraftSentence:
-    """A sentence of an answer, and what it rests on."""
+    """A sentence of an answer with the citations that support it."""
 
     text: str
     cited: tuple[DraftCitation, ...]
 
 
 class AnswerSink(Protocol):
-    """Who hears an answer while it is written."""
+    """Receiver of the sentences of an answer while it is written."""
 
     def on_sentence(self, statement: DraftSentence) -> None: ...
 
     def start_over(self) -> None:
-        """What was heard does not count: its writer broke off and begins anew."""
+        """Discard all sentences received so far: the answer was interrupted and starts again."""
         ...
 
 
 class Answerer(Protocol):
-    """Writes an answer from passages, sentence by sentence."""
+    """An engine that writes an answer from excerpts, sentence by sentence."""
 
     @property
     def engine(self) -> Engine: ...
 
-    def answer(self, inquiry: AnswerRequest, audience: AnswerSink) -> str | None:
-        """``audience`` hears each sentence as soon as it is there, and none where the excerpts do
-        not answer. Gives what a person should know of how it was answered. Raises
-        ``RequestRefused`` where it will not, and what ``Wire.ask`` raises."""
+    def answer(self, request: AnswerRequest, sink: AnswerSink) -> str | None:
+        """Answer the question, passing each sentence to the sink as soon as it is complete.
+
+        The sink receives no sentence if the excerpts do not answer the question. Returns a note for
+        the user on how the question was answered, or None. Raises ``RequestRejected`` if the engine
+        refuses, and the errors of ``ProviderClient.execute``.
+        """
         ...

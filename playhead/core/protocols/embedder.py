@@ -1,4 +1,7 @@
-"""What the pipeline and search ask of any embedding model. Adapters live beside this file."""
+"""The protocol of embedding models, as used by the pipeline and by search.
+
+Adapters are in ``playhead/engines/embedding``.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +15,38 @@ from playhead.core.records import Engine, Price
 
 Vectors = NDArray[np.float32]
 
-#: Texts embedded together on this machine, and kept as soon as they are made: a crash costs the
-#: calls under way.
+#: Texts per call of a local model. Vectors are stored after each call, so that a crash loses only
+#: the calls in progress.
 TEXTS_PER_CALL = 128
 
 
 def by_count(texts: Sequence[str]) -> list[range]:
-    """Batches of ``TEXTS_A_CALL``: of models on this machine, whose calls cost nothing."""
+    """Return batches of ``TEXTS_PER_CALL`` texts for local models, whose calls are free."""
     starts = range(0, len(texts), TEXTS_PER_CALL)
     return [range(start, min(start + TEXTS_PER_CALL, len(texts))) for start in starts]
 
 
 class Tokenizer(Protocol):
-    """The embedding model's own tokens, without its special ones."""
+    """Tokenizer of an embedding model, without its special tokens."""
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
-        """``(char_start, char_end)`` of every token of ``text``, in order. Characters between
-        two tokens (white space, mostly) belong to none."""
+        """Return ``(char_start, char_end)`` of every token of ``text``, in order.
+
+        Characters between two tokens (mostly white space) belong to no token.
+        """
         ...
 
     def count(self, text: str) -> int:
-        """How many tokens ``text`` has."""
+        """Return the number of tokens of ``text``."""
         ...
 
 
 class Embedder(Protocol):
-    """Text to unit vectors."""
+    """An engine that embeds texts as unit vectors."""
 
     @property
     def engine(self) -> Engine:
-        """Name, model and what was done to the text before (``preprocessing``)."""
+        """Return the engine's name, its model and its preprocessing version (``preprocessing``)."""
         ...
 
     @property
@@ -52,8 +57,10 @@ class Embedder(Protocol):
 
     @property
     def window_tokens(self) -> int:
-        """The longest text it reads, in tokens of ``tokenizer``; what is beyond is ignored,
-        so no chunk may be longer."""
+        """Return the maximum length of a text, in tokens of ``tokenizer``.
+
+        Text beyond it would be ignored, so no chunk may be longer.
+        """
         ...
 
     @property
@@ -61,14 +68,16 @@ class Embedder(Protocol):
 
     @property
     def tokens(self) -> str:
-        """Whose tokens these are: models that count alike share chunks."""
+        """Return the name of the tokenizer: models with the same name share chunks."""
         ...
 
     def batches(self, texts: Sequence[str]) -> Sequence[range]:
-        """Which of ``texts`` to hand to ``embed`` together, in order: what is kept at once. No
-        text is left out, and no batch is empty."""
+        """Return the ranges of ``texts`` to pass to ``embed`` together, in order.
+
+        The vectors of a batch are stored together. The batches cover all texts, and none is empty.
+        """
         ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row a text, ``(len(texts), dimensions)``, each of length 1."""
+        """Return the unit vectors of ``texts``, of shape ``(len(texts), dimensions)``."""
         ...

@@ -1,7 +1,7 @@
-"""What search asks of any reranker. Adapters live beside this file.
+"""The protocol of rerankers, as used by search.
 
-A reranker reads the question and the best passages together, which is dearer than any index and
-tells more. Not here: finding passages (``playhead/postgres/search/chunk_search.py``).
+A reranker reads the question and the best chunks together, which is slower than any index and more
+accurate. Adapters are in ``playhead/engines/reranking``.
 """
 
 from __future__ import annotations
@@ -14,27 +14,30 @@ from numpy.typing import NDArray
 
 
 class QueryContext(Protocol):
-    """A question, and how near it is to any text."""
+    """A question, and the similarity of texts to it."""
 
     @property
     def text(self) -> str: ...
 
     def closeness(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
-        """The cosine of each text to the question; None where no model is at hand."""
+        """Return the cosine of each text to the question, or None without a model."""
         ...
 
 
 class Reranker(Protocol):
-    """How well each of some passages answers a question."""
+    """An engine that scores how well chunks answer a question."""
 
     @property
     def depth(self) -> int:
-        """How many of the best passages it reads; the others stay behind them, as they were."""
+        """Return the number of best chunks that it scores; the others follow in their old order."""
         ...
 
     def scores(
         self, question: QueryContext, passages: Sequence[Sequence[str]]
     ) -> Sequence[float] | NDArray[np.float32]:
-        """A number a passage, the higher the better, to be compared within one call alone. A
-        passage is given as its sentences, at least one."""
+        """Return a score per chunk; higher is better.
+
+        Scores are comparable only within one call. Each chunk is given as its sentences, at least
+        one.
+        """
         ...

@@ -1,4 +1,7 @@
-"""What the pipeline asks of any speech-to-text engine. Adapters live beside this file."""
+"""The protocols of speech-to-text engines, as used by the pipeline.
+
+Adapters are in ``playhead/engines/transcription``.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,31 @@ if TYPE_CHECKING:  # the face looks at this module and decodes nothing
 
 UNKNOWN_LANGUAGE: Final = "und"  # ISO 639-2 "undetermined": nobody spoke and none was given
 
-#: Called now and then with the seconds of audio that are done so far; never decreases.
+#: Called occasionally with the seconds of audio transcribed so far, which never decrease.
 Progress = Callable[[float], None]
 
 
 class PieceCache(Protocol):
-    """What was made of pieces of one recording by one engine, kept while its transcript is not
-    whole: a worker that dies costs the pieces it was at. Several threads use it at once."""
+    """Cache of the transcribed pieces of one recording by one engine.
+
+    It is needed until the transcript is complete: a worker that dies loses only its unfinished
+    pieces. Implementations must be thread-safe.
+    """
 
     def get(self, sound: str, language: str | None) -> Transcript | None:
-        """Of the piece with this sha-256, heard as this language (None: as detected)."""
+        """Return the transcript of the piece with this sha-256, or None if it is not cached.
+
+        ``language`` is the language that was given for the transcription (None: detected).
+        """
         ...
 
     def put(self, sound: str, language: str | None, piece: Transcript) -> None:
-        """In seconds from the piece's start."""
+        """Store the transcript of a piece, with times in seconds from the piece's start."""
         ...
 
 
 class NoPieceCache:
-    """``Finished`` for whoever makes a transcript at one go."""
+    """A ``PieceCache`` that stores nothing, for engines that transcribe a recording in one call."""
 
     def get(self, sound: str, language: str | None) -> Transcript | None:
         return None
@@ -45,7 +54,7 @@ NO_CACHE: Final = NoPieceCache()
 
 
 class Transcriber(Protocol):
-    """Speech to text with a time for every word."""
+    """A speech-to-text engine that gives a time for every word."""
 
     @property
     def engine(self) -> Engine: ...
@@ -62,19 +71,23 @@ class Transcriber(Protocol):
         speakers: SpeakerSource = "none",
         finished: PieceCache = NO_CACHE,
     ) -> Transcript:
-        """Transcribe the first audio track of ``media``, or each voice that ``speakers`` tells
-        apart, in memory that does not grow with its length. ``language`` is an ISO 639-1 code, or
-        None to detect it. Silence gives an empty text. Raises a ``PermanentError`` for media it
-        cannot decode, ``ModelUnavailable`` when its weights cannot be loaded, and what
-        ``Listener.hear`` raises; what was ``finished`` by then is not heard again."""
+        """Transcribe the first audio track of ``media``, or each voice by ``speakers``.
+
+        Memory use does not grow with the length of the media. ``language`` is an ISO 639-1 code, or
+        None to detect it. Silence gives an empty text. Pieces in the cache are not transcribed
+        again. Raises a ``PermanentError`` for media that cannot be decoded, ``ModelUnavailable`` if
+        the weights cannot be loaded, and the errors of ``SpeechRecognizer.recognize``.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What an engine made of one piece of sound; seconds from the piece's start. ``words`` and
-    ``segments`` are None where the engine gives no times for them, ``language`` (ISO 639-1) where
-    it does not say."""
+    """The engine's result for one piece of audio, in seconds from the piece's start.
+
+    ``words`` and ``segments`` are None if the engine gives no times for them. ``language`` (ISO
+    639-1) is None if the engine does not report it.
+    """
 
     text: str
     language: str | None
@@ -83,8 +96,11 @@ class Recognition:
 
 
 class SpeechRecognizer(Protocol):
-    """An engine that hears one piece of sound at a time. What cuts recordings into pieces, keeps
-    what was heard of each and puts it on the recording's clock is the same for all of them."""
+    """An engine that recognizes speech in one piece of audio at a time.
+
+    Splitting recordings into pieces, caching the results and mapping them to the recording's time
+    is the same for all of them (``PiecewiseTranscriber``).
+    """
 
     @property
     def engine(self) -> Engine: ...
@@ -94,15 +110,18 @@ class SpeechRecognizer(Protocol):
 
     @property
     def max_seconds(self) -> float:
-        """The longest piece it takes."""
+        """Return the maximum length of a piece in seconds."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """Pieces it may be given at the same time."""
+        """Return the maximum number of concurrent calls."""
         ...
 
     def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
-        """``sound``: 16 kHz, mono. ``language``: ISO 639-1, or None to detect it. Raises
-        ``LanguageUnsupported``, ``ModelUnavailable``, and what ``Wire.ask`` raises."""
+        """Recognize the speech in ``sound``, which is 16 kHz mono.
+
+        ``language`` is an ISO 639-1 code, or None to detect it. Raises ``LanguageUnsupported``,
+        ``ModelUnavailable``, and the errors of ``ProviderClient.execute``.
+        """
         ...

@@ -1,4 +1,7 @@
-"""What the pipeline asks of whatever writes documents. Adapters live beside this file."""
+"""The protocol of engines that write documents, as used by the pipeline.
+
+Adapters are in ``playhead/engines/writing``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from playhead.core.records import Cost, Document, Engine, Kind, Price, Transcrip
 
 
 class Writer(Protocol):
-    """Transcript to structured Markdown that knows when each part was said."""
+    """An engine that writes a transcript up as structured Markdown with times."""
 
     @property
     def engine(self) -> Engine: ...
@@ -17,6 +20,9 @@ class Writer(Protocol):
     def price(self) -> Price: ...
 
     def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
-        """A document with at least one section. A transcript without words gives a document
-        that says so. Every span of it stands in its content and lies in the recording."""
+        """Return a document with at least one section, and its cost.
+
+        A transcript without words gives a document that says so. Every span lies within its content
+        and within the recording.
+        """
         ...

@@ -1,1 +1,1 @@
-"""Questions and passages to answers that cite: one protocol, one adapter a way to write them."""
+"""Engines that answer questions from chunks, with citations: one adapter per method."""

@@ -1,9 +1,8 @@
-"""The offline answerer: the sentences of the recordings that answer best, as they were said; no
-language model, nothing invented.
+"""The offline answerer: the sentences of the recordings that answer best, quoted unchanged.
 
-A sentence is judged by the words of the question that it has, rare ones before frequent ones, and
-by its closeness to the question. Whether any answers at all is decided by both, at figures that
-were measured (``benchmarks/answers.py``). Not here: finding the passages.
+It uses no language model and invents nothing. A sentence is scored by the words of the question
+that it contains, weighted by rarity, and by its cosine to the question. Both scores decide whether
+any sentence is an answer, with thresholds that were measured (``benchmarks/answers.py``).
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ from playhead.core.records import Engine
 
 _VERSION: Final = "2"  # raise it with every change to what is chosen
 
-#: A sentence answers from this sum on: the share of the question's words that it has, by weight,
-#: and its cosine to the question. Of 51 questions that 19 recordings do not answer none came to
-#: more than 1.14; of 105 that they do 65 came to this (``benchmarks/answers.py``, the half of its
-#: questions by which this was chosen; before a single word counted less).
+#: Minimum score of an answer: the weighted share of the question's words in it plus its cosine to
+#: the question. Of 51 questions that 19 recordings do not answer, none exceeded 1.14; of 105 that
+#: they do answer, 65 reached this score (``benchmarks/answers.py``, the half of its questions used
+#: to choose it; measured before the weight of single-word questions was reduced).
 MIN_SCORE: Final = 1.25
-#: The embedder whose cosines those are: another one's are of another measure, and not counted.
+#: The embedder of these cosines: cosines of other embedders have another scale and are ignored.
 CALIBRATED_EMBEDDERS: Final = "minilm"
-#: Without cosines the words must do alone; there the same 51 came to no more than 0.61.
+#: Minimum score without cosines, by words alone; the same 51 questions did not exceed 0.61.
 MIN_COVERAGE_ALONE: Final = 0.7
 
 _MAX_SENTENCES: Final = 3
 _NEARLY_AS_GOOD: Final = 0.9  # of the best sentence's score: what is said beside it
-#: Of a question with one word that says anything, that word proves less.
+#: Factor on the share of words if the question has a single significant word, which proves less.
 _ONE_WORD: Final = 0.7
 _LONG_SECONDS: Final = 6.0  # a longer sentence is opened at the part of it that answers
 _BEFORE_SECONDS: Final = 3.0  # and any, where so much is said before that part
@@ -53,7 +52,7 @@ _MIN_WORDS: Final = 3  # of a part
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A sentence of an excerpt: the share of the question's words it has, and its closeness."""
+    """A sentence of an excerpt with its share of the question's words and its cosine."""
 
     excerpt: int
     line: TimedSentence
@@ -72,40 +71,40 @@ class ExtractiveAnswerer:
     def engine(self) -> Engine:
         return Engine("extractive", _VERSION)
 
-    def answer(self, inquiry: AnswerRequest, audience: AnswerSink) -> str | None:
-        """See ``Answerer``. Never refuses, and says nothing about itself."""
-        for one in _select(_candidates(inquiry), inquiry.embedder):
-            part = _answering_part(one, inquiry)
-            text = one.line.text if len(one.line.text) <= _LONG_CHARACTERS else part
-            audience.on_sentence(DraftSentence(text, (DraftCitation(one.excerpt, part),)))
+    def answer(self, request: AnswerRequest, sink: AnswerSink) -> str | None:
+        """Answer as in ``Answerer``; never refuse, and always return None."""
+        for candidate in _select(_candidates(request), request.embedder):
+            part = _answering_part(candidate, request)
+            text = candidate.line.text if len(candidate.line.text) <= _LONG_CHARACTERS else part
+            sink.on_sentence(DraftSentence(text, (DraftCitation(candidate.excerpt, part),)))
         return None
 
 
-def _candidates(inquiry: AnswerRequest) -> list[_Candidate]:
-    """Every sentence of every excerpt, once."""
+def _candidates(request: AnswerRequest) -> list[_Candidate]:
+    """Return every sentence of every excerpt once."""
     lines = {
         (excerpt.recording, line): number
-        for number, excerpt in reversed([*enumerate(inquiry.excerpts, 1)])
+        for number, excerpt in reversed([*enumerate(request.excerpts, 1)])
         for line in excerpt.lines
     }
     told = [line.text for _, line in lines]
-    near = inquiry.likeness.closeness(told) if told else None
-    shares = _coverage(inquiry, [(lines[key], key[1].text) for key in lines])
+    near = request.similarity.closeness(told) if told else None
+    shares = _coverage(request, [(lines[key], key[1].text) for key in lines])
     return [
         _Candidate(number, line, share, None if near is None else float(near[at]))
         for at, (((_, line), number), share) in enumerate(zip(lines.items(), shares, strict=True))
     ]
 
 
-def _coverage(inquiry: AnswerRequest, lines: Sequence[tuple[int, str]]) -> list[float]:
-    """Of each (excerpt's number, text): the share of the question's words that it has."""
+def _coverage(request: AnswerRequest, lines: Sequence[tuple[int, str]]) -> list[float]:
+    """Return the weighted share of the question's words in each (excerpt number, text)."""
     asked: dict[str, AbstractSet[str]] = {}
     had: list[AbstractSet[str]] = [frozenset()] * len(lines)
-    rules = [inquiry.excerpts[number - 1].stems for number, _ in lines]
+    rules = [request.excerpts[number - 1].stems for number, _ in lines]
     for stems in dict.fromkeys(rules):
         places = [at for at, rule in enumerate(rules) if rule == stems]
-        texts = [inquiry.question, *(lines[at][1] for at in places)]
-        asked[stems], *found = inquiry.likeness.terms(stems, texts)
+        texts = [request.question, *(lines[at][1] for at in places)]
+        asked[stems], *found = request.similarity.terms(stems, texts)
         for at, terms in zip(places, found, strict=True):
             had[at] = terms
     seen = Counter(term for terms in had for term in terms)
@@ -124,36 +123,41 @@ def _share(asked: AbstractSet[str], had: AbstractSet[str], weights: dict[str, fl
 
 
 def _select(candidates: Sequence[_Candidate], embedder: str) -> list[_Candidate]:
-    """Those that answer, the best first; none where none does."""
-    able = [one for one in candidates if _is_answer(one, embedder)]
-    ranked = sorted(able, key=lambda one: -one.score)[:_MAX_SENTENCES]
-    return [one for one in ranked if one.score >= _NEARLY_AS_GOOD * ranked[0].score]
+    """Return the sentences that answer the question, best first; may be empty."""
+    able = [candidate for candidate in candidates if _is_answer(candidate, embedder)]
+    ranked = sorted(able, key=lambda candidate: -candidate.score)[:_MAX_SENTENCES]
+    return [
+        candidate for candidate in ranked if candidate.score >= _NEARLY_AS_GOOD * ranked[0].score
+    ]
 
 
-def _is_answer(one: _Candidate, embedder: str) -> bool:
-    if one.closeness is None or embedder != CALIBRATED_EMBEDDERS:
-        return one.coverage >= MIN_COVERAGE_ALONE
-    return one.score >= MIN_SCORE
+def _is_answer(candidate: _Candidate, embedder: str) -> bool:
+    if candidate.closeness is None or embedder != CALIBRATED_EMBEDDERS:
+        return candidate.coverage >= MIN_COVERAGE_ALONE
+    return candidate.score >= MIN_SCORE
 
 
-def _answering_part(one: _Candidate, inquiry: AnswerRequest) -> str:
-    """Of a sentence that is long, or comes to it late, the part between commas that answers."""
-    seconds = one.line.end_seconds - one.line.start_seconds
+def _answering_part(candidate: _Candidate, request: AnswerRequest) -> str:
+    """Return the part between commas that answers, if the sentence is long or it is late.
+
+    Otherwise return the whole sentence.
+    """
+    seconds = candidate.line.end_seconds - candidate.line.start_seconds
     if seconds <= _BEFORE_SECONDS:
-        return one.line.text
-    parts = _parts(one.line.text)
-    near = inquiry.likeness.closeness(parts)
+        return candidate.line.text
+    parts = _parts(candidate.line.text)
+    near = request.similarity.closeness(parts)
     if near is None:
-        return one.line.text
-    shares = _coverage(inquiry, [(one.excerpt, part) for part in parts])
+        return candidate.line.text
+    shares = _coverage(request, [(candidate.excerpt, part) for part in parts])
     best = int(np.argmax(near + _WORDS_VOTE * np.array(shares)))
     before = seconds * sum(map(len, parts[:best])) / sum(map(len, parts))  # speech is even enough
     late = seconds > _LONG_SECONDS or before > _BEFORE_SECONDS
-    return parts[best] if late else one.line.text
+    return parts[best] if late else candidate.line.text
 
 
 def _parts(text: str) -> list[str]:
-    """Between commas, none of fewer than three words."""
+    """Split a text at commas, into parts of at least three words."""
     parts: list[str] = []
     for piece in _PART.split(text):
         if parts and len(parts[-1].split()) < _MIN_WORDS:

@@ -1,8 +1,8 @@
-"""What a language model is asked to answer, and its answer as it comes, sentence by sentence.
+"""The prompt for answers by a language model, and the parser of its streamed answer.
 
-The transcripts are data: they stand between two lines that nobody can know before, and nothing
-between them is an instruction. Pure: no request (``openai.py``), and nothing here is believed yet
-(``playhead/answers``).
+The transcripts are data: they stand between two lines with a random mark that cannot be predicted,
+and nothing between them is an instruction. The functions are pure; ``openai.py`` sends the
+requests, and ``playhead/answers`` verifies the citations.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SCHEMA_HINT: Final = (
 
 _CITATION: Final = object_schema(passage={"type": "integer"}, quote={"type": "string"})
 _SENTENCE: Final = object_schema(text={"type": "string"}, citations=array_schema(_CITATION))
-#: ``found`` comes first, so that what is heard early is known to count.
+#: ``found`` comes first, so that sentences streamed early are known to count.
 SCHEMA: Final = object_schema(found={"type": "boolean"}, sentences=array_schema(_SENTENCE))
 
 _SENTENCES: Final = re.compile(r'"sentences"\s*:\s*\[')
@@ -57,15 +57,15 @@ _BETWEEN: Final = re.compile(r"[\s,]*")
 _DECODER: Final = json.JSONDecoder()
 
 
-def format_question(inquiry: AnswerRequest, excerpts: Sequence[Excerpt]) -> str:
-    """All that the model is told: the conversation so far, the passages, the question."""
+def format_question(request: AnswerRequest, excerpts: Sequence[Excerpt]) -> str:
+    """Return the user prompt: the conversation so far, the excerpts and the question."""
     fence = f"===== {secrets.token_hex(8)} ====="
     earlier = [
         f"Earlier question: {one_line(turn.question)}\nAnswer: {one_line(turn.answer)}"
-        for turn in inquiry.earlier
+        for turn in request.earlier
     ]
     told = [_format_excerpt(number, excerpt) for number, excerpt in enumerate(excerpts, 1)]
-    question = f"Question: {one_line(inquiry.question)}"
+    question = f"Question: {one_line(request.question)}"
     return "\n\n".join([*earlier, fence, *told, fence, question])
 
 
@@ -79,15 +79,17 @@ def _format_excerpt(number: int, excerpt: Excerpt) -> str:
 
 
 def parse_sentences(answer: str) -> list[DraftSentence]:
-    """Of a complete answer; none where it says that the passages do not answer. Raises
-    ``NotAsAsked``."""
+    """Return the sentences of a complete answer; none if the excerpts do not answer.
+
+    Raises ``SchemaMismatch`` for an answer that does not follow the schema.
+    """
     value = parse_object(answer)
     if not isinstance(value.get("found"), bool):
         raise SchemaMismatch("does not say whether anything was found")
     sentences = value.get("sentences")
     if not isinstance(sentences, list):
         raise SchemaMismatch("has no list of sentences")
-    statements = [_parse_sentence(one) for one in sentences]
+    statements = [_parse_sentence(sentence) for sentence in sentences]
     return statements if value["found"] else []
 
 
@@ -106,12 +108,12 @@ def _parse_citation(citation: Any) -> DraftCitation:
 
 
 class SentenceStream:
-    """One attempt at an answer: what comes is handed on a whole sentence at a time."""
+    """Parser of one streamed attempt, passing complete sentences to the sink."""
 
-    def __init__(self, audience: AnswerSink) -> None:
-        audience.start_over()
+    def __init__(self, sink: AnswerSink) -> None:
+        sink.start_over()
         self.heard: list[DraftSentence] = []
-        self._audience = audience
+        self._audience = sink
         self._text = ""
         self._at: int | None = None
 
@@ -133,7 +135,10 @@ class SentenceStream:
             yield statement
 
     def _next(self, at: int) -> tuple[DraftSentence, int] | None:
-        """None where it is not whole yet, or none: at the end, which is read again, that tells."""
+        """Return the next sentence with its end, or None if it is incomplete or invalid.
+
+        The complete answer is parsed again at the end and reports what is invalid.
+        """
         between = _BETWEEN.match(self._text, at)
         try:
             value, end = _DECODER.raw_decode(self._text, between.end() if between else at)

@@ -1,8 +1,8 @@
-"""Answers by a language model: OpenAI's, or of any server that speaks its protocol (Ollama, vLLM,
-Azure). Sentences are heard while the model still writes.
+"""Answerer for OpenAI's models and OpenAI-compatible servers (Ollama, vLLM, Azure).
 
-Not here: what is asked (``reply.py``), how (``providers/prompting.py``), what of it is believed
-(``playhead/answers``).
+Sentences are streamed while the model is still writing. ``llm_reply.py`` has the prompt and the
+parser, ``providers/structured_output.py`` sends the requests, ``playhead/answers`` verifies the
+citations.
 """
 
 from __future__ import annotations
@@ -27,34 +27,39 @@ from playhead.providers.client_protocol import ProviderClient
 from playhead.providers.model_catalog import TextModel
 from playhead.providers.structured_output import Prompt, StructuredOutputClient
 
-#: Of all that a model is told besides question and passages.
+#: Hash of the whole prompt except the question and the excerpts.
 _PROMPT_HASH: Final = content_hash([INSTRUCTIONS, SCHEMA_HINT, SCHEMA])[:16]
 _CUT_OFF: Final = "The answer was cut off, as it became longer than the model may write."
 
 
 class OpenAIAnswerer:
-    """An ``Answerer``. Threads may share it."""
+    """A thread-safe ``Answerer``."""
 
-    def __init__(self, wire: ProviderClient, client: openai.OpenAI, model: TextModel) -> None:
-        self._provider = wire.provider
+    def __init__(
+        self, provider_client: ProviderClient, client: openai.OpenAI, model: TextModel
+    ) -> None:
+        self._provider = provider_client.provider
         self._model = model
-        self._prompter = StructuredOutputClient(wire, client, model)
+        self._structured_client = StructuredOutputClient(provider_client, client, model)
 
     @property
     def engine(self) -> Engine:
         return Engine(self._provider, self._model.name, {"prompt": _PROMPT_HASH})
 
-    def answer(self, inquiry: AnswerRequest, audience: AnswerSink) -> str | None:
-        """See ``Answerer``. Sentences that came before an answer was cut off count; all of a
-        stream that breaks off do not."""
+    def answer(self, request: AnswerRequest, sink: AnswerSink) -> str | None:
+        """Answer as in ``Answerer``.
+
+        Sentences received before an answer reached its maximum length count; the sentences of an
+        interrupted stream do not.
+        """
         attempts: list[SentenceStream] = []
 
         def begin() -> SentenceStream:
-            attempts.append(SentenceStream(audience))
+            attempts.append(SentenceStream(sink))
             return attempts[-1]
 
-        prompt = self._prompt(inquiry)
-        answer = self._prompter.complete(prompt, parse_sentences, lambda: begin().feed)
+        prompt = self._prompt(request)
+        answer = self._structured_client.complete(prompt, parse_sentences, lambda: begin().feed)
         if answer.ended == "refused":
             raise RequestRejected(
                 f"The model will not answer this: {answer.why}",
@@ -62,14 +67,17 @@ class OpenAIAnswerer:
             )
         for statement in answer.value or ():
             if statement not in attempts[-1].heard:
-                audience.on_sentence(statement)
+                sink.on_sentence(statement)
         return None if answer.ended == "complete" else _CUT_OFF
 
-    def _prompt(self, inquiry: AnswerRequest) -> Prompt:
-        """With as many of the best excerpts as the model reads."""
-        for count in range(len(inquiry.excerpts), 0, -1):
-            prompt = _prompt(inquiry, inquiry.excerpts[:count])
-            if self._prompter.size(prompt) <= self._model.input_tokens:
+    def _prompt(self, request: AnswerRequest) -> Prompt:
+        """Build the prompt with as many of the best excerpts as fit the model.
+
+        Raises ``InputTooLong`` if not even one fits.
+        """
+        for count in range(len(request.excerpts), 0, -1):
+            prompt = _prompt(request, request.excerpts[:count])
+            if self._structured_client.size(prompt) <= self._model.input_tokens:
                 return prompt
         raise InputTooLong(
             f"{self._model.name} does not read a question and a passage of this length.",
@@ -77,5 +85,5 @@ class OpenAIAnswerer:
         )
 
 
-def _prompt(inquiry: AnswerRequest, excerpts: Sequence[Excerpt]) -> Prompt:
-    return Prompt(INSTRUCTIONS, format_question(inquiry, excerpts), SCHEMA, SCHEMA_HINT)
+def _prompt(request: AnswerRequest, excerpts: Sequence[Excerpt]) -> Prompt:
+    return Prompt(INSTRUCTIONS, format_question(request, excerpts), SCHEMA, SCHEMA_HINT)

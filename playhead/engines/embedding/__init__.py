@@ -1,1 +1,1 @@
-"""Text to vectors: one protocol, one adapter a model family."""
+"""Embedding engines: one adapter per model family."""

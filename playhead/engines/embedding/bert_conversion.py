@@ -1,10 +1,8 @@
-"""BERT weights (safetensors, the layout of Hugging Face) as a CTranslate2 encoder folder.
+"""Convert BERT weights (safetensors, Hugging Face layout) to a CTranslate2 encoder folder.
 
-Here: the translation of names and shapes, and the folder it is kept in, made once however
-many processes ask and whatever is killed when. Not here: running it (``minilm.py``).
-
-The layout is that of ``ctranslate2.converters.transformers.BertLoader``, which needs torch
-and transformers for the same work.
+The conversion runs once, however many processes request it and even if some of them are killed. The
+layout is that of ``ctranslate2.converters.transformers.BertLoader``, which needs torch and
+transformers for the same work.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 def convert_once(source: Path, folder: Path, *, quantisation: str) -> None:
-    """Make ``folder``, which ``ctranslate2.Encoder`` opens, from ``source`` (``config.json``,
-    ``model.safetensors``, ``tokenizer.json``), unless it is there.
+    """Create ``folder`` for ``ctranslate2.Encoder`` from ``source``, unless it exists.
 
-    It takes its name only when complete; a second process waits for the first. ``OSError``
-    when it cannot be written.
+    ``source`` has ``config.json``, ``model.safetensors`` and ``tokenizer.json``. The folder gets
+    its name only when it is complete; a second process waits for the first. Raises ``OSError`` if
+    it cannot be written.
     """
     if folder.exists():
         return
@@ -74,7 +72,7 @@ def _spec(source: Path) -> transformer_spec.TransformerEncoderModelSpec:
 
 
 def _vocabulary(source: Path) -> list[str]:
-    """The tokens in order of their ids."""
+    """Return the tokens in order of their ids."""
     ids = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     return sorted(ids, key=ids.__getitem__)
 

@@ -1,8 +1,8 @@
-"""all-MiniLM-L6-v2 on this machine: 384 dimensions, CTranslate2, int8.
+"""The local embedder all-MiniLM-L6-v2: 384 dimensions, CTranslate2, int8.
 
-Here: tokens in, unit vectors out, as sentence-transformers does it for this model (mean over
-all tokens including [CLS] and [SEP], then length 1). Not here: where its files come from
-(``playhead/core/packaged_models.py``), how they are translated (``bert_encoder.py``).
+It follows sentence-transformers for this model: the mean over all tokens including [CLS] and [SEP],
+then normalisation to length 1. The files come from ``playhead/core/packaged_models.py`` and are
+converted by ``bert_conversion.py``.
 """
 
 from __future__ import annotations
@@ -42,15 +42,18 @@ class _Model:
 
 
 class MiniLM:
-    """The default embedder. Nothing is loaded before the first text; threads may share it.
+    """The default embedder; it loads its model at the first text and is thread-safe.
 
-    A text's vector depends on the text alone, not on what is embedded beside it: each text
-    is a batch of its own, and several run side by side on a thread a core. (Texts padded
-    into shared batches moved by up to 0.01 an element in int8, at half the speed.)
+    The vector of a text depends on the text alone, not on the texts embedded with it: each text is
+    a batch of its own, and several run in parallel, one thread per core. (In int8, texts padded
+    into shared batches changed by up to 0.01 per element, at half the speed.)
     """
 
     def __init__(self, *, cache: Path) -> None:
-        """``cache``: a folder for the translated weights, 24 MB, made when first needed."""
+        """Create the embedder without loading its model.
+
+        ``cache`` is a folder for the converted weights (24 MB), created at the first use.
+        """
         self._cache = cache
         self._lock = threading.Lock()
         self._loaded: _Model | None = None
@@ -79,12 +82,13 @@ class MiniLM:
         return by_count(texts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """``(len(texts), 384)`` unit vectors, in the order of ``texts``. A blank text has one
-        too: what the model makes of nothing between [CLS] and [SEP].
+        """Return the unit vectors of ``texts``, of shape ``(len(texts), 384)``, in their order.
 
-        ``PermanentError`` for a text of more than ``window_tokens``: cut it before, where the
-        first token too many begins, ``tokenizer.offsets(text)[window_tokens][0]``.
-        ``ModelUnavailable`` when the model's files are missing, altered or cannot be translated.
+        A blank text has a vector, too: that of [CLS] and [SEP] alone.
+
+        Raises ``PermanentError`` for a text of more than ``window_tokens``: split it first where
+        the first excess token starts, at ``tokenizer.offsets(text)[window_tokens][0]``. Raises
+        ``ModelUnavailable`` if the model's files are missing, altered or cannot be converted.
         """
         model = self._model()
         ids = model.tokenizer.ids(texts, special=True)

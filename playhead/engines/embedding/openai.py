@@ -1,8 +1,7 @@
-"""Vectors by OpenAI's embedding models, and by every server that speaks their protocol (Ollama,
-vLLM, Azure).
+"""Embedder for OpenAI's models and every OpenAI-compatible server (Ollama, vLLM, Azure).
 
-Here: requests within the documented limits, and replies held against them. Not here: how requests
-are filled (``providers/packing.py``), what stays of a vector (``playhead/postgres``).
+It sends requests within the documented limits and validates the responses.
+``providers/request_batching.py`` fills the requests.
 """
 
 from __future__ import annotations
@@ -36,7 +35,8 @@ from playhead.providers.response_parsing import (
     token_count,
 )
 
-#: Of one request, from OpenAI's reference. Other servers take as much or say no, by name.
+#: Limits of one request, from OpenAI's reference. Other servers accept as much or refuse the
+#: request with a specific error.
 LIMITS: Final = RequestLimits(texts=2_048, tokens=300_000)
 
 _PREPROCESSING: Final = 1  # raise it with every change to what is sent for a text
@@ -45,19 +45,25 @@ _UNIT_WITHIN: Final = 0.01  # OpenAI's vectors have length 1 but for rounding
 
 
 class _Variant(NamedTuple):
-    """How vectors are asked for. base64 has a quarter of the bytes, and the very numbers."""
+    """The parameters of a request for vectors.
+
+    base64 needs a quarter of the bytes of numbers and is exact.
+    """
 
     encoding: str
     shorten: bool
 
 
 class OpenAIEmbedder:
-    """An ``Embedder``. Threads may share it. ``shortened``: fewer dimensions than the model has;
-    None for all. ``org``: for whom the model is asked how many it has, where nobody knows."""
+    """A thread-safe ``Embedder``.
+
+    ``shortened`` is a number of dimensions below the model's own, or None for all. ``org`` is the
+    organisation charged for the call that finds out the dimensions of an unknown model.
+    """
 
     def __init__(
         self,
-        wire: ProviderClient,
+        provider_client: ProviderClient,
         client: openai.OpenAI,
         model: VectorModel,
         *,
@@ -65,7 +71,7 @@ class OpenAIEmbedder:
         org: str,
         shortened: int | None = None,
     ) -> None:
-        self._wire = wire
+        self._provider_client = provider_client
         self._client = client
         self._model = model
         self._rates = rates
@@ -83,15 +89,18 @@ class OpenAIEmbedder:
         parameters: dict[str, Any] = {"preprocessing": _PREPROCESSING}
         if self._shortened:
             parameters["dimensions"] = self._shortened
-        return Engine(self._wire.provider, self._model.name, parameters)
+        return Engine(self._provider_client.provider, self._model.name, parameters)
 
     @property
     def price(self) -> Price:
-        return estimate_price(self._rates, batch_discount(self._wire.provider))
+        return estimate_price(self._rates, batch_discount(self._provider_client.provider))
 
     @property
     def dimensions(self) -> int:
-        """A model without a row is asked, once."""
+        """Return the number of dimensions.
+
+        For a model that is not in the catalog this makes one call.
+        """
         with self._asking:
             if self._dimensions is None:
                 with call_context(CallContext(self._org, "check of an engine")):
@@ -99,17 +108,22 @@ class OpenAIEmbedder:
             return self._dimensions
 
     def batches(self, texts: Sequence[str]) -> Sequence[range]:
-        """Requests, each filled until the next text would break a limit. For a provider's batch
-        each text by itself: so it is known there whoever asks for it, and whichever others still
-        lack a vector."""
+        """Return the ranges of texts per request, each filled up to the limits.
+
+        In batch mode each text is a request of its own: the provider's batch then recognises it in
+        any later request, whichever other texts still lack a vector.
+        """
         if batch_allowed():
             return [range(place, place + 1) for place in range(len(texts))]
         return list(pack_requests(self._counts(texts), LIMITS))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """``(len(texts), dimensions)`` unit vectors, in the order of ``texts``; no texts are no
-        request. Raises ``PermanentError`` for a text of more than ``window_tokens``, before
-        anything is sent, and what ``Wire.ask`` raises."""
+        """Return the unit vectors of ``texts``, of shape ``(len(texts), dimensions)``.
+
+        The vectors are in the order of ``texts``; without texts no request is sent. Raises
+        ``PermanentError`` for a text of more than ``window_tokens``, before anything is sent, and
+        the errors of ``ProviderClient.execute``.
+        """
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
         counts = self._counts(texts)
@@ -153,13 +167,16 @@ class OpenAIEmbedder:
             return replace(read(raw.content), headers=plain_headers(raw.headers))
 
         deferrable = Deferrable("/v1/embeddings", body, read)
-        return self._wire.execute(
+        return self._provider_client.execute(
             ProviderCall("embeddings", self._model.name, Usage(tokens), send, deferrable)
         )
 
     @property
     def _fix_norms(self) -> int | None:
-        """How many dimensions a reply must have to be believed: those that OpenAI promises."""
+        """Return the number of dimensions that a valid response must have.
+
+        It is None for a model that is not in the catalog, which guarantees nothing.
+        """
         return self._dimensions if self._model.known else None
 
 
@@ -171,8 +188,12 @@ def _variants(model: VectorModel, shortened: int | None) -> list[_Variant]:
 
 
 def _parse(reply: Mapping[str, Any], content: bytes, count: int, dimensions: int | None) -> Vectors:
-    """The vectors in the order of their texts, each of length 1. ``dimensions``: that the model
-    promises, as it promises length 1; a server that promises neither may leave it to us."""
+    """Return the vectors in the order of their texts, each normalised to length 1.
+
+    ``dimensions`` is the number that the model guarantees, or None; a model that guarantees it also
+    guarantees length 1. Raises ``InvalidProviderResponse`` for a response that breaks these
+    guarantees.
+    """
     rows = _rows_by_index(reply.get("data"), content, count)
     try:
         vectors = np.stack([_vector(row) for row in rows])
@@ -193,7 +214,7 @@ def _parse(reply: Mapping[str, Any], content: bytes, count: int, dimensions: int
 
 
 def _rows_by_index(data: Any, content: bytes, count: int) -> list[Any]:
-    """The order is in ``index`` alone."""
+    """Return the embeddings in the order of ``index``, the only place that states the order."""
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         raise invalid_response("has no vectors", content)
     rows = {str(row.get("index")): row.get("embedding") for row in data}

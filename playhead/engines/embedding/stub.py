@@ -1,7 +1,7 @@
-"""An embedder that takes no time: for benchmarks of the pipeline itself and tests of flow.
+"""An embedder that takes no time, for benchmarks of the pipeline itself and tests of flow.
 
-Every word points in its own direction, so texts that share words are close. Speaks the
-protocol of the real ones; never a choice for real search.
+Every word has its own direction, so that texts with common words are similar. It implements the
+same protocol as the real embedders; it is unsuitable for real search.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"\S+")
 
 
 class WordTokenizer:
-    """White space separates tokens."""
+    """Tokenizer that splits at white space."""
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
         return [match.span() for match in _TOKEN.finditer(text)]
@@ -29,7 +29,7 @@ class WordTokenizer:
 
 
 class StubEmbedder:
-    """Hashed bags of words as unit vectors."""
+    """Embedder that returns hashed bags of words as unit vectors."""
 
     price = FREE
     engine = Engine(name="instant", model="instant-1")

@@ -1,8 +1,4 @@
-"""A model's own tokens, read from its ``tokenizer.json``.
-
-Here: counting, positions and ids. Not here: vectors (``minilm.py``, ``wordllama.py``),
-cutting text to size (``playhead/chunking``).
-"""
+"""Tokenizer of a model, loaded from its ``tokenizer.json``: counts, positions and ids."""
 
 from __future__ import annotations
 
@@ -13,11 +9,12 @@ from tokenizers import Tokenizer
 
 from playhead.core.text import replace_surrogates
 
-# Not Unicode text, so no tokenizer takes them; an undecodable command-line byte becomes one.
+# Surrogates are replaced first: they are not Unicode text, so tokenizers reject them. An
+# undecodable byte on the command line becomes one.
 
 
 class FileTokenizer:
-    """A ``tokenizer.json``, neither padding nor truncating."""
+    """Tokenizer from a ``tokenizer.json``, without padding or truncation."""
 
     def __init__(self, path: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
@@ -25,17 +22,23 @@ class FileTokenizer:
         self._tokenizer.no_padding()
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
-        """``(char_start, char_end)`` of every token, in order. A character of several tokens
-        (a rare one, spelt in bytes) gives each of them the same pair."""
+        """Return ``(char_start, char_end)`` of every token, in order.
+
+        If a character has several tokens (a rare one, encoded in bytes), each has the same pair.
+        """
         encoding = self._tokenizer.encode(replace_surrogates(text), add_special_tokens=False)
         return list(encoding.offsets)
 
     def count(self, text: str) -> int:
+        """Return the number of tokens of ``text``, without special tokens."""
         return len(self._tokenizer.encode(replace_surrogates(text), add_special_tokens=False))
 
     def ids(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-        """The token ids of each text; ``special`` adds what the model was trained to see
-        around a text ([CLS] and [SEP], say)."""
+        """Return the token ids of each text.
+
+        ``special`` adds the special tokens that the model was trained with around a text ([CLS] and
+        [SEP], for example).
+        """
         readable = [replace_surrogates(text) for text in texts]
         encodings = self._tokenizer.encode_batch_fast(readable, add_special_tokens=special)
         return [encoding.ids for encoding in encodings]

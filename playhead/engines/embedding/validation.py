@@ -1,7 +1,4 @@
-"""The promises every embedding adapter keeps: no token ignored, and only unit vectors.
-
-Not here: any model.
-"""
+"""Checks shared by all embedding adapters: no token ignored, and only unit vectors."""
 
 from __future__ import annotations
 
@@ -14,8 +11,10 @@ from playhead.core.protocols.embedder import Vectors
 
 
 def require_within_window(token_counts: Sequence[int], window_tokens: int) -> None:
-    """Raise ``PermanentError`` where a text has more tokens than the model reads: what is
-    beyond the window would be ignored in silence."""
+    """Raise ``PermanentError`` if a text has more tokens than the model reads.
+
+    Otherwise the text beyond the window would be ignored silently.
+    """
     for position, tokens in enumerate(token_counts):
         if tokens > window_tokens:
             raise PermanentError(
@@ -25,9 +24,10 @@ def require_within_window(token_counts: Sequence[int], window_tokens: int) -> No
 
 
 def require_unit_rows(vectors: Vectors, *, dimensions: int) -> Vectors:
-    """Each row divided by its length. ``vectors`` is ``(n, dimensions)``; n may be 0.
+    """Return ``vectors`` with each row divided by its length.
 
-    ``InvalidResult`` for another shape, or a row that is zero or not finite.
+    ``vectors`` has the shape ``(n, dimensions)``; n may be 0. Raises ``InvalidEngineOutput`` for
+    another shape, or a row that is zero or not finite.
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimensions:
         raise InvalidEngineOutput(

@@ -1,9 +1,8 @@
-"""WordLlama on this machine: 256 dimensions, no network, a hundred times MiniLM's speed and
-weaker; the embedder for large archives and small machines.
+"""The local embedder WordLlama: 256 dimensions, 100 times as fast as MiniLM, less accurate.
 
-Here: the mean of static token vectors, as wordllama's own inference takes it. Only the data
-files of the installed ``wordllama`` wheel are read: importing the package would set up the
-root logger of the whole process.
+It is the embedder for large archives and small machines. A vector is the mean of static token
+vectors, as in wordllama's own inference. Only the data files of the installed ``wordllama`` wheel
+are read: importing the package would configure the root logger of the whole process.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class _Model:
 
 
 class WordLlama:
-    """The light embedder. Nothing is loaded before the first text; threads may share it."""
+    """The light embedder; it loads its model at the first text and is thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,8 +52,10 @@ class WordLlama:
 
     @property
     def window_tokens(self) -> int:
-        """8,192. The model itself has no limit, but a mean over more words than that says
-        little about any of them."""
+        """Return the maximum length of a text, 8,192 tokens.
+
+        The model itself has no limit, but a mean over more tokens says little about any of them.
+        """
         return _WINDOW_TOKENS
 
     @property
@@ -65,11 +66,11 @@ class WordLlama:
         return by_count(texts)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """``(len(texts), 256)`` unit vectors, in the order of ``texts``. A text without tokens
-        has the vector of the start token.
+        """Return the unit vectors of ``texts``, of shape ``(len(texts), 256)``, in their order.
 
-        ``PermanentError`` for a text of more than ``window_tokens``. ``ModelUnavailable`` when
-        the model's files are missing or altered.
+        A text without tokens has the vector of the start token. Raises ``PermanentError`` for a
+        text of more than ``window_tokens``, and ``ModelUnavailable`` if the model's files are
+        missing or altered.
         """
         model = self._model()
         ids = model.tokenizer.ids(texts, special=False)

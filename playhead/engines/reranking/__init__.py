@@ -1,1 +1,1 @@
-"""Which of the passages that were found answers best."""
+"""Rerankers: engines that decide which of the found chunks answer the question best."""

@@ -1,4 +1,7 @@
-"""Names in settings to rerankers. A new one is a line here and a file beside this one."""
+"""Build the reranker that the settings name.
+
+A new reranker needs one line here and one module in this package.
+"""
 
 from __future__ import annotations
 
@@ -8,5 +11,5 @@ from playhead.engines.reranking.nearest_sentence import NearestSentence
 
 
 def build_reranker(settings: Settings) -> Reranker | None:
-    """None: passages stay as full text and vectors have put them."""
+    """Return the configured reranker, or None to keep the order of full text and vectors."""
     return {"none": None, "sentences": NearestSentence()}[settings.reranker]

@@ -1,8 +1,8 @@
-"""The nearest sentence: needs no model but the one that the searched set has anyway, and a light
-one to choose what that one reads.
+"""Reranker by the most similar sentence.
 
-A passage is about many things, and the vector of the whole about none of them exactly; the one
-sentence that answers tells. Not here: how the question is embedded (``playhead/search``).
+It needs no model except that of the searched embedding set and a light one that preselects
+sentences. A chunk has many topics, and its vector matches none of them exactly; the single sentence
+that answers the question does.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from playhead.core.protocols.reranker import QueryContext
 from playhead.engines.embedding.wordllama import WordLlama
 
-#: Sentences of a passage that are read for the one that answers, chosen by a model of a hundredth
-#: of the cost: five find what all find, in half the time (decision 19).
+#: Maximum number of sentences per chunk that are compared with the question, preselected by a model
+#: of a hundredth of the cost: five give the same results as all, in half the time (decision 19).
 MAX_CANDIDATES = 5
 _LIGHT = WordLlama()
 _PREFILTER_WEIGHT = 2.0  # of its cosine, beside the share of words
@@ -28,14 +28,17 @@ _STEM_LETTERS = 5  # crude, but the same for every alphabet: "asked" and "asking
 
 
 class NearestSentence:
-    """As near as the nearest of a passage's sentences; where no model is at hand, by the words
-    they share."""
+    """Reranker that scores a chunk by its most similar sentence.
+
+    Without an embedding model it scores by shared words.
+    """
 
     depth = 30  # more find little more; these take 0.15 s of a search (docs/retrieval.md)
 
     def scores(self, question: QueryContext, passages: Sequence[Sequence[str]]) -> list[float]:
+        """Return the similarity of each chunk's most similar sentence to the question."""
         likely = [[told[at] for at in top_candidates(question, told)] for told in passages]
-        texts = [one for sentences in likely for one in sentences]
+        texts = [sentence for sentences in likely for sentence in sentences]
         closeness = question.closeness(texts)  # words counted here too found less
         near = shared_word_scores(question, texts) if closeness is None else closeness
         ends = np.cumsum([len(sentences) for sentences in likely])
@@ -43,8 +46,10 @@ class NearestSentence:
 
 
 def top_candidates(question: QueryContext, sentences: Sequence[str]) -> list[int]:
-    """The places, in order, of at most ``LIKELY`` sentences, one of which is nearest to the
-    question."""
+    """Return the positions, in order, of the sentences likely to be the most similar.
+
+    There are at most ``MAX_CANDIDATES``; they are selected by shared words and a light model.
+    """
     if len(sentences) <= MAX_CANDIDATES:
         return [*range(len(sentences))]
     asked, *told = _LIGHT.embed([question.text[:_PREFILTER_SENTENCES], *sentences])
@@ -53,14 +58,18 @@ def top_candidates(question: QueryContext, sentences: Sequence[str]) -> list[int
 
 
 def sentence_scores(question: QueryContext, sentences: Sequence[str]) -> NDArray[np.float32]:
-    """The share of the question's words that each has, 0 to 1, and its cosine to the question."""
+    """Return a score per sentence: its shared words plus its cosine to the question.
+
+    The share of the question's words is between 0 and 1; without an embedding model it is the
+    score.
+    """
     shared, closeness = shared_word_scores(question, sentences), question.closeness(sentences)
     return shared if closeness is None else shared + closeness
 
 
 def shared_word_scores(question: QueryContext, sentences: Sequence[str]) -> NDArray[np.float32]:
-    """The share of the question's words that each has, 0 to 1."""
-    return np.array([_shared(question.text, one) for one in sentences], np.float32)
+    """Return the share of the question's words in each sentence, between 0 and 1."""
+    return np.array([_shared(question.text, sentence) for sentence in sentences], np.float32)
 
 
 def _shared(query: str, text: str) -> float:

@@ -1,1 +1,1 @@
-"""Speech to text: one protocol, one adapter an engine."""
+"""Speech-to-text engines: one adapter per engine, and the steps shared by all of them."""

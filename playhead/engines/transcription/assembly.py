@@ -1,6 +1,7 @@
-"""A whole recording from its pieces: on its own clock, voices together, most speech's language.
+"""Assemble the transcript of a recording from its pieces.
 
-Not here: what is said in a piece (``piecewise.py``), where two pieces overlap (``joining.py``).
+Times are mapped to the recording, voices are merged, and the main language is determined.
+``piecewise.py`` transcribes the pieces, ``overlap_merge.py`` merges them where they overlap.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from playhead.media.decode import RATE
 
 @dataclass(slots=True)
 class TranscriptAssembler:
-    """A voice's pieces put together, in the seconds of what they were cut from."""
+    """The assembled pieces of one voice, in seconds of the sound that was split."""
 
     lines: list[TimedSegment] = field(default_factory=list)  # each with its language
     dropped: list[DroppedSpeech] = field(default_factory=list)
@@ -38,18 +39,18 @@ class TranscriptAssembler:
 
     @property
     def language(self) -> str | None:
-        """The one of most speech so far."""
-        return max(self.spoken, key=lambda one: self.spoken[one]) if self.spoken else None
+        """Return the language of the largest share of speech so far, or None."""
+        return max(self.spoken, key=lambda language: self.spoken[language]) if self.spoken else None
 
     def add(self, piece: AudioPiece, said: Transcript | None) -> None:
-        """The next piece; None: nobody speaks in it."""
+        """Add the next piece with its transcript; None if it has no speech."""
         self._pieces += 1
         if said is not None:
             self._put(PieceTimeMap(piece), said)
         self.seconds, self._overlap = piece.end / RATE, piece.overlap / RATE
 
     def transcript(self, language: str | None) -> Transcript:
-        """``language``: where nobody said a word."""
+        """Return the transcript of all pieces; ``language`` is used if it has no words."""
         spoken = self.language or language or UNKNOWN_LANGUAGE
         return replace(
             build_transcript(self.lines, spoken, self.seconds),
@@ -59,7 +60,7 @@ class TranscriptAssembler:
         )
 
     def weigh(self, other: Transcript | TranscriptAssembler) -> None:
-        """Times are as good as the worst."""
+        """Keep the least precise timing of all pieces."""
         self.timing = max(self.timing, other.timing, key=TIMINGS.index)
         if other.error_seconds is not None:
             self.error_seconds = max(self.error_seconds or 0.0, other.error_seconds)
@@ -72,33 +73,34 @@ class TranscriptAssembler:
         self.lines = (
             merge_overlap(self.lines, lines, both) if self._overlap else [*self.lines, *lines]
         )
-        self.dropped += [clock.dropped(one) for one in said.dropped]
+        self.dropped += [clock.dropped(dropped) for dropped in said.dropped]
         if lines:
             self.weigh(said)
 
 
 class PieceTimeMap:
-    """From the seconds of a piece's sound to those of what it was cut from."""
+    """Mapping from the seconds of a piece's sound to those of the sound that was split."""
 
     def __init__(self, piece: AudioPiece) -> None:
         kept = [{"start": start, "end": end} for start, end in piece.kept]
         self._map = SpeechTimestampsMap(kept, RATE)
 
     def word(self, word: Word) -> Word:
-        """A word is wholly in the stretch that has its middle."""
+        """Return the word with mapped times, wholly in the stretch that contains its middle."""
         stretch = self._map.get_chunk_index((word.start + word.end) / 2)
         start, end = (self._map.get_original_time(at, stretch) for at in (word.start, word.end))
         return replace(word, start=float(start), end=float(end))
 
-    def dropped(self, one: DroppedSpeech) -> DroppedSpeech:
-        at = self.word(Word(one.text, one.start, one.end))
-        return replace(one, start=at.start, end=at.end)
+    def dropped(self, dropped_speech: DroppedSpeech) -> DroppedSpeech:
+        """Return the dropped speech with mapped times."""
+        at = self.word(Word(dropped_speech.text, dropped_speech.start, dropped_speech.end))
+        return replace(dropped_speech, start=at.start, end=at.end)
 
 
 def merge_channels(
     voices: Sequence[tuple[str, TranscriptAssembler]], language: str | None
 ) -> Transcript:
-    """What several voices said in the same seconds, each by its name."""
+    """Merge the transcripts of several simultaneous voices, each labelled with its name."""
     whole = TranscriptAssembler(_interleave([(name, voice.lines) for name, voice in voices]))
     for _, voice in voices:
         whole.dropped += voice.dropped
@@ -115,8 +117,11 @@ def _map_times(clock: PieceTimeMap, said: Transcript) -> Iterable[TimedSegment]:
 
 
 def _interleave(voices: Sequence[tuple[str, Sequence[TimedSegment]]]) -> list[TimedSegment]:
-    """What several voices said, each with its name, in the order of words: who speaks over
-    another is heard at the right second, and the other goes on in a line of its own."""
+    """Return the segments of several voices in the order of their words, labelled by voice.
+
+    When a voice speaks over another, its words keep their seconds, and the other voice continues in
+    a segment of its own.
+    """
     said = sorted(
         (
             (word.start, word.end, voice, number, at)

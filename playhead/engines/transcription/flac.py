@@ -1,7 +1,4 @@
-"""A piece of sound as a file to send: FLAC, in memory; what is heard there is what was cut here.
-
-Not here: reading files (``playhead/media``).
-"""
+"""Encode a piece of audio as a FLAC file in memory, to send it without loss."""
 
 from __future__ import annotations
 
@@ -14,12 +11,15 @@ import numpy as np
 from playhead.core.audio import Samples
 from playhead.media.decode import RATE
 
-#: Most that a second can take: 16 bits a sample, and the frames around them. Noise takes it all.
+#: Maximum bytes per second: 16 bits per sample, and the frames around them. Noise needs all of it.
 FLAC_BYTES_PER_SECOND: Final = round(RATE * 2 * 1.01)
 
 
 def encode_flac(sound: Samples) -> bytes:
-    """``sound``: 16 kHz, mono, in ``[-1, 1]``; as 16 bits a sample."""
+    """Return ``sound`` as a FLAC file with 16 bits per sample.
+
+    ``sound`` is 16 kHz mono in ``[-1, 1]``.
+    """
     file = BytesIO()
     with av.open(file, "w", format="flac") as container:
         stream = container.add_stream("flac", rate=RATE, layout="mono")

@@ -1,8 +1,7 @@
-"""Against words that nobody said: engines invent them in silence, repeat themselves, or say what
-they were prompted with.
+"""Detect and remove words that were not spoken, as pure functions.
 
-Here: pure functions that find such words. What is taken away is told of, never silently. Not here:
-asking an engine again (``piecewise.py``), where silence is (``silence.py``).
+Engines invent words in silence, repeat themselves, or return their prompt. Removed words are always
+reported as ``DroppedSpeech``. ``piecewise.py`` repeats a request that gave a loop.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from playhead.engines.transcription.timed_segments import TimedSegment
 from playhead.engines.transcription.word_times import TimeRange
 from playhead.transcripts.alignment import count_letters
 
-#: A word further than this from speech was not said: engines are off by less (their times p95:
-#: 0.4 s), and silence is only kept up to twice as far.
+#: A word further than this from speech was not spoken: engines are off by less (p95 of their times:
+#: 0.4 s), and silence only stays in a piece up to twice this distance.
 MAX_WORD_DISTANCE_SECONDS: Final = 1.0
 
-#: As many words in a row are a loop where the same up to ``_LONGEST_TURN`` come again and again;
-#: people say a thing three or four times.
+#: Minimum number of words in a loop, in which the same words (at most ``_MAX_LOOP_WORDS``) are
+#: repeated; people repeat words three or four times.
 _LOOP_WORDS: Final = 10
 _MIN_LOOP_REPEATS: Final = 5
 _MAX_LOOP_WORDS: Final = 12
 
-#: Letters a second: auctioneers say 25, Japanese spoken fast 12.
+#: Letters per second: auctioneers reach 25, fast Japanese 12.
 _MAX_LETTERS_PER_SECOND: Final = 30
 
-#: A line of so many words that stands in the prompt is the prompt.
+#: Minimum number of words of a segment that is contained in the prompt to count as the prompt.
 _PROMPT_WORDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Words ``[start, end)``, of which each ``turn`` says the same."""
+    """Words ``[start, end)`` that repeat the same ``turn`` words."""
 
     start: int
     end: int
@@ -44,11 +43,15 @@ class Loop:
 
     @property
     def repeats(self) -> int:
+        """Return the number of repetitions."""
         return (self.end - self.start) // self.turn
 
 
 def find_loops(words: Sequence[Word]) -> list[Loop]:
-    """Where the same words come at least five times in a row; loops do not overlap."""
+    """Return the loops in which the same words occur at least five times in a row.
+
+    Loops do not overlap.
+    """
     said = [count_letters(word.word) for word in words]
     found: list[Loop] = []
     for turn in range(1, _MAX_LOOP_WORDS + 1):
@@ -64,8 +67,11 @@ def find_loops(words: Sequence[Word]) -> list[Loop]:
 
 
 def remove_loops(lines: Sequence[TimedSegment]) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
-    """Of a loop that says more than its time allows the first turn alone stays. Others stay, and
-    are told of: people do count, chant and pray."""
+    """Remove the repetitions of loops that are too fast to have been spoken.
+
+    The first turn of such a loop stays. Other loops stay and are reported, since people do count,
+    chant and pray.
+    """
     words = [word for line in lines for word in line.words]
     gone: dict[int, str] = {}
     told: list[DroppedSpeech] = []
@@ -85,7 +91,10 @@ def remove_loops(lines: Sequence[TimedSegment]) -> tuple[list[TimedSegment], lis
 def remove_silence(
     lines: Sequence[TimedSegment], speech: Sequence[TimeRange]
 ) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
-    """Without words that lie where nobody speaks for a second around."""
+    """Remove words without speech within ``MAX_WORD_DISTANCE_SECONDS``.
+
+    ``speech`` are the stretches with speech, in seconds.
+    """
 
     def silent(_: int, word: Word) -> str | None:
         near = any(
@@ -101,7 +110,7 @@ def remove_silence(
 def remove_prompt(
     lines: Sequence[TimedSegment], prompt: str
 ) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
-    """Without lines that only repeat what the engine was prompted with."""
+    """Remove segments that only repeat the prompt of the engine."""
     prompted = count_letters(prompt)
     echoes = [
         len(line.words) >= _PROMPT_WORDS and count_letters(line.text) in prompted for line in lines
@@ -114,8 +123,8 @@ def remove_prompt(
     ]
 
 
-def _overlap(one: Loop, other: Loop) -> bool:
-    return one.start < other.end and other.start < one.end
+def _overlap(loop: Loop, other: Loop) -> bool:
+    return loop.start < other.end and other.start < loop.end
 
 
 def _is_too_fast(words: Sequence[Word]) -> bool:
@@ -126,8 +135,11 @@ def _is_too_fast(words: Sequence[Word]) -> bool:
 def _remove(
     lines: Sequence[TimedSegment], why: Callable[[int, Word], str | None]
 ) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
-    """The lines without words for which there is a reason, by their index among all; and those,
-    each row with the same reason as one."""
+    """Remove the words for which ``why`` returns a reason, by their index among all words.
+
+    Returns the segments with the remaining words, and the removed words; consecutive words with the
+    same reason are one entry.
+    """
     kept: list[TimedSegment] = []
     gone: list[tuple[str | None, Word]] = []
     first = 0
@@ -141,7 +153,7 @@ def _remove(
 
 
 def _dropped(gone: Sequence[tuple[str | None, Word]]) -> Iterator[DroppedSpeech]:
-    for reason, row in groupby(gone, key=lambda one: one[0]):
+    for reason, row in groupby(gone, key=lambda entry: entry[0]):
         words = [word for _, word in row]
         if reason is not None:
             text = " ".join(word.word for word in words)

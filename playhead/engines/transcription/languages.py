@@ -1,5 +1,7 @@
-"""The languages that Whisper and its successors hear, by name and ISO 639-1 code: what replies
-call a language, some by one, some by the other."""
+"""The languages of Whisper and its successors, by name and ISO 639-1 code.
+
+Some API responses identify a language by its name, others by its code.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,10 @@ _CODES: Final = frozenset(_NAMES.values())
 
 
 def language_code(said: object) -> str | None:
-    """The code of a language by its name or code, in any case, with or without a region; None
-    for what is neither."""
+    """Return the code of a language from its name or code, or None if it is neither.
+
+    Case and region do not matter.
+    """
     if not isinstance(said, str):
         return None
     name = said.strip().lower()

@@ -1,9 +1,8 @@
-"""Hearing by OpenAI's transcription models, and by every server that speaks their protocol
-(speaches, vLLM, Azure).
+"""Speech recognition by OpenAI's models and OpenAI-compatible servers (speaches, vLLM, Azure).
 
-Here: one piece of sound to what was heard in it, checked against the piece. Not here: cutting and
-the recording's clock (the transcriber over all listeners), loops and inventions (its guards), the
-checks of words without times.
+It recognizes one piece of audio and validates the response against the piece. Splitting and the
+times of the recording are in ``piecewise.py``, checks for loops and invented words in
+``hallucinations.py``, words without times in ``word_times.py``.
 """
 
 from __future__ import annotations
@@ -44,7 +43,8 @@ from playhead.transcripts.word_positions import TOLERANCE_SECONDS
 
 _RAISE_WITH_EVERY_CHANGE: Final = 1  # to what is sent or made of a reply
 
-#: What each format is asked by. ``prompt`` is never sent: it comes back where nobody speaks.
+#: The request parameters of each format. ``prompt`` is never sent: it comes back as text where
+#: there is no speech.
 _REQUEST: Final[Mapping[SpeechFormat, Mapping[str, Any]]] = {
     "words": {
         "response_format": "verbose_json",
@@ -63,18 +63,18 @@ _Timed = TypeVar("_Timed", tuple[Word, ...], tuple[Segment, ...])
 
 
 class OpenAIRecognizer:
-    """A ``Listener``. Threads may share it."""
+    """A thread-safe ``SpeechRecognizer``."""
 
     def __init__(
         self,
-        wire: ProviderClient,
+        provider_client: ProviderClient,
         client: openai.OpenAI,
         model: SpeechModel,
         *,
         rates: Rates,
         concurrency: int,
     ) -> None:
-        self._wire = wire
+        self._provider_client = provider_client
         self._client = client
         self._model = model
         self._rates = rates
@@ -83,9 +83,12 @@ class OpenAIRecognizer:
 
     @property
     def engine(self) -> Engine:
-        """Which format an unknown model serves is no part of it: that is found out."""
+        """Return the engine's name, its model and the version of its requests.
+
+        The format that an unknown model serves is not included, since it is found out by trying.
+        """
         parameters = {"request": _RAISE_WITH_EVERY_CHANGE}
-        return Engine(self._wire.provider, self._model.name, parameters)
+        return Engine(self._provider_client.provider, self._model.name, parameters)
 
     @property
     def price(self) -> Price:
@@ -93,11 +96,17 @@ class OpenAIRecognizer:
 
     @property
     def max_seconds(self) -> float:
-        """What fits a file of 25 MB as FLAC of noise, or less where the model takes less."""
+        """Return the maximum length of a piece in seconds.
+
+        It fits a file of 25 MB as FLAC of noise, or is less if the model accepts less.
+        """
         return min(self._model.max_seconds, MAX_FILE_BYTES / FLAC_BYTES_PER_SECOND)
 
     def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
-        """See ``Listener``. Raises ``InputTooLong`` for a piece beyond ``max_seconds``."""
+        """Recognize speech as in ``SpeechRecognizer``.
+
+        Raises ``InputTooLong`` for a piece longer than ``max_seconds``.
+        """
         seconds = len(sound) / RATE
         if seconds > self.max_seconds + TOLERANCE_SECONDS:
             raise InputTooLong(
@@ -129,7 +138,9 @@ class OpenAIRecognizer:
             heard = _Checked(reply, raw.content, seconds).heard(form, insist=self._model.known)
             return Reply(heard, _used(reply.get("usage"), at_most), plain_headers(raw.headers))
 
-        return self._wire.execute(ProviderCall("transcriptions", self._model.name, at_most, send))
+        return self._provider_client.execute(
+            ProviderCall("transcriptions", self._model.name, at_most, send)
+        )
 
     def _at_most(self, seconds: float) -> Usage:
         if self._rates.usd_per_million_input_tokens:  # billed by tokens
@@ -139,7 +150,7 @@ class OpenAIRecognizer:
 
 
 def _used(usage: Any, at_most: Usage) -> Usage:
-    """As the reply tells it; what it does not tell is taken for the most it can be."""
+    """Return the usage that the response reports, or the maximum where it reports none."""
     told, wrote = token_count(usage, "input_tokens"), token_count(usage, "output_tokens")
     if told is not None:
         return replace(at_most, input_tokens=told, output_tokens=wrote or 0)
@@ -150,7 +161,7 @@ def _used(usage: Any, at_most: Usage) -> Usage:
 
 
 class _Checked:
-    """A reply held against the piece it is of."""
+    """A response, validated against the piece that it belongs to."""
 
     def __init__(self, reply: _Reply, content: bytes, seconds: float) -> None:
         self._reply = reply
@@ -158,8 +169,11 @@ class _Checked:
         self._seconds = seconds
 
     def heard(self, form: SpeechFormat, *, insist: bool) -> Recognition:
-        """``insist``: the model is known to give times in this format, so that a reply without
-        them is not to be believed. Raises ``ReplyNotBelieved``."""
+        """Return the validated result in the given format.
+
+        ``insist`` is True if the model is known to give times in this format, so that a response
+        without them is invalid. Raises ``InvalidProviderResponse``.
+        """
         text = self._reply.get("text")
         if not isinstance(text, str):
             raise invalid_response("has no text", self._content)

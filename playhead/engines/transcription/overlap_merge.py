@@ -1,8 +1,8 @@
-"""What two pieces say becomes one: no word twice and none lost.
+"""Merge the segments of two overlapping pieces without repeated or lost words.
 
-Here: pure functions over lines. Pieces are cut where nobody speaks; where nobody pauses, the next
-one has the end of the one before once more, and the words of both say where to go over. Not here:
-cutting (``silence.py``), the recording's clock (``whole.py``).
+Pieces are split at pauses; without a pause the next piece repeats the end of the previous one, and
+the words that both recognized determine where to switch. The functions are pure.
+``pause_splitting.py`` splits, ``assembly.py`` maps times to the recording.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SAME_SECONDS: Final = 1.5  # a word heard twice is at the same second, give or 
 
 @dataclass(frozen=True, slots=True)
 class _PlacedWord:
-    """A word by its line and its place in there."""
+    """A word with the index of its segment and its index in that segment."""
 
     line: int
     at: int
@@ -31,9 +31,12 @@ class _PlacedWord:
 def merge_overlap(
     before: Sequence[TimedSegment], after: Sequence[TimedSegment], both: TimeRange
 ) -> list[TimedSegment]:
-    """Lines that both have the seconds ``both``: up to a word in there that both heard, as near
-    to the middle as there is, those of ``before``, from then on those of ``after``. Where they
-    agree on no word, to the middle. Speakers whose words both heard keep their names."""
+    """Merge the segments of two pieces that overlap in the seconds ``both``.
+
+    The result has the words of ``before`` up to a word that both pieces recognized, as near to the
+    middle of the overlap as possible, and the words of ``after`` from then on. If they agree on no
+    word, the switch is at the middle. Speakers of words that both recognized keep their names.
+    """
     middle = sum(both) / 2
     old = [spot for spot in _placed_words(before) if spot.word.end >= both[0]]
     new = [spot for spot in _placed_words(after) if spot.word.start <= both[1]]
@@ -53,8 +56,11 @@ def merge_overlap(
 
 
 def relabel_speakers(lines: Iterable[TimedSegment], piece: int) -> list[TimedSegment]:
-    """Speakers of the second piece and later named by it, too: an engine that hears one piece
-    alone cannot know who spoke in another, so its A here need not be its A there."""
+    """Add the number of the piece to speaker labels, from the second piece on.
+
+    An engine that processes each piece alone cannot know who spoke in another piece: speaker A in
+    this piece need not be speaker A in another.
+    """
     if piece == 1:
         return list(lines)
     return [
@@ -81,14 +87,14 @@ def _middle(word: Word) -> float:
 def _pairs(
     old: Sequence[_PlacedWord], new: Sequence[_PlacedWord]
 ) -> list[tuple[_PlacedWord, _PlacedWord]]:
-    """The same words at about the same second."""
+    """Return the pairs of equal words at about the same second."""
     mates = align([spot.word.word for spot in old], [spot.word.word for spot in new])
     found = [(old[mate], spot) for spot, mate in zip(new, mates, strict=True) if mate is not None]
     return [
-        (one, other)
-        for one, other in found
-        if count_letters(one.word.word) == count_letters(other.word.word)
-        and abs(_middle(one.word) - _middle(other.word)) <= _SAME_SECONDS
+        (word, other)
+        for word, other in found
+        if count_letters(word.word.word) == count_letters(other.word.word)
+        and abs(_middle(word.word) - _middle(other.word)) <= _SAME_SECONDS
     ]
 
 

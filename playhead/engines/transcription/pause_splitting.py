@@ -1,10 +1,8 @@
-"""Long sound cut into pieces at pauses, without its long silences.
+"""Split long audio into pieces at pauses, without its long silences.
 
-Silero (inside faster-whisper) says where somebody speaks. Its answer is used with a wide margin:
-ordinary pauses stay, so that a model hears speech as it was, and only silence in which it might
-invent words goes. Every piece knows where its sound was.
-
-Not here: decoding a file (``media/decode.py``) and turning sound into words (``whisper.py``).
+Silero (part of faster-whisper) detects speech. Its result is used with a wide margin: ordinary
+pauses stay, so that a model receives natural speech, and only silence in which it might invent
+words is removed. Every piece stores the positions of its sound in the recording.
 """
 
 from __future__ import annotations
@@ -35,10 +33,13 @@ Span = tuple[int, int]  # samples [start, end)
 
 @dataclass(frozen=True, slots=True)
 class AudioPiece:
-    """A stretch of a recording. ``sound`` is what was at the samples ``kept`` of the recording,
-    one after the other; both are empty where nobody speaks. ``speech`` is where in ``sound``
-    somebody does. ``end`` is the sample at which the piece ends; the next one begins there, or
-    ``overlap`` samples before where nobody paused."""
+    """A stretch of a recording.
+
+    ``sound`` is the concatenation of the sample ranges ``kept`` of the recording; both are empty
+    without speech. ``speech`` are the sample ranges of ``sound`` with speech. ``end`` is the sample
+    at which the piece ends. The next piece starts there, or ``overlap`` samples earlier if there
+    was no pause.
+    """
 
     sound: Samples
     kept: tuple[Span, ...]
@@ -48,9 +49,11 @@ class AudioPiece:
 
 
 def split_at_pauses(blocks: Iterable[Samples], longest: float) -> Iterator[AudioPiece]:
-    """Sound in blocks to pieces that cover it, each of at most ``longest`` seconds and cut
-    where somebody pauses. Where nobody does, a piece has the end of the one before once more.
-    What is shorter is one piece."""
+    """Split blocks of sound into pieces of at most ``longest`` seconds, at pauses.
+
+    The pieces cover the sound. Without a pause, the next piece repeats the end of the previous one.
+    Shorter sound is one piece.
+    """
     size, start, held = round(longest * RATE), 0, np.empty(0, dtype=np.float32)
     for block in blocks:
         held = np.concatenate([held, block])
@@ -66,13 +69,15 @@ def split_at_pauses(blocks: Iterable[Samples], longest: float) -> Iterator[Audio
 
 
 def _speech(sound: Samples) -> list[Span]:
-    """Where somebody speaks; spans apart by at least a tenth of a second."""
+    """Return the sample ranges with speech, at least a tenth of a second apart."""
     return [(span["start"], span["end"]) for span in get_speech_timestamps(sound, _VAD)]
 
 
 def _cut(speech: list[Span], size: int) -> int | None:
-    """The middle of the longest pause in the second half of the sound; of the last one where
-    there is none; None where nobody pauses at all."""
+    """Return the sample at which to split: the middle of the longest pause in the second half.
+
+    Without a pause there it is the middle of the last pause, or None if there is no pause at all.
+    """
     edges = [0, *(sample for span in speech for sample in span), size]
     pauses = [
         (end - start, (start + end) // 2)
@@ -96,7 +101,7 @@ def _build_piece(sound: Samples, speech: list[Span], start: int, overlap: int) -
 
 
 def _within(kept: list[Span], speech: list[Span]) -> Iterator[Span]:
-    """Where the speech is in what was kept, one stretch after the other."""
+    """Yield the ranges of speech within the concatenated ``kept`` ranges."""
     offset = 0
     for first, last in kept:
         yield from (
@@ -108,7 +113,7 @@ def _within(kept: list[Span], speech: list[Span]) -> Iterator[Span]:
 
 
 def _widen(speech: list[Span], size: int) -> list[Span]:
-    """The spans of speech with their margins, those that then touch as one."""
+    """Return the ranges of speech with their margins; ranges that then touch are merged."""
     kept: list[Span] = []
     for first, last in speech:
         first, last = max(0, first - MARGIN_SECONDS * RATE), min(size, last + MARGIN_SECONDS * RATE)

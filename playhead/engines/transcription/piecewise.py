@@ -1,11 +1,10 @@
-"""Recordings of any length, piece by piece, with any engine that hears one piece at a time.
+"""Transcribe recordings of any length piece by piece, with any ``SpeechRecognizer``.
 
-    media -> voices -> pieces cut at pauses -> heard, some at once -> timed -> guarded
-          -> kept -> on the recording's clock -> one transcript
+    media -> voices -> pieces split at pauses -> recognized, some concurrently -> timed
+          -> cleaned of hallucinations -> cached -> mapped to the recording -> one transcript
 
-Memory holds the pieces that are being heard, whatever the recording's length. Not here: the steps
-themselves (a file each beside this one), where finished pieces are kept
-(``playhead/postgres/pipeline/transcript_pieces.py``).
+Memory holds only the pieces in progress, whatever the recording's length. Each step is a module of
+this package; ``playhead/postgres/pipeline/transcript_pieces.py`` stores finished pieces.
 """
 
 from __future__ import annotations
@@ -42,33 +41,38 @@ from playhead.engines.transcription.word_times import TimeRange, add_word_times
 from playhead.media.audio_channels import audio_channels
 from playhead.media.decode import RATE, decode
 
-#: The longest piece: what a crash costs, and with the engine's ``at_once`` the memory.
+#: Maximum length of a piece: it determines what a crash costs and, with the engine's
+#: ``concurrency``, the memory.
 PIECE_SECONDS: Final = 300.0
 
-#: A piece with less speech proves no language other than the recording's.
+#: A piece with less speech is not enough evidence for a language other than the recording's.
 _PROGRESS_INTERVAL_SECONDS: Final = 15.0
 
 
 class PiecewiseTranscriber:
-    """A ``Transcriber``. ``aligner``: who tells the times of words to which ``listener`` gives
-    none. Several threads may transcribe at once."""
+    """A thread-safe ``Transcriber`` over an engine for single pieces.
+
+    The aligner times the words if that engine does not.
+    """
 
     def __init__(
         self,
-        listener: SpeechRecognizer,
+        recognizer: SpeechRecognizer,
         *,
         aligner: SpeechRecognizer | None = None,
         piece_seconds: float = PIECE_SECONDS,
     ) -> None:
-        self._listener = listener
+        self._recognizer = recognizer
         self._aligner = aligner
-        self._piece_seconds = min(piece_seconds, listener.max_seconds)
+        self._piece_seconds = min(piece_seconds, recognizer.max_seconds)
 
     @property
     def engine(self) -> Engine:
-        """The listener's, with all that its words and their times depend on. Raises
-        ``ModelUnavailable``."""
-        engine = self._listener.engine
+        """Return the recognizer's identity with all parameters of words and times.
+
+        Raises ``ModelUnavailable``.
+        """
+        engine = self._recognizer.engine
         aligner = {"aligner": self._aligner.engine.model} if self._aligner else {}
         ours = {
             "piece_seconds": self._piece_seconds,
@@ -80,7 +84,7 @@ class PiecewiseTranscriber:
 
     @property
     def price(self) -> Price:
-        return self._listener.price
+        return self._recognizer.price
 
     def transcribe(
         self,
@@ -91,7 +95,10 @@ class PiecewiseTranscriber:
         speakers: SpeakerSource = "none",
         finished: PieceCache = NO_CACHE,
     ) -> Transcript:
-        """See ``Transcriber``. Raises ``LanguageUnsupported`` for one the engine does not know."""
+        """Transcribe a recording as in ``Transcriber``.
+
+        Raises ``LanguageUnsupported`` for a language that the engine does not know.
+        """
         if speakers == "none":
             return self._transcribe_channel(decode(media), language, progress, finished).transcript(
                 language
@@ -124,9 +131,12 @@ class PiecewiseTranscriber:
     def _transcribe_pieces(
         self, blocks: Iterator[Samples], language: str | None, finished: PieceCache
     ) -> Iterator[tuple[AudioPiece, Transcript | None]]:
-        """The pieces in order with what is said in each; None where nobody speaks, which no
-        engine is asked. When one fails, those that others are at are waited for and kept."""
-        at_once = self._listener.concurrency
+        """Yield the pieces in order with their transcripts.
+
+        The transcript is None for a piece without speech, which is not sent to an engine. If a
+        piece fails, the pieces in progress are completed and cached first.
+        """
+        at_once = self._recognizer.concurrency
         waiting: deque[tuple[AudioPiece, Future[Transcript] | None]] = deque()
         with ThreadPoolExecutor(at_once, "listener") as pool:
             for piece in cut_at_pauses(blocks, self._piece_seconds):
@@ -140,7 +150,7 @@ class PiecewiseTranscriber:
     def _transcribe_piece(
         self, piece: AudioPiece, language: str | None, finished: PieceCache
     ) -> Transcript:
-        """From what is kept, or heard and kept."""
+        """Return the transcript of a piece from the cache, or transcribe and cache it."""
         key = hashlib.sha256(piece.sound.tobytes()).hexdigest()
         if known := finished.get(key, language):
             return known
@@ -149,7 +159,7 @@ class PiecewiseTranscriber:
         return said
 
     def _recognize(self, piece: AudioPiece, language: str | None) -> Transcript:
-        """What the engine says; where it repeats itself it is asked once more, by halves."""
+        """Recognize a piece; if the result has loops, retry once in two halves."""
         said = self._add_word_times(piece, language)
         seconds = len(piece.sound) / RATE
         if not find_loops(said.words) or seconds < 2:
@@ -160,13 +170,13 @@ class PiecewiseTranscriber:
         return whole.transcript(said.language)
 
     def _add_word_times(self, piece: AudioPiece, language: str | None) -> Transcript:
-        heard = self._listener.recognize(piece.sound, language=language)
+        heard = self._recognizer.recognize(piece.sound, language=language)
         heard = replace(heard, language=heard.language or language)
         return add_word_times(heard, piece.sound, _speech_seconds(piece), self._aligner)
 
     def _remove_hallucinations(self, piece: AudioPiece, said: Transcript) -> Transcript:
-        """Without what nobody said, which stands in ``dropped``."""
-        prompt = self._listener.engine.parameters.get("prompt", "")
+        """Move words that were not spoken to ``dropped``."""
+        prompt = self._recognizer.engine.parameters.get("prompt", "")
         lines = timed_segments(said.segments, said.words)
         lines, echoed = remove_prompt(lines, prompt)
         lines, silent = remove_silence(lines, _speech_seconds(piece))
@@ -184,7 +194,7 @@ class PiecewiseTranscriber:
 def _bind_context(
     said: Callable[[AudioPiece, str | None, PieceCache], Transcript], *given: Any
 ) -> Callable[[], Transcript]:
-    """To be called in another thread as if it were here: for the same errand."""
+    """Bind a call for another thread to the current call context."""
     return partial(copy_context().run, said, *given)
 
 
@@ -196,8 +206,10 @@ def _seconds_done(
 
 
 def _language_uncertain(piece: AudioPiece, said: Transcript | None, usual: str | None) -> bool:
-    """Whether a little speech seems to be in another language than all before: then it is heard
-    once more, as that one."""
+    """Return True if a little speech seems to differ in language from all before.
+
+    Such a piece is transcribed again in the usual language.
+    """
     if said is None or not said.words or usual in (None, said.language):
         return False
     return sum(end - start for start, end in piece.speech) < _PROGRESS_INTERVAL_SECONDS * RATE
@@ -210,6 +222,9 @@ def _speech_seconds(piece: AudioPiece) -> list[TimeRange]:
 def _share_progress(
     progress: Progress, before: Sequence[TranscriptAssembler], voices: int
 ) -> Progress:
-    """Of one of several voices, each of which has the whole recording's seconds."""
-    past = sum(one.seconds for one in before)
+    """Return the progress of one of several voices.
+
+    Each voice has as many seconds as the recording.
+    """
+    past = sum(piece.seconds for piece in before)
     return lambda seconds: progress((past + seconds) / voices)

@@ -1,7 +1,7 @@
-"""A transcriber that takes no time: for benchmarks of the pipeline itself and tests of flow.
+"""A transcriber that takes no time, for benchmarks of the pipeline itself and tests of flow.
 
-It reads the file's bytes and nothing else: the same bytes always give the same invented words,
-half a second each. Speaks the protocol of the real ones.
+It only reads the bytes of the file: the same bytes always give the same invented words, half a
+second each. It implements the same protocol as the real transcribers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WORDS_PER_SENTENCE = 8
 
 
 class StubTranscriber:
-    """Invents the same words for the same bytes."""
+    """Transcriber that invents the same words for the same bytes."""
 
     price = FREE
     engine = Engine(name="instant", model="instant-1")

@@ -1,7 +1,7 @@
-"""Lines: what is said in one go, together with the words and their times.
+"""Segments of a transcript with their words and times.
 
-Here: taking transcripts apart into lines, and making one of lines, with times in order. Not here:
-where times come from (``clock.py``), which words go (``guards.py``, ``joining.py``).
+Transcripts are split into segments and built from them, with times in order. ``word_times.py``
+determines times; ``hallucinations.py`` and ``overlap_merge.py`` remove words.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from playhead.transcripts.word_positions import locate_words
 
 @dataclass(frozen=True, slots=True)
 class TimedSegment:
-    """A segment by its words; there is one at least, and each stands in ``text`` in order."""
+    """A segment with its words; there is at least one, and all occur in ``text``, in order."""
 
     text: str
     words: tuple[Word, ...]
@@ -34,8 +34,10 @@ class TimedSegment:
         return self.words[-1].end
 
     def with_only(self, kept: AbstractSet[int]) -> TimedSegment | None:
-        """The line with these of its words, by index, and what stands behind each; None with
-        none of them."""
+        """Return the segment with the words of these indices, or None without words.
+
+        The text that follows each word stays with it.
+        """
         if len(kept) == len(self.words):
             return self
         text = "".join(part for i, part in enumerate(self._parts()) if i in kept).strip()
@@ -43,14 +45,14 @@ class TimedSegment:
         return replace(self, text=text, words=words) if words else None
 
     def _parts(self) -> Iterator[str]:
-        """The text by its words, each with all up to the next."""
+        """Return the text split by words, each with everything up to the next word."""
         starts = [start for start, _ in locate_words(self.text, _join_words(self.words)).values()]
         edges = [0, *starts[1:], len(self.text)]
         return (self.text[start:end] for start, end in pairwise(edges))
 
 
 def timed_segments(segments: Sequence[Segment], words: Sequence[Word]) -> list[TimedSegment]:
-    """Segments with the words that stand in each; without those that then have none."""
+    """Return the segments with their words, without segments that have no words."""
     texts = [segment.text.strip() for segment in segments]
     starts = [0, *accumulate(len(text) + 1 for text in texts)][:-1]
     said: list[list[Word]] = [[] for _ in segments]
@@ -64,8 +66,11 @@ def timed_segments(segments: Sequence[Segment], words: Sequence[Word]) -> list[T
 
 
 def build_transcript(lines: Iterable[TimedSegment], language: str, duration: float) -> Transcript:
-    """Of lines in the order they were said. Times are put in order and inside the sound; a
-    line says its language where that is not ``language``."""
+    """Build a transcript from segments in the order they were spoken.
+
+    Times are put in order and limited to ``[0, duration]`` seconds. A segment states its language
+    if that is not ``language``.
+    """
     said = list(lines)
     words = iter(_fix_order([word for line in said for word in line.words], duration))
     timed = [replace(line, words=tuple(islice(words, len(line.words)))) for line in said]
@@ -85,8 +90,10 @@ def _segment(line: TimedSegment, language: str) -> Segment:
 
 
 def _fix_order(words: Sequence[Word], duration: float) -> list[Word]:
-    """The same words with times that never decrease and lie in ``[0, duration]``. Engines now
-    and then let a word end after the next one begins."""
+    """Return the words with times that never decrease and lie in ``[0, duration]``.
+
+    Engines occasionally let a word end after the next one starts.
+    """
     starts = list(accumulate((min(max(word.start, 0.0), duration) for word in words), max))
     bounds = [*starts, duration]
     return [

@@ -1,10 +1,8 @@
-"""Whisper on this machine's processor, through faster-whisper.
+"""Whisper on this machine's CPU, through faster-whisper.
 
-It hears a piece of sound as faster-whisper itself would; only where several languages are spoken
-in one, each part is heard apart.
-
-Not here: where model files come from (``packaged_models.py``), cutting recordings into pieces
-(``piecewise.py``).
+A piece of audio is transcribed as faster-whisper itself would; only if it contains several
+languages, each part is transcribed separately. Model files come from
+``playhead/core/packaged_models.py``; ``piecewise.py`` splits recordings into pieces.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ _CONVERT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _LanguagePart:
-    """Samples from ``start`` on, and the language in them; None: not known yet."""
+    """Samples from ``start`` on with their language; None if it is not known yet."""
 
     start: int
     sound: Samples
@@ -55,10 +53,12 @@ class _LanguagePart:
 
 
 class LocalWhisper:
-    """A ``Listener`` whose words have times. ``model`` is the name of a packaged model or the path
-    of a folder with a CTranslate2 Whisper model. Weights are loaded at the first use, once a
-    process; several threads may hear at once, by turns. About 1 MB a second of sound beside the
-    model."""
+    """A ``SpeechRecognizer`` whose words have times.
+
+    ``model`` is the name of a packaged model or the path of a folder with a CTranslate2 Whisper
+    model. Weights are loaded at the first use, once per process. It is thread-safe; calls run one
+    after the other. It needs about 1 MB per second of audio in addition to the model.
+    """
 
     price = FREE
     max_seconds = _MAX_SECONDS
@@ -70,7 +70,10 @@ class LocalWhisper:
 
     @property
     def engine(self) -> Engine:
-        """Loads nothing. Raises ``ModelUnavailable`` for an unknown name or folder."""
+        """Return the engine's identity without loading the model.
+
+        Raises ``ModelUnavailable`` for an unknown name or folder.
+        """
         return Engine(
             name="faster-whisper",
             model=f"{Path(self._model).name}@{_weights_sha256(self._model)[:12]}",
@@ -82,7 +85,10 @@ class LocalWhisper:
         )
 
     def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
-        """See ``Listener``. Raises ``LanguageUnsupported`` and ``ModelUnavailable``."""
+        """Recognize speech as in ``SpeechRecognizer``.
+
+        Raises ``LanguageUnsupported`` and ``ModelUnavailable``.
+        """
         whisper = _cached_model(self._model)
         self._require_language(language, whisper.supported_languages)
         parts = [_LanguagePart(0, sound, language)]
@@ -107,8 +113,11 @@ class LocalWhisper:
 
 
 def _by_language(whisper: WhisperModel, sound: Samples) -> list[_LanguagePart]:
-    """The sound in parts of one language each, cut at pauses. Where Whisper is not sure that a
-    window is in the usual language it looks at shorter ones, down to a sentence."""
+    """Split the sound at pauses into parts of one language each.
+
+    If Whisper is not sure that a window is in the usual language, shorter windows are tested, down
+    to a sentence.
+    """
     if len(sound) <= _WINDOW_SECONDS * RATE:
         return [_LanguagePart(0, sound, None)]
     parts, start = [], 0
@@ -120,7 +129,10 @@ def _by_language(whisper: WhisperModel, sound: Samples) -> list[_LanguagePart]:
 
 
 def _language_runs(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int, str]]:
-    """Where each stretch ends, and its language; the one before where Whisper cannot tell."""
+    """Yield the end of each stretch (a sample) and its language.
+
+    If Whisper cannot tell, it is the language of the previous stretch.
+    """
     windows = list(_guesses(whisper, sound, 0, _WINDOW_SECONDS))
     weights = dict.fromkeys((code for _, code, _ in windows), 0.0)
     for _, code, probability in windows:
@@ -141,7 +153,7 @@ def _language_runs(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int,
 def _guesses(
     whisper: WhisperModel, sound: Samples, offset: int, longest: float
 ) -> Iterator[tuple[int, str, float]]:
-    """Windows cut at pauses: where each ends, its language, and how probable that is."""
+    """Yield windows split at pauses: the end (a sample), the language and its probability."""
     start = 0
     for piece in cut_at_pauses([sound], longest):
         code, probability, _ = whisper.detect_language(sound[start : piece.end])
@@ -150,13 +162,13 @@ def _guesses(
 
 
 def _join(parts: Sequence[tuple[_LanguagePart, Sequence[Said], str]]) -> Recognition:
-    """In the language of most words."""
+    """Return one result for all parts, in the language with the most text."""
     words: list[Word] = []
     segments: list[Segment] = []
     spoken: Counter[str] = Counter()
     for part, said, language in parts:
-        for one in said:
-            spelled = list(_words(one, part.start / RATE))
+        for said_segment in said:
+            spelled = list(_words(said_segment, part.start / RATE))
             if text := "".join(word.word for word in spelled).strip():
                 times = spelled[0].start, spelled[-1].end
                 segments.append(Segment(text, *times, language=language))
@@ -172,7 +184,7 @@ def _join(parts: Sequence[tuple[_LanguagePart, Sequence[Said], str]]) -> Recogni
 
 
 def _words(said: Said, offset: float) -> Iterator[Word]:
-    """Words as Whisper writes them: with the space before, where the language has one."""
+    """Yield words as Whisper writes them: with the space before, if the language has one."""
     for word in said.words:
         yield Word(word.word, offset + float(word.start), offset + float(word.end))
 
@@ -204,7 +216,10 @@ def _weights_sha256(model: str) -> str:
 
 
 def _folder(model: str) -> Path:
-    """The folder of a model given by its path; nothing is ever downloaded for it."""
+    """Return the folder of a model given by its path; nothing is ever downloaded for it.
+
+    Raises ``ModelUnavailable`` if the folder or one of its files is missing.
+    """
     folder = Path(model)
     missing = [name for name in _MODEL_FILES if not (folder / name).is_file()]
     if missing:

@@ -1,13 +1,13 @@
-"""The clock: a time for every word, whatever times an engine gives.
+"""Add a time to every word, whatever times an engine gives.
 
-    words with times         as they are
-    no words, an aligner     a local model hears the same sound, and the engine's words are laid
-                             over its own; what has no counterpart shares the time between
-    neither                  words share the time in which somebody speaks, in the engine's
-                             segments where it gives any, by their characters
+    words with times         stay as they are
+    no words, an aligner     a local model recognizes the same sound, and the engine's words are
+                             aligned with its words; words without a counterpart share the time
+                             between their neighbours
+    neither                  words share the time with speech, within the engine's segments if
+                             there are any, in proportion to their characters
 
-What was done, and how far off a word may be, stands with the result. Not here: where a piece lies
-in the recording (``joining.py``).
+The result states the method and how far off a word may be.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from playhead.media.decode import RATE
 from playhead.transcripts.alignment import count_letters, edit_tokens
 from playhead.transcripts.correction import correct_all
 
-#: A word that the aligner heard, too, is where the aligner says, give or take this: of clips put
-#: together at known seconds none was further off, 19 of 20 were within 0.4 s
-#: (``python -m benchmarks.word_times``).
+#: Maximum error of a word that the aligner recognized, too: in clips joined at known seconds no
+#: word was further off, and 19 of 20 were within 0.4 s (``python -m benchmarks.word_times``).
 ALIGNMENT_ERROR_SECONDS: Final = 1.5
 
 TimeRange = tuple[float, float]  # seconds [start, end)
@@ -37,7 +36,7 @@ TimeRange = tuple[float, float]  # seconds [start, end)
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """Words with times, whose they are, and how far off the worst may be."""
+    """Words with times, the method of timing, and the maximum error in seconds."""
 
     words: Sequence[Word]
     timing: Timing
@@ -50,8 +49,10 @@ def add_word_times(
     speech: Sequence[TimeRange],
     aligner: SpeechRecognizer | None,
 ) -> Transcript:
-    """What was heard of a sound with a time for every word. ``speech``: the seconds of it in which
-    somebody speaks."""
+    """Return a transcript with a time for every word.
+
+    ``speech`` are the stretches of ``sound`` with speech, in seconds.
+    """
     seconds = len(sound) / RATE
     language = heard.language or UNKNOWN_LANGUAGE
     segments = heard.segments or _whole(heard.text, seconds)
@@ -69,13 +70,16 @@ def _whole(text: str, seconds: float) -> tuple[Segment, ...]:
 
 
 def _sentences(text: str, language: str) -> list[Segment]:
-    """Their times come from the words."""
+    """Return the sentences as segments whose times are still 0; the words give them later."""
     said = (text[start:end].strip() for start, end in split_sentences(text, language))
     return [Segment(sentence, 0.0, 0.0) for sentence in said if sentence]
 
 
 def _use_native(heard: Recognition, segments: Sequence[Segment], seconds: float) -> _Times | None:
-    """The engine's own words; those it forgot to time stand between their neighbours."""
+    """Return the engine's own times; words that it did not time lie between their neighbours.
+
+    Returns None if there are segments but no words.
+    """
     if not heard.words:
         return None if segments else _Times((), "native", None)
     text = " ".join(segment.text for segment in segments)
@@ -88,7 +92,10 @@ def _use_native(heard: Recognition, segments: Sequence[Segment], seconds: float)
 def _align_segments(
     segments: Sequence[Segment], sound: Samples, language: str | None, aligner: SpeechRecognizer
 ) -> _Times | None:
-    """None where the aligner does not know the language, or hears none of the words."""
+    """Return times from an aligner's words for the same sound.
+
+    Returns None if the aligner does not know the language, or recognizes none of the words.
+    """
     try:
         known = aligner.recognize(sound, language=language)
     except LanguageUnsupported:
@@ -100,9 +107,11 @@ def _align_segments(
 def _align(
     known: Sequence[Word], text: str | None, segments: Sequence[Segment], seconds: float
 ) -> tuple[Sequence[Word], float]:
-    """The words of ``segments`` with the times of the known words they stand for, and how far off
-    the worst may be: as far as the words beside it that were known are apart. No words where
-    none was known."""
+    """Return the words of ``segments`` with the times of their known words, and the maximum error.
+
+    The error in seconds is the largest distance between known words around an unknown one. No words
+    are returned if none was known.
+    """
     text = text if text is not None else " ".join(word.word for word in known)
     before = Transcript(text, "", seconds, tuple(known), (Segment(text, 0.0, seconds),))
     words = correct_all(before, segments).words if known else ()
@@ -114,7 +123,7 @@ def _align(
 
 
 def _gaps(words: Sequence[Word], placed: Sequence[bool], seconds: float) -> Iterator[float]:
-    """How far the placed words around each row of others are apart."""
+    """Yield the distance in seconds between the known words around each run of unknown ones."""
     known = [i for i, there in enumerate(placed) if there]
     for before, after in pairwise([-1, *known, len(words)]):
         if after - before > 1:
@@ -125,15 +134,21 @@ def _gaps(words: Sequence[Word], placed: Sequence[bool], seconds: float) -> Iter
 def _interpolate(
     segments: Sequence[Segment], speech: Sequence[TimeRange], seconds: float
 ) -> _Times:
-    """A word may be anywhere in its segment."""
+    """Return words spread over the speech in their segment.
+
+    The maximum error is the length of the longest segment, since a word may be anywhere in its
+    segment.
+    """
     words = [word for segment in segments for word in _spread(segment, speech)]
     longest = max((segment.end - segment.start for segment in segments), default=seconds)
     return _Times(words, "interpolated", longest)
 
 
 def _spread(segment: Segment, speech: Sequence[TimeRange]) -> Iterator[Word]:
-    """The segment's words one after the other, each as long as its share of the characters of
-    the time in which somebody speaks."""
+    """Yield the words of a segment in sequence, over the time with speech.
+
+    Each word takes a share of that time in proportion to its characters.
+    """
     inside = [(max(start, segment.start), min(end, segment.end)) for start, end in speech]
     spoken = [(start, end) for start, end in inside if start < end]
     spoken = spoken or [(segment.start, segment.end)]
@@ -149,7 +164,7 @@ def _spread(segment: Segment, speech: Sequence[TimeRange]) -> Iterator[Word]:
 
 
 def _position_at(spoken: Sequence[TimeRange], seconds: float) -> float:
-    """When somebody has spoken for so many seconds."""
+    """Return the time at which this many seconds have been spoken."""
     for start, end in spoken:
         if seconds <= end - start:
             return start + seconds

@@ -1,1 +1,1 @@
-"""Transcripts to documents: one protocol, one adapter a writer."""
+"""Engines that write documents from transcripts: one adapter per writer."""

@@ -1,5 +1,4 @@
-"""What documents have in common, whoever writes them: how they begin, and what one says that has
-nothing to say."""
+"""Parts that the documents of all writers share: the header, and the text without speech."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ _MAX_TITLE_CHARACTERS = 200  # characters of it shown as the heading
 
 
 def write_header(page: Page, transcript: Transcript, *, title: str, kind: Kind, note: str) -> None:
-    """The heading, a line of facts, and ``note``: who wrote this, and how."""
+    """Write the heading, a line of facts, and ``note``, which states who wrote it and how."""
     shown = one_line(title)
     if len(shown) > _MAX_TITLE_CHARACTERS:
         shown = shown[:_MAX_TITLE_CHARACTERS].rstrip() + "…"
@@ -24,7 +23,7 @@ def write_header(page: Page, transcript: Transcript, *, title: str, kind: Kind, 
 
 
 def write_silence(page: Page, duration_seconds: float) -> None:
-    """The only section of a document about a recording without words."""
+    """Write the only section of a document about a recording without words."""
     with page.section(
         f"{format_timecode(0)}–{format_timecode(duration_seconds)}", 0.0, duration_seconds
     ):

@@ -1,19 +1,18 @@
-"""The offline writer: key phrases and quoted sentences, each with its second; no language
-model, nothing invented.
+"""The offline writer: key phrases and quoted sentences, each with its time.
 
-Here: the layout of its documents. Not here: what is worth quoting (``ranking.py``), sentences
-and their times (``sentences.py``), Markdown (``markdown.py``), what all documents begin with
-(``frame.py``).
+It uses no language model and invents nothing. ``sentence_ranking.py`` selects the quotes,
+``timed_sentences.py`` provides sentences with times, ``markdown_page.py`` writes Markdown,
+``document_header.py`` writes the header. The layout of its documents:
 
     # Title
     *Interview · 0:12:10 · language: en*
     Quoted from the recording by the offline writer; …
-    ## Key phrases                        where the language allows; each with its first second
+    ## Key phrases                        if the language allows; each with its first second
     ## Highlights                         of recordings with several stretches
-    ## 0:00:00–0:05:12 · a key phrase     one a stretch of about five minutes
+    ## 0:00:00–0:05:12 · a key phrase     one per stretch of about five minutes
 
-Behind the key phrases it only quotes, and says so (``quotes_from``): sentences, which are searched
-where they were said.
+After the key phrases it only quotes, and marks that position (``quotes_from``): these sentences are
+searched in the transcript.
 """
 
 from __future__ import annotations
@@ -59,11 +58,11 @@ class DocumentSection:
 class _Findings:
     phrases: list[tuple[str, SpokenSentence]]
     highlights: list[SpokenSentence]
-    stretches: list[DocumentSection]
+    groups: list[DocumentSection]
 
 
 class ExtractiveWriter:
-    """The default writer: deterministic, any language, a second or two for a long day."""
+    """The default writer: deterministic, any language, a second or two for a full day."""
 
     price = FREE
 
@@ -108,8 +107,11 @@ def _analyze(sentences: list[SpokenSentence], language: str) -> _Findings:
 
 
 def _highlights(vectors: list[Vector], ranges: list[range]) -> list[int]:
-    """At most one sentence a stretch, so that they span the recording; none of a single
-    stretch, which quotes its best sentences anyway."""
+    """Return the positions of the highlights, at most one sentence per stretch.
+
+    They therefore span the recording. A single stretch has none, since it quotes its best sentences
+    anyway.
+    """
     if len(ranges) == 1:
         return []
     best = [i for positions in ranges for i in most_representative(vectors, positions, 1)]
@@ -117,7 +119,7 @@ def _highlights(vectors: list[Vector], ranges: list[range]) -> list[int]:
 
 
 def _unused_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:
-    """The best phrase that heads no earlier stretch, added to ``headed``."""
+    """Return the best phrase that heads no earlier stretch, and add it to ``headed``."""
     for phrase in phrases:
         if (folded := phrase.casefold()) not in headed:
             headed.add(folded)
@@ -141,7 +143,7 @@ def _write_quotes(page: Page, findings: _Findings, duration: float) -> None:
             page.add("\n")
             for sentence in findings.highlights:
                 _write_quote(page, "- ", sentence.text, sentence)
-    for stretch in findings.stretches:
+    for stretch in findings.groups:
         with page.section(_heading(stretch), stretch.start, stretch.end):
             for sentence in stretch.quotes:
                 _write_quote(page, "\n", sentence.text, sentence)

@@ -1,8 +1,8 @@
-"""What a language model is asked to write, and what it wrote, believed only as far as it cites.
+"""The prompt for write-ups by a language model, and the validation of its reply.
 
-A write-up is a title and sections of paragraphs; every paragraph names the numbered lines of the
-transcript it rests on. A number that was not given is an invention, and with it the reply. Pure:
-no request, no Markdown (``openai.py``).
+A write-up is a title and sections of paragraphs; every paragraph cites the numbered lines of the
+transcript that support it. A reply that cites a number that was not given is rejected as a whole.
+The functions are pure; ``openai.py`` sends the requests and writes the Markdown.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PARAGRAPH: Final = object_schema(text=_TEXT, cites=array_schema({"type": "integ
 _SECTION: Final = object_schema(heading=_TEXT, paragraphs=array_schema(_PARAGRAPH))
 SCHEMA: Final = object_schema(title=_TEXT, sections=array_schema(_SECTION))
 
-#: Of all that a model is told besides the recording: the prompt's part of the recipe.
+#: Hash of the whole prompt except the recording, as the prompt's part of the recipe.
 PROMPT_HASH: Final = content_hash([INSTRUCTIONS, MERGE, SCHEMA_HINT, SCHEMA])[:16]
 
 _PROMPT_ECHO_CHARACTERS: Final = 60  # so much of the instructions in a row is no coincidence
@@ -54,7 +54,7 @@ _PROMPT_ECHO_CHARACTERS: Final = 60  # so much of the instructions in a row is n
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """``cites``: the numbers of lines, in order, at least one."""
+    """A paragraph with the numbers of the lines that it cites, in order, at least one."""
 
     text: str
     cites: tuple[int, ...]
@@ -68,13 +68,14 @@ class WriteUpSection:
 
 @dataclass(frozen=True, slots=True)
 class WriteUp:
-    """A write-up of a recording or a stretch of it."""
+    """A write-up of a recording or of a stretch of it."""
 
     title: str
     parts: tuple[WriteUpSection, ...]
 
     @property
     def cites(self) -> set[int]:
+        """Return the numbers of all cited lines."""
         return {
             number
             for part in self.parts
@@ -84,7 +85,7 @@ class WriteUp:
 
     @property
     def material(self) -> str:
-        """As it is given to be merged."""
+        """Return the write-up in the form in which the model gets it to merge."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -97,7 +98,7 @@ class WriteUp:
 def number_lines(
     lines: Sequence[SpokenSentence], speakers: Sequence[str | None], start: int
 ) -> list[str]:
-    """A line a sentence, numbered from ``start``, with who spoke where that is known."""
+    """Return one line per sentence, numbered from ``start``, with the speaker if known."""
     return [
         f"[{number}] {speaker}: {line.text}" if speaker else f"[{number}] {line.text}"
         for number, (line, speaker) in enumerate(zip(lines, speakers, strict=True), start)
@@ -105,7 +106,7 @@ def number_lines(
 
 
 def describe_recording(transcript: Transcript, title: str, kind: Kind) -> str:
-    """What the model is told of the recording, before its lines."""
+    """Return the facts about the recording that precede its lines in the prompt."""
     return (
         f"Kind: {kind}\nTitle given by its owner: {one_line(title)}\n"
         f"Language (ISO 639-1): {one_line(transcript.language)}\n"
@@ -114,12 +115,15 @@ def describe_recording(transcript: Transcript, title: str, kind: Kind) -> str:
 
 
 def join_write_ups(notes: Sequence[WriteUp]) -> WriteUp:
-    """One after the other, nothing lost: where they cannot be merged."""
-    return WriteUp(notes[0].title, tuple(part for one in notes for part in one.parts))
+    """Join write-ups that cannot be merged one after the other, without losing anything."""
+    return WriteUp(notes[0].title, tuple(part for note in notes for part in note.parts))
 
 
 def parse_write_up(answer: str, known: Collection[int]) -> WriteUp:
-    """What a model answered, which may cite ``known`` lines. Raises ``NotAsAsked``."""
+    """Return the validated write-up of a model, which may cite the lines ``known``.
+
+    Raises ``SchemaMismatch``.
+    """
     _reject_prompt_echo(answer)
     value = parse_object(answer)
     title, sections = value.get("title"), value.get("sections")
@@ -132,7 +136,9 @@ def _part(section: Any, known: Collection[int]) -> WriteUpSection:
     heading, paragraphs = require_fields(section, "heading", "paragraphs")
     if not isinstance(heading, str) or not isinstance(paragraphs, list) or not paragraphs:
         raise SchemaMismatch("has a section without heading or paragraphs")
-    return WriteUpSection(one_line(heading), tuple(_paragraph(one, known) for one in paragraphs))
+    return WriteUpSection(
+        one_line(heading), tuple(_paragraph(paragraph, known) for paragraph in paragraphs)
+    )
 
 
 def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
@@ -141,13 +147,13 @@ def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
         raise SchemaMismatch("has a paragraph without text")
     if not isinstance(cites, list) or not cites:
         raise SchemaMismatch("has a paragraph that rests on nothing")
-    if invented := [one for one in cites if type(one) is not int or one not in known]:
+    if invented := [cite for cite in cites if type(cite) is not int or cite not in known]:
         raise SchemaMismatch(f"cites a line that was not given: {invented[0]!r}")
     return Paragraph(line, tuple(sorted(set(cites))))
 
 
 def _reject_prompt_echo(answer: str) -> None:
-    """A model that tells its instructions has not written up anything."""
+    """Raise ``SchemaMismatch`` if the answer repeats the instructions."""
     said = " ".join(answer.split())
     for told in (INSTRUCTIONS, MERGE):
         starts = range(0, len(told) - _PROMPT_ECHO_CHARACTERS, _PROMPT_ECHO_CHARACTERS // 2)

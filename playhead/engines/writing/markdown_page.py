@@ -1,7 +1,6 @@
-"""A Markdown page that grows at its end and remembers which of its characters were said when.
+"""A Markdown page that grows at its end and stores the times of its characters.
 
-Here: escaping, so that no title or quote can change the page's structure, and positions. Not
-here: what is worth saying (``ranking.py``), the layout (``extractive.py``).
+Titles and quotes are escaped, so that they cannot change the structure of the page.
 """
 
 from __future__ import annotations
@@ -12,23 +11,23 @@ from contextlib import contextmanager
 
 from playhead.core.records import TimedSpan
 
-# What CommonMark 0.31 and GFM would read as markup in the middle of a line. Line starts need
-# no care: every line begins with a mark of ours.
+# Characters that CommonMark 0.31 and GFM interpret as markup in the middle of a line. Line starts
+# need no escaping, since every line starts with markup of this page.
 _INLINE_MARKUP = re.compile(r"[\\`*\[\]<~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 
 
 def escape(line: str) -> str:
-    """``line`` so that Markdown shows exactly its characters, in a paragraph or list item."""
+    """Escape ``line`` so that Markdown shows exactly its characters in a paragraph or list item."""
     return _INLINE_MARKUP.sub(r"\\\g<0>", line)
 
 
 def escape_heading(line: str) -> str:
-    """As ``escaped``; a heading would also lose hash signs at its end."""
+    """Escape ``line`` for a heading, where hash signs at the end would be lost, too."""
     return escape(line).replace("#", r"\#")
 
 
 class Page:
-    """``content``, and the ``spans`` and ``sections`` that point into it."""
+    """A page: its ``content``, and the ``spans`` and ``sections`` that point into it."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -38,9 +37,11 @@ class Page:
 
     @property
     def content(self) -> str:
+        """Return the Markdown added so far."""
         return "".join(self._parts)
 
     def add(self, markdown: str) -> None:
+        """Append Markdown."""
         self._parts.append(markdown)
         self._length += len(markdown)
 
@@ -52,8 +53,11 @@ class Page:
 
     @contextmanager
     def section(self, heading: str, start_seconds: float, end_seconds: float) -> Iterator[None]:
-        """A blank line and a second-level heading (already escaped); what is added inside is
-        the section's body."""
+        """Write a blank line and a second-level heading, and register a section.
+
+        ``heading`` must be escaped already. Everything that is added inside the ``with`` block is
+        the body of the section.
+        """
         self.add("\n")
         begin = self._length
         self.add(f"## {heading}\n")

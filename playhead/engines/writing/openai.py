@@ -1,15 +1,14 @@
-"""Documents by a language model: OpenAI's, or of any server that speaks its protocol (Ollama,
-vLLM, Azure).
+"""Writer for OpenAI's models and OpenAI-compatible servers (Ollama, vLLM, Azure).
 
-Here: a transcript in as many requests as it takes, and the page. Transcripts longer than a model
-reads are written up part by part, and the parts merged. Not here: what is asked and believed
-(``notes.py``), how (``providers/prompting.py``).
+A transcript that is longer than the model reads is written up part by part, and the parts are
+merged. ``llm_reply.py`` has the prompt and the validation, ``providers/structured_output.py`` sends
+the requests. The layout of its documents:
 
     # Title
     *Interview · 0:12:10 · language: en*
     Written by gpt-6-luna from the transcript; …
-    ## A heading of the model's
-    [00:01:02] A paragraph, with a span over the seconds it rests on.
+    ## A heading by the model
+    [00:01:02] A paragraph, with a span over the seconds that it cites.
 """
 
 from __future__ import annotations
@@ -52,15 +51,20 @@ _PROMPT_TOKENS: Final = 600  # of the instructions, the schema and the facts of 
 
 
 class OpenAIWriter:
-    """A ``Writer``. Threads may share it."""
+    """A thread-safe ``Writer``."""
 
     def __init__(
-        self, wire: ProviderClient, client: openai.OpenAI, model: TextModel, *, rates: Rates
+        self,
+        provider_client: ProviderClient,
+        client: openai.OpenAI,
+        model: TextModel,
+        *,
+        rates: Rates,
     ) -> None:
-        self._provider = wire.provider
+        self._provider = provider_client.provider
         self._model = model
         self._rates = rates
-        self._prompter = StructuredOutputClient(wire, client, model)
+        self._structured_client = StructuredOutputClient(provider_client, client, model)
         self._tokens = BpeTokenizer(model.encoding)
 
     @property
@@ -78,8 +82,11 @@ class OpenAIWriter:
         return estimate_price(self._rates, batch_discount(self._provider))
 
     def write(self, transcript: Transcript, *, title: str, kind: Kind) -> tuple[Document, Cost]:
-        """See ``Writer``. A transcript without words asks nobody. Raises ``RequestRefused`` where
-        the model will not, and what ``Wire.ask`` raises."""
+        """Write a document as in ``Writer``.
+
+        A transcript without words needs no request. Raises ``RequestRejected`` if the model
+        refuses, and the errors of ``ProviderClient.execute``.
+        """
         page = Page()
         lines = timed_sentences(transcript)
         if not lines:
@@ -87,7 +94,10 @@ class OpenAIWriter:
             write_silence(page, transcript.duration_seconds)
             return self._document(title, page), Cost()
         session = _WriteUpRun(
-            self._prompter, self._model, self._tokens, describe_recording(transcript, title, kind)
+            self._structured_client,
+            self._model,
+            self._tokens,
+            describe_recording(transcript, title, kind),
         )
         notes = session.run(lines, _speakers(lines, transcript))
         write_header(page, transcript, title=notes.title or title, kind=kind, note=self._note)
@@ -107,31 +117,35 @@ class OpenAIWriter:
         return Document(title, page.content, "markdown", tuple(page.spans), metadata)
 
     def _usage(self, used: Sequence[Usage]) -> Cost:
-        tokens = sum(one.input_tokens + one.output_tokens for one in used)
+        tokens = sum(usage.input_tokens + usage.output_tokens for usage in used)
         return Cost(tokens, sum(map(self._rates.cost_usd, used)))
 
 
 class _WriteUpRun:
-    """One recording being written up. ``used``: by each answer."""
+    """The state of one write-up; ``used`` has the usage of each answer."""
 
     def __init__(
         self, prompter: StructuredOutputClient, model: TextModel, tokens: BpeTokenizer, facts: str
     ) -> None:
-        self._prompter = prompter
+        self._structured_client = prompter
         self._limits = RequestLimits(1 << 30, model.input_tokens - _PROMPT_TOKENS)
         self._tokens = tokens
         self._facts = facts
         self.used: list[Usage] = []
 
     def run(self, lines: Sequence[SpokenSentence], speakers: Sequence[str | None]) -> WriteUp:
-        """Cites positions in ``lines``, from 1."""
+        """Return the write-up, which cites positions in ``lines`` from 1."""
         told = number_lines(lines, speakers, start=1)
         sizes = [self._tokens.count(line) + 1 for line in told]
         parts = pack_requests(sizes, self._limits)
         return self._merge_all([notes for part in parts for notes in self._part(told, part)])
 
     def _part(self, told: Sequence[str], part: range) -> list[WriteUp]:
-        """Of these lines; in halves, where their write-up does not fit an answer."""
+        """Return the write-ups of a range of lines.
+
+        The range is halved if its write-up does not fit an answer. Raises ``RequestRejected`` if
+        the write-up of a single line does not fit.
+        """
         known = range(part.start + 1, part.stop + 1)
         answer = self._ask(INSTRUCTIONS, "\n".join(told[part.start : part.stop]), known)
         if answer.value is not None:
@@ -145,9 +159,12 @@ class _WriteUpRun:
         ]
 
     def _merge_all(self, notes: list[WriteUp]) -> WriteUp:
-        """Neighbours at a time, as many as fit, until they are one or get no fewer."""
+        """Merge neighbouring write-ups, as many as fit a request, until one is left.
+
+        If their number no longer decreases, they are concatenated.
+        """
         while len(notes) > 1:
-            sizes = [self._tokens.count(one.material) for one in notes]
+            sizes = [self._tokens.count(note.material) for note in notes]
             groups = [notes[g.start : g.stop] for g in pack_requests(sizes, self._limits)]
             if len(groups) == len(notes):
                 return join_write_ups(notes)
@@ -157,8 +174,8 @@ class _WriteUpRun:
     def _merge(self, group: Sequence[WriteUp]) -> WriteUp:
         if len(group) == 1:
             return group[0]
-        known = set().union(*(one.cites for one in group))
-        material = "\n\n".join(one.material for one in group)
+        known = set().union(*(write_up.cites for write_up in group))
+        material = "\n\n".join(write_up.material for write_up in group)
         answer = self._ask(f"{INSTRUCTIONS} {MERGE}", material, known)
         return join_write_ups(group) if answer.value is None else answer.value
 
@@ -166,7 +183,7 @@ class _WriteUpRun:
         self, instructions: str, material: str, known: range | set[int]
     ) -> Completion[WriteUp]:
         prompt = Prompt(instructions, self._facts + material, SCHEMA, SCHEMA_HINT)
-        answer = self._prompter.complete(prompt, lambda text: parse_write_up(text, known))
+        answer = self._structured_client.complete(prompt, lambda text: parse_write_up(text, known))
         self.used.append(answer.used)
         if answer.ended == "refused":
             raise _rejected(answer.why)
@@ -181,7 +198,7 @@ def _rejected(why: str) -> RequestRejected:
 
 
 def _speakers(lines: Sequence[SpokenSentence], transcript: Transcript) -> list[str | None]:
-    """Who spoke when each sentence began."""
+    """Return the speaker at the start of each sentence, or None."""
     starts = [segment.start for segment in transcript.segments]
     at = [bisect_right(starts, line.start) - 1 for line in lines]
     return [transcript.segments[i].speaker if i >= 0 else None for i in at]

@@ -1,11 +1,9 @@
-"""What a recording is about: its terms, its key phrases, its most telling sentences, and where
-its subject changes. Counting only, no model; the same input gives the same answer.
+"""Terms, key phrases, representative sentences and topic changes of a recording.
 
-A sentence is a bag of terms weighted by tf-idf over the recording's sentences, as a vector of
-length 1. Sentences are ranked by their cosine to the centroid of all of them (centroid-based
+Everything is computed by counting, without a model; the same input gives the same result. A
+sentence is a bag of terms weighted by tf-idf over the recording's sentences, as a vector of length
+1. Sentences are ranked by their cosine to the centroid of all of them (centroid-based
 summarisation: Radev, Jing, Styś and Tam 2004, Information Processing & Management 40:919).
-
-Not here: time and text of sentences (``sentences.py``), layout (``extractive.py``).
 """
 
 from __future__ import annotations
@@ -35,13 +33,13 @@ _MAX_PAUSE_SECONDS = 3.0  # seconds; longer ones say no more about a change of s
 _CONTEXT = 6  # sentences compared on each side of a possible change of subject
 
 _TERM = re.compile(r"\w(?:\S*\w)?")
-# Scripts without spaces are taken as pairs of characters, the usual way to index them.
+# Scripts without spaces are split into pairs of characters, the usual way to index them.
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _YAKE_LANGUAGES = {"cs": "cz"}  # where its file names differ from ISO 639-1
 
 
 def phrase_extractor(language: str) -> KeywordExtractor:
-    """YAKE with its stop words for a language (ISO 639-1), or with none where it has none."""
+    """Return YAKE with its stop words for a language (ISO 639-1), if it has any."""
     from yake import KeywordExtractor  # here: it takes most of a second to import
 
     code = _YAKE_LANGUAGES.get(language, language)
@@ -51,8 +49,11 @@ def phrase_extractor(language: str) -> KeywordExtractor:
 def key_phrases(
     extractor: KeywordExtractor, sentences: Sequence[SpokenSentence]
 ) -> list[tuple[str, SpokenSentence]]:
-    """Best first, none a part of another, each with the first sentence it stands in. Empty for
-    scripts without spaces, which YAKE cannot cut into words."""
+    """Return the key phrases, best first, each with the first sentence that contains it.
+
+    No phrase is a part of another. The list is empty for scripts without spaces, which YAKE cannot
+    split into words.
+    """
     folded = [sentence.text.casefold() for sentence in sentences]
     phrases = []
     taken: list[set[str]] = []
@@ -69,7 +70,7 @@ def key_phrases(
 
 
 def term_vectors(sentences: Sequence[SpokenSentence], stop_words: Set[str]) -> list[Vector]:
-    """One vector a sentence, of length 1; empty where it has no terms."""
+    """Return a vector of length 1 per sentence; it is empty if the sentence has no terms."""
     counts = [Counter(_terms(sentence.text, stop_words)) for sentence in sentences]
     found_in = Counter(term for count in counts for term in count)
     rarity = {term: math.log(1 + len(sentences) / n) for term, n in found_in.items()}
@@ -77,8 +78,10 @@ def term_vectors(sentences: Sequence[SpokenSentence], stop_words: Set[str]) -> l
 
 
 def most_representative(vectors: Sequence[Vector], among: Sequence[int], count: int) -> list[int]:
-    """The ``count`` positions of ``among`` whose sentences say most of what all of these say
-    and do not say the same twice, in order."""
+    """Return the positions of the sentences that represent those at ``among`` best.
+
+    There are at most ``count``, in order, and no two of them say the same.
+    """
     centroid = _unit(_sum(vectors[i] for i in among))
     scores = {
         i: _cosine(vectors[i], centroid) * min(1.0, len(vectors[i]) / _FULL_LENGTH) for i in among
@@ -93,8 +96,11 @@ def most_representative(vectors: Sequence[Vector], among: Sequence[int], count: 
 
 
 def split_by_topic(sentences: Sequence[SpokenSentence], vectors: Sequence[Vector]) -> list[range]:
-    """The positions of sentences, cut into stretches of about five minutes: near each fifth
-    minute, where the pause is longest and the vocabulary changes most."""
+    """Split the positions of sentences into stretches of about five minutes.
+
+    Each split is near a multiple of five minutes, where the pause is longest and the vocabulary
+    changes most.
+    """
     start, end = spoken_seconds(sentences)
     count = max(1, round((end - start) / _SECTION_SECONDS))
     length = (end - start) / count
@@ -112,7 +118,7 @@ def split_by_topic(sentences: Sequence[SpokenSentence], vectors: Sequence[Vector
 
 
 def _topic_change(sentences: Sequence[SpokenSentence], vectors: Sequence[Vector], i: int) -> float:
-    """How much speaks for a cut before sentence ``i``: 0 to 2."""
+    """Return the score of a topic change before sentence ``i``, between 0 and 2."""
     pause = sentences[i].start - sentences[i - 1].end
     before, after = _sum(vectors[max(0, i - _CONTEXT) : i]), _sum(vectors[i : i + _CONTEXT])
     return (

@@ -1,7 +1,4 @@
-"""A transcript as sentences that know when they were said, and as stretches of a few minutes.
-
-Not here: which sentences matter (``ranking.py``).
-"""
+"""The sentences of a transcript with their times."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _MAX_CHARACTERS = 400  # of a sentence; speech recognition may leave out all pun
 
 @dataclass(frozen=True, slots=True)
 class SpokenSentence:
-    """``text`` is one line, never empty; times are in seconds."""
+    """A sentence as one line of text, never empty, with its times in seconds."""
 
     text: str
     start: float
@@ -28,7 +25,10 @@ class SpokenSentence:
 
 @dataclass(frozen=True, slots=True)
 class _Anchors:
-    """Where words (or, without words, segments) stand in the text, in order, and when."""
+    """Character ranges and times of the words in the text, in order.
+
+    Without words they are those of the segments.
+    """
 
     char_starts: list[int]
     char_ends: list[int]
@@ -36,12 +36,15 @@ class _Anchors:
     ends: list[float]
 
     def between(self, begin: int, end: int) -> tuple[int, int]:
-        """The anchors ``[first, last)`` that share characters with ``[begin, end)``."""
+        """Return the anchors ``[first, last)`` that overlap the characters ``[begin, end)``."""
         return bisect_right(self.char_ends, begin), bisect_left(self.char_starts, end)
 
 
 def timed_sentences(transcript: Transcript) -> list[SpokenSentence]:
-    """All of the text, in order; times never decrease and lie in the recording."""
+    """Return the sentences of the whole text, in order.
+
+    Times never decrease and lie within the recording.
+    """
     anchors = _anchors(transcript)
     duration = transcript.duration_seconds
     timed = []
@@ -80,7 +83,10 @@ def _text(said: Word | Segment) -> str:
 
 
 def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, int]]:
-    """Character ranges of sentences, the overlong ones cut, in order, together all the text."""
+    """Yield the character ranges of sentences, in order, with overlong ones split.
+
+    Together they cover the whole text.
+    """
     waiting = [*reversed(split_multilingual(transcript.text, language_runs(transcript)))]
     while waiting:
         begin, end = waiting.pop()
@@ -92,7 +98,10 @@ def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, in
 
 
 def _cut(begin: int, end: int, anchors: _Anchors) -> int | None:
-    """Where an overlong sentence is cut: at the longest pause in its middle half."""
+    """Return where to split an overlong sentence: at the longest pause in its middle half.
+
+    Returns None if no word starts there.
+    """
     quarter = (end - begin) // 4
     first, last = anchors.between(begin + quarter, end - quarter)
     inside = [i for i in range(max(first, 1), last) if begin < anchors.char_starts[i]]
@@ -110,5 +119,5 @@ def _cut(begin: int, end: int, anchors: _Anchors) -> int | None:
 
 
 def spoken_seconds(said: Sequence[SpokenSentence]) -> tuple[float, float]:
-    """From when to when they were said. ``said`` is not empty."""
+    """Return the start and end of the sentences in seconds; there must be at least one."""
     return said[0].start, max(sentence.end for sentence in said)

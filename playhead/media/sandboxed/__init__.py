@@ -1,1 +1,1 @@
-"""What runs in the process apart: all that lets FFmpeg look at a file. Nobody else imports it."""
+"""Code that runs in the sandboxed process, where FFmpeg reads files; not imported elsewhere."""

@@ -1,8 +1,9 @@
-"""Where the processes begin that look at files: one process that has all imported, shut itself in
-and never sees a file. For each file it forks one that does, and says how that one ended.
+"""Fork server: the process that forks a sandboxed process for each file.
 
-It is told on a socket what to do, with three descriptors: the media, the line on which the new
-process sends what it finds, and a line of its own. Who gives up closes that, and the process ends.
+It has imported everything, has restricted itself and never reads a file. It receives each task on a
+socket with three descriptors: the media, the socket for the results of the new process, and the
+socket on which the fork server reports how that process ended. If the caller closes the latter, the
+process is killed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PEAK_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # bytes, of ru_maxr
 
 
 def main(descriptor: int) -> None:
-    """Until the other side hangs up."""
+    """Run the fork server until the other side disconnects."""
     control = socket.socket(fileno=descriptor)
     prepare()
     keeper = _ForkServer(control)
@@ -41,7 +42,7 @@ def main(descriptor: int) -> None:
 
 
 class _ForkServer:
-    """Knows who is at work: the line of each process."""
+    """A server that holds the exit socket of each running process."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -68,7 +69,7 @@ class _ForkServer:
             os.kill(process, signal.SIGKILL)
 
     def _start_task(self) -> bool:
-        """Fork a process for a task. False where there will be none any more."""
+        """Start a process for a task; return False once the caller disconnected."""
         said, descriptors, _, _ = socket.recv_fds(self._control, _MAX_BYTES, 3)
         if len(descriptors) != 3:
             return False
@@ -83,13 +84,13 @@ class _ForkServer:
         return True
 
     def _kill(self, process: int) -> None:
-        """Nobody waits for it any more. It may just have been buried."""
+        """Kill a process whose caller gave up, unless it has already been reaped."""
         if process in self._lines:
             self._selector.unregister(self._lines[process].fileno())
             os.kill(process, signal.SIGKILL)
 
     def _reap(self) -> None:
-        """Say of each process that ended how it did."""
+        """Report the exit of each process that has ended."""
         self._bell.recv(_MAX_BYTES)
         with suppress(ChildProcessError):
             while (died := os.wait4(-1, os.WNOHANG))[0]:
@@ -109,7 +110,7 @@ class _ForkServer:
 
 
 def _run_task(said: bytes, media: int, line: int) -> None:
-    """What the new process does, all its life."""
+    """Run a task in the forked process, then exit."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)

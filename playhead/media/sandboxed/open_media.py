@@ -1,11 +1,9 @@
-"""A media file opened: what may be opened, and which of its tracks is wanted.
+"""Open media files: which formats may be opened, and selection of an audio track.
 
-FFmpeg (through PyAV) reads the bytes. It gets an open file, may open no other and knows no
-format that asks for one, so a playlist is not media here. It never learns the file's name: what
-a file is gets decided by its content. Of decoders it knows those for sound alone: no picture is
-decoded, not even to look what it is.
-
-Not here: where sound stands on the clock (``timeline.py``), what becomes of it.
+FFmpeg (through PyAV) reads the bytes. It gets an open file, may open no other, and supports no
+format that refers to one, so a playlist is not media here. It never gets the file's name: the
+format is detected from the content. Only audio decoders are enabled: no picture is decoded, not
+even to detect its format.
 """
 
 from __future__ import annotations
@@ -34,8 +32,8 @@ from playhead.media.sandbox_messages import RATE
 
 Fits = Callable[[av.AudioFrame], bool]
 
-# Only FFmpeg demuxers that hold their media themselves and know it by its content. Left out on
-# purpose: concat, hls, dash, imf, sdp, rtsp, vobsub, image sequences and whatever else names
+# Only FFmpeg demuxers that contain their media themselves and detect it by its content. Left out on
+# purpose: concat, hls, dash, imf, sdp, rtsp, vobsub, image sequences and all others that refer to
 # other files or hosts; devices; subtitles and pictures; raw samples that any bytes could be.
 _DEMUXERS: Final = (
     "3dostr aa aac aax ac3 ac4 acm adx aea aiff alp amr amrnb amrwb apac apc ape apm argo_asf asf "
@@ -47,7 +45,7 @@ _DEMUXERS: Final = (
     "wavarc wsaud wsd wsvqa wtv wv wve xa xwma"
 )
 
-#: How lists of recordings begin, which hold none themselves.
+#: Beginnings of playlists, which contain no media themselves.
 _PLAYLISTS: Final = re.compile(
     rb"\s*(?:(?P<HLS>#EXTM3U)|(?P<concat>ffconcat|file\s)|(?P<DASH>(<\?xml[^>]*>\s*)?<MPD)"
     rb"|(?P<SDP>v=0)|(?P<PLS>\[playlist\])|(?P<ASX>\[Reference\]|<asx)|(?P<RTSP>rtsp:|rtspt:)"
@@ -59,9 +57,11 @@ _MP4_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wi
 
 @contextmanager
 def open_media(file: int) -> Iterator[av.container.InputContainer]:
-    """Open what is media by its content. ``file``: a descriptor, at its beginning. Raises
-    ``EmptyFile`` (zero bytes), ``TruncatedMedia`` (an MP4 without its index) or
-    ``UnreadableMedia``."""
+    """Open a media file, whose format is detected from its content.
+
+    ``file`` is a descriptor at its beginning. Raises ``EmptyFile`` (zero bytes), ``TruncatedMedia``
+    (an MP4 without its index) or ``UnreadableMedia``.
+    """
     head = os.pread(file, 512, 0)
     if not head:
         raise EmptyFile("The file has zero bytes.", remedy="Upload the recording again.")
@@ -92,7 +92,7 @@ def _audio_decoders() -> Iterator[str]:
                 yield name
 
 
-#: Made before the first file is here.
+#: Cached before the first file is opened.
 prepare = _options
 
 
@@ -115,8 +115,10 @@ def _no_media(head: bytes) -> PermanentError:
 
 
 def audio_track(container: av.container.InputContainer, number: int = 0) -> av.AudioStream:
-    """An audio track, counted from 0. Raises ``NoAudioTrack``, or ``UnreadableMedia`` where
-    nothing can decode it."""
+    """Return an audio track, counted from 0.
+
+    Raises ``NoAudioTrack``, or ``UnreadableMedia`` if no decoder exists for it.
+    """
     tracks = container.streams.audio
     if not tracks:
         raise NoAudioTrack(
@@ -139,7 +141,7 @@ def audio_track(container: av.container.InputContainer, number: int = 0) -> av.A
 
 
 def _unknown_codec(container: av.container.InputContainer, track: av.AudioStream) -> str:
-    """FFmpeg's name for a codec without a decoder, or the tag that stands in the file."""
+    """Return FFmpeg's name of a codec without a decoder, or the tag in the file."""
     av.logging.set_level(av.logging.INFO)  # without it nothing is told; here nobody else hears it
     line = rf"Stream #0:{track.index}\b.*?Audio: ([^,\n]*)"
     found = re.search(line, container.dumps_format())
@@ -149,8 +151,10 @@ def _unknown_codec(container: av.container.InputContainer, track: av.AudioStream
 def packets(
     container: av.container.InputContainer, *tracks: av.stream.Stream
 ) -> Iterator[av.Packet]:
-    """The packets of ``tracks`` (none given: of all) up to the end, or to where the container
-    cannot be read any further."""
+    """Yield the packets of ``tracks`` (of all if none are given).
+
+    Ends at the end of the file, or where the container cannot be read any further.
+    """
     try:
         yield from container.demux(*tracks)
     except (av.FFmpegError, IndexError) as error:  # PyAV 18.1: damage that looks like a new track
@@ -158,7 +162,7 @@ def packets(
 
 
 def decoded(packet: av.Packet, *, fits: Fits) -> Sequence[av.AudioFrame] | None:
-    """The frames of a packet; None where it is damaged, or one does not fit."""
+    """Return the frames of a packet, or None if it is damaged or a frame does not fit."""
     try:
         frames: list[av.AudioFrame] = packet.decode()
     except av.FFmpegError as error:
@@ -169,7 +173,10 @@ def decoded(packet: av.Packet, *, fits: Fits) -> Sequence[av.AudioFrame] | None:
 
 @cache
 def _mixable(layout: str) -> bool:
-    """Whether FFmpeg can make one channel of a layout; of, say, nine unnamed ones it cannot."""
+    """Return whether FFmpeg can mix a layout to one channel.
+
+    It cannot mix, for example, nine unnamed channels.
+    """
     sample = av.AudioFrame(format="s16", layout=layout, samples=1)
     sample.sample_rate = RATE
     try:
@@ -184,17 +191,17 @@ def mixable(frame: av.AudioFrame) -> bool:
 
 
 def require_memory(error: Exception) -> None:
-    """Raises ``DecodingTooCostly`` where the error is that memory came to its end."""
+    """Raise ``DecodingTooCostly`` if the error is that memory ran out."""
     if getattr(error, "errno", None) == errno.ENOMEM:
         raise decoding_too_costly("it needs more memory than any real recording") from error
 
 
 def demuxer(container: av.container.InputContainer) -> str:
-    """The first of FFmpeg's names for the container: ``mov`` of "mov,mp4,m4a,…"."""
+    """Return the first of FFmpeg's names for the container: ``mov`` of "mov,mp4,m4a,…"."""
     return str(container.format.name).partition(",")[0]
 
 
 def has_pictures(container: av.container.InputContainer) -> bool:
-    """Whether the file is a video; a cover picture makes none."""
+    """Return whether the file is a video; a cover picture does not count."""
     cover = av.stream.Disposition.attached_pic
     return any(not track.disposition & cover for track in container.streams.video)

@@ -1,10 +1,7 @@
-"""From a track to samples: what the process apart sends of it.
+"""Decode a track to PCM samples, as the sandboxed process sends them.
 
-Converts like faster-whisper's own decoder (through 16 bit), so that the model hears the same. A
-track that starts late or has holes is filled with silence.
-
-Not here: which bytes may be opened (``opening.py``), the clock (``timeline.py``), the way out
-(``work.py``).
+Converts like faster-whisper's own decoder (through 16 bit), so that the model gets the same input.
+A track that starts late or has gaps is filled with silence.
 """
 
 from __future__ import annotations
@@ -35,8 +32,11 @@ _BLOCK_SECONDS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """An audio track, counted from 0, mixed to ``channels`` (1 or 2), or one channel of it, counted
-    from 0; at ``rate`` Hz."""
+    """A request to decode an audio track at ``rate`` Hz.
+
+    ``track`` is counted from 0. It is mixed to ``channels`` (1 or 2), or ``channel`` selects one of
+    its channels, counted from 0.
+    """
 
     track: int
     channel: int | None = None
@@ -45,19 +45,21 @@ class DecodeRequest:
 
     @property
     def sample_bytes(self) -> int:
-        """Of one moment: signed 16 bit, channel by channel."""
+        """Return the bytes per sample of all channels: signed 16 bit, interleaved."""
         return 2 * self.channels
 
     @property
     def block(self) -> int:
-        """Samples."""
+        """Return the number of samples of a block."""
         return _BLOCK_SECONDS * self.rate
 
 
 def decode_pcm(file: int, size_bytes: int, wanted: DecodeRequest) -> Iterator[bytes]:
-    """All of it from second 0 on as blocks of samples, at most about ten seconds each. Damaged
-    packets are left out; their time is silent. Raises what ``open_media`` and ``audio_track``
-    raise, ``EmptyFile`` where there was no sample, ``DecodingTooCostly``."""
+    """Decode the whole track from second 0 as blocks of at most about ten seconds each.
+
+    Damaged packets are left out; their time is silent. Raises the errors of ``open_media`` and
+    ``audio_track``, ``EmptyFile`` if there was no sample, and ``DecodingTooCostly``.
+    """
     with open_media(file) as container:
         stream = audio_track(container, wanted.track)
         _require_channel(stream, wanted.channel)
@@ -92,7 +94,7 @@ def _fits(channel: int | None) -> Fits:
 
 
 class _Output:
-    """Frames in, blocks out."""
+    """Converter from decoded frames to blocks of samples."""
 
     def __init__(self, wanted: DecodeRequest) -> None:
         self._wanted = wanted
@@ -102,11 +104,14 @@ class _Output:
         self._begin()
 
     def accepts(self, frame: av.AudioFrame) -> bool:
-        """Whether the frame is of the same kind as those held; no other may be written."""
+        """Return whether the frame has the same format as the buffered ones.
+
+        A frame of another format must not be written.
+        """
         return self._kind in (None, _kind(frame))
 
     def write(self, frame: av.AudioFrame) -> Iterator[bytes]:
-        """Take a frame; a block comes out now and then."""
+        """Add a frame, and yield a block if enough samples are buffered."""
         if self._kind is None:
             self._kind = _kind(frame)
             self._resampler = self._converter(frame)
@@ -116,7 +121,10 @@ class _Output:
             yield from self._convert(self._fifo.read())
 
     def restart(self, second: float) -> Iterator[bytes]:
-        """Give out what is held, then silence up to ``second``; the next frame begins there."""
+        """Yield the buffered samples, then silence up to ``second``.
+
+        The next frame begins there.
+        """
         yield from self.flush()
         missing = round(second * self._wanted.rate) - self._written
         self._surplus = max(0, -missing)
@@ -127,7 +135,7 @@ class _Output:
             yield bytes(self._wanted.sample_bytes * size)
 
     def flush(self) -> Iterator[bytes]:
-        """Give out all that is held."""
+        """Yield all buffered samples."""
         if self._fifo.samples:
             yield from self._convert(self._fifo.read())
         if self._kind:

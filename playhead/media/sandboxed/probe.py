@@ -1,9 +1,7 @@
-"""What a media file is, and whether it can be transcribed at all.
+"""Determine the facts of a media file, and whether it can be transcribed.
 
-A header proves nothing, so the whole audio track is decoded (and thrown away, in constant
-memory); its length is the recording's duration. The seconds are those of ``timeline.py``.
-
-Not here: opening files safely (``opening.py``), the sound itself (``sound.py``).
+A header proves nothing, so the whole audio track is decoded (and discarded, in constant memory);
+its length is the recording's duration. Seconds are those of ``timestamps.py``.
 """
 
 from __future__ import annotations
@@ -31,8 +29,8 @@ from playhead.media.sandboxed.timestamps import FrameTimeline
 
 OnProgress = Callable[[float], None]
 
-#: Demuxer to container, media type of sound alone, media type with pictures; for all others it is
-#: the demuxer's name.
+#: Container, media type of sound alone and media type with pictures per demuxer; all others use the
+#: demuxer's name.
 _TYPES: Final = {
     "aac": ("aac", "audio/aac", "audio/aac"),
     "ac3": ("ac3", "audio/ac3", "audio/ac3"),
@@ -65,10 +63,12 @@ _MISSING_SHARE: Final = 0.01
 
 
 def probe_media(file: int, size_bytes: int, working: OnProgress) -> MediaFacts:
-    """Decode all of the first audio track and say what the file is. ``working`` is told of the
-    seconds done now and then. Raises ``EmptyFile``, ``UnreadableMedia``, ``TruncatedMedia``,
-    ``NoAudioTrack`` or ``DecodingTooCostly``; a few damaged packets are let pass, and so is
-    silence."""
+    """Decode all of the first audio track, and return the facts of the file.
+
+    ``working`` is called regularly with the seconds that are done. A few damaged packets are
+    accepted, and so is silence. Raises ``EmptyFile``, ``UnreadableMedia``, ``TruncatedMedia``,
+    ``NoAudioTrack`` or ``DecodingTooCostly``.
+    """
     with open_media(file) as container:
         track = audio_track(container)
         stated = declared_seconds(container, track, file)
@@ -80,7 +80,7 @@ def probe_media(file: int, size_bytes: int, working: OnProgress) -> MediaFacts:
 
 @dataclass(slots=True)
 class _DecodeResult:
-    """What decoding met. ``reached`` is the end of the last packet of any track."""
+    """Results of decoding a file; ``reached`` is the end of the last packet of any track."""
 
     seconds: float = 0.0
     reached: float = 0.0
@@ -162,7 +162,7 @@ def _facts(
 
 
 def _container_name(file: int, container: av.container.InputContainer) -> str:
-    """The demuxer, or which of two containers it was where it reads both."""
+    """Return the demuxer's name, or the exact container if it reads several."""
     name = demuxer(container)
     if name == "mov" and container.metadata.get("major_brand", "qt").strip() == "qt":
         return "quicktime"

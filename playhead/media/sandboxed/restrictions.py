@@ -1,10 +1,8 @@
-"""The walls around the process apart: what it may no longer do once they stand.
+"""Restrictions of the sandboxed process.
 
-Each stands by itself, so a kernel without one of them still has the others. They are raised when
-everything is imported; from then on nothing need be opened. ``shut_in`` is for the process in
-which all others begin, ``confine`` for the one that gets a file.
-
-Not here: how much a recording may take (``limits.py``).
+Each is independent, so a kernel without one of them still applies the others. They are applied when
+everything is imported; from then on no file needs to be opened. ``lock_down`` is for the fork
+server, ``lock_down_child`` for the process that gets a file.
 """
 
 from __future__ import annotations
@@ -27,8 +25,8 @@ _DEATH_SIGNAL, _DUMPABLE, _NO_NEW_PRIVILEGES = 1, 4, 38  # prctl.h
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446  # the same numbers on every architecture
 _REFUSE, _ALLOW = 0x0005_0001, 0x7FFF_0000  # seccomp.h: with EPERM
 
-#: All that Python, FFmpeg and the C library call once they are loaded. No file is opened, no
-#: socket made, nothing executed.
+#: All system calls that Python, FFmpeg and the C library make once they are loaded. They open no
+#: file, create no socket and execute nothing.
 _CALLS: Final = (
     "brk clock_gettime clock_nanosleep close dup exit exit_group fcntl fstat futex getpeername "
     "getpid getrandom getrlimit getrusage getsockname getsockopt gettid gettimeofday ioctl lseek "
@@ -36,7 +34,7 @@ _CALLS: Final = (
     "read readv restart_syscall rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity "
     "sched_yield sendto set_robust_list setrlimit sigaltstack sysinfo uname write writev"
 )
-#: What only the process needs in which others begin.
+#: Additional system calls of the fork server.
 _CALLS_TO_BEGIN: Final = (
     "clone close_range dup2 dup3 epoll_ctl epoll_pwait epoll_wait fork kill prctl recvfrom "
     "recvmsg seccomp set_tid_address wait4"
@@ -45,31 +43,34 @@ _CALLS_TO_BEGIN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Restrictions:
-    """Those that stand, and why the others do not: a line each."""
+    """The active restrictions, and why the others are missing: a line each."""
 
     active: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 class _Missing(Exception):
-    """This kernel or machine has it not."""
+    """The kernel or machine does not support a restriction."""
 
 
 def lock_down() -> Restrictions:
-    """Raise all walls that can be raised here, for this process and what begins in it."""
-    standing, missing = ["no environment", "limits of time, memory, files and output"], []
+    """Apply all available restrictions to this process and its children."""
+    current, missing = ["no environment", "limits of time, memory, files and output"], []
     with suppress(_Missing):
         _libseccomp()  # while a file may be opened
     for name, wall in _RESTRICTIONS.items():
         try:
-            standing.append(f"{name} ({wall()})")
+            current.append(f"{name} ({wall()})")
         except (_Missing, OSError) as reason:
             missing.append(f"{name} ({reason})")
-    return Restrictions(tuple(standing), tuple(missing))
+    return Restrictions(tuple(current), tuple(missing))
 
 
 def lock_down_child() -> None:
-    """Before a file is looked at: limits, no other process, and an end with its parent."""
+    """Restrict a process before it reads a file.
+
+    Sets resource limits, forbids child processes, and has it killed when its parent dies.
+    """
     for limit, most in _limits().items():
         _lower(limit, most)
     allow_cpu(0)
@@ -80,7 +81,7 @@ def lock_down_child() -> None:
 
 
 def allow_cpu(sound_seconds: float) -> None:
-    """As much processor time as that much sound may take; the kernel ends what takes more."""
+    """Allow the processor time for that much sound; the kernel kills a process that exceeds it."""
     soft = cpu_seconds(sound_seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, _within(resource.RLIMIT_CPU, MAX_CPU_SECONDS)))
 
@@ -105,14 +106,16 @@ def _lower(limit: int, most: int) -> None:
 
 
 def _within(limit: int, most: int) -> int:
-    """What may be set: not more than was allowed before."""
+    """Return the limit that may be set: no higher than the current hard limit."""
     _, hard = resource.getrlimit(limit)
     return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
 def _no_network() -> str:
-    """A network of its own, with nothing in it. Without rights that takes a namespace of users,
-    in which it is nobody as well."""
+    """Create an empty network namespace.
+
+    Without root this needs a user namespace, in which the process has no user either.
+    """
     _linux_only()
     apart = _NEW_NET | _NEW_IPC
     _call("unshare", apart if os.geteuid() == 0 else apart | _NEW_USER)
@@ -131,7 +134,10 @@ def _no_rights() -> str:
 
 
 def _no_files() -> str:
-    """Landlock: no path may be opened, no port connected to, no process outside signalled."""
+    """Prevent access to paths, ports and outside processes with Landlock.
+
+    No path may be opened, no port connected to, no process outside signalled.
+    """
     _linux_only()
     version = _libc().syscall(_LANDLOCK_CREATE, None, 0, 1)
     if version < 1:
@@ -145,8 +151,10 @@ def _no_files() -> str:
 
 
 def _landlock_rights(version: int) -> tuple[int, int, int]:
-    """All rights that a version knows, to files, to ports, over other processes; none of them is
-    granted."""
+    """Return all rights of a version, on files, ports and other processes.
+
+    None of them is granted.
+    """
     files = 13 + (version >= 2) + (version >= 3) + (version >= 5)
     return (1 << files) - 1, 0b11, 0b11
 
@@ -158,7 +166,7 @@ def _few_calls() -> str:
 
 
 def _allow_calls(names: str) -> None:
-    """All other system calls fail with EPERM, for this process and what begins in it."""
+    """Make all other system calls fail with EPERM, for this process and its children."""
     library = _libseccomp()
     rules = library.seccomp_init(_REFUSE)
     for name in names.split():
@@ -185,7 +193,10 @@ def _libc() -> ctypes.CDLL:
 
 
 def _call(name: str, *given: object) -> int:
-    """A function of the C library. Raises ``OSError``."""
+    """Call a function of the C library.
+
+    Raises ``OSError`` if it fails.
+    """
     result = int(getattr(_libc(), name)(*given))
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -201,7 +212,8 @@ def _linux_only() -> None:
         raise _Missing("Linux only")
 
 
-#: In this order: a network takes rights to be left, and after the last nothing more can be shut.
+#: The order matters: leaving the network needs rights that the next steps remove, and after the
+#: last no further restriction can be applied.
 _RESTRICTIONS: Final[dict[str, Callable[[], str]]] = {
     "no network": _no_network,
     "no rights": _no_rights,

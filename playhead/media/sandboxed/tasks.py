@@ -1,4 +1,4 @@
-"""One file, one process: what it does with the file it is given, and says of it."""
+"""Tasks of a sandboxed process: each decodes or probes one file and sends the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROGRESS_SECONDS: Final = 60.0  # of sound between two words that it is still a
 
 
 def run_task(task: dict[str, Any], media: int, line: socket.socket) -> None:
-    """Does ``task`` and says what came of it, an error too."""
+    """Run ``task`` and send its results, or its error."""
     lock_down_child()
     try:
         _TASKS[task.pop("do")](media, line, **task)
@@ -36,8 +36,10 @@ def run_task(task: dict[str, Any], media: int, line: socket.socket) -> None:
 def _decode(
     media: int, line: socket.socket, start: float, end: float | None, **wanted: Any
 ) -> None:
-    """What sounds from second ``start`` to ``end``. Decoded from the beginning: only that tells for
-    every container at which second a sample sounds."""
+    """Send the sound from second ``start`` to ``end``.
+
+    Decodes from the beginning: only that gives the exact second of a sample in every container.
+    """
     form, working, done = DecodeRequest(**wanted), _progress_sender(line), 0
     a_second = form.rate * form.sample_bytes
     first = round(start * form.rate) * form.sample_bytes

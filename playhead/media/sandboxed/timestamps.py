@@ -1,7 +1,7 @@
-"""Where on the player's clock decoded sound belongs.
+"""Placement of decoded frames on the playback timeline.
 
-The clock is that of playback: what is placed at a second sounds at that second when a person plays
-the file. A track may start late, have holes, or start its clock anew.
+A frame placed at a second is at that second when the file is played. A track may start late, have
+gaps, or restart its timestamps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from playhead.media.limits import require_length
 from playhead.media.sandboxed.open_media import demuxer, has_pictures
 
 _START_AT_ZERO: Final = frozenset({"asf", "avi", "flv", "matroska", "mov"})
-#: No times of their own, or such that one frame would lie on the other: frame follows frame.
+#: Demuxers without timestamps, or with timestamps that overlap: frames are placed one after
+#: another.
 _STORES_NO_TIMES: Final = frozenset({"avi", "gxf", "rm"})
 
 _JITTER_SECONDS: Final = 0.05  # containers round their timestamps; less than this is no gap
@@ -23,8 +24,10 @@ _MAX_GAP_SECONDS: Final = 86_400.0  # a larger step forward is a damaged timesta
 
 
 class FrameTimeline:
-    """Where on the player's clock each frame belongs. ``start`` and ``end`` are the seconds of
-    the frame placed last."""
+    """The positions of decoded frames on the playback timeline.
+
+    ``start`` and ``end`` are the seconds of the frame placed last.
+    """
 
     def __init__(
         self, container: av.container.InputContainer, track: av.AudioStream, size_bytes: int
@@ -36,9 +39,12 @@ class FrameTimeline:
         self._begins = float((track.start_time or 0) * track.time_base) if counted else None
 
     def place(self, frame: av.AudioFrame) -> bool:
-        """Put a frame behind the last one, or where its timestamp says. True if it does not
-        follow on: time is missing before it, or it starts before the last one ended. Raises
-        ``DecodingTooCostly`` where that is more sound than the file can hold."""
+        """Place a frame after the previous one, or where its timestamp says.
+
+        Returns True if it is not contiguous: time is missing before it, or it starts before the
+        previous one ended. Raises ``DecodingTooCostly`` if that is more sound than the file can
+        hold.
+        """
         step = self._stated(frame) - self.end
         moved = (
             _JITTER_SECONDS < step <= _MAX_GAP_SECONDS
@@ -60,8 +66,10 @@ class FrameTimeline:
 
 
 def _clock_zero(container: av.container.InputContainer) -> float | None:
-    """The timestamp at which playback starts; None: that of the first frame. Some containers
-    count from their own zero; in others the first timestamp may be anything."""
+    """Return the timestamp at which playback starts, or None for that of the first frame.
+
+    Some containers count from their own zero; in others the first timestamp may be anything.
+    """
     if demuxer(container) in _START_AT_ZERO:
         return 0.0
     if has_pictures(container) and container.start_time is not None:

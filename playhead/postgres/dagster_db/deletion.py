@@ -54,9 +54,9 @@ class DagsterDeletion:
         Texts shared with other recordings lose their ids, and ``words`` where they name files.
         """
         with self._connection() as connection, connection.transaction():
-            for one in ids:
+            for identity in ids:
                 for name in ("move_range_starts", "move_range_ends"):
-                    connection.execute(_SQL[name], {"id": one})
+                    connection.execute(_SQL[name], {"id": identity})
             values = {"ids": list(ids)}
             for name in ("forget_tags", "forget_events", "forget_checks", "last_materialisations"):
                 connection.execute(_SQL[name], values)
@@ -78,5 +78,5 @@ def _replace(connection: Connection, text: DictRow, old: Sequence[str], new: str
     statement = sql.SQL(_SQL["replace"].decode()).format(
         table=sql.Identifier(text["table"]), column=sql.Identifier(text["column"])
     )
-    for one in old:
-        connection.execute(statement, {"old": one, "new": new})
+    for run in old:
+        connection.execute(statement, {"old": run, "new": new})

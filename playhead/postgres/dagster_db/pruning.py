@@ -61,7 +61,7 @@ class DagsterPruning:
         return PruneResult(rows, (), more=rows == limit)
 
     def prune_backfills(self) -> int:
-        """Delete replaced events without a run, and ended backfills. Return the number of events."""
+        """Delete replaced events without a run, and ended backfills. Return their number."""
         with self._transaction() as connection:
             connection.execute(_SQL["prune_backfills"], {"before": self._before})
             return self._prune_events(connection, _NO_RUN)

@@ -125,7 +125,9 @@ def _wait_for_open_transactions(connection: Connection) -> None:
 
 
 def _names(onlookers: list[DictRow]) -> str:
-    return ", ".join(f"{one['application_name'] or 'process'} {one['pid']}" for one in onlookers)
+    return ", ".join(
+        f"{onlooker['application_name'] or 'process'} {onlooker['pid']}" for onlooker in onlookers
+    )
 
 
 def _row(connection: Connection, name: str) -> DictRow:

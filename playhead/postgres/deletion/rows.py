@@ -18,7 +18,7 @@ _MIN_CHARACTERS = 10  # characters: less may be anywhere by chance
 
 
 class RecordingDeletion:
-    """Deletes recordings. They are gone for readers at once; a worker still at one loses its claim."""
+    """Deletes recordings. Readers lose them at once, a worker loses its claim."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -65,4 +65,4 @@ class RecordingDeletion:
 
 
 def _uuids(ids: Sequence[str]) -> list[uuid.UUID]:
-    return [uuid.UUID(one) for one in ids]
+    return [uuid.UUID(identity) for identity in ids]

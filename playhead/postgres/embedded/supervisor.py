@@ -21,7 +21,7 @@ POLL_SECONDS = 0.25
 
 
 def supervise(cluster: Cluster, binaries: Path, keeper_lock: int) -> None:
-    """Supervise the server until the last user has been gone for LINGER_SECONDS, or it was stopped."""
+    """Supervise the server until it is stopped, or had no user for LINGER_SECONDS."""
     last_used, last_visit = time.monotonic(), 0
     while not _lost_lock(cluster, keeper_lock):
         if not cluster.runs:

@@ -220,7 +220,7 @@ class Content:
             set_id=set_id,
             text_hashes=list(texts),
             vectors=list(vectors),
-            recording_ids=[one.recording_id for one in texts.values()],
+            recording_ids=[text.recording_id for text in texts.values()],
         )
         try:
             keep()
@@ -233,10 +233,12 @@ class Content:
         """Give every chunk its cached vector: from now on exactly these are searched, and what
         no set searches any more goes. Raises ``ClaimLost`` when the chunks were cut anew
         meanwhile, ``InvalidResult`` if a chunk has no vector."""
-        values = _chunked_by_recipe((one.recording, one.chunks.recipe_hash) for one in embedded) | {
+        values = _chunked_by_recipe(
+            (write.recording, write.chunks.recipe_hash) for write in embedded
+        ) | {
             "set_id": set_id,
-            "result_ids": [one.result.id for one in embedded],
-            "chunks_results": [one.chunks.id for one in embedded],
+            "result_ids": [write.result.id for write in embedded],
+            "chunks_results": [write.chunks.id for write in embedded],
         }
         for row in connection.execute(_SQL["put_vectors"], values):
             if row["fault"] == _CHUNKED_AGAIN:
@@ -250,10 +252,10 @@ class Content:
 
     def coverage(self, embedded: Sequence[EmbeddingWrite], set_id: int) -> list[Coverage]:
         """Return how many chunks of each recording have a vector in the set."""
-        cut_by = [(one.recording, one.chunks.recipe_hash) for one in embedded]
+        cut_by = [(write.recording, write.chunks.recipe_hash) for write in embedded]
         rows = self._rows_of_all("coverage", cut_by, set_id=set_id)
         found = {row.pop("recording_id"): Coverage(**row) for row in rows}
-        return [found[one.recording.id] for one in embedded]
+        return [found[write.recording.id] for write in embedded]
 
     def invalidate_incomplete(self) -> int:
         """Mark results as not done whose content is incomplete. Return their number.
@@ -295,11 +297,11 @@ def transcript_of_row(row: Mapping[str, Any]) -> Transcript:
         text=row["text"],
         language=row["language"],
         duration_seconds=row["duration_seconds"],
-        words=tuple(Word(one["word"], one["start"], one["end"]) for one in row["words"]),
+        words=tuple(Word(word["word"], word["start"], word["end"]) for word in row["words"]),
         segments=tuple(Segment(**segment) for segment in row["segments"]),
         timing=row["timing"],
         error_seconds=row["error_seconds"],
-        dropped=tuple(DroppedSpeech(**one) for one in row["dropped"]),
+        dropped=tuple(DroppedSpeech(**dropped) for dropped in row["dropped"]),
     )
 
 

@@ -119,7 +119,7 @@ class Plan:
 
 
 class Plans:
-    """Finds differences between current and desired results, and stores the plans to remove them."""
+    """Finds differences between current and desired results, and stores plans to remove them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -155,7 +155,7 @@ class Plans:
         estimated_usd: float,
         confirmed_usd: float | None,
         set_id: int | None = None,
-        patient: bool = False,
+        batch: bool = False,
     ) -> Plan | None:
         """Decide that what differs in ``scope`` is made again; None where the set's plan is open
         already."""
@@ -166,7 +166,7 @@ class Plans:
             author=author,
             estimated_usd=estimated_usd,
             confirmed_usd=confirmed_usd,
-            patient=patient,
+            patient=batch,
             **scope.values,
         )
         return self.get(row["id"]) if row else None
@@ -223,13 +223,13 @@ class Plans:
 
 def _columns(wanted: Sequence[DesiredRecipe]) -> dict[str, list[Any]]:
     return {
-        "stages": [one.recipe.stage for one in wanted],
-        "org_ids": [one.choice.org_id for one in wanted],
-        "kinds": [one.choice.kind for one in wanted],
-        "transcribers": [one.choice.transcriber for one in wanted],
-        "writers": [one.choice.writer for one in wanted],
-        "sets": [one.set_id for one in wanted],
-        "recipes": [one.recipe.hash for one in wanted],
+        "stages": [recipe.recipe.stage for recipe in wanted],
+        "org_ids": [recipe.choice.org_id for recipe in wanted],
+        "kinds": [recipe.choice.kind for recipe in wanted],
+        "transcribers": [recipe.choice.transcriber for recipe in wanted],
+        "writers": [recipe.choice.writer for recipe in wanted],
+        "sets": [recipe.set_id for recipe in wanted],
+        "recipes": [recipe.recipe.hash for recipe in wanted],
     }
 
 

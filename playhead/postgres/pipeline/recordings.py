@@ -1,8 +1,4 @@
-"""The catalogue: which recordings there are, how each is doing, and what waits.
-
-Not here: who works on what (``ledger.py``), what came of it (``content.py``), taking files
-in (``playhead/services/ingest.py``).
-"""
+"""Recordings: which exist, the status of each, and which are pending."""
 
 from __future__ import annotations
 
@@ -23,8 +19,11 @@ _SQL = queries("recordings")
 
 
 def new_recording_id() -> str:
-    """A UUID version 7 (RFC 9562, 5.7): milliseconds first, so ids sort by age; opaque, so a
-    hostile file name never becomes a key."""
+    """Return a UUID version 7 (RFC 9562, 5.7).
+
+    Milliseconds come first, so ids sort by age. It is opaque, so a hostile file name never becomes
+    a key.
+    """
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds << 80) | int.from_bytes(os.urandom(10))
     value = (value & ~(0xF << 76)) | (0x7 << 76)
@@ -34,9 +33,11 @@ def new_recording_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a recording is doing, as ``recording_status`` tells it. ``percent`` is of the whole
-    way from upload to ready; ``error`` has stage, class, message, remedy and attempts;
-    ``archived``: kept and searched, and no longer worked on."""
+    """The status of a recording, from the view ``recording_status``.
+
+    ``percent`` is of the whole way from upload to ready; ``error`` has stage, class, message,
+    remedy and attempts; an ``archived`` recording is stored and searched, but no longer processed.
+    """
 
     id: str
     title: str
@@ -53,7 +54,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class BacklogRow:
-    """How many recordings wait for a stage, and since when the oldest."""
+    """The number of recordings that are pending at a stage, and the age of the oldest."""
 
     stage: Stage
     recordings: int
@@ -62,7 +63,7 @@ class BacklogRow:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Why a recording went no further. ``id`` is the recording's."""
+    """The reason why a recording stopped. ``id`` is the recording's."""
 
     id: str
     org_id: str
@@ -74,8 +75,10 @@ class DeadLetter:
 
 
 class Recordings:
-    """Recordings by organisation; and what waits, is under way or failed in all of them, for
-    workers and sensors, who serve all."""
+    """Stores recordings of each organisation.
+
+    For workers and sensors, which serve all organisations: what is pending, in progress or failed.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,14 +99,14 @@ class Recordings:
         return recording_of(row) if row else None
 
     def get(self, org_id: str, identity: str) -> Recording:
-        """Raises ``NotFound``, for another organisation's as for one that never was."""
+        """Return a recording. Raises ``NotFound``, also for one of another organisation."""
         row = self._reading(org_id).row(_SQL["recordings"], ids=_uuids([identity]))
         if row is None:
             raise _not_found([identity])
         return recording_of(row)
 
     def get_many(self, ids: Sequence[str]) -> list[Recording]:
-        """Those of ``ids`` that exist, oldest first, of any organisation."""
+        """Return the recordings of ``ids`` that exist, oldest first, of any organisation."""
         return [
             recording_of(row) for row in self._database.rows(_SQL["recordings"], ids=_uuids(ids))
         ]
@@ -116,9 +119,11 @@ class Recordings:
         besides: Iterable[str] = (),
         unrequested: bool = False,
     ) -> list[Recording]:
-        """Recordings that are not ready, not failed, not parked, not archived and in nobody's
-        hands, most urgent first; with ``unrequested``, without those that a run was asked for
-        just now."""
+        """Return recordings to process, most urgent first.
+
+        These are not ready, not failed, not parked, not archived and not claimed. With
+        ``unrequested``, also without those that a run was requested for just now.
+        """
         rows = self._database.rows(
             _SQL["waiting"],
             limit=limit,
@@ -131,9 +136,11 @@ class Recordings:
     def statuses(
         self, org_id: str | None, ids: Sequence[str] | None = None, *, archived: bool = True
     ) -> list[Status]:
-        """Of all recordings of the organisation, or of ``ids``; without ``archived``, of those
-        that are not. Raises ``NotFound``. Without an organisation, of any: for workers, who
-        serve all."""
+        """Return the status of all recordings of the organisation, or of ``ids``.
+
+        Without ``archived``, archived ones are left out. Without an organisation: of any, for
+        workers. Raises ``NotFound``.
+        """
         wanted = None if ids is None else _uuids(ids)
         read = self._database.read_as(org_id)
         rows = read.rows(_SQL["status"], org_id=org_id, ids=wanted, archived=archived)
@@ -143,7 +150,7 @@ class Recordings:
         return statuses
 
     def under_way(self, org_id: str | None) -> list[Status]:
-        """Of the recordings that a living worker holds right now; see ``statuses``."""
+        """Return the status of the recordings that a living worker holds; see ``statuses``."""
         rows = self._database.read_as(org_id).rows(_SQL["under_way"], org_id=org_id)
         return [_status(row) for row in rows]
 
@@ -154,11 +161,11 @@ class Recordings:
         return [(str(row["id"]), row["stage"]) for row in rows]
 
     def engine_selections(self) -> list[EngineSelection]:
-        """What decides about engines, each way of it that occurs."""
+        """Return every combination of organisation, kind and chosen engines that occurs."""
         return [EngineSelection(**row) for row in self._database.rows(_SQL["choices"])]
 
     def select_engine(self, recording: Recording, stage: Stage, engine: str) -> None:
-        """From now on this engine makes the recording's transcript, or its document."""
+        """Set the engine for the recording's transcript or document."""
         self._writing(recording.org_id).run(
             _SQL["choose_engine"],
             org_id=recording.org_id,
@@ -168,12 +175,12 @@ class Recordings:
         )
 
     def dead_letters(self) -> list[DeadLetter]:
-        """The open ones, of every organisation, one a recording."""
+        """Return the open dead letters of every organisation, one per recording."""
         rows = self._database.rows(_SQL["dead_letters"])
         return [DeadLetter(**row | {"id": str(row["id"])}) for row in rows]
 
     def parked(self) -> set[str]:
-        """The ids of those that are laid aside for now, of every organisation."""
+        """Return the ids of parked recordings, of every organisation."""
         return {str(row["id"]) for row in self._database.rows(_SQL["parked"])}
 
     def mark_requested(self, ids: Sequence[str]) -> None:
@@ -188,47 +195,52 @@ class Recordings:
         ]
 
     def stages_done(self, recording: Recording) -> int:
-        """How many stages, from the first on, stand for the set that is searched."""
+        """Return how many stages, from the first on, are current for the active set."""
         row = self._reading(recording.org_id).row(_SQL["stages_done"], id=recording.id)
         return row["stages_done"] if row else 0
 
     def overdue(self, ids: Sequence[str], seconds: float) -> set[str]:
-        """Those of the recordings that came, or were last asked for, longer ago than this."""
+        """Return those of the recordings that were added or last requested longer ago than this."""
         rows = self._database.rows(_SQL["overdue"], ids=_uuids(ids), seconds=seconds)
         return {str(row["id"]) for row in rows}
 
     def release(self, ids: Sequence[str]) -> None:
-        """A worker that asked for these is gone: they may be asked for again at once."""
+        """Allow new requests for these at once, since the worker that requested them is gone."""
         self._database.rows(_SQL["hand_back"], ids=_uuids(ids))
 
     def ready(self) -> int:
-        """How many recordings are ready."""
+        """Return the number of ready recordings."""
         row = self._database.row(_SQL["ready"])
         assert row is not None
         return int(row["ready"])
 
     def unarchived(self) -> list[str]:
-        """The ids of recordings that belong among Dagster's partitions, oldest first."""
+        """Return the ids of recordings that belong among Dagster's partitions, oldest first."""
         return [str(row["id"]) for row in self._database.rows(_SQL["unarchived"])]
 
     def archive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
-        """Work on these no longer; every row and the search stay. Id and title of each that was
-        not archived before."""
+        """Stop processing these. Every row stays and stays searchable.
+
+        Returns id and title of each that was not archived before.
+        """
         changed = self._writing(org_id).rows(_SQL["archive"], org_id=org_id, ids=_uuids(ids))
         return _titles(changed)
 
     def archive_before(self, org_id: str, before: datetime) -> dict[str, str]:
-        """As ``archive``, all that were added before this time."""
+        """Archive all that were added before this time. Returns as ``archive`` does."""
         changed = self._writing(org_id).rows(_SQL["archive_before"], org_id=org_id, before=before)
         return _titles(changed)
 
     def unarchive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
-        """Id and title of each that was archived; it waits again if it is not ready."""
+        """Unarchive recordings; one that is not ready is pending again.
+
+        Returns id and title of each that was archived.
+        """
         changed = self._writing(org_id).rows(_SQL["unarchive"], org_id=org_id, ids=_uuids(ids))
         return _titles(changed)
 
     def stored(self) -> dict[str, str]:
-        """The suffix of every recording's stored file, by id."""
+        """Return the suffix of every recording's stored file, by id."""
         return {str(row["id"]): row["suffix"] for row in self._database.rows(_SQL["stored"])}
 
     def _reading(self, org_id: str) -> Organisation:

@@ -1,7 +1,4 @@
-"""The audit: what the ledger says is made, in bulk, for comparing it with what others believe.
-
-Not here: making (``ledger.py``), what is compared and mended (``pipeline_assets``).
-"""
+"""Bulk queries about stored results, to compare them with Dagster's events."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ _SQL = queries("result_audit")
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """A result that readers see. ``inputs``: what it was made from, by name."""
+    """A current result. ``inputs``: what it was produced from, by name."""
 
     recording_id: str
     title: str
@@ -30,16 +27,16 @@ class StoredResult:
 
 
 class ResultAudit:
-    """Of every organisation."""
+    """Audits the results of every organisation."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def created(self, stage: Stage) -> set[str]:
-        """The ids of the recordings for which this stage is done."""
+        """Return the ids of the recordings for which this stage is done."""
         return {str(row["id"]) for row in self._database.rows(_SQL["made"], stage=stage)}
 
     def results(self, ids: Sequence[str], stages: Sequence[Stage]) -> list[StoredResult]:
-        """Of these recordings; the newest where a stage has several that are read."""
+        """Return the current results of these recordings, the newest if a stage has several."""
         rows = self._database.rows(_SQL["results"], ids=list(ids), stages=list(stages))
         return [StoredResult(**row | {"recording_id": str(row["recording_id"])}) for row in rows]

@@ -1,11 +1,9 @@
-"""The ledger: who makes which result from what, once.
+"""Stage results: each result is produced once, by one worker.
 
-A result is named by (recording, stage, input hash, recipe hash). ``claim`` either finds it
-done or makes this process its only worker: the claim is an advisory lock, so it ends with
-the worker however that dies, and every write carries the attempt's number, so a worker that
-was thought dead and comes back writes nothing.
-
-Not here: the content of results (``content.py``), what to do next (``catalogue.py``).
+A result is identified by recording, stage, input hash and recipe hash. ``claim`` either finds it
+done or makes this process its only worker. The claim is an advisory lock, so it ends with the
+worker however that dies, and every write carries the attempt's number, so a worker that was
+presumed dead and comes back writes nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ _WRITES: Role = "playhead_pipeline"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A ledger row that is done. ``chosen_by``: who put it in place, if it was a person."""
+    """A finished stage result. ``pinned_by``: the person who put it in place, if any."""
 
     id: int
     stage: Stage
@@ -81,8 +79,10 @@ NO_SET = (0,)
 
 @dataclass(frozen=True, slots=True)
 class ResultKey:
-    """A result by its name. ``inputs`` names what it is made from: output hashes of earlier stages
-    by their names, and whatever else goes in. Found or made, it becomes current for ``sets``."""
+    """Identifies a result, and names the sets it is to be current for.
+
+    ``inputs``: output hashes of earlier stages by their names, and everything else that goes in.
+    """
 
     recording: Recording
     recipe: Recipe
@@ -92,7 +92,7 @@ class ResultKey:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to make one result. ``done`` is set when there is nothing left to make."""
+    """The exclusive right to produce one result. ``done`` is set if it exists already."""
 
     id: int
     wanted: ResultKey
@@ -109,7 +109,7 @@ class Claim:
 
 
 class StageResults:
-    """A process's way to the ledger. A claim holds a session of its own while it lasts."""
+    """Claims and stores stage results. Each claim holds a database session of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -130,18 +130,20 @@ class StageResults:
     def try_claim_many(
         self, wanted: Sequence[ResultKey], *, run_id: str, detail: str
     ) -> Iterator[list[Claim | None]]:
-        """As ``claim``, all at once, of one organisation, and without waiting: None for those that
-        another worker is at, or several died over."""
+        """Claim many results of one organisation without blocking.
+
+        An entry is None if another worker holds it or it crashed several workers.
+        """
         with self._sessions.checkout() as session:
             rows = self._begin(session, wanted, run_id, detail, ISOLATE_AFTER_CRASHES)
             free = [
-                (one, row) for one, row in zip(wanted, rows, strict=True) if row["state"] != _HELD
+                (key, row) for key, row in zip(wanted, rows, strict=True) if row["state"] != _HELD
             ]
             claims = {claim.id: claim for claim in self._claims(free)}
             yield [claims.get(row["id"]) for row in rows]
 
     def progress(self, claims: Sequence[Claim], percent: int, detail: str) -> None:
-        """Of all of them together. Raises ``ClaimLost`` when there is nothing to go on for."""
+        """Store the joint progress of all claims. Raises ``ClaimLost`` if none is left."""
         values = {**_keys(claims), "percent": percent, "detail": detail}
         try:
             with (
@@ -157,10 +159,12 @@ class StageResults:
     def finish(
         self, claim: Claim, *, output_hash: str, usage: Cost = NO_COST, by_whom: str | None = None
     ) -> Iterator[tuple[Connection, Result]]:
-        """Within one transaction: the body writes the content with the connection and for the
-        result it is given, then the row is done and current; ``by_whom``, when a person puts it
-        in place. Raises ``ClaimLost`` when a newer attempt owns the row; then nothing is
-        written."""
+        """Store a result in one transaction.
+
+        The block writes the content with the connection and for the result it is given; then the
+        row is done and current. ``by_whom`` names the person who puts it in place. Raises
+        ``ClaimLost`` if a newer attempt owns the row; then nothing is written.
+        """
         finishing = self.finish_all([claim], [output_hash], usage=usage, by_whom=by_whom)
         with finishing as (connection, [result]):
             yield connection, result
@@ -174,8 +178,11 @@ class StageResults:
         usage: Cost = NO_COST,
         by_whom: str | None = None,
     ) -> Iterator[tuple[Connection, list[Result]]]:
-        """As ``finish``, all or none, of one organisation, for which the connection is at work; a
-        hash, and a result, for each claim. ``usage`` is that of each."""
+        """Store all results of one organisation in one transaction, or none.
+
+        Yields a connection set to that organisation and a result for each claim. ``usage`` is that
+        of each result.
+        """
         values = {
             **_keys(claims),
             "output_hashes": list(output_hashes),
@@ -191,8 +198,10 @@ class StageResults:
                 _make_current(connection, ids, sets, by_whom, progressed=True)
 
     def supersede(self, connection: Connection, results: Sequence[Result]) -> None:
-        """Other results of the same recordings, stage and engine no longer have their content:
-        what is kept by delta has only its newest state, whichever code version made it."""
+        """Delete the content of older results of the same recordings, stage and engine.
+
+        What is stored by delta has only its newest state, whichever code version produced it.
+        """
         connection.execute(_SQL["supersede"], {"ids": [result.id for result in results]})
 
     def fail(self, claim: Claim, error: PlayheadError, *, final: bool) -> None:
@@ -208,7 +217,7 @@ class StageResults:
                 connection.execute(_SQL["bury"], {"id": claim.id})
 
     def release(self, claims: Sequence[Claim]) -> None:
-        """Nothing came of these, and it is nobody's failure: they do not count as attempts."""
+        """Give up claims without a failure; they do not count as attempts."""
         self._writing(_org_of(claims)).run(_SQL["give_back"], **_keys(claims))
 
     def park(self, claim: Claim, parked: Parked) -> None:
@@ -227,7 +236,7 @@ class StageResults:
                 connection.execute(_SQL["park"], values)
 
     def dead_letter_crashed(self) -> int:
-        """Dead letters for results whose workers died ``MAX_ATTEMPTS`` times; how many."""
+        """Add dead letters for results that crashed ``MAX_ATTEMPTS`` workers; return the count."""
         lost = self._database.rows(_SQL["lost"], attempts=MAX_ATTEMPTS)
         for row in lost:
             error = {
@@ -242,14 +251,16 @@ class StageResults:
         return len(lost)
 
     def dead_letter_stalled(self, ids: Sequence[str], *, run_id: str, message: str) -> int:
-        """Dead letters for those of a failed run's recordings that ``MAX_REQUESTS`` runs in a
-        row brought no further; how many."""
+        """Add dead letters for recordings that make no progress. Returns their number.
+
+        These are recordings of a failed run that ``MAX_REQUESTS`` runs in a row did not advance.
+        """
         return self._database.run(
             _SQL["bury_stuck"], ids=list(ids), requests=MAX_REQUESTS, run_id=run_id, message=message
         )
 
     def current_results(self, recordings: Sequence[Recording]) -> dict[str, CurrentResults]:
-        """The results that readers of each stage and set see, by recording id."""
+        """Return the current results of each stage and set, by recording id."""
         found: dict[str, CurrentResults] = {recording.id: {} for recording in recordings}
         for org_id in {recording.org_id for recording in recordings}:
             ids = [recording.id for recording in recordings if recording.org_id == org_id]
@@ -259,23 +270,27 @@ class StageResults:
         return found
 
     def pin(self, recording: Recording, result_id: int, by_whom: str | None) -> None:
-        """A person puts an earlier result in place; None hands the choice back to the
-        pipeline."""
+        """Put an earlier result in place on behalf of a person; None lets the pipeline choose
+        again."""
         with self._writing(recording.org_id).transaction() as connection:
             _make_current(connection, [result_id], NO_SET, by_whom, progressed=True)
 
     @contextmanager
     def lock_texts(self, org_id: str, set_id: int, hashes: Sequence[str]) -> Iterator[None]:
-        """Nobody else embeds these texts for the set meanwhile. Locked in the order of their
-        keys, so that two workers never wait for each other."""
+        """Prevent others from embedding these texts for the set inside the block.
+
+        Locks are taken in the order of their keys, so that two workers never deadlock.
+        """
         values = {"org_id": org_id, "set_id": set_id, "hashes": list(hashes)}
         with self._sessions.checkout() as session:
             session.execute(_SQL["lock_texts"], values)
             yield
 
     def lineage(self, recording: Recording) -> list[DictRow]:
-        """What made each current result, in the order they were made: inputs, recipe, run,
-        attempt, times, cost."""
+        """Return the origin of each current result in order of creation.
+
+        That is inputs, recipe, run, attempt, times and cost.
+        """
         read = self._database.as_role(recording.org_id, "playhead_app")
         return read.rows(_SQL["lineage"], org_id=recording.org_id, recording_id=recording.id)
 
@@ -293,16 +308,18 @@ class StageResults:
         detail: str,
         deaths: int | None = None,
     ) -> list[DictRow]:
-        """The row of each: done, running with its lock in this session's hands, or held: by another
-        worker, or as the last of ``deaths`` that died left it."""
+        """Return a row per result: done, running and locked by this session, or held.
+
+        Held means by another worker, or left by the last of ``deaths`` that died.
+        """
         values = {
-            "org_ids": [one.recording.org_id for one in wanted],
-            "ids": [one.recording.id for one in wanted],
-            "stages": [one.recipe.stage for one in wanted],
-            "inputs": [Jsonb(dict(one.inputs)) for one in wanted],
-            "input_hashes": [content_hash(one.inputs) for one in wanted],
-            "recipes": [Jsonb(one.recipe.as_json) for one in wanted],
-            "recipe_hashes": [one.recipe.hash for one in wanted],
+            "org_ids": [key.recording.org_id for key in wanted],
+            "ids": [key.recording.id for key in wanted],
+            "stages": [key.recipe.stage for key in wanted],
+            "inputs": [Jsonb(dict(key.inputs)) for key in wanted],
+            "input_hashes": [content_hash(key.inputs) for key in wanted],
+            "recipes": [Jsonb(key.recipe.as_json) for key in wanted],
+            "recipe_hashes": [key.recipe.hash for key in wanted],
             "run_id": run_id,
             "detail": detail,
             "deaths": deaths,
@@ -327,10 +344,10 @@ class StageResults:
         return row
 
     def _claims(self, begun: Sequence[tuple[ResultKey, DictRow]]) -> list[Claim]:
-        """What is found done is current from now on."""
+        """Return claims, and make results current that were found done."""
         claims = [
-            Claim(row["id"], one, row["attempt"], _result(row) if row["state"] == "done" else None)
-            for one, row in begun
+            Claim(row["id"], key, row["attempt"], _result(row) if row["state"] == "done" else None)
+            for key, row in begun
         ]
         if found := _by_sets([claim for claim in claims if claim.done]):
             with self._writing(claims[0].recording.org_id).transaction() as connection:
@@ -340,7 +357,7 @@ class StageResults:
 
 
 def _org_of(claims: Sequence[Claim]) -> str:
-    """Whose they are: claims that are written together are one organisation's."""
+    """Return the organisation of claims that are written together."""
     [org_id] = {claim.recording.org_id for claim in claims}
     return org_id
 
@@ -364,7 +381,7 @@ def _keys(claims: Sequence[Claim]) -> dict[str, list[int]]:
 
 
 def _by_sets(claims: Sequence[Claim]) -> dict[tuple[int, ...], list[int]]:
-    """The results' ids by the sets they are current for."""
+    """Return the results' ids by the sets they are current for."""
     ids: dict[tuple[int, ...], list[int]] = {}
     for claim in claims:
         ids.setdefault(tuple(claim.wanted.sets), []).append(claim.id)

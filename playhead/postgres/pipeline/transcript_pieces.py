@@ -1,7 +1,4 @@
-"""Pieces of transcripts under way: kept as soon as they are heard, gone once the whole is stored.
-
-Not here: what a piece is (``playhead/engines/transcription``), whole transcripts (``content.py``).
-"""
+"""Pieces of unfinished transcripts, stored when recognized and deleted with the whole stored."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ _SQL = queries("transcript_pieces")
 
 @dataclass(frozen=True, slots=True)
 class StoredPieceCache:
-    """``Finished`` of one recording and engine."""
+    """``PieceCache`` of one recording and engine, in the database."""
 
     organisation: Organisation
     recording: Recording
@@ -38,7 +35,7 @@ class StoredPieceCache:
         return transcript_of_row(row["transcript"]) if row else None
 
     def put(self, sound: str, language: str | None, piece: Transcript) -> None:
-        """Raises ``Forgotten``."""
+        """Store a piece. Raises ``RecordingDeleted``."""
         values = self._key(sound, language) | {
             "transcript": Jsonb(replace_unstorable_chars(asdict(piece)))
         }
@@ -58,17 +55,17 @@ class StoredPieceCache:
 
 
 class TranscriptPieces:
-    """Of all recordings whose transcripts are not whole."""
+    """The piece caches of all recordings with an unfinished transcript."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def of(self, recording: Recording, engine: Engine) -> StoredPieceCache:
-        """An engine that differs in anything finds none of another's."""
+        """Return the cache for exactly this engine; another one finds none of its pieces."""
         within = self._database.as_role(recording.org_id, "playhead_pipeline")
         return StoredPieceCache(within, recording, content_hash(asdict(engine)))
 
     def delete(self, connection: Connection, recording: Recording) -> None:
-        """In the transaction that stores the transcript: from then on the ledger has it."""
+        """Delete the pieces in the transaction that stores the transcript."""
         values = {"org_id": recording.org_id, "recording_id": recording.id}
         connection.execute(_SQL["let_go"], values)

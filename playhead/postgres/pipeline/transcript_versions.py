@@ -1,11 +1,8 @@
-"""Versions of a transcript: which there are, who made each, and putting one in place.
+"""Versions of a transcript: list them, and put one in place.
 
-A correction is a result like any other, made by a person from the version before it. What a
-person put in place no engine replaces, until the choice is handed back. Names of speakers are
-kept beside the transcript, so naming one makes nothing again.
-
-Not here: how a corrected transcript comes about (``playhead/transcripts/correction.py``), what
-is made from it (the pipeline, since the recording waits again).
+A correction is a stage result made by a person from the version before it. An engine never replaces
+a version that a person put in place, until it is unpinned. Names of speakers are stored beside the
+transcript, so naming one rebuilds nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +27,11 @@ MANUAL_RUN_ID = "by hand"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One transcript of a recording. ``number`` counts from 1, oldest first; ``model`` is the
-    author's name where ``engine`` is a person."""
+    """A transcript of a recording.
+
+    ``number`` counts from 1, oldest first; ``model`` is the author's name if ``engine`` is a
+    person.
+    """
 
     number: int
     id: int
@@ -47,11 +47,11 @@ class NothingToCorrect(ConfigurationError):
 
 
 class TranscriptVersions:
-    """The transcripts of recordings, and what people say of them."""
+    """The versions of transcripts, and the names of their speakers."""
 
-    def __init__(self, database: Database, ledger: StageResults, content: Content) -> None:
+    def __init__(self, database: Database, results: StageResults, content: Content) -> None:
         self._database = database
-        self._ledger = ledger
+        self._results = results
         self._content = content
 
     def all(self, recording: Recording) -> list[Version]:
@@ -59,7 +59,7 @@ class TranscriptVersions:
         return [Version(**row) for row in rows]
 
     def get(self, recording: Recording, number: int) -> Version:
-        """Raises ``NotFound``."""
+        """Return a version. Raises ``NotFound``."""
         for version in self.all(recording):
             if version.number == number:
                 return version
@@ -69,7 +69,7 @@ class TranscriptVersions:
         )
 
     def current(self, recording: Recording) -> Transcript:
-        """Raises ``NothingToCorrect`` before there is one."""
+        """Return the current transcript. Raises ``NothingToCorrect`` if there is none."""
         return self._content.transcript(recording, self._current_result(recording).id)
 
     def correct(self, recording: Recording, corrected: Transcript, author: str) -> Version:
@@ -85,11 +85,11 @@ class TranscriptVersions:
         }
         recipe = Recipe("transcript", _CODE_VERSION, Engine(PERSON, author))
         wanted = ResultKey(recording, recipe, inputs)
-        with self._ledger.claim(wanted, run_id=MANUAL_RUN_ID, detail="correcting") as claim:
+        with self._results.claim(wanted, run_id=MANUAL_RUN_ID, detail="correcting") as claim:
             if claim.done:
-                self._ledger.pin(recording, claim.done.id, author)
+                self._results.pin(recording, claim.done.id, author)
             else:
-                with self._ledger.finish(claim, output_hash=output_hash, by_whom=author) as (
+                with self._results.finish(claim, output_hash=output_hash, by_whom=author) as (
                     connection,
                     result,
                 ):
@@ -98,15 +98,15 @@ class TranscriptVersions:
 
     def restore(self, recording: Recording, number: int, author: str) -> Version:
         """Put an earlier version in place. Raises ``NotFound``."""
-        self._ledger.pin(recording, self.get(recording, number).id, author)
+        self._results.pin(recording, self.get(recording, number).id, author)
         return self.get(recording, number)
 
     def unpin(self, recording: Recording) -> None:
         """Let engines replace the current version again. Raises ``NothingToCorrect``."""
-        self._ledger.pin(recording, self._current_result(recording).id, None)
+        self._results.pin(recording, self._current_result(recording).id, None)
 
     def name_speaker(self, recording: Recording, label: str, name: str) -> None:
-        """Raises ``NotFound`` for a label that the transcript does not have."""
+        """Store a speaker's name. Raises ``NotFound`` for an unknown label."""
         labels = self.labels(recording)
         if label not in labels:
             raise NotFound(
@@ -116,12 +116,12 @@ class TranscriptVersions:
         self._people(recording).run(_SQL["name_speaker"], **_key(recording), label=label, name=name)
 
     def labels(self, recording: Recording) -> Sequence[str]:
-        """Who speaks, as the transcript has it."""
+        """Return the speaker labels of the transcript."""
         segments = self.current(recording).segments
         return sorted({segment.speaker for segment in segments if segment.speaker is not None})
 
     def speaker_names(self, recording: Recording) -> dict[str, str]:
-        """Names that people gave, by label."""
+        """Return the names that people gave, by label."""
         rows = self._people(recording).rows(_SQL["speaker_names"], **_key(recording))
         return {row["label"]: row["name"] for row in rows}
 
@@ -129,8 +129,8 @@ class TranscriptVersions:
         return self._database.as_role(recording.org_id, "playhead_app")
 
     def _current_result(self, recording: Recording) -> Result:
-        standing = self._ledger.current_results([recording])[recording.id]
-        if result := standing.get(("transcript", 0)):
+        current_results = self._results.current_results([recording])[recording.id]
+        if result := current_results.get(("transcript", 0)):
             return result
         raise NothingToCorrect(
             f"{recording.title} has no transcript yet.", remedy=f"playhead process {recording.id}"

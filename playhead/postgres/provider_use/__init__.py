@@ -1,1 +1,1 @@
-"""What is shared by all workers that call providers: rate limits, budgets, circuit breakers, batches."""
+"""State of providers shared by all workers: rate limits, spend log, circuit breakers, batches."""

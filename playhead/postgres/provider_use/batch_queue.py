@@ -1,8 +1,6 @@
-"""Requests that may wait a day for half the price, the batches they are sent in, and what came
-back. Each is named by its content: asked once, whoever wants it and however often.
+"""Queue of requests for the Batch API (a day, half the price), their batches and answers.
 
-Not here: speaking to a provider (``playhead/providers/batch_api.py``), who may wait
-(``playhead/providers/batching_client.py``).
+A request is identified by its content, so it is sent once however often it is needed.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ RETENTION_DAYS = 3
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """``endpoint``: its path, "/v1/embeddings"; ``body`` has the model."""
+    """A request: ``endpoint`` is its path ("/v1/embeddings"), ``body`` contains the model."""
 
     endpoint: str
     body: Json
@@ -52,7 +50,7 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Requests of one organisation for one model. ``remote_id``: the provider's name for it."""
+    """Requests of one organisation for one model. ``remote_id`` is the provider's id."""
 
     id: str
     org_id: str
@@ -64,8 +62,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    """``status_code``: as the provider would have answered the request alone. ``used`` and
-    ``cost_usd``: what its body says it took, at a batch's price."""
+    """The answer to a request.
+
+    ``status_code`` is that of a direct request. ``used`` and ``cost_usd``: the usage that its body
+    states, at the batch price.
+    """
 
     status_code: int
     body: Json
@@ -74,25 +75,27 @@ class BatchAnswer:
 
 
 class BatchQueue:
-    """The waiting requests and their answers, each an organisation's. Which of all is sent next,
-    and what is too old, is asked and decided for all of them."""
+    """Pending requests and their answers, for each organisation.
+
+    What is sent next and what has expired is decided for all organisations together.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def answer(self, org_id: str, provider: str, request: BatchRequest) -> BatchAnswer | None:
-        """None where there is none yet, or none was ever asked for."""
+        """Return the answer, or None if there is none yet or the request is unknown."""
         row = self._find(org_id, provider, request)
         return BatchAnswer(**row["reply"]) if row and row["reply"] else None
 
     def should_send_directly(self, org_id: str, provider: str, request: BatchRequest) -> bool:
-        """Whether so many batches brought no answer that it is better asked by itself."""
+        """Return True if several batches brought no answer to this request."""
         row = self._find(org_id, provider, request)
         return bool(row and row["tries"] >= MAX_TRIES)
 
     def enqueue(
         self,
-        errand: CallContext,
+        context: CallContext,
         provider: str,
         request: BatchRequest,
         *,
@@ -101,14 +104,14 @@ class BatchQueue:
     ) -> None:
         """Ask it with the next batch. Asked for already: one request, for these recordings too.
         Raises ``BudgetSpent`` where the organisation's day has no money left for it."""
-        row = self._within(errand.org_id).row(
+        row = self._within(context.org_id).row(
             _SQL["defer"],
-            **_name(errand.org_id, provider, request),
+            **_name(context.org_id, provider, request),
             endpoint=request.endpoint,
             model=request.body["model"],
             body=Jsonb(dict(request.body)),
-            purpose=errand.purpose,
-            recording_ids=list(errand.recordings),
+            purpose=context.purpose,
+            recording_ids=list(context.recordings),
             at_most_usd=at_most_usd,
             budget_usd=budget_usd,
             tries=MAX_TRIES,
@@ -122,19 +125,21 @@ class BatchQueue:
             )
 
     def recordings_in_batch_mode(self, recordings: Collection[str]) -> set[str]:
-        """Those that a request was deferred for lately: what is still to be asked for them may
-        wait, too."""
+        """Return those recordings that had a request queued lately; later ones may wait, too."""
         rows = self._database.rows(_SQL["patient"], ids=list(recordings))
         return {row["id"] for row in rows}
 
     def delete_answer(self, org_id: str, provider: str, request: BatchRequest) -> None:
-        """It was not to be believed, or an error: the next who wants it asks anew."""
+        """Delete an invalid or failed answer, so that the request is sent again."""
         self._within(org_id).run(_SQL["forget_reply"], **_name(org_id, provider, request))
 
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
-        """Whether nobody else carries batches meanwhile: two who did would send one twice. The
-        lock ends with its connection, however the process dies."""
+        """Yield True if no other process synchronises batches.
+
+        Two that did would send one twice. The lock ends with its connection, however the process
+        dies.
+        """
         with self._database.connection() as connection:
             row = connection.execute(_SQL["begin_step"]).fetchone()
             assert row is not None
@@ -145,7 +150,7 @@ class BatchQueue:
                     connection.execute(_SQL["end_step"])
 
     def has_work(self) -> bool:
-        """Whether a request waits for a batch, or one is under way."""
+        """Return True if a request is pending or a batch in progress."""
         row = self._database.row(_SQL["anything"], tries=MAX_TRIES)
         assert row is not None
         return bool(row["anything"])
@@ -170,13 +175,13 @@ class BatchQueue:
         return True
 
     def under_way(self) -> list[Batch]:
-        """Batches that did not end, oldest first."""
+        """Return the unfinished batches, oldest first."""
         rows = self._database.rows(_SQL["under_way"])
         return [Batch(**row | {"id": str(row["id"])}) for row in rows]
 
     @contextmanager
     def lines(self, batch: Batch) -> Iterator[Iterator[tuple[str, BatchRequest]]]:
-        """Its requests with their hashes, read as they are asked for."""
+        """Yield the batch's requests with their hashes, read lazily."""
         values = {"org_id": batch.org_id, "id": batch.id}
         with self._within(batch.org_id).transaction() as connection:
             cursor = connection.cursor(name="lines")
@@ -189,31 +194,33 @@ class BatchQueue:
         self._within(batch.org_id).run(_SQL["submitted"], id=batch.id, remote_id=remote_id)
 
     def answers(self, batch: Batch, answers: Mapping[str, BatchAnswer]) -> None:
-        """What came, by the hash of the request: each is kept and counted once, and the recordings
-        that wait for it go on."""
+        """Store answers by request hash.
+
+        Each is stored and counted once, and the recordings that wait for it are pending again.
+        """
         self._within(batch.org_id).run(
             _SQL["answer"],
             org_id=batch.org_id,
             id=batch.id,
             hashes=list(answers),
             replies=[
-                Jsonb({"status_code": one.status_code, "body": one.body})
-                for one in answers.values()
+                Jsonb({"status_code": answer.status_code, "body": answer.body})
+                for answer in answers.values()
             ],
             calls=[uuid.uuid4() for _ in answers],
-            costs=[one.cost_usd for one in answers.values()],
-            inputs=[one.used.input_tokens for one in answers.values()],
-            outputs=[one.used.output_tokens for one in answers.values()],
+            costs=[answer.cost_usd for answer in answers.values()],
+            inputs=[answer.used.input_tokens for answer in answers.values()],
+            outputs=[answer.used.output_tokens for answer in answers.values()],
         )
 
     def end(self, batch: Batch, error: str | None) -> None:
-        """What was not answered waits for the next batch."""
+        """Close a batch. Unanswered requests go to the next one."""
         with self._within(batch.org_id).transaction() as connection:
             connection.execute(_SQL["release"], {"org_id": batch.org_id, "id": batch.id})
             connection.execute(_SQL["end"], {"id": batch.id, "error": error})
 
     def prune(self) -> int:
-        """Answers whose users had days to take them, and requests that nobody wants any more."""
+        """Delete expired answers and requests that are no longer needed. Returns their number."""
         return self._database.run(_SQL["prune"], days=RETENTION_DAYS)
 
     def _find(self, org_id: str, provider: str, request: BatchRequest) -> Mapping[str, Any] | None:

@@ -1,8 +1,4 @@
-"""Breakers: providers that nobody asks any more until a person has seen to them.
-
-Not here: what opens one (``playhead/providers/error_classification.py``), who looks at it before an attempt
-(``pace.py``, ``spend.py``, in the statements they make anyway).
-"""
+"""Circuit breakers: providers that are not called until a person has resumed them."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ _SQL = queries("circuit_breakers")
 
 @dataclass(frozen=True, slots=True)
 class OpenCircuit:
-    """An open one. ``reason`` and ``remedy`` are for a person."""
+    """An open circuit breaker. ``reason`` and ``remedy`` are for a person."""
 
     org_id: str
     provider: str
@@ -27,25 +23,28 @@ class OpenCircuit:
 
 @dataclass(frozen=True, slots=True)
 class ResumeResult:
-    """``was_open``: there was a breaker to close. ``recordings``: that lay aside and wait again."""
+    """The effect of resuming a provider.
+
+    ``was_open``: its breaker was open. ``recordings``: parked ones that are pending again.
+    """
 
     was_open: bool
     recordings: int
 
 
 class CircuitBreakers:
-    """One a provider and organisation. Threads may share them."""
+    """One circuit breaker per provider and organisation. Safe for several threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def open(self, org_id: str, provider: str, *, reason: str, remedy: str) -> bool:
-        """Whether it was closed until now."""
+        """Open the breaker. Returns True if it was closed."""
         values = {"org_id": org_id, "provider": provider, "reason": reason, "remedy": remedy}
         return bool(self._database.as_role(org_id, "playhead_pipeline").run(_SQL["open"], **values))
 
     def list_open(self, org_id: str | None = None) -> list[OpenCircuit]:
-        """Of all organisations where none is named."""
+        """Return the open breakers, of all organisations if none is given."""
         read = self._database.read_as(org_id)
         return [OpenCircuit(**row) for row in read.rows(_SQL["opened"], org_id=org_id)]
 

@@ -1,7 +1,6 @@
-"""Replies that were not believed, kept as they came for a person to look at. They never reach a
-content column, and go with the recordings they were for.
+"""Quarantine: provider responses that failed validation, stored unchanged for a person to inspect.
 
-Not here: what makes a reply unbelievable (the adapters).
+They never reach a content column, and are deleted with the recordings they were for.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _SQL = queries("quarantine")
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedReply:
-    """A reply without its ``bytes``, which may be many; ``recordings``: the ids it was for."""
+    """A quarantined reply without its ``bytes``; ``recordings`` are the ids it was for."""
 
     id: int
     org_id: str
@@ -34,23 +33,23 @@ class QuarantinedReply:
 
 
 class Quarantine:
-    """Threads may share it."""
+    """Stores invalid replies. Safe for several threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, org_id: str, attempt_id: int, *, reason: str, reply: bytes) -> None:
-        """The first ``MOST_BYTES`` of it."""
+        """Store the first ``MAX_BYTES`` of a reply."""
         values = {"attempt_id": attempt_id, "reason": reason, "reply": reply[:MAX_REPLY_BYTES]}
         self._database.as_role(org_id, "playhead_pipeline").run(_SQL["keep"], **values)
 
     def replies(self, org_id: str) -> list[QuarantinedReply]:
-        """The oldest first."""
+        """Return the quarantined replies, oldest first."""
         read = self._database.as_role(org_id, "playhead_app")
         return [QuarantinedReply(**row) for row in read.rows(_SQL["kept"], org_id=org_id)]
 
     def reply(self, org_id: str, identity: int) -> bytes:
-        """As it came. Raises ``NotFound``."""
+        """Return the bytes of a reply. Raises ``NotFound``."""
         read = self._database.as_role(org_id, "playhead_app")
         row = read.row(_SQL["reply"], org_id=org_id, id=identity)
         if row is None:
@@ -58,7 +57,7 @@ class Quarantine:
         return bytes(row["reply"])
 
     def delete(self, org_id: str, identity: int) -> None:
-        """A person has seen it. Raises ``NotFound``."""
+        """Delete a reply. Raises ``NotFound``."""
         kept = self._database.as_role(org_id, "playhead_pipeline")
         if not kept.run(_SQL["drop"], org_id=org_id, id=identity):
             raise _missing(identity)

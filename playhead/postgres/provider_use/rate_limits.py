@@ -1,8 +1,7 @@
-"""The pace at which a provider is asked: a bucket of requests and tokens a minute for each
-organisation, shared by all workers on all machines, on the database's clock.
+"""Rate limits: a bucket of requests and tokens per minute for each organisation and provider.
 
-A turn is taken in one statement, and nobody holds a lock while waiting for it. Not here: money
-(``spend.py``), who waits (``playhead/providers/limited_client.py``).
+All workers on all machines share it, on the database's clock. A grant is taken in one statement,
+and nobody holds a lock while waiting for it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _SQL = queries("rate_limits")
 
 @dataclass(frozen=True, slots=True)
 class InitialLimits:
-    """A minute's requests and tokens before the provider has said what its limits are."""
+    """Requests and tokens per minute before the provider has stated its limits."""
 
     requests: int
     tokens: int
@@ -27,8 +26,11 @@ class InitialLimits:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitGrant:
-    """``taken``: to be used after ``wait_seconds``. Else it would come only at ``until``, or, with
-    a ``reason``, not before a person has seen to the provider."""
+    """The answer to a request for capacity.
+
+    If ``taken``, use it after ``wait_seconds``. Otherwise it is available only ``until`` that time,
+    or, with a ``reason``, not before a person has resumed the provider.
+    """
 
     taken: bool
     wait_seconds: float | None
@@ -38,7 +40,7 @@ class RateLimitGrant:
 
 
 class RateLimiter:
-    """Of one provider. Threads may share it."""
+    """The rate limits of one provider. Safe for several threads."""
 
     def __init__(self, database: Database, provider: str, beginning: InitialLimits) -> None:
         self._database = database
@@ -46,8 +48,10 @@ class RateLimiter:
         self._beginning = beginning
 
     def acquire(self, org_id: str, tokens: int, *, patience: float) -> RateLimitGrant:
-        """For a request of this many tokens; not taken where it is further off than ``patience``
-        seconds."""
+        """Take capacity for a request of this many tokens.
+
+        Nothing is taken if it is further away than ``patience`` seconds.
+        """
         row = self._within(org_id).row(
             _SQL["take_turn"],
             wanted=tokens,
@@ -59,14 +63,14 @@ class RateLimiter:
         return RateLimitGrant(**row)
 
     def pause(self, org_id: str, seconds: float) -> datetime:
-        """All workers keep away for so long, then begin one after the other; until when."""
+        """Pause all workers for so many seconds; they resume one by one. Returns the end."""
         row = self._within(org_id).row(_SQL["hold"], seconds=seconds, **self._whose(org_id))
         assert row is not None, "a turn was taken before"
         until: datetime = row["until"]
         return until
 
     def update_limits(self, org_id: str, limits: ProviderLimits) -> None:
-        """What the provider says of its limits counts from now on."""
+        """Adopt the limits from the provider's response headers."""
         if limits.known:
             self._within(org_id).run(_SQL["heed"], **asdict(limits), **self._whose(org_id))
 

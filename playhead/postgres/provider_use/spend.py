@@ -1,8 +1,7 @@
-"""Money: every attempt at a provider is a row, reserved before it is made and settled after.
+"""Spend log: every call attempt is a row, reserved before it starts and settled after.
 
-The reservation and the look at the day's budget are one statement under one lock, so that
-workers together never go over it; that of a worker that died lapses by itself. Not here: what a
-request costs (the adapter's price), pace (``pace.py``).
+The reservation and the check of the daily budget are one statement under one lock, so that workers
+together never exceed it. The reservation of a worker that died expires by itself.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _SQL = queries("spend")
 
 @dataclass(frozen=True, slots=True)
 class ReservationRequest:
-    """An attempt that is about to be made, of the request ``call_id``, and its price at most."""
+    """An attempt to be made for the request ``call_id``, and its maximum price."""
 
     call_id: uuid.UUID
     provider: str
@@ -43,8 +42,11 @@ class ReservationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """``attempt_id``, or why not: ``stopped`` (the breaker is open), ``held`` (all keep away for a
-    while) or ``spent``, ``until`` the next day."""
+    """The id of a reserved attempt, or the reason for a refusal.
+
+    ``stopped``: the circuit breaker is open. ``held``: all workers pause. ``spent``: the budget is
+    exceeded ``until`` the next day.
+    """
 
     attempt_id: int | None
     refusal: Literal["stopped", "held", "spent"] | None
@@ -55,7 +57,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended. What a failed one used is unknown, unless its reply said."""
+    """The end of an attempt. The usage of a failed one is unknown, unless its response said it."""
 
     cost_usd: float = 0.0
     used: Usage = NO_USAGE
@@ -65,9 +67,11 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class SpendRow:
-    """``what``: a day, a model, a stage, an organisation or a recording's id; "" for what was for
-    no recording, or for one that is forgotten. ``failed``: with those whose worker died. US
-    dollars."""
+    """A sum of the spend log in US dollars.
+
+    ``what`` is a day, model, stage, organisation or recording id; "" for calls without a recording
+    or with a deleted one. ``failed`` includes attempts whose worker died.
+    """
 
     what: str
     attempts: int
@@ -79,23 +83,23 @@ class SpendRow:
 
 
 class Spend:
-    """The books. Threads may share them."""
+    """The spend log. Safe for several threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def reserve(
-        self, errand: CallContext, intended: ReservationRequest, budget_usd: float | None
+        self, context: CallContext, intended: ReservationRequest, budget_usd: float | None
     ) -> Reservation:
         """Reserve the money for one attempt. Raises ``Forgotten`` where a recording it is for is
         no more."""
-        shares = _shares(errand.recordings)
+        shares = _shares(context.recordings)
         try:
-            row = self._database.as_role(errand.org_id, "playhead_pipeline").row(
+            row = self._database.as_role(context.org_id, "playhead_pipeline").row(
                 _SQL["begin"],
-                org_id=errand.org_id,
-                purpose=errand.purpose,
-                recordings=[uuid.UUID(one) for one in shares],
+                org_id=context.org_id,
+                purpose=context.purpose,
+                recordings=[uuid.UUID(share) for share in shares],
                 shares=list(shares.values()),
                 budget_usd=budget_usd,
                 lapses_after=RESERVATION_TTL_SECONDS,
@@ -107,7 +111,7 @@ class Spend:
         return Reservation(**row)
 
     def settle(self, org_id: str, attempt_id: int, ended: Settlement) -> None:
-        """What the attempt came to, in place of what was reserved."""
+        """Store the result of an attempt in place of what was reserved."""
         self._database.as_role(org_id, "playhead_pipeline").run(
             _SQL["settle"],
             id=attempt_id,
@@ -119,14 +123,14 @@ class Spend:
         )
 
     def spent_today(self, org_id: str) -> float:
-        """US dollars since midnight UTC, without what is reserved."""
+        """Return US dollars since midnight UTC, without reservations."""
         read = self._database.as_role(org_id, "playhead_app")
         row = read.row(_SQL["spent_today"], org_id=org_id)
         assert row is not None
         return float(row["spent_usd"])
 
     def sums(self, by: Grouping, *, org_id: str | None, since: datetime | None) -> list[SpendRow]:
-        """Of all organisations where none is named."""
+        """Return sums of the spend log, of all organisations if none is given."""
         name = "spent_by_recording" if by == "recording" else "spent_by"
         read = self._database.read_as(org_id)
         rows = read.rows(_SQL[name], by=by, org_id=org_id, since=since)
@@ -134,7 +138,7 @@ class Spend:
 
 
 def _shares(weights: Mapping[str, float]) -> dict[str, float]:
-    """Of one whole; equal where all weights are nothing."""
+    """Return weights scaled to a sum of 1; equal shares if all weights are zero."""
     whole = sum(weights.values())
     if not whole:
         return dict.fromkeys(weights, 1 / len(weights)) if weights else {}

@@ -1,7 +1,6 @@
-"""One organisation's tables as people analyse them: whole, with the names they gave.
+"""One organisation's tables for analysis: complete, with the names that people gave.
 
-Read-only, as the application role. Not here: frames (``playhead/notebook``), single recordings as
-commands show them (``catalogue.py``, ``content.py``).
+Read-only, with the application role.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ TranscriptUnit = tuple[str, Transcript, dict[str, str]]
 
 
 class AnalysisTables:
-    """Whatever is asked is one organisation's; ``recording`` None: of all."""
+    """Reads one organisation's tables; ``recording`` None means all recordings."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,7 +30,7 @@ class AnalysisTables:
         return self._within(org_id).rows(_SQL["recordings"])
 
     def transcripts(self, org_id: str, recording: str | None) -> Iterator[TranscriptUnit]:
-        """One at a time, those that went meanwhile left out."""
+        """Yield transcripts lazily; those deleted meanwhile are left out."""
         within = self._within(org_id)
         for row in within.rows(_SQL["transcripts"], recording=recording):
             names = row.pop("names")
@@ -39,7 +38,7 @@ class AnalysisTables:
                 yield str(row["recording_id"]), transcript_of_row(said), names
 
     def chunks(self, org_id: str, recording: str | None) -> list[DictRow]:
-        """Those that the active set has vectors of."""
+        """Return the chunks with vectors in the active set."""
         return self._within(org_id).rows(_SQL["chunks"], recording=recording)
 
     def _within(self, org_id: str) -> Organisation:

@@ -1,8 +1,7 @@
-"""Finding passages: the full-text leg and the vector leg of one set, fused by rank.
+"""Chunk search: full-text search and vector search of one set, fused by rank.
 
-Whoever searches is in one organisation and sees no other; which way the legs take is theirs (see
-``matching`` and ``nearest`` in the migrations). Not here: embedding the question, joining passages
-and choosing the moment within them (``playhead/search``).
+A search sees one organisation, and the size of that organisation decides the route of both parts
+(see ``search_text`` and ``nearest`` in the schema).
 """
 
 from __future__ import annotations
@@ -33,10 +32,13 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A passage that was found. ``matched``: its place in each leg that found it ("words",
-    "meaning"), from 1; ``cosine`` where meaning did. ``phrases``: its sentences, each as first and
-    last character in the source and as seconds. ``config``: how Postgres stems its words;
-    ``wanted``: it stands in what is current now."""
+    """A chunk that was found.
+
+    ``matched``: its rank in each part that found it ("text", "vector"), from 1; ``cosine`` if the
+    vector search did. ``phrases``: its sentences, each as first and last character in the source
+    and as seconds. ``config``: the text search configuration of its words; ``wanted``: it belongs
+    to the current result.
+    """
 
     recording: str
     title: str
@@ -62,7 +64,7 @@ class Match:
 
 
 class ChunkSearch:
-    """Read-only; names one set a search, so that two models' vectors never meet."""
+    """Searches chunks. Each search names one set, so that two models' vectors never mix."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,18 +76,17 @@ class ChunkSearch:
         searched: EmbeddingSet,
         *,
         org_id: str,
-        narrowed: SearchFilter,
+        filters: SearchFilter,
         limit: int,
     ) -> list[Match]:
-        """The best passages first; fewer than ``limit`` where there are no more. Without
-        ``vector``, by words alone."""
+        """Return the best chunks, best first, at most ``limit``; without ``vector`` by text."""
         rows = self._of(org_id).rows(
             _SQL["search"],
             query=query,
             vector=vector,
             set_id=searched.id,
             org_id=org_id,
-            **_values(narrowed),
+            **_values(filters),
             depth=max(_DEPTH, limit),
             limit=limit,
         )
@@ -94,20 +95,26 @@ class ChunkSearch:
     def matching_words(
         self, query: str, words: Collection[tuple[str, str]]
     ) -> set[tuple[str, str]]:
-        """Which of these (configuration, word) are words of the query, by the same stems that
-        find passages."""
+        """Return which of these (configuration, word) are words of the query.
+
+        Uses the same stems as the full-text search.
+        """
         configs, plain = zip(*words, strict=True) if words else ((), ())
         rows = self._database.rows(
             _SQL["matching_words"], query=query, configs=list(configs), words=list(plain)
         )
         return {(row["config"], row["word"]) for row in rows}
 
-    def require(self, narrowed: SearchFilter, *, org_id: str) -> None:
-        """Raises ``NotFound`` for a recording, speaker or language that the organisation does
-        not have; the same whether another one has it."""
-        unknown = [("recording", one) for one in narrowed.recordings if not _is_uuid(one)]
-        if not unknown and (narrowed.recordings or narrowed.speakers or narrowed.languages):
-            rows = self._of(org_id).rows(_SQL["unknown"], org_id=org_id, **_lists(narrowed))
+    def require(self, filters: SearchFilter, *, org_id: str) -> None:
+        """Check a filter. Raises ``NotFound`` for an unknown recording, speaker or language.
+
+        The error is the same whether another organisation has it or not.
+        """
+        unknown = [
+            ("recording", recording) for recording in filters.recordings if not _is_uuid(recording)
+        ]
+        if not unknown and (filters.recordings or filters.speakers or filters.languages):
+            rows = self._of(org_id).rows(_SQL["unknown"], org_id=org_id, **_lists(filters))
             unknown = [(row["what"], row["value"]) for row in rows]
         for what, value in unknown:
             raise NotFound(f"No such {what}: {value}.", remedy=_REMEDIES[what])
@@ -119,10 +126,10 @@ class ChunkSearch:
         *,
         org_id: str,
         limit: int,
-        narrowed: SearchFilter = NO_FILTER,
+        filters: SearchFilter = NO_FILTER,
     ) -> list[DictRow]:
-        """By vectors alone: recording, seconds and distance of the nearest passages."""
-        return self._near("nearest", vector, searched, org_id, limit, narrowed)
+        """Return recording, seconds and distance of the nearest chunks, by vectors alone."""
+        return self._near("nearest", vector, searched, org_id, limit, filters)
 
     def nearest_exact(
         self,
@@ -131,10 +138,10 @@ class ChunkSearch:
         *,
         org_id: str,
         limit: int,
-        narrowed: SearchFilter = NO_FILTER,
+        filters: SearchFilter = NO_FILTER,
     ) -> list[DictRow]:
-        """As ``nearest``, by a scan of them all."""
-        return self._near("nearest_exactly", vector, searched, org_id, limit, narrowed)
+        """Return what ``nearest`` does, from a full scan."""
+        return self._near("nearest_exactly", vector, searched, org_id, limit, filters)
 
     def _near(
         self,
@@ -143,56 +150,58 @@ class ChunkSearch:
         searched: EmbeddingSet,
         org_id: str,
         limit: int,
-        narrowed: SearchFilter,
+        filters: SearchFilter,
     ) -> list[DictRow]:
         return self._of(org_id).rows(
             _SQL[name],
             vector=vector,
             set_id=searched.id,
             org_id=org_id,
-            **_values(narrowed),
+            **_values(filters),
             depth=limit,
         )
 
     def sizes(self, searched: EmbeddingSet) -> dict[str, int]:
-        """How many vectors each organisation has in the set."""
+        """Return the number of vectors per organisation in the set."""
         rows = self._database.rows(_SQL["sizes"], set_id=searched.id)
         return {row["org_id"]: row["vectors"] for row in rows}
 
     def sample_vectors(
         self, searched: EmbeddingSet, *, org_id: str, limit: int
     ) -> list[NDArray[np.float32]]:
-        """Of an organisation's passages, others each time."""
+        """Return random vectors of an organisation's chunks."""
         rows = self._of(org_id).rows(
             _SQL["some_vectors"], set_id=searched.id, org_id=org_id, start=uuid4(), limit=limit
         )
         return [row["vector"].to_numpy() for row in rows]
 
     def newer_half_filter(self, *, org_id: str) -> SearchFilter:
-        """The filter that lets through about half of an organisation's recordings."""
+        """Return a filter that matches about half of an organisation's recordings."""
         row = self._of(org_id).row(_SQL["half_came_after"], org_id=org_id)
         return SearchFilter(since=row["moment"]) if row else NO_FILTER
 
     def evaluation_samples(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
-        """Passages of the set with their organisation and seconds, chosen by the hash of their
-        words: the same ones while they are there."""
+        """Return chunks of the set with their organisation and seconds.
+
+        They are chosen by the hash of their text, so they stay the same as long as they exist.
+        """
         return self._database.rows(_SQL["known_items"], set_id=searched.id, limit=limit)
 
     def _of(self, org_id: str) -> Organisation:
         return self._database.as_role(org_id, "playhead_app")
 
 
-def _values(narrowed: SearchFilter) -> dict[str, Any]:
-    """By the names that the SQL has for them."""
-    return asdict(narrowed) | _lists(narrowed)
+def _values(filters: SearchFilter) -> dict[str, Any]:
+    """Return the filter by the parameter names of the SQL."""
+    return asdict(filters) | _lists(filters)
 
 
-def _lists(narrowed: SearchFilter) -> dict[str, list[Any]]:
+def _lists(filters: SearchFilter) -> dict[str, list[Any]]:
     return {
-        "kinds": list(narrowed.kinds),
-        "recordings": [UUID(one) for one in narrowed.recordings],
-        "speakers": replace_unstorable_chars(list(narrowed.speakers)),
-        "languages": replace_unstorable_chars(list(narrowed.languages)),
+        "kinds": list(filters.kinds),
+        "recordings": [UUID(recording) for recording in filters.recordings],
+        "speakers": replace_unstorable_chars(list(filters.speakers)),
+        "languages": replace_unstorable_chars(list(filters.languages)),
     }
 
 

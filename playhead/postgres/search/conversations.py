@@ -1,8 +1,7 @@
-"""Conversations: what was asked, what was answered, and what each answer rests on; written and
-read by the application role, so of one organisation.
+"""Conversations: questions, answers, and the citations behind each answer.
 
-Of a recording that is forgotten the database blanks the words here too (0018). Not here:
-answering, and whether a citation still holds (``playhead/answers``).
+Read and written by the application role, so within one organisation. When a recording is deleted,
+the database blanks the words quoted from it here, too.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _SQL = queries("conversations")
 
 @dataclass(frozen=True, slots=True)
 class ConversationSummary:
-    """A conversation, by its first question; None where that told of a forgotten recording."""
+    """A conversation by its first question; None if that mentioned a deleted recording."""
 
     id: str
     begun_at: datetime
@@ -42,8 +41,11 @@ class ConversationSummary:
 
 @dataclass(frozen=True, slots=True)
 class NewTurn:
-    """``sentences``: text and cites (numbers of citations) each; ``citations``: number, recording,
-    chunk, quote, start_seconds and end_seconds each. ``engine``: who answered."""
+    """A question and its answer.
+
+    ``sentences``: text and cites (numbers of citations) each; ``citations``: number, recording,
+    chunk, quote, start_seconds and end_seconds each. ``engine``: the answerer.
+    """
 
     question: str
     found: bool
@@ -54,18 +56,19 @@ class NewTurn:
 
 
 class Conversations:
-    """Of all organisations, one at a time."""
+    """Stores conversations of all organisations, one organisation per call."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def summaries(self, org_id: str, limit: int) -> list[ConversationSummary]:
-        """The newest first."""
+        """Return the conversations, newest first."""
         rows = self._within(org_id).rows(_SQL["conversations"], limit=limit)
         return [ConversationSummary(**row) for row in rows]
 
     def turns(self, org_id: str, conversation: str) -> list[DictRow]:
-        """The oldest first, each with its sentences and citations as JSON. Raises ``NotFound``."""
+        """Return the turns, oldest first, with sentences and citations as JSON. Raises
+        ``NotFound``."""
         within = self._within(org_id)
         if within.row(_SQL["conversation"], conversation=conversation) is None:
             raise NotFound(
@@ -107,7 +110,7 @@ def _insert_turn(connection: Connection, conversation: str, turn: NewTurn) -> No
     row = connection.execute(_SQL["put_turn"], values | told).fetchone()
     assert row is not None
     values["turn"] = row["ordinal"]
-    sentences = [{"ordinal": n, **one} for n, one in enumerate(turn.sentences, 1)]
+    sentences = [{"ordinal": n, **sentence} for n, sentence in enumerate(turn.sentences, 1)]
     connection.execute(
         _SQL["put_sentences"], values | {"sentences": Jsonb(replace_unstorable_chars(sentences))}
     )

@@ -1,9 +1,7 @@
-"""Sets of vectors, side by side: which there are, how complete, which one is searched.
+"""Embedding sets side by side: which exist, how complete they are, which one is searched.
 
-A set holds the vectors of one engine. One is active; it is switched by one row, and the
-database refuses to switch to a set that lacks a recording. Not here: making vectors
-(``content.py``), their indexes (``vector_indexes.py``), whether a set is good enough
-(``playhead/services/set_evaluation.py``).
+A set holds the vectors of one engine. One set is active; switching changes one row, and the
+database refuses to switch to a set that lacks a recording.
 """
 
 from __future__ import annotations
@@ -29,8 +27,11 @@ State = Literal["building", "active", "standby", "retired"]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSet:
-    """The vectors of one model. ``name`` is the embedder's in settings; ``engine`` tells who made
-    the vectors exactly; ``gate``: what was measured before it was activated."""
+    """The vectors of one model.
+
+    ``name`` is the embedder's name in settings; ``engine`` identifies the model exactly; ``gate``:
+    the evaluation before it was activated.
+    """
 
     id: int
     name: str
@@ -45,7 +46,7 @@ class EmbeddingSet:
 
 @dataclass(frozen=True, slots=True)
 class SetProgress:
-    """Recordings that are ready, those of them this set lacks, and the set's vectors."""
+    """The numbers of ready recordings, of those that this set lacks, and of its vectors."""
 
     ready: int
     lacking: int
@@ -53,22 +54,24 @@ class SetProgress:
 
 
 class SetIncomplete(ConfigurationError):
-    """A set that lacks recordings was to be searched."""
+    """A set that lacks recordings was to be activated."""
 
 
 class InvalidSetState(ConfigurationError):
-    """A set is in the wrong state for what was asked."""
+    """The set is in the wrong state for this operation."""
 
 
 class EmbeddingSets:
-    """What can be searched, what is searched, what is being built."""
+    """Manages the sets that are searched, can be searched, or are being built."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, name: str, engine: Engine, dimensions: int) -> EmbeddingSet:
-        """The set of this engine, with its partition; made when it is new, built again when it
-        was retired. The very first is active at once."""
+        """Return the set of this engine with its partition, created if new.
+
+        A retired set is built again. The very first set becomes active at once.
+        """
         row = self._database.row(
             _SQL["create"],
             name=name,
@@ -83,60 +86,67 @@ class EmbeddingSets:
         return [EmbeddingSet(**row) for row in self._database.rows(_SQL["all"])]
 
     def live(self) -> list[EmbeddingSet]:
-        """Those that recordings are embedded for, the active one first."""
+        """Return the sets that recordings are embedded for, the active one first."""
         return [EmbeddingSet(**row) for row in self._database.rows(_SQL["live"])]
 
     def active(self) -> EmbeddingSet | None:
-        """None before the first recording is embedded."""
-        return next((one for one in self.live() if one.state == "active"), None)
+        """Return the active set, or None before the first recording is embedded."""
+        return next(
+            (embedding_set for embedding_set in self.live() if embedding_set.state == "active"),
+            None,
+        )
 
     def get(self, identity: int) -> EmbeddingSet:
-        """Raises ``NotFound``."""
-        for one in self.all():
-            if one.id == identity:
-                return one
+        """Return a set. Raises ``NotFound``."""
+        for embedding_set in self.all():
+            if embedding_set.id == identity:
+                return embedding_set
         raise NotFound(f"No such set: {identity}.", remedy="`playhead models list` has them.")
 
-    def progress(self, one: EmbeddingSet) -> SetProgress:
-        row = self._database.row(_SQL["progress"], id=one.id)
+    def progress(self, embedding_set: EmbeddingSet) -> SetProgress:
+        row = self._database.row(_SQL["progress"], id=embedding_set.id)
         assert row is not None
         return SetProgress(**row)
 
-    def failed(self, one: EmbeddingSet) -> list[DictRow]:
-        """What could not be made for a set that is not searched: recording, message, remedy and
-        attempts of each."""
-        return self._database.rows(_SQL["failed"], id=one.id, engine=Jsonb(one.engine))
+    def failed(self, embedding_set: EmbeddingSet) -> list[DictRow]:
+        """Return failures of a set that is not searched.
 
-    def record_gate(self, one: EmbeddingSet, facts: Json) -> None:
-        self._database.run(_SQL["record_gate"], id=one.id, gate=Jsonb(facts))
+        Each has recording, message, remedy and attempts.
+        """
+        return self._database.rows(
+            _SQL["failed"], id=embedding_set.id, engine=Jsonb(embedding_set.engine)
+        )
 
-    def activate(self, one: EmbeddingSet) -> None:
+    def record_gate(self, embedding_set: EmbeddingSet, facts: Json) -> None:
+        self._database.run(_SQL["record_gate"], id=embedding_set.id, gate=Jsonb(facts))
+
+    def activate(self, embedding_set: EmbeddingSet) -> None:
         """Search this set from now on; the one before stays as standby. Raises ``HalfBuilt`` when
         a recording would go missing, ``NotLive`` for a retired set."""
-        self._switch(_SQL["activate"], one)
+        self._switch(_SQL["activate"], embedding_set)
 
-    def retire(self, one: EmbeddingSet) -> None:
+    def retire(self, embedding_set: EmbeddingSet) -> None:
         """Drop the set's vectors and indexes. Raises ``NotLive`` for the active one."""
-        self._switch(_SQL["retire"], one)
+        self._switch(_SQL["retire"], embedding_set)
 
-    def _switch(self, sql: bytes, one: EmbeddingSet) -> DictRow | None:
+    def _switch(self, sql: bytes, embedding_set: EmbeddingSet) -> DictRow | None:
         try:
-            return self._database.row(sql, id=one.id)
+            return self._database.row(sql, id=embedding_set.id)
         except psycopg.Error as error:
-            raise _refusal(error, one) from error
+            raise _refusal(error, embedding_set) from error
 
 
-def _refusal(error: psycopg.Error, one: EmbeddingSet) -> Exception:
-    message = f"{one.name} (set {one.id}): {error.diag.message_primary}."
+def _refusal(error: psycopg.Error, embedding_set: EmbeddingSet) -> Exception:
+    message = f"{embedding_set.name} (set {embedding_set.id}): {error.diag.message_primary}."
     if error.sqlstate == _LACKS_RECORDINGS:
         return SetIncomplete(
-            message, remedy=f"Let it be built first: playhead models status {one.id}"
+            message, remedy=f"Let it be built first: playhead models status {embedding_set.id}"
         )
     if error.sqlstate == _NOT_LIVE:
         return InvalidSetState(message, remedy="`playhead models list` shows the state of each.")
     return error
 
 
-def same_engine(one: EmbeddingSet, engine: Engine) -> bool:
-    """Whether this engine's vectors belong into the set."""
-    return one.engine_hash == content_hash(asdict(engine))
+def same_engine(embedding_set: EmbeddingSet, engine: Engine) -> bool:
+    """Return True if this engine's vectors belong to the set."""
+    return embedding_set.engine_hash == content_hash(asdict(engine))

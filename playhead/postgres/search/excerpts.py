@@ -1,7 +1,6 @@
-"""What answers are made from: passages with their sentences, and the stems of words. As the
-application role sees them, so of one organisation.
+"""Excerpts that answers are written from: chunks with their sentences, and stems of words.
 
-Not here: finding passages (``search.py``), what was answered (``conversations.py``).
+Read with the application role, so within one organisation.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ _SQL = queries("excerpts")
 
 
 class Excerpts:
-    """Read-only."""
+    """Reads excerpts and stems."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def of(self, org_id: str, chunks: Sequence[str]) -> list[Excerpt]:
-        """By the ids of their chunks, in that order; without those that are gone since."""
+        """Return the excerpts of chunks by their ids, in that order, without deleted ones."""
         rows = self._within(org_id).rows(_SQL["excerpts"], chunks=list(chunks))
         return [_excerpt(row) for row in rows]
 
     def stems(self, org_id: str, stems: str, texts: Sequence[str]) -> list[AbstractSet[str]]:
-        """The stems of each text's words, by the rules of this name, without stop words."""
+        """Return the stems of each text's words by the named configuration, without stop words."""
         rows = self._within(org_id).rows(
             _SQL["terms"], stems=stems, texts=replace_unstorable_chars(texts)
         )

@@ -1,9 +1,8 @@
-"""The indexes of vectors: one for each organisation of more vectors than are quickly compared.
+"""Vector indexes: one for each organisation with more vectors than a scan compares quickly.
 
-Built beside everything else, without making a search or a write wait; dropped when the organisation
-has become small; built anew when much of it is empty. What has none is searched exactly, so whoever
-is late here makes searches slow and never wrong. Not here: when (``pipeline_assets/assets/vector_indexes.py``,
-``model_change.py``), how they are asked (``nearest`` in the migrations).
+They are built without blocking searches or writes, dropped when the organisation has become small,
+and rebuilt when largely empty. Without an index the search is exact, so a late index makes searches
+slow, never wrong.
 """
 
 from __future__ import annotations
@@ -27,8 +26,10 @@ Action = Literal["build", "rebuild", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class VectorIndex:
-    """One organisation's, of one set: what there is and what is to be done about it. ``bytes``:
-    None where there is none. ``valid``: whether it is asked."""
+    """The index of one organisation and set, and the action that is due.
+
+    ``bytes`` is None if there is none. ``valid``: searches use it.
+    """
 
     set_id: int
     dimensions: int
@@ -40,25 +41,28 @@ class VectorIndex:
 
 
 class VectorIndexes:
-    """All sets' and organisations'."""
+    """Maintains the vector indexes of all sets and organisations."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def index_states(self, one: EmbeddingSet | None = None) -> list[VectorIndex]:
-        """What there is and what there should be, of this set or of all that are kept."""
+    def index_states(self, embedding_set: EmbeddingSet | None = None) -> list[VectorIndex]:
+        """Return actual and required indexes, of this set or of all live ones."""
         with self._database.connection() as connection:
-            return _index_states(connection, one.id if one else None)
+            return _index_states(connection, embedding_set.id if embedding_set else None)
 
-    def maintain(self, one: EmbeddingSet | None = None) -> list[VectorIndex]:
-        """Do what is due; the indexes that it was due for. Whoever comes while another is at it
-        waits. 890,000 vectors of 384 dimensions take ten minutes on 2 cores."""
+    def maintain(self, embedding_set: EmbeddingSet | None = None) -> list[VectorIndex]:
+        """Carry out the actions that are due. Returns their indexes.
+
+        Waits while another process does it. 890,000 vectors of 384 dimensions take ten minutes on 2
+        cores.
+        """
         with self._database.connection() as connection, _exclusive(connection):
             for row in connection.execute(_SQL["broken"]).fetchall():
                 connection.execute(_statement("drop", index=sql.Identifier(row["name"])))
             due = [
                 index
-                for index in _index_states(connection, one.id if one else None)
+                for index in _index_states(connection, embedding_set.id if embedding_set else None)
                 if index.action
             ]
             for index in due:
@@ -98,8 +102,11 @@ def _statement(name: str, **parts: sql.Composable) -> sql.Composed:
 
 @contextmanager
 def _exclusive(connection: Connection) -> Iterator[None]:
-    """Asked for again and again: to wait inside the server would hold up the very index that is
-    waited for, since it waits for all transactions before it."""
+    """Hold the maintenance lock inside the block.
+
+    It polls, since waiting inside the server would block the index build that it waits for: that
+    build waits for all earlier transactions.
+    """
     while not connection.execute(_SQL["try_lock"]).fetchall()[0]["mine"]:
         time.sleep(_POLL_INTERVAL_SECONDS)
     try:

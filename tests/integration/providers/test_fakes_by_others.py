@@ -35,8 +35,8 @@ NOTES = json.dumps(
 def engines(base_url: str, name: str = "openai", tries: int = 1) -> RemoteEngines:
     provider = Provider(base_url=base_url, api_key=SecretStr("test-key"))
     settings = Settings(providers={name: provider}, openai_api_key=None)
-    wire = PlainWire(name, tries=tries)
-    return RemoteEngines(settings, lambda *_: wire)
+    provider_client = PlainWire(name, tries=tries)
+    return RemoteEngines(settings, lambda *_: provider_client)
 
 
 @contextmanager

@@ -24,13 +24,15 @@ from tests.support.provider_servers import (
     streamed,
     told,
 )
-from tests.support.recognizer_listening import FIRST, GOOD, SECOND, Listening, inquiry, reply
+from tests.support.recognizer_listening import FIRST, GOOD, SECOND, Listening, reply, request
 
-QUESTION = inquiry("What is dialed?", "To start, dial six.", "No!")
+QUESTION = request("What is dialed?", "To start, dial six.", "No!")
 
 
-def answerer(api: Server, model: str = "gpt-6-luna", wire: PlainWire | None = None) -> Answerer:
-    made = wire or PlainWire()
+def answerer(
+    api: Server, model: str = "gpt-6-luna", provider_client: PlainWire | None = None
+) -> Answerer:
+    made = provider_client or PlainWire()
     engines = RemoteEngines(api.settings(made.provider), lambda *_: made)
     return engines.answerer(RemoteModel(made.provider, model))
 
@@ -61,34 +63,34 @@ def test_an_answer_without_its_end_or_of_another_shape_is_not_believed(api: Serv
 
 def test_what_was_heard_of_an_attempt_that_broke_off_does_not_count(api: Server) -> None:
     api.replies = [streamed([delta(GOOD)]), completed(reply(("Other.", [(1, "dial six")])))]
-    audience = Listening()
-    answerer(api, wire=PlainWire(tries=2)).answer(QUESTION, audience)
-    assert audience.heard == [DraftSentence("Other.", (DraftCitation(1, "dial six"),))]
-    assert audience.begun == 2
+    sink = Listening()
+    answerer(api, provider_client=PlainWire(tries=2)).answer(QUESTION, sink)
+    assert sink.heard == [DraftSentence("Other.", (DraftCitation(1, "dial six"),))]
+    assert sink.begun == 2
 
 
 def test_sentences_come_out_while_the_stream_goes_on(api: Server) -> None:
     halves = [GOOD[: GOOD.index("Zw")], GOOD[GOOD.index("Zw") :]]
     end = {"type": "response.completed", "response": responded(GOOD)}
     api.replies = [streamed([*map(delta, halves), end])]
-    audience = Listening()
-    assert answerer(api).answer(QUESTION, audience) is None
-    assert audience.heard == [FIRST, SECOND]
+    sink = Listening()
+    assert answerer(api).answer(QUESTION, sink) is None
+    assert sink.heard == [FIRST, SECOND]
 
 
 def test_a_server_that_tells_all_at_the_end_is_heard_then(api: Server) -> None:
     end = {"type": "response.completed", "response": responded(GOOD)}
     api.replies = [streamed([end])]
-    audience = Listening()
-    answerer(api).answer(QUESTION, audience)
-    assert audience.heard == [FIRST, SECOND]
+    sink = Listening()
+    answerer(api).answer(QUESTION, sink)
+    assert sink.heard == [FIRST, SECOND]
 
 
 def test_not_found_is_silence_whatever_else_is_written(api: Server) -> None:
     api.replies = [completed(reply(("A lie.", [(1, "dial six")]), found=False))]
-    audience = Listening()
-    answerer(api).answer(QUESTION, audience)
-    assert audience.heard == []
+    sink = Listening()
+    answerer(api).answer(QUESTION, sink)
+    assert sink.heard == []
 
 
 def test_an_answer_that_was_cut_off_counts_as_far_as_it_came_and_says_so(api: Server) -> None:
@@ -96,9 +98,9 @@ def test_an_answer_that_was_cut_off_counts_as_far_as_it_came_and_says_so(api: Se
     why = {"reason": "max_output_tokens"}
     end = responded(cut, status="incomplete", incomplete_details=why)
     api.replies = [streamed([delta(cut), {"type": "response.incomplete", "response": end}])]
-    audience = Listening()
-    note = answerer(api).answer(QUESTION, audience)
-    assert audience.heard == [FIRST]
+    sink = Listening()
+    note = answerer(api).answer(QUESTION, sink)
+    assert sink.heard == [FIRST]
     assert note
     assert "cut off" in note
 
@@ -141,13 +143,13 @@ def test_passages_stand_between_fences_that_change_with_every_request(api: Serve
 
 def test_no_more_passages_are_sent_than_the_model_reads(api: Server) -> None:
     api.replies = [completed(GOOD)]
-    wire = PlainWire("ollama")
-    long = inquiry("What is it?", *[f"Sentence {n} is about item {n}." for n in range(40)])
-    many = type(long)(long.question, [long.excerpts[0]] * 8, long.likeness, long.embedder)
-    answerer(api, "llama3", wire).answer(many, Listening())
-    assert wire.asked[0].max_usage.input_tokens <= 2_600
+    provider_client = PlainWire("ollama")
+    long = request("What is it?", *[f"Sentence {n} is about item {n}." for n in range(40)])
+    many = type(long)(long.question, [long.excerpts[0]] * 8, long.similarity, long.embedder)
+    answerer(api, "llama3", provider_client).answer(many, Listening())
+    assert provider_client.asked[0].max_usage.input_tokens <= 2_600
     assert "Passage 1:" in api.asked[0].json["input"]
-    endless = inquiry("What is it?", "word " * 5_000)
+    endless = request("What is it?", "word " * 5_000)
     with pytest.raises(InputTooLong):
         answerer(api, "llama3", PlainWire("ollama")).answer(endless, Listening())
 
@@ -164,13 +166,13 @@ def chat(*parts: str) -> Told:
 
 def test_a_server_without_responses_is_asked_by_chat_and_heard_as_well(api: Server) -> None:
     api.replies = [Told(b"404 page not found", 404, "text/plain"), chat(GOOD[:9], GOOD[9:])]
-    audience = Listening()
-    answerer(api, "llama3", PlainWire("ollama")).answer(QUESTION, audience)
-    assert audience.heard == [FIRST, SECOND]
+    sink = Listening()
+    answerer(api, "llama3", PlainWire("ollama")).answer(QUESTION, sink)
+    assert sink.heard == [FIRST, SECOND]
     assert api.asked[1].path == "/v1/chat/completions"
     api.replies = [Told(b"404 page not found", 404, "text/plain")]
     with pytest.raises(NotAnOpenAIEndpoint):
-        answerer(api).answer(QUESTION, audience)
+        answerer(api).answer(QUESTION, sink)
 
 
 def test_the_prompt_is_a_part_of_who_answers(api: Server) -> None:

@@ -22,9 +22,12 @@ TEXTS = ["one", "two", "three"]
 
 
 def embedder(
-    api: Server, model: str = SMALL, wire: PlainWire | None = None, dimensions: int | None = None
+    api: Server,
+    model: str = SMALL,
+    provider_client: PlainWire | None = None,
+    dimensions: int | None = None,
 ) -> Embedder:
-    made = wire or PlainWire()
+    made = provider_client or PlainWire()
     engines = RemoteEngines(api.settings(made.provider), lambda *_: made)
     return engines.embedder(RemoteModel(made.provider, model, dimensions))
 
@@ -190,10 +193,10 @@ def test_an_unknown_model_gets_texts_that_fit_the_least_window_in_use(api: Serve
 
 
 def test_what_was_used_is_what_the_reply_tells_and_else_what_was_counted(api: Server) -> None:
-    wire = PlainWire()
+    provider_client = PlainWire()
     api.replies = [reply(rows(), tokens=9), reply(rows(), tokens=None)]
-    known = embedder(api, wire=wire)
+    known = embedder(api, provider_client=provider_client)
     known.embed(TEXTS)
     known.embed(TEXTS)
-    assert wire.used == [Usage(9), Usage(3)]
-    assert [one.max_usage for one in wire.asked] == [Usage(3), Usage(3)]
+    assert provider_client.used == [Usage(9), Usage(3)]
+    assert [one.max_usage for one in provider_client.asked] == [Usage(3), Usage(3)]

@@ -40,9 +40,9 @@ VERBOSE = {
 
 
 def listener(
-    api: Server, model: str, wire: PlainWire | None = None, key: str | None = "k"
+    api: Server, model: str, provider_client: PlainWire | None = None, key: str | None = "k"
 ) -> SpeechRecognizer:
-    made = wire or PlainWire()
+    made = provider_client or PlainWire()
     settings = api.settings(made.provider, key)
     engines = RemoteEngines(settings, lambda *_: made)
     return engines.recognizer(RemoteModel(made.provider, model))
@@ -230,12 +230,12 @@ def test_what_was_used_is_what_the_reply_tells_and_else_the_most_it_can_be(api: 
         ),
         ("gpt-transcribe", {"text": "a"}, Usage(audio_seconds=SECONDS)),
     ]
-    wire = PlainWire()
+    provider_client = PlainWire()
     for model, reply, used in cases:
         api.replies = [told(reply)]
-        listener(api, model, wire).recognize(SPEECH, language="en")
-        assert wire.used[-1] == used
-        at_most = wire.asked[-1].max_usage
+        listener(api, model, provider_client).recognize(SPEECH, language="en")
+        assert provider_client.used[-1] == used
+        at_most = provider_client.asked[-1].max_usage
         assert at_most.input_tokens >= used.input_tokens
         assert at_most.output_tokens >= used.output_tokens
 

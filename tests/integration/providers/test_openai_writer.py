@@ -66,9 +66,12 @@ GOOD = notes(
 
 
 def writer(
-    api: Server, model: str = "gpt-6-luna", wire: PlainWire | None = None, **settings: Any
+    api: Server,
+    model: str = "gpt-6-luna",
+    provider_client: PlainWire | None = None,
+    **settings: Any,
 ) -> Writer:
-    made = wire or PlainWire()
+    made = provider_client or PlainWire()
     engines = RemoteEngines(api.settings(made.provider, **settings), lambda *_: made)
     return engines.writer(RemoteModel(made.provider, model))
 
@@ -212,12 +215,12 @@ def test_an_answer_that_does_not_fit_is_asked_for_in_halves_and_merged(api: Serv
     second = notes(("Late", [("Ada writes.", [3])]))
     merged = notes(("All", [("Monday, and Ada writes.", [1, 3])]))
     api.replies = [incomplete(), completed(first), completed(second), completed(merged)]
-    wire = PlainWire()
-    document, usage = write(writer(api, wire=wire))
+    provider_client = PlainWire()
+    document, usage = write(writer(api, provider_client=provider_client))
     assert [s["heading"] for s in document.metadata["sections"]] == ["All"]
     assert "Monday. [1]" in api.asked[3].json["input"]
-    assert usage.tokens == sum(one.input_tokens + one.output_tokens for one in wire.used)
-    assert len(wire.used) == 4
+    assert usage.tokens == sum(one.input_tokens + one.output_tokens for one in provider_client.used)
+    assert len(provider_client.used) == 4
 
 
 def test_a_merged_write_up_may_cite_only_what_its_parts_cited(api: Server) -> None:
@@ -243,7 +246,7 @@ def test_a_single_sentence_that_is_too_much_for_the_model_is_refused(api: Server
 
 def test_a_transcript_longer_than_the_model_reads_is_sent_in_parts_that_fit(api: Server) -> None:
     long = spoken(*(f"Sentence number {i} is about item {i}." for i in range(400)))
-    wire = PlainWire("ollama")
+    provider_client = PlainWire("ollama")
     given: list[int] = []
 
     def first_line_cited(asked: Asked) -> Told:
@@ -252,9 +255,9 @@ def test_a_transcript_longer_than_the_model_reads_is_sent_in_parts_that_fit(api:
         return completed(notes(("Part", [("p", [int(lines[0]) if lines else 1])])))
 
     api.answer = first_line_cited
-    document, _ = write(writer(api, "llama3", wire), long)
+    document, _ = write(writer(api, "llama3", provider_client), long)
     assert given == list(range(1, 401))
-    assert all(ask.max_usage.input_tokens <= 2_600 for ask in wire.asked)
+    assert all(ask.max_usage.input_tokens <= 2_600 for ask in provider_client.asked)
     assert len(document.metadata["sections"]) == 1
 
 
@@ -277,13 +280,13 @@ def test_a_server_without_responses_is_asked_by_chat_and_from_then_on_only_so(
     api: Server,
 ) -> None:
     api.replies = [NO_SUCH_PATH, chat(GOOD)]
-    wire = PlainWire("ollama")
-    made = writer(api, "llama3", wire, key=None)
+    provider_client = PlainWire("ollama")
+    made = writer(api, "llama3", provider_client, key=None)
     document, usage = write(made)
     write(made)
     assert [one.path for one in api.asked] == ["/v1/responses", *["/v1/chat/completions"] * 2]
     assert len(document.spans) == 3
-    assert wire.used == [Usage(50, 5)] * 2
+    assert provider_client.used == [Usage(50, 5)] * 2
     assert (usage.tokens, usage.cost_usd) == (55, 0.0)
     sent = api.asked[1].json
     assert sent["store"] is False

@@ -65,8 +65,8 @@ def test_a_recording_is_written_up_embedded_and_searchable_and_asked_for_once(
     recording = add("a.wav")
     assert pipeline.run(recording).success
     assert pipeline.materialised("embeddings") == {recording.id}
-    standing = services.pipeline.results.current_results([recording])[recording.id]
-    document = services.pipeline.content.document(recording, standing["document", 0].id)
+    current = services.pipeline.results.current_results([recording])[recording.id]
+    document = services.pipeline.content.document(recording, current["document", 0].id)
     [span] = document.spans
     assert document.content[span.char_start : span.char_end] == "They name trees."
     active = services.search.embedding_sets.active()
