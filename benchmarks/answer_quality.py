@@ -57,7 +57,7 @@ _LEDGER: dict[str, LiteralString] = {
         join current_results cur on cur.set_id = e.id and cur.stage = 'chunks'
         join stage_results s on s.id = cur.result_id
         join chunks c on c.recording_id = cur.recording_id and c.recipe_hash = s.recipe_hash
-            and c.wanted
+            and c.is_current
         where e.state <> 'retired' and not exists (
             select from embeddings v where v.set_id = e.id and v.chunk_id = c.id)""",
     "vectors of no chunk": """
@@ -66,9 +66,9 @@ _LEDGER: dict[str, LiteralString] = {
         left join current_results cur on cur.recording_id = c.recording_id
             and cur.stage = 'chunks' and cur.set_id = v.set_id
         left join stage_results s on s.id = cur.result_id and s.recipe_hash = c.recipe_hash
-        where s.id is null or not c.wanted""",
+        where s.id is null or not c.is_current""",
     "sets lacking recordings": """
-        select count(*) from embedding_sets e, lacking(e.id) where e.state <> 'retired'""",
+        select count(*) from embedding_sets e, missing_recordings(e.id) where e.state <> 'retired'""",
     "vectors not cached": """
         select count(*) from embeddings v join chunks c on c.id = v.chunk_id
         where not exists (
@@ -126,7 +126,7 @@ def complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:
     return {
         **_counts(app_url(home.settings), _LEDGER),
         **_counts(_dagster(home), _DAGSTER),
-        "not of today's recipe": sum(one.recordings for one in differing),
+        "not of today's recipe": sum(difference.recordings for difference in differing),
         "embedded and lost": len(embedded(home.settings).keys() - _cached(home)),
         "not materialised": _untold(home),
         "vectors of other texts": _mistaken(services),

@@ -109,7 +109,7 @@ def asked(services: Services, wanted: Sequence[Question]) -> Iterator[Asked]:
     heard = dict(_heard(services))
     for question in wanted:
         answer = answers(question.text)
-        valid = sum(_stands(one, heard[str(one.title)]) for one in answer.citations)
+        valid = sum(_stands(case, heard[str(case.title)]) for case in answer.citations)
         yield Asked(question, answer, _off(question, answer, heard), valid)
 
 
@@ -118,16 +118,16 @@ def rows(told: Sequence[Asked]) -> Iterator[Row]:
     for split in splits:
         for name, there in (("in the recordings", True), ("not there", False)):
             of = [
-                one
-                for one in told
-                if bool(one.question.recording) == there and split in ("all", one.question.split)
+                case
+                for case in told
+                if bool(case.question.recording) == there and split in ("all", case.question.split)
             ]
             yield _row(split, name, of)
 
 
 def _row(split: Split | Literal["all"], name: str, of: Sequence[Asked]) -> Row:
-    answered = [one for one in of if one.answer.found]
-    right = sum(one.right for one in answered)
+    answered = [case for case in of if case.answer.found]
+    right = sum(case.right for case in answered)
     return Row(
         split=split,
         questions=name,
@@ -136,8 +136,8 @@ def _row(split: Split | Literal["all"], name: str, of: Sequence[Asked]) -> Row:
         not_there=len(of) - len(answered),
         opens_right=right,
         right_percent=round(100 * right / len(answered), 1) if answered else None,
-        citations=sum(len(one.answer.citations) for one in of),
-        valid=sum(one.valid for one in of),
+        citations=sum(len(case.answer.citations) for case in of),
+        valid=sum(case.valid for case in of),
     )
 
 
@@ -204,10 +204,12 @@ def main(speech: Path, transcriber: str, misses: bool, as_json: bool) -> None:
         take_in(home, speech)
         told = list(asked(home.services, questions()))
     print_rows(rows(told), as_json=as_json)
-    for one in told if misses else ():
-        if one.answer.found != bool(one.question.recording) or (one.answer.found and not one.right):
-            said = " / ".join(str(sentence.text) for sentence in one.answer.sentences)
-            click.echo(f"{one.question.text}\n    {one.off} {said or 'not there'}")
+    for case in told if misses else ():
+        if case.answer.found != bool(case.question.recording) or (
+            case.answer.found and not case.right
+        ):
+            said = " / ".join(str(sentence.text) for sentence in case.answer.sentences)
+            click.echo(f"{case.question.text}\n    {case.off} {said or 'not there'}")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class Deployment(threading.Thread):
             "run worker": self._run_workers,
             "keeper": self._keepers,
             "postmaster": self._postmasters,
-            "backend": lambda: [one for it in self._postmasters() for one in it.children()],
+            "backend": lambda: [process for it in self._postmasters() for process in it.children()],
         }
 
     def __enter__(self) -> Deployment:
@@ -148,14 +148,15 @@ class Deployment(threading.Thread):
 
     def _run_workers(self) -> list[psutil.Process]:
         """Of any code server, also one that was killed."""
-        return [one for one in self._ours() if "multiprocessing.spawn" in _command(one)]
+        return [process for process in self._ours() if "multiprocessing.spawn" in _command(process)]
 
     def _keepers(self) -> list[psutil.Process]:
         folder = str(self._home.settings.home / "postgres")
         return [
-            one
-            for one in psutil.process_iter()
-            if "playhead.postgres.embedded.supervisor" in _command(one) and folder in _command(one)
+            process
+            for process in psutil.process_iter()
+            if "playhead.postgres.embedded.supervisor" in _command(process)
+            and folder in _command(process)
         ]
 
     def _postmasters(self) -> list[psutil.Process]:
@@ -167,11 +168,11 @@ class Deployment(threading.Thread):
     def _ours(self) -> list[psutil.Process]:
         """Every process of this home but the keeper and this one."""
         return [
-            one
-            for one in psutil.process_iter()
-            if one.pid != os.getpid()
-            and _home_of(one) == str(self._home.log.parent)
-            and "playhead.postgres.embedded.supervisor" not in _command(one)
+            process
+            for process in psutil.process_iter()
+            if process.pid != os.getpid()
+            and _home_of(process) == str(self._home.log.parent)
+            and "playhead.postgres.embedded.supervisor" not in _command(process)
         ]
 
 

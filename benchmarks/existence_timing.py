@@ -38,7 +38,7 @@ from playhead.postgres.pipeline.recordings import new_recording_id
 from playhead.postgres.search.conversations import NewTurn
 from playhead.services.context import Services, open_services
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 
 _ROWS = 200  # of each kind that each organisation has: so many that indexes are used
 _WARM = 200  # pairs that do not count
@@ -67,8 +67,10 @@ def _measured(way: str, ask: Ask, kinds: Kinds, pairs: int) -> Row:
     _seconds(ask, kinds, _WARM)
     theirs, nobodys = _seconds(ask, kinds, pairs)
     auc, chance = _auc(theirs, nobodys), math.sqrt((2 * pairs + 1) / (12 * pairs * pairs))
-    one, two = (round(statistics.median(some) * 1e6, 1) for some in (theirs, nobodys))
-    return Row(way, one, two, round(auc, 3), round(chance, 4), round((auc - 0.5) / chance, 1))
+    median_theirs, two = (round(statistics.median(some) * 1e6, 1) for some in (theirs, nobodys))
+    return Row(
+        way, median_theirs, two, round(auc, 3), round(chance, 4), round((auc - 0.5) / chance, 1)
+    )
 
 
 def _seconds(ask: Ask, kinds: Kinds, pairs: int) -> tuple[list[float], list[float]]:
@@ -93,13 +95,13 @@ def _auc(some: list[float], others: list[float]) -> float:
 
 
 def _settled(
-    database: Database, services: Services, one: Resident, other: Resident
+    database: Database, services: Services, tenant: Resident, other: Resident
 ) -> dict[str, Kinds]:
     """What the other has, and what nobody has, by what it is; ours lies between."""
-    worker = Worker(database)
+    worker = PipelineDriver(database)
     kinds: dict[str, Kinds] = defaultdict(lambda: ([], []))
     for _ in range(_ROWS):
-        _rows_of(worker, services, one)
+        _rows_of(worker, services, tenant)
         for kind, theirs in _rows_of(worker, services, other).items():
             kinds[kind][0].append(theirs)
         nobodys = {"id": new_recording_id(), "sha256": secrets.token_hex(32), "name": word()}
@@ -107,22 +109,23 @@ def _settled(
         nobodys |= {kind: str(uuid.uuid4()) for kind in ("conversation", "token", "chunk")}
         for kind, never in nobodys.items():
             kinds[kind][1].append(never)
-    worker.ledger.close()
+    worker.results.close()
     database.run(b"analyze")
     return kinds
 
 
-def _rows_of(worker: Worker, services: Services, one: Resident) -> dict[str, Any]:
-    recording = services.pipeline.recordings.add(factories.recording(org_id=one.org))
+def _rows_of(worker: PipelineDriver, services: Services, tenant: Resident) -> dict[str, Any]:
+    recording = services.pipeline.recordings.add(factories.make_recording(org_id=tenant.org))
     worker.probe(recording)
     worker.transcribe(recording)
     services.pipeline.versions.name_speaker(recording, "Ada", name := word())
     heard = worker.current(recording, "transcript")
     assert heard is not None
     tokens = [
-        services.access.tokens.create(one.org, one.canary, word(), ["read"], 1) for _ in range(2)
+        services.access.tokens.create(tenant.org, tenant.canary, word(), ["read"], 1)
+        for _ in range(2)
     ]
-    services.access.tokens.revoke(one.org, tokens[0][0].id)
+    services.access.tokens.revoke(tenant.org, tokens[0][0].id)
     return {
         "id": recording.id,
         "sha256": recording.sha256,
@@ -130,15 +133,15 @@ def _rows_of(worker: Worker, services: Services, one: Resident) -> dict[str, Any
         "result": heard.id,
         "revoked": tokens[0][1],
         "token": tokens[1][0].id,
-        "conversation": services.search.conversations.add(one.org, None, _TURN),
-        "chunk": str(random.choice(one.keys["chunks"])),
+        "conversation": services.search.conversations.add(tenant.org, None, _TURN),
+        "chunk": str(random.choice(tenant.keys["chunks"])),
     }
 
 
-def _ways(services: Services, one: Resident) -> dict[str, tuple[str, Ask]]:
+def _ways(services: Services, tenant: Resident) -> dict[str, tuple[str, Ask]]:
     """What each is asked for, and how."""
     org, recordings, [searched] = (
-        one.org,
+        tenant.org,
         services.pipeline.recordings,
         services.search.embedding_sets.live(),
     )
@@ -161,9 +164,9 @@ def _ways(services: Services, one: Resident) -> dict[str, tuple[str, Ask]]:
         "find in a recording": ("id", find),
         "transcript": (
             "result",
-            lambda asked: services.pipeline.content.transcript(one.recording, asked),
+            lambda asked: services.pipeline.content.transcript(tenant.recording, asked),
         ),
-        "names of speakers": ("id", lambda asked: names(replace(one.recording, id=asked))),
+        "names of speakers": ("id", lambda asked: names(replace(tenant.recording, id=asked))),
         "passages": ("chunk", lambda asked: services.search.excerpts.of(org, [asked])),
         "turns": ("conversation", lambda asked: services.search.conversations.turns(org, asked)),
         "one more turn": (

@@ -83,7 +83,11 @@ def read_by_ffmpeg(path: Path) -> media_files.Sound:
     try:
         with av.open(str(path)) as container:
             frames = [*container.decode(audio=0), None]
-            blocks = [one.to_ndarray()[0] for frame in frames for one in resampler.resample(frame)]
+            blocks = [
+                resampled.to_ndarray()[0]
+                for frame in frames
+                for resampled in resampler.resample(frame)
+            ]
     except (av.FFmpegError, IndexError, ValueError):
         return media_files.silence(0)
     return (np.concatenate(blocks) / 32768).astype(np.float32)

@@ -30,7 +30,7 @@ from playhead.media import sandbox
 from playhead.media.decode import decode
 from playhead.media.probe import probe
 from tests.support import hostile_files
-from tests.support.sandbox_probe import watched
+from tests.support.sandbox_probe import watch_tripwire
 
 _LOOK_SECONDS = 0.005
 
@@ -127,9 +127,11 @@ def judged(sort: str, files: Iterable[tuple[str, Path]], *, bombs: bool = False)
 
 
 def lists(folder: Path) -> Row:
-    with watched(folder) as canary:
-        row = judged("lists", _written(folder, hostile_files.lists(canary.path, canary.url)))
-        opened, called = canary.touched()
+    with watch_tripwire(folder) as canary:
+        row = judged(
+            "lists", _written(folder, hostile_files.playlist_files(canary.path, canary.url))
+        )
+        opened, called = canary.count_accesses()
     if opened or called:
         row.wrong.append(f"the canary was read {opened} times, its port called {called} times")
     return row
@@ -150,7 +152,7 @@ def _made(folder: Path, makers: dict[str, hostile_files.Maker]) -> Iterator[tupl
 
 
 def _bent(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Path]]:
-    for number, path in enumerate(hostile_files.mutated(folder, count, seed=seed)):
+    for number, path in enumerate(hostile_files.mutated_files(folder, count, seed=seed)):
         yield f"{path.name} {number}", path
 
 

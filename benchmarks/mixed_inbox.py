@@ -110,7 +110,7 @@ class Judge:
     def row(self, sort: str, samples: Sequence[Sample]) -> Row:
         hashes = {sample.sha256 for sample in samples}
         found = [self._recording(sha256) for sha256 in hashes]
-        ends = [self._statuses[one.id].status for one in found if one]
+        ends = [self._statuses[recording.id].status for recording in found if recording]
         wrong = sum(bool(self._complaints[sha256]) for sha256 in hashes)
         ready, failed = ends.count("ready"), ends.count("failed")
         return Row(sort, len(samples), len(hashes), ready, failed, wrong)
@@ -181,7 +181,7 @@ def settle(home: Home, killer: Killer) -> None:
     """Wait, killing, until nothing waits and no run is left unfinished. Gives up in the end:
     the judge says what is missing."""
     unfinished = dg.RunsFilter(
-        statuses=[one for one in dg.DagsterRunStatus if one not in _FINISHED]
+        statuses=[status for status in dg.DagsterRunStatus if status not in _FINISHED]
     )
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -205,7 +205,9 @@ def trial(home: Home, count: int, kills: int, seed: int) -> tuple[Trial, list[Ro
     complaints = list(judge.complaints())
     if killer.killed < kills:
         complaints.append(f"only {killer.killed} of {kills} kills found a worker")
-    rows = [judge.row(sort, [one for one in samples if one.sort == sort]) for sort in SORTS]
+    rows = [
+        judge.row(sort, [sample for sample in samples if sample.sort == sort]) for sort in SORTS
+    ]
     runs = home.instance.get_runs_count()
     return Trial(len(samples), killer.killed, runs, round(seconds, 1), seed, complaints), rows
 

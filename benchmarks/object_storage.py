@@ -26,7 +26,7 @@ import psutil
 
 from benchmarks.environments import json_option, print_rows
 from playhead.media.object_storage import PART_BYTES, Bucket
-from tests.support.s3_server import KEY, SECRET, Line, line_to, serving
+from tests.support.s3_server import KEY, SECRET, TcpProxy, open_proxy, serve_s3
 
 _CUT_AT = 0.6
 _DOWN_SECONDS = 1.0
@@ -119,7 +119,7 @@ def fetch(bucket: Bucket) -> str:
     return sink.digest.hexdigest()
 
 
-def measure(way: str, bucket: Bucket, line: Line, size: int, sums: set[str]) -> Row:
+def measure(way: str, bucket: Bucket, line: TcpProxy, size: int, sums: set[str]) -> Row:
     sent, received, cuts = line.sent, line.received, line.cuts
     peak, begun = Peak(), time.monotonic()
     with peak.watched():
@@ -141,7 +141,7 @@ def measure(way: str, bucket: Bucket, line: Line, size: int, sums: set[str]) -> 
 
 def rows(folder: Path, size: int) -> Iterator[Row]:
     sums: set[str] = set()
-    with serving(folder / "served", etag_hash="") as server, line_to(server) as line:
+    with serve_s3(folder / "served", etag_hash="") as server, open_proxy(server) as line:
         server.bucket("trial")
         line.down_seconds = _DOWN_SECONDS
         bucket = Bucket("s3://trial", endpoint=line.endpoint)

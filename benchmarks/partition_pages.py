@@ -175,11 +175,11 @@ def row(step: str, seconds: Sequence[float]) -> Row:
 
 
 def row_of_browser(step: str, seen: Sequence[Seen]) -> Row:
-    longest = max(seen, key=lambda one: one.query_seconds)
+    longest = max(seen, key=lambda page: page.query_seconds)
     return replace(
-        row(step, [one.seconds for one in seen]),
+        row(step, [page.seconds for page in seen]),
         slowest_query=f"{longest.query} {longest.query_seconds:.2f}" if longest.query else "",
-        load_average=round(statistics.mean(one.load_average for one in seen), 1),
+        load_average=round(statistics.mean(page.load_average for page in seen), 1),
     )
 
 

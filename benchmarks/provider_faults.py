@@ -100,7 +100,10 @@ def _measured(count: int, workers: int, *, faults: bool) -> Row:
         url = stack.enter_context(_aimock(late=faults))
         key = SecretStr("a key")
         provider = Provider(
-            base_url=f"{url}/v1", api_key=key, requests_a_minute=60_000, tokens_a_minute=60_000_000
+            base_url=f"{url}/v1",
+            api_key=key,
+            requests_per_minute=60_000,
+            tokens_per_minute=60_000_000,
         )
         settings = Settings(
             home=Path(folder) / "home",
@@ -178,8 +181,10 @@ def _take(services: PipelineServices, recordings: Sequence[Recording], *, last: 
     def tell(_work: RecordingContext, _stage: Stage, _made: StageOutcome) -> None: ...
 
     with StageExecutor(tell) as hands:
-        for one in recordings:
-            hands.run(RecordingContext(services, one, turn, targets, current[one.id]), STAGES)
+        for recording in recordings:
+            hands.run(
+                RecordingContext(services, recording, turn, targets, current[recording.id]), STAGES
+            )
             hands.finish()  # alone: how many share a request depends on how slow the provider is
 
 

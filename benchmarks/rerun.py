@@ -38,7 +38,7 @@ from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.transcripts.correction import correct_segment
-from tests.support.synthetic_transcripts import talk
+from tests.support.synthetic_transcripts import make_talk
 
 _SENTENCES_A_TALK = 110  # 1,400 words
 
@@ -115,7 +115,7 @@ class Talker(StubTranscriber):
         self._number = number
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
-        return talk(self._number, _SENTENCES_A_TALK)
+        return make_talk(self._number, _SENTENCES_A_TALK)
 
 
 def measure(
@@ -183,7 +183,7 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
         said[dice.randrange(len(said))] = "Kowalczyk"
         corrected = correct_segment(before, segment, " ".join(said))
         home.services.pipeline.versions.correct(recording, corrected, "benchmark")
-        run = RunSpec((recording.id,))
+        run = RunSpec((recording,))
         result = job.execute_in_process(
             instance=home.instance, tags=dict(run.tags), run_config=run.run_config | _QUIET
         )

@@ -259,11 +259,11 @@ def _table(cells: Sequence[Cell]) -> str:
         "| way | organisation | filter | passages | recall@10 | short | p50 | p95 | p99 | CPU |"
     ]
     lines.append("|---|---|---|---|---|---|---|---|---|---|")
-    for one in cells:
-        times = " | ".join(f"{x * 1e3:,.1f}" for x in (one.p50, one.p95, one.p99, one.cpu))
+    for cell in cells:
+        times = " | ".join(f"{x * 1e3:,.1f}" for x in (cell.p50, cell.p95, cell.p99, cell.cpu))
         lines.append(
-            f"| {one.way} | {one.org} | {one.filter} | {one.passages:,} | {one.recall:.3f} "
-            f"| {one.short} | {times} |"
+            f"| {cell.way} | {cell.org} | {cell.filter} | {cell.passages:,} | {cell.recall:.3f} "
+            f"| {cell.short} | {times} |"
         )
     return "\n".join(lines)
 

@@ -145,12 +145,12 @@ def score(language: str, items: Sequence[Spoken], heard: Sequence[tuple[Heard, H
         unit="characters" if language in _UNSPACED else "words",
         files=len(items),
         audio_seconds=sum(item.seconds for item in items),
-        error_ours=rate(references, [normalise(one.text) for one in ours]),
-        error_plain=rate(references, [normalise(one.text) for one in plain]),
-        seconds_ours=sum(one.seconds for one in ours),
-        seconds_plain=sum(one.seconds for one in plain),
-        cpu_seconds_ours=sum(one.cpu_seconds for one in ours),
-        cpu_seconds_plain=sum(one.cpu_seconds for one in plain),
+        error_ours=rate(references, [normalise(result.text) for result in ours]),
+        error_plain=rate(references, [normalise(result.text) for result in plain]),
+        seconds_ours=sum(result.seconds for result in ours),
+        seconds_plain=sum(result.seconds for result in plain),
+        cpu_seconds_ours=sum(result.cpu_seconds for result in ours),
+        cpu_seconds_plain=sum(result.cpu_seconds for result in plain),
     )
 
 
@@ -166,18 +166,18 @@ def table(model: str, scores: Sequence[Score]) -> Table:
     heads = "in,of,files,audio s,ours %,plain %,ours s,plain s,wall,cpu"
     for head in heads.split(","):
         result.add_column(head, justify="right")
-    for one in scores:
+    for row in scores:
         result.add_row(
-            one.language,
-            one.unit,
-            str(one.files),
-            f"{one.audio_seconds:.0f}",
-            f"{100 * one.error_ours:.2f}",
-            f"{100 * one.error_plain:.2f}",
-            f"{one.seconds_ours:.1f}",
-            f"{one.seconds_plain:.1f}",
-            f"{one.seconds_ours / one.seconds_plain:.2f}x",
-            f"{one.cpu_seconds_ours / one.cpu_seconds_plain:.2f}x",
+            row.language,
+            row.unit,
+            str(row.files),
+            f"{row.audio_seconds:.0f}",
+            f"{100 * row.error_ours:.2f}",
+            f"{100 * row.error_plain:.2f}",
+            f"{row.seconds_ours:.1f}",
+            f"{row.seconds_plain:.1f}",
+            f"{row.seconds_ours / row.seconds_plain:.2f}x",
+            f"{row.cpu_seconds_ours / row.cpu_seconds_plain:.2f}x",
         )
     return result
 

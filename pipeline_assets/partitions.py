@@ -1,4 +1,4 @@
-"""The only partition set: one key per recording, which is the recording's id.
+"""The only partition set: one key per recording (``playhead/core/partition_keys.py``).
 
 Keys are added when runs are requested. Archiving a recording removes its key and leaves its rows.
 """

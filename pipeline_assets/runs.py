@@ -23,7 +23,7 @@ from playhead.core.records import STAGES, Recording
 from playhead.postgres.pipeline.plans import Plan
 
 INGEST_RECORDING = "ingest_recording"
-REBUILD_ARCHIVED = "rework_archived"
+REBUILD_ARCHIVED = "rebuild_archived"
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -67,9 +67,13 @@ class RunSpec:
     Archived recordings have no partitions.
     """
 
-    ids: tuple[str, ...]
+    recordings: tuple[Recording, ...]
     plan: Plan | None = None
     archived: bool = False
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(recording.id for recording in self.recordings)
 
     @property
     def job(self) -> str:
@@ -84,16 +88,17 @@ class RunSpec:
         urgency = {} if self.plan is None else {PRIORITY_TAG: LOW_PRIORITY}
         if self.archived:
             return urgency
-        if len(self.ids) == 1:
-            return {PARTITION_TAG: self.ids[0]} | urgency
-        return {RANGE_START_TAG: self.ids[0], RANGE_END_TAG: self.ids[-1]} | urgency
+        first, last = self.recordings[0].partition_key, self.recordings[-1].partition_key
+        if len(self.recordings) == 1:
+            return {PARTITION_TAG: first} | urgency
+        return {RANGE_START_TAG: first, RANGE_END_TAG: last} | urgency
 
     @property
     def run_config(self) -> dict[str, Any]:
         asked: dict[str, Any] = {"only": list(self.ids), "task": "finish"}
         if self.plan is not None:
             asked |= {"task": "plan", "plan": self.plan.id}
-        return {"ops": {"archived" if self.archived else "recordings": {"config": asked}}}
+        return {"ops": {"rebuild_archived_recordings" if self.archived else "recordings": {"config": asked}}}
 
     @property
     def assets(self) -> list[dg.AssetKey] | None:
@@ -108,7 +113,8 @@ class RunSpec:
 def missing_partition_keys(waiting: Sequence[Recording], keys: Sequence[str]) -> list[str]:
     """Return the partition keys to add, oldest recording first."""
     known = set(keys)
-    return sorted(recording.id for recording in waiting if recording.id not in known)
+    missing = [recording for recording in waiting if recording.partition_key not in known]
+    return [recording.partition_key for recording in sorted(missing, key=lambda new: new.id)]
 
 
 def group_into_runs(
@@ -121,10 +127,10 @@ def group_into_runs(
     ``plan`` is set if the runs belong to a plan.
     """
     place = {key: index for index, key in enumerate(keys)}
-    ordered = sorted(waiting, key=lambda recording: place[recording.id])
+    ordered = sorted(waiting, key=lambda recording: place[recording.partition_key])
     groups = list(_group(ordered, place))
     urgency = {recording.id: index for index, recording in enumerate(waiting)}
-    groups.sort(key=lambda group: min(urgency[identity] for identity in group))
+    groups.sort(key=lambda group: min(urgency[recording.id] for recording in group))
     return [RunSpec(group, plan) for group in groups]
 
 
@@ -137,19 +143,19 @@ def partition_keys_of(tags: Mapping[str, str], keys: Sequence[str]) -> set[str]:
     return set()
 
 
-def _group(ordered: Sequence[Recording], place: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+def _group(ordered: Sequence[Recording], place: Mapping[str, int]) -> Iterator[tuple[Recording, ...]]:
     group: list[Recording] = []
     for recording in ordered:
         if group and not _fits(group, recording, place):
-            yield tuple(member.id for member in group)
+            yield tuple(group)
             group = []
         group.append(recording)
     if group:
-        yield tuple(member.id for member in group)
+        yield tuple(group)
 
 
 def _fits(group: Sequence[Recording], recording: Recording, place: Mapping[str, int]) -> bool:
-    span = place[recording.id] - place[group[0].id] + 1
+    span = place[recording.partition_key] - place[group[0].partition_key] + 1
     size = sum(member.size_bytes for member in group) + recording.size_bytes
     return span <= MAX_RANGE_PER_RUN and len(group) < RECORDINGS_PER_RUN and size <= BYTES_PER_RUN
 

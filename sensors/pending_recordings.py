@@ -47,7 +47,7 @@ def pending_recordings_sensor(
         return dg.SkipReason("nothing waits that is not the worker's")
     keys = context.instance.get_dynamic_partitions(PARTITION_SET)
     busy = keys_in_progress(context.instance, keys)
-    free = [recording for recording in waiting if recording.id not in busy]
+    free = [recording for recording in waiting if recording.partition_key not in busy]
     added = missing_partition_keys(free, keys)
     plans = group_into_runs(free, [*keys, *added])[:_RUNS_PER_TICK]
     playhead.pipeline.recordings.mark_requested(

@@ -25,8 +25,11 @@ def run_failure_sensor(
     run = context.dagster_run
     if works_on_recordings(run):
         keys = context.instance.get_dynamic_partitions(PARTITION_SET)
+        affected = playhead.pipeline.recordings.by_partition_keys(
+            sorted(partition_keys_of(run.tags, keys))
+        )
         buried += playhead.pipeline.results.dead_letter_stalled(
-            sorted(partition_keys_of(run.tags, keys)),
+            [recording.id for recording in affected],
             run_id=run.run_id,
             message=context.failure_event.message or "The run failed before it began.",
         )

@@ -1,7 +1,7 @@
-"""The ladder's ground: a real Postgres for all tests, a migrated database of its own for each.
+"""Fixtures for all tests: one embedded Postgres per session, a fresh migrated database per test.
 
-The embedded server starts once a session in a temporary home; every test that asks for
-``database`` gets a copy of a migrated template, made in tens of milliseconds.
+The embedded server starts once per session in a temporary home; every test that requests
+``database`` gets a copy of a migrated template, created in tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A running embedded server of the session's own, by the tests' clock."""
+    """Yield the session's running embedded server, on the clock of the tests."""
     server = EmbeddedServer(tmp_path_factory.mktemp("home") / "postgres")
     with pytest.MonkeyPatch.context() as patch:
         time_travel.keep_postgres_on_this_clock(patch)
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
         connection.execute("alter system set fsync = off")
         connection.execute("select pg_reload_conf()")
     yield server
-    server.detach()  # its keeper stops it: half a second a database, which nobody waits for
+    server.detach()  # its supervisor stops it: half a second per database, nobody waits for it
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +48,9 @@ def template(server: EmbeddedServer) -> str:
 
 @pytest.fixture(scope="session")
 def fresh_database(server: EmbeddedServer, template: str) -> Callable[[], str]:
-    """Makes migrated databases; the URL of each."""
+    """Return a function that creates a migrated database and returns its URL."""
 
-    def make() -> str:
+    def create() -> str:
         name = f"test_{next(_numbers)}"
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
             connection.execute(
@@ -60,7 +60,7 @@ def fresh_database(server: EmbeddedServer, template: str) -> Callable[[], str]:
             )
         return server.url(name)
 
-    return make
+    return create
 
 
 @pytest.fixture
@@ -72,5 +72,5 @@ def database(fresh_database: Callable[[], str]) -> Iterator[Database]:
 
 @pytest.fixture
 def speech() -> Path:
-    """The folder of real recordings; its MANIFEST.tsv has sources and reference texts."""
+    """Return the folder of real recordings; its MANIFEST.tsv has sources and reference texts."""
     return Path(__file__).parent / "fixtures" / "speech"

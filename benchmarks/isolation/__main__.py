@@ -58,7 +58,7 @@ class Row:
 @json_option
 def main(rows: int, organisations: int, workers: int, as_json: bool) -> None:
     """ROWS rows of answers, in ORGANISATIONS organisations, asked for by WORKERS."""
-    if poolers.program() is None:
+    if poolers.find_pgbouncer() is None:
         raise click.ClickException("pgbouncer is not installed (Debian: apt install pgbouncer)")
     with inhabited(organisations) as town:
         row = _visited(town, rows, workers)
@@ -71,7 +71,7 @@ def _visited(town: Town, rows: int, workers: int) -> Row:
         ways = len(Visitor(database, services, town.residents[0]).ways)
     tally = Tally(workers, ways)
     mayhem, began = Mayhem(town.url, town.residents, tally), time.monotonic()
-    with poolers.pooled(town.url) as through, at_home(town.home, through):
+    with poolers.run_pooler(town.url) as through, at_home(town.home, through):
         mayhem.until(rows, workers)
     seconds = time.monotonic() - began
     with closing(Database(town.url)) as database:

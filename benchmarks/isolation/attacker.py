@@ -25,7 +25,7 @@ from playhead.postgres.search.conversations import NewTurn
 from playhead.services.context import Services
 from tests.support import factories
 from tests.support.factories import CHUNK_RECIPE
-from tests.support.tenant_data import every_statement, names_of
+from tests.support.tenant_data import relations_with_org, tenant_statements
 
 _ROLES: tuple[Role, ...] = get_args(Role)
 _NEAR = np.ones(3, np.float32)
@@ -41,8 +41,11 @@ class Visitor:
             name for name, value in example.keys.items() if others_named(str(value), "nobody")
         }
         self.ways = (
-            {f"table {name}": self._table(name) for name in names_of(self._database, "rpv")}
-            | {f"statement {n}": self._statement(sent) for n, sent in every_statement().items()}
+            {
+                f"table {name}": self._table(name)
+                for name in relations_with_org(self._database, "rpv")
+            }
+            | {f"statement {n}": self._statement(sent) for n, sent in tenant_statements().items()}
             | self._reads()
             | self._writes()
             | Face(services).ways()
@@ -51,8 +54,8 @@ class Visitor:
     def _table(self, name: str) -> Way:
         query = sql.SQL("select {name}::text from {name} limit 2000")
 
-        def look(one: Resident, _other: Resident) -> Iterable[object]:
-            seen = self._database.as_role(one.org, random.choice(_ROLES))
+        def look(tenant: Resident, _other: Resident) -> Iterable[object]:
+            seen = self._database.as_role(tenant.org, random.choice(_ROLES))
             with seen.transaction() as connection:
                 return connection.execute(query.format(name=sql.Identifier(name))).fetchall()
 
@@ -61,9 +64,9 @@ class Visitor:
     def _statement(self, sent: bytes) -> Way:
         names = set(re.findall(r"%\((\w+)\)", sent.decode()))
 
-        def look(one: Resident, other: Resident) -> Iterable[object]:
+        def look(tenant: Resident, other: Resident) -> Iterable[object]:
             values = {name: other.keys.get(name, other.keys["recording_id"]) for name in names}
-            seen = self._database.as_role(one.org, random.choice(_ROLES))
+            seen = self._database.as_role(tenant.org, random.choice(_ROLES))
             with (
                 seen.transaction() as connection,
                 connection.transaction(force_rollback=True),
@@ -81,66 +84,80 @@ class Visitor:
             services.search.chunks,
         )
         return {
-            "statuses": Way(lambda one, _: recordings.statuses(one.org)),
-            "under way": Way(lambda one, _: recordings.under_way(one.org)),
-            "recording": Way(lambda one, _: [recordings.get(one.org, one.recording.id)]),
+            "statuses": Way(lambda tenant, _: recordings.statuses(tenant.org)),
+            "under way": Way(lambda tenant, _: recordings.under_way(tenant.org)),
+            "recording": Way(lambda tenant, _: [recordings.get(tenant.org, tenant.recording.id)]),
             "recording of another": Way(
-                lambda one, other: [recordings.get(one.org, other.recording.id)]
+                lambda tenant, other: [recordings.get(tenant.org, other.recording.id)]
             ),
-            "transcript": Way(lambda one, _: [content.transcript(one.recording, one.heard)]),
+            "transcript": Way(
+                lambda tenant, _: [content.transcript(tenant.recording, tenant.heard)]
+            ),
             "transcript of another": Way(
-                lambda one, other: [content.transcript(one.recording, other.heard)]
+                lambda tenant, other: [content.transcript(tenant.recording, other.heard)]
             ),
             "transcript of another's, called ours": Way(
-                lambda one, other: [services.pipeline.versions.current(_called_ours(one, other))],
+                lambda tenant, other: [
+                    services.pipeline.versions.current(_called_ours(tenant, other))
+                ],
                 says=True,
             ),
             "names in another's, called ours": Way(
-                lambda one, other: services.pipeline.versions.speaker_names(
-                    _called_ours(one, other)
+                lambda tenant, other: services.pipeline.versions.speaker_names(
+                    _called_ours(tenant, other)
                 ).items()
             ),
-            "chunks": Way(lambda one, _: content.chunks(one.recording, CHUNK_RECIPE.hash)),
+            "chunks": Way(lambda tenant, _: content.chunks(tenant.recording, CHUNK_RECIPE.hash)),
             "passages": Way(
-                lambda one, _: content.chunk_spans([(one.recording, CHUNK_RECIPE.hash)]).values()
+                lambda tenant, _: content.chunk_spans(
+                    [(tenant.recording, CHUNK_RECIPE.hash)]
+                ).values()
             ),
             "excerpts of another's": Way(
-                lambda one, other: services.search.excerpts.of(one.org, other.keys["chunks"])
+                lambda tenant, other: services.search.excerpts.of(tenant.org, other.keys["chunks"])
             ),
             "standing": Way(
-                lambda one, _: services.pipeline.results.current_results([one.recording]).values()
+                lambda tenant, _: services.pipeline.results.current_results(
+                    [tenant.recording]
+                ).values()
             ),
-            "lineage": Way(lambda one, _: services.pipeline.results.lineage(one.recording)),
+            "lineage": Way(lambda tenant, _: services.pipeline.results.lineage(tenant.recording)),
             "versions": Way(
-                lambda one, _: [
-                    services.pipeline.versions.all(one.recording),
-                    services.pipeline.versions.speaker_names(one.recording),
+                lambda tenant, _: [
+                    services.pipeline.versions.all(tenant.recording),
+                    services.pipeline.versions.speaker_names(tenant.recording),
                 ]
             ),
-            "find by words": Way(lambda one, _: search(one, None)),
-            "find by both": Way(lambda one, _: search(one, _NEAR)),
-            "find in another's": Way(lambda one, other: search(one, _NEAR, other.recording.id)),
+            "find by words": Way(lambda tenant, _: search(tenant, None)),
+            "find by both": Way(lambda tenant, _: search(tenant, _NEAR)),
+            "find in another's": Way(
+                lambda tenant, other: search(tenant, _NEAR, other.recording.id)
+            ),
             "nearest": Way(
-                lambda one, _: passages.nearest(_NEAR, self._set, org_id=one.org, limit=50)
+                lambda tenant, _: passages.nearest(_NEAR, self._set, org_id=tenant.org, limit=50)
             ),
             "exactly": Way(
-                lambda one, _: passages.nearest_exact(_NEAR, self._set, org_id=one.org, limit=50)
+                lambda tenant, _: passages.nearest_exact(
+                    _NEAR, self._set, org_id=tenant.org, limit=50
+                )
             ),
             "spend": Way(
-                lambda one, _: [
-                    services.provider_use.spend.sums(by, org_id=one.org, since=None)
+                lambda tenant, _: [
+                    services.provider_use.spend.sums(by, org_id=tenant.org, since=None)
                     for by in GROUPINGS
                 ]
             ),
             "breakers": Way(
-                lambda one, _: services.provider_use.circuit_breakers.list_open(one.org)
+                lambda tenant, _: services.provider_use.circuit_breakers.list_open(tenant.org)
             ),
-            "quarantine": Way(lambda one, _: services.provider_use.quarantine.replies(one.org)),
+            "quarantine": Way(
+                lambda tenant, _: services.provider_use.quarantine.replies(tenant.org)
+            ),
             "reply of another": Way(
-                lambda one, _: [services.provider_use.quarantine.reply(one.org, 1)]
+                lambda tenant, _: [services.provider_use.quarantine.reply(tenant.org, 1)]
             ),
-            "members": Way(lambda one, _: services.access.members.all(one.org)),
-            "tokens": Way(lambda one, _: services.access.tokens.all(one.org)),
+            "members": Way(lambda tenant, _: services.access.members.all(tenant.org)),
+            "tokens": Way(lambda tenant, _: services.access.tokens.all(tenant.org)),
         }
 
     def _writes(self) -> dict[str, Way]:
@@ -151,66 +168,72 @@ class Visitor:
             services.pipeline.versions,
         )
         return {
-            "add": Way(lambda one, _: [recordings.add(_arrival(one))]),
+            "add": Way(lambda tenant, _: [recordings.add(_arrival(tenant))]),
             "name a speaker": Way(
-                lambda one, _: versions.name_speaker(one.recording, "Ada", one.canary)
+                lambda tenant, _: versions.name_speaker(tenant.recording, "Ada", tenant.canary)
             ),
-            "archive": Way(lambda one, _: recordings.archive(one.org, [one.recording.id]).values()),
+            "archive": Way(
+                lambda tenant, _: recordings.archive(tenant.org, [tenant.recording.id]).values()
+            ),
             "unarchive": Way(
-                lambda one, _: recordings.unarchive(one.org, [one.recording.id]).values()
+                lambda tenant, _: recordings.unarchive(tenant.org, [tenant.recording.id]).values()
             ),
             "archive another's": Way(
-                lambda one, other: recordings.archive(one.org, [other.recording.id]).values()
+                lambda tenant, other: recordings.archive(tenant.org, [other.recording.id]).values()
             ),
             "add a member": Way(
-                lambda one, _: services.access.members.add(
-                    one.org, f"{one.canary} {word()}", "reader"
+                lambda tenant, _: services.access.members.add(
+                    tenant.org, f"{tenant.canary} {word()}", "reader"
                 )
             ),
             "make a token": Way(self._token),
             "reserve and settle": Way(self._spend),
             "choose another's": Way(
-                lambda one, other: ledger.pin(one.recording, other.heard, "me")
+                lambda tenant, other: ledger.pin(tenant.recording, other.heard, "me")
             ),
             "go on with another's conversation": Way(self._turn),
             "write another's": Way(self._write_for, says=True),
         }
 
-    def _search(self, one: Resident, near: Any, recording: str | None = None) -> Iterable[object]:
+    def _search(
+        self, tenant: Resident, near: Any, recording: str | None = None
+    ) -> Iterable[object]:
         filters = SearchFilter(recordings=(recording,)) if recording else SearchFilter()
         words = random.choice(["same words", "canary", "everybody canary00 canary01"])
         return self._services.search.chunks.find(
-            words, near, self._set, org_id=one.org, filters=filters, limit=50
+            words, near, self._set, org_id=tenant.org, filters=filters, limit=50
         )
 
-    def _token(self, one: Resident, _other: Resident) -> Iterable[object]:
+    def _token(self, tenant: Resident, _other: Resident) -> Iterable[object]:
         tokens = self._services.access.tokens
-        _, text = tokens.create(one.org, one.canary, one.canary, ["read"], 1)
+        _, text = tokens.create(tenant.org, tenant.canary, tenant.canary, ["read"], 1)
         return [tokens.bearer(text)]
 
-    def _spend(self, one: Resident, _other: Resident) -> Iterable[object]:
+    def _spend(self, tenant: Resident, _other: Resident) -> Iterable[object]:
         spend = self._services.provider_use.spend
-        context = CallContext(one.org, one.canary, {one.recording.id: 1.0})
-        intended = ReservationRequest(uuid.uuid4(), "q", one.canary, "embeddings", 0.01)
+        context = CallContext(tenant.org, tenant.canary, {tenant.recording.id: 1.0})
+        intended = ReservationRequest(uuid.uuid4(), "q", tenant.canary, "embeddings", 0.01)
         permit = spend.reserve(context, intended, None)
         if permit.attempt_id is not None:
-            spend.settle(one.org, permit.attempt_id, Settlement(cost_usd=0.01))
+            spend.settle(tenant.org, permit.attempt_id, Settlement(cost_usd=0.01))
         return [permit]
 
-    def _turn(self, one: Resident, other: Resident) -> Iterable[object]:
-        turn = NewTurn(one.canary, False, None, {}, [], [])
-        return [self._services.search.conversations.add(one.org, other.keys["conversation"], turn)]
+    def _turn(self, tenant: Resident, other: Resident) -> Iterable[object]:
+        turn = NewTurn(tenant.canary, False, None, {}, [], [])
+        return [
+            self._services.search.conversations.add(tenant.org, other.keys["conversation"], turn)
+        ]
 
-    def _write_for(self, one: Resident, other: Resident) -> Iterable[object]:
+    def _write_for(self, tenant: Resident, other: Resident) -> Iterable[object]:
         statement = b"insert into members (org_id, name, role) values (%(org)s, 'me', 'owner')"
-        return [self._database.as_role(one.org, "playhead_app").run(statement, org=other.org)]
+        return [self._database.as_role(tenant.org, "playhead_app").run(statement, org=other.org)]
 
 
-def _called_ours(one: Resident, other: Resident) -> Recording:
+def _called_ours(tenant: Resident, other: Resident) -> Recording:
     """As whoever has seen a recording of another might send it."""
-    return replace(other.recording, org_id=one.org)
+    return replace(other.recording, org_id=tenant.org)
 
 
-def _arrival(one: Resident) -> Recording:
+def _arrival(tenant: Resident) -> Recording:
     sha256 = f"{random.randrange(200):064x}"  # that others have as well
-    return factories.recording(org_id=one.org, title=one.canary, sha256=sha256)
+    return factories.make_recording(org_id=tenant.org, title=tenant.canary, sha256=sha256)

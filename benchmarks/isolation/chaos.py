@@ -73,21 +73,23 @@ def _next(ways: Sequence[Way], tally: Tally) -> int:
     """One of those that nobody has tried, while there are any."""
     numbers = range(len(ways))
     untried = [number for number in numbers if not tally.tried[number]]
-    [number] = random.choices(untried or numbers, [ways[one].weight for one in untried or numbers])
+    [number] = random.choices(
+        untried or numbers, [ways[index].weight for index in untried or numbers]
+    )
     return number
 
 
-def counts(way: Way, one: Resident, other: Resident) -> tuple[int, int, int, int, int]:
+def counts(way: Way, tenant: Resident, other: Resident) -> tuple[int, int, int, int, int]:
     """As ``Tally.NAMES``. The words of an error are looked at as a row is."""
     rows = foreign = refused = interrupted = 0
     try:
-        for row in way.look(one, other) or ():
+        for row in way.look(tenant, other) or ():
             rows += 1
-            foreign += others_named(str(row), one.org)
+            foreign += others_named(str(row), tenant.org)
     except (PlayheadError, psycopg.Error) as error:
         interrupted = int(_is_of_a_kill(error))
         refused = 1 - interrupted
-        foreign += others_named(_told(error, other if way.says else None), one.org)
+        foreign += others_named(_told(error, other if way.says else None), tenant.org)
     return rows, foreign, 1, refused, interrupted
 
 
@@ -122,7 +124,7 @@ class Mayhem:
             while self._tally.sums()["rows"] < rows:
                 time.sleep(random.uniform(0.5, 1.5) * _KILL_SECONDS)
                 self._kill_sessions()
-                if not all(one.is_alive() for one in busy):
+                if not all(process.is_alive() for process in busy):
                     raise RuntimeError("A worker ended by itself.")
                 if random.random() < _WORKERS_TOO:
                     number = random.randrange(workers)
@@ -130,8 +132,8 @@ class Mayhem:
                     self.workers_killed += 1
                     busy[number] = self._start(number)
         finally:
-            for one in busy:
-                self._end(one)
+            for process in busy:
+                self._end(process)
 
     def _start(self, number: int) -> BaseProcess:
         process = self._context.Process(

@@ -38,56 +38,58 @@ class Face:
         return self._searches() | self._answers() | _commands() | _exports() | _notebook()
 
     def _searches(self) -> dict[str, Way]:
-        def in_recording(one: Resident, whose: Resident) -> Iterable[object]:
-            return self._hits(one, SAME, SearchFilter(recordings=(whose.recording.id,)))
+        def in_recording(tenant: Resident, whose: Resident) -> Iterable[object]:
+            return self._hits(tenant, SAME, SearchFilter(recordings=(whose.recording.id,)))
 
-        def by_speaker(one: Resident, whose: Resident) -> Iterable[object]:
-            return self._hits(one, SAME, SearchFilter(speakers=(whose.canary,)))
+        def by_speaker(tenant: Resident, whose: Resident) -> Iterable[object]:
+            return self._hits(tenant, SAME, SearchFilter(speakers=(whose.canary,)))
 
         return {
-            "search": Way(lambda one, _: self._hits(one, SAME)),
-            "search recordings": Way(lambda one, _: self._search(one).recordings(SAME).recordings),
-            "search another's words": Way(lambda one, other: self._hits(one, other.canary)),
-            "search in a recording": Way(lambda one, _: in_recording(one, one)),
+            "search": Way(lambda tenant, _: self._hits(tenant, SAME)),
+            "search recordings": Way(
+                lambda tenant, _: self._search(tenant).recordings(SAME).recordings
+            ),
+            "search another's words": Way(lambda tenant, other: self._hits(tenant, other.canary)),
+            "search in a recording": Way(lambda tenant, _: in_recording(tenant, tenant)),
             "search in another's recording": Way(in_recording),
-            "search by a speaker": Way(lambda one, _: by_speaker(one, one)),
+            "search by a speaker": Way(lambda tenant, _: by_speaker(tenant, tenant)),
             "search by another's speaker": Way(by_speaker, says=True),
         }
 
     def _answers(self) -> dict[str, Way]:
-        def turns(one: Resident, whose: Resident) -> Iterable[object]:
-            return self._kept(one).turns(whose.keys["conversation"])
+        def turns(tenant: Resident, whose: Resident) -> Iterable[object]:
+            return self._kept(tenant).turns(whose.keys["conversation"])
 
-        def go_on(one: Resident, whose: Resident) -> Iterable[object]:
-            return [self._ask(one)(SAME, conversation=whose.keys["conversation"])]
+        def go_on(tenant: Resident, whose: Resident) -> Iterable[object]:
+            return [self._ask(tenant)(SAME, conversation=whose.keys["conversation"])]
 
-        def in_recording(one: Resident, other: Resident) -> Iterable[object]:
-            return [self._ask(one)(SAME, filters=SearchFilter(recordings=(other.recording.id,)))]
+        def in_recording(tenant: Resident, other: Resident) -> Iterable[object]:
+            return [self._ask(tenant)(SAME, filters=SearchFilter(recordings=(other.recording.id,)))]
 
         return {
-            "answer": Way(lambda one, _: [self._ask(one)(SAME)]),
+            "answer": Way(lambda tenant, _: [self._ask(tenant)(SAME)]),
             "answer from another's recording": Way(in_recording),
-            "answer in a conversation": Way(lambda one, _: go_on(one, one)),
+            "answer in a conversation": Way(lambda tenant, _: go_on(tenant, tenant)),
             "answer in another's conversation": Way(go_on),
-            "conversations": Way(lambda one, _: self._kept(one).summaries(_LIMIT)),
-            "turns": Way(lambda one, _: turns(one, one)),
+            "conversations": Way(lambda tenant, _: self._kept(tenant).summaries(_LIMIT)),
+            "turns": Way(lambda tenant, _: turns(tenant, tenant)),
             "turns of another's": Way(turns),
         }
 
-    def _search(self, one: Resident) -> SearchService:
-        return open_search(self._services, one.org)
+    def _search(self, tenant: Resident) -> SearchService:
+        return open_search(self._services, tenant.org)
 
     def _hits(
-        self, one: Resident, query: str, filters: SearchFilter = NO_FILTER
+        self, tenant: Resident, query: str, filters: SearchFilter = NO_FILTER
     ) -> Iterable[object]:
-        found = self._search(one)(query, filters=filters, limit=_LIMIT)
+        found = self._search(tenant)(query, filters=filters, limit=_LIMIT)
         return [*found.hits, found.note]
 
-    def _ask(self, one: Resident) -> AnswerService:
-        return AnswerService(self._services, self._search(one), ExtractiveAnswerer())
+    def _ask(self, tenant: Resident) -> AnswerService:
+        return AnswerService(self._services, self._search(tenant), ExtractiveAnswerer())
 
-    def _kept(self, one: Resident) -> ConversationHistory:
-        return ConversationHistory(self._services, one.org)
+    def _kept(self, tenant: Resident) -> ConversationHistory:
+        return ConversationHistory(self._services, tenant.org)
 
 
 def _commands() -> dict[str, Way]:
@@ -100,8 +102,8 @@ def _commands() -> dict[str, Way]:
     return ways
 
 
-def _look_around(command: str, one: Resident, _other: Resident) -> Iterator[object]:
-    return _run(one, command)
+def _look_around(command: str, tenant: Resident, _other: Resident) -> Iterator[object]:
+    return _run(tenant, command)
 
 
 def _exports() -> dict[str, Way]:
@@ -109,15 +111,15 @@ def _exports() -> dict[str, Way]:
     for wanted in FORMATS:
         ways |= _of_both(f"transcript as {wanted}", ["transcript", "--as", wanted])
 
-    def clip(one: Resident, whose: Resident) -> Iterator[object]:
+    def clip(tenant: Resident, whose: Resident) -> Iterator[object]:
         with TemporaryDirectory(dir=".") as folder:  # at home, which goes with all that is in it
             path = Path(folder) / "clip.opus"
             stretch = ("--from", "0", "--to", "0.5", "--output", str(path))
-            yield from _run(one, "clip", whose.recording.id, *stretch)
+            yield from _run(tenant, "clip", whose.recording.id, *stretch)
             yield f"{path.stat().st_size} bytes"
 
     return ways | {
-        "clip": Way(lambda one, _: clip(one, one), weight=_RARELY),
+        "clip": Way(lambda tenant, _: clip(tenant, tenant), weight=_RARELY),
         "clip of another's": Way(clip),
     }
 
@@ -125,15 +127,15 @@ def _exports() -> dict[str, Way]:
 def _of_both(name: str, command: list[str]) -> dict[str, Way]:
     """A command about a recording: one's own, and another's."""
 
-    def look(one: Resident, whose: Resident) -> Iterable[object]:
-        return _run(one, *command, whose.recording.id)
+    def look(tenant: Resident, whose: Resident) -> Iterable[object]:
+        return _run(tenant, *command, whose.recording.id)
 
-    return {name: Way(lambda one, _: look(one, one)), f"{name} of another's": Way(look)}
+    return {name: Way(lambda tenant, _: look(tenant, tenant)), f"{name} of another's": Way(look)}
 
 
-def _run(one: Resident, *arguments: str) -> Iterator[object]:
+def _run(tenant: Resident, *arguments: str) -> Iterator[object]:
     """What a command says, and raises at the end."""
-    done = CliRunner().invoke(playhead, [*arguments, "--org", one.org])
+    done = CliRunner().invoke(playhead, [*arguments, "--org", tenant.org])
     yield from done.output.splitlines()
     if isinstance(done.exception, SystemExit):
         raise AssertionError(done.output)  # asked wrongly, by us
@@ -142,34 +144,34 @@ def _run(one: Resident, *arguments: str) -> Iterator[object]:
 
 
 def _notebook() -> dict[str, Way]:
-    def of_all(one: Resident, _other: Resident) -> Iterator[object]:
-        with Library(one.org) as home:
+    def of_all(tenant: Resident, _other: Resident) -> Iterator[object]:
+        with Library(tenant.org) as home:
             for frame in (home.recordings(), home.chunks(), home.words(), home.spend("recording")):
                 yield from _rows(frame)
 
-    def found(one: Resident, _other: Resident) -> Iterator[object]:
-        with Library(one.org) as home:
+    def found(tenant: Resident, _other: Resident) -> Iterator[object]:
+        with Library(tenant.org) as home:
             yield from _rows(home.search(SAME))
             yield from _rows(home.ask(SAME))
 
-    def words(one: Resident, whose: Resident) -> Iterator[object]:
-        with Library(one.org) as home:
+    def words(tenant: Resident, whose: Resident) -> Iterator[object]:
+        with Library(tenant.org) as home:
             yield from _rows(home.words(whose.recording.id))
 
-    def chunks(one: Resident, whose: Resident) -> Iterator[object]:
-        with Library(one.org) as home:
+    def chunks(tenant: Resident, whose: Resident) -> Iterator[object]:
+        with Library(tenant.org) as home:
             yield from _rows(home.chunks(whose.recording.id))
 
-    def go_on(one: Resident, other: Resident) -> Iterator[object]:
-        with Library(one.org) as home:
+    def go_on(tenant: Resident, other: Resident) -> Iterator[object]:
+        with Library(tenant.org) as home:
             yield from _rows(home.ask(SAME, conversation=other.keys["conversation"]))
 
     return {
         "notebook of all": Way(of_all),
         "notebook search and answer": Way(found),
-        "notebook words": Way(lambda one, _: words(one, one)),
+        "notebook words": Way(lambda tenant, _: words(tenant, tenant)),
         "notebook words of another's": Way(words),
-        "notebook chunks": Way(lambda one, _: chunks(one, one)),
+        "notebook chunks": Way(lambda tenant, _: chunks(tenant, tenant)),
         "notebook chunks of another's": Way(chunks),
         "notebook answer in another's conversation": Way(go_on),
     }

@@ -26,9 +26,9 @@ from playhead.postgres.embedded.server import EmbeddedServer
 from playhead.postgres.migrator import migrate
 from playhead.services import stores
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 from tests.support.media_files import SPEECH
-from tests.support.tenant_data import fill, names_of, values_of
+from tests.support.tenant_data import fill_tables, relations_with_org, row_keys
 
 SAME = "the very same words are said by everybody here"
 
@@ -95,7 +95,7 @@ def misplaced(database: Database) -> int:
     """Stored rows, as their owner sees them, that name another organisation than theirs."""
     found = 0
     query = sql.SQL("select org_id, {name}::text as everything from {name}")
-    for name in names_of(database, "rp"):
+    for name in relations_with_org(database, "rp"):
         with database.connection() as connection:
             for row in connection.execute(query.format(name=sql.Identifier(name))):
                 found += others_named(row["everything"], row["org_id"])
@@ -109,25 +109,28 @@ def word() -> str:
 
 def _settle_in(database: Database, media: MediaStore, count: int) -> list[Resident]:
     """The organisations, with a row in every table and a file in the store."""
-    worker, sha256 = Worker(database), f"{0:064x}"
+    worker, sha256 = PipelineDriver(database), f"{0:064x}"
     clips = cycle(sorted(SPEECH.glob("*.flac")))
     residents = []
     for number in range(count):
         org, canary = f"org-{number:02}", f"canary{number:02}x{word()}"
-        recording = factories.registered(database, org_id=org, sha256=sha256, title=canary)
+        recording = factories.add_recording(database, org_id=org, sha256=sha256, title=canary)
         media.commit(media.stage(next(clips)), recording)
         texts = [f"{SAME} {place} {canary}" for place in range(_PASSAGES)]
         worker.probe(recording)
-        worker.transcribe(recording, factories.transcript(" ".join(texts[:2])))
+        worker.transcribe(recording, factories.make_transcript(" ".join(texts[:2])))
         worker.write(recording, written=_document(canary, texts[0]))
-        worker.cut(recording, [replace(one, speaker="Ada") for one in factories.passages(*texts)])
+        worker.chunk(
+            recording,
+            [replace(passage, speaker="Ada") for passage in factories.make_chunks(*texts)],
+        )
         worker.embed(recording)
-        fill(database, worker, recording, canary)
+        fill_tables(database, worker, recording, canary)
         heard = worker.current(recording, "transcript")
         assert heard is not None
-        keys = values_of(database, recording, canary)
+        keys = row_keys(database, recording, canary)
         residents.append(Resident(org, canary, recording, heard.id, keys))
-    worker.ledger.close()
+    worker.results.close()
     return residents
 
 
@@ -135,4 +138,4 @@ def _document(title: str, text: str) -> Document:
     """With a time that opens the media."""
     before = f"# {title}\n\n[00:00:00] "
     spans = (TimedSpan(len(before), len(before) + len(text), 0.0, 1.5, None),)
-    return replace(factories.document(before + text, title), spans=spans)
+    return replace(factories.make_document(before + text, title), spans=spans)

@@ -43,7 +43,7 @@ class HashEmbedder:
         self.texts += len(texts)
         key = self.engine.model.encode()
         digests = (hashlib.blake2b(text.encode(), digest_size=8, key=key) for text in texts)
-        seeds = np.array([int.from_bytes(one.digest()) for one in digests], np.uint64)
+        seeds = np.array([int.from_bytes(digest.digest()) for digest in digests], np.uint64)
         return _drawn(seeds)
 
 

@@ -50,7 +50,7 @@ select r.title::integer, c.text, v.vector
 from embedding_sets s
 join embedded_recordings e on e.set_id = s.id
 join recordings r on r.id = e.recording_id
-join chunks c on c.recording_id = r.id and c.recipe_hash = e.chunk_recipe_hash and c.wanted
+join chunks c on c.recording_id = r.id and c.recipe_hash = e.chunk_recipe_hash and c.is_current
 left join embeddings v on v.set_id = s.id and v.chunk_id = c.id
 where s.engine ->> 'model' = %s
 order by 1, c.ordinal"""
@@ -125,14 +125,14 @@ class Ours:
             services.pipeline.results.current_results(recordings),
         )
         with StageExecutor(_raise_error) as hands:
-            for one in recordings:
-                work = RecordingContext(services, one, _TURN, targets, current[one.id])
+            for recording in recordings:
+                work = RecordingContext(services, recording, _TURN, targets, current[recording.id])
                 hands.run(work, ["chunks", "embeddings"])
             hands.finish()
 
     def _add(self, number: int) -> Recording:
         recording = self._services.pipeline.recordings.add(_recording(number))
-        facts = factories.media_facts(0.0)
+        facts = factories.make_media_facts(0.0)
         with self._made(recording, "raw_media", {}, "media") as to:
             self._services.pipeline.content.put_media_facts(*to, recording, facts)
         return recording
@@ -166,7 +166,8 @@ def _raise_error(work: RecordingContext, stage: Stage, made: StageOutcome) -> No
 
 def _recording(number: int) -> Recording:
     return Recording(
-        id=new_recording_id(),
+        id=(identity := new_recording_id()),
+        partition_key=identity,
         org_id=_ORG,
         sha256=text_hash(str(number)),
         size_bytes=0,

@@ -88,14 +88,16 @@ def measure(home: Home, told: dict[str, list[Talk]]) -> tuple[dict[str, Asked], 
 def all_of(asked: dict[str, Asked], names: Iterable[str]) -> Asked:
     """The questions of these sets together."""
     of_sets = [asked[name] for name in names]
-    return {way: [one for asked in of_sets for one in asked[way]] for way in of_sets[0]}
+    return {way: [answer for asked in of_sets for answer in asked[way]] for way in of_sets[0]}
 
 
 def held_out(asked: dict[str, Asked]) -> Asked:
     """The half of the told sets by which nothing was chosen."""
     return {
         way: [
-            one for one in answered if int(sha256(one.label.question.encode()).hexdigest(), 16) % 2
+            answer
+            for answer in answered
+            if int(sha256(answer.label.question.encode()).hexdigest(), 16) % 2
         ]
         for way, answered in all_of(asked, SETS).items()
     }

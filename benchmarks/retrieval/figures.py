@@ -109,11 +109,11 @@ def answers(hit: Opened, label: Label) -> bool:
 
 
 def recall(answered: Sequence[Answered], depth: int) -> float:
-    return sum((one.place or DEEPEST + 1) <= depth for one in answered) / len(answered)
+    return sum((answer.place or DEEPEST + 1) <= depth for answer in answered) / len(answered)
 
 
 def quality(asked_of: str, way: str, answered: Sequence[Answered]) -> Quality:
-    found = [one.place for one in answered if one.place]
+    found = [answer.place for answer in answered if answer.place]
     return Quality(
         asked_of=asked_of,
         way=way,
@@ -129,10 +129,11 @@ def quality(asked_of: str, way: str, answered: Sequence[Answered]) -> Quality:
 def duel(asked_of: str, ways: Mapping[str, Sequence[Answered]], way: str, against: str) -> Duel:
     """By the place of the answer among the first ten; further down all places are the same."""
     places = [
-        [one.place or DEEPEST + 1 for one in answered] for answered in (ways[way], ways[against])
+        [answer.place or DEEPEST + 1 for answer in answered]
+        for answered in (ways[way], ways[against])
     ]
-    better = sum(one < other for one, other in zip(*places, strict=True))
-    worse = sum(one > other for one, other in zip(*places, strict=True))
+    better = sum(place < other for place, other in zip(*places, strict=True))
+    worse = sum(place > other for place, other in zip(*places, strict=True))
     apart = better + worse
     tail = sum(comb(apart, few) for few in range(min(better, worse) + 1)) / 2**apart
     p = _rounded(min(1.0, 2 * tail), 4)
@@ -140,15 +141,15 @@ def duel(asked_of: str, ways: Mapping[str, Sequence[Answered]], way: str, agains
 
 
 def latency(way: str, answered: Sequence[Answered]) -> Latency:
-    times = np.percentile([one.seconds * 1000 for one in answered], (50, 95, 99))
-    return Latency(way, len(answered), *(_rounded(one, 1) for one in times))
+    times = np.percentile([answer.seconds * 1000 for answer in answered], (50, 95, 99))
+    return Latency(way, len(answered), *(_rounded(value, 1) for value in times))
 
 
 def citations(asked_of: str, way: str, answered: Sequence[Answered]) -> Citations:
     errors = [
-        abs(hit.start_seconds - one.label.start_seconds)
-        for one in answered
-        for hit in [next((hit for hit in one.hits if hit.talk == one.label.talk), None)]
+        abs(hit.start_seconds - answer.label.start_seconds)
+        for answer in answered
+        for hit in [next((hit for hit in answer.hits if hit.talk == answer.label.talk), None)]
         if hit
     ]
     near = [error for error in errors if error <= _NEAR_SECONDS]

@@ -2,7 +2,7 @@
 
 One step holds the five assets, so that one recording can fail alone in a run of a hundred: the good
 ones are materialised one by one, the bad ones are not, and the run fails and names them
-(docs/decisions/0001-one-step-five-assets.md).
+(docs/decisions/0001-multi-asset-step.md).
 """
 
 import gc
@@ -44,7 +44,12 @@ def recordings(
     playhead: dg.ResourceParam[PipelineServices],
 ) -> Iterator[dg.AssetMaterialization]:
     """Run each recording of the run through the selected stages."""
-    wanted = playhead.pipeline.recordings.get_many(config.only or context.partition_keys)
+    store = playhead.pipeline.recordings
+    wanted = (
+        store.get_many(config.only)
+        if config.only
+        else store.by_partition_keys(context.partition_keys)
+    )
     stages = [stage for stage in STAGES if dg.AssetKey(stage) in context.selected_asset_keys]
     process_recordings(context, config, playhead, wanted, stages)
     yield from ()
@@ -100,7 +105,7 @@ class EventReporter:
 
     def report(self, work: RecordingContext, stage: Stage, made: StageOutcome) -> None:
         if isinstance(made, StageResult):
-            if work.recording.id not in self._told.get(dg.AssetKey(stage), ()):
+            if work.recording.partition_key not in self._told.get(dg.AssetKey(stage), ()):
                 _log_materialization(self._context, work.recording, stage, made)
         elif isinstance(made, ClaimLost):
             self._context.log.warning(str(made))
@@ -181,7 +186,7 @@ def _log_materialization(
     context.log_event(
         dg.AssetMaterialization(
             stage,
-            partition=recording.id,
+            partition=recording.partition_key,
             metadata={"title": recording.title, **outcome.metadata, **_lineage(outcome)},
             tags=data_version_tags(
                 outcome.result.recipe["code_version"],
@@ -193,14 +198,14 @@ def _log_materialization(
     if not isinstance(context, dg.AssetExecutionContext):
         return  # a run of archived recordings has no assets and no checks
     for check in outcome.checks:
-        context.log_event(check_evaluation(check, recording.id))
+        context.log_event(check_evaluation(check, recording.partition_key))
 
 
 def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg.AssetObservation:
     """Return an observation that shows why the partition was not materialised."""
     return dg.AssetObservation(
         stage,
-        partition=recording.id,
+        partition=recording.partition_key,
         description=str(error),
         metadata={
             "title": recording.title,

@@ -83,7 +83,7 @@ def _pinned_result(work: RecordingContext, media: Result) -> Result | None:
     Engines do not replace a pinned transcript of the same media.
     """
     current = work.current_results.get(("transcript", 0))
-    if current and current.chosen_by and current.inputs["raw_media"] == media.output_hash:
+    if current and current.pinned_by and current.inputs["raw_media"] == media.output_hash:
         return current
     return None
 

@@ -124,7 +124,7 @@ def _print_estimate(lines: Sequence[EstimateLine], as_json: bool) -> None:
 def _cells(lines: Sequence[EstimateLine]) -> Iterator[list[str]]:
     for line in lines:
         what = f"{line.reason}: {', '.join(line.moved)}" if line.moved else line.reason
-        most = "≤ " if line.reason == "follows" else ""
+        most = "≤ " if line.reason == "downstream" else ""
         numbers = (line.recordings, line.calls, line.tokens)
         yield [
             line.stage,

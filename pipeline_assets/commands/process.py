@@ -75,10 +75,6 @@ def main(recordings: tuple[str, ...], watch: bool) -> None:
         open_pipeline_services(settings, build_engines(settings)) as services,
         open_instance() as instance,
     ):
-        if recordings:
-            services.pipeline.recordings.statuses(
-                settings.org, recordings
-            )  # raises NotFound before any work
         processor = InProcessRunner(
             services, instance, build_definitions(settings, services=services)
         )

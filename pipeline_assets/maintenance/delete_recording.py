@@ -34,7 +34,11 @@ def delete(services: Services, instance: dg.DagsterInstance, ids: Sequence[str])
     Raises ``RowsStillVisible`` or ``DatabaseUnavailable``; ``finish_deletion`` then does the rest.
     """
     words = services.deletion.identifying_texts(ids)
-    DagsterDeletion(dagster_tables_url(services.settings)).block_new_events(ids)
+    keys = {
+        recording.id: recording.partition_key
+        for recording in services.pipeline.recordings.get_many(ids)
+    }
+    DagsterDeletion(dagster_tables_url(services.settings)).block_new_events(keys)
     services.deletion.delete(ids)
     return finish_deletion(services, instance, ids, words)
 
@@ -47,29 +51,32 @@ def finish_deletion(
     ``words``: texts that occur only in these recordings, if they are still known.
     """
     settings = services.settings
-    _delete_from_dagster(instance, settings, ids, words)
+    traces = DagsterDeletion(dagster_tables_url(settings))
+    names = [*ids, *traces.keys_of(ids)]
+    _delete_from_dagster(instance, traces, names, words)
     for identity in ids:
         services.files.media.delete(identity)
-    for path in _logs_containing(settings, [*ids, *written_forms(words)]):
+    for path in _logs_containing(settings, [*names, *written_forms(words)]):
         path.unlink(missing_ok=True)
     _erase(settings)
-    look = _scan_for_residue(services, [*ids, *written_forms(words)])
+    look = _scan_for_residue(services, [*names, *written_forms(words)])
     if not look.found:
         services.deletion.mark_erased(ids)
     return look
 
 
 def _delete_from_dagster(
-    instance: dg.DagsterInstance, settings: Settings, ids: Sequence[str], words: Sequence[str]
+    instance: dg.DagsterInstance,
+    traces: DagsterDeletion,
+    names: Sequence[str],
+    words: Sequence[str],
 ) -> None:
-    traces = DagsterDeletion(dagster_tables_url(settings))
-    traces.block_new_events(ids)
-    for run_id in traces.own_runs(ids):
+    for run_id in traces.own_runs(names):
         instance.delete_run(run_id)
         delete_run_files(instance, run_id)
-    traces.delete(ids, words)
-    for identity in ids:
-        instance.delete_dynamic_partition(PARTITION_SET, identity)
+    traces.delete(names, words)
+    for name in names:
+        instance.delete_dynamic_partition(PARTITION_SET, name)
 
 
 def delete_run_files(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -36,7 +36,7 @@ def report_missing_events_for_run(
             result
             for result in made
             if result.run_id == run.run_id
-            and result.recording_id not in told.get(dg.AssetKey(result.stage), ())
+            and result.partition_key not in told.get(dg.AssetKey(result.stage), ())
         ),
     )
 
@@ -46,9 +46,9 @@ def report_missing_events(instance: dg.DagsterInstance, audit: ResultAudit) -> i
     count = 0
     for stage in STAGES:
         told = instance.get_materialized_partitions(dg.AssetKey(stage))
-        untold = iter(sorted(audit.created(stage) - told))
-        while ids := list(islice(untold, _RESULTS_PER_BATCH)):
-            count += _log_materializations(instance, audit.results(ids, [stage]))
+        unreported = iter(sorted(audit.created(stage) - told))
+        while keys := list(islice(unreported, _RESULTS_PER_BATCH)):
+            count += _log_materializations(instance, audit.results(keys, [stage]))
     return count
 
 
@@ -63,7 +63,7 @@ def _log_materializations(instance: dg.DagsterInstance, results: Iterable[Stored
 def _materialization(result: StoredResult) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         result.stage,
-        partition=result.recording_id,
+        partition=result.partition_key,
         description="Told late: its worker died before it came to it.",
         metadata={
             "title": result.title,

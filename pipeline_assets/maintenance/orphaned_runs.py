@@ -42,7 +42,9 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         report_missing_events_for_run(instance, services.pipeline.audit, run, keys)
         if NO_RUN_RETRIES.items() <= run.tags.items():
-            services.pipeline.recordings.release(sorted(partition_keys_of(run.tags, keys)))
+            store = services.pipeline.recordings
+            affected = store.by_partition_keys(sorted(partition_keys_of(run.tags, keys)))
+            store.release([recording.id for recording in affected])
     return len(orphans)
 
 

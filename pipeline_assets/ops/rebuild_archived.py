@@ -15,7 +15,6 @@ from playhead.services.context import PipelineServices
 
 
 @dg.op(
-    name="archived",
     out=dg.Out(dg.Nothing),
     pool=POOL,
     retry_policy=RETRY_POLICY,

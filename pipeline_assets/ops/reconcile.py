@@ -28,7 +28,7 @@ def reconcile(
     for identity in missing:
         context.log.error(f"The media file of {identity} is gone; add it again from its source.")
     added, removed = sync_partitions(
-        context.instance, set(playhead.pipeline.recordings.unarchived())
+        context.instance, set(playhead.pipeline.recordings.unarchived_keys())
     )
     facts = {
         "recordings": len(stored),

@@ -14,7 +14,7 @@ from playhead.postgres.pipeline.plans import Averages, DesiredRecipe, Difference
 from playhead.services.context import PipelineServices
 
 #: Reasons that no plan covers: a person has to act.
-UNPLANNED_REASONS: frozenset[Reason] = frozenset({"failed", "chosen"})
+UNPLANNED_REASONS: frozenset[Reason] = frozenset({"failed", "pinned"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class EstimateLine:
     """One difference and its estimated cost.
 
     ``moved``: the parts of the recipe that changed. ``seconds``: of one worker; None if no
-    comparable result exists yet. For the reason ``follows`` all numbers are upper bounds.
+    comparable result exists yet. For the reason ``downstream`` all numbers are upper bounds.
     """
 
     stage: Stage

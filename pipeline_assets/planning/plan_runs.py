@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pipeline_assets.assets.desired_recipes import desired_recipes
 from pipeline_assets.policies import PLANNED_RECORDINGS, RECORDINGS_PER_RUN
 from pipeline_assets.runs import RunSpec, group_into_runs
+from playhead.core.records import Recording
 from playhead.postgres.pipeline.plans import Plan
 from playhead.services.context import PipelineServices
 
@@ -28,9 +29,9 @@ def run_requests_for_plans(
     wanted, known = desired_recipes(services), set(keys)
     for plan in plans:
         batch = services.pipeline.plans.batch(plan, wanted, PLANNED_RECORDINGS)
-        free = [recording for recording in batch if recording.id not in busy]
-        present = [recording for recording in free if recording.id in known]
-        archived = [recording.id for recording in free if recording.id not in known]
+        free = [recording for recording in batch if recording.partition_key not in busy]
+        present = [recording for recording in free if recording.partition_key in known]
+        archived = [recording for recording in free if recording.partition_key not in known]
         yield from group_into_runs(present, keys, plan)
         yield from _archived_runs(archived, plan)
         if batch:
@@ -38,7 +39,8 @@ def run_requests_for_plans(
             return
 
 
-def _archived_runs(ids: Sequence[str], plan: Plan) -> Iterator[RunSpec]:
+def _archived_runs(recordings: Sequence[Recording], plan: Plan) -> Iterator[RunSpec]:
     """Yield runs for archived recordings, which have no partitions."""
-    for start in range(0, len(ids), RECORDINGS_PER_RUN):
-        yield RunSpec(tuple(ids[start : start + RECORDINGS_PER_RUN]), plan, archived=True)
+    for start in range(0, len(recordings), RECORDINGS_PER_RUN):
+        group = recordings[start : start + RECORDINGS_PER_RUN]
+        yield RunSpec(tuple(group), plan, archived=True)

@@ -107,8 +107,10 @@ class InProcessRunner:
 
     def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunSpec]:
         if len(waiting) == 1:  # no range is needed; reading 100,000 keys is slow
-            self._instance.add_dynamic_partitions(PARTITION_SET, [waiting[0].id])
-            yield RunSpec((waiting[0].id,))
+            self._instance.add_dynamic_partitions(
+                PARTITION_SET, [waiting[0].partition_key]
+            )
+            yield RunSpec((waiting[0],))
             return
         keys = self._instance.get_dynamic_partitions(PARTITION_SET)
         if added := missing_partition_keys(waiting, keys):

@@ -52,7 +52,7 @@ class InboxWatcher(threading.Thread):
         while self._told:
             settling.closed(self._told.popleft(), now)
         try:
-            names = settling.settled(self._services.files.inbox.list_files(), now)
+            names = settling.resolve_filter(self._services.files.inbox.list_files(), now)
         except (OSError, PlayheadError) as error:
             click.echo(f"The inbox cannot be read: {error}", err=True)
             return

@@ -12,7 +12,7 @@ from rich.text import Text
 from playhead.answers.citation_check import Citation, CitedSentence, SentenceCallback
 from playhead.answers.conversations import ConversationHistory, StoredTurn
 from playhead.answers.service import NOT_FOUND, Answer, AnswerService, ignore_sentences
-from playhead.cli.options import json_option, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json, recording_ids
 from playhead.core.records import KINDS, Kind, SearchFilter
 from playhead.core.settings import load_settings
 from playhead.engines.registry import build_answerer
@@ -48,7 +48,8 @@ def ask(
     answerer = build_answerer(settings)
     with open_services(settings) as services:
         filters = SearchFilter(
-            kinds=(kind,) if kind else (), recordings=(recording,) if recording else ()
+            kinds=(kind,) if kind else (),
+            recordings=tuple(recording_ids(services, org, [recording] if recording else [])),
         )
         answers = AnswerService(
             services, open_search(services, services.require_organisation(org)), answerer

@@ -156,7 +156,7 @@ def _print_changes(
 
 def _line(version: Version) -> str:
     mark = "*" if version.current else " "
-    chosen = f", put in place by {version.chosen_by}" if version.chosen_by else ""
+    chosen = f", put in place by {version.pinned_by}" if version.pinned_by else ""
     return (
         f"{mark} {version.number:3d}  {version.finished_at:%Y-%m-%d %H:%M}  "
         f"{version.engine} {version.model}{chosen}"

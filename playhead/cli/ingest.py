@@ -11,7 +11,7 @@ from typing import cast
 import click
 
 from playhead.cli.exec_pipeline import exec_pipeline_command
-from playhead.cli.options import json_option, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json, recording_ids
 from playhead.core.errors import PlayheadError
 from playhead.core.records import KINDS, SPEAKERS, STAGES, Kind, Recording, SpeakerSource, Stage
 from playhead.core.settings import load_settings
@@ -85,7 +85,11 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
     """Run what is waiting through Dagster; all of it, or RECORDINGS.
 
     Exits with 0 when all that was run is ready, 1 when some failed."""
-    exec_pipeline_command("process", *(["--watch"] if watch else []), "--", *recordings)
+    ids: list[str] = []
+    if recordings:
+        with open_services(load_settings()) as services:
+            ids = recording_ids(services, None, recordings)
+    exec_pipeline_command("process", *(["--watch"] if watch else []), "--", *ids)
 
 
 @click.command()
@@ -96,13 +100,12 @@ def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> N
     """Take failed or parked RECORDINGS up again from the stage they stopped at, nothing earlier."""
     with open_services(load_settings()) as services:
         org_id = services.require_organisation(org)
-        statuses = services.pipeline.recordings.statuses(
-            org_id, recordings
-        )  # NotFound before anything changes
+        ids = recording_ids(services, org, recordings)
+        statuses = services.pipeline.recordings.statuses(org_id, ids)
         if engine is not None:
             _choose(services, org_id, statuses, engine)
-        replayed = dict(services.pipeline.recordings.requeue(org_id, recordings))
-    for recording in recordings:
+        replayed = dict(services.pipeline.recordings.requeue(org_id, ids))
+    for recording in ids:
         if recording in replayed:
             click.echo(f"{recording} waits again, from {replayed[recording]} on: playhead process")
         else:

@@ -12,7 +12,7 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from playhead.cli.options import json_option, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json, require_recording
 from playhead.core.records import Transcript
 from playhead.core.settings import load_settings
 from playhead.core.timecode import format_timecode
@@ -40,11 +40,11 @@ def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
         click.echo("No recordings yet: playhead add FILE")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("id", "title", "kind", "status", "%", "length", "lang", "detail"):
-        table.add_column(column, overflow="fold", no_wrap=column == "id")
+    for column in ("key", "title", "kind", "status", "%", "length", "lang", "detail"):
+        table.add_column(column, overflow="fold", no_wrap=column == "key")
     for status in statuses:
         table.add_row(
-            status.id,
+            status.partition_key,
             status.title[:60],
             status.kind,
             status.status,
@@ -67,7 +67,7 @@ def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None
     """Show the status of one RECORDING."""
     with open_services(load_settings()) as services:
         org_id = services.require_organisation(org)
-        current = _read_status(services, org_id, recording)
+        current = _read_status(services, org_id, require_recording(services, org, recording).id)
         if not follow:
             _print_status(current, as_json)
         elif as_json:
@@ -83,7 +83,8 @@ def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None
 def show(recording: str, org: str | None, as_json: bool) -> None:
     """Show everything about one RECORDING: transcript, document, chunks, lineage."""
     with open_services(load_settings()) as services:
-        everything = _collect_details(services, services.require_organisation(org), recording)
+        known = require_recording(services, org, recording)
+        everything = _collect_details(services, known.org_id, known.id)
     if as_json:
         print_json(everything)
     else:

@@ -8,7 +8,7 @@ from datetime import datetime
 import click
 
 from playhead.cli.exec_pipeline import exec_pipeline_command
-from playhead.cli.options import json_option, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json, recording_ids
 from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
 from playhead.services.context import open_services
@@ -33,8 +33,7 @@ def archive(
         if before:
             changed = store.archive_before(org_id, before.astimezone())
         else:
-            store.statuses(org_id, recordings)  # NotFound before anything changes
-            changed = store.archive(org_id, recordings)
+            changed = store.archive(org_id, recording_ids(services, org, recordings))
     _report_changes(changed, archived=True, as_json=as_json)
 
 
@@ -46,10 +45,8 @@ def unarchive(recordings: tuple[str, ...], org: str | None, as_json: bool) -> No
     """Put archived RECORDINGS back among Dagster's partitions."""
     with open_services(load_settings()) as services:
         org_id = services.require_organisation(org)
-        services.pipeline.recordings.statuses(
-            org_id, recordings
-        )  # NotFound before anything changes
-        changed = services.pipeline.recordings.unarchive(org_id, recordings)
+        ids = recording_ids(services, org, recordings)
+        changed = services.pipeline.recordings.unarchive(org_id, ids)
     _report_changes(changed, archived=False, as_json=as_json)
 
 
@@ -65,7 +62,9 @@ def forget(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: boo
         gone = services.deletion.deleted(recordings)
         there = [recording for recording in recordings if recording not in gone]
         known = (
-            services.pipeline.recordings.statuses(services.require_organisation(org), there)
+            services.pipeline.recordings.statuses(
+                services.require_organisation(org), recording_ids(services, org, there)
+            )
             if there
             else []
         )

@@ -23,7 +23,7 @@ from playhead.cli.lifecycle import archive, forget, unarchive
 from playhead.cli.models import models
 from playhead.cli.search import search
 from playhead.cli.spend import quarantine, spend
-from playhead.core.errors import PlayheadError
+from playhead.core.errors import AmbiguousName, PlayheadError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,4 +71,4 @@ def main() -> None:
         playhead()
     except PlayheadError as error:
         click.echo(f"Error: {error}\n{error.remedy}", err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, AmbiguousName) else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -19,6 +20,15 @@ def print_json(value: Any) -> None:
     click.echo(json_line(value))
 
 
-def require_recording(services: Services, org: str | None, recording: str) -> Recording:
-    """Return the recording. Raises ``NotFound``, also for one of another organisation."""
-    return services.pipeline.recordings.get(services.require_organisation(org), recording)
+def require_recording(services: Services, org: str | None, name: str) -> Recording:
+    """Return the recording by its id or key, or by a unique prefix of either.
+
+    Raises ``NotFound``, also for one of another organisation, and ``AmbiguousName``.
+    """
+    return services.pipeline.recordings.find(services.require_organisation(org), name)
+
+
+def recording_ids(services: Services, org: str | None, names: Iterable[str]) -> list[str]:
+    """Return the ids of recordings, each once; raises what ``require_recording`` does."""
+    found = [require_recording(services, org, name).id for name in names]
+    return list(dict.fromkeys(found))

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from playhead.cli.options import json_option, org_option, print_json
+from playhead.cli.options import json_option, org_option, print_json, recording_ids
 from playhead.core.records import KINDS, SOURCES, Kind, SearchFilter, Source
 from playhead.core.settings import load_settings
 from playhead.search.hits import Hit
@@ -66,18 +66,18 @@ def search(
 ) -> None:
     """Find the moments that QUERY is about, by words and by meaning. Of options that are given
     several times one must hold; of different ones, all."""
-    filters = SearchFilter(
-        kinds=kinds,
-        recordings=recordings,
-        speakers=speakers,
-        languages=languages,
-        source=source,
-        since=since.astimezone() if since else None,
-        until=until.astimezone() if until else None,
-        from_seconds=from_seconds,
-        to_seconds=to_seconds,
-    )
     with open_services(load_settings()) as services:
+        filters = SearchFilter(
+            kinds=kinds,
+            recordings=tuple(recording_ids(services, org, recordings)),
+            speakers=speakers,
+            languages=languages,
+            source=source,
+            since=since.astimezone() if since else None,
+            until=until.astimezone() if until else None,
+            from_seconds=from_seconds,
+            to_seconds=to_seconds,
+        )
         find = open_search(services, services.require_organisation(org))
         hits, note = _found(find, query, filters, limit, whole=whole)
     if note:

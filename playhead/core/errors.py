@@ -226,6 +226,16 @@ class NotFound(PlayheadError):
     """A recording that this organisation does not have."""
 
 
+class AmbiguousName(ConfigurationError):
+    """A prefix matches several recordings; the remedy lists them."""
+
+    def __init__(self, name: str, candidates: Sequence[str]) -> None:
+        super().__init__(
+            f"Several recordings begin with {name!r}.",
+            remedy="\n".join(["Give more of it. Candidates:", *candidates]),
+        )
+
+
 class StageNotReady(PlayheadError):
     """A result that does not exist yet, of a recording that does."""
 

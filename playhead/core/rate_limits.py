@@ -13,9 +13,9 @@ class ProviderLimits:
     sent immediately.
     """
 
-    requests_a_minute: float | None = None
+    requests_per_minute: float | None = None
     requests_left: float | None = None
-    tokens_a_minute: float | None = None
+    tokens_per_minute: float | None = None
     tokens_left: float | None = None
 
     @property

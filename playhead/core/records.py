@@ -64,7 +64,7 @@ class EngineSelection:
 class Recording:
     """One distinct file of an organisation.
 
-    ``id`` is the Dagster partition key. ``transcriber`` and ``writer`` are the names of engines
+    ``partition_key`` names it in Dagster (``core/partition_keys.py``). ``transcriber`` and ``writer`` are the names of engines
     that a person chose for this recording; None means the engines of the settings.
     """
 
@@ -75,6 +75,7 @@ class Recording:
     kind: Kind
     title: str
     language: str | None  # None: detect it
+    partition_key: str
     suffix: str  # of the stored file, ".flac"; "" where the name gave none we know
     transcriber: str | None = None
     writer: str | None = None

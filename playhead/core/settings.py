@@ -78,8 +78,8 @@ class Provider(BaseModel):
 
     base_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
     api_key: SecretStr | None = None
-    requests_a_minute: Annotated[int, Field(ge=1)] = 500
-    tokens_a_minute: Annotated[int, Field(ge=1)] = 1_000_000
+    requests_per_minute: Annotated[int, Field(ge=1)] = 500
+    tokens_per_minute: Annotated[int, Field(ge=1)] = 1_000_000
 
 
 def _absolute(path: object) -> object:
@@ -166,6 +166,7 @@ class Settings(BaseSettings):
     )
     providers: ProvidersByName = {}
     daily_budget_usd: Annotated[float | None, Field(ge=0)] = None
+    titles_in_partition_keys: bool = True
 
     @property
     def media_location(self) -> Path | str:

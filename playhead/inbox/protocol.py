@@ -72,7 +72,7 @@ class StabilityTracker:
         self._due[name] = now + CLOSED_SECONDS
         self._seen.pop(name, None)
 
-    def settled(self, listing: Listing, now: float) -> list[str]:
+    def resolve_filter(self, listing: Listing, now: float) -> list[str]:
         """Return the files of the listing that are complete now.
 
         A file that stays in the inbox is returned again after ``STABLE_SECONDS``.

@@ -145,7 +145,7 @@ class Organisation:
 
 def set_org(connection: Connection, org_id: str, role: Role) -> None:
     """Set role and organisation for the rest of the open transaction."""
-    connection.execute(queries("database")["enter"], {"org_id": org_id, "role": role})
+    connection.execute(queries("database")["set_org"], {"org_id": org_id, "role": role})
 
 
 @contextmanager

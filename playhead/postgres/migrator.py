@@ -1,6 +1,8 @@
-"""Numbered migrations, each applied once, in order, in a transaction of its own.
+"""Creates the schema in an empty database, and applies migrations to an older one.
 
-``migrations/NNNN_name.sql`` is never changed once released; a change is a new file.
+``schema/`` holds today's schema, a file per area; ``migrations/NNNN_name.sql`` leads there from an
+older release, each applied once, in order, in a transaction of its own. A migration is never changed
+once released; every change is made in both places, and a test compares the results.
 """
 
 from __future__ import annotations
@@ -12,37 +14,54 @@ import psycopg
 from playhead.core.errors import DatabaseUnsuitable
 from playhead.postgres.database import queries, unavailable
 
+SCHEMA = "schema"  # stands for all files of ``schema/`` in the list of what was applied
+
 _SQL = queries("migrator")
-_ROLES_LACKING = "PH004"  # as the migration raises it
+_ROLES_MISSING = "PH004"  # raised by schema/01_roles.sql
 _OLDEST_PGVECTOR = (0, 8, 5)  # before it, HNSW inserts raced with vacuum (pgvector changelog)
+_UNRELEASED = "0001_spine"  # the first migration of databases from before the first release
 
 
 def available() -> dict[str, str]:
     """Return the SQL of every migration by its number and name, in order."""
-    folder = files("playhead.postgres").joinpath("migrations")
+    return _sql_files("migrations")
+
+
+def schema_sql() -> str:
+    """Return the SQL that creates today's schema in an empty database."""
+    return "\n".join(_sql_files("schema").values())
+
+
+def _sql_files(folder: str) -> dict[str, str]:
+    entries = files("playhead.postgres").joinpath(folder).iterdir()
     return {
         entry.name.removesuffix(".sql"): entry.read_text("utf-8")
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        for entry in sorted(entries, key=lambda entry: entry.name)
         if entry.name.endswith(".sql")
     }
 
 
 def migrate(url: str) -> list[str]:
-    """Apply what the database has not seen yet; the names applied. Safe to run by several
-    processes at once. Raises ``DatabaseUnsuitable`` where it cannot hold Playhead."""
+    """Bring the database to today's schema. Returns the names of what was applied.
+
+    Safe to run by several processes at the same time. Raises ``DatabaseUnsuitable`` if the database
+    cannot hold Playhead, or was created before the first release.
+    """
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             check_pgvector(connection)
             with connection.transaction():
                 connection.execute(_SQL["lock"])
                 connection.execute(_SQL["create_table"])
-                new = _pending(connection)
-            if new:
+                applied = _applied(connection)
+                _require_released(applied)
+            if not applied:
                 _check_pgvector_loads(connection)
-            return [name for name in new if _apply(connection, name)]
+                return [SCHEMA] if _create(connection) else []
+            return [name for name in available() if _apply(connection, name)]
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnsuitable(
-            f"The database user may not do what a migration needs: {error}",
+            f"The database user lacks a right that a migration needs: {error}",
             remedy="Let the owner of the database run `playhead migrate` once.",
         ) from error
     except psycopg.OperationalError as error:
@@ -78,25 +97,46 @@ def _check_pgvector_loads(connection: psycopg.Connection[tuple[object, ...]]) ->
         ) from error
 
 
-def _pending(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
-    applied = {row[0] for row in connection.execute(_SQL["applied"]).fetchall()}
-    return [name for name in available() if name not in applied]
+def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
+    return {str(row[0]) for row in connection.execute(_SQL["applied"]).fetchall()}
 
 
-def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str) -> bool:
-    """Apply a migration unless another process did meanwhile. Return True if it was applied."""
+def _require_released(applied: set[str]) -> None:
+    if _UNRELEASED in applied:
+        raise DatabaseUnsuitable(
+            "This database was created by a version of Playhead from before its first release.",
+            remedy="With that version, export what people corrected (playhead transcript RECORDING "
+            "--as json). Then start with a new PLAYHEAD_HOME (or DATABASE_URL), add the files of the "
+            "old home's media folder again, and apply the corrections (playhead correct).",
+        )
+
+
+def _create(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """Create the schema unless another process did meanwhile. Return True if it was created."""
     try:
         with connection.transaction():
             connection.execute(_SQL["lock"])
-            if name not in _pending(connection):
+            if _applied(connection):
                 return False
-            connection.execute(available()[name].encode())
-            connection.execute(_SQL["record"], {"name": name})
+            connection.execute(schema_sql().encode())
+            for name in (SCHEMA, *available()):
+                connection.execute(_SQL["record"], {"name": name})
             return True
     except psycopg.DatabaseError as error:
-        if error.sqlstate != _ROLES_LACKING:
+        if error.sqlstate != _ROLES_MISSING:
             raise
         raise DatabaseUnsuitable(
             f"{error.diag.message_primary}.",
             remedy=f"Let an administrator run: {error.diag.message_hint}",
         ) from error
+
+
+def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str) -> bool:
+    """Apply a migration unless it was applied already. Return True if it was applied."""
+    with connection.transaction():
+        connection.execute(_SQL["lock"])
+        if name in _applied(connection):
+            return False
+        connection.execute(available()[name].encode())
+        connection.execute(_SQL["record"], {"name": name})
+        return True

@@ -64,12 +64,12 @@ class BatchingClient:
         if answer is None:
             if queue.should_send_directly(context.org_id, self.provider, request):
                 raise _SentDirectly
-            at_most_usd = self._cost_of(ask.model, ask.max_usage) * batch_discount(self.provider)
+            max_usd = self._cost_of(ask.model, ask.max_usage) * batch_discount(self.provider)
             queue.enqueue(
                 context,
                 self.provider,
                 request,
-                at_most_usd=at_most_usd,
+                max_usd=max_usd,
                 budget_usd=self._budget_usd,
             )
             raise _batch_pending()

@@ -46,7 +46,7 @@ def open_client(
         raise InvalidSettings(
             f"There is no provider {name!r}.", remedy="Describe it in PLAYHEAD_PROVIDERS."
         )
-    beginning = InitialLimits(provider.requests_a_minute, provider.tokens_a_minute)
+    beginning = InitialLimits(provider.requests_per_minute, provider.tokens_per_minute)
     database = cache(lambda: _database(app_url(settings)))
     provider_client = LimitedClient(
         name,

@@ -145,8 +145,8 @@ class LimitedClient:
 
     def _reservation_request(self, call: _CallState[T]) -> ReservationRequest:
         ask = call.call
-        at_most_usd = self._price_of(ask.model, ask.max_usage)
-        return ReservationRequest(call.id, self._provider, ask.model, ask.endpoint, at_most_usd)
+        max_usd = self._price_of(ask.model, ask.max_usage)
+        return ReservationRequest(call.id, self._provider, ask.model, ask.endpoint, max_usd)
 
     def _attempt(self, call: _CallState[T], attempt_id: int) -> Reply[T] | RetryDecision:
         """Make one attempt and record its cost, however it ends.

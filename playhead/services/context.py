@@ -110,7 +110,11 @@ class Services:
 
     @property
     def ingest(self) -> Ingest:
-        return Ingest(self.pipeline.recordings, self.files.media)
+        return Ingest(
+            self.pipeline.recordings,
+            self.files.media,
+            titles_in_partition_keys=self.settings.titles_in_partition_keys,
+        )
 
     def require_organisation(self, org_id: str | None) -> str:
         """Return ``org_id``, or the organisation of the settings if it is None.

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from playhead.core.partition_keys import build_partition_key
 from playhead.core.records import Kind, Recording, SpeakerSource
 from playhead.media.store import MediaStore, StagedFile, safe_suffix
 from playhead.postgres.pipeline.recordings import Recordings, new_recording_id
@@ -31,6 +33,7 @@ class Ingest:
 
     recordings: Recordings
     media: MediaStore
+    titles_in_partition_keys: bool = True
 
     def add(
         self,
@@ -72,13 +75,21 @@ class Ingest:
                 self.media.commit(received, same)
             self.recordings.unarchive(org_id, [same.id])
             return IngestResult(same, duplicate=True)
+        identity = new_recording_id()
+        plain_title = clean_title(title if title is not None else Path(name).stem)
         wanted = Recording(
-            id=new_recording_id(),
+            id=identity,
+            partition_key=build_partition_key(
+                datetime.now(UTC).date(),
+                plain_title,
+                identity,
+                with_title=self.titles_in_partition_keys,
+            ),
             org_id=org_id,
             sha256=received.sha256,
             size_bytes=received.size_bytes,
             kind=kind,
-            title=clean_title(title if title is not None else Path(name).stem),
+            title=plain_title,
             language=language,
             suffix=safe_suffix(name),
             speakers=speakers,

@@ -1,4 +1,4 @@
-"""A home of its own and the real command line in a real process, as a person has them."""
+"""Fixtures with a home of its own and the real command line in a real process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Home:
         return os.environ | {"PLAYHEAD_HOME": str(self.folder)} | self.settings
 
     def playhead(self, *arguments: str | Path, exits: int = 0) -> str:
-        """Run a command, insist on its exit code, return what it printed to stdout."""
+        """Run a command, require its exit code, and return its stdout."""
         run = subprocess.run(
             [_PLAYHEAD, *arguments],
             env=self.environment,
@@ -44,7 +44,7 @@ class Home:
         return [json.loads(line) for line in self.playhead(*arguments, "--json").splitlines()]
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """A command that goes on by itself."""
+        """Start a command without waiting for it."""
         return subprocess.Popen(
             [_PLAYHEAD, *arguments],
             env=self.environment,
@@ -57,12 +57,12 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """Empty, with engines that take no time."""
+    """Return an empty home with stub engines."""
     return Home(tmp_path, {"PLAYHEAD_TRANSCRIBER": "instant", "PLAYHEAD_EMBEDDER": "instant"})
 
 
 @pytest.fixture(scope="session")
 def spoken_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Empty, with real engines; shared by the tests of a file."""
+    """Return an empty home with real engines, shared by the tests of a file."""
     folder = tmp_path_factory.mktemp("spoken")
     return Home(folder, {"PLAYHEAD_TRANSCRIBER": "whisper-tiny.en"})

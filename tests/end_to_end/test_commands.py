@@ -129,7 +129,7 @@ def test_a_changed_setting_is_planned_then_made_and_then_nothing_is_left(home: H
     changed = replace(home, settings=home.settings | {"PLAYHEAD_CHUNKING": json.dumps(sizes)})
     [stale, follows] = changed.json("plan", "--since", "2026-01-01", "--kind", "recording")
     assert (stale["stage"], stale["reason"], stale["moved"]) == ("chunks", "stale", ["parameters"])
-    assert (follows["stage"], follows["reason"]) == ("embeddings", "follows")
+    assert (follows["stage"], follows["reason"]) == ("embeddings", "downstream")
     assert changed.json("plan", "--stage", "embeddings") == [follows]
     changed.playhead("plan", "--apply")
     assert "cancelled" in changed.playhead("plan", "--cancel", "1")

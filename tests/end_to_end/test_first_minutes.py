@@ -60,9 +60,9 @@ def test_a_search_can_be_kept_to_a_kind_or_a_recording(
     kinds = spoken_home.json("search", "country", "--kind", "recording")
     assert kinds
     assert "Inaugural" not in {hit["title"] for hit in kinds}
-    one = known["en_austen_0920"]["id"]
-    only = spoken_home.json("search", "country", "--recording", one)
-    assert {hit["recording"] for hit in only} == {one}
+    recording_id = known["en_austen_0920"]["id"]
+    only = spoken_home.json("search", "country", "--recording", recording_id)
+    assert {hit["recording"] for hit in only} == {recording_id}
 
 
 def test_everything_made_of_a_recording_is_shown_and_whole(

@@ -20,13 +20,13 @@ from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.end_to_end.conftest import Home
 from tests.integration.conftest import Pipeline, instant_engines
 from tests.support.residue_markers import (
-    HEARD,
+    FAILING,
+    MARKED,
     TITLE,
-    UNHEARD,
     WORDS,
     CanaryTranscriber,
-    left_in_dump,
-    left_in_files,
+    find_in_dump,
+    find_in_files,
 )
 
 _ROOT = Path(__file__).parents[2]
@@ -64,8 +64,8 @@ def take(services: PipelineServices, title: str, content: bytes = b"--------") -
 def left(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
     """In dumps of both databases and in every file, the server's among them: (place, needle)."""
     urls = (app_url(services.settings), dagster_tables_url(services.settings))
-    dumped = {(url, needle) for url in urls for needle in left_in_dump(url, *needles)}
-    return dumped | left_in_files(services.settings.home, *needles)
+    dumped = {(url, needle) for url in urls for needle in find_in_dump(url, *needles)}
+    return dumped | find_in_files(services.settings.home, *needles)
 
 
 def partitions(services: PipelineServices) -> set[str]:
@@ -77,8 +77,8 @@ def partitions(services: PipelineServices) -> set[str]:
 
 def test_not_a_byte_is_left(home: Home, pipeline: Pipeline) -> None:
     services = pipeline.services
-    ours = take(services, TITLE, HEARD)
-    failed = take(services, "Deaf Zanzibar", UNHEARD)
+    ours = take(services, TITLE, MARKED)
+    failed = take(services, "Deaf Zanzibar", FAILING)
     other = take(services, "A plain talk")
     pipeline.run(ours, failed, other, only=("raw_media", "transcript"))
     pipeline.run(ours, other)
@@ -87,7 +87,7 @@ def test_not_a_byte_is_left(home: Home, pipeline: Pipeline) -> None:
     [told] = home.json("forget", ours.id, failed.id, "--yes")
     assert told["look"]["found"] == []
     assert not left(services, *WORDS)
-    assert not left_in_files(home.folder, ours.id, failed.id)
+    assert not find_in_files(home.folder, ours.id, failed.id)
     assert [line["id"] for line in home.json("list")] == [other.id]
     assert {hit["recording"] for hit in home.json("search", "amber birch cedar")} == {other.id}
     home.playhead("show", ours.id, exits=1)
@@ -97,21 +97,21 @@ def test_not_a_byte_comes_back_with_a_late_worker(
     home: Home, pipeline: Pipeline, transcriber: CanaryTranscriber
 ) -> None:
     services = pipeline.services
-    ours, other = take(services, TITLE, HEARD), take(services, "A plain talk")
+    ours, other = take(services, TITLE, MARKED), take(services, "A plain talk")
     transcriber.hold = True
     with ThreadPoolExecutor(1) as late:
         run = late.submit(pipeline.run, ours, other)
-        assert transcriber.listening.wait(60)
+        assert transcriber.transcribing.wait(60)
         home.playhead("forget", ours.id, "--yes")
         transcriber.go_on.set()
         run.result()
     assert not left(services, *WORDS)
-    assert not left_in_files(home.folder, ours.id)
+    assert not find_in_files(home.folder, ours.id)
     assert pipeline.materialised("embeddings") == {other.id}
 
 
 def test_nothing_is_forgotten_without_a_yes(home: Home, pipeline: Pipeline) -> None:
-    ours = take(pipeline.services, TITLE, HEARD)
+    ours = take(pipeline.services, TITLE, MARKED)
     home.playhead("forget", ours.id, exits=1)
     home.playhead("forget", "01a20126-2c76-75ee-a0d8-85f69dacc231", "--yes", exits=1)
     home.playhead("forget", exits=2)

@@ -1,5 +1,4 @@
-"""On a database of each test's own: a worker at the ledger, a playhead with engines that take no
-time, and Dagster over it."""
+"""Fixtures with a database per test: a pipeline driver, services with stub engines, and Dagster."""
 
 from __future__ import annotations
 
@@ -25,11 +24,11 @@ from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.support import factories
-from tests.support.factories import Worker
-from tests.support.s3_server import KEY, SECRET, Line, Server, line_to, serving
-from tests.support.time_travel import MOVED
+from tests.support.factories import PipelineDriver
+from tests.support.s3_server import KEY, SECRET, S3Server, TcpProxy, open_proxy, serve_s3
+from tests.support.time_travel import CLOCK_MOVED
 
-_buckets = itertools.count()
+_bucket_numbers = itertools.count()
 
 
 @pytest.fixture
@@ -38,22 +37,22 @@ def recordings(database: Database) -> Recordings:
 
 
 @pytest.fixture
-def worker(database: Database) -> Iterator[Worker]:
-    worker = Worker(database)
+def worker(database: Database) -> Iterator[PipelineDriver]:
+    worker = PipelineDriver(database)
     yield worker
-    worker.ledger.close()
+    worker.results.close()
 
 
 @pytest.fixture
 def recording(database: Database) -> Recording:
-    return factories.registered(database)
+    return factories.add_recording(database)
 
 
 @pytest.fixture
 def probed(database: Database) -> Recording:
-    """Probed, so that its transcript is next."""
-    recording = factories.registered(database)
-    Worker(database).probe(recording)
+    """Return a recording that has been probed, so that its transcript is next."""
+    recording = factories.add_recording(database)
+    PipelineDriver(database).probe(recording)
     return recording
 
 
@@ -81,14 +80,14 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The whole of Dagster's side over a services."""
+    """Dagster's definitions and instance over the services."""
 
     services: PipelineServices
     instance: dg.DagsterInstance
     definitions: dg.Definitions
 
     def run(self, *recordings: Recording, only: tuple[str, ...] = ()) -> dg.ExecuteInProcessResult:
-        """One run over neighbouring recordings."""
+        """Run the recordings, which must be consecutive partitions, in one Dagster run."""
         keys = [recording.id for recording in recordings]
         self.instance.add_dynamic_partitions("recordings", keys)
         return self.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
@@ -101,8 +100,8 @@ class Pipeline:
             raise_on_error=False,
         )
 
-    def carry_out_plans(self) -> int:
-        """Everything that open plans want, run by run; how many runs."""
+    def run_plans(self) -> int:
+        """Run all that open plans need, and return the number of runs."""
         keys = self.instance.get_dynamic_partitions("recordings")
         runs = 0
         while planned := list(run_requests_for_plans(self.services, keys)):
@@ -131,7 +130,8 @@ def pipeline(services: PipelineServices, instance: dg.DagsterInstance) -> Pipeli
 
 @pytest.fixture
 def add(services: PipelineServices, tmp_path: Path) -> Callable[[str], Recording]:
-    """Takes in a file by its name: a short sound of its own, or a text when the name is .txt."""
+    """Return a function that ingests a file by name: a short unique sound, or a text if it ends in
+    .txt."""
 
     def add(name: str) -> Recording:
         file = tmp_path / name
@@ -145,7 +145,7 @@ def add(services: PipelineServices, tmp_path: Path) -> Callable[[str], Recording
 
 
 def write_sound(file: Path) -> Path:
-    """Half a second that no file of another name has."""
+    """Write half a second of sound that no file of another name has."""
     with wave.open(str(file), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -155,26 +155,26 @@ def write_sound(file: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One that speaks S3."""
-    if MOVED:
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Yield an S3 server."""
+    if CLOCK_MOVED:
         pytest.skip("rclone has the kernel's clock and takes signatures of another day for stolen")
-    with serving(tmp_path_factory.mktemp("buckets") / "served") as server:
+    with serve_s3(tmp_path_factory.mktemp("buckets") / "served") as server:
         yield server
 
 
 @pytest.fixture
-def line(object_server: Server) -> Iterator[Line]:
-    with line_to(object_server) as line:
-        yield line
+def proxy(object_server: S3Server) -> Iterator[TcpProxy]:
+    with open_proxy(object_server) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def bucket_folder(object_server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the server keeps a bucket of the test's own; its credentials are in the environment."""
+def bucket_folder(object_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a bucket of the test's own; credentials are in the environment."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    return object_server.bucket(f"bucket-{next(_buckets)}")
+    return object_server.bucket(f"bucket-{next(_bucket_numbers)}")
 
 
 @pytest.fixture

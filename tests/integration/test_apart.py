@@ -1,5 +1,4 @@
-"""The catalogue of the database: every table, key, role, view and function keeps organisations
-apart, and one that forgets to is named."""
+"""Row-level security of every table, key, role, view and function, read from the system catalogue."""
 
 from __future__ import annotations
 
@@ -9,28 +8,28 @@ import psycopg
 import pytest
 
 from playhead.postgres.database import Database
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 
 ROLES = ("playhead_app", "playhead_pipeline")
 
-#: Tables whose rows are no organisation's, and why.
+#: Tables whose rows belong to no organisation, and why.
 SHARED = {
     "organisations": "its id is the organisation; policies compare that",
     "embedding_sets": "names of models, and which is searched: the installation's",
     "forgotten": "opaque ids; whose they were would be a trace",
     "playhead_migrations": "the schema's own",
 }
-#: Of these the roles may read, and none may be written by them.
+#: Shared tables that the roles may read; they may write none of them.
 READ_BY_ALL = {"embedding_sets"}
 
-#: Unique without the organisation, and why.
+#: Unique keys without the organisation, and why.
 UNIQUE_FOR_ALL = {
     "plans_pkey": "the operator's: the roles may not touch plans",
     "plans_one_a_set": "the operator's, and a set is the installation's",
 }
 
-#: Work as the owner though somebody else calls; each asks whose transaction it is.
-OF_THE_OWNER = {"matching", "nearest"}
+#: Security definer functions; each checks the organisation of the transaction.
+SECURITY_DEFINERS = {"matching", "nearest"}
 
 TABLES = b"""
 select c.relname as name, c.relrowsecurity and c.relforcerowsecurity as forced, exists (
@@ -81,7 +80,7 @@ select p.proname as name, exists (
             where a.grantee = 0) as anybodys
 from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prosecdef"""
 
-POWERS = b"""
+PRIVILEGES = b"""
 select r.rolname as name from pg_roles r
 where r.rolname = any(%(roles)s) and (
     r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolcreatedb
@@ -93,12 +92,12 @@ where r.rolname = any(%(roles)s) and (
     or has_schema_privilege(r.oid, 'public', 'create'))"""
 
 
-def faults(database: Database) -> set[str]:
-    """What does not keep organisations apart, and how."""
-    return {*_of_tables(database), *_of_keys(database), *_of_functions(database)}
+def find_faults(database: Database) -> set[str]:
+    """Return the objects that do not isolate organisations, and why."""
+    return {*_check_tables(database), *_check_keys(database), *_check_functions(database)}
 
 
-def _of_tables(database: Database) -> Iterator[str]:
+def _check_tables(database: Database) -> Iterator[str]:
     for row in database.rows(TABLES, roles=list(ROLES)):
         name, shared = row["name"], row["name"] in SHARED
         if not row["whose"] and not shared:
@@ -119,7 +118,7 @@ def _of_tables(database: Database) -> Iterator[str]:
         yield f"{row['name']}: shows what its owner sees"
 
 
-def _of_keys(database: Database) -> Iterator[str]:
+def _check_keys(database: Database) -> Iterator[str]:
     for row in database.rows(UNIQUE):
         if row["name"] not in UNIQUE_FOR_ALL:
             yield f"{row['name']}: unique for all organisations"
@@ -127,23 +126,23 @@ def _of_keys(database: Database) -> Iterator[str]:
         yield f"{row['name']}: refers to any organisation's row"
 
 
-def _of_functions(database: Database) -> Iterator[str]:
+def _check_functions(database: Database) -> Iterator[str]:
     for row in database.rows(FUNCTIONS):
-        if row["name"] not in OF_THE_OWNER:
+        if row["name"] not in SECURITY_DEFINERS:
             yield f"{row['name']}: works as the owner"
         if not row["path_set"]:
             yield f"{row['name']}: works as the owner, in a schema of the caller's"
         if row["anybodys"]:
             yield f"{row['name']}: works as the owner for anybody"
-    for row in database.rows(POWERS, roles=list(ROLES)):
+    for row in database.rows(PRIVILEGES, roles=list(ROLES)):
         yield f"{row['name']}: may more than its grants say"
 
 
-def test_every_table_key_role_view_and_function_keeps_organisations_apart(
-    database: Database, worker: Worker
+def test_every_database_object_isolates_organisations(
+    database: Database, worker: PipelineDriver
 ) -> None:
     assert worker.set_id  # with a partition
-    assert faults(database) == set()
+    assert find_faults(database) == set()
 
 
 @pytest.mark.parametrize(
@@ -156,14 +155,14 @@ def test_every_table_key_role_view_and_function_keeps_organisations_apart(
         ),
         (
             (
-                "create table notes (org_id text); select keep_apart('notes');"
+                "create table notes (org_id text); select enable_rls('notes');"
                 "alter table notes no force row level security"
             ),
             "notes: row-level security is not forced",
         ),
         (
             (
-                "create table notes (org_id text); select keep_apart('notes');"
+                "create table notes (org_id text); select enable_rls('notes');"
                 "create policy open on notes for select using (true)"
             ),
             "notes: its policies are not those of keep_apart",
@@ -173,7 +172,7 @@ def test_every_table_key_role_view_and_function_keeps_organisations_apart(
             "chunks: its policies are not those of keep_apart",
         ),
         (
-            "create table notes (org_id text, id uuid primary key); select keep_apart('notes')",
+            "create table notes (org_id text, id uuid primary key); select enable_rls('notes')",
             "notes_pkey: unique for all organisations",
         ),
         (
@@ -183,7 +182,7 @@ def test_every_table_key_role_view_and_function_keeps_organisations_apart(
         (
             (
                 "create table notes (org_id text, set_id integer unique, plan integer"
-                " constraint of_plan references plans); select keep_apart('notes')"
+                " constraint of_plan references plans); select enable_rls('notes')"
             ),
             "of_plan: refers to any organisation's row",
         ),
@@ -207,23 +206,23 @@ def test_every_table_key_role_view_and_function_keeps_organisations_apart(
         ("alter schema public owner to playhead_app", "playhead_app: may more than its grants say"),
     ],
 )
-def test_whatever_forgets_to_is_named(
-    database: Database, worker: Worker, forgetful: str, told: str
+def test_object_without_isolation_is_reported(
+    database: Database, worker: PipelineDriver, statement: str, fault: str
 ) -> None:
     assert worker.set_id == 1
     with database.connection() as connection:
-        connection.execute(forgetful.encode())
-    assert told in faults(database)
+        connection.execute(statement.encode())
+    assert fault in find_faults(database)
 
 
-def test_a_role_that_could_log_in_or_bypass_would_be_named(database: Database) -> None:
+def test_role_that_could_log_in_or_bypass_is_reported(database: Database) -> None:
     with database.connection() as connection, connection.transaction(force_rollback=True):
         connection.execute("alter role playhead_app bypassrls")
-        [row] = connection.execute(POWERS, {"roles": list(ROLES)}).fetchall()
+        [row] = connection.execute(PRIVILEGES, {"roles": list(ROLES)}).fetchall()
     assert row["name"] == "playhead_app"
 
 
-def test_only_the_owner_makes_tables(database: Database) -> None:
+def test_tables_are_created_only_by_the_owner(database: Database) -> None:
     for role in ROLES:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.as_role("default", role).run(b"create table notes (words text)")  # type: ignore[arg-type]

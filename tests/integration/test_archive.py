@@ -1,4 +1,4 @@
-"""The archive: old recordings are kept and found, and nobody works on them."""
+"""The archive: old recordings are stored and searchable, but not processed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
 from tests.integration.conftest import Pipeline
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 
 Add = Callable[[str], Recording]
 
 
-def test_an_archived_recording_waits_no_longer(
-    recordings: Recordings, recording: Recording
-) -> None:
+def test_archived_recording_is_not_pending(recordings: Recordings, recording: Recording) -> None:
     assert recordings.archive("default", [recording.id]) == {recording.id: "A talk"}
     assert recordings.pending(limit=5) == []
     assert recordings.backlog() == []
@@ -29,47 +27,50 @@ def test_an_archived_recording_waits_no_longer(
     assert recordings.pending(limit=5) == [recording]
 
 
-def test_only_what_is_older_goes_and_only_of_the_organisation(
+def test_archive_by_age_is_limited_to_the_organisation(
     database: Database, recordings: Recordings
 ) -> None:
-    ours, theirs = factories.registered(database), factories.registered(database, org_id="other")
+    ours, theirs = (
+        factories.add_recording(database),
+        factories.add_recording(database, org_id="other"),
+    )
     now = datetime.now(UTC)
     assert recordings.archive_before("default", now - timedelta(hours=1)) == {}
     assert set(recordings.archive_before("default", now + timedelta(hours=1))) == {ours.id}
-    assert recordings.unarchived() == [theirs.id]
+    assert recordings.unarchived_keys() == [theirs.id]
 
 
-def test_the_archive_is_left_out_only_of_the_list(
-    recordings: Recordings, worker: Worker, recording: Recording
+def test_archived_recording_is_left_out_only_of_the_list(
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     recordings.archive("default", [recording.id])
     assert recordings.statuses("default", archived=False) == []
     [status] = recordings.statuses("default")
     assert (status.status, status.archived) == ("ready", True)
-    assert len(worker.ledger.lineage(recording)) == 5
+    assert len(worker.results.lineage(recording)) == 5
     with pytest.raises(NotFound):
         recordings.archive("default", ["no-such-id"])
 
 
-def test_a_retry_takes_a_failed_recording_out_of_the_archive(
-    recordings: Recordings, worker: Worker, recording: Recording
+def test_retry_unarchives_a_failed_recording(
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
-    with worker.claim(recording, factories.recipe("raw_media"), {}) as claim:
-        worker.ledger.fail(claim, NotFound("gone", remedy="none"), final=True)
+    with worker.claim(recording, factories.make_recipe("raw_media"), {}) as claim:
+        worker.results.fail(claim, NotFound("gone", remedy="none"), final=True)
     recordings.archive("default", [recording.id])
     recordings.requeue("default", [recording.id])
     assert recordings.pending(limit=5) == [recording]
 
 
-def test_adding_the_same_bytes_again_brings_it_back(pipeline: Pipeline, add: Add) -> None:
+def test_recording_added_again_is_unarchived(pipeline: Pipeline, add: Add) -> None:
     recording = add("a.wav")
     pipeline.services.pipeline.recordings.archive("default", [recording.id])
     assert add("a.wav") == recording
-    assert pipeline.services.pipeline.recordings.unarchived() == [recording.id]
+    assert pipeline.services.pipeline.recordings.unarchived_keys() == [recording.id]
 
 
-def test_the_nights_reconciling_follows_the_archive(pipeline: Pipeline, add: Add) -> None:
+def test_reconciliation_follows_the_archive(pipeline: Pipeline, add: Add) -> None:
     old, new = add("a.wav"), add("b.wav")
     pipeline.run(old, new)
     recordings, instance = pipeline.services.pipeline.recordings, pipeline.instance

@@ -1,4 +1,4 @@
-"""Who attends is seen by all; who died or fell silent does not, and what it held is free."""
+"""Process liveness: dead and stalled processes are detected, and their claims are released."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
 from tests.integration.test_workers import soon
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 
 REPOSITORY = Path(__file__).parents[2]
 
-#: A process that has the duty "run 1", holds a claim, and has a transaction open, until killed.
-HOLDER = """
+#: A process with the role "run 1", a claim and an open transaction, until it is killed.
+HOLDER_PROGRAM = """
 import sys
 from playhead.postgres.coordination.liveness import ProcessLiveness
 from playhead.postgres.pipeline.recordings import Recordings
@@ -30,11 +30,11 @@ from playhead.postgres.database import Database
 from tests.support import factories
 database = Database(sys.argv[1])
 [recording] = Recordings(database).get_many([sys.argv[2]])
-worker = factories.Worker(database, "1")
+worker = factories.PipelineDriver(database, "1")
 inputs = {"sha256": recording.sha256}
 with (
     ProcessLiveness(database).hold("run 1"),
-    worker.claim(recording, factories.recipe("raw_media"), inputs) as claim,
+    worker.claim(recording, factories.make_recipe("raw_media"), inputs) as claim,
     database.transaction() as connection,
 ):
     connection.execute("update recordings set title = 'locked'")
@@ -44,16 +44,16 @@ with (
 
 
 @pytest.fixture
-def here(database: Database) -> Iterator[ProcessLiveness]:
-    attendance = ProcessLiveness(database)
-    yield attendance
-    attendance.close()
+def process_liveness(database: Database) -> Iterator[ProcessLiveness]:
+    liveness_ = ProcessLiveness(database)
+    yield liveness_
+    liveness_.close()
 
 
 @pytest.fixture
 def holder(database: Database, recording: Recording) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, database.url, recording.id],
+        [sys.executable, "-c", HOLDER_PROGRAM, database.url, recording.id],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -66,49 +66,51 @@ def holder(database: Database, recording: Recording) -> Iterator[subprocess.Pope
     process.communicate()
 
 
-def test_a_duty_is_seen_while_it_is_held(here: ProcessLiveness) -> None:
-    with here.hold(run_role("1")), here.hold(run_role("2")):
-        assert here.not_alive(["run 1", "run 2", "run 3"]) == ["run 3"]
-    assert not here.is_alive(run_role("1"))
+def test_role_is_alive_while_it_is_held(process_liveness: ProcessLiveness) -> None:
+    with process_liveness.hold(run_role("1")), process_liveness.hold(run_role("2")):
+        assert process_liveness.not_alive(["run 1", "run 2", "run 3"]) == ["run 3"]
+    assert not process_liveness.is_alive(run_role("1"))
 
 
-def test_two_may_have_the_same_duty(here: ProcessLiveness, database: Database) -> None:
+def test_role_may_be_held_by_two_processes(
+    process_liveness: ProcessLiveness, database: Database
+) -> None:
     second = ProcessLiveness(database)
-    with here.hold("worker"):
+    with process_liveness.hold("worker"):
         with second.hold("worker"):
             pass
-        assert here.is_alive("worker")
+        assert process_liveness.is_alive("worker")
     second.close()
-    assert not here.is_alive("worker")
+    assert not process_liveness.is_alive("worker")
 
 
-def test_a_killed_process_attends_no_longer(
-    here: ProcessLiveness, holder: subprocess.Popen[str]
+def test_role_of_a_killed_process_is_not_alive(
+    process_liveness: ProcessLiveness, holder: subprocess.Popen[str]
 ) -> None:
-    assert here.is_alive(run_role("1"))
+    assert process_liveness.is_alive(run_role("1"))
     holder.kill()
-    assert soon(lambda: not here.is_alive(run_role("1")))
+    assert soon(lambda: not process_liveness.is_alive(run_role("1")))
 
 
-def test_a_lost_session_is_replaced_with_all_its_duties(
-    here: ProcessLiveness, database: Database, monkeypatch: pytest.MonkeyPatch
+def test_lost_session_is_replaced_with_all_its_roles(
+    process_liveness: ProcessLiveness, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "_POLL_INTERVAL_SECONDS", 0.05)
-    with here.hold("worker"), here.hold(run_role("1")):
-        database.rows(b"select pg_terminate_backend(pid, 5000) from attendances group by pid")
-        assert soon(lambda: here.not_alive(["worker", "run 1"]) == [])
+    with process_liveness.hold("worker"), process_liveness.hold(run_role("1")):
+        database.rows(b"select pg_terminate_backend(pid, 5000) from live_processes group by pid")
+        assert soon(lambda: process_liveness.not_alive(["worker", "run 1"]) == [])
 
 
-def test_a_process_that_is_only_busy_is_left_alone(here: ProcessLiveness) -> None:
-    with here.hold("worker"):
-        assert here.terminate_stalled() == 0
-        assert here.is_alive("worker")
+def test_busy_process_is_not_terminated(process_liveness: ProcessLiveness) -> None:
+    with process_liveness.hold("worker"):
+        assert process_liveness.terminate_stalled() == 0
+        assert process_liveness.is_alive("worker")
 
 
-def test_a_silent_process_loses_everything_it_holds(
-    here: ProcessLiveness,
+def test_stalled_process_loses_its_claims_and_sessions(
+    process_liveness: ProcessLiveness,
     holder: subprocess.Popen[str],
-    worker: Worker,
+    worker: PipelineDriver,
     recording: Recording,
     recordings: Recordings,
     monkeypatch: pytest.MonkeyPatch,
@@ -118,39 +120,42 @@ def test_a_silent_process_loses_everything_it_holds(
     assert recordings.pending(limit=1) == []
     holder.send_signal(19)  # stopped, not killed
     time.sleep(0.6)
-    assert here.not_alive([run_role("1")]) == ["run 1"]
-    assert here.terminate_stalled() >= 3
+    assert process_liveness.not_alive([run_role("1")]) == ["run 1"]
+    assert process_liveness.terminate_stalled() >= 3
     assert recordings.pending(limit=1) == [recording]
     assert worker.probe(recording)
 
 
-def test_a_worker_is_rung_for_what_comes_and_for_what_waits_again(
-    here: ProcessLiveness, database: Database, recordings: Recordings, worker: Worker
+def test_worker_is_notified_of_new_and_released_recordings(
+    process_liveness: ProcessLiveness,
+    database: Database,
+    recordings: Recordings,
+    worker: PipelineDriver,
 ) -> None:
-    bell = here.listener()
-    bell.start()
-    assert bell.rung.wait(5), "it may have missed something before it listened"
-    bell.rung.clear()
-    recording = factories.registered(database)
-    assert bell.rung.wait(5)
-    worker.take_through(recording)
-    bell.rung.clear()
-    assert not bell.rung.wait(0.3), "progress wakes nobody"
+    listener = process_liveness.listener()
+    listener.start()
+    assert listener.rung.wait(5), "it may have missed something before it listened"
+    listener.rung.clear()
+    recording = factories.add_recording(database)
+    assert listener.rung.wait(5)
+    worker.run_all_stages(recording)
+    listener.rung.clear()
+    assert not listener.rung.wait(0.3), "progress wakes nobody"
     recordings.release([recording.id])
-    assert bell.rung.wait(5)
-    bell.close()
+    assert listener.rung.wait(5)
+    listener.close()
 
 
-def test_a_bell_rings_again_after_its_session_was_lost(
-    here: ProcessLiveness, database: Database
+def test_listener_recovers_after_its_session_was_lost(
+    process_liveness: ProcessLiveness, database: Database
 ) -> None:
-    bell = here.listener()
-    bell.start()
-    assert bell.rung.wait(5)
-    bell.rung.clear()
+    listener = process_liveness.listener()
+    listener.start()
+    assert listener.rung.wait(5)
+    listener.rung.clear()
     database.rows(
         b"select pg_terminate_backend(pid, 5000) from pg_stat_activity"
-        b" where query = 'listen playhead_waiting'"
+        b" where query = 'listen playhead_pending'"
     )
-    assert bell.rung.wait(5)
-    bell.close()
+    assert listener.rung.wait(5)
+    listener.close()

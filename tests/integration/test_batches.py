@@ -26,11 +26,11 @@ from playhead.postgres.provider_use.spend import Spend
 from playhead.providers.batch_api import BatchApi, SyncResult
 from playhead.providers.batching_client import BatchingClient
 from playhead.providers.client_protocol import Deferrable, ProviderCall, Reply
-from tests.support.batch_server import Account, batch_server
+from tests.support.batch_server import BatchAccount, batch_server
 
 
 @pytest.fixture
-def account() -> Iterator[Account]:
+def account() -> Iterator[BatchAccount]:
     with batch_server() as account:
         yield account
 
@@ -41,7 +41,7 @@ def queue(database: Database) -> BatchQueue:
 
 
 @pytest.fixture
-def client(account: Account) -> openai.OpenAI:
+def client(account: BatchAccount) -> openai.OpenAI:
     return openai.OpenAI(api_key="key", base_url=account.url, max_retries=0)
 
 
@@ -60,26 +60,29 @@ def request(text: str) -> BatchRequest:
 
 def put(queue: BatchQueue, recording: Recording, *texts: str) -> list[BatchRequest]:
     requests = [request(text) for text in texts]
-    for one in requests:
-        defer(queue, recording, one)
+    for queued in requests:
+        defer(queue, recording, queued)
     return requests
 
 
 def defer(
-    queue: BatchQueue, recording: Recording, one: BatchRequest, budget_usd: float | None = None
+    queue: BatchQueue,
+    recording: Recording,
+    batch_request: BatchRequest,
+    budget_usd: float | None = None,
 ) -> None:
     context = CallContext(recording.org_id, "embeddings", {recording.id: 1.0}, batch=True)
-    queue.enqueue(context, "openai", one, at_most_usd=0.02, budget_usd=budget_usd)
+    queue.enqueue(context, "openai", batch_request, max_usd=0.02, budget_usd=budget_usd)
 
 
 def answered(queue: BatchQueue, recording: Recording, requests: list[BatchRequest]) -> list[float]:
     """The lengths that came back."""
-    answers = [queue.answer(recording.org_id, "openai", one) for one in requests]
-    return [one.body["data"][0]["embedding"][0] for one in answers if one]
+    answers = [queue.answer(recording.org_id, "openai", queued) for queued in requests]
+    return [answer.body["data"][0]["embedding"][0] for answer in answers if answer]
 
 
 def test_what_waits_is_asked_in_one_batch_and_answered_by_name(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
     requests = put(queue, recording, "one", "three", "seventeen")
     assert batches.sync().submitted == 1
@@ -90,7 +93,7 @@ def test_what_waits_is_asked_in_one_batch_and_answered_by_name(
 
 
 def test_the_same_request_twice_is_asked_once(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
     put(queue, recording, "one", "one")
     batches.sync()
@@ -98,11 +101,11 @@ def test_the_same_request_twice_is_asked_once(
     batches.sync()
     put(queue, recording, "one")
     batches.sync()
-    assert len(account.asked) == 1
+    assert len(account.answered_ids) == 1
 
 
 def test_the_half_that_expired_is_asked_again_and_the_other_is_not(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
     requests = put(queue, recording, *"abcdef")
     account.expire_after = 3
@@ -111,13 +114,13 @@ def test_the_half_that_expired_is_asked_again_and_the_other_is_not(
     batches.sync()
     batches.sync()
     assert len(answered(queue, recording, requests)) == 6
-    assert sorted(account.asked) == sorted(one.hash for one in requests)
+    assert sorted(account.answered_ids) == sorted(queued.hash for queued in requests)
 
 
 def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
     queue: BatchQueue,
     batches: BatchApi,
-    account: Account,
+    account: BatchAccount,
     recording: Recording,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,7 +141,7 @@ def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
 
 
 def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
     account.refuse_at = 0
     refused, good = put(queue, recording, "one", "two")
@@ -151,20 +154,20 @@ def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
 
 
 def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
-    [one] = put(queue, recording, "one")
+    [queued] = put(queue, recording, "one")
     for _ in range(MAX_TRIES):
-        assert not queue.should_send_directly(recording.org_id, "openai", one)
+        assert not queue.should_send_directly(recording.org_id, "openai", queued)
         account.expire_after = 0
         batches.sync()
         batches.sync()
-    assert queue.should_send_directly(recording.org_id, "openai", one)
+    assert queue.should_send_directly(recording.org_id, "openai", queued)
     assert batches.sync().submitted == 0
 
 
 def test_no_words_stay_with_the_provider_once_a_batch_is_over(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
     put(queue, recording, "one")
     batches.sync()
@@ -184,7 +187,7 @@ def test_a_forgotten_recording_leaves_no_request(
 
 
 def test_requests_of_two_models_go_in_two_batches(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
     put(queue, recording, "one")
     other = BatchRequest("/v1/embeddings", {"model": "other", "input": ["one"]})
@@ -241,8 +244,8 @@ def asked(text: str) -> ProviderCall[float]:
             raise InvalidProviderResponse("Unlucky.", reply=content, remedy="")
         return Reply(body["data"][0]["embedding"][0], Usage())
 
-    one = request(text)
-    deferrable = Deferrable(one.endpoint, one.body, read)
+    wanted = request(text)
+    deferrable = Deferrable(wanted.endpoint, wanted.body, read)
     return ProviderCall("embeddings", "m", Usage(10), lambda: Reply(-1.0, Usage()), deferrable)
 
 
@@ -266,7 +269,7 @@ def test_a_patient_call_is_answered_by_a_batch_and_nobody_else(
 
 @pytest.mark.parametrize("trouble", ["refused", "not believed"])
 def test_a_batch_that_was_of_no_use_is_made_up_for_directly(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording, trouble: str
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording, trouble: str
 ) -> None:
     direct, text = Direct(), "x" * (13 if trouble == "not believed" else 3)
     account.refuse_at = 0 if trouble == "refused" else None
@@ -286,7 +289,7 @@ def test_who_is_not_patient_waits_for_no_batch(queue: BatchQueue, recording: Rec
 
 
 def test_two_who_carry_batches_at_once_send_none_twice(
-    queue: BatchQueue, batches: BatchApi, account: Account, recording: Recording
+    queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
     put(queue, recording, "one")
     with queue.exclusive() as mine:

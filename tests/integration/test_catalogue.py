@@ -12,14 +12,14 @@ from playhead.core.records import Recording, Stage
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings, Status, new_recording_id
 from tests.support import factories
-from tests.support.factories import CHUNK_RECIPE, Worker, status
+from tests.support.factories import CHUNK_RECIPE, PipelineDriver, get_status
 
 DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
 
 
-def fail(worker: Worker, recording: Recording) -> None:
-    with worker.claim(recording, factories.recipe("raw_media"), {}) as claim:
-        worker.ledger.fail(claim, DAMAGED, final=True)
+def fail(worker: PipelineDriver, recording: Recording) -> None:
+    with worker.claim(recording, factories.make_recipe("raw_media"), {}) as claim:
+        worker.results.fail(claim, DAMAGED, final=True)
 
 
 def time_passes(database: Database, seconds: float) -> None:
@@ -32,19 +32,19 @@ def time_passes(database: Database, seconds: float) -> None:
 
 
 def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
-    recordings: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
-    seen: list[Status] = [status(recordings, recording)]
+    seen: list[Status] = [get_status(recordings, recording)]
 
     def look() -> None:
-        seen.append(status(recordings, recording))
+        seen.append(get_status(recordings, recording))
 
     def watched(stage: Stage) -> None:
         """Another recipe's claim of the stage, held and left, as a worker that dies."""
-        with worker.claim(recording, factories.recipe(stage, "watched"), {}) as claim:
+        with worker.claim(recording, factories.make_recipe(stage, "watched"), {}) as claim:
             look()
             for percent in (0, 50, 99):
-                worker.ledger.progress([claim], percent, f"{stage} {percent}")
+                worker.results.progress([claim], percent, f"{stage} {percent}")
                 look()
 
     watched("raw_media")
@@ -57,7 +57,7 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
     worker.write(recording)
     look()
     watched("chunks")
-    worker.cut(recording, factories.passages("one"))
+    worker.chunk(recording, factories.make_chunks("one"))
     look()
     watched("embeddings")
     worker.embed(recording)
@@ -85,21 +85,21 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
 
 
 def test_status_tells_length_and_language_once_they_are_known(
-    recordings: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
-    unknown = status(recordings, recording)
+    unknown = get_status(recordings, recording)
     assert (unknown.duration_seconds, unknown.language) == (None, None)
     worker.probe(recording)
-    worker.transcribe(recording, factories.transcript("uno dos", language="es"))
-    known = status(recordings, recording)
+    worker.transcribe(recording, factories.make_transcript("uno dos", language="es"))
+    known = get_status(recordings, recording)
     assert (known.duration_seconds, known.language) == (10.0, "es")
 
 
 def test_a_failed_recording_says_where_why_and_what_to_do(
-    recordings: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     fail(worker, recording)
-    shown = status(recordings, recording)
+    shown = get_status(recordings, recording)
     assert (shown.status, shown.detail) == ("failed", "failed at raw_media")
     assert shown.error == {
         "stage": "raw_media",
@@ -111,26 +111,26 @@ def test_a_failed_recording_says_where_why_and_what_to_do(
 
 
 def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
-    recordings: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
-    worker.take_through(recording)
-    worker.transcribe(recording, factories.transcript("other words"), version="2")
-    assert status(recordings, recording).status == "transcribed"
+    worker.run_all_stages(recording)
+    worker.transcribe(recording, factories.make_transcript("other words"), version="2")
+    assert get_status(recordings, recording).status == "transcribed"
     worker.write(recording)
-    assert status(recordings, recording).status == "chunking"
+    assert get_status(recordings, recording).status == "chunking"
 
 
 def test_passages_of_another_document_do_not_make_a_recording_ready(
-    recordings: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     inputs = {"transcript": worker.output(recording, "transcript")}
     with (
-        worker.claim(recording, factories.recipe("document", "2"), inputs) as claim,
-        worker.ledger.finish(claim, output_hash="other") as write,
+        worker.claim(recording, factories.make_recipe("document", "2"), inputs) as claim,
+        worker.results.finish(claim, output_hash="other") as write,
     ):
-        worker.content.put_document(*write, recording, factories.document())
-    assert status(recordings, recording).status == "chunking"
+        worker.content.put_document(*write, recording, factories.make_document())
+    assert get_status(recordings, recording).status == "chunking"
 
 
 def test_an_unknown_id_is_named_with_a_remedy(recordings: Recordings, recording: Recording) -> None:
@@ -148,16 +148,16 @@ def test_an_id_may_be_typed_in_capitals(recordings: Recordings, recording: Recor
 
 
 def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
-    recordings: Recordings, worker: Worker, recording: Recording, database: Database
+    recordings: Recordings, worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    other = factories.registered(database, org_id="other")
+    other = factories.add_recording(database, org_id="other")
     fail(worker, recording)
     assert [shown.id for shown in recordings.statuses("other")] == [other.id]
     with pytest.raises(NotFound):
         recordings.statuses("other", [recording.id])
     assert recordings.requeue("other", [recording.id]) == []
-    assert status(recordings, recording).status == "failed"
-    with worker.claim(other, factories.recipe("raw_media"), {}):
+    assert get_status(recordings, recording).status == "failed"
+    with worker.claim(other, factories.make_recipe("raw_media"), {}):
         assert recordings.under_way("default") == []
 
 
@@ -165,12 +165,12 @@ def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
 
 
 def test_what_is_ready_failed_or_in_hand_does_not_wait(
-    recordings: Recordings, worker: Worker, database: Database
+    recordings: Recordings, worker: PipelineDriver, database: Database
 ) -> None:
-    ready, failed, held, fresh = [factories.registered(database) for _ in range(4)]
-    worker.take_through(ready)
+    ready, failed, held, fresh = [factories.add_recording(database) for _ in range(4)]
+    worker.run_all_stages(ready)
     fail(worker, failed)
-    with worker.claim(held, factories.recipe("raw_media"), {}):
+    with worker.claim(held, factories.make_recipe("raw_media"), {}):
         assert recordings.pending(limit=9) == [fresh]
     assert recordings.pending(limit=9) == [held, fresh]
 
@@ -178,7 +178,7 @@ def test_what_is_ready_failed_or_in_hand_does_not_wait(
 def test_the_most_urgent_wait_first_and_then_the_oldest(
     recordings: Recordings, database: Database
 ) -> None:
-    first, second, urgent = [factories.registered(database) for _ in range(3)]
+    first, second, urgent = [factories.add_recording(database) for _ in range(3)]
     database.run(b"update recordings set priority = 1 where id = %(id)s", id=urgent.id)
     assert recordings.pending(limit=2) == [urgent, first]
     assert recordings.pending(limit=9) == [urgent, first, second]
@@ -187,9 +187,9 @@ def test_the_most_urgent_wait_first_and_then_the_oldest(
 def test_waiting_can_be_narrowed_to_some_and_to_others_than_some(
     recordings: Recordings, database: Database
 ) -> None:
-    one, two, three = [factories.registered(database) for _ in range(3)]
+    first, two, three = [factories.add_recording(database) for _ in range(3)]
     assert recordings.pending(limit=9, only=[two.id, three.id]) == [two, three]
-    assert recordings.pending(limit=9, besides=[two.id]) == [one, three]
+    assert recordings.pending(limit=9, besides=[two.id]) == [first, three]
     assert recordings.pending(limit=9, only=[]) == []
     with pytest.raises(NotFound):
         recordings.pending(limit=9, only=["talk.mp3"])
@@ -214,7 +214,7 @@ def test_asking_for_a_run_backs_off_twice_as_long_each_time_up_to_an_hour(
 
 
 def test_a_finished_stage_ends_the_pause(
-    recordings: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     recordings.mark_requested([recording.id])
     worker.probe(recording)
@@ -222,7 +222,7 @@ def test_a_finished_stage_ends_the_pause(
 
 
 def test_a_retry_ends_the_pause(
-    recordings: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     recordings.mark_requested([recording.id])
     fail(worker, recording)
@@ -231,24 +231,24 @@ def test_a_retry_ends_the_pause(
 
 
 def test_retrying_what_did_not_fail_changes_nothing(
-    recordings: Recordings, worker: Worker, recording: Recording
+    recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     assert recordings.requeue("default", [recording.id]) == []
-    assert status(recordings, recording).status == "ready"
+    assert get_status(recordings, recording).status == "ready"
 
 
 def test_the_backlog_counts_what_waits_at_each_stage_and_since_when(
-    recordings: Recordings, worker: Worker, database: Database
+    recordings: Recordings, worker: PipelineDriver, database: Database
 ) -> None:
-    new, *_ = [factories.registered(database) for _ in range(2)]
-    probed, cut, ready, failed = [factories.registered(database) for _ in range(4)]
+    new, *_ = [factories.add_recording(database) for _ in range(2)]
+    probed, cut, ready, failed = [factories.add_recording(database) for _ in range(4)]
     for recording in (probed, cut):
         worker.probe(recording)
     worker.transcribe(cut)
     worker.write(cut)
-    worker.cut(cut, factories.passages("one"), CHUNK_RECIPE)
-    worker.take_through(ready)
+    worker.chunk(cut, factories.make_chunks("one"), CHUNK_RECIPE)
+    worker.run_all_stages(ready)
     fail(worker, failed)
     backlog = {waiting.stage: waiting for waiting in recordings.backlog()}
     assert {stage: waiting.recordings for stage, waiting in backlog.items()} == {
@@ -276,7 +276,7 @@ def test_ids_sort_by_age_and_never_meet() -> None:
 def test_recordings_are_given_back_whole_oldest_first_and_only_those_that_exist(
     recordings: Recordings, database: Database
 ) -> None:
-    made = [factories.registered(database, language="fr", kind="book") for _ in range(3)]
+    made = [factories.add_recording(database, language="fr", kind="book") for _ in range(3)]
     shuffled = random.Random(1).sample(made, 3)
     asked = [*(recording.id for recording in shuffled), new_recording_id()]
     assert recordings.get_many(asked) == sorted(made, key=lambda recording: recording.id)
@@ -285,7 +285,7 @@ def test_recordings_are_given_back_whole_oldest_first_and_only_those_that_exist(
 def test_registering_the_same_bytes_returns_the_first_recording(
     recordings: Recordings, recording: Recording
 ) -> None:
-    again = factories.recording(sha256=recording.sha256, title="Another name")
+    again = factories.make_recording(sha256=recording.sha256, title="Another name")
     assert recordings.add(again) == recording
     assert recordings.with_bytes("default", recording.sha256) == recording
     assert recordings.with_bytes("other", recording.sha256) is None
@@ -294,7 +294,7 @@ def test_registering_the_same_bytes_returns_the_first_recording(
 def test_what_came_long_ago_is_overdue_unless_it_was_just_asked_for(
     database: Database, recordings: Recordings
 ) -> None:
-    new, old, asked = (factories.registered(database) for _ in range(3))
+    new, old, asked = (factories.add_recording(database) for _ in range(3))
     database.run(
         b"update recordings set created_at = now() - interval '1 hour' where id <> %(id)s",
         id=new.id,

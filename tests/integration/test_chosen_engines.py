@@ -59,14 +59,18 @@ def for_kind(kind: str) -> EngineOverrides:
 
 def differing(services: PipelineServices) -> dict[str, int]:
     found = services.pipeline.plans.differences(desired_recipes(services), Scope())
-    return {one.stage: one.recordings for one in found if one.reason == "stale"}
+    return {
+        difference.stage: difference.recordings
+        for difference in found
+        if difference.reason == "stale"
+    }
 
 
 def test_a_kind_has_the_engine_that_was_chosen_for_it(pipeline: Pipeline, add: Add) -> None:
-    one = add("a.wav")
+    recording = add("a.wav")
     meetings = over(pipeline, for_kind("recording"))
-    meetings.run(one)
-    assert heard_by(pipeline.services, one) == "other"
+    meetings.run(recording)
+    assert heard_by(pipeline.services, recording) == "other"
 
 
 def test_only_recordings_whose_engine_was_changed_are_stale(pipeline: Pipeline, add: Add) -> None:
@@ -76,14 +80,14 @@ def test_only_recordings_whose_engine_was_changed_are_stale(pipeline: Pipeline, 
 
 
 def test_another_engine_takes_over_where_the_first_one_failed(pipeline: Pipeline, add: Add) -> None:
-    one, two = add("a.wav"), add("b.wav")
+    first, two = add("a.wav"), add("b.wav")
     by_name = EngineOverrides(transcriber=lambda choice: Other() if choice.transcriber else None)
     deaf = over(pipeline, by_name, Deaf())
-    deaf.run(one, two)
+    deaf.run(first, two)
     recordings = deaf.services.pipeline.recordings
-    recordings.select_engine(one, "transcript", "other")
-    recordings.requeue(one.org_id, [one.id])
-    [chosen] = recordings.get_many([one.id])
+    recordings.select_engine(first, "transcript", "other")
+    recordings.requeue(first.org_id, [first.id])
+    [chosen] = recordings.get_many([first.id])
     deaf.run(chosen)
     assert heard_by(deaf.services, chosen) == "other"
     assert [letter.id for letter in recordings.dead_letters()] == [two.id]
@@ -91,15 +95,15 @@ def test_another_engine_takes_over_where_the_first_one_failed(pipeline: Pipeline
 
 
 def test_an_engine_that_is_gone_hides_no_other_difference(pipeline: Pipeline, add: Add) -> None:
-    one = add("a.wav")
-    pipeline.run(one, add("b.wav"))
+    recording = add("a.wav")
+    pipeline.run(recording, add("b.wav"))
 
     def gone(choice: EngineSelection) -> Transcriber | None:
         if choice.transcriber:
             raise ModelUnavailable("It is gone.", remedy="Choose another.")
         return Other()
 
-    pipeline.services.pipeline.recordings.select_engine(one, "transcript", "gone")
+    pipeline.services.pipeline.recordings.select_engine(recording, "transcript", "gone")
     assert differing(over(pipeline, EngineOverrides(transcriber=gone)).services) == {
         "transcript": 1
     }
@@ -108,20 +112,20 @@ def test_an_engine_that_is_gone_hides_no_other_difference(pipeline: Pipeline, ad
 def test_retry_refuses_an_engine_that_nobody_knows(
     pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = add("a.wav")
-    over(pipeline, EngineOverrides(), Deaf()).run(one)
+    recording = add("a.wav")
+    over(pipeline, EngineOverrides(), Deaf()).run(recording)
     settings = pipeline.services.settings
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
-    done = CliRunner().invoke(playhead, ["retry", "--engine", "nobody", one.id])
+    done = CliRunner().invoke(playhead, ["retry", "--engine", "nobody", recording.id])
     assert isinstance(done.exception, ModelUnavailable)
     assert "whisper-base" in str(done.exception)
     assert [letter.id for letter in pipeline.services.pipeline.recordings.dead_letters()] == [
-        one.id
+        recording.id
     ]
-    done = CliRunner().invoke(playhead, ["retry", "--engine", "whisper-tiny.en", one.id])
+    done = CliRunner().invoke(playhead, ["retry", "--engine", "whisper-tiny.en", recording.id])
     assert done.exit_code == 0, done.output
-    [chosen] = pipeline.services.pipeline.recordings.get_many([one.id])
+    [chosen] = pipeline.services.pipeline.recordings.get_many([recording.id])
     assert chosen.transcriber == "whisper-tiny.en"
     assert pipeline.services.pipeline.recordings.dead_letters() == []
 

@@ -17,7 +17,7 @@ from playhead.media.download_cache import DownloadCache
 from playhead.media.object_storage import Bucket
 from playhead.media.probe import probe
 from tests.support import factories, media_files
-from tests.support.s3_server import Line
+from tests.support.s3_server import TcpProxy
 
 
 def whole(path: Path) -> Samples:
@@ -80,7 +80,7 @@ def test_a_clip_may_be_all_of_a_recording(tmp_path: Path) -> None:
 
 def test_a_long_clip_does_not_fill_memory(tmp_path: Path) -> None:
     source = media_files.make_silence(tmp_path / "long.flac", 300)
-    facts = factories.media_facts(300.0)
+    facts = factories.make_media_facts(300.0)
     tracemalloc.start()
     write_clip(source, facts, ClipRange(5.0, 295.0), tmp_path / "clip.flac")
     _, peak = tracemalloc.get_traced_memory()
@@ -115,11 +115,11 @@ def test_a_file_that_breaks_in_the_middle_leaves_no_clip_behind(tmp_path: Path) 
 
 
 def test_a_clip_comes_out_of_a_bucket_and_no_copy_stays(
-    tmp_path: Path, url: str, line: Line
+    tmp_path: Path, url: str, line: TcpProxy
 ) -> None:
     spool = DownloadCache(tmp_path / "spool")
     store = BucketStore(Bucket(f"{url}/media", endpoint=line.endpoint), spool)
-    recording, source = factories.recording(), media_files.SPEECH / "en_jfk.flac"
+    recording, source = factories.make_recording(), media_files.SPEECH / "en_jfk.flac"
     with pytest.raises(MediaMissing), store.open_local(recording):
         pass
     store.commit(store.stage(source), recording)

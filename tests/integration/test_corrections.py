@@ -212,7 +212,7 @@ def test_no_engine_takes_a_correction_back(
     )
     assert changed.run(ready).success
     services.pipeline.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
-    changed.carry_out_plans()
+    changed.run_plans()
     assert other.calls == 0
     assert services.pipeline.versions.current(ready) == corrected
 
@@ -226,14 +226,16 @@ def test_versions_are_listed_and_an_old_one_comes_back_without_a_call(
     finish(pipeline, ready)
     asked = len(counted.embedded)
     listed = services.pipeline.versions.all(ready)
-    assert [(one.number, one.engine, one.model, one.current) for one in listed] == [
+    assert [
+        (version.number, version.engine, version.model, version.current) for version in listed
+    ] == [
         (1, "instant", "heard-1", False),
         (2, "person", "Ada", True),
     ]
     services.pipeline.versions.restore(ready, 1, "Grace")
     finish(pipeline, ready)
     assert services.pipeline.versions.current(ready) == first
-    assert services.pipeline.versions.all(ready)[0].chosen_by == "Grace"
+    assert services.pipeline.versions.all(ready)[0].pinned_by == "Grace"
     assert (heard.calls, len(counted.embedded)) == (1, asked)
 
 

@@ -141,32 +141,32 @@ def commits(settings: Settings) -> int:
 
 
 def test_keys_are_seen_in_their_order_whoever_added_them(open_instance: Open) -> None:
-    one, other = open_instance(), open_instance()
-    one.add_dynamic_partitions("recordings", ["b", "a"])
-    assert list(one.get_dynamic_partitions("recordings")) == ["b", "a"]
+    instance, other = open_instance(), open_instance()
+    instance.add_dynamic_partitions("recordings", ["b", "a"])
+    assert list(instance.get_dynamic_partitions("recordings")) == ["b", "a"]
     other.add_dynamic_partitions("recordings", ["c"])
-    one.add_dynamic_partitions("recordings", ["0"])
-    assert list(one.get_dynamic_partitions("recordings")) == ["b", "a", "c", "0"]
+    instance.add_dynamic_partitions("recordings", ["0"])
+    assert list(instance.get_dynamic_partitions("recordings")) == ["b", "a", "c", "0"]
     assert list(other.get_dynamic_partitions("recordings")) == ["b", "a", "c", "0"]
 
 
 def test_a_key_that_was_taken_away_is_seen_no_longer(open_instance: Open) -> None:
-    one, other = open_instance(), open_instance()
-    one.add_dynamic_partitions("recordings", ["a", "b"])
-    assert list(one.get_dynamic_partitions("recordings")) == ["a", "b"]
-    one.delete_dynamic_partition("recordings", "a")
-    assert list(one.get_dynamic_partitions("recordings")) == ["b"]
+    instance, other = open_instance(), open_instance()
+    instance.add_dynamic_partitions("recordings", ["a", "b"])
+    assert list(instance.get_dynamic_partitions("recordings")) == ["a", "b"]
+    instance.delete_dynamic_partition("recordings", "a")
+    assert list(instance.get_dynamic_partitions("recordings")) == ["b"]
     assert list(other.get_dynamic_partitions("recordings")) == ["b"]
 
 
 def test_of_any_keys_those_are_told_that_are_there(open_instance: Open) -> None:
-    one, other = open_instance(), open_instance()
+    instance, other = open_instance(), open_instance()
     many = [f"key {number}" for number in range(3000)]
-    one.add_dynamic_partitions("recordings", many)
-    one.add_dynamic_partitions("others", ["a key of another name"])
+    instance.add_dynamic_partitions("recordings", many)
+    instance.add_dynamic_partitions("others", ["a key of another name"])
     asked = [*many, many[0], "", "never there", "a key of another name"]
     assert other.get_existing_dynamic_partitions("recordings", asked) == set(many)
-    one.delete_dynamic_partition("recordings", many[0])
+    instance.delete_dynamic_partition("recordings", many[0])
     assert other.get_existing_dynamic_partitions("recordings", asked) == set(many[1:])
     assert other.get_existing_dynamic_partitions("recordings", []) == set()
 

@@ -13,13 +13,13 @@ from playhead.postgres.deletion import physical_erasure
 from playhead.postgres.deletion.physical_erasure import RowsStillVisible, erase
 from playhead.postgres.deletion.rows import RecordingDeletion
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 
 _INDEXES = "select indexdef from pg_indexes where schemaname = 'public' order by indexname"
 
 
-def test_erasing_leaves_every_index_as_it_was(database: Database, worker: Worker) -> None:
-    worker.take_through(factories.registered(database))
+def test_erasing_leaves_every_index_as_it_was(database: Database, worker: PipelineDriver) -> None:
+    worker.run_all_stages(factories.add_recording(database))
     with psycopg.connect(database.url) as connection:
         before = connection.execute(_INDEXES).fetchall()
     erase(database.url)
@@ -31,7 +31,7 @@ def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(physical_erasure, "_LOCK_TIMEOUT_SECONDS", 0.2)
-    ours = factories.registered(database)
+    ours = factories.add_recording(database)
     with psycopg.connect(database.url) as onlooker:
         onlooker.execute("set transaction isolation level repeatable read")
         onlooker.execute("select 1")
@@ -55,27 +55,27 @@ def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
 
 def test_erasing_takes_only_its_turn_from_a_worker_that_waits(database: Database) -> None:
     """One may wait for hours, for another that listens to the same recording."""
-    recording = factories.registered(database)
-    first, second = Worker(database), Worker(database)
+    recording = factories.add_recording(database)
+    first, second = PipelineDriver(database), PipelineDriver(database)
     facts = {"sha256": recording.sha256}
     with (
         ThreadPoolExecutor(1) as waiting,
-        first.claim(recording, factories.recipe("raw_media"), facts),
+        first.claim(recording, factories.make_recipe("raw_media"), facts),
     ):
 
         def wait() -> None:
-            with second.claim(recording, factories.recipe("raw_media"), facts):
+            with second.claim(recording, factories.make_recipe("raw_media"), facts):
                 raise AssertionError("it never got its turn")
 
         waits = waiting.submit(wait)
         while not held_up(database):
             pass
-        RecordingDeletion(database).delete([factories.registered(database).id])
+        RecordingDeletion(database).delete([factories.add_recording(database).id])
         erase(database.url)
         with pytest.raises(DatabaseUnavailable, match="cancel"):
             waits.result(30)
     for worker in (first, second):
-        worker.ledger.close()
+        worker.results.close()
 
 
 def held_up(database: Database) -> bool:

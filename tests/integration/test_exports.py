@@ -19,7 +19,7 @@ from playhead.postgres.database import Database
 from playhead.postgres.pipeline.transcript_versions import NothingToCorrect
 from playhead.services.context import PipelineServices
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 from tests.support.media_files import SPEECH
 
 Run = Callable[..., click.testing.Result]
@@ -55,16 +55,16 @@ def waiting(services: PipelineServices) -> Recording:
 @pytest.fixture
 def ready(services: PipelineServices, waiting: Recording) -> Recording:
     """Heard and written up; its speaker has a name."""
-    words = [Word(one, at / 2, (at + 1) / 2) for at, one in enumerate(SAID.split())]
+    words = [Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(SAID.split())]
     whole = Segment(SAID, 0.0, 10.0, "SPEAKER_0")
     said = Transcript(SAID, "en", 10.0, tuple(words), (whole,))
     written, _ = ExtractiveWriter().write(said, title=waiting.title, kind="recording")
     database = Database(str(services.settings.database_url))
-    worker = Worker(database)
+    worker = PipelineDriver(database)
     worker.probe(waiting)
     worker.transcribe(waiting, said)
     worker.write(waiting, written=written)
-    worker.ledger.close()
+    worker.results.close()
     database.close()
     services.pipeline.versions.name_speaker(waiting, "SPEAKER_0", "Jack")
     return waiting
@@ -188,7 +188,7 @@ def test_another_organisations_recording_is_no_recording(
     run("orgs", "add", "other")
     for identity, org in (
         (ready.id, "other"),
-        (factories.recording().id, "default"),
+        (factories.make_recording().id, "default"),
         ("x", "default"),
     ):
         error = run(*command, identity, "--org", org).exception

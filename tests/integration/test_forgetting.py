@@ -28,18 +28,18 @@ from playhead.postgres.pipeline.stage_results import StageResults
 from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.integration.conftest import Pipeline, instant_engines, write_sound
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 from tests.support.residue_markers import (
-    HEARD,
+    FAILING,
+    MARKED,
     SPOKEN,
     TITLE,
-    UNHEARD,
     WORDS,
     CanaryTranscriber,
-    HeldEmbedder,
+    PausableEmbedder,
     dump,
-    left_in_dump,
-    left_in_files,
+    find_in_dump,
+    find_in_files,
 )
 
 _ROOT = Path(__file__).parents[2]
@@ -53,15 +53,15 @@ def transcriber() -> CanaryTranscriber:
 
 
 @pytest.fixture
-def embedder() -> HeldEmbedder:
-    return HeldEmbedder()
+def embedder() -> PausableEmbedder:
+    return PausableEmbedder()
 
 
 @pytest.fixture
 def stored(
     settings: Settings,
     transcriber: CanaryTranscriber,
-    embedder: HeldEmbedder,
+    embedder: PausableEmbedder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Pipeline]:
     """A pipeline whose Dagster keeps its state in Postgres, as in production."""
@@ -100,9 +100,9 @@ def databases(services: PipelineServices) -> list[str]:
 
 def left(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
     """Everywhere but the bytes of the server, which is not ours here: (place, needle)."""
-    found = left_in_files(services.settings.home, *needles)
+    found = find_in_files(services.settings.home, *needles)
     for url in databases(services):
-        found |= {(url, needle) for needle in left_in_dump(url, *needles)}
+        found |= {(url, needle) for needle in find_in_dump(url, *needles)}
     return found
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_left_of_one_that_is_ready_and_one_that_failed(
     stored: Pipeline, take: Take
 ) -> None:
     services = stored.services
-    ours, failed, other = take(TITLE, HEARD), take("Deaf Zanzibar", UNHEARD), take("A plain talk")
+    ours, failed, other = take(TITLE, MARKED), take("Deaf Zanzibar", FAILING), take("A plain talk")
     stored.run(ours, failed, other, only=("raw_media", "transcript"))
     stored.run(ours, other)
     assert {word for _, word in left(services, *WORDS)} == set(WORDS), "the canaries get everywhere"
@@ -121,20 +121,20 @@ def test_nothing_is_left_of_one_that_is_ready_and_one_that_failed(
     assert stored.materialised("embeddings") == {other.id}
     assert stored.instance.get_dynamic_partitions("recordings") == [other.id]
     with psycopg.connect(databases(services)[0]) as connection:
-        rows = connection.execute("select recording_id::text from forgotten").fetchall()
+        rows = connection.execute("select recording_id::text from deleted_recordings").fetchall()
     assert {row[0] for row in rows} == {ours.id, failed.id}
 
 
 def test_the_id_alone_is_kept_and_only_as_that_of_a_forgotten_one(
     stored: Pipeline, take: Take
 ) -> None:
-    ours, other = take(TITLE, HEARD), take("A plain talk")
+    ours, other = take(TITLE, MARKED), take("A plain talk")
     stored.run(ours, other)
     stored.run(ours)
     delete(stored.services, stored.instance, [ours.id])
     for url in databases(stored.services):
         assert dump(url).count(ours.id) == 1
-    assert not left_in_files(stored.services.settings.home, ours.id)
+    assert not find_in_files(stored.services.settings.home, ours.id)
 
 
 def test_a_run_that_it_shared_stays_with_the_others_in_it(stored: Pipeline, take: Take) -> None:
@@ -154,7 +154,7 @@ def test_a_run_that_it_shared_stays_with_the_others_in_it(stored: Pipeline, take
 
 
 def test_an_assets_own_page_no_longer_shows_it_as_the_newest(stored: Pipeline, take: Take) -> None:
-    other, ours = take("A plain talk"), take(TITLE, HEARD)
+    other, ours = take("A plain talk"), take(TITLE, MARKED)
     stored.run(other)
     stored.run(ours)
     delete(stored.services, stored.instance, [ours.id])
@@ -196,11 +196,11 @@ def test_a_worker_that_listens_on_writes_nothing_afterwards(
     stored: Pipeline, take: Take, transcriber: CanaryTranscriber
 ) -> None:
     services = stored.services
-    ours, other = take(TITLE, HEARD), take("A plain talk")
+    ours, other = take(TITLE, MARKED), take("A plain talk")
     transcriber.hold = True
     with ThreadPoolExecutor(1) as late:
         run = late.submit(stored.run, ours, other)
-        assert transcriber.listening.wait(60)
+        assert transcriber.transcribing.wait(60)
         assert delete(services, stored.instance, [ours.id]).found == []
         transcriber.go_on.set()
         result = run.result()
@@ -211,10 +211,10 @@ def test_a_worker_that_listens_on_writes_nothing_afterwards(
 
 
 def test_a_worker_that_embeds_on_leaves_no_vector(
-    stored: Pipeline, take: Take, embedder: HeldEmbedder
+    stored: Pipeline, take: Take, embedder: PausableEmbedder
 ) -> None:
     services = stored.services
-    ours = take(TITLE, HEARD)
+    ours = take(TITLE, MARKED)
     stored.run(ours, only=("raw_media", "transcript", "document", "chunks"))
     embedder.hold = True
     with ThreadPoolExecutor(1) as late:
@@ -229,7 +229,7 @@ def test_a_worker_that_embeds_on_leaves_no_vector(
 
 
 def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, take: Take) -> None:
-    ours, other = take(TITLE, HEARD), take("A plain talk")
+    ours, other = take(TITLE, MARKED), take("A plain talk")
     stored.run(other)
     delete(stored.services, stored.instance, [ours.id])
     for told in (
@@ -254,38 +254,40 @@ def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, ta
 
 
 def test_vectors_of_words_that_another_recording_has_stay(
-    database: Database, worker: Worker
+    database: Database, worker: PipelineDriver
 ) -> None:
-    ours, other = factories.registered(database), factories.registered(database)
-    worker.take_through(ours, ["mine alone", "ours together"])
-    worker.take_through(other, ["ours together"])
+    ours, other = factories.add_recording(database), factories.add_recording(database)
+    worker.run_all_stages(ours, ["mine alone", "ours together"])
+    worker.run_all_stages(other, ["ours together"])
     RecordingDeletion(database).delete([ours.id])
-    assert factories.count(database, b"embedding_cache") == 1
-    assert factories.count(database, b"embeddings") == 1
-    assert factories.count(database, b"chunks") == 1
+    assert factories.count_rows(database, b"embedding_cache") == 1
+    assert factories.count_rows(database, b"embeddings") == 1
+    assert factories.count_rows(database, b"chunks") == 1
     RecordingDeletion(database).delete([other.id])
-    assert factories.count(database, b"embedding_cache") == 0
+    assert factories.count_rows(database, b"embedding_cache") == 0
 
 
-def test_vectors_of_words_that_it_once_had_go_too(database: Database, worker: Worker) -> None:
-    ours = factories.registered(database)
-    worker.take_through(ours, ["as it was first heard"])
-    worker.transcribe(ours, factories.transcript("corrected"), version="2")
+def test_vectors_of_words_that_it_once_had_go_too(
+    database: Database, worker: PipelineDriver
+) -> None:
+    ours = factories.add_recording(database)
+    worker.run_all_stages(ours, ["as it was first heard"])
+    worker.transcribe(ours, factories.make_transcript("corrected"), version="2")
     worker.write(ours)
-    worker.cut(ours, factories.passages("corrected"))
+    worker.chunk(ours, factories.make_chunks("corrected"))
     worker.embed(ours)
-    assert factories.count(database, b"embedding_cache") == 2
+    assert factories.count_rows(database, b"embedding_cache") == 2
     RecordingDeletion(database).delete([ours.id])
-    assert factories.count(database, b"embedding_cache") == 0
+    assert factories.count_rows(database, b"embedding_cache") == 0
 
 
-def test_what_others_said_too_is_not_looked_for(database: Database, worker: Worker) -> None:
-    ours = factories.registered(database, title="Weekly meeting")
-    other = factories.registered(database, title="Weekly meeting")
+def test_what_others_said_too_is_not_looked_for(database: Database, worker: PipelineDriver) -> None:
+    ours = factories.add_recording(database, title="Weekly meeting")
+    other = factories.add_recording(database, title="Weekly meeting")
     worker.probe(ours)
-    worker.transcribe(ours, factories.transcript("nobody else says this"))
+    worker.transcribe(ours, factories.make_transcript("nobody else says this"))
     worker.probe(other)
-    worker.transcribe(other, factories.transcript("what everybody says"))
+    worker.transcribe(other, factories.make_transcript("what everybody says"))
     assert RecordingDeletion(database).identifying_texts([ours.id]) == ["nobody else says this"]
 
 
@@ -293,7 +295,7 @@ def test_what_others_said_too_is_not_looked_for(database: Database, worker: Work
 def test_what_may_stand_anywhere_by_chance_is_not_looked_for(
     database: Database, title: str
 ) -> None:
-    ours = factories.registered(database, title=title)
+    ours = factories.add_recording(database, title=title)
     assert RecordingDeletion(database).identifying_texts([ours.id]) == []
 
 
@@ -301,7 +303,7 @@ def test_a_forgetting_that_was_killed_is_finished_from_the_id_alone(
     stored: Pipeline, take: Take
 ) -> None:
     services = stored.services
-    ours = take(TITLE, HEARD)
+    ours = take(TITLE, MARKED)
     stored.run(ours)
     services.deletion.delete([ours.id])  # and here it was killed
     assert services.deletion.unfinished() == [ours.id]
@@ -312,24 +314,26 @@ def test_a_forgetting_that_was_killed_is_finished_from_the_id_alone(
 
 
 def test_the_same_bytes_added_again_are_a_new_recording(stored: Pipeline, take: Take) -> None:
-    ours = take(TITLE, HEARD)
+    ours = take(TITLE, MARKED)
     delete(stored.services, stored.instance, [ours.id])
-    again = take(TITLE, HEARD)
+    again = take(TITLE, MARKED)
     assert again.id != ours.id
     assert stored.run(again).success
     assert stored.materialised("embeddings") == {again.id}
 
 
-def test_progress_of_what_is_forgotten_stops_the_worker(database: Database, worker: Worker) -> None:
-    recording = factories.registered(database)
-    ledger: StageResults = worker.ledger
-    with worker.claim(recording, factories.recipe("raw_media"), {"a": "b"}) as claim:
+def test_progress_of_what_is_forgotten_stops_the_worker(
+    database: Database, worker: PipelineDriver
+) -> None:
+    recording = factories.add_recording(database)
+    ledger: StageResults = worker.results
+    with worker.claim(recording, factories.make_recipe("raw_media"), {"a": "b"}) as claim:
         ledger.progress([claim], 10, "working")
         RecordingDeletion(database).delete([recording.id])
         with pytest.raises(RecordingDeleted):
             ledger.progress([claim], 20, "working")
     with (
         pytest.raises(RecordingDeleted),
-        worker.claim(recording, factories.recipe("raw_media"), {"a": "c"}),
+        worker.claim(recording, factories.make_recipe("raw_media"), {"a": "c"}),
     ):
         raise AssertionError("nothing of it may be begun")

@@ -25,7 +25,7 @@ from playhead.media import sandbox
 from playhead.media.decode import RATE, decode
 from playhead.media.probe import probe
 from tests.support import hostile_files, media_files
-from tests.support.sandbox_probe import watched
+from tests.support.sandbox_probe import watch_tripwire
 
 ROOT = Path(__file__).parents[2]
 HOUR = 3600 * RATE * 2  # bytes
@@ -55,15 +55,15 @@ def hour(folder: Path) -> Path:
 
 
 def test_a_list_reaches_no_other_file_and_no_host(tmp_path: Path) -> None:
-    with watched(tmp_path) as canary:
-        for name, content in hostile_files.lists(canary.path, canary.url).items():
+    with watch_tripwire(tmp_path) as canary:
+        for name, content in hostile_files.playlist_files(canary.path, canary.url).items():
             path = tmp_path / name.replace("/", " ")
             path.write_bytes(content)
             with pytest.raises(PermanentError):
                 probe(path)
             with suppress(PermanentError):  # what a movie has inside may pass for sound
                 list(decode(path))
-        assert canary.touched() == (0, 0)
+        assert canary.count_accesses() == (0, 0)
 
 
 def test_a_list_is_called_one(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_hours_of_honest_silence_are_no_bomb(tmp_path: Path) -> None:
 
 
 def test_bent_files_give_facts_or_a_clear_permanent_error(tmp_path: Path) -> None:
-    for path in hostile_files.mutated(tmp_path, 60, seed=11):
+    for path in hostile_files.mutated_files(tmp_path, 60, seed=11):
         with suppress(PermanentError):
             assert probe(path).duration_seconds >= 0
         with suppress(PermanentError):
@@ -197,7 +197,7 @@ def test_nothing_of_ours_is_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(sandbox, "_holder", sandbox._SandboxHolder())
     blocks = decode(hour(tmp_path))
     next(blocks)
-    [inside] = [one for one in psutil.Process().children() if one.children()]
+    [inside] = [child for child in psutil.Process().children() if child.children()]
     for process in (inside, *inside.children()):
         assert process.environ() == {}
         assert process.cwd() == "/"

@@ -18,11 +18,13 @@ from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import PipelineServices
 from sensors.inbox import inbox_sensor
 from tests.integration.conftest import write_sound
-from tests.support.s3_server import Line, noticed
+from tests.support.s3_server import TcpProxy, wait_until_visible
 
 
 @pytest.fixture
-def settings(fresh_database: Callable[[], str], tmp_path: Path, url: str, line: Line) -> Settings:
+def settings(
+    fresh_database: Callable[[], str], tmp_path: Path, url: str, line: TcpProxy
+) -> Settings:
     return Settings(
         home=tmp_path / "home",
         database_url=fresh_database(),
@@ -45,7 +47,7 @@ def tick(services: PipelineServices, instance: dg.DagsterInstance) -> Callable[[
     cursor: list[str | None] = [None]
 
     def tick() -> dg.SensorResult:
-        noticed()
+        wait_until_visible()
         context = dg.build_sensor_context(
             instance=instance, cursor=cursor[-1], resources={"playhead": services}
         )
@@ -78,7 +80,7 @@ def test_an_object_is_taken_when_two_looks_saw_the_same_and_leaves(
     assert titles(services) == ["A talk, part 1"]
     assert names(dropped) == []
     (recording,) = services.pipeline.recordings.get_many(
-        [one.id for one in services.pipeline.recordings.statuses("default")]
+        [recording.id for recording in services.pipeline.recordings.statuses("default")]
     )
     assert recording.suffix == ".wav"
     with services.files.media.open_local(recording) as path:
@@ -129,7 +131,7 @@ def test_the_same_bytes_under_two_names_are_one_recording(
 ) -> None:
     sound = write_sound(dropped / "talk.wav").read_bytes()
     (dropped / "copy.wav").write_bytes(sound)
-    noticed()
+    wait_until_visible()
     first, second = (ingest_from_inbox(services, name) for name in ("talk.wav", "copy.wav"))
     assert second.duplicate
     assert second.recording == first.recording
@@ -140,12 +142,12 @@ def test_one_that_is_replaced_while_it_is_taken_stays(
     services: PipelineServices, dropped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sound(dropped / "talk.wav")
-    noticed()
+    wait_until_visible()
     register = Recordings.add
 
     def written_to(recordings: Recordings, recording: Recording) -> Recording:
         (dropped / "talk.wav").write_bytes(b"another talk")
-        noticed()
+        wait_until_visible()
         return register(recordings, recording)
 
     monkeypatch.setattr(Recordings, "add", written_to)
@@ -154,11 +156,11 @@ def test_one_that_is_replaced_while_it_is_taken_stays(
 
 
 def test_a_line_cut_while_it_is_taken_is_gone_on_with(
-    services: PipelineServices, dropped: Path, line: Line
+    services: PipelineServices, dropped: Path, line: TcpProxy
 ) -> None:
     whole = os.urandom(2 * PART_BYTES + 1000)
     (dropped / "long.wav").write_bytes(whole)
-    noticed()
+    wait_until_visible()
     line.cut_when_received = line.received + int(len(whole) * 0.6)
     arrival = ingest_from_inbox(services, "long.wav")
     assert line.cuts == 1

@@ -20,7 +20,7 @@ from playhead.media.local_store import LocalStore
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.ingest import Ingest, clean_title
-from tests.support.time_travel import needs_one_clock
+from tests.support.time_travel import requires_real_clock
 
 REPOSITORY = Path(__file__).parents[2]
 DAY = 24 * 3600
@@ -170,7 +170,7 @@ def test_a_crash_between_keeping_and_registering_leaves_a_file_that_is_swept_aft
     assert file.exists()
 
 
-@needs_one_clock
+@requires_real_clock
 def test_a_crash_while_copying_leaves_a_part_that_is_swept_after_a_day(
     take_in: Callable[..., subprocess.Popen[str]],
     recordings: Recordings,

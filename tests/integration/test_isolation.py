@@ -23,21 +23,21 @@ from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.pipeline.stage_results import StageResults
 from playhead.postgres.pipeline.transcript_versions import TranscriptVersions
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 from tests.support.tenant_data import (
     ORGS,
     OURS,
     SECRET,
     THEIRS,
-    by_their_names,
-    every_statement,
-    fill,
-    hash_of_theirs,
-    names_of,
-    of_theirs,
+    fill_tables,
+    foreign_rows_hash,
+    relations_with_org,
     result_ids,
-    select,
-    values_of,
+    reveals_foreign_data,
+    row_keys,
+    select_rows,
+    statement_values,
+    tenant_statements,
 )
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -58,14 +58,14 @@ def shared(server: EmbeddedServer, template: str) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def recordings(shared: Database) -> dict[str, Recording]:
     """Of each organisation, by its name: the same bytes, title and words."""
-    worker = Worker(shared)
+    worker = PipelineDriver(shared)
     same = secrets.token_hex(32)
-    made = {org: factories.registered(shared, org_id=org, sha256=same) for org in ORGS}
+    made = {org: factories.add_recording(shared, org_id=org, sha256=same) for org in ORGS}
     for recording in made.values():
-        worker.take_through(recording)
-    fill(shared, worker, made[THEIRS])
+        worker.run_all_stages(recording)
+    fill_tables(shared, worker, made[THEIRS])
     shared.run(b"analyze")
-    worker.ledger.close()
+    worker.results.close()
     return made
 
 
@@ -73,18 +73,18 @@ def test_no_statement_of_ours_given_their_keys_tells_or_changes_a_row_of_theirs(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     recording = recordings[THEIRS]
-    values, results = values_of(shared, recording), result_ids(shared, recording)
-    hashed = hash_of_theirs(names_of(shared, "rp"))
+    values, results = row_keys(shared, recording), result_ids(shared, recording)
+    hashed = foreign_rows_hash(relations_with_org(shared, "rp"))
     with shared.connection() as connection, connection.transaction():
         connection.execute("select pg_current_xact_id()")
         [untouched] = connection.execute(hashed).fetchall()
     leaked, changed, answered = [], [], 0
-    for name, statement in every_statement().items():
-        for asked in by_their_names(statement, values, results):
+    for name, statement in tenant_statements().items():
+        for asked in statement_values(statement, values, results):
             for role in ROLES:
                 with shared.connection() as connection, connection.transaction(force_rollback=True):
                     with org_transaction(connection, OURS, role):
-                        if of_theirs(connection, statement, asked, recording):
+                        if reveals_foreign_data(connection, statement, asked, recording):
                             leaked.append((name, role))
                     connection.execute("set local role none")
                     [row] = connection.execute(hashed).fetchall()
@@ -92,7 +92,7 @@ def test_no_statement_of_ours_given_their_keys_tells_or_changes_a_row_of_theirs(
                         changed.append((name, role))
             with shared.connection() as connection, connection.transaction(force_rollback=True):
                 # The keys are real: the owner is told.
-                answered += of_theirs(connection, statement, asked, recording)
+                answered += reveals_foreign_data(connection, statement, asked, recording)
     assert (leaked, changed) == ([], [])
     assert answered > 30
 
@@ -102,10 +102,10 @@ def test_every_table_and_view_shows_each_organisation_its_own_rows_alone(
     shared: Database, recordings: dict[str, Recording], role: Role
 ) -> None:
     seen = 0
-    for name in names_of(shared, "rpv"):
+    for name in relations_with_org(shared, "rpv"):
         for org in (OURS, THEIRS):
             with shared.as_role(org, role).transaction() as connection:
-                rows = select(connection, name)
+                rows = select_rows(connection, name)
             assert {row["org_id"] for row in rows} <= {org}, name
             seen += len(rows)
     assert seen > 20
@@ -118,9 +118,9 @@ def test_who_names_no_organisation_or_an_unknown_one_sees_nothing(
     shared: Database, recordings: dict[str, Recording], role: Role, org: str
 ) -> None:
     assert recordings
-    for name in names_of(shared, "rpv"):
+    for name in relations_with_org(shared, "rpv"):
         with shared.as_role(org, role).transaction() as connection:
-            assert select(connection, name) == []
+            assert select_rows(connection, name) == []
 
 
 def test_a_role_that_was_entered_without_an_organisation_sees_and_writes_nothing(
@@ -129,7 +129,7 @@ def test_a_role_that_was_entered_without_an_organisation_sees_and_writes_nothing
     gone = recordings[OURS]
     with shared.transaction() as connection:
         connection.execute("set local role playhead_pipeline")
-        assert select(connection, "recordings") == []
+        assert select_rows(connection, "recordings") == []
         assert connection.execute("update recordings set title = ''").rowcount == 0
         with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
             connection.execute("insert into organisations (id) values ('new')")
@@ -137,36 +137,36 @@ def test_a_role_that_was_entered_without_an_organisation_sees_and_writes_nothing
 
 
 def test_a_result_written_for_the_wrong_organisation_is_refused_whole(database: Database) -> None:
-    worker = Worker(database)
-    ours = factories.registered(database, org_id=OURS)
-    other = factories.registered(database, org_id=THEIRS, sha256=ours.sha256)
+    worker = PipelineDriver(database)
+    ours = factories.add_recording(database, org_id=OURS)
+    other = factories.add_recording(database, org_id=THEIRS, sha256=ours.sha256)
     worker.probe(ours)
     worker.probe(other)
-    recipe = factories.recipe("transcript")
+    recipe = factories.make_recipe("transcript")
     with (
         pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
         worker.claim(ours, recipe, {}) as claim,
-        worker.ledger.finish(claim, output_hash="heard") as write,
+        worker.results.finish(claim, output_hash="heard") as write,
     ):
-        worker.content.put_transcript(*write, other, factories.transcript())
-    assert factories.count(database, b"transcripts") == 0
+        worker.content.put_transcript(*write, other, factories.make_transcript())
+    assert factories.count_rows(database, b"transcripts") == 0
     assert worker.current(ours, "transcript") is None
-    worker.ledger.close()
+    worker.results.close()
 
 
 def test_results_of_two_organisations_are_not_finished_together(database: Database) -> None:
-    worker = Worker(database)
-    ones = [factories.registered(database, org_id=org) for org in (OURS, THEIRS)]
-    recipe = factories.recipe("raw_media")
+    worker = PipelineDriver(database)
+    ones = [factories.add_recording(database, org_id=org) for org in (OURS, THEIRS)]
+    recipe = factories.make_recipe("raw_media")
     with (
         worker.claim(ones[0], recipe, {}) as ours,
         worker.claim(ones[1], recipe, {}) as other,
         pytest.raises(ValueError, match="unpack"),
-        worker.ledger.finish_all([ours, other], ["a", "b"]),
+        worker.results.finish_all([ours, other], ["a", "b"]),
     ):
         pass
     assert worker.current(ones[0], "raw_media") is None
-    worker.ledger.close()
+    worker.results.close()
 
 
 def test_the_organisation_and_the_role_end_with_the_transaction(shared: Database) -> None:
@@ -187,7 +187,7 @@ def test_the_organisation_and_the_role_end_with_the_transaction(shared: Database
 def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
     database: Database,
 ) -> None:
-    factories.registered(database, org_id=OURS)
+    factories.add_recording(database, org_id=OURS)
 
     def killed() -> None:
         with database.as_role(OURS, "playhead_app").transaction() as connection:
@@ -199,7 +199,7 @@ def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
 
     with pytest.raises(DatabaseUnavailable):
         killed()
-    assert factories.count(database, b"members") == 0
+    assert factories.count_rows(database, b"members") == 0
     [row] = database.rows(b"select current_org() as org, current_user::text as who")
     assert (row["org"], row["who"]) == (None, "postgres")
 
@@ -317,18 +317,18 @@ def test_what_others_ask_in_this_moment_is_shown_to_no_role(shared: Database) ->
 def test_a_text_that_another_organisation_has_embedded_is_embedded_again(
     database: Database,
 ) -> None:
-    worker = Worker(database)
+    worker = PipelineDriver(database)
     for org in (OURS, THEIRS):
-        worker.take_through(factories.registered(database, org_id=org), ("the same words",))
-    assert worker.asked == ["the same words"] * 2
+        worker.run_all_stages(factories.add_recording(database, org_id=org), ("the same words",))
+    assert worker.embedded_texts == ["the same words"] * 2
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         database.as_role(OURS, "playhead_app").rows(b"select * from embedding_cache")
-    worker.ledger.close()
+    worker.results.close()
 
 
 def test_who_is_told_that_something_waits_is_not_told_whose_it_is(database: Database) -> None:
     with psycopg.connect(database.url, autocommit=True) as listening:
-        listening.execute("listen playhead_waiting")
-        factories.registered(database, org_id=THEIRS, title=SECRET)
+        listening.execute("listen playhead_pending")
+        factories.add_recording(database, org_id=THEIRS, title=SECRET)
         [notice] = listening.notifies(timeout=5, stop_after=1)
     assert notice.payload == ""

@@ -31,7 +31,7 @@ def tokens(database: Database, members: Members) -> Tokens:
 
 
 def roles(members: Members, org: str = "acme") -> dict[str, str]:
-    return {one.name: one.role for one in members.all(org)}
+    return {member.name: member.role for member in members.all(org)}
 
 
 def made(tokens: Tokens, member: str = "Ada") -> tuple[Token, str]:

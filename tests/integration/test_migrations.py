@@ -18,9 +18,10 @@ import pytest
 from playhead.core.errors import DatabaseUnavailable, DatabaseUnsuitable
 from playhead.postgres.database_urls import create_database
 from playhead.postgres.embedded.server import EmbeddedServer
-from playhead.postgres.migrator import available, migrate
+from playhead.postgres.migrator import SCHEMA, available, migrate
 
 REPOSITORY = Path(__file__).parents[2]
+BASELINE = REPOSITORY / "tests/fixtures/schema_baseline.sql"  # of the first release
 MIGRATE = """
 import sys
 from playhead.postgres.migrator import migrate
@@ -78,26 +79,27 @@ def held_up(connection: psycopg.Connection[tuple[int]]) -> int:
     return row[0]
 
 
-def test_migrated_in_steps_is_the_same_as_fresh(empty: Callable[[], str]) -> None:
-    fresh, stepwise = empty(), empty()
+def test_migrated_schema_equals_fresh_schema(empty: Callable[[], str]) -> None:
+    fresh, migrated = empty(), empty()
     migrate(fresh)
+    run(migrated, BASELINE.read_text())
     for sql in available().values():  # each in a session of its own, as releases apply them
-        run(stepwise, sql)
-    assert schema(stepwise) == schema(fresh)
+        run(migrated, sql)
+    assert schema(migrated) == schema(fresh)
     assert any("CREATE TABLE public.recordings" in line for line in schema(fresh))
 
 
-def test_a_database_migrated_twice_is_migrated_once(empty: Callable[[], str]) -> None:
+def test_migrating_twice_applies_once(empty: Callable[[], str]) -> None:
     url = empty()
-    assert migrate(url) == list(available())
+    assert migrate(url) == [SCHEMA]
     once = schema(url)
     assert migrate(url) == []
     assert schema(url) == once
 
 
-def test_processes_that_migrate_at_once_apply_each_migration_once(empty: Callable[[], str]) -> None:
+def test_concurrent_migrations_create_the_schema_once(empty: Callable[[], str]) -> None:
     url = empty()
-    with psycopg.connect(url) as connection:  # in the way of all of them until they are there
+    with psycopg.connect(url) as connection:  # blocks all of them until they are there
         connection.execute("create table playhead_migrations ()")
         processes = [
             subprocess.Popen(
@@ -108,17 +110,17 @@ def test_processes_that_migrate_at_once_apply_each_migration_once(empty: Callabl
             )
             for _ in range(2)
         ]
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while held_up(connection) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         connection.rollback()
-    told = [process.communicate(timeout=30)[0] for process in processes]
+    printed = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert sorted("".join(told).split()) == list(available())  # some by the one, some by the other
-    assert applied(url) == [(name,) for name in available()]
+    assert "".join(printed).split() == [SCHEMA]
+    assert applied(url) == [(name,) for name in sorted([SCHEMA, *available()])]
 
 
-def test_a_migration_that_fails_leaves_nothing_and_is_applied_whole_later(
+def test_failed_schema_creation_leaves_nothing_and_succeeds_later(
     empty: Callable[[], str],
 ) -> None:
     url = empty()
@@ -128,7 +130,21 @@ def test_a_migration_that_fails_leaves_nothing_and_is_applied_whole_later(
         migrate(url)
     assert schema(url) == before
     run(url, "drop table transcripts")
-    assert migrate(url) == list(available())
+    assert migrate(url) == [SCHEMA]
+
+
+def test_database_from_before_the_first_release_is_refused_with_a_remedy(
+    empty: Callable[[], str],
+) -> None:
+    url = empty()
+    run(url, "create table playhead_migrations (name text primary key, applied_at timestamptz)")
+    run(url, "insert into playhead_migrations values ('0001_spine', now())")
+    before = schema(url)
+    with pytest.raises(DatabaseUnsuitable, match="before its first release") as raised:
+        migrate(url)
+    assert "playhead transcript" in raised.value.remedy
+    assert "PLAYHEAD_HOME" in raised.value.remedy
+    assert schema(url) == before
 
 
 def test_a_server_without_pgvector_is_told_as_such_with_what_to_do(
@@ -154,7 +170,7 @@ def test_the_oldest_pgvector_we_take_is_taken(empty: Callable[[], str]) -> None:
     url = empty()
     run(url, "create extension vector")
     run(url, "update pg_extension set extversion = '0.8.5' where extname = 'vector'")
-    assert migrate(url) == list(available())
+    assert migrate(url) == [SCHEMA]
 
 
 def test_a_user_who_may_not_make_tables_is_told_as_such(empty: Callable[[], str]) -> None:

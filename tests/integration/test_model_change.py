@@ -143,7 +143,7 @@ def test_a_model_is_built_beside_the_one_that_is_searched_and_switched_to(
 ) -> None:
     several.run(add("a.wav"), add("b.wav"))
     added = add_set(change, "wide")
-    several.carry_out_plans()
+    several.run_plans()
     sets = several.services.search.embedding_sets
     assert searched(several.services) == "instant"
     assert sets.progress(sets.get(added)).lacking == 0
@@ -159,12 +159,12 @@ def test_building_again_embeds_nothing_again(
 ) -> None:
     several.run(add("a.wav"))
     added = add_set(change, "wide")
-    several.carry_out_plans()
+    several.run_plans()
     asked = list(models.counted("wide").embedded)
     assert len(asked) == len(set(asked))
     change.retire(several.services.search.embedding_sets.get(added))
     assert add_set(change, "wide") == added
-    several.carry_out_plans()
+    several.run_plans()
     assert (
         several.services.search.embedding_sets.progress(
             several.services.search.embedding_sets.get(added)
@@ -181,10 +181,10 @@ def test_what_arrives_during_the_change_is_embedded_for_both(
     several.run(add("a.wav"))
     added = add_set(change, "wide")
     several.run(add("late.wav"))
-    several.carry_out_plans()
+    several.run_plans()
     sets = several.services.search.embedding_sets
-    for one in sets.live():
-        assert sets.progress(one).lacking == 0
+    for embedding_set in sets.live():
+        assert sets.progress(embedding_set).lacking == 0
     change.activate(sets.get(added))
     assert change.rollback().name == "instant"
 
@@ -197,7 +197,7 @@ def test_archived_recordings_are_in_the_new_set_too(
     several.services.pipeline.recordings.archive("default", [old.id])
     several.instance.delete_dynamic_partition("recordings", old.id)
     added = several.services.search.embedding_sets.get(add_set(change, "wide"))
-    several.carry_out_plans()
+    several.run_plans()
     change.activate(added)
     assert old.id in {hit.recording for hit in search(several.services, "amber birch cedar").hits}
 
@@ -219,7 +219,7 @@ def test_a_model_that_finds_nothing_does_not_pass_the_gate(
 ) -> None:
     several.run(*[add(f"{number:02}.wav") for number in range(24)])
     added = add_set(change, "blind")
-    several.carry_out_plans()
+    several.run_plans()
     with pytest.raises(EvaluationFailed, match="known passages"):
         change.activate(several.services.search.embedding_sets.get(added))
     assert searched(several.services) == "instant"
@@ -236,7 +236,9 @@ def test_an_unknown_or_lying_model_is_refused_when_it_is_named(
         add_set(change, "gpt-7")
     with pytest.raises(InvalidEngineOutput, match="65 dimensions"):
         add_set(change, "liar")
-    assert [one.name for one in several.services.search.embedding_sets.all()] == ["instant"]
+    assert [
+        embedding_set.name for embedding_set in several.services.search.embedding_sets.all()
+    ] == ["instant"]
 
 
 def test_a_dear_model_waits_for_somebody_who_agrees(
@@ -275,9 +277,9 @@ def test_a_model_that_fails_while_it_is_built_for_stops_no_arrival(
     models["wide"] = Liar()
     limping = naming("instant", several, models)
     assert limping.run(add("b.wav")).success
-    assert [one.status for one in limping.services.pipeline.recordings.statuses("default")] == [
-        "ready"
-    ] * 2
+    assert [
+        recording.status for recording in limping.services.pipeline.recordings.statuses("default")
+    ] == ["ready"] * 2
 
 
 def test_the_schedule_follows_settings_to_the_end_and_respects_a_rollback(
@@ -287,7 +289,7 @@ def test_the_schedule_follows_settings_to_the_end_and_respects_a_rollback(
     wanting = naming("wide", several, models)
     schedule(wanting)
     assert searched(wanting.services) == "instant"
-    wanting.carry_out_plans()
+    wanting.run_plans()
     schedule(wanting)
     assert searched(wanting.services) == "wide"
     change.rollback()
@@ -300,7 +302,9 @@ def test_the_schedule_begins_no_dear_model_unasked(
 ) -> None:
     several.run(add("a.wav"))
     schedule(naming("priced", several, models))
-    assert [one.name for one in several.services.search.embedding_sets.all()] == ["instant"]
+    assert [
+        embedding_set.name for embedding_set in several.services.search.embedding_sets.all()
+    ] == ["instant"]
 
 
 def test_what_a_dear_set_lacks_later_needs_agreement_too(

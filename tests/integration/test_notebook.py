@@ -31,7 +31,7 @@ from playhead.postgres.provider_use.spend import ReservationRequest, Settlement
 from playhead.services.context import PipelineServices, open_services
 from tests.integration.conftest import Pipeline
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 from tests.support.media_files import SPEECH, clips
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ class Known(StubTranscriber):
     """Hears what the manifest says, a word as long as any other."""
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
-        [clip] = [one for one in clips() if one.path.read_bytes() == media.read_bytes()]
+        [clip] = [clip for clip in clips() if clip.path.read_bytes() == media.read_bytes()]
         said = clip.text.split()
         rate_limiter = clip.seconds / len(said)
         words = tuple(
@@ -132,14 +132,14 @@ def test_a_frame_has_its_columns_and_types_with_and_without_rows(database: Datab
     with playhead.open() as home:
         for name, (frame, columns) in every_frame(home).items():
             assert (name, frame.empty, typed(frame)) == (name, True, dict(columns))
-        worker = Worker(database, model=StubEmbedder.engine, dimensions=64)
-        worker.take_through(factories.registered(database), ["one two three", "four"])
-        factories.registered(database)  # of which next to nothing is known yet
+        worker = PipelineDriver(database, model=StubEmbedder.engine, dimensions=64)
+        worker.run_all_stages(factories.add_recording(database), ["one two three", "four"])
+        factories.add_recording(database)  # of which next to nothing is known yet
         for name, (frame, columns) in every_frame(home).items():
             assert (name, typed(frame)) == (name, dict(columns))
         assert len(home.recordings()) == 2
         assert home.recordings().language.isna().sum() == 1
-        worker.ledger.close()
+        worker.results.close()
 
 
 def test_the_page_tells_every_column(database: Database) -> None:
@@ -151,11 +151,11 @@ def test_the_page_tells_every_column(database: Database) -> None:
 
 
 def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
-    worker = Worker(database, model=StubEmbedder.engine, dimensions=64)
-    made = {org: factories.registered(database, org_id=org) for org in ("acme", "zenith")}
+    worker = PipelineDriver(database, model=StubEmbedder.engine, dimensions=64)
+    made = {org: factories.add_recording(database, org_id=org) for org in ("acme", "zenith")}
     for recording in made.values():
-        worker.take_through(recording, ["one two three"])
-    worker.ledger.close()
+        worker.run_all_stages(recording, ["one two three"])
+    worker.results.close()
     with playhead.open("acme") as home:
         seen = [home.recordings(), home.words(), home.chunks(), home.search("one two three")]
         assert [set(frame.recording) for frame in seen] == [{made["acme"].id}] * 4
@@ -169,10 +169,10 @@ def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
 
 
 def test_a_word_has_the_name_that_its_speaker_was_given(database: Database) -> None:
-    recording = factories.registered(database)
-    worker = Worker(database)
+    recording = factories.add_recording(database)
+    worker = PipelineDriver(database)
     worker.probe(recording)
-    said = factories.transcript("one two three")
+    said = factories.make_transcript("one two three")
     segments = (Segment("one two", 0.0, 1.0, "SPEAKER_0"), Segment("three", 1.0, 1.5))
     worker.transcribe(recording, replace(said, segments=segments))
     with playhead.open() as home, open_services(load_settings()) as services:
@@ -181,26 +181,26 @@ def test_a_word_has_the_name_that_its_speaker_was_given(database: Database) -> N
     assert list(words.word) == ["one", "two", "three"]
     assert list(words.start_seconds) == [0.0, 0.5, 1.0]
     assert list(words.speaker.fillna("nobody")) == ["Ada", "Ada", "nobody"]
-    worker.ledger.close()
+    worker.results.close()
 
 
 def test_two_homes_are_open_at_once(
     environment: None, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = playhead.open()
+    library = playhead.open()
     monkeypatch.setenv("DATABASE_URL", (other := fresh_database()))
     with playhead.open() as two:
         database = Database(other)
-        factories.registered(database, title="In the other")
+        factories.add_recording(database, title="In the other")
         database.close()
         assert list(two.recordings().title) == ["In the other"]
-        assert one.recordings().empty
-    assert one.recordings().empty
-    one.close()
+        assert library.recordings().empty
+    assert library.recordings().empty
+    library.close()
 
 
 def test_a_cell_of_a_notebook_may_ask_while_its_event_loop_runs(database: Database) -> None:
-    factories.registered(database)
+    factories.add_recording(database)
 
     async def cell() -> int:
         with playhead.open() as home:

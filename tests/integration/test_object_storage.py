@@ -38,7 +38,7 @@ from playhead.search.service import SearchService
 from playhead.services.ingest import Ingest
 from tests.integration.conftest import Pipeline
 from tests.support import factories
-from tests.support.s3_server import Line, free_port, noticed
+from tests.support.s3_server import TcpProxy, free_port, wait_until_visible
 
 Add = Callable[[str], Recording]
 
@@ -59,7 +59,9 @@ with Spool(Path(folder)).copy(bucket, bucket.find(key), "killed") as path:
 
 
 @pytest.fixture
-def settings(fresh_database: Callable[[], str], tmp_path: Path, url: str, line: Line) -> Settings:
+def settings(
+    fresh_database: Callable[[], str], tmp_path: Path, url: str, line: TcpProxy
+) -> Settings:
     return Settings(
         home=tmp_path / "home",
         database_url=fresh_database(),
@@ -69,7 +71,7 @@ def settings(fresh_database: Callable[[], str], tmp_path: Path, url: str, line: 
 
 
 @pytest.fixture
-def bucket(url: str, line: Line) -> Bucket:
+def bucket(url: str, line: TcpProxy) -> Bucket:
     return Bucket(f"{url}/media", endpoint=line.endpoint)
 
 
@@ -113,7 +115,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def kept(store: MediaStore, file: Path) -> Recording:
-    recording = factories.recording(suffix=".wav")
+    recording = factories.make_recording(suffix=".wav")
     received = store.stage(file)
     store.commit(received, recording)
     store.release(received)
@@ -132,7 +134,7 @@ def sha256(path: Path) -> str:
 
 
 def test_an_upload_cut_at_60_percent_goes_on_from_the_parts_that_are_there(
-    objects: BucketStore, objects_folder: Path, line: Line, large: Path
+    objects: BucketStore, objects_folder: Path, line: TcpProxy, large: Path
 ) -> None:
     size = large.stat().st_size
     line.down_seconds = 0.5
@@ -145,7 +147,7 @@ def test_an_upload_cut_at_60_percent_goes_on_from_the_parts_that_are_there(
 
 
 def test_a_download_cut_at_60_percent_goes_on_from_the_byte_it_had(
-    objects: BucketStore, line: Line, large: Path
+    objects: BucketStore, line: TcpProxy, large: Path
 ) -> None:
     recording = kept(objects, large)
     size, before = large.stat().st_size, line.received
@@ -169,10 +171,10 @@ def test_an_object_that_is_replaced_is_not_read_on(
     objects: BucketStore, bucket: Bucket, objects_folder: Path, small: Path
 ) -> None:
     kept(objects, small)
-    (found,) = [bucket.find(one.key) for one in bucket.list_all()]
+    (found,) = [bucket.find(item.key) for item in bucket.list_all()]
     assert found is not None
     files(objects_folder)[0].write_bytes(os.urandom(50_000))
-    noticed()
+    wait_until_visible()
     with pytest.raises(StorageUnavailable, match="changed"):
         bucket.download(found, io.BytesIO())
 
@@ -182,7 +184,7 @@ def test_an_object_that_is_replaced_is_not_read_on(
 
 def test_wrong_credentials_are_told_with_what_to_do_and_nothing_is_registered(
     url: str,
-    line: Line,
+    line: TcpProxy,
     spool: DownloadCache,
     recordings: Recordings,
     small: Path,
@@ -200,7 +202,7 @@ def test_wrong_credentials_are_told_with_what_to_do_and_nothing_is_registered(
 
 
 def test_a_bucket_that_is_not_there_is_told_by_its_name(
-    spool: DownloadCache, line: Line, small: Path
+    spool: DownloadCache, line: TcpProxy, small: Path
 ) -> None:
     nowhere = BucketStore(Bucket("s3://nowhere/media", endpoint=line.endpoint), spool)
     with pytest.raises(StorageAccessDenied, match="s3://nowhere/media"):
@@ -231,7 +233,7 @@ def test_one_that_is_gone_is_missing_and_is_told_when_it_is_opened(
 ) -> None:
     here, gone = kept(store, small), kept(store, small)
     store.delete_unregistered(gone)
-    known = [(one.id, one.suffix) for one in (here, gone)]
+    known = [(recording.id, recording.suffix) for recording in (here, gone)]
     assert store.missing(known) == [gone.id]
     assert not store.has(gone)
     with pytest.raises(MediaMissing, match="gone"), store.open_local(gone):
@@ -252,7 +254,7 @@ def test_a_file_written_to_while_it_is_stored_is_not_kept(
     with large.open("r+b") as writer:
         writer.write(b"other bytes")
     with pytest.raises(OSError, match="written to"):
-        objects.commit(received, factories.recording())
+        objects.commit(received, factories.make_recording())
     assert files(objects_folder) == []
 
 
@@ -264,7 +266,7 @@ def test_what_no_recording_has_is_swept_after_a_day_and_what_is_not_ours_stays(
     for path in files(objects_folder):
         if new.id not in path.name:
             os.utime(path, (time.time() - DAY - 60,) * 2)
-    noticed()
+    wait_until_visible()
     (swept,) = objects.remove_orphans([(known.id, known.suffix)])
     assert lost.id in swept
     names = " ".join(path.name for path in files(objects_folder))
@@ -289,7 +291,7 @@ def test_a_copy_is_there_for_as_long_as_it_is_used(
 
 
 def test_the_copy_of_a_worker_that_was_killed_is_swept(
-    objects: BucketStore, bucket: Bucket, line: Line, tmp_path: Path, small: Path
+    objects: BucketStore, bucket: Bucket, line: TcpProxy, tmp_path: Path, small: Path
 ) -> None:
     recording = kept(objects, small)
     key = f"{recording.id[-2:]}/{recording.id}.wav"
@@ -321,7 +323,7 @@ def test_a_copy_goes_when_its_recording_is_forgotten(
 
 
 def test_an_object_larger_than_the_disk_is_not_begun(
-    bucket: Bucket, spool: DownloadCache, line: Line
+    bucket: Bucket, spool: DownloadCache, line: TcpProxy
 ) -> None:
     huge = StoredObject("huge", 1 << 60, "etag", datetime.now(UTC))
     with pytest.raises(DownloadCacheFull, match="free"), spool.get(bucket, huge, "huge"):
@@ -333,7 +335,7 @@ def test_an_object_larger_than_the_disk_is_not_begun(
 
 
 def test_the_same_file_twice_is_one_object_and_is_sent_once(
-    recordings: Recordings, objects: BucketStore, objects_folder: Path, line: Line, large: Path
+    recordings: Recordings, objects: BucketStore, objects_folder: Path, line: TcpProxy, large: Path
 ) -> None:
     intake = Ingest(recordings, objects)
     first = intake.add(large, org_id="default")

@@ -20,9 +20,9 @@ from playhead.postgres.database import Database
 from playhead.services.context import PipelineServices
 from playhead.transcripts.correction import correct_segment
 from tests.integration.conftest import Pipeline
-from tests.support.synthetic_transcripts import talk
+from tests.support.synthetic_transcripts import make_talk
 
-TALK = talk(11, 120)  # eleven minutes
+TALK = make_talk(11, 120)  # eleven minutes
 
 
 class Told(StubTranscriber):
@@ -83,7 +83,7 @@ def database(services: PipelineServices) -> Iterator[Database]:
 
 
 def passages(database: Database, source: str) -> list[str]:
-    sql = b"select text from chunks where wanted and source = %(source)s order by ordinal"
+    sql = b"select text from chunks where is_current and source = %(source)s order by ordinal"
     return [row["text"] for row in database.rows(sql, source=source)]
 
 
@@ -113,10 +113,10 @@ def test_a_word_that_two_passages_share_embeds_both(
     pipeline: Pipeline, ready: Recording, counted: Counted, database: Database
 ) -> None:
     heard, told = passages(database, "transcript"), TALK.text.split()
-    shared = (word for word in told if sum(word in one.split() for one in heard) == 2)
+    shared = (word for word in told if sum(word in text.split() for text in heard) == 2)
     word = next(word for word in shared if told.count(word) == 1)
     put_right(pipeline, ready, word, "Kowalczyk")
-    both = [one for one in passages(database, "transcript") if "Kowalczyk" in one]
+    both = [passage for passage in passages(database, "transcript") if "Kowalczyk" in passage]
     assert len(both) == 2
     assert [sorted(texts) for texts in counted.calls] == [sorted(both)]
 

@@ -82,14 +82,14 @@ def race(url: str, what: str, racers: int) -> list[int]:
         )
         for _ in range(racers)
     ]
-    for one in started:
-        assert one.stdout is not None
-        assert one.stdout.readline() == "ready\n"
-    for one in started:
-        assert one.stdin is not None
-        one.stdin.write("go\n")
-        one.stdin.flush()
-    return [int(one.communicate(timeout=60)[0]) for one in started]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [int(process.communicate(timeout=60)[0]) for process in started]
 
 
 def test_of_processes_that_race_for_the_last_cents_none_goes_over(
@@ -108,7 +108,9 @@ def test_of_processes_that_race_for_the_last_turns_each_takes_its_own(
     url = fresh_database()
     database = Database(url)
     pace_of(database, requests=600).acquire("default", 1, patience=PATIENT)
-    database.run(b"update provider_pace set requests = 300")  # so that it is never full meanwhile
+    database.run(
+        b"update provider_rate_limits set requests = 300"
+    )  # so that it is never full meanwhile
     began = bucket(database)
     taken = sum(race(url, "turns", 2))
     ended = bucket(database)
@@ -120,7 +122,7 @@ def test_of_processes_that_race_for_the_last_turns_each_takes_its_own(
 
 
 def bucket(database: Database) -> DictRow:
-    row = database.row(b"select * from provider_pace")
+    row = database.row(b"select * from provider_rate_limits")
     assert row is not None
     return row
 
@@ -163,20 +165,20 @@ def test_a_pause_is_for_all_and_the_longest_one_counts(database: Database) -> No
 
 def test_what_settings_say_counts_again_when_it_changes(database: Database) -> None:
     pace_of(database, requests=60).acquire("default", 1, patience=0)
-    pace_of(database, requests=60).update_limits("default", ProviderLimits(requests_a_minute=7))
+    pace_of(database, requests=60).update_limits("default", ProviderLimits(requests_per_minute=7))
     pace_of(database, requests=60).acquire("default", 1, patience=0)
-    assert bucket(database)["requests_a_minute"] == 7
+    assert bucket(database)["requests_per_minute"] == 7
     pace_of(database, requests=90).acquire("default", 1, patience=0)
-    assert bucket(database)["requests_a_minute"] == 90
+    assert bucket(database)["requests_per_minute"] == 90
 
 
 def test_what_is_said_to_be_left_is_never_more_than_we_have_ourselves(database: Database) -> None:
     rate_limiter = pace_of(database, requests=60)
     for _ in range(50):
         rate_limiter.acquire("default", 1, patience=0)
-    rate_limiter.update_limits("default", ProviderLimits(requests_a_minute=60, requests_left=60))
+    rate_limiter.update_limits("default", ProviderLimits(requests_per_minute=60, requests_left=60))
     assert bucket(database)["requests"] < 20
-    rate_limiter.update_limits("default", ProviderLimits(requests_a_minute=60, requests_left=2))
+    rate_limiter.update_limits("default", ProviderLimits(requests_per_minute=60, requests_left=2))
     assert bucket(database)["requests"] == 2
 
 
@@ -192,7 +194,7 @@ def test_what_was_reserved_and_not_used_is_there_again(spend: Spend) -> None:
 def test_what_a_crashed_worker_reserved_lapses(spend: Spend, database: Database) -> None:
     reserve(spend, 1.0, 1.0)  # and nobody settles it
     assert reserve(spend, 0.5, 1.0).refusal == "spent"
-    database.run(b"update provider_attempts set lapses_at = clock_timestamp()")
+    database.run(b"update provider_attempts set expires_at = clock_timestamp()")
     assert reserve(spend, 1.0, 1.0).attempt_id is not None
 
 
@@ -200,7 +202,7 @@ def test_what_is_settled_after_its_reservation_lapsed_counts_all_the_same(
     spend: Spend, database: Database
 ) -> None:
     late = reserve(spend, 1.0, 1.0)
-    database.run(b"update provider_attempts set lapses_at = clock_timestamp()")
+    database.run(b"update provider_attempts set expires_at = clock_timestamp()")
     assert late.attempt_id is not None
     spend.settle("default", late.attempt_id, Settlement(cost_usd=1.0))
     assert reserve(spend, 0.01, 1.0).refusal == "spent"

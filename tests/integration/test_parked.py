@@ -31,9 +31,9 @@ from playhead.services.context import PipelineServices
 from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import Pipeline
 from tests.support import factories
-from tests.support.provider_clients import Provider, provider
-from tests.support.provider_error_table import error
-from tests.support.servers import eventually
+from tests.support.provider_clients import ClientUnderTest, open_provider
+from tests.support.provider_error_table import error_answer
+from tests.support.servers import wait_until
 
 Add = Callable[[str], Recording]
 
@@ -64,13 +64,13 @@ class Asking(StubEmbedder):
     """Asks a provider before it works: for $0.15 a recording at most, and as much in the end."""
 
     def __init__(self) -> None:
-        self.provider: Provider | None = None
+        self.provider: ClientUnderTest | None = None
         self.errands: list[CallContext] = []
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         self.errands.append(current_call_context())
         if self.provider:
-            self.provider.ask(Usage(input_tokens=15 * len(self.errands[-1].recordings)))
+            self.provider.call(Usage(input_tokens=15 * len(self.errands[-1].recordings)))
         return super().embed(texts)
 
 
@@ -116,7 +116,10 @@ def statuses(services: PipelineServices) -> list[str]:
 
 
 def waiting(services: PipelineServices) -> list[str]:
-    return [one.id for one in services.pipeline.recordings.pending(limit=999, unrequested=True)]
+    return [
+        recording.id
+        for recording in services.pipeline.recordings.pending(limit=999, unrequested=True)
+    ]
 
 
 def its_time_has_come(rows: Database) -> None:
@@ -138,12 +141,14 @@ def test_a_parked_recording_among_many_holds_up_no_other_and_fails_no_run(
     run = pipeline.run(*recordings)
     assert run.success
     assert sorted(statuses(pipeline.services)) == ["parked"] + ["ready"] * 39
-    assert pipeline.materialised("embeddings") == {one.id for one in recordings} - {parked.id}
+    assert pipeline.materialised("embeddings") == {recording.id for recording in recordings} - {
+        parked.id
+    }
     assert pipeline.services.pipeline.recordings.dead_letters() == []
     told = pipeline.instance.fetch_observations(
         dg.AssetRecordsFilter(dg.AssetKey("transcript"), asset_partitions=[parked.id]), limit=9
     ).records
-    assert [one.asset_observation.description for one in told if one.asset_observation] == [
+    assert [event.asset_observation.description for event in told if event.asset_observation] == [
         "Come again."
     ]
 
@@ -154,7 +159,7 @@ def test_a_person_reads_until_when_and_why(
     recording = add("a.wav")
     transcriber.moods[recording.id] = rate_limited
     pipeline.run(recording)
-    status = factories.status(pipeline.services.pipeline.recordings, recording)
+    status = factories.get_status(pipeline.services.pipeline.recordings, recording)
     day = f"{datetime.now(UTC) + LATER:%Y-%m-%d}"
     assert status.detail.startswith(f"until {day}")
     assert status.detail.endswith("UTC: Come again. Wait.")
@@ -175,7 +180,7 @@ def test_it_is_offered_to_nobody_before_its_time_and_goes_on_then(
     assert len(tick(pipeline)) == 1
     pipeline.run(recording)
     assert statuses(pipeline.services) == ["ready"]
-    assert factories.count(rows, b"parked_recordings") == 0
+    assert factories.count_rows(rows, b"parked_recordings") == 0
 
 
 def tick(pipeline: Pipeline) -> Sequence[dg.RunRequest]:
@@ -200,35 +205,35 @@ def test_one_whose_time_has_come_is_first_of_all_the_attending_workers(
 
 
 def test_to_be_parked_again_and_again_is_not_to_die(rows: Database) -> None:
-    recording, worker = factories.registered(rows), factories.Worker(rows)
+    recording, worker = factories.add_recording(rows), factories.PipelineDriver(rows)
     inputs = {"sha256": recording.sha256}
     for _ in range(MAX_ATTEMPTS + 2):
-        with worker.claim(recording, factories.recipe("raw_media"), inputs) as claim:
-            worker.ledger.park(claim, rate_limited())
-    with worker.claim(recording, factories.recipe("raw_media"), inputs):
+        with worker.claim(recording, factories.make_recipe("raw_media"), inputs) as claim:
+            worker.results.park(claim, rate_limited())
+    with worker.claim(recording, factories.make_recipe("raw_media"), inputs):
         pass  # and a worker that dies over it now is the first one
-    assert worker.ledger.dead_letter_crashed() == 0
+    assert worker.results.dead_letter_crashed() == 0
     row = row_of(rows, "raw_media")
     assert (row["state"], row["attempt"] - row["parks"]) == ("running", 1)
-    worker.ledger.close()
+    worker.results.close()
 
 
 def test_a_late_write_of_a_parked_attempt_is_lost(rows: Database) -> None:
-    recording, worker = factories.registered(rows), factories.Worker(rows)
+    recording, worker = factories.add_recording(rows), factories.PipelineDriver(rows)
     inputs = {"sha256": recording.sha256}
-    with worker.claim(recording, factories.recipe("raw_media"), inputs) as parked:
-        worker.ledger.park(parked, rate_limited())
-    with worker.claim(recording, factories.recipe("raw_media"), inputs) as newer:
-        with pytest.raises(ClaimLost), worker.ledger.finish(parked, output_hash="late"):
+    with worker.claim(recording, factories.make_recipe("raw_media"), inputs) as parked:
+        worker.results.park(parked, rate_limited())
+    with worker.claim(recording, factories.make_recipe("raw_media"), inputs) as newer:
+        with pytest.raises(ClaimLost), worker.results.finish(parked, output_hash="late"):
             pass
-        worker.ledger.park(parked, rate_limited())  # nor does it take the newer one's claim away
+        worker.results.park(parked, rate_limited())  # nor does it take the newer one's claim away
         assert row_of(rows, "raw_media")["attempt"] == newer.attempt
         assert row_of(rows, "raw_media")["state"] == "running"
-    worker.ledger.close()
+    worker.results.close()
 
 
 def stopped_provider(rows: Database) -> Any:
-    return provider(rows, error(401, "invalid_api_key"))
+    return open_provider(rows, error_answer(401, "invalid_api_key"))
 
 
 def test_a_stopped_provider_lays_all_aside_until_a_person_resumes_it(
@@ -239,19 +244,19 @@ def test_a_stopped_provider_lays_all_aside_until_a_person_resumes_it(
     with stopped_provider(rows) as embedder.provider:
         processor.drain()
         assert statuses(pipeline.services) == ["parked"] * 20
-        assert embedder.provider.script.asked == 1, "of 20, made together or alone"
+        assert embedder.provider.script.request_count == 1, "of 20, made together or alone"
         assert pipeline.services.pipeline.recordings.dead_letters() == []
         detail = pipeline.services.pipeline.recordings.statuses("default")[0].detail
         assert detail.startswith("until resumed: openai lets nobody in")
         doorbell = pipeline.services.liveness.listener()
         doorbell.start()
-        assert eventually(doorbell.rung.is_set, 10)  # that it listens
+        assert wait_until(doorbell.rung.is_set, 10)  # that it listens
         doorbell.rung.clear()
         assert (
             pipeline.services.provider_use.circuit_breakers.resume("default", "openai").recordings
             == 20
         )
-        assert eventually(doorbell.rung.is_set, 10)
+        assert wait_until(doorbell.rung.is_set, 10)
         doorbell.close()
         processor.drain()
     assert statuses(pipeline.services) == ["ready"] * 20
@@ -269,7 +274,7 @@ def test_what_is_laid_aside_just_after_its_provider_was_resumed_waits_on(
 def test_what_fits_into_the_days_money_is_made_and_the_rest_waits_for_the_next(
     pipeline: Pipeline, add: Add, embedder: Asking, rows: Database
 ) -> None:
-    with provider(rows, budget_usd=0.31) as embedder.provider:  # two requests at $0.15
+    with open_provider(rows, budget_usd=0.31) as embedder.provider:  # two requests at $0.15
         for number in range(3):
             pipeline.run(add(f"{number}.wav"))
     assert statuses(pipeline.services) == ["ready", "ready", "parked"]
@@ -281,7 +286,7 @@ def test_those_that_are_too_dear_together_are_made_alone(
     pipeline: Pipeline, add: Add, embedder: Asking, rows: Database
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(3)]
-    with provider(rows, budget_usd=0.31) as embedder.provider:
+    with open_provider(rows, budget_usd=0.31) as embedder.provider:
         pipeline.run(*recordings)
     assert sorted(statuses(pipeline.services)) == ["parked", "ready", "ready"]
     claims = rows.rows(
@@ -302,16 +307,16 @@ def test_a_plan_waits_for_what_is_laid_aside(
         Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None
     )
     assert plan is not None
-    pipeline.carry_out_plans()
+    pipeline.run_plans()
     rows.run(b"update recordings set requested_at = now() - interval '1 hour'")
-    pipeline.carry_out_plans()
+    pipeline.run_plans()
     assert pipeline.services.pipeline.plans.get(plan.id).state == "open"
     assert statuses(pipeline.services) == ["ready", "ready"], "the old results serve meanwhile"
     transcriber.moods.clear()
     its_time_has_come(rows)
-    pipeline.carry_out_plans()
+    pipeline.run_plans()
     rows.run(b"update recordings set requested_at = now() - interval '1 hour'")
-    pipeline.carry_out_plans()
+    pipeline.run_plans()
     assert pipeline.services.pipeline.plans.get(plan.id).state == "done"
     models = rows.rows(
         b"select distinct s.recipe ->> 'model' as model from current_results c"
@@ -339,21 +344,21 @@ def test_nothing_is_left_of_a_parked_recording_that_is_forgotten(
         pipeline.run(recording)
     pipeline.services.deletion.delete([recording.id])
     for table in (b"parked_recordings", b"attempt_shares", b"stage_results"):
-        assert factories.count(rows, table) == 0
-    assert factories.count(rows, b"provider_attempts") == 1
+        assert factories.count_rows(rows, table) == 0
+    assert factories.count_rows(rows, b"provider_attempts") == 1
 
 
 def test_stages_work_for_the_recordings_they_are_at(
     pipeline: Pipeline, add: Add, transcriber: Moody, embedder: Asking
 ) -> None:
-    one, other = add("a.wav"), add("b.wav")
-    pipeline.run(one, other)
+    first, other = add("a.wav"), add("b.wav")
+    pipeline.run(first, other)
     assert transcriber.errands == [
-        CallContext("default", "transcript", {recording.id: 1.0}) for recording in (one, other)
+        CallContext("default", "transcript", {recording.id: 1.0}) for recording in (first, other)
     ]
     [together] = embedder.errands
     assert (together.org_id, together.purpose) == ("default", "embeddings")
-    assert set(together.recordings) <= {one.id, other.id}
+    assert set(together.recordings) <= {first.id, other.id}
     assert sum(together.recordings.values()) > 0
     with pytest.raises(LookupError):
         current_call_context()

@@ -17,25 +17,30 @@ from playhead.postgres.pipeline.content import EmbeddingWrite
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.search.chunk_search import ChunkSearch
 from tests.support import factories
-from tests.support.factories import CHUNK_RECIPE, Worker, passages
+from tests.support.factories import CHUNK_RECIPE, PipelineDriver, make_chunks
 
 OTHER_MODEL = Engine("vectors by hash", "b")
 OTHER_RECIPE = Recipe("chunks", "1", Engine("chunker", "b"))
 
 
 def rewrite(
-    worker: Worker, recording: Recording, chunks: Sequence[Chunk], recipe: Recipe = CHUNK_RECIPE
+    worker: PipelineDriver,
+    recording: Recording,
+    chunks: Sequence[Chunk],
+    recipe: Recipe = CHUNK_RECIPE,
 ) -> None:
     """Chunks made anew from a text that changed."""
-    changed = factories.transcript(f"version {len(worker.ledger.lineage(recording))} {chunks}")
+    changed = factories.make_transcript(
+        f"version {len(worker.results.lineage(recording))} {chunks}"
+    )
     worker.probe(recording)
     worker.transcribe(recording, changed, version=str(hash(changed)))
     worker.write(recording)
-    worker.cut(recording, chunks, recipe)
+    worker.chunk(recording, chunks, recipe)
 
 
 def ids(
-    worker: Worker, recording: Recording, recipe: Recipe = CHUNK_RECIPE
+    worker: PipelineDriver, recording: Recording, recipe: Recipe = CHUNK_RECIPE
 ) -> list[tuple[str, UUID]]:
     """Text and id of every chunk, in order."""
     rows = worker.content.chunks(recording, recipe.hash)
@@ -52,11 +57,11 @@ def vectors(database: Database) -> dict[UUID, tuple[int, list[float]]]:
 
 
 def test_changing_one_passage_touches_that_one_only(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["first", "second", "third"])
+    worker.run_all_stages(recording, ["first", "second", "third"])
     before, vectors_before = dict(ids(worker, recording)), vectors(database)
-    rewrite(worker, recording, passages("first", "the second, longer", "third"))
+    rewrite(worker, recording, make_chunks("first", "the second, longer", "third"))
     worker.embed(recording)
     after, vectors_after = dict(ids(worker, recording)), vectors(database)
     assert list(after) == ["first", "the second, longer", "third"]
@@ -64,15 +69,15 @@ def test_changing_one_passage_touches_that_one_only(
         assert after[text] == before[text]
         assert vectors_after[after[text]] == vectors_before[before[text]]
     assert before["second"] not in vectors_after
-    assert worker.asked[3:] == ["the second, longer"]
+    assert worker.embedded_texts[3:] == ["the second, longer"]
 
 
 def test_passages_that_only_moved_keep_their_ids_and_tell_their_new_places(
-    worker: Worker, recording: Recording
+    worker: PipelineDriver, recording: Recording
 ) -> None:
-    worker.take_through(recording, ["one", "two"])
+    worker.run_all_stages(recording, ["one", "two"])
     before = dict(ids(worker, recording))
-    moved = passages("zero", "one", "two")
+    moved = make_chunks("zero", "one", "two")
     rewrite(worker, recording, moved)
     rows = worker.content.chunks(recording, CHUNK_RECIPE.hash)
     for row, chunk in zip(rows, moved, strict=True):
@@ -81,44 +86,44 @@ def test_passages_that_only_moved_keep_their_ids_and_tell_their_new_places(
             assert row[place] == getattr(chunk, place)
 
 
-def test_moving_passages_needs_no_vector_anew(worker: Worker, recording: Recording) -> None:
-    worker.take_through(recording, ["one", "two"])
-    rewrite(worker, recording, passages("two", "one"))
+def test_moving_passages_needs_no_vector_anew(worker: PipelineDriver, recording: Recording) -> None:
+    worker.run_all_stages(recording, ["one", "two"])
+    rewrite(worker, recording, make_chunks("two", "one"))
     assert not worker.embed(recording)
-    assert sorted(worker.asked) == ["one", "two"]
+    assert sorted(worker.embedded_texts) == ["one", "two"]
 
 
 def test_the_same_words_twice_are_two_passages(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["yes", "no", "yes"])
+    worker.run_all_stages(recording, ["yes", "no", "yes"])
     assert [text for text, _ in ids(worker, recording)] == ["yes", "no", "yes"]
     assert len(vectors(database)) == 3
-    assert sorted(worker.asked) == ["no", "yes"]
-    rewrite(worker, recording, passages("yes", "no"))
+    assert sorted(worker.embedded_texts) == ["no", "yes"]
+    rewrite(worker, recording, make_chunks("yes", "no"))
     worker.embed(recording)
     assert [text for text, _ in ids(worker, recording)] == ["yes", "no"]
     assert len(vectors(database)) == 2
 
 
 def test_the_same_words_spoken_and_written_are_two_passages(
-    worker: Worker, recording: Recording
+    worker: PipelineDriver, recording: Recording
 ) -> None:
-    rewrite(worker, recording, [*passages("same"), *passages("same", source="document")])
+    rewrite(worker, recording, [*make_chunks("same"), *make_chunks("same", source="document")])
     rows = worker.content.chunks(recording, CHUNK_RECIPE.hash)
     assert [row["source"] for row in rows] == ["transcript", "document"]
 
 
 def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
-    worker: Worker, database: Database
+    worker: PipelineDriver, database: Database
 ) -> None:
     search, question = (
         ChunkSearch(database),
         factories.unit_vectors(["the same"], worker.dimensions)[0],
     )
     for _ in range(8):  # ids are drawn, so one alone may be in order by chance
-        recording = factories.registered(database)
-        both = [*passages("the same"), *passages("the same", source="document")]
+        recording = factories.add_recording(database)
+        both = [*make_chunks("the same"), *make_chunks("the same", source="document")]
         rewrite(worker, recording, both)
         worker.embed(recording)
         [searched] = worker.sets.live()
@@ -134,34 +139,34 @@ def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
 
 
 def test_a_recording_that_turned_out_to_be_in_another_language_is_searched_in_it(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    rewrite(worker, recording, passages("les chevaux"))
+    rewrite(worker, recording, make_chunks("les chevaux"))
     inputs = {"transcript": "now in French", "document": "now in French"}
     with worker.claim(recording, CHUNK_RECIPE, inputs, [worker.set_id]) as claim:
-        worker.store_chunks(claim, passages("les chevaux"), language="fr")
+        worker.store_chunks(claim, make_chunks("les chevaux"), language="fr")
     (row,) = database.rows(b"select words @@ to_tsquery('french', 'cheval') as found from chunks")
     assert row["found"]
 
 
 def test_no_passages_at_all_is_a_result_too(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, [])
+    worker.run_all_stages(recording, [])
     assert Recordings(database).statuses("default")[0].status == "ready"
-    rewrite(worker, recording, passages("now something"))
+    rewrite(worker, recording, make_chunks("now something"))
     rewrite(worker, recording, [])
     assert ids(worker, recording) == []
 
 
 def test_passages_of_one_recording_leave_those_of_another_alone(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    other = factories.registered(database)
-    worker.take_through(recording, ["shared", "own"])
-    worker.take_through(other, ["shared"])
+    other = factories.add_recording(database)
+    worker.run_all_stages(recording, ["shared", "own"])
+    worker.run_all_stages(other, ["shared"])
     kept = ids(worker, recording)
-    rewrite(worker, other, passages("different"))
+    rewrite(worker, other, make_chunks("different"))
     worker.embed(other)
     assert ids(worker, recording) == kept
 
@@ -173,12 +178,12 @@ def test_passages_of_one_recording_leave_those_of_another_alone(
 )
 @given(edits=st.lists(st.lists(st.sampled_from("abcde"), max_size=6), min_size=2, max_size=4))
 def test_whatever_the_edits_what_stands_is_what_was_wanted_and_what_stayed_kept_its_id(
-    worker: Worker, database: Database, edits: list[list[str]]
+    worker: PipelineDriver, database: Database, edits: list[list[str]]
 ) -> None:
-    recording = factories.registered(database)
+    recording = factories.add_recording(database)
     before: list[tuple[str, UUID]] = []
     for texts in edits:
-        rewrite(worker, recording, passages(*texts))
+        rewrite(worker, recording, make_chunks(*texts))
         worker.embed(recording)
         after = ids(worker, recording)
         assert [text for text, _ in after] == texts
@@ -193,37 +198,37 @@ def test_whatever_the_edits_what_stands_is_what_was_wanted_and_what_stayed_kept_
 
 
 def test_a_text_is_paid_for_once_even_when_the_worker_dies_right_after(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    rewrite(worker, recording, passages("one", "two"))
+    rewrite(worker, recording, make_chunks("one", "two"))
     set_id = worker.set_id
     worker.fill_cache(recording, CHUNK_RECIPE, set_id, 3)  # and then it dies
     assert worker.uncached(recording, CHUNK_RECIPE, set_id) == {}
     worker.embed(recording)
-    assert sorted(worker.asked) == ["one", "two"]
+    assert sorted(worker.embedded_texts) == ["one", "two"]
     assert len(vectors(database)) == 2
 
 
 def test_another_recording_of_the_organisation_shares_the_vector_of_the_same_words(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["shared"])
-    worker.take_through(factories.registered(database), ["shared"])
-    assert worker.asked == ["shared"]
+    worker.run_all_stages(recording, ["shared"])
+    worker.run_all_stages(factories.add_recording(database), ["shared"])
+    assert worker.embedded_texts == ["shared"]
 
 
 def test_another_organisation_pays_for_itself(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["shared"])
-    worker.take_through(factories.registered(database, org_id="other"), ["shared"])
-    assert worker.asked == ["shared", "shared"]
+    worker.run_all_stages(recording, ["shared"])
+    worker.run_all_stages(factories.add_recording(database, org_id="other"), ["shared"])
+    assert worker.embedded_texts == ["shared", "shared"]
 
 
 def test_a_missing_vector_is_an_error_and_nothing_is_written(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    rewrite(worker, recording, passages("one", "two"))
+    rewrite(worker, recording, make_chunks("one", "two"))
     set_id = worker.set_id
     texts = worker.uncached(recording, CHUNK_RECIPE, set_id)
     only = dict([next(iter(texts.items()))])
@@ -232,9 +237,9 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
     chunks = worker.current(recording, "chunks", set_id)
     assert chunks is not None
     with (
-        worker.claim(recording, factories.recipe("embeddings"), {}, [set_id]) as claim,
+        worker.claim(recording, factories.make_recipe("embeddings"), {}, [set_id]) as claim,
         pytest.raises(InvalidEngineOutput, match="1 chunks have no vector") as raised,
-        worker.ledger.finish(claim, output_hash="vectors") as (to, result),
+        worker.results.finish(claim, output_hash="vectors") as (to, result),
     ):
         worker.content.put_embeddings(to, [EmbeddingWrite(recording, result, chunks)], set_id)
     assert recording.id in raised.value.remedy
@@ -243,9 +248,9 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
 
 
 def test_vectors_of_the_wrong_length_are_refused_and_do_not_spoil_the_next_try(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    rewrite(worker, recording, passages("one"))
+    rewrite(worker, recording, make_chunks("one"))
     worker.dimensions = 4
     with pytest.raises(InvalidEngineOutput):
         worker.embed(recording)
@@ -256,7 +261,7 @@ def test_vectors_of_the_wrong_length_are_refused_and_do_not_spoil_the_next_try(
 
 
 def test_workers_that_bring_the_first_vectors_of_a_model_at_once_share_its_set(
-    worker: Worker,
+    worker: PipelineDriver,
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda _: worker.set_id, range(4)))
@@ -264,29 +269,29 @@ def test_workers_that_bring_the_first_vectors_of_a_model_at_once_share_its_set(
 
 
 def test_passages_cut_anew_while_they_are_embedded_are_left_to_the_newer_run(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["one", "two"])
-    rewrite(worker, recording, passages("one", "three"))
+    worker.run_all_stages(recording, ["one", "two"])
+    rewrite(worker, recording, make_chunks("one", "three"))
     old = worker.current(recording, "chunks", worker.set_id)
     assert old is not None
-    recipe, set_id = factories.recipe("embeddings"), worker.set_id
+    recipe, set_id = factories.make_recipe("embeddings"), worker.set_id
     with worker.claim(recording, recipe, {}, [set_id]) as claim:
-        rewrite(Worker(database, "newer"), recording, passages("one", "four"))
+        rewrite(PipelineDriver(database, "newer"), recording, make_chunks("one", "four"))
         with (
             pytest.raises(ClaimLost),
-            worker.ledger.finish(claim, output_hash="late") as (to, result),
+            worker.results.finish(claim, output_hash="late") as (to, result),
         ):
             worker.content.put_embeddings(to, [EmbeddingWrite(recording, result, old)], set_id)
     assert len(vectors(database)) == 2
 
 
 def test_what_is_searched_stays_until_its_replacement_is_embedded(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["one", "two"])
+    worker.run_all_stages(recording, ["one", "two"])
     before = vectors(database)
-    rewrite(worker, recording, passages("one", "three"))
+    rewrite(worker, recording, make_chunks("one", "three"))
     assert vectors(database) == before
     worker.embed(recording)
     texts = database.rows(b"select text from chunks join embeddings on chunk_id = id order by text")
@@ -297,12 +302,12 @@ def test_what_is_searched_stays_until_its_replacement_is_embedded(
 
 
 def test_old_passages_stay_until_the_new_ones_are_embedded_and_then_go(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["one", "two"])
+    worker.run_all_stages(recording, ["one", "two"])
     searched = ids(worker, recording)
     before = vectors(database)
-    worker.cut(recording, passages("one two"), OTHER_RECIPE)
+    worker.chunk(recording, make_chunks("one two"), OTHER_RECIPE)
     assert ids(worker, recording) == searched
     assert vectors(database) == before
     worker.embed(recording, OTHER_RECIPE)
@@ -312,25 +317,25 @@ def test_old_passages_stay_until_the_new_ones_are_embedded_and_then_go(
 
 
 def test_old_passages_stay_while_another_model_still_searches_them(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["one", "two"])
-    other = Worker(database, model=OTHER_MODEL, dimensions=5)
-    other.cut(recording, passages("one two"), OTHER_RECIPE)
+    worker.run_all_stages(recording, ["one", "two"])
+    other = PipelineDriver(database, model=OTHER_MODEL, dimensions=5)
+    other.chunk(recording, make_chunks("one two"), OTHER_RECIPE)
     other.embed(recording, OTHER_RECIPE)
     assert [text for text, _ in ids(worker, recording)] == ["one", "two"]
-    worker.cut(recording, passages("one two"), OTHER_RECIPE)
+    worker.chunk(recording, make_chunks("one two"), OTHER_RECIPE)
     worker.embed(recording, OTHER_RECIPE)
     assert ids(worker, recording) == []
 
 
 def test_going_back_to_the_old_way_to_cut_makes_whole_what_was_let_go(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording, ["one", "two"])
-    worker.cut(recording, passages("one two"), OTHER_RECIPE)
+    worker.run_all_stages(recording, ["one", "two"])
+    worker.chunk(recording, make_chunks("one two"), OTHER_RECIPE)
     worker.embed(recording, OTHER_RECIPE, version="2")
-    assert worker.cut(recording, passages("one", "two"))
+    assert worker.chunk(recording, make_chunks("one", "two"))
     worker.embed(recording, version="1")
     assert len(vectors(database)) == 2
-    assert sorted(worker.asked) == ["one", "one two", "two"], "vectors came from the cache"
+    assert sorted(worker.embedded_texts) == ["one", "one two", "two"], "vectors came from the cache"

@@ -19,19 +19,19 @@ from playhead.postgres.pipeline.plans import Scope
 from playhead.services.context import PipelineServices
 from sensors.provider_batches import provider_batches_sensor
 from tests.integration.conftest import Pipeline
-from tests.support.batch_server import Account, batch_server
+from tests.support.batch_server import BatchAccount, batch_server
 
 Add = Callable[[str], Recording]
 
 
 @pytest.fixture
-def account() -> Iterator[Account]:
+def account() -> Iterator[BatchAccount]:
     with batch_server() as account:
         yield account
 
 
 @pytest.fixture
-def remote(pipeline: Pipeline, account: Account) -> Pipeline:
+def remote(pipeline: Pipeline, account: BatchAccount) -> Pipeline:
     """The same installation with vectors from a provider that takes batches."""
     key = SecretStr("a key")
     changes = {
@@ -64,7 +64,7 @@ def decide(services: PipelineServices) -> None:
 
 def look_after_batches(pipeline: Pipeline, *, quiet: Database) -> None:
     """The sensor and its run, a good while after the last request."""
-    quiet.run(b"update deferred_requests set created_at = created_at - interval '1 hour'")
+    quiet.run(b"update batch_requests set created_at = created_at - interval '1 hour'")
     context = dg.build_sensor_context(
         instance=pipeline.instance, resources={"playhead": pipeline.services}
     )
@@ -84,7 +84,7 @@ def carry_on(pipeline: Pipeline, rows: Database) -> None:
         job.execute_in_process(
             instance=pipeline.instance, tags=dict(run.tags), run_config=run.run_config
         )
-    pipeline.carry_out_plans()
+    pipeline.run_plans()
 
 
 @pytest.fixture
@@ -95,25 +95,25 @@ def rows(remote: Pipeline) -> Iterator[Database]:
 
 
 def test_a_patient_plan_asks_in_batches_alone(
-    remote: Pipeline, account: Account, rows: Database, add: Add
+    remote: Pipeline, account: BatchAccount, rows: Database, add: Add
 ) -> None:
     recordings = [add("a.wav"), add("b.wav")]
     remote.run(*recordings)
-    changed, before = smaller(remote), account.asked_directly
+    changed, before = smaller(remote), account.direct_calls
     assert before > 0
     decide(changed.services)
-    changed.carry_out_plans()
-    assert {one.status for one in changed.services.pipeline.recordings.statuses("default")} == {
-        "parked"
-    }
+    changed.run_plans()
+    assert {
+        recording.status for recording in changed.services.pipeline.recordings.statuses("default")
+    } == {"parked"}
     look_after_batches(changed, quiet=rows)
     look_after_batches(changed, quiet=rows)
     carry_on(changed, rows)
-    assert account.asked_directly == before
+    assert account.direct_calls == before
     assert len(account.batches) == 1
-    assert {one.status for one in changed.services.pipeline.recordings.statuses("default")} == {
-        "ready"
-    }
+    assert {
+        recording.status for recording in changed.services.pipeline.recordings.statuses("default")
+    } == {"ready"}
     assert changed.services.pipeline.plans.under_way() == []
     made = changed.services.pipeline.results.lineage(recordings[0])[-1]
     assert (made["stage"], made["recipe"]["model"]) == ("embeddings", "text-embedding-3-small")

@@ -27,7 +27,7 @@ from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
 from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline, write_sound
 from tests.support import factories, media_files
-from tests.support.fake_recognizers import Oracle, breathless
+from tests.support.fake_recognizers import FakeRecognizer, speech_without_pauses
 
 ENGINE = Engine("oracle", "oracle-1")
 
@@ -87,7 +87,7 @@ def test_nothing_is_found_of(
 
 
 def test_no_piece_of_a_forgotten_recording_is_kept(database: Database) -> None:
-    gone = factories.recording()
+    gone = factories.make_recording()
     with pytest.raises(RecordingDeleted):
         TranscriptPieces(database).of(gone, ENGINE).put("sound", None, piece())
 
@@ -95,7 +95,7 @@ def test_no_piece_of_a_forgotten_recording_is_kept(database: Database) -> None:
 def test_after_a_kill_only_what_was_not_finished_is_heard_again(
     database: Database, recording: Recording, tmp_path: Path
 ) -> None:
-    file = media_files.make_audio(tmp_path / "talk.flac", breathless(50))
+    file = media_files.make_audio(tmp_path / "talk.flac", speech_without_pauses(50))
     ready = tmp_path / "ready"
     command = [sys.executable, "-c", WORKER, database.url, recording.id, str(file), str(ready)]
     worker = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.getcwd()})
@@ -106,8 +106,8 @@ def test_after_a_kill_only_what_was_not_finished_is_heard_again(
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    assert factories.count(database, b"pieces") == 3
-    oracle, alone = Oracle(file), Oracle(file)
+    assert factories.count_rows(database, b"transcript_pieces") == 3
+    oracle, alone = FakeRecognizer(file), FakeRecognizer(file)
     whole = PiecewiseTranscriber(oracle, piece_seconds=8)
     kept = TranscriptPieces(database).of(recording, whole.engine)
     again = whole.transcribe(file, language=None, progress=lambda _: None, finished=kept)
@@ -115,7 +115,7 @@ def test_after_a_kill_only_what_was_not_finished_is_heard_again(
         file, language=None, progress=lambda _: None
     )
     assert again == at_one_go
-    assert len(oracle.asked) == len(alone.asked) - 3
+    assert len(oracle.piece_starts) == len(alone.piece_starts) - 3
 
 
 def engines(transcriber: PiecewiseTranscriber) -> Engines:
@@ -131,9 +131,9 @@ def taken_in(services: PipelineServices, file: Path) -> Recording:
 def test_pieces_go_once_the_transcript_is_stored(
     services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    file = media_files.make_audio(tmp_path / "talk.flac", breathless(20))
+    file = media_files.make_audio(tmp_path / "talk.flac", speech_without_pauses(20))
     services = replace(
-        services, engines=engines(PiecewiseTranscriber(Oracle(file), piece_seconds=8))
+        services, engines=engines(PiecewiseTranscriber(FakeRecognizer(file), piece_seconds=8))
     )
     pipeline = Pipeline(
         services, instance, build_definitions(services.settings, engines=services.engines)
@@ -144,7 +144,10 @@ def test_pieces_go_once_the_transcript_is_stored(
         row for row in services.pipeline.results.lineage(recording) if row["stage"] == "transcript"
     ]
     assert services.pipeline.content.transcript(recording, row["result_id"]).words
-    assert factories.count(Database(services.settings.database_url or ""), b"pieces") == 0
+    assert (
+        factories.count_rows(Database(services.settings.database_url or ""), b"transcript_pieces")
+        == 0
+    )
 
 
 def test_what_tells_speakers_apart_reaches_the_engine_and_is_part_of_the_inputs(

@@ -66,7 +66,10 @@ def look(services: PipelineServices, scope: Scope | None = None) -> list[Estimat
 def told(
     services: PipelineServices, scope: Scope | None = None
 ) -> list[tuple[str, str, tuple[str, ...], int]]:
-    return [(one.stage, one.reason, one.moved, one.recordings) for one in look(services, scope)]
+    return [
+        (difference.stage, difference.reason, difference.moved, difference.recordings)
+        for difference in look(services, scope)
+    ]
 
 
 def made(services: PipelineServices, recording: Recording) -> dict[str, int]:
@@ -86,7 +89,7 @@ def test_nothing_changed_means_nothing_planned(pipeline: Pipeline, add: Add) -> 
     pipeline.run(add("a.wav"), add("b.wav"))
     assert told(pipeline.services) == []
     decide(pipeline.services)
-    assert pipeline.carry_out_plans() == 0
+    assert pipeline.run_plans() == 0
     assert pipeline.services.pipeline.plans.under_way() == []
 
 
@@ -96,9 +99,9 @@ def test_a_new_model_makes_its_stage_stale_and_what_follows_uncertain(
     pipeline.run(add("a.wav"), add("b.wav"))
     assert told(changed.services) == [
         ("transcript", "stale", ("model",), 2),
-        ("document", "follows", (), 2),
-        ("chunks", "follows", (), 2),
-        ("embeddings", "follows", (), 2),
+        ("document", "downstream", (), 2),
+        ("chunks", "downstream", (), 2),
+        ("embeddings", "downstream", (), 2),
     ]
 
 
@@ -109,8 +112,8 @@ def test_a_plan_makes_exactly_what_is_stale_and_stops_where_nothing_came_of_it(
     pipeline.run(*recordings)
     before = made(pipeline.services, recordings[0])
     decide(changed.services)
-    changed.carry_out_plans()
-    assert sorted(transcriber.heard) == sorted(one.id for one in recordings)
+    changed.run_plans()
+    assert sorted(transcriber.heard) == sorted(recording.id for recording in recordings)
     assert told(changed.services) == []
     after = made(pipeline.services, recordings[0])
     assert {stage for stage in after if after[stage] != before[stage]} == {"transcript"}, (
@@ -124,7 +127,7 @@ def test_carried_out_again_a_plan_asks_no_model(
     pipeline.run(add("a.wav"))
     for _ in range(2):
         decide(changed.services)
-        changed.carry_out_plans()
+        changed.run_plans()
     assert len(transcriber.heard) == 1
 
 
@@ -142,7 +145,7 @@ def test_other_sizes_for_one_kind_concern_that_kind_alone(pipeline: Pipeline, ad
     assert told(replace(services, settings=meeting)) == []
     assert told(replace(services, settings=smaller)) == [
         ("chunks", "stale", ("parameters",), 2),
-        ("embeddings", "follows", (), 2),
+        ("embeddings", "downstream", (), 2),
     ]
 
 
@@ -151,7 +154,7 @@ def test_a_recording_is_finished_without_hearing_it_again_though_a_new_model_is_
 ) -> None:
     recording = add("a.wav")
     pipeline.run(recording, only=("raw_media", "transcript"))
-    run = RunSpec((recording.id,))
+    run = RunSpec((recording,))
     changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
         instance=changed.instance, tags=dict(run.tags), run_config=run.run_config
     )
@@ -184,7 +187,7 @@ def test_the_old_transcript_serves_until_the_new_one_is_there(
 
     transcriber.transcribe = away  # type: ignore[method-assign]
     decide(changed.services)
-    changed.carry_out_plans()
+    changed.run_plans()
     [after] = [
         row
         for row in changed.services.pipeline.results.lineage(recording)
@@ -203,7 +206,7 @@ def test_a_cancelled_plan_begins_nothing_more(
     pipeline.run(add("a.wav"))
     plan = decide(changed.services)
     assert changed.services.pipeline.plans.cancel(plan.id)
-    assert changed.carry_out_plans() == 0
+    assert changed.run_plans() == 0
     assert not changed.services.pipeline.plans.cancel(plan.id)
     assert transcriber.heard == []
 
@@ -214,7 +217,7 @@ def test_a_plan_cancelled_while_its_run_waits_makes_nothing(
     recording = add("a.wav")
     pipeline.run(recording)
     plan = decide(changed.services)
-    run = RunSpec((recording.id,), plan)
+    run = RunSpec((recording,), plan)
     changed.services.pipeline.plans.cancel(plan.id)
     changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
         instance=changed.instance,
@@ -256,8 +259,8 @@ def test_a_scope_leaves_out_other_kinds_organisations_and_stages(
     pipeline.run(add("a.wav"))
     assert told(changed.services, Scope(kind="meeting")) == []
     assert told(changed.services, Scope(org_id="default", stages=STAGES[3:])) == [
-        ("chunks", "follows", (), 1),
-        ("embeddings", "follows", (), 1),
+        ("chunks", "downstream", (), 1),
+        ("embeddings", "downstream", (), 1),
     ]
     assert told(changed.services, Scope(org_id="other")) == []
 

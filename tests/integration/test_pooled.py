@@ -11,10 +11,12 @@ from playhead.postgres.database import Database
 from playhead.postgres.migrator import migrate
 from playhead.postgres.pipeline.recordings import Recordings
 from tests.support import factories, poolers
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 from tests.support.tenant_data import ORGS
 
-pytestmark = pytest.mark.skipif(poolers.program() is None, reason="pgbouncer is not installed")
+pytestmark = pytest.mark.skipif(
+    poolers.find_pgbouncer() is None, reason="pgbouncer is not installed"
+)
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def direct(fresh_database: Callable[[], str]) -> Iterator[Database]:
 @pytest.fixture
 def clients(direct: Database) -> Iterator[list[Database]]:
     """Processes of their own, as far as the pooler can tell."""
-    with poolers.pooled(direct.url.partition("&application_name")[0]) as url:
+    with poolers.run_pooler(direct.url.partition("&application_name")[0]) as url:
         clients = [Database(url) for _ in range(4)]
         yield clients
         for client in clients:
@@ -37,9 +39,9 @@ def clients(direct: Database) -> Iterator[list[Database]]:
 def test_clients_in_a_hurry_never_see_each_others_rows(
     direct: Database, clients: list[Database]
 ) -> None:
-    worker = Worker(direct)
+    worker = PipelineDriver(direct)
     for org in ORGS[:4]:
-        worker.take_through(factories.registered(direct, org_id=org, title=org))
+        worker.run_all_stages(factories.add_recording(direct, org_id=org, title=org))
     seen: list[tuple[str, str]] = []
 
     def look(client: Database, org: str) -> None:
@@ -48,7 +50,7 @@ def test_clients_in_a_hurry_never_see_each_others_rows(
             seen.extend((org, status.title) for status in recordings.statuses(org))
 
     threads = [
-        threading.Thread(target=look, args=one) for one in zip(clients, ORGS[:4], strict=True)
+        threading.Thread(target=look, args=pair) for pair in zip(clients, ORGS[:4], strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -56,15 +58,15 @@ def test_clients_in_a_hurry_never_see_each_others_rows(
         thread.join()
     assert len(seen) == 120
     assert all(org == title for org, title in seen)
-    worker.ledger.close()
+    worker.results.close()
 
 
 def test_a_client_that_is_lost_in_the_middle_leaves_the_next_no_organisation(
     direct: Database, clients: list[Database]
 ) -> None:
-    factories.registered(direct, org_id=ORGS[0])
-    one, other, *_ = clients
-    with one.as_role(ORGS[0], "playhead_app").transaction() as connection:
+    factories.add_recording(direct, org_id=ORGS[0])
+    client, other, *_ = clients
+    with client.as_role(ORGS[0], "playhead_app").transaction() as connection:
         connection.execute("select 1")
         connection.pgconn.finish()  # as a process that is killed
         [row] = other.rows(b"select current_org() as org, current_user::text as who")
@@ -76,15 +78,15 @@ def test_nothing_is_prepared_on_a_connection_that_others_have_next(
 ) -> None:
     for _ in range(10):  # psycopg prepares what it has sent five times
         for client in clients:
-            assert client.rows(b"select %(one)s::integer as one", one=1) == [{"one": 1}]
+            assert client.rows(b"select %(number)s::integer as number", number=1) == [{"number": 1}]
     with direct.connection() as connection:
         assert connection.prepare_threshold is not None
 
 
 def test_a_setting_outside_a_transaction_would_have_leaked(clients: list[Database]) -> None:
     """So that the tests above are known to share one connection."""
-    one, other, *_ = clients
-    with one.connection() as connection:
+    client, other, *_ = clients
+    with client.connection() as connection:
         connection.execute("select set_config('playhead.org', 'org-07', false)")
     with other.connection() as connection:
         [row] = connection.execute("select current_org() as org").fetchall()

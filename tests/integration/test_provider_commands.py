@@ -18,8 +18,8 @@ from playhead.core.records import Recording
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database
 from tests.support import factories
-from tests.support.provider_clients import LIE, provider
-from tests.support.provider_error_table import error
+from tests.support.provider_clients import INVALID, open_provider
+from tests.support.provider_error_table import error_answer
 
 Run = Callable[..., click.testing.Result]
 
@@ -52,20 +52,20 @@ def lines(result: click.testing.Result) -> list[dict[str, Any]]:
 def doubted(books: Database, recording: Recording) -> None:
     """Two replies that nobody believes; 20 cents."""
     with (
-        provider(books, LIE, LIE) as openai,
+        open_provider(books, INVALID, INVALID) as openai,
         call_context(errand_for(recording)),
         pytest.raises(InvalidProviderResponse),
     ):
-        openai.ask()
+        openai.call()
 
 
 def stopped(books: Database) -> None:
     with (
-        provider(books, error(401, "invalid_api_key")) as openai,
+        open_provider(books, error_answer(401, "invalid_api_key")) as openai,
         call_context(CallContext("default", "search")),
         pytest.raises(CircuitOpen),
     ):
-        openai.ask()
+        openai.call()
 
 
 def errand_for(recording: Recording) -> CallContext:
@@ -78,7 +78,7 @@ def test_nothing_was_spent_where_no_provider_was_asked(run: Run) -> None:
 
 
 def test_money_is_shown_by_whatever_is_asked(run: Run, books: Database) -> None:
-    recording = factories.registered(books)
+    recording = factories.add_recording(books)
     doubted(books, recording)
     for by, what in {
         "model": "openai m",
@@ -97,12 +97,12 @@ def test_money_is_shown_by_whatever_is_asked(run: Run, books: Database) -> None:
 
 
 def test_a_doubted_reply_is_shown_as_it_came_and_let_go(run: Run, books: Database) -> None:
-    recording = factories.registered(books)
+    recording = factories.add_recording(books)
     doubted(books, recording)
     [kept] = lines(run("quarantine", "--json"))
     assert kept["recordings"] == [recording.id]
     assert "It lies." in run("quarantine").output
-    assert run("quarantine", "--show", str(kept["id"])).stdout_bytes == LIE.body
+    assert run("quarantine", "--show", str(kept["id"])).stdout_bytes == INVALID.body
     assert isinstance(run("quarantine", "--show", "999").exception, NotFound)
     run("orgs", "add", "other")
     assert isinstance(
@@ -129,7 +129,7 @@ def test_a_provider_nobody_described_cannot_be_resumed(run: Run) -> None:
 def test_the_doctor_names_a_stopped_provider_and_what_to_do(run: Run, books: Database) -> None:
     def finding() -> dict[str, Any]:
         told = click.testing.CliRunner().invoke(doctor, ["--json"]).output.splitlines()
-        [found] = [one for one in map(json.loads, told) if one["check"] == "providers"]
+        [found] = [row for row in map(json.loads, told) if row["check"] == "providers"]
         return dict(found)
 
     assert run("doctor", "--json").output

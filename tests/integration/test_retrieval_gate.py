@@ -32,9 +32,9 @@ def test_each_way_finds_no_less_than_it_did_and_both_legs_more_than_one(settings
     measured = measure(settings)
 
     below = {
-        way: one
-        for way, one in measured.items()
-        if one.recall_5 < FLOORS[way][0] or one.ndcg_10 < FLOORS[way][1]
+        way: found
+        for way, found in measured.items()
+        if found.recall_5 < FLOORS[way][0] or found.ndcg_10 < FLOORS[way][1]
     }
     assert not below
     assert measured["fused"].ndcg_10 >= max(measured["words"].ndcg_10, measured["meaning"].ndcg_10)
@@ -46,7 +46,7 @@ def measure(settings: Settings) -> dict[str, Quality]:
     told = [
         section
         for name in SETS
-        for section in [one for one in sections(name) if one.question][::EVERY]
+        for section in [section for section in sections(name) if section.question][::EVERY]
     ]
     with (
         open_pipeline_services(settings, engines) as services,

@@ -65,7 +65,7 @@ def few(database: Database) -> None:
 
 def _few_are(database: Database, few: int) -> None:
     database.run(
-        b"create or replace function exact_up_to(dimensions integer) returns integer"
+        b"create or replace function max_exact_vectors(dimensions integer) returns integer"
         b" language sql immutable as 'select %d'" % few
     )
 
@@ -282,8 +282,8 @@ def test_an_index_whose_building_was_killed_is_not_asked_and_built_again(
     )
     assert scans(database, searched, "large", b"null") == 0
     assert found(database, searched, "large", NO_FILTER) == 1.0
-    assert [one.action for one in indexes.maintain()] == ["build"]
-    assert [one.valid for one in indexes.index_states()] == [True]
+    assert [change.action for change in indexes.maintain()] == ["build"]
+    assert [index_state.valid for index_state in indexes.index_states()] == [True]
 
 
 @dataclass(frozen=True)
@@ -358,10 +358,10 @@ def test_the_status_of_a_set_tells_of_its_indexes(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", of_services.services.settings.database_url or "")
     monkeypatch.setenv("PLAYHEAD_HOME", str(of_services.services.settings.home))
-    [one] = of_services.services.search.embedding_sets.live()
-    told = CliRunner().invoke(models, ["status", str(one.id)])
+    [embedding_set] = of_services.services.search.embedding_sets.live()
+    told = CliRunner().invoke(models, ["status", str(embedding_set.id)])
     assert "index of large: none yet, to build" in told.output
     of_services.keep(instance)
-    told = CliRunner().invoke(models, ["status", str(one.id)])
+    told = CliRunner().invoke(models, ["status", str(embedding_set.id)])
     assert "index of large: 1 MB" in told.output
     assert "small" not in told.output

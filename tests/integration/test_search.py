@@ -14,7 +14,7 @@ from playhead.media.local_store import LocalStore
 from playhead.postgres.database import Database
 from playhead.search.hits import Hit
 from tests.support import factories
-from tests.support.search_fixtures import Library, chunk
+from tests.support.search_fixtures import SearchLibrary, make_chunk
 
 _numbers = itertools.count()
 
@@ -27,11 +27,11 @@ def shared(fresh_database: Callable[[], str]) -> Iterator[Database]:
 
 
 @pytest.fixture
-def library(shared: Database, tmp_path: Path) -> Iterator[Library]:
+def library(shared: Database, tmp_path: Path) -> Iterator[SearchLibrary]:
     """Of an organisation of the test's own, so that one database serves all."""
-    library = Library(shared, LocalStore(tmp_path), f"org-{next(_numbers)}")
+    library = SearchLibrary(shared, LocalStore(tmp_path), f"org-{next(_numbers)}")
     yield library
-    library.ledger.close()
+    library.results.close()
 
 
 def texts(hits: list[Hit]) -> list[str]:
@@ -41,8 +41,8 @@ def texts(hits: list[Hit]) -> list[str]:
 # The moment
 
 
-def test_a_hit_opens_the_recording_where_it_was_said(library: Library) -> None:
-    said = chunk("The zeppelin landed in Lakehurst.", 3, speaker="SPEAKER_0")
+def test_a_hit_opens_the_recording_where_it_was_said(library: SearchLibrary) -> None:
+    said = make_chunk("The zeppelin landed in Lakehurst.", 3, speaker="SPEAKER_0")
     talk = library.add(said, title="Airships", kind="lecture")
     library.database.run(
         b"insert into speaker_names values (%(org)s, %(id)s, 'SPEAKER_0', 'Ada Lovelace')",
@@ -59,7 +59,7 @@ def test_a_hit_opens_the_recording_where_it_was_said(library: Library) -> None:
     assert hit.added.tzinfo is not None
 
 
-def test_a_hit_says_why_it_was_found(library: Library) -> None:
+def test_a_hit_says_why_it_was_found(library: SearchLibrary) -> None:
     library.add("amber birch", "cedar dogwood", "amber cedar")
     [first, second, third] = library.search()("amber birch").hits
     assert first.matched == {"words": 1, "meaning": 1}
@@ -72,11 +72,11 @@ def test_a_hit_says_why_it_was_found(library: Library) -> None:
 
 
 def test_the_sentence_that_answers_best_is_told_and_stands_in_its_passage(
-    library: Library,
+    library: SearchLibrary,
 ) -> None:
     first, second = "Nothing to see. ", "The zeppelin landed."
     spans = (TimedSpan(0, 16, 0.0, 4.0), TimedSpan(16, 36, 4.0, 9.0))
-    library.add(chunk(first + second, phrases=spans))
+    library.add(make_chunk(first + second, phrases=spans))
     [hit] = library.search()("when did the zeppelin land").hits
     assert hit.text == second
     assert (hit.start_seconds, hit.end_seconds) == (4.0, 9.0)
@@ -91,7 +91,7 @@ def marked(hit: Hit) -> list[str]:
     return [hit.passage[start:end] for start, end in hit.marks]
 
 
-def test_words_are_marked_by_the_stems_of_their_language(library: Library) -> None:
+def test_words_are_marked_by_the_stems_of_their_language(library: SearchLibrary) -> None:
     library.add("Les chevaux chantaient; une chevelure.", language="fr")
     [hit] = library.search()("cheval chanter").hits
     assert marked(hit) == ["chevaux", "chantaient"]
@@ -107,14 +107,14 @@ def test_words_are_marked_by_the_stems_of_their_language(library: Library) -> No
         "amber",
     ],
 )
-def test_no_text_can_forge_a_mark_or_move_one(library: Library, text: str) -> None:
+def test_no_text_can_forge_a_mark_or_move_one(library: SearchLibrary, text: str) -> None:
     library.add(text)
     [hit] = library.search()("ambers").hits
     assert hit.passage == text
     assert marked(hit) == ["amber"] * text.count("amber")
 
 
-def test_words_that_stop_everywhere_are_not_marked(library: Library) -> None:
+def test_words_that_stop_everywhere_are_not_marked(library: SearchLibrary) -> None:
     library.add("the amber of the sea")
     [hit] = library.search()("the amber").hits
     assert marked(hit) == ["amber"]
@@ -123,11 +123,11 @@ def test_words_that_stop_everywhere_are_not_marked(library: Library) -> None:
 # Together
 
 
-def test_passages_that_touch_are_one_hit_with_the_whole(library: Library) -> None:
+def test_passages_that_touch_are_one_hit_with_the_whole(library: SearchLibrary) -> None:
     whole = "Amber is old. It comes from resin. Birch is young."
     library.add(
-        chunk(whole[:34], 0, start=0, seconds=(0.0, 6.0)),
-        chunk(whole[14:], 1, start=14, seconds=(2.0, 9.0)),  # they overlap
+        make_chunk(whole[:34], 0, start=0, seconds=(0.0, 6.0)),
+        make_chunk(whole[14:], 1, start=14, seconds=(2.0, 9.0)),  # they overlap
         "elsewhere",
     )
     hit, _ = library.search()("amber resin birch").hits
@@ -138,20 +138,20 @@ def test_passages_that_touch_are_one_hit_with_the_whole(library: Library) -> Non
 
 
 def test_passages_that_neither_touch_nor_share_a_source_are_hits_of_their_own(
-    library: Library,
+    library: SearchLibrary,
 ) -> None:
-    written = chunk("amber written", 1, source="document", seconds=(500.0, 510.0))
-    library.add(chunk("amber one", 0), chunk("amber two", 2), written=[written])
-    library.add(chunk("amber three", 1))
+    written = make_chunk("amber written", 1, source="document", seconds=(500.0, 510.0))
+    library.add(make_chunk("amber one", 0), make_chunk("amber two", 2), written=[written])
+    library.add(make_chunk("amber three", 1))
     hits = library.search()("amber").hits
     assert sorted(texts(hits)) == ["amber one", "amber three", "amber two", "amber written"]
 
 
 def test_a_recording_that_is_about_the_question_as_a_whole_is_several_hits(
-    library: Library,
+    library: SearchLibrary,
 ) -> None:
     parts = [f"amber part {number}." for number in range(12)]
-    library.add(*(chunk(text, at) for at, text in enumerate(parts)))
+    library.add(*(make_chunk(text, at) for at, text in enumerate(parts)))
     hits = library.search()("amber").hits
     assert sorted(len(hit.chunks) for hit in hits)[-1] == 3
     assert sorted(c for hit in hits for c in hit.chunks) == sorted(
@@ -161,10 +161,10 @@ def test_a_recording_that_is_about_the_question_as_a_whole_is_several_hits(
 
 
 def test_what_is_said_and_written_of_a_moment_comes_once_as_it_was_said(
-    library: Library,
+    library: SearchLibrary,
 ) -> None:
-    said = chunk("well the amber birch you know", 0, seconds=(30.0, 34.0))
-    written = chunk("amber birch", 0, source="document", seconds=(30.0, 34.0))
+    said = make_chunk("well the amber birch you know", 0, seconds=(30.0, 34.0))
+    written = make_chunk("amber birch", 0, source="document", seconds=(30.0, 34.0))
     library.add(said, written=[written])
     for limit in (1, 10):
         [hit] = library.search()("amber birch", limit=limit).hits
@@ -175,18 +175,18 @@ def test_what_is_said_and_written_of_a_moment_comes_once_as_it_was_said(
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40])
-def test_as_many_hits_come_as_are_wanted_and_there(library: Library, limit: int) -> None:
+def test_as_many_hits_come_as_are_wanted_and_there(library: SearchLibrary, limit: int) -> None:
     library.add(*(f"amber number{number}" for number in range(30)))
     hits = library.search()("amber", limit=limit).hits
     assert len({hit.text for hit in hits}) == len(hits) == min(limit, 30)
 
 
-def test_many_passages_of_one_moment_hide_no_others(library: Library) -> None:
+def test_many_passages_of_one_moment_hide_no_others(library: SearchLibrary) -> None:
     again = [
-        chunk(f"amber birch cedar {number}", 2 * number, source="document", seconds=(5.0, 6.0))
+        make_chunk(f"amber birch cedar {number}", 2 * number, source="document", seconds=(5.0, 6.0))
         for number in range(120)
     ]
-    library.add(chunk("amber birch cedar", 0, seconds=(5.0, 6.0)), written=again)
+    library.add(make_chunk("amber birch cedar", 0, seconds=(5.0, 6.0)), written=again)
     others = [library.add(f"amber in recording {number}").id for number in range(9)]
     hits = library.search()("amber birch cedar").hits
     assert len(hits) == 10
@@ -196,24 +196,26 @@ def test_many_passages_of_one_moment_hide_no_others(library: Library) -> None:
 # Whole recordings
 
 
-def test_recordings_are_found_each_once_with_their_best_moments(library: Library) -> None:
+def test_recordings_are_found_each_once_with_their_best_moments(library: SearchLibrary) -> None:
     about = library.add(*(f"amber birch {n}" for n in range(60)), title="On amber", kind="lecture")
     others = [library.add(f"amber at {n}", "cedar").id for n in range(4)]
     found = library.search().recordings("amber birch", limit=5).recordings
     assert [found[0].recording, found[0].title, found[0].kind] == [about.id, "On amber", "lecture"]
-    assert {one.recording for one in found[1:]} == set(others)
-    assert [len(one.hits) for one in found] == [3, 2, 2, 2, 2]
-    for one in found:
-        assert {hit.recording for hit in one.hits} == {one.recording}
-        assert "amber" in one.hits[0].words
-    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert {result.recording for result in found[1:]} == set(others)
+    assert [len(result.hits) for result in found] == [3, 2, 2, 2, 2]
+    for result in found:
+        assert {hit.recording for hit in result.hits} == {result.recording}
+        assert "amber" in result.hits[0].words
+    assert [result.score for result in found] == sorted(
+        (result.score for result in found), reverse=True
+    )
 
 
-def test_recordings_keep_to_the_filter(library: Library) -> None:
+def test_recordings_keep_to_the_filter(library: SearchLibrary) -> None:
     library.add("amber", kind="lecture")
     meeting = library.add("amber", kind="meeting")
     found = library.search().recordings("amber", filters=SearchFilter(kinds=("meeting",)))
-    assert [one.recording for one in found.recordings] == [meeting.id]
+    assert [result.recording for result in found.recordings] == [meeting.id]
 
 
 # Reranked
@@ -225,10 +227,10 @@ def passage_of(*sentences: str, ordinal: int) -> Chunk:
         second = 100.0 * ordinal + number
         spans.append(TimedSpan(at, at + len(sentence), second, second + 1))
         at += len(sentence) + 1
-    return chunk(" ".join(sentences), ordinal, phrases=tuple(spans))
+    return make_chunk(" ".join(sentences), ordinal, phrases=tuple(spans))
 
 
-def test_a_reranker_lifts_the_passage_whose_one_sentence_answers(library: Library) -> None:
+def test_a_reranker_lifts_the_passage_whose_one_sentence_answers(library: SearchLibrary) -> None:
     exact = passage_of("amber birch cedar", *(f"aside {n} far off" for n in range(9)), ordinal=8)
     scattered = (
         passage_of("amber amber sea", "birch birch hill", f"cedar cedar {n}", ordinal=n)
@@ -242,7 +244,7 @@ def test_a_reranker_lifts_the_passage_whose_one_sentence_answers(library: Librar
     assert {hit.chunk for hit in reranked} == {hit.chunk for hit in plain}
 
 
-def test_what_a_reranker_does_not_read_stays_behind(library: Library) -> None:
+def test_what_a_reranker_does_not_read_stays_behind(library: SearchLibrary) -> None:
     library.add(*(f"amber number{number}" for number in range(30)))
     search = library.search(reranker=NearestSentence())
     assert len({hit.text for hit in search("amber", limit=30).hits}) == 30
@@ -252,9 +254,9 @@ def test_what_a_reranker_does_not_read_stays_behind(library: Library) -> None:
 
 
 def test_a_passage_about_to_be_replaced_is_found_and_stands_alone(
-    library: Library,
+    library: SearchLibrary,
 ) -> None:
-    library.add(chunk("amber birch", 0), chunk("amber cedar", 1))
+    library.add(make_chunk("amber birch", 0), make_chunk("amber cedar", 1))
     library.database.run(
         b"update chunks set wanted = false where ordinal = 0 and org_id = %(org)s",
         org=library.org_id,
@@ -264,10 +266,10 @@ def test_a_passage_about_to_be_replaced_is_found_and_stands_alone(
 
 
 def test_nothing_to_search_yet_is_said(database: Database, tmp_path: Path) -> None:
-    library = Library(database, LocalStore(tmp_path))
+    library = SearchLibrary(database, LocalStore(tmp_path))
     database.run(b"update embedding_sets set state = 'building'")
     found = library.search()("amber")
     assert found.hits == []
     assert found.note is not None
-    assert factories.count(database, b"recordings") == 0
-    library.ledger.close()
+    assert factories.count_rows(database, b"recordings") == 0
+    library.results.close()

@@ -18,49 +18,51 @@ from playhead.core.records import Recording, SearchFilter
 from playhead.media.local_store import LocalStore
 from playhead.postgres.database import Database, set_org
 from playhead.postgres.pipeline.recordings import new_recording_id
-from tests.support.search_fixtures import Library, chunk
+from tests.support.search_fixtures import SearchLibrary, make_chunk
 
 NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def library(database: Database, tmp_path: Path) -> Iterator[Library]:
-    library = Library(database, LocalStore(tmp_path))
+def library(database: Database, tmp_path: Path) -> Iterator[SearchLibrary]:
+    library = SearchLibrary(database, LocalStore(tmp_path))
     yield library
-    library.ledger.close()
+    library.results.close()
 
 
 @pytest.fixture(scope="module")
 def shared(
     fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Library]:
+) -> Iterator[SearchLibrary]:
     """For tests that only read: see ``wanted``."""
     database = Database(fresh_database())
-    library = Library(database, LocalStore(tmp_path_factory.mktemp("media")))
+    library = SearchLibrary(database, LocalStore(tmp_path_factory.mktemp("media")))
     yield library
-    library.ledger.close()
+    library.results.close()
     database.close()
 
 
 @pytest.fixture(scope="module")
-def wanted(shared: Library) -> Recording:
+def wanted(shared: SearchLibrary) -> Recording:
     """Says amber three times in a minute and writes of it once, in another organisation's company
     and among others that say it, too."""
     for number in range(3):
-        shared.add(chunk("amber elsewhere", speaker="SPEAKER_1"), kind="meeting", language="fr")
+        shared.add(
+            make_chunk("amber elsewhere", speaker="SPEAKER_1"), kind="meeting", language="fr"
+        )
         shared.add(f"amber there {number}", kind="podcast", language="ja")
     shared.add("The quokka smiles.", kind="page")
     shared.add(
-        chunk("amber of theirs", speaker="Their Own"),
+        make_chunk("amber of theirs", speaker="Their Own"),
         kind="lecture",
         language="it",
         org_id="theirs",
     )
     recording = shared.add(
-        chunk("amber first", 0, seconds=(0.0, 10.0), speaker="SPEAKER_0"),
-        chunk("amber second", 2, seconds=(20.0, 30.0), speaker="Grace"),
-        chunk("amber third", 4, seconds=(40.0, 50.0)),
-        written=[chunk("amber written", 0, source="document", seconds=(60.0, 70.0))],
+        make_chunk("amber first", 0, seconds=(0.0, 10.0), speaker="SPEAKER_0"),
+        make_chunk("amber second", 2, seconds=(20.0, 30.0), speaker="Grace"),
+        make_chunk("amber third", 4, seconds=(40.0, 50.0)),
+        written=[make_chunk("amber written", 0, source="document", seconds=(60.0, 70.0))],
         kind="lecture",
         language="de",
     )
@@ -80,7 +82,7 @@ ALL = {"amber first", "amber second", "amber third", "amber written"}
 
 @pytest.mark.parametrize("question", ["amber", "birch"])  # by both legs; by meaning alone
 @pytest.mark.parametrize(
-    ("narrowed", "expected"),
+    ("filters", "expected"),
     [
         (SearchFilter(kinds=("lecture",)), ALL),
         (SearchFilter(kinds=("lecture", "book")), ALL),
@@ -102,20 +104,24 @@ ALL = {"amber first", "amber second", "amber third", "amber written"}
     ],
 )
 def test_only_what_the_filter_lets_through_is_found(
-    shared: Library, wanted: Recording, question: str, filters: SearchFilter, expected: set[str]
+    shared: SearchLibrary,
+    wanted: Recording,
+    question: str,
+    filters: SearchFilter,
+    expected: set[str],
 ) -> None:
     hits = shared.search()(question, filters=filters).hits
     assert {hit.text for hit in hits} == expected
     assert {hit.recording for hit in hits} <= {wanted.id}
 
 
-def test_a_filter_by_recording_finds_all_of_it(shared: Library, wanted: Recording) -> None:
+def test_a_filter_by_recording_finds_all_of_it(shared: SearchLibrary, wanted: Recording) -> None:
     hits = shared.search()("amber", filters=SearchFilter(recordings=(wanted.id.upper(),))).hits
     assert {hit.text for hit in hits} == ALL
 
 
 def test_languages_without_stems_are_told_apart_by_the_transcript(
-    library: Library,
+    library: SearchLibrary,
 ) -> None:
     library.add("amber", language="ja")
     chinese = library.add("amber", language="zh")
@@ -124,7 +130,7 @@ def test_languages_without_stems_are_told_apart_by_the_transcript(
 
 
 def test_a_filter_for_many_recordings_holds_as_one_for_few(
-    library: Library, database: Database
+    library: SearchLibrary, database: Database
 ) -> None:
     library.add("amber", kind="meeting")
     lectures = {library.add(f"amber {n}", kind="lecture").id for n in range(2)}
@@ -141,7 +147,7 @@ def test_a_filter_for_many_recordings_holds_as_one_for_few(
 
 
 @pytest.mark.parametrize(
-    "narrowed",
+    "filters",
     [
         SearchFilter(recordings=("no-such-recording",)),
         SearchFilter(recordings=("01a20126-2c76-75ee-a0d8-85f69dacc231",)),
@@ -152,14 +158,14 @@ def test_a_filter_for_many_recordings_holds_as_one_for_few(
     ],
 )
 def test_a_filter_that_names_what_is_not_there_says_so(
-    shared: Library, wanted: Recording, filters: SearchFilter
+    shared: SearchLibrary, wanted: Recording, filters: SearchFilter
 ) -> None:
     with pytest.raises(NotFound, match="No such"):
         shared.search()("amber", filters=filters)
 
 
 def test_what_another_organisation_has_is_told_as_what_nobody_has(
-    shared: Library, wanted: Recording
+    shared: SearchLibrary, wanted: Recording
 ) -> None:
     def refused(filters: SearchFilter) -> str:
         with pytest.raises(NotFound) as refusal:
@@ -174,7 +180,7 @@ def test_what_another_organisation_has_is_told_as_what_nobody_has(
     assert "it" in refused(SearchFilter(languages=("it",)))
 
 
-def test_no_question_and_no_filter_finds_another_organisations(library: Library) -> None:
+def test_no_question_and_no_filter_finds_another_organisations(library: SearchLibrary) -> None:
     library.add(*(f"amber {n}" for n in range(70)), kind="lecture", org_id="theirs")
     ours = library.add("amber ours", "birch", kind="lecture")
     for filters in (
@@ -186,19 +192,19 @@ def test_no_question_and_no_filter_finds_another_organisations(library: Library)
             found = library.search()("amber", filters=filters, limit=limit)
             assert {hit.recording for hit in found.hits} == {ours.id}
     whole = library.search("theirs").recordings("amber ours birch", limit=1000)
-    assert ours.id not in {one.recording for one in whole.recordings}
+    assert ours.id not in {result.recording for result in whole.recordings}
     assert library.search("nobodys")("amber").hits == []
 
 
 @pytest.mark.parametrize(
     "leg",
     [
-        "select * from matching(1, 'amber', null, 10)",
+        "select * from search_text(1, 'amber', null, 10)",
         "select * from nearest(1, array_fill(1, array[64])::vector, null, 10)",
     ],
 )
 def test_a_leg_finds_nothing_before_an_organisation_is_named(
-    library: Library, database: Database, leg: str
+    library: SearchLibrary, database: Database, leg: str
 ) -> None:
     library.add("amber")
     with pytest.raises(psycopg.Error, match="no organisation"):
@@ -206,7 +212,7 @@ def test_a_leg_finds_nothing_before_an_organisation_is_named(
 
 
 def test_words_are_found_by_the_index_under_the_role_that_searches(
-    library: Library, database: Database
+    library: SearchLibrary, database: Database
 ) -> None:
     library.add(*(f"common rare{n}" for n in range(500)))
     database.run(b"vacuum analyze chunks, embeddings")
@@ -217,7 +223,7 @@ def test_words_are_found_by_the_index_under_the_role_that_searches(
         connection.execute(b"set local enable_indexscan = off")
         before = connection.execute(scans).fetchall()
         set_org(connection, "default", "playhead_app")
-        leg = b"select * from matching(%(set)s, 'rare7', null, 10)"
+        leg = b"select * from search_text(%(set)s, 'rare7', null, 10)"
         assert len(connection.execute(leg, {"set": library.set_id}).fetchall()) == 1
         assert connection.execute(scans).fetchall() != before
 
@@ -242,7 +248,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("question", HOSTILE)
-def test_any_question_is_answered(shared: Library, wanted: Recording, question: str) -> None:
+def test_any_question_is_answered(shared: SearchLibrary, wanted: Recording, question: str) -> None:
     found = shared.search()(question)
     assert ("quokka",) in [hit.words for hit in found.hits]
     assert (found.note is not None) == ("word9999" in question)
@@ -253,20 +259,20 @@ def test_any_question_is_answered(shared: Library, wanted: Recording, question: 
 
 @pytest.mark.parametrize("question", ["🦘🦘", "the of and", "عربي", "?!", "\x00"])
 def test_a_question_without_a_word_of_ours_is_answered_by_meaning(
-    shared: Library, wanted: Recording, question: str
+    shared: SearchLibrary, wanted: Recording, question: str
 ) -> None:
     hits = shared.search()(question).hits
     assert [set(hit.matched) for hit in hits] == [{"meaning"}] * 10
 
 
 @pytest.mark.parametrize("question", ["", " \n\t", "\u3000"])
-def test_an_empty_question_is_refused(shared: Library, question: str) -> None:
+def test_an_empty_question_is_refused(shared: SearchLibrary, question: str) -> None:
     with pytest.raises(InvalidQuery, match="empty"):
         shared.search()(question)
 
 
 @pytest.mark.parametrize(
-    ("narrowed", "limit"),
+    ("filters", "limit"),
     [
         (SearchFilter(), 0),
         (SearchFilter(), 1001),
@@ -277,7 +283,7 @@ def test_an_empty_question_is_refused(shared: Library, question: str) -> None:
     ],
 )
 def test_what_contradicts_itself_is_refused(
-    shared: Library, filters: SearchFilter, limit: int
+    shared: SearchLibrary, filters: SearchFilter, limit: int
 ) -> None:
     with pytest.raises(InvalidQuery):
         shared.search()("amber", filters=filters, limit=limit)
@@ -290,7 +296,7 @@ Run = Callable[..., list[Any]]
 
 
 @pytest.fixture
-def run(shared: Library, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(shared: SearchLibrary, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Values that the command prints with ``--json``."""
     monkeypatch.setenv("DATABASE_URL", shared.database.url)
     monkeypatch.setenv("PLAYHEAD_EMBEDDER", "instant")

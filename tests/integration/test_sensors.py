@@ -23,7 +23,7 @@ from sensors.inbox import inbox_sensor
 from sensors.lost_retries import lost_retries_sensor
 from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import Pipeline, write_sound
-from tests.support.time_travel import needs_one_clock
+from tests.support.time_travel import requires_real_clock
 
 Add = Callable[[str], Recording]
 
@@ -204,7 +204,7 @@ def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
     assert request.tags[PARTITION_TAG] == recording.id
 
 
-@needs_one_clock
+@requires_real_clock
 def test_new_files_are_left_to_a_worker_that_attends(
     services: PipelineServices, folder: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,12 +228,12 @@ def test_two_that_take_the_same_file_make_one_recording_and_lose_nothing(
             for file in files
             for _ in range(4)
         ]
-    arrivals = [one.result() for one in taken if one.exception() is None]
+    arrivals = [future.result() for future in taken if future.exception() is None]
     assert {arrival.recording.id for arrival in arrivals} == {
         status.id for status in services.pipeline.recordings.statuses("default")
     }
     assert sorted(titles(services)) == [str(number) for number in range(8)]
-    assert all(isinstance(one.exception(), FileNotFoundError | None) for one in taken)
+    assert all(isinstance(future.exception(), FileNotFoundError | None) for future in taken)
     assert list(folder.iterdir()) == []
 
 

@@ -16,7 +16,7 @@ from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.postgres.search.embedding_sets import EmbeddingSets, InvalidSetState, SetIncomplete
 from playhead.postgres.search.vector_indexes import VectorIndexes
 from tests.support import factories
-from tests.support.factories import Worker, passages, unit_vectors
+from tests.support.factories import PipelineDriver, make_chunks, unit_vectors
 
 OTHER_MODEL = Engine("vectors by hash", "b")
 
@@ -27,37 +27,40 @@ def sets(database: Database) -> EmbeddingSets:
 
 
 @pytest.fixture
-def other(database: Database) -> Worker:
+def other(database: Database) -> PipelineDriver:
     """Works for a second model of other dimensions."""
-    return Worker(database, "run-2", OTHER_MODEL, dimensions=5)
+    return PipelineDriver(database, "run-2", OTHER_MODEL, dimensions=5)
 
 
-def embed_for(other: Worker, recording: Recording) -> None:
-    other.cut(recording, passages("one", "two"))
+def embed_for(other: PipelineDriver, recording: Recording) -> None:
+    other.chunk(recording, make_chunks("one", "two"))
     other.embed(recording)
 
 
 def test_the_first_set_is_searched_at_once_and_the_next_is_not(
-    worker: Worker, other: Worker, sets: EmbeddingSets
+    worker: PipelineDriver, other: PipelineDriver, sets: EmbeddingSets
 ) -> None:
     first, second = worker.set_id, other.set_id
-    assert [(one.id, one.state) for one in sets.live()] == [(first, "active"), (second, "building")]
+    assert [(embedding_set.id, embedding_set.state) for embedding_set in sets.live()] == [
+        (first, "active"),
+        (second, "building"),
+    ]
     assert worker.set_id == first, "the same model is the same set"
 
 
 def test_two_models_of_different_dimensions_stand_side_by_side(
-    worker: Worker, other: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, other: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     embed_for(other, recording)
     lengths = database.rows(b"select distinct vector_dims(vector) as n from embeddings order by n")
     assert [row["n"] for row in lengths] == [3, 5]
 
 
 def test_the_vectors_of_one_model_cannot_stand_in_the_set_of_another(
-    worker: Worker, other: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, other: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     with pytest.raises(psycopg.errors.CheckViolation):
         database.run(
             b"insert into embeddings select %(other)s, org_id, chunk_id, result_id, vector"
@@ -67,11 +70,11 @@ def test_the_vectors_of_one_model_cannot_stand_in_the_set_of_another(
 
 
 def test_a_half_built_set_is_never_searched(
-    worker: Worker, other: Worker, database: Database, sets: EmbeddingSets
+    worker: PipelineDriver, other: PipelineDriver, database: Database, sets: EmbeddingSets
 ) -> None:
-    built, missing = factories.registered(database), factories.registered(database)
+    built, missing = factories.add_recording(database), factories.add_recording(database)
     for recording in (built, missing):
-        worker.take_through(recording)
+        worker.run_all_stages(recording)
     embed_for(other, built)
     with pytest.raises(SetIncomplete, match="lacks 1 recordings"):
         sets.activate(sets.get(other.set_id))
@@ -82,38 +85,48 @@ def test_a_half_built_set_is_never_searched(
 
 
 def test_a_recording_that_changed_since_is_missing_again(
-    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets
+    worker: PipelineDriver, other: PipelineDriver, recording: Recording, sets: EmbeddingSets
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     embed_for(other, recording)
     assert sets.progress(sets.get(other.set_id)).lacking == 0
-    worker.transcribe(recording, factories.transcript("other words"), version="2")
+    worker.transcribe(recording, factories.make_transcript("other words"), version="2")
     worker.write(recording)
-    worker.cut(recording, passages("one", "three"))
+    worker.chunk(recording, make_chunks("one", "three"))
     worker.embed(recording)
     assert sets.progress(sets.get(other.set_id)).lacking == 1
 
 
 def test_going_back_is_as_quick_as_going_and_loses_nothing(
-    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets, recordings: Recordings
+    worker: PipelineDriver,
+    other: PipelineDriver,
+    recording: Recording,
+    sets: EmbeddingSets,
+    recordings: Recordings,
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     embed_for(other, recording)
     for searched in (other.set_id, worker.set_id, other.set_id):
         sets.activate(sets.get(searched))
-        assert [one.id for one in sets.live() if one.state == "active"] == [searched]
-        assert factories.status(recordings, recording).status == "ready"
+        assert [
+            embedding_set.id for embedding_set in sets.live() if embedding_set.state == "active"
+        ] == [searched]
+        assert factories.get_status(recordings, recording).status == "ready"
 
 
 def test_a_recording_that_arrived_before_the_switch_and_ends_after_is_made_for_both(
-    worker: Worker, other: Worker, database: Database, sets: EmbeddingSets, recordings: Recordings
+    worker: PipelineDriver,
+    other: PipelineDriver,
+    database: Database,
+    sets: EmbeddingSets,
+    recordings: Recordings,
 ) -> None:
-    early, late = factories.registered(database), factories.registered(database)
-    worker.take_through(early)
+    early, late = factories.add_recording(database), factories.add_recording(database)
+    worker.run_all_stages(early)
     embed_for(other, early)
     for step in (worker.probe, worker.transcribe, worker.write):
         step(late)
-    worker.cut(late, passages("one", "two"))
+    worker.chunk(late, make_chunks("one", "two"))
     sets.activate(sets.get(other.set_id))
     worker.embed(late)
     assert recordings.pending(limit=9) == [late], "the set that is searched now lacks it"
@@ -122,33 +135,39 @@ def test_a_recording_that_arrived_before_the_switch_and_ends_after_is_made_for_b
 
 
 def test_a_retired_set_leaves_no_vectors_and_can_be_built_again_without_a_call(
-    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets, database: Database
+    worker: PipelineDriver,
+    other: PipelineDriver,
+    recording: Recording,
+    sets: EmbeddingSets,
+    database: Database,
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     embed_for(other, recording)
     sets.retire(sets.get(other.set_id))
     tables = database.rows(
         b"select from pg_class where relname like 'embeddings_set%%' and relkind = 'r'"
     )
     assert len(tables) == 1
-    assert other.set_id in {one.id for one in sets.all() if one.state == "building"}
+    assert other.set_id in {
+        embedding_set.id for embedding_set in sets.all() if embedding_set.state == "building"
+    }
     embed_for(other, recording)
     assert sets.progress(sets.get(other.set_id)).lacking == 0
-    assert sorted(other.asked) == ["one", "two"]
+    assert sorted(other.embedded_texts) == ["one", "two"]
 
 
 def test_the_set_that_is_searched_cannot_be_retired(
-    worker: Worker, recording: Recording, sets: EmbeddingSets
+    worker: PipelineDriver, recording: Recording, sets: EmbeddingSets
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     with pytest.raises(InvalidSetState, match="active"):
         sets.retire(sets.get(worker.set_id))
 
 
 def test_a_retired_set_cannot_be_searched(
-    worker: Worker, other: Worker, recording: Recording, sets: EmbeddingSets
+    worker: PipelineDriver, other: PipelineDriver, recording: Recording, sets: EmbeddingSets
 ) -> None:
-    worker.take_through(recording)
+    worker.run_all_stages(recording)
     embed_for(other, recording)
     retired = sets.get(other.set_id)
     sets.retire(retired)
@@ -162,14 +181,14 @@ def test_an_unknown_set_says_so(sets: EmbeddingSets) -> None:
 
 
 def test_however_many_ask_at_once_a_text_is_embedded_by_one(
-    worker: Worker, database: Database
+    worker: PipelineDriver, database: Database
 ) -> None:
-    workers = [Worker(database, f"run-{number}") for number in range(4)]
+    workers = [PipelineDriver(database, f"run-{number}") for number in range(4)]
     set_id, start, held = worker.set_id, Barrier(4), []
 
-    def ask(one: Worker) -> None:
+    def ask(driver: PipelineDriver) -> None:
         start.wait()
-        with one.ledger.lock_texts("default", set_id, ["b", "a"]):
+        with driver.results.lock_texts("default", set_id, ["b", "a"]):
             held.append("in")
             assert held.count("in") == held.count("out") + 1
             held.append("out")
@@ -177,19 +196,19 @@ def test_however_many_ask_at_once_a_text_is_embedded_by_one(
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(ask, workers))
     assert held == ["in", "out"] * 4
-    for one in workers:
-        one.ledger.close()
+    for each in workers:
+        each.results.close()
 
 
 def test_among_many_passages_the_index_finds_what_an_exact_scan_finds(
     database: Database, recording: Recording
 ) -> None:
-    worker = Worker(database, dimensions=24)
+    worker = PipelineDriver(database, dimensions=24)
     database.run(
-        b"create or replace function exact_up_to(dimensions integer) returns integer"
+        b"create or replace function max_exact_vectors(dimensions integer) returns integer"
         b" language sql immutable as 'select 2000'"  # so that few are many
     )
-    worker.take_through(recording, [f"passage {number}" for number in range(2_100)])
+    worker.run_all_stages(recording, [f"passage {number}" for number in range(2_100)])
     [searched] = worker.sets.live()
     VectorIndexes(database).maintain()
     searches, found = ChunkSearch(database), 0

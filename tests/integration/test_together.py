@@ -24,7 +24,7 @@ from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, Claim, Result
 from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.integration.conftest import instant_engines
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 
 Add = Callable[[str], Recording]
 Told = list[tuple[str, Stage, StageOutcome]]
@@ -83,14 +83,20 @@ def take(
     )
     tell = StageExecutor(lambda work, stage, made: told.append((work.recording.id, stage, made)))
     with suppress(WorkerStopping), tell as hands:
-        for one in recordings:
-            hands.run(RecordingContext(services, one, turn, targets, standing[one.id]), stages)
+        for current in recordings:
+            hands.run(
+                RecordingContext(services, current, turn, targets, standing[current.id]), stages
+            )
         hands.finish()
     return told
 
 
 def done(told: Told, stage: Stage) -> list[str]:
-    return [one for one, of, made in told if of == stage and isinstance(made, StageResult)]
+    return [
+        recording_id
+        for recording_id, of, made in told
+        if of == stage and isinstance(made, StageResult)
+    ]
 
 
 def test_one_that_cannot_be_embedded_fails_alone_with_its_reason(
@@ -105,8 +111,8 @@ def test_one_that_cannot_be_embedded_fails_alone_with_its_reason(
     [letter] = services.pipeline.recordings.dead_letters()
     assert letter.id == bad.id
     ready = {
-        one.id: factories.status(services.pipeline.recordings, one).status
-        for one in (good, bad, other)
+        recording.id: factories.get_status(services.pipeline.recordings, recording).status
+        for recording in (good, bad, other)
     }
     assert ready == {good.id: "ready", bad.id: "failed", other.id: "ready"}
 
@@ -133,7 +139,9 @@ def test_one_that_kills_every_worker_takes_no_others_with_it(
         with pytest.raises(Died):
             take(services, recordings, ["chunks", "embeddings"])
     assert services.pipeline.results.dead_letter_crashed() == 1
-    take(services, [one for one in recordings if one != deadly], ["chunks", "embeddings"])
+    take(
+        services, [current for current in recordings if current != deadly], ["chunks", "embeddings"]
+    )
     assert [letter.id for letter in services.pipeline.recordings.dead_letters()] == [deadly.id]
     assert not services.pipeline.recordings.pending(limit=4)
 
@@ -151,9 +159,9 @@ def test_two_workers_with_the_same_recordings_embed_each_text_once(
             return take(mine, recordings, ["chunks", "embeddings"], run_id)
 
     with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(work, ["one", "other"])
-    for told in (one, other):
-        assert sorted(done(told, "embeddings")) == sorted(one.id for one in recordings)
+        first, other = pool.map(work, ["one", "other"])
+    for told in (first, other):
+        assert sorted(done(told, "embeddings")) == sorted(current.id for current in recordings)
     assert len(embedder.embedded) == len(set(embedder.embedded))
 
 
@@ -162,7 +170,7 @@ def test_more_recordings_than_go_together_are_all_made(
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(70)]
     told = take(services, recordings, STAGES)
-    assert sorted(done(told, "embeddings")) == sorted(one.id for one in recordings)
+    assert sorted(done(told, "embeddings")) == sorted(current.id for current in recordings)
     assert not services.pipeline.recordings.pending(limit=1)
 
 
@@ -202,66 +210,70 @@ def test_what_was_made_before_the_worker_was_stopped_is_told(
     standing = services.pipeline.results.current_results(recordings).values()
     for stage in STAGES[3:]:
         made = [
-            one
-            for one in standing
-            if (stage, services.embedding_targets()[0].embedding_set.id) in one
+            current
+            for current in standing
+            if (stage, services.embedding_targets()[0].embedding_set.id) in current
         ]
         assert len(done(told, stage)) == len(made)
     assert len(done(told, "embeddings")) < len(recordings)
 
 
 def test_results_finished_together_are_all_kept_or_none(
-    worker: Worker, database: Database, probed: Recording
+    worker: PipelineDriver, database: Database, probed: Recording
 ) -> None:
-    others = [factories.registered(database) for _ in range(2)]
-    for one in others:
-        worker.probe(one)
-    wanted = [ResultKey(one, factories.recipe("transcript"), {}) for one in (probed, *others)]
-    with worker.ledger.try_claim_many(wanted, run_id="run-1", detail="") as claims:
+    others = [factories.add_recording(database) for _ in range(2)]
+    for current in others:
+        worker.probe(current)
+    wanted = [
+        ResultKey(current, factories.make_recipe("transcript"), {}) for current in (probed, *others)
+    ]
+    with worker.results.try_claim_many(wanted, run_id="run-1", detail="") as claims:
         held = [claim for claim in claims if claim]
         assert len(held) == 3
         _take_over(database, held[1])
         with (
             pytest.raises(ClaimLost, match=held[1].recording.id),
-            worker.ledger.finish_all(held, ["a", "b", "c"]),
+            worker.results.finish_all(held, ["a", "b", "c"]),
         ):
             pass
-    assert not any(worker.current(one, "transcript") for one in (probed, *others))
+    assert not any(worker.current(current, "transcript") for current in (probed, *others))
 
 
 def test_a_forgotten_recording_among_several_leaves_nothing_locked(
-    worker: Worker, database: Database, probed: Recording
+    worker: PipelineDriver, database: Database, probed: Recording
 ) -> None:
     wanted = [
-        ResultKey(one, factories.recipe("transcript"), {})
-        for one in (probed, factories.recording())
+        ResultKey(current, factories.make_recipe("transcript"), {})
+        for current in (probed, factories.make_recording())
     ]
-    with worker.ledger.claim(wanted[0], run_id="run-1", detail="") as failed:
-        worker.ledger.fail(failed, InvalidEngineOutput("No.", remedy="Try again."), final=False)
+    with worker.results.claim(wanted[0], run_id="run-1", detail="") as failed:
+        worker.results.fail(failed, InvalidEngineOutput("No.", remedy="Try again."), final=False)
     with (
         pytest.raises(RecordingDeleted),
-        worker.ledger.try_claim_many(wanted, run_id="run-1", detail=""),
+        worker.results.try_claim_many(wanted, run_id="run-1", detail=""),
     ):
         pass
-    other = Worker(database, "other")
-    with other.ledger.try_claim_many(wanted[:1], run_id="other", detail="") as [claim]:
+    other = PipelineDriver(database, "other")
+    with other.results.try_claim_many(wanted[:1], run_id="other", detail="") as [claim]:
         assert claim is not None
-    other.ledger.close()
+    other.results.close()
 
 
 def test_what_another_worker_is_at_is_left_to_it(
-    worker: Worker, database: Database, probed: Recording
+    worker: PipelineDriver, database: Database, probed: Recording
 ) -> None:
-    free = factories.registered(database)
+    free = factories.add_recording(database)
     worker.probe(free)
-    wanted = [ResultKey(one, factories.recipe("transcript"), {}) for one in (probed, free)]
-    other = Worker(database, "other")
+    wanted = [
+        ResultKey(current, factories.make_recipe("transcript"), {}) for current in (probed, free)
+    ]
+    other = PipelineDriver(database, "other")
     with (
-        other.ledger.claim(wanted[0], run_id="other", detail=""),
-        worker.ledger.try_claim_many(wanted, run_id="run-1", detail="") as claims,
+        other.results.claim(wanted[0], run_id="other", detail=""),
+        worker.results.try_claim_many(wanted, run_id="run-1", detail="") as claims,
     ):
         assert [claim and claim.recording.id for claim in claims] == [None, free.id]
-    other.ledger.close()
+    other.results.close()
 
 
 def _take_over(database: Database, claim: Claim) -> None:

@@ -15,7 +15,7 @@ from playhead.core.settings import Settings
 from playhead.postgres.database import Database
 from playhead.services.context import PipelineServices
 from tests.integration.conftest import Pipeline
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 
 Add = Callable[[str], Recording]
 
@@ -25,9 +25,9 @@ def untold(settings: Settings, add: Add) -> Recording:
     """Made in all its stages by a run that Dagster never heard of."""
     recording = add("untold.wav")
     database = Database(str(settings.database_url))
-    worker = Worker(database, "run-1")
-    worker.take_through(recording)
-    worker.ledger.close()
+    worker = PipelineDriver(database, "run-1")
+    worker.run_all_stages(recording)
+    worker.results.close()
     database.close()
     return recording
 
@@ -70,7 +70,7 @@ def test_the_end_of_a_dead_run_tells_what_it_made(
     )
     services.pipeline.recordings.mark_requested([recording.id])
     database = Database(str(services.settings.database_url))
-    Worker(database, run.run_id).probe(recording)
+    PipelineDriver(database, run.run_id).probe(recording)
     assert fail_orphaned_runs(pipeline.instance, services) == 1
     assert pipeline.materialised("raw_media") == {recording.id}
     assert pipeline.materialised("transcript") == set()
@@ -94,7 +94,7 @@ def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
         status=dg.DagsterRunStatus.STARTED,
     )
     database = Database(str(services.settings.database_url))
-    Worker(database, backfill.run_id).probe(recording)
+    PipelineDriver(database, backfill.run_id).probe(recording)
     assert fail_orphaned_runs(pipeline.instance, services) == 2
     assert pipeline.materialised("raw_media") == {recording.id}
     database.close()

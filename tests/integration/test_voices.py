@@ -44,7 +44,7 @@ def two_tracks(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         ann = container.add_stream("flac", rate=RATE, layout="mono")
         bob = container.add_stream("flac", rate=RATE, layout="stereo")
-        packets = [*media_files.spoken(ann, ANN), *media_files.spoken(bob, BOB)]
+        packets = [*media_files.encode(ann, ANN), *media_files.encode(bob, BOB)]
         for packet in sorted(packets, key=lambda packet: packet.dts or 0):
             container.mux(packet)
     return path

@@ -27,7 +27,7 @@ from playhead.postgres.database_urls import embedded_server
 from playhead.services.context import PipelineServices, open_pipeline_services
 from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import instant_engines, write_sound
-from tests.support.factories import status
+from tests.support.factories import get_status
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -97,7 +97,7 @@ class Place:
         return self.services.ingest.add(file, org_id="default").recording
 
     def status(self, recording: Recording) -> str:
-        return status(self.services.pipeline.recordings, recording).status
+        return get_status(self.services.pipeline.recordings, recording).status
 
     def run(self) -> dg.DagsterRun:
         """The newest."""
@@ -108,7 +108,9 @@ class Place:
         """How often each stage from the transcript on was told to Dagster."""
         keys = [dg.AssetKey(stage) for stage in STAGES[1:]]
         found = [self.instance.fetch_materializations(key, limit=99).records for key in keys]
-        return [sum(one.partition_key == recording.id for one in records) for records in found]
+        return [
+            sum(record.partition_key == recording.id for record in records) for records in found
+        ]
 
     def make(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """The run that a sensor asked for, in this process."""
@@ -195,7 +197,7 @@ def test_a_dropped_file_is_taken_once_its_writer_has_closed_it(place: Place) -> 
         assert place.services.pipeline.recordings.statuses("default") == []
     until(lambda: not any(inbox.iterdir()), seconds=5)
     [taken] = place.services.pipeline.recordings.get_many(
-        [one.id for one in place.services.pipeline.recordings.statuses("default")]
+        [recording.id for recording in place.services.pipeline.recordings.statuses("default")]
     )
     assert taken.size_bytes == len(sound)
     until(lambda: place.status(taken) == "ready", seconds=5)

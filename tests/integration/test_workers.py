@@ -21,11 +21,11 @@ from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.pipeline.stage_results import Claim
 from tests.support import factories
-from tests.support.factories import Worker, count, status
+from tests.support.factories import PipelineDriver, count_rows, get_status
 
 REPOSITORY = Path(__file__).parents[2]
 INPUTS = {"raw_media": "media 1", "language": None}
-RECIPE = factories.recipe("transcript")
+RECIPE = factories.make_recipe("transcript")
 DAMAGED = UnreadableMedia("Nothing can be decoded.", remedy="Export it again.")
 
 #: A worker that claims the transcript of a recording, tells how that went, and goes on when it
@@ -36,16 +36,16 @@ from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.database import Database
 from tests.support import factories
 database = Database(sys.argv[1])
-worker = factories.Worker(database, "another process")
+worker = factories.PipelineDriver(database, "another process")
 recording, = Recordings(database).get_many([sys.argv[2]])
 inputs = {"raw_media": "media 1", "language": None}
 print("asking", flush=True)
-with worker.claim(recording, factories.recipe("transcript"), inputs) as claim:
+with worker.claim(recording, factories.make_recipe("transcript"), inputs) as claim:
     print("found" if claim.done else f"claimed {claim.attempt}", flush=True)
     if not claim.done:
         order = sys.stdin.readline().strip()
         with worker.ledger.finish(claim, output_hash="heard") as write:
-            worker.content.put_transcript(*write, recording, factories.transcript())
+            worker.content.put_transcript(*write, recording, factories.make_transcript())
             if order == "write":
                 print("written", flush=True)
                 sys.stdin.readline()
@@ -107,18 +107,18 @@ def soon(true: Callable[[], bool]) -> bool:
     return so
 
 
-def claim(worker: Worker, recording: Recording) -> AbstractContextManager[Claim]:
+def claim(worker: PipelineDriver, recording: Recording) -> AbstractContextManager[Claim]:
     return worker.claim(recording, RECIPE, INPUTS)
 
 
-def finish(worker: Worker, claim: Claim, output: str = "heard") -> None:
-    with worker.ledger.finish(claim, output_hash=output) as write:
-        worker.content.put_transcript(*write, claim.recording, factories.transcript(output))
+def finish(worker: PipelineDriver, claim: Claim, output: str = "heard") -> None:
+    with worker.results.finish(claim, output_hash=output) as write:
+        worker.content.put_transcript(*write, claim.recording, factories.make_transcript(output))
 
 
-def interrupted(worker: Worker, claim: Claim) -> None:
-    with worker.ledger.finish(claim, output_hash="heard") as write:
-        worker.content.put_transcript(*write, claim.recording, factories.transcript())
+def interrupted(worker: PipelineDriver, claim: Claim) -> None:
+    with worker.results.finish(claim, output_hash="heard") as write:
+        worker.content.put_transcript(*write, claim.recording, factories.make_transcript())
         raise ZeroDivisionError
 
 
@@ -133,7 +133,7 @@ def cut_off(database: Database) -> None:
 
 @contextmanager
 def taken_over(
-    worker: Worker, newer: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, newer: PipelineDriver, recording: Recording, database: Database
 ) -> Iterator[Claim]:
     """The claim of a worker that was thought dead, and in whose place another has finished."""
     with claim(worker, recording) as lost:
@@ -148,7 +148,9 @@ def taken_over(
 
 
 def test_a_killed_worker_leaves_its_result_to_the_next_one_at_once(
-    start: Callable[[Recording], subprocess.Popen[str]], worker: Worker, recording: Recording
+    start: Callable[[Recording], subprocess.Popen[str]],
+    worker: PipelineDriver,
+    recording: Recording,
 ) -> None:
     doomed = start(recording)
     assert line(doomed) == "claimed 1"
@@ -168,19 +170,19 @@ def test_a_killed_worker_is_never_shown_as_working(
 ) -> None:
     doomed = start(recording)
     line(doomed)
-    working = status(recordings, recording)
+    working = get_status(recordings, recording)
     assert (working.status, working.detail, working.live) == ("transcribing", "working", True)
     assert recordings.pending(limit=9) == []
     kill(doomed)
-    assert soon(lambda: not status(recordings, recording).live)
-    waiting = status(recordings, recording)
+    assert soon(lambda: not get_status(recordings, recording).live)
+    waiting = get_status(recordings, recording)
     assert (waiting.status, waiting.detail) == ("uploaded", "waiting")
     assert recordings.pending(limit=9) == [recording]
 
 
 def test_a_worker_killed_while_writing_leaves_nothing_of_what_it_wrote(
     start: Callable[[Recording], subprocess.Popen[str]],
-    worker: Worker,
+    worker: PipelineDriver,
     recording: Recording,
     database: Database,
 ) -> None:
@@ -191,26 +193,26 @@ def test_a_worker_killed_while_writing_leaves_nothing_of_what_it_wrote(
     kill(doomed)
     with claim(worker, recording) as mine:
         assert mine.attempt == 2
-        assert count(database, b"transcripts") == 0
+        assert count_rows(database, b"transcripts") == 0
         assert worker.current(recording, "transcript") is None
 
 
 def test_an_error_while_writing_leaves_nothing_of_what_was_written(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     with claim(worker, recording) as mine:
         with pytest.raises(ZeroDivisionError):
             interrupted(worker, mine)
-        assert count(database, b"transcripts") == 0
+        assert count_rows(database, b"transcripts") == 0
         assert worker.current(recording, "transcript") is None
         finish(worker, mine)  # the claim is still its own
     assert worker.output(recording, "transcript") == "heard"
 
 
 def test_a_worker_thought_dead_that_comes_back_writes_nothing(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    newer = Worker(database, "run-2")
+    newer = PipelineDriver(database, "run-2")
     with (
         pytest.raises(ClaimLost),
         taken_over(worker, newer, recording, database) as lost,
@@ -220,26 +222,26 @@ def test_a_worker_thought_dead_that_comes_back_writes_nothing(
     assert current is not None
     assert (current.output_hash, current.run_id, current.attempt) == ("by the newer", "run-2", 2)
     assert worker.content.transcript(recording, current.id).text == "by the newer"
-    assert count(database, b"transcripts") == 1
+    assert count_rows(database, b"transcripts") == 1
 
 
 def test_a_worker_thought_dead_neither_fails_nor_moves_the_newer_attempt(
-    worker: Worker, recording: Recording, database: Database, recordings: Recordings
+    worker: PipelineDriver, recording: Recording, database: Database, recordings: Recordings
 ) -> None:
-    newer = Worker(database, "run-2")
+    newer = PipelineDriver(database, "run-2")
     with claim(worker, recording) as lost:
         cut_off(database)
         with claim(newer, recording):
             with pytest.raises(ClaimLost):
-                newer.ledger.progress([lost], 90, "by the older")
-            worker.ledger.fail(lost, DAMAGED, final=True)
-            shown = status(recordings, recording)
+                newer.results.progress([lost], 90, "by the older")
+            worker.results.fail(lost, DAMAGED, final=True)
+            shown = get_status(recordings, recording)
             assert (shown.status, shown.detail) == ("transcribing", "working")
     assert recordings.dead_letters() == []
 
 
 def test_a_worker_that_lost_its_session_and_was_not_replaced_still_finishes(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     with claim(worker, recording) as mine:
         cut_off(database)
@@ -248,7 +250,7 @@ def test_a_worker_that_lost_its_session_and_was_not_replaced_still_finishes(
 
 
 def test_a_session_lost_between_two_claims_is_not_noticed(
-    worker: Worker, recording: Recording, database: Database
+    worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.transcribe(recording)
     database.rows(
@@ -268,12 +270,12 @@ def test_of_two_processes_at_one_result_the_second_waits_and_finds_it_done(
     assert line(first) == "claimed 1"
     second = start(recording)
     assert soon(
-        lambda: count(database, b"pg_locks where locktype = 'advisory' and not granted") == 1
+        lambda: count_rows(database, b"pg_locks where locktype = 'advisory' and not granted") == 1
     )
     tell(first, "finish")
     assert line(first) == "finished"
     assert line(second) == "found"
-    assert count(database, b"transcripts") == 1
+    assert count_rows(database, b"transcripts") == 1
 
 
 def test_of_many_workers_at_one_result_exactly_one_makes_it(
@@ -282,21 +284,21 @@ def test_of_many_workers_at_one_result_exactly_one_makes_it(
     together = threading.Barrier(8)
 
     def work(number: int) -> bool:
-        worker = Worker(database, f"run-{number}")
+        worker = PipelineDriver(database, f"run-{number}")
         together.wait()
         try:
             return worker.transcribe(recording)
         finally:
-            worker.ledger.close()
+            worker.results.close()
 
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(work, range(8)))
     assert made.count(True) == 1
-    assert count(database, b"transcripts") == 1
+    assert count_rows(database, b"transcripts") == 1
 
 
 def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours(
-    worker: Worker,
+    worker: PipelineDriver,
     recording: Recording,
     recordings: Recordings,
     fresh_database: Callable[[], str],
@@ -304,22 +306,22 @@ def test_a_worker_at_another_database_of_the_server_is_not_taken_for_one_of_ours
     with claim(worker, recording):
         pass  # as if it had died
     neighbours = Database(fresh_database())
-    theirs = factories.registered(neighbours)
-    their_worker = Worker(neighbours)
+    theirs = factories.add_recording(neighbours)
+    their_worker = PipelineDriver(neighbours)
     their_worker.probe(theirs)
     with claim(their_worker, theirs) as held, claim(worker, recording) as ours:
         assert held.id == ours.id
     with claim(their_worker, theirs):
-        assert not status(recordings, recording).live
-    their_worker.ledger.close()
+        assert not get_status(recordings, recording).live
+    their_worker.results.close()
     neighbours.close()
 
 
 def test_two_recordings_are_worked_on_side_by_side(
-    worker: Worker, recording: Recording, database: Database, recordings: Recordings
+    worker: PipelineDriver, recording: Recording, database: Database, recordings: Recordings
 ) -> None:
-    another = factories.registered(database)
-    neighbour = Worker(database, "run-2")
+    another = factories.add_recording(database)
+    neighbour = PipelineDriver(database, "run-2")
     with claim(worker, recording), claim(neighbour, another):
         under_way = {shown.id for shown in recordings.under_way("default")}
     assert under_way == {recording.id, another.id}

@@ -1,7 +1,7 @@
-"""Makers of what tests work on: recordings, recipes, results, and a worker that stores them.
+"""Factories for tests: recordings, recipes, results, and a driver that stores them.
 
-The worker goes through the stages as the pipeline does, with the same names of inputs, but
-makes nothing itself: it stores what a test hands it.
+The driver goes through the stages as the pipeline does, with the same names of inputs, but runs no
+engine: it stores the values that a test passes in.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ MODEL = Engine("vectors by hash", "a")
 CHUNK_RECIPE = Recipe("chunks", "1", Engine("chunker", "a"))
 
 
-def recording(**changes: Any) -> Recording:
-    """One with an id and bytes of its own."""
-    made = Recording(
+def make_recording(**changes: Any) -> Recording:
+    """Return a recording with its own id and hash."""
+    new = Recording(
         id=new_recording_id(),
+        partition_key="",
         org_id="default",
         sha256=secrets.token_hex(32),
         size_bytes=1000,
@@ -59,48 +60,49 @@ def recording(**changes: Any) -> Recording:
         language=None,
         suffix=".flac",
     )
-    return replace(made, **changes)
+    new = replace(new, **changes)
+    return new if new.partition_key else replace(new, partition_key=new.id)
 
 
-def registered(database: Database, **changes: Any) -> Recording:
-    return Recordings(database).add(recording(**changes))
+def add_recording(database: Database, **changes: Any) -> Recording:
+    return Recordings(database).add(make_recording(**changes))
 
 
-def recipe(stage: Stage, version: str = "1") -> Recipe:
+def make_recipe(stage: Stage, version: str = "1") -> Recipe:
     return Recipe(stage, version, Engine("fake", "a"))
 
 
-def media_facts(duration: float = 10.0) -> MediaFacts:
+def make_media_facts(duration: float = 10.0) -> MediaFacts:
     return MediaFacts("flac", "flac", "audio/flac", 16000, 1, duration, ("audio: flac",))
 
 
-def transcript(text: str = "one two three", language: str = "en") -> Transcript:
-    """Every word of ``text`` takes half a second."""
+def make_transcript(text: str = "one two three", language: str = "en") -> Transcript:
+    """Return a transcript in which every word of ``text`` takes half a second."""
     spoken = [Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(text.split(" "))]
     end = len(spoken) / 2
     return Transcript(text, language, end, tuple(spoken), (Segment(text, 0.0, end, "Ada"),))
 
 
-def document(content: str = "# A talk\n\none two three", title: str = "A talk") -> Document:
+def make_document(content: str = "# A talk\n\none two three", title: str = "A talk") -> Document:
     spans = (TimedSpan(0, len(content), 0.0, 1.5, None),)
     sections = [{"heading": title, "start_seconds": 0.0, "end_seconds": 1.5}]
     return Document(title, content, "markdown", spans, {"sections": sections})
 
 
-def passages(*texts: str, source: Source = "transcript") -> list[Chunk]:
-    """Chunks that follow each other with one character between them, a second each."""
-    made, start = [], 0
+def make_chunks(*texts: str, source: Source = "transcript") -> list[Chunk]:
+    """Return consecutive chunks, one character apart and one second each."""
+    new, start = [], 0
     for ordinal, text in enumerate(texts):
         end = start + len(text)
         span = TimedSpan(start, end, float(ordinal), ordinal + 1.0)
         times = (float(ordinal), ordinal + 1.0, None)
-        made.append(Chunk(source, text, ordinal, start, end, *times, 1, (span,)))
+        new.append(Chunk(source, text, ordinal, start, end, *times, 1, (span,)))
         start = end + 1
-    return made
+    return new
 
 
 def unit_vectors(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:
-    """The same for the same text, of length 1."""
+    """Return a vector of length 1 for each text; equal texts have equal vectors."""
     seeds = [int(text_hash(text)[:8], 16) for text in texts]
     rows = np.array([np.random.default_rng(seed).normal(size=dimensions) for seed in seeds])
     rows = rows.reshape(len(texts), dimensions)
@@ -109,19 +111,22 @@ def unit_vectors(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:
     return unit
 
 
-def status(recordings: Recordings, recording: Recording) -> Status:
+def get_status(recordings: Recordings, recording: Recording) -> Status:
     (found,) = recordings.statuses(recording.org_id, [recording.id])
     return found
 
 
-def count(database: Database, table: bytes) -> int:
+def count_rows(database: Database, table: bytes) -> int:
     row = database.row(b"select count(*) as rows from " + table)
     assert row is not None
     return int(row["rows"])
 
 
-class Worker:
-    """A run at work. Each step says whether there was anything left to make."""
+class PipelineDriver:
+    """Stores stage results as a pipeline run does.
+
+    Each step returns False if nothing was left to do.
+    """
 
     def __init__(
         self,
@@ -130,17 +135,17 @@ class Worker:
         model: Engine = MODEL,
         dimensions: int = 3,
     ) -> None:
-        self.ledger = StageResults(database)
+        self.results = StageResults(database)
         self.content = Content(database)
         self.sets = EmbeddingSets(database)
         self.run_id = run_id
         self.model = model
         self.dimensions = dimensions
-        self.asked: list[str] = []  # texts the embedding model was asked for
+        self.embedded_texts: list[str] = []  # texts the embedding model was asked for
 
     @property
     def set_id(self) -> int:
-        """The set that is worked for: that of ``MODEL``, unless told otherwise."""
+        """Return the id of the embedding set of this driver's model, creating it if needed."""
         return self.sets.add("hash", self.model, self.dimensions).id
 
     def claim(
@@ -151,53 +156,55 @@ class Worker:
         sets: Sequence[int] = NO_SET,
     ) -> AbstractContextManager[Claim]:
         wanted = ResultKey(recording, recipe, inputs, sets)
-        return self.ledger.claim(wanted, run_id=self.run_id, detail="working")
+        return self.results.claim(wanted, run_id=self.run_id, detail="working")
 
     def probe(self, recording: Recording, version: str = "1") -> bool:
-        with self.claim(recording, recipe("raw_media", version), {"sha256": recording.sha256}) as c:
-            if not c.done:
-                with self.ledger.finish(c, output_hash=f"media {version}") as write:
-                    self.content.put_media_facts(*write, recording, media_facts())
-        return c.done is None
+        with self.claim(
+            recording, make_recipe("raw_media", version), {"sha256": recording.sha256}
+        ) as claim:
+            if not claim.done:
+                with self.results.finish(claim, output_hash=f"media {version}") as write:
+                    self.content.put_media_facts(*write, recording, make_media_facts())
+        return claim.done is None
 
     def transcribe(
         self, recording: Recording, spoken: Transcript | None = None, version: str = "1"
     ) -> bool:
-        spoken = spoken or transcript()
+        spoken = spoken or make_transcript()
         inputs = {"raw_media": self.output(recording, "raw_media"), "language": recording.language}
-        with self.claim(recording, recipe("transcript", version), inputs) as c:
-            if not c.done:
-                with self.ledger.finish(c, output_hash=spoken.text) as write:
+        with self.claim(recording, make_recipe("transcript", version), inputs) as claim:
+            if not claim.done:
+                with self.results.finish(claim, output_hash=spoken.text) as write:
                     self.content.put_transcript(*write, recording, spoken)
-        return c.done is None
+        return claim.done is None
 
     def write(
         self, recording: Recording, version: str = "1", written: Document | None = None
     ) -> bool:
         inputs = {"transcript": self.output(recording, "transcript")}
-        with self.claim(recording, recipe("document", version), inputs) as c:
-            if not c.done:
+        with self.claim(recording, make_recipe("document", version), inputs) as claim:
+            if not claim.done:
                 output_hash = f"document of {inputs['transcript']}"
-                with self.ledger.finish(c, output_hash=output_hash) as write:
-                    self.content.put_document(*write, recording, written or document())
-        return c.done is None
+                with self.results.finish(claim, output_hash=output_hash) as write:
+                    self.content.put_document(*write, recording, written or make_document())
+        return claim.done is None
 
-    def cut(
+    def chunk(
         self, recording: Recording, chunks: Sequence[Chunk], recipe: Recipe = CHUNK_RECIPE
     ) -> bool:
         inputs = {
             "transcript": self.output(recording, "transcript"),
             "document": self.output(recording, "document"),
         }
-        with self.claim(recording, recipe, inputs, [self.set_id]) as c:
-            if not c.done:
-                self.store_chunks(c, chunks)
-        return c.done is None
+        with self.claim(recording, recipe, inputs, [self.set_id]) as claim:
+            if not claim.done:
+                self.store_chunks(claim, chunks)
+        return claim.done is None
 
     def store_chunks(self, claim: Claim, chunks: Sequence[Chunk], language: str = "en") -> None:
         output_hash = chunks_hash(chunks)
-        with self.ledger.finish(claim, output_hash=output_hash) as (to, result):
-            self.ledger.supersede(to, [result])
+        with self.results.finish(claim, output_hash=output_hash) as (to, result):
+            self.results.supersede(to, [result])
             self.content.put_chunks(to, [ChunkWrite(claim.recording, result, chunks, language)])
 
     def embed(
@@ -208,21 +215,21 @@ class Worker:
         assert chunks is not None
         inputs = {"chunks": chunks.output_hash, "chunk_recipe": chunk_recipe.hash}
         embedding = Recipe("embeddings", version, self.model)
-        with self.claim(recording, embedding, inputs, [set_id]) as c:
-            if not c.done:
+        with self.claim(recording, embedding, inputs, [set_id]) as claim:
+            if not claim.done:
                 self.fill_cache(recording, chunk_recipe, set_id, self.dimensions)
-                with self.ledger.finish(c, output_hash="vectors") as (to, result):
-                    self.ledger.supersede(to, [result])
+                with self.results.finish(claim, output_hash="vectors") as (to, result):
+                    self.results.supersede(to, [result])
                     embedded = EmbeddingWrite(recording, result, chunks)
                     self.content.put_embeddings(to, [embedded], set_id)
-        return c.done is None
+        return claim.done is None
 
     def fill_cache(
         self, recording: Recording, chunk_recipe: Recipe, set_id: int, dimensions: int
     ) -> None:
         texts = self.uncached(recording, chunk_recipe, set_id)
-        asked = [one.text for one in texts.values()]
-        self.asked += asked
+        asked = [text.text for text in texts.values()]
+        self.embedded_texts += asked
         vectors = unit_vectors(asked, dimensions)
         self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
 
@@ -233,23 +240,23 @@ class Worker:
         return self.content.uncached_texts(recording.org_id, recipes, set_id)
 
     def current(self, recording: Recording, stage: Stage, set_id: int = 0) -> Result | None:
-        return self.ledger.current_results([recording])[recording.id].get((stage, set_id))
+        return self.results.current_results([recording])[recording.id].get((stage, set_id))
 
     def output(self, recording: Recording, stage: Stage) -> str | None:
         result = self.current(recording, stage)
         return result.output_hash if result else None
 
-    def take_through(self, recording: Recording, texts: Sequence[str] = ("one", "two")) -> None:
-        """All five stages."""
+    def run_all_stages(self, recording: Recording, texts: Sequence[str] = ("one", "two")) -> None:
+        """Run all five stages."""
         self.probe(recording)
         self.transcribe(recording)
         self.write(recording)
-        self.cut(recording, passages(*texts))
+        self.chunk(recording, make_chunks(*texts))
         self.embed(recording)
 
 
-def spans_of(timeline: Timeline) -> tuple[TimedSpan, ...]:
-    """A timeline row by row."""
+def timeline_spans(timeline: Timeline) -> tuple[TimedSpan, ...]:
+    """Return the rows of a timeline as spans."""
     columns = (
         timeline.char_starts.tolist(),
         timeline.char_ends.tolist(),

@@ -1,4 +1,4 @@
-"""An organisation to ask: recordings with words of their own, and whoever answers."""
+"""Recordings that can be asked questions, and an answerer whose sentences a test chooses."""
 
 from __future__ import annotations
 
@@ -26,66 +26,64 @@ from playhead.postgres.database import Database
 from playhead.search.service import SearchService
 from playhead.services.context import Services, open_services
 from tests.support import factories
-from tests.support.factories import Worker
+from tests.support.factories import PipelineDriver
 
 
 @dataclass
-class Told:
-    """An ``Answerer`` that says what a test hands it, as a model would that obeys anybody."""
+class ScriptedAnswerer:
+    """An ``Answerer`` that returns the sentences of a test, like a model that obeys anybody."""
 
-    statements: Sequence[DraftSentence] = ()
+    sentences: Sequence[DraftSentence] = ()
     error: PlayheadError | None = None
-    asked: list[AnswerRequest] = field(default_factory=list)
+    requests: list[AnswerRequest] = field(default_factory=list)
     engine: Engine = field(default_factory=lambda: Engine("told", "1"))
     write: Callable[[AnswerRequest], Sequence[DraftSentence]] | None = None
 
     def answer(self, request: AnswerRequest, sink: AnswerSink) -> str | None:
-        self.asked.append(request)
+        self.requests.append(request)
         sink.start_over()
-        for statement in self.write(request) if self.write else self.statements:
+        for statement in self.write(request) if self.write else self.sentences:
             sink.on_sentence(statement)
         if self.error:
             raise self.error
         return None
 
 
-def statement(text: str, *quotes: str, excerpt: int = 1) -> DraftSentence:
+def draft_sentence(text: str, *quotes: str, excerpt: int = 1) -> DraftSentence:
     return DraftSentence(text, tuple(DraftCitation(excerpt, quote) for quote in quotes))
 
 
 @dataclass(frozen=True)
-class Place:
+class AnswerLibrary:
     """Recordings that can be asked. Every word takes half a second."""
 
     database: Database
     services: Services
 
-    def recording(
-        self, *sentences: str, title: str = "A talk", org_id: str = "default"
-    ) -> Recording:
-        made = factories.registered(self.database, title=title, org_id=org_id)
-        worker = Worker(self.database, model=StubEmbedder.engine, dimensions=64)
-        worker.probe(made)
-        self._spoken(worker, made, sentences, "1")
-        worker.ledger.close()
-        return made
+    def add(self, *sentences: str, title: str = "A talk", org_id: str = "default") -> Recording:
+        recording = factories.add_recording(self.database, title=title, org_id=org_id)
+        worker = PipelineDriver(self.database, model=StubEmbedder.engine, dimensions=64)
+        worker.probe(recording)
+        self._store_transcript(worker, recording, sentences, "1")
+        worker.results.close()
+        return recording
 
-    def corrected(self, recording: Recording, *sentences: str) -> None:
-        """Another transcript, and all that is made from it."""
-        worker = Worker(self.database, model=StubEmbedder.engine, dimensions=64)
-        self._spoken(worker, recording, sentences, "2")
-        worker.ledger.close()
+    def replace_transcript(self, recording: Recording, *sentences: str) -> None:
+        """Store another transcript and everything derived from it."""
+        worker = PipelineDriver(self.database, model=StubEmbedder.engine, dimensions=64)
+        self._store_transcript(worker, recording, sentences, "2")
+        worker.results.close()
 
-    def _spoken(
-        self, worker: Worker, recording: Recording, sentences: Sequence[str], version: str
+    def _store_transcript(
+        self, worker: PipelineDriver, recording: Recording, sentences: Sequence[str], version: str
     ) -> None:
-        spoken = factories.transcript(" ".join(sentences))
+        spoken = factories.make_transcript(" ".join(sentences))
         worker.transcribe(recording, replace(spoken, segments=()), version=version)
         worker.write(recording)
-        worker.cut(recording, [chunk_of(spoken, sentences)])
+        worker.chunk(recording, [make_chunk(spoken, sentences)])
         worker.embed(recording)
 
-    def answers(
+    def answer_service(
         self,
         answerer: Answerer | None = None,
         org_id: str = "default",
@@ -102,22 +100,22 @@ class Place:
         )
         return AnswerService(services, search, answerer or ExtractiveAnswerer())
 
-    def kept(self, org_id: str = "default") -> ConversationHistory:
+    def conversations(self, org_id: str = "default") -> ConversationHistory:
         return ConversationHistory(self.services, org_id)
 
 
 @contextmanager
-def asked_place(settings: Settings) -> Iterator[Place]:
+def open_answer_library(settings: Settings) -> Iterator[AnswerLibrary]:
     with open_services(settings) as services:
         database = Database(str(settings.database_url))
         try:
-            yield Place(database, services)
+            yield AnswerLibrary(database, services)
         finally:
             database.close()
 
 
-def chunk_of(spoken: Transcript, sentences: Sequence[str]) -> Chunk:
-    """All of it, with its sentences."""
+def make_chunk(spoken: Transcript, sentences: Sequence[str]) -> Chunk:
+    """Return one chunk of the whole transcript, with its sentences."""
     spans, at, word = [], 0, 0
     for sentence in sentences:
         last = word + len(sentence.split(" "))

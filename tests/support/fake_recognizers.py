@@ -1,7 +1,8 @@
-"""Listeners that know what is said where: for whoever asks how recordings are put together.
+"""Fake speech recognizers that know which words are spoken when, to test piecewise transcription.
 
-Speech is real, since Silero decides what is a piece; the words are invented, one every 0.4 seconds,
-so that each is known by its time. Not here: the real engine (``test_whisper.py``).
+The speech is real, since Silero decides where pieces begin and end; the words are invented, one
+every 0.4 seconds, so that each word is identified by its time. ``test_whisper.py`` tests the real
+engine.
 """
 
 from __future__ import annotations
@@ -23,33 +24,35 @@ from tests.support import media_files
 WORD_SECONDS = 0.4
 
 
-def breathless(seconds: float) -> Samples:
-    """Talk without any pause; no two seconds are the same."""
+def speech_without_pauses(seconds: float) -> Samples:
+    """Return speech without any pause; no two seconds are the same."""
     clip = media_files.speech("en_austen_0890")[RATE // 2 : 4 * RATE]
-    turns = [clip * np.float32(1 - at / 100) for at in range(int(seconds * RATE / len(clip)) + 1)]
-    return np.concatenate(turns)[: round(seconds * RATE)]
+    blocks = [clip * np.float32(1 - at / 100) for at in range(int(seconds * RATE / len(clip)) + 1)]
+    return np.concatenate(blocks)[: round(seconds * RATE)]
 
 
 def words_between(start: float, end: float) -> list[Word]:
-    """Those that begin and end in these seconds, named by their place among all."""
+    """Return the words inside these seconds, numbered by their position in the recording."""
     first, last = int(np.ceil(start / WORD_SECONDS - 1e-6)), int(end / WORD_SECONDS + 1e-6)
     return [Word(f"w{at}", at * WORD_SECONDS, (at + 1) * WORD_SECONDS) for at in range(first, last)]
 
 
 @dataclass
-class Oracle:
-    """Hears pieces of one file, and knows by their samples where in it each was. ``says`` makes of
-    the words in a piece, in the recording's seconds, what is heard; by default each word with its
-    time, in one segment."""
+class FakeRecognizer:
+    """A speech recognizer that finds by the samples where in ``file`` a piece was.
+
+    ``transform`` turns the words in a piece, in seconds of the recording, into the words that are
+    recognized, or into a text; by default each word keeps its time, in one segment.
+    """
 
     file: Path
     concurrency: int = 1
     max_seconds: float = 1000.0
     language: str = "en"
-    knows: tuple[str, ...] | None = None
+    languages: tuple[str, ...] | None = None
     prompt: str = ""
-    says: Callable[[list[Word]], Sequence[Word] | str] = lambda words: words
-    asked: list[float] = field(default_factory=list)  # where each piece began, in seconds
+    transform: Callable[[list[Word]], Sequence[Word] | str] = lambda words: words
+    piece_starts: list[float] = field(default_factory=list)  # seconds
     price: Price = FREE
 
     def __post_init__(self) -> None:
@@ -61,23 +64,25 @@ class Oracle:
         return Engine("oracle", "oracle-1", {"prompt": self.prompt} if self.prompt else {})
 
     def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
-        if self.knows is not None and language not in self.knows:
+        if self.languages is not None and language not in self.languages:
             raise LanguageUnsupported(f"{language} is Greek to it.", remedy="Ask another.")
         start = self._whole.index(sound.tobytes()) / 4 / RATE
         with self._lock:
-            self.asked.append(start)
-        said = self.says(words_between(start, start + len(sound) / RATE))
-        if isinstance(said, str):
-            return Recognition(said, language or self.language, None, None)
-        words = tuple(replace(one, start=one.start - start, end=one.end - start) for one in said)
+            self.piece_starts.append(start)
+        recognized = self.transform(words_between(start, start + len(sound) / RATE))
+        if isinstance(recognized, str):
+            return Recognition(recognized, language or self.language, None, None)
+        words = tuple(
+            replace(word, start=word.start - start, end=word.end - start) for word in recognized
+        )
         text = " ".join(word.word for word in words)
         segments = (Segment(text, words[0].start, words[-1].end),) if words else ()
         return Recognition(text, language or self.language, words, segments)
 
 
 @dataclass
-class Memory:
-    """``PieceCache`` in a dictionary."""
+class DictPieceCache:
+    """A ``PieceCache`` in a dictionary."""
 
     pieces: dict[tuple[str, str | None], Transcript] = field(default_factory=dict)
 

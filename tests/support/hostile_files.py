@@ -1,8 +1,7 @@
-"""Files that mean harm, made on the fly: lists that point elsewhere, bombs, and files that a
-seeded dice has bent.
+"""Hostile files, made on the fly: playlists that point elsewhere, bombs, mutated files.
 
-Every maker writes into a folder it is given. Not here: what must become of them
-(``integration/test_hostile.py``, ``benchmarks/hostile.py``).
+Every function writes into the folder it is given. ``integration/test_hostile.py`` and
+``benchmarks/hostile.py`` check how Playhead reacts to them.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from tests.support import media_files
 Maker = Callable[[Path], Path]
 
 
-def lists(canary: Path, url: str) -> dict[str, bytes]:
-    """By name: files that ask whoever opens them to read ``canary`` or to fetch ``url``."""
+def playlist_files(canary: Path, url: str) -> dict[str, bytes]:
+    """Return files by name that ask the reader to open ``canary`` or to fetch ``url``."""
     places = {"path": str(canary), "name": canary.name, "file url": f"file://{canary}", "url": url}
     return {
         f"{kind} by {how}": text.replace("TARGET", place).encode()
         for kind, text in _LISTS.items()
         for how, place in places.items()
-    } | {f"mov by {how}": _movie_elsewhere(place) for how, place in places.items()}
+    } | {f"mov by {how}": _external_movie(place) for how, place in places.items()}
 
 
 _LISTS = {
@@ -65,11 +64,13 @@ def _box(name: str, *content: bytes) -> bytes:
     return struct.pack(">I4s", len(body) + 8, name.encode()) + body
 
 
-def _movie_elsewhere(place: str) -> bytes:
-    """A QuickTime file whose sound lies in another file: by a reference of its data, and as a
-    movie that is only a reference."""
-    elsewhere = place.encode() + b"\0"
-    table = _box("dref", struct.pack(">II", 0, 1), _box("url ", bytes(4), elsewhere))
+def _external_movie(place: str) -> bytes:
+    """Return a QuickTime file whose sound is in another file.
+
+    It has a data reference and is also a reference movie.
+    """
+    target = place.encode() + b"\0"
+    table = _box("dref", struct.pack(">II", 0, 1), _box("url ", bytes(4), target))
     sound = struct.pack(">6xH8xHHHHI", 1, 1, 16, 0, 0, 16_000 << 16)
     samples = _box(
         "stbl",
@@ -84,19 +85,19 @@ def _movie_elsewhere(place: str) -> bytes:
     media_box = _box("mdia", header, handler, _box("minf", _box("dinf", table), samples))
     track = _box("trak", _box("tkhd", bytes(84)), media_box)
     movie = _box("mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 1000), bytes(80))
-    reference = _box("rdrf", bytes(4), b"url ", struct.pack(">I", len(elsewhere)), elsewhere)
-    only = _box("rmra", _box("rmda", reference))
-    return _box("ftyp", b"qt  \0\0\0\0qt  ") + _box("moov", movie, track, only)
+    reference = _box("rdrf", bytes(4), b"url ", struct.pack(">I", len(target)), target)
+    reference_movie = _box("rmra", _box("rmda", reference))
+    return _box("ftyp", b"qt  \0\0\0\0qt  ") + _box("moov", movie, track, reference_movie)
 
 
 def hole_of_a_day(folder: Path) -> Path:
-    """Two seconds, nothing for 22 hours, three seconds; in some kilobytes."""
+    """Write a file of some kilobytes: two seconds, nothing for 22 hours, three seconds."""
     sound = media_files.speech("en_austen_0890")
     return media_files.make_audio(folder / "hole.mkv", sound, gaps=[(2.0, 22 * 3600.0)])
 
 
 def one_sample_a_second(folder: Path) -> Path:
-    """A WAV at 1 Hz: two hours in sixteen kilobytes."""
+    """Write a WAV file at 1 Hz: two hours in sixteen kilobytes."""
     return _wave(folder / "slow.wav", 1, 8_000)
 
 
@@ -116,7 +117,7 @@ def absurd_channels(folder: Path) -> Path:
 
 
 def absurd_pictures(folder: Path) -> Path:
-    """A video that says it is 65,535 pixels wide and high."""
+    """Write a video that claims to be 65,535 pixels wide and high."""
     path = media_files.make_video(folder / "large.mp4", media_files.speech("en_austen_0880"))
     data = path.read_bytes().replace(struct.pack(">HH", 64, 48), b"\xff\xff\xff\xff")
     path.write_bytes(data)
@@ -124,18 +125,18 @@ def absurd_pictures(folder: Path) -> Path:
 
 
 def samples_without_end(folder: Path) -> Path:
-    """An MP4 whose tables claim two thousand million samples."""
+    """Write an MP4 file whose tables claim two thousand million samples."""
     path = media_files.make_audio(folder / "endless.m4a", media_files.speech("en_austen_0880"))
     data = bytearray(path.read_bytes())
-    for name, at, most in (("stts", 12, 0x7FFF_FFFF), ("stsz", 8, 1), ("stsz", 12, 0x7FFF_FFFF)):
+    for name, at, maximum in (("stts", 12, 0x7FFF_FFFF), ("stsz", 8, 1), ("stsz", 12, 0x7FFF_FFFF)):
         start = data.index(name.encode()) + at
-        data[start : start + 4] = struct.pack(">I", most)
+        data[start : start + 4] = struct.pack(">I", maximum)
     path.write_bytes(data)
     return path
 
 
 def inflating_index(folder: Path) -> Path:
-    """A QuickTime file with a packed index: a gigabyte and more of zeros in a megabyte."""
+    """Write a QuickTime file with a compressed index: over a gigabyte of zeros in a megabyte."""
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
     body = _box("dcom", b"zlib") + _box("cmvd", struct.pack(">I", 0x7000_0000), packed)
@@ -163,7 +164,7 @@ def thousands_of_tracks(folder: Path) -> Path:
 
 
 def giant_metadata(folder: Path) -> Path:
-    """An MP3 after a tag with a picture of 255 MB, which is a hole in the file system."""
+    """Write an MP3 file after a tag with a picture of 255 MB, a hole in the file system."""
     sound = media_files.make_audio(
         folder / "plain.mp3", media_files.speech("en_austen_0880")
     ).read_bytes()
@@ -178,7 +179,7 @@ def giant_metadata(folder: Path) -> Path:
 
 
 def zeros_without_end(folder: Path) -> Path:
-    """A WAV that goes on for a month: a hole of a hundred gigabytes in the file system."""
+    """Write a WAV file that lasts a month: a hole of a hundred gigabytes in the file system."""
     path = _wave(folder / "month.wav", 16_000, 16_000)
     data = bytearray(path.read_bytes())
     at = data.index(b"data") + 4
@@ -190,7 +191,7 @@ def zeros_without_end(folder: Path) -> Path:
 
 
 def nothing_to_find(folder: Path) -> Path:
-    """Three seconds, and a terabyte of zeros to look for more in."""
+    """Write three seconds followed by a terabyte of zeros to search."""
     path = media_files.make_audio(folder / "search.flac", media_files.speech("en_austen_0880"))
     with path.open("r+b") as file:
         file.truncate(1 << 40)
@@ -204,7 +205,7 @@ def _patched(path: Path, at: int, new: bytes) -> Path:
     return path
 
 
-#: What is over a limit, and ends with ``DecodingTooCostly``.
+#: Over a limit: these end with ``DecodingTooCostly``.
 BOMBS: dict[str, Maker] = {
     "a hole of a day": hole_of_a_day,
     "one sample a second": one_sample_a_second,
@@ -212,11 +213,11 @@ BOMBS: dict[str, Maker] = {
     "zeros without end": zeros_without_end,
     "thousands of tracks": thousands_of_tracks,
 }
-#: The same, but only its processor time tells: a minute of it.
+#: The same, but only the limit on processor time stops them: a minute of it.
 SLOW_BOMBS: dict[str, Maker] = {
     "nothing to find": nothing_to_find,
 }
-#: What only looks absurd: read, or refused as any other file.
+#: These only look absurd: read, or rejected like any other file.
 ABSURD: dict[str, Maker] = {
     "samples without end": samples_without_end,
     "absurd rate": absurd_rate,
@@ -226,10 +227,12 @@ ABSURD: dict[str, Maker] = {
 }
 
 
-def mutated(folder: Path, count: int, *, seed: int) -> Iterator[Path]:
-    """So many files of every kind in turn, bent in one of several ways, the same for the same
-    seed. Each is gone when the next one comes."""
-    dice, sound = random.Random(seed), media_files.speech("en_austen_0880")
+def mutated_files(folder: Path, count: int, *, seed: int) -> Iterator[Path]:
+    """Yield ``count`` files of every kind in turn, each mutated in one of several ways.
+
+    Equal seeds give equal files. Each is deleted when the next one is created.
+    """
+    rng, sound = random.Random(seed), media_files.speech("en_austen_0880")
     healthy = {
         suffix: media_files.make_audio(folder / f"healthy{suffix}", sound).read_bytes()
         for suffix in media_files.SUFFIXES
@@ -242,40 +245,40 @@ def mutated(folder: Path, count: int, *, seed: int) -> Iterator[Path]:
     for number in range(count):
         suffix, data = kinds[number % len(kinds)]
         path = folder / f"mutated{suffix}"
-        path.write_bytes(dice.choice(_MUTATIONS)(bytearray(data), dice))
+        path.write_bytes(rng.choice(_MUTATIONS)(bytearray(data), rng))
         yield path
 
 
-def _noise(data: bytearray, dice: random.Random) -> bytearray:
-    for _ in range(dice.choice([1, 10, 100, 1000])):
-        data[dice.randrange(len(data))] = dice.randrange(256)
+def _add_noise(data: bytearray, rng: random.Random) -> bytearray:
+    for _ in range(rng.choice([1, 10, 100, 1000])):
+        data[rng.randrange(len(data))] = rng.randrange(256)
     return data
 
 
-def _head(data: bytearray, dice: random.Random) -> bytearray:
-    """Where the sizes and counts are."""
-    for _ in range(dice.choice([1, 3, 10])):
-        data[dice.randrange(min(300, len(data)))] = dice.choice([0, 1, 0x7F, 0x80, 0xFF])
+def _change_header(data: bytearray, rng: random.Random) -> bytearray:
+    """Change bytes where the sizes and counts are."""
+    for _ in range(rng.choice([1, 3, 10])):
+        data[rng.randrange(min(300, len(data)))] = rng.choice([0, 1, 0x7F, 0x80, 0xFF])
     return data
 
 
-def _number(data: bytearray, dice: random.Random) -> bytearray:
-    """Four bytes become a number at the edge."""
-    at = dice.randrange(len(data) - 4)
-    data[at : at + 4] = struct.pack(">I", dice.choice([0, 1, 0x7FFF_FFFF, 0x8000_0000, 2**32 - 1]))
+def _set_number(data: bytearray, rng: random.Random) -> bytearray:
+    """Set four bytes to a number at the limit of its type."""
+    at = rng.randrange(len(data) - 4)
+    data[at : at + 4] = struct.pack(">I", rng.choice([0, 1, 0x7FFF_FFFF, 0x8000_0000, 2**32 - 1]))
     return data
 
 
-def _again(data: bytearray, dice: random.Random) -> bytearray:
-    start, size, at = (dice.randrange(len(data)) for _ in range(3))
+def _repeat_part(data: bytearray, rng: random.Random) -> bytearray:
+    start, size, at = (rng.randrange(len(data)) for _ in range(3))
     data[at:at] = data[start : start + size]
     return data
 
 
-def _without(data: bytearray, dice: random.Random) -> bytearray:
-    at = dice.randrange(len(data) - 1)
-    del data[at : at + dice.choice([1, 8, 500, len(data)])]
+def _remove_part(data: bytearray, rng: random.Random) -> bytearray:
+    at = rng.randrange(len(data) - 1)
+    del data[at : at + rng.choice([1, 8, 500, len(data)])]
     return data or bytearray(b"\0")
 
 
-_MUTATIONS = (_noise, _head, _number, _again, _without)
+_MUTATIONS = (_add_noise, _change_header, _set_number, _repeat_part, _remove_part)

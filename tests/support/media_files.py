@@ -1,8 +1,8 @@
 """Media made on the fly: sound as arrays, files in every container, and ways to break them.
 
-Sounds are mono float32 arrays at ``RATE``. Every ``make_…`` writes one file and returns its
-path; the suffix chooses the container. Not here: the spoken clips themselves
-(``fixtures/speech``, with their sources) and any expectation about what Playhead does.
+Sounds are mono float32 arrays at ``RATE``. Every ``make_…`` function writes one file and returns
+its path; the suffix chooses the container. The spoken clips are in ``fixtures/speech``, with their
+sources.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Clip:
 
 
 def clips() -> tuple[Clip, ...]:
-    """Every clip of the speech fixtures, in the manifest's order."""
+    """Return every clip of the speech fixtures, in the manifest's order."""
     with (SPEECH / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         return tuple(
             Clip(
@@ -72,7 +72,7 @@ def clips() -> tuple[Clip, ...]:
 
 
 def speech(name: str = "en_jfk") -> Sound:
-    """One clip's sound. ``en_jfk`` is 11 s long and starts to speak at 0.3 s."""
+    """Return one clip's sound. ``en_jfk`` is 11 s long and starts to speak at 0.3 s."""
     with av.open(str(SPEECH / f"{name}.flac")) as container:
         resampler = av.AudioResampler("s16", "mono", RATE)
         frames = [*container.decode(audio=0), None]
@@ -81,18 +81,18 @@ def speech(name: str = "en_jfk") -> Sound:
 
 
 def silence(seconds: float) -> Sound:
-    """Digital silence."""
+    """Return digital silence."""
     return np.zeros(round(seconds * RATE), dtype=np.float32)
 
 
 def tone(seconds: float, *, hertz: float = 440.0, level: float = 0.3) -> Sound:
-    """A sine wave."""
+    """Return a sine wave."""
     time = np.arange(round(seconds * RATE)) / RATE
     return (level * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
 
 def noise(seconds: float, *, level: float = 0.1, seed: int = 0) -> Sound:
-    """White noise, the same for the same seed."""
+    """Return white noise, the same for the same seed."""
     generator = np.random.default_rng(seed)
     return (level * generator.standard_normal(round(seconds * RATE))).astype(np.float32)
 
@@ -106,18 +106,21 @@ def make_audio(
     layout: str = "mono",
     options: dict[str, str] | None = None,
 ) -> Path:
-    """One audio stream. ``late`` shifts its first timestamp; each ``(second, length)`` of
-    ``gaps`` shifts what follows that second of ``sound`` by ``length`` seconds more, as a
-    recorder does that lost a while. ``options`` go to the muxer."""
+    """Write a file with one audio stream.
+
+    ``late`` shifts its first timestamp; each ``(second, length)`` of ``gaps`` shifts the part after
+    that second of ``sound`` by ``length`` seconds more, like a recorder that lost a while.
+    ``options`` go to the muxer.
+    """
     with av.open(str(path), "w", options=options or {}) as container:
         stream = _audio_stream(container, path.suffix, layout)
-        for packet in spoken(stream, sound, late, gaps):
+        for packet in encode(stream, sound, late, gaps):
             container.mux(packet)
     return path
 
 
 def make_stereo(path: Path, channels: Sound) -> Path:
-    """A WAV file with a channel for each row."""
+    """Write a WAV file with a channel for each row."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(len(channels))
         file.setsampwidth(2)
@@ -127,35 +130,38 @@ def make_stereo(path: Path, channels: Sound) -> Path:
 
 
 def make_webm(path: Path, sound: Sound, *, gaps: Sequence[tuple[float, float]] = ()) -> Path:
-    """WebM with Opus as a browser's recorder streams it: no duration in its header."""
+    """Write WebM with Opus as a browser's recorder streams it: no duration in its header."""
     return make_audio(path, sound, gaps=gaps, options={"live": "1"})
 
 
 def make_silence(path: Path, seconds: float) -> Path:
-    """A healthy file in which nothing sounds."""
+    """Write a healthy file of silence."""
     return make_audio(path, silence(seconds))
 
 
 def make_video(path: Path, sound: Sound, *, late: float = 0.0) -> Path:
-    """Moving pictures from second 0 with one audio track that starts ``late`` seconds in."""
+    """Write moving pictures from second 0 with one audio track that starts ``late`` seconds in."""
     with av.open(str(path), "w") as container:
         pictures, voice = _video_stream(container), _audio_stream(container, path.suffix, "mono")
-        packets = [*_drawn(pictures, late + len(sound) / RATE), *spoken(voice, sound, late, ())]
+        packets = [
+            *_encode_pictures(pictures, late + len(sound) / RATE),
+            *encode(voice, sound, late, ()),
+        ]
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return path
 
 
 def make_video_without_audio(path: Path, seconds: float = 2.0) -> Path:
-    """Moving pictures and no audio track at all."""
+    """Write moving pictures and no audio track at all."""
     with av.open(str(path), "w") as container:
-        for packet in _drawn(_video_stream(container), seconds):
+        for packet in _encode_pictures(_video_stream(container), seconds):
             container.mux(packet)
     return path
 
 
 def make_image(path: Path) -> Path:
-    """A still picture (.png or .jpg)."""
+    """Write a still picture (.png or .jpg)."""
     codec = {".png": "png", ".jpg": "mjpeg"}[path.suffix]
     with av.open(str(path), "w", format="image2") as container:
         stream = container.add_stream(codec, rate=1)
@@ -167,7 +173,7 @@ def make_image(path: Path) -> Path:
 
 
 def truncate(path: Path, keep: float = 0.5) -> Path:
-    """Cut the file off after its first ``keep`` (0 to 1) of bytes, in place."""
+    """Truncate the file in place after its first ``keep`` (0 to 1) of bytes."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])
     return path
@@ -183,15 +189,17 @@ def damage(path: Path, *, at: float = 0.5, count: int = 200) -> Path:
 
 
 def damaged_at_random(folder: Path, sound: Sound, *, seed: int) -> Iterator[Path]:
-    """Files of every kind with 1, 30 or 1,000 bytes overwritten, eight a kind, the same for the
-    same seed. Each is gone when the next one comes."""
-    dice = random.Random(seed)
+    """Yield files of every kind with 1, 30 or 1,000 bytes overwritten, eight per kind.
+
+    Equal seeds give equal files. Each is deleted when the next one is created.
+    """
+    rng = random.Random(seed)
     for suffix in SUFFIXES:
         healthy = make_audio(folder / f"healthy{suffix}", sound).read_bytes()
         for _ in range(8):
             data = bytearray(healthy)
-            for _ in range(dice.choice([1, 30, 1000])):
-                data[dice.randrange(len(data))] = dice.randrange(256)
+            for _ in range(rng.choice([1, 30, 1000])):
+                data[rng.randrange(len(data))] = rng.randrange(256)
             path = folder / f"damaged{suffix}"
             path.write_bytes(data)
             yield path
@@ -211,19 +219,19 @@ def _audio_stream(
     return stream
 
 
-def spoken(
+def encode(
     stream: av.AudioStream,
     sound: Sound,
     late: float = 0.0,
     gaps: Sequence[tuple[float, float]] = (),
 ) -> Iterator[av.Packet]:
-    """The sound, encoded for a stream. ``late`` and ``gaps`` as for ``make_audio``."""
+    """Encode the sound for a stream. ``late`` and ``gaps`` as for ``make_audio``."""
     rate = stream.rate
     resampler = av.AudioResampler(stream.format, stream.layout, rate, stream.frame_size or None)
     blocks = (sound[at : at + _BLOCK] for at in range(0, len(sound), _BLOCK))
     frames = (out for block in blocks for out in resampler.resample(_frame(block)))
     done = 0
-    for frame in chain(frames, _flushed(resampler)):
+    for frame in chain(frames, _flush(resampler)):
         shift = late + sum(length for second, length in gaps if second * rate <= done)
         frame.pts, frame.time_base = done + round(shift * rate), Fraction(1, rate)
         done += frame.samples
@@ -231,7 +239,7 @@ def spoken(
     yield from stream.encode(None)
 
 
-def _flushed(resampler: av.AudioResampler) -> Iterator[av.AudioFrame]:
+def _flush(resampler: av.AudioResampler) -> Iterator[av.AudioFrame]:
     yield from resampler.resample(None)
 
 
@@ -249,8 +257,8 @@ def _video_stream(container: av.container.OutputContainer) -> av.VideoStream:
     return stream
 
 
-def _drawn(stream: av.VideoStream, seconds: float) -> Iterator[av.Packet]:
-    """Grey pictures, five a second."""
+def _encode_pictures(stream: av.VideoStream, seconds: float) -> Iterator[av.Packet]:
+    """Encode grey pictures, five per second."""
     for shade in range(max(1, round(seconds * 5))):
         picture = np.full((48, 64, 3), shade % 256, np.uint8)
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")

@@ -1,6 +1,6 @@
-"""Every kind of file that FFmpeg can write here: a container and what is spoken in it.
+"""Every kind of file that FFmpeg can write here: a container and its codec.
 
-Not here: whether Playhead reads it (``benchmarks/formats.py``, ``integration/test_formats.py``).
+``benchmarks/formats.py`` and ``integration/test_formats.py`` check whether Playhead reads them.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import av
 
 from tests.support import media_files
 
-#: Muxers that write no recording: sums and logs, lists with files beside them, the network,
-#: pictures, subtitles, devices.
-_NO_RECORDING = frozenset(
+#: Muxers that write no recording: checksums and logs, playlists with files beside them, the
+#: network, pictures, subtitles, devices.
+_NOT_RECORDINGS = frozenset(
     "a64 adx alp alsa apv avif chromaprint crc dash data fbdev ffmetadata fifo fifo_test "
     "film_cpk framecrc framehash framemd5 gif hash hds hls ico image2 image2pipe ismv ivf "
     "jacosub lrc mcc md5 microdvd mkvtimestamp_v2 mpjpeg mxf_opatom null oss rawvideo rcwt rtp "
     "rtp_mpegts rtsp sap scc segment smoothstreaming srt stream_segment streamhash sup tee ttml "
     "uncodedframecrc video4linux2 webm_chunk webm_dash_manifest webvtt whip".split()
 )
-#: Samples with nothing before them that says what they are: any bytes could be it.
-_NAMELESS = frozenset(
+#: Raw samples without a header: any bytes could be such a file.
+_HEADERLESS = frozenset(
     "alaw aptx aptx_hd argo_cvg bit codec2raw daud dfpwm f32be f32le f64be f64le g722 g723_1 g726 "
     "g726le mulaw s16be s16le s24be s24le s32be s32le s8 u16be u16le u24be u24le u32be u32le u8 "
     "vidc".split()
@@ -34,27 +34,29 @@ _RATES = (16_000, 48_000, 44_100, 8_000)
 
 
 class CannotWrite(Exception):
-    """FFmpeg does not put this codec into this container."""
+    """Raised if FFmpeg does not put this codec into this container."""
 
 
 @cache
 def containers() -> tuple[str, ...]:
-    """Muxers of recordings."""
-    names = {name.partition(",")[0] for name in av.formats_available} - _NO_RECORDING - _NAMELESS
-    return tuple(sorted(name for name in names if _is(av.ContainerFormat, name)))
+    """Return the muxers of recordings."""
+    names = (
+        {name.partition(",")[0] for name in av.formats_available} - _NOT_RECORDINGS - _HEADERLESS
+    )
+    return tuple(sorted(name for name in names if _exists(av.ContainerFormat, name)))
 
 
 @cache
 def codecs() -> tuple[str, ...]:
-    """Encoders of sound; of two that write the same, the first."""
+    """Return the encoders of sound; of two that write the same format, the first."""
     found: dict[str, str] = {}
     for name in sorted(av.codecs_available):
-        if _is(av.Codec, name) and (codec := av.Codec(name, "w")).type == "audio":
+        if _exists(av.Codec, name) and (codec := av.Codec(name, "w")).type == "audio":
             found.setdefault(codec.canonical_name, name)
     return tuple(sorted(set(found.values()) - {"anull", "comfortnoise"}))
 
 
-def _is(kind: type, name: str) -> bool:
+def _exists(kind: type, name: str) -> bool:
     with suppress(ValueError):
         kind(name, "w")
         return True
@@ -62,7 +64,7 @@ def _is(kind: type, name: str) -> bool:
 
 
 def write(path: Path, container: str, codec: str, sound: media_files.Sound) -> Path:
-    """Raises ``CannotWrite``."""
+    """Write the sound. Raises ``CannotWrite``."""
     for layout, rate in _kinds(codec):
         with suppress(av.FFmpegError, ValueError, NotImplementedError):
             _write(path, container, codec, sound, layout, rate)
@@ -72,7 +74,7 @@ def write(path: Path, container: str, codec: str, sound: media_files.Sound) -> P
 
 
 def _kinds(codec: str) -> Iterator[tuple[str, int]]:
-    """Layouts and rates in which it might be written, the likeliest first."""
+    """Yield layouts and rates that the codec might accept, the most likely first."""
     allowed = media_files.RATES.get(codec) or av.Codec(codec, "w").audio_rates
     rates = [rate for rate in _RATES if not allowed or rate in allowed]
     return ((layout, rate) for layout in _LAYOUTS for rate in rates)
@@ -87,5 +89,5 @@ def _write(
         if codec in ("wmav1", "wmav2"):
             stream.bit_rate = 32_000
         stream.codec_context.open()
-        for packet in media_files.spoken(stream, sound):
+        for packet in media_files.encode(stream, sound):
             output.mux(packet)

@@ -1,5 +1,7 @@
-"""A pooler between us and the server, as hosts of Postgres put there: pgbouncer, whose clients
-share one connection, a transaction each."""
+"""A connection pooler, as hosts of Postgres run one.
+
+pgbouncer lets all clients share one server connection, one transaction at a time.
+"""
 
 from __future__ import annotations
 
@@ -32,32 +34,35 @@ server_check_delay = 0
 _START_SECONDS = 10.0
 
 
-def program() -> str | None:
-    """Where pgbouncer is; None where it is not installed (Debian: apt install pgbouncer)."""
+def find_pgbouncer() -> str | None:
+    """Return the path of pgbouncer, or None if it is not installed.
+
+    Debian: apt install pgbouncer.
+    """
     return shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 @contextmanager
-def pooled(url: str) -> Iterator[str]:
-    """The URL of the same database of an embedded server, through a pooler of its own."""
+def run_pooler(url: str) -> Iterator[str]:
+    """Yield the URL of the same database of an embedded server, through a pooler of its own."""
     parts = urlsplit(url)
     server = parse_qs(parts.query)["host"][0]
     with TemporaryDirectory(prefix="pooler-") as name:
-        folder, keeper = Path(name), pwd.getpwuid(Path(server).stat().st_uid).pw_name
+        folder, owner = Path(name), pwd.getpwuid(Path(server).stat().st_uid).pw_name
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(_CONFIGURATION.format(folder=folder))
-        command = [program() or "pgbouncer", "-q", str(configuration)]
+        command = [find_pgbouncer() or "pgbouncer", "-q", str(configuration)]
         if os.geteuid() == 0:  # which pgbouncer refuses to be
-            shutil.chown(folder, keeper)
-            command[1:1] = ["-u", keeper]
-        # Begun where the server's socket is: the way there may be closed to others.
+            shutil.chown(folder, owner)
+            command[1:1] = ["-u", owner]
+        # Started in the folder of the server's socket: other users may not be able to enter it.
         pooler = subprocess.Popen(
             command, cwd=server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            through = f"postgresql://postgres@{parts.path}?host={quote(name, safe='')}&port=6543"
-            _wait_for(through)
-            yield through
+            pooled_url = f"postgresql://postgres@{parts.path}?host={quote(name, safe='')}&port=6543"
+            _wait_for(pooled_url)
+            yield pooled_url
         finally:
             pooler.terminate()
             pooler.wait()

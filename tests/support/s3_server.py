@@ -1,8 +1,7 @@
-"""A server that speaks S3, on a socket of its own, and a line to it that counts what passes and can
-be cut.
+"""An S3 server on a socket of its own, and a TCP proxy to it that counts bytes and can cut.
 
-rclone 1.75 answers a request for a range with the range and 200; S3 says 206, and the client
-insists (mended in gofakes3, pull request 121). The line puts that right, and nothing else.
+rclone 1.75 answers a request for a range with the range and status 200; S3 says 206, and the client
+requires that (fixed in gofakes3, pull request 121). The proxy corrects the status and nothing else.
 """
 
 from __future__ import annotations
@@ -18,58 +17,56 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KEY, SECRET = "a-key-of-tests", "a-secret-of-tests"
-_UNNOTICED_SECONDS = 0.05  # with none at all rclone does little else than look
+_CACHE_SECONDS = 0.05  # without any, rclone spends its time listing folders
 _RCLONE = Path(sys.executable).parent / "rclone"
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class S3Server:
     """``rclone serve s3`` over a folder, whose folders are its buckets."""
 
     folder: Path
     port: int
 
     def bucket(self, name: str) -> Path:
-        """Makes a bucket; the folder of its objects."""
+        """Create a bucket and return the folder of its objects."""
         (self.folder / name).mkdir(exist_ok=True)
-        noticed()
+        wait_until_visible()
         return self.folder / name
 
 
 @contextmanager
-def serving(folder: Path, *, etag_hash: str = "MD5") -> Iterator[Server]:
-    """``etag_hash``: rclone reads an object whole for its etag, at every request; "" has it not."""
+def serve_s3(folder: Path, *, etag_hash: str = "MD5") -> Iterator[S3Server]:
+    """Serve a folder. An empty ``etag_hash`` saves reading whole objects for their etag."""
     folder.mkdir()
     port = free_port()
     arguments = ["serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", f"127.0.0.1:{port}"]
-    nothing_kept = [
+    no_cache = [
         "--config",
         "",
         "--dir-cache-time",
-        f"{_UNNOTICED_SECONDS}s",
+        f"{_CACHE_SECONDS}s",
         "--etag-hash",
         etag_hash,
     ]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [_RCLONE, *arguments, *nothing_kept, folder], stdout=log, stderr=log
-        )
+        process = subprocess.Popen([_RCLONE, *arguments, *no_cache, folder], stdout=log, stderr=log)
         try:
             _wait_for(port)
-            yield Server(folder, port)
+            yield S3Server(folder, port)
         finally:
             process.terminate()
             process.wait()
 
 
-def noticed() -> None:
-    """What was written to the server's folder behind its back is seen from now on."""
-    time.sleep(3 * _UNNOTICED_SECONDS)
+def wait_until_visible() -> None:
+    """Wait until files written directly into the server's folder are visible through it."""
+    time.sleep(3 * _CACHE_SECONDS)
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:
@@ -83,10 +80,13 @@ def _wait_for(port: int) -> None:
         time.sleep(0.05)
 
 
-class Line:
-    """A TCP proxy. ``sent`` and ``received``: bytes that went through it to the server and from it.
-    Once ``cut_when_sent`` or ``cut_when_received`` have passed, all connections end at once, and
-    new ones are refused for ``down_seconds``."""
+class TcpProxy:
+    """A TCP proxy that counts bytes and cuts connections.
+
+    ``sent`` and ``received`` count bytes to the server and from it. Once ``cut_when_sent`` or
+    ``cut_when_received`` bytes have passed, all connections are closed, and new ones are refused
+    for ``down_seconds``.
+    """
 
     def __init__(self, port: int) -> None:
         self.sent = self.received = self.cuts = 0
@@ -104,9 +104,9 @@ class Line:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # which ends a wait for the next one
+        self._listener.shutdown(socket.SHUT_RDWR)  # ends a pending accept
         self._listener.close()
-        self._cut()
+        self._close_all()
 
     def _accept(self) -> None:
         with suppress(OSError):  # closed
@@ -120,9 +120,9 @@ class Line:
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open |= {client, server}
                 for ends in ((client, server, True), (server, client, False)):
-                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+                    threading.Thread(target=self._forward, args=ends, daemon=True).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket, to_server: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, to_server: bool) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 18):
                 target.sendall(data if to_server else _partial(data))
@@ -142,9 +142,9 @@ class Line:
             self.cut_when_sent = self.cut_when_received = sys.maxsize
             self.cuts += 1
             self._up_at = time.monotonic() + self.down_seconds
-            self._cut()
+            self._close_all()
 
-    def _cut(self) -> None:
+    def _close_all(self) -> None:
         for end in self._open:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -152,16 +152,19 @@ class Line:
 
 
 def _partial(data: bytes) -> bytes:
-    """An answer begins a block of its own: the one before was read to its end."""
+    """Change status 200 to 206 in a reply to a range request.
+
+    A reply begins a block of its own, since the previous one was read to its end.
+    """
     if data.startswith(b"HTTP/1.1 200") and b"\r\nContent-Range:" in data[:4096]:
         return data.replace(b"200 OK", b"206 Partial Content", 1)
     return data
 
 
 @contextmanager
-def line_to(server: Server) -> Iterator[Line]:
-    line = Line(server.port)
+def open_proxy(server: S3Server) -> Iterator[TcpProxy]:
+    proxy = TcpProxy(server.port)
     try:
-        yield line
+        yield proxy
     finally:
-        line.close()
+        proxy.close()

@@ -1,4 +1,4 @@
-"""A file and a port that nobody may touch, and who did."""
+"""A file and a port that sandboxed code must not touch, with counters."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from tests.support import media_files
 
 
 class Tripwire(FileSystemEventHandler):
-    """``opened`` and ``called`` count; ``touched`` looks whether counting works at all, so it is
-    asked last."""
+    """Counts accesses: ``opened`` to the file, ``called`` to the port.
+
+    Call ``count_accesses`` last: it also checks that counting works.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = media_files.make_audio(folder / "canary.wav", media_files.tone(1))
         self.opened = self.called = 0
-        self._heard = threading.Event()
+        self._seen = threading.Event()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._answer, daemon=True).start()
@@ -33,17 +35,19 @@ class Tripwire(FileSystemEventHandler):
     def on_opened(self, event: FileSystemEvent) -> None:
         if isinstance(event, FileOpenedEvent) and Path(str(event.src_path)) == self.path:
             self.opened += 1
-            self._heard.set()
+            self._seen.set()
 
-    def touched(self) -> tuple[int, int]:
-        """How often it was opened and called before. Fails where an opening of our own is not
-        seen: then nobody's would be."""
-        self._heard.clear()
+    def count_accesses(self) -> tuple[int, int]:
+        """Return how often the file was opened and the port called so far.
+
+        Fails if an access of its own is not seen, since then no access would be.
+        """
+        self._seen.clear()
         before = self.opened
         self.path.read_bytes()
         with socket.create_connection(("127.0.0.1", self.port)) as call:
             assert call.recv(1) == b"!"
-        assert self._heard.wait(10)
+        assert self._seen.wait(10)
         return before, self.called - 1
 
     def close(self) -> None:
@@ -61,8 +65,8 @@ class Tripwire(FileSystemEventHandler):
 
 
 @contextmanager
-def watched(folder: Path) -> Iterator[Tripwire]:
-    """A tripwire in a folder, seen from now on."""
+def watch_tripwire(folder: Path) -> Iterator[Tripwire]:
+    """Yield a tripwire in a folder, watched from now on."""
     tripwire, observer = Tripwire(folder), Observer()
     observer.schedule(tripwire, str(folder))
     observer.start()

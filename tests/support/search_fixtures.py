@@ -1,5 +1,7 @@
-"""A library of recordings that can be searched: what was said, by whom, in which language, comes
-from the test; vectors from the ``instant`` embedder, to which texts that share words are close."""
+"""A library of searchable recordings, whose texts, speakers and languages come from the test.
+
+Vectors come from the stub embedder: texts that share words are close to each other.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,13 @@ from playhead.postgres.database import Database
 from playhead.postgres.search.chunk_search import ChunkSearch
 from playhead.search.service import SearchService
 from tests.support import factories
-from tests.support.factories import CHUNK_RECIPE, Worker
+from tests.support.factories import CHUNK_RECIPE, PipelineDriver
 
 _EMBEDDER = StubEmbedder()
 
 
-class Library(Worker):
-    """Takes recordings in, ready to be searched."""
+class SearchLibrary(PipelineDriver):
+    """Adds recordings that are ready to be searched."""
 
     def __init__(self, database: Database, media: LocalStore, org_id: str = "default") -> None:
         super().__init__(database, model=_EMBEDDER.engine, dimensions=_EMBEDDER.dimensions)
@@ -32,15 +34,22 @@ class Library(Worker):
         self.sets.add("instant", _EMBEDDER.engine, _EMBEDDER.dimensions)
 
     def add(
-        self, *said: Chunk | str, written: Sequence[Chunk] = (), language: str = "en", **of: Any
+        self,
+        *texts: Chunk | str,
+        written: Sequence[Chunk] = (),
+        language: str = "en",
+        **changes: Any,
     ) -> Recording:
-        """One that says these passages, apart from each other where they are texts."""
-        recording = factories.registered(self.database, **{"org_id": self.org_id} | of)
+        """Add a recording with these chunks; texts become chunks that are not adjacent."""
+        recording = factories.add_recording(self.database, **{"org_id": self.org_id} | changes)
         chunks = [
-            one if isinstance(one, Chunk) else chunk(one, 2 * at) for at, one in enumerate(said)
+            item if isinstance(item, Chunk) else make_chunk(item, 2 * at)
+            for at, item in enumerate(texts)
         ]
         self.probe(recording)
-        self.transcribe(recording, factories.transcript(" ".join(c.text for c in chunks), language))
+        self.transcribe(
+            recording, factories.make_transcript(" ".join(c.text for c in chunks), language)
+        )
         self.write(recording)
         inputs = {
             "transcript": self.output(recording, "transcript"),
@@ -55,7 +64,7 @@ class Library(Worker):
         self, recording: Recording, chunk_recipe: Recipe, set_id: int, dimensions: int
     ) -> None:
         texts = self.uncached(recording, chunk_recipe, set_id)
-        vectors = _EMBEDDER.embed([one.text for one in texts.values()])
+        vectors = _EMBEDDER.embed([text.text for text in texts.values()])
         self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
 
     def search(self, org_id: str | None = None, reranker: Reranker | None = None) -> SearchService:
@@ -70,7 +79,7 @@ class Library(Worker):
         )
 
 
-def chunk(
+def make_chunk(
     text: str,
     ordinal: int = 0,
     *,
@@ -79,7 +88,7 @@ def chunk(
     source: Source = "transcript",
     **more: Any,
 ) -> Chunk:
-    """A passage of one sentence, ten seconds a passage, from character ``start`` on."""
+    """Return a chunk of one sentence, ten seconds long, that starts at character ``start``."""
     begin = 1000 * ordinal if start is None else start
     first, last = seconds or (10.0 * ordinal, 10.0 * ordinal + 10)
     span = TimedSpan(begin, begin + len(text), first, last)

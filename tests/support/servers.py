@@ -1,5 +1,4 @@
-"""What tests do with embedded servers: use them from other programs, look at their processes, kill
-them, and see what they remember."""
+"""Helpers for embedded servers: use them from other programs, list and kill their processes."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from playhead.postgres.embedded.server import EmbeddedServer
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
-USER = """
+USER_PROGRAM = """
 import sys
 from pathlib import Path
 from playhead.postgres.embedded.server import EmbeddedServer
@@ -30,10 +29,10 @@ sys.stdin.read()
 """
 
 
-def user_process(folder: Path, *, uid: int | None = None) -> subprocess.Popen[str]:
-    """Another program that uses the server until its standard input is closed."""
+def start_user_process(folder: Path, *, uid: int | None = None) -> subprocess.Popen[str]:
+    """Start a program that uses the server until its standard input is closed."""
     return subprocess.Popen(
-        [sys.executable, "-c", USER, str(folder)],
+        [sys.executable, "-c", USER_PROGRAM, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -49,14 +48,14 @@ def server_pid(user: subprocess.Popen[str]) -> int:
     return int(user.stdout.readline())
 
 
-def kill(*pids: int) -> None:
+def kill_processes(*pids: int) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def processes_of(folder: Path, name: str = "") -> list[int]:
-    """Programs that have the folder in their command line: keeper, initdb, postmaster."""
+def pids_of(folder: Path, name: str = "") -> list[int]:
+    """Return the programs with the folder in their command line: supervisor, initdb, postmaster."""
     listing = subprocess.run(
         ["ps", "-eww", "-o", "pid=,args="], capture_output=True, text=True, check=True
     )
@@ -64,20 +63,20 @@ def processes_of(folder: Path, name: str = "") -> list[int]:
     return [int(pid) for pid, args in lines if str(folder) in args and name in args]
 
 
-def keeper_of(folder: Path) -> int:
-    (pid,) = processes_of(folder, "keeper")
+def supervisor_pid(folder: Path) -> int:
+    (pid,) = pids_of(folder, "keeper")
     return pid
 
 
-def all_processes(server: EmbeddedServer) -> list[int]:
-    """The postmaster, its workers and its backends."""
+def all_pids(server: EmbeddedServer) -> list[int]:
+    """Return the pids of the postmaster, its workers and its backends."""
     with psycopg.connect(server.url("postgres")) as connection:
         rows = connection.execute("select pid from pg_stat_activity").fetchall()
     return [*filter(None, [server.pid]), *(pid for (pid,) in rows)]
 
 
-def children(server: EmbeddedServer, name: str) -> list[int]:
-    """Processes of the server that call themselves so."""
+def child_pids(server: EmbeddedServer, name: str) -> list[int]:
+    """Return the pids of the server's processes that have this name."""
     listing = subprocess.run(
         ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     )
@@ -85,20 +84,20 @@ def children(server: EmbeddedServer, name: str) -> list[int]:
     return [int(pid) for pid, parent, args in lines if int(parent) == server.pid and name in args]
 
 
-def eventually(promise: Callable[[], bool], seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while not promise() and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
-    return promise()
+    return condition()
 
 
-def remember(server: EmbeddedServer, word: str) -> None:
+def insert_word(server: EmbeddedServer, word: str) -> None:
     with psycopg.connect(server.attach(), autocommit=True) as connection:
         connection.execute("create table if not exists words (word text)")
         connection.execute("insert into words values (%s)", [word])
 
 
-def remembered(server: EmbeddedServer) -> list[str]:
+def list_words(server: EmbeddedServer) -> list[str]:
     with psycopg.connect(server.attach()) as connection:
         return [word for (word,) in connection.execute("select word from words").fetchall()]
 

@@ -1,6 +1,6 @@
-"""Twenty organisations in one database, and what the first might try to learn of the second.
+"""Twenty organisations in one database, and queries by which one might read another's data.
 
-Not here: what it must not (``integration/test_isolation.py``).
+``integration/test_isolation.py`` checks that none of them succeeds.
 """
 
 from __future__ import annotations
@@ -30,28 +30,37 @@ from playhead.postgres.provider_use.quarantine import Quarantine
 from playhead.postgres.provider_use.spend import ReservationRequest, Spend
 from playhead.postgres.search.conversations import Conversations, NewTurn
 from tests.support import factories
-from tests.support.factories import MODEL, Worker
+from tests.support.factories import MODEL, PipelineDriver
 
 ORGS = [f"org-{number:02}" for number in range(20)]
 OURS, THEIRS = ORGS[0], ORGS[1]
 SECRET = "canary of theirs"
 
-#: They look after the server or Dagster's database, and name no organisation's rows.
-HOUSEKEEPING = {"attendance", "dagster_history", "dagster_traces", "databases", "erasing"} | {
+#: Query files for the server or Dagster's database, which access no organisation's rows.
+HOUSEKEEPING = {
+    "dagster_deletion",
+    "dagster_pruning",
     "database",
-    "migrations",
-    "sessions",
-    "traces",
+    "database_urls",
+    "liveness",
+    "lock_sessions",
+    "migrator",
+    "physical_erasure",
+    "residue_scan",
 }
 
 
-def fill(database: Database, worker: Worker, recording: Recording, secret: str = SECRET) -> None:
-    """A row in every table there is, with ``secret`` in it where words go."""
+def fill_tables(
+    database: Database, worker: PipelineDriver, recording: Recording, secret: str = SECRET
+) -> None:
+    """Insert a row into every table, with ``secret`` in its text columns."""
     org, context = recording.org_id, CallContext(recording.org_id, secret, {recording.id: 1.0})
-    TranscriptVersions(database, worker.ledger, worker.content).name_speaker(
+    TranscriptVersions(database, worker.results, worker.content).name_speaker(
         recording, "Ada", secret
     )
-    TranscriptPieces(database).of(recording, MODEL).put("sound", None, factories.transcript(secret))
+    TranscriptPieces(database).of(recording, MODEL).put(
+        "sound", None, factories.make_transcript(secret)
+    )
     spend = Spend(database)
     permit = spend.reserve(
         context, ReservationRequest(uuid.uuid4(), "p", secret, "embeddings", 0.1), 1.0
@@ -59,7 +68,7 @@ def fill(database: Database, worker: Worker, recording: Recording, secret: str =
     assert permit.attempt_id is not None
     Quarantine(database).add(org, permit.attempt_id, reason=secret, reply=secret.encode())
     BatchQueue(database).enqueue(
-        context, "p", BatchRequest("/v1/e", {"model": secret}), at_most_usd=0.1, budget_usd=None
+        context, "p", BatchRequest("/v1/e", {"model": secret}), max_usd=0.1, budget_usd=None
     )
     members = Members(database)
     members.add(org, secret, "owner")
@@ -87,12 +96,12 @@ def fill(database: Database, worker: Worker, recording: Recording, secret: str =
             " remedy) values (%(org)s, %(id)s, 'chunks', 'E', %(secret)s, '')"
         ),
         (
-            "insert into provider_breakers (org_id, provider, reason, remedy)"
+            "insert into circuit_breakers (org_id, provider, reason, remedy)"
             " values (%(org)s, 'p', %(secret)s, '')"
         ),
         (
-            "insert into provider_pace (org_id, provider, set_requests, set_tokens,"
-            " requests_a_minute, tokens_a_minute, requests, tokens, filled_at)"
+            "insert into provider_rate_limits (org_id, provider, set_requests, set_tokens,"
+            " requests_per_minute, tokens_per_minute, requests, tokens, filled_at)"
             " values (%(org)s, 'p', 1, 1, 1, 1, 1, 1, now())"
         ),
         (
@@ -108,8 +117,8 @@ def fill(database: Database, worker: Worker, recording: Recording, secret: str =
         database.run(statement.encode(), org=org, id=recording.id, secret=secret)
 
 
-def names_of(database: Database, kinds: str) -> list[str]:
-    """Tables ("r", "p") or views ("v") that have an org_id."""
+def relations_with_org(database: Database, kinds: str) -> list[str]:
+    """Return the tables ("r", "p") or views ("v") that have an org_id."""
     rows = database.rows(
         b"select c.relname as name from pg_class c join pg_attribute a on a.attrelid = c.oid"
         b" and a.attname = 'org_id' where c.relnamespace = 'public'::regnamespace"
@@ -119,8 +128,8 @@ def names_of(database: Database, kinds: str) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def select(connection: Connection, name: str) -> list[dict[str, Any]]:
-    """Every row a role sees; none of what it may not read."""
+def select_rows(connection: Connection, name: str) -> list[dict[str, Any]]:
+    """Return every row that the role can see, or none if it may not read the relation."""
     statement = sql.SQL("select org_id, {}::text as everything from {}")
     with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
         query = statement.format(sql.Identifier(name), sql.Identifier(name))
@@ -128,8 +137,11 @@ def select(connection: Connection, name: str) -> list[dict[str, Any]]:
     return []
 
 
-def hash_of_theirs(tables: list[str]) -> sql.Composed:
-    """All their rows in one hash; null where the transaction has written nothing so far."""
+def foreign_rows_hash(tables: list[str]) -> sql.Composed:
+    """Return a query for one hash of all rows of ``THEIRS``.
+
+    The hash is null if the transaction has written nothing so far.
+    """
     rows = sql.SQL(" union all ").join(
         sql.SQL("select {name} || t::text as row from {table} t where org_id = {org}").format(
             name=sql.Literal(name), table=sql.Identifier(name), org=sql.Literal(THEIRS)
@@ -142,44 +154,48 @@ def hash_of_theirs(tables: list[str]) -> sql.Composed:
     ).format(rows)
 
 
-def every_statement() -> dict[str, bytes]:
-    """Each named query of each room that works on recordings, as it is sent."""
+def tenant_statements() -> dict[str, bytes]:
+    """Return each named query that accesses an organisation's rows, as it is sent."""
     folder = files("playhead.postgres").joinpath("queries")
-    services = sorted(entry.name.removesuffix(".sql") for entry in folder.iterdir())
+    groups = sorted(entry.name.removesuffix(".sql") for entry in folder.iterdir())
     return {
-        f"{room}.{name}": statement
-        for room in services
-        if room not in HOUSEKEEPING
-        for name, statement in queries(room).items()
+        f"{group}.{name}": statement
+        for group in groups
+        if group not in HOUSEKEEPING
+        for name, statement in queries(group).items()
     }
 
 
-def values_of(database: Database, recording: Recording, secret: str = SECRET) -> dict[str, Any]:
-    """All that names rows of this organisation, under the names that statements have for it."""
+def row_keys(database: Database, recording: Recording, secret: str = SECRET) -> dict[str, Any]:
+    """Return the keys of this organisation's rows, by the parameter names of the statements."""
 
-    def one(statement: bytes) -> Any:
+    def query_value(statement: bytes) -> Any:
         [row] = database.rows(statement, org=recording.org_id)
         return row["value"]
 
-    results = one(
+    results = query_value(
         b"select array_agg(id order by id) as value from stage_results where org_id = %(org)s"
     )
-    cut = one(
+    recipe_hash = query_value(
         b"select recipe_hash as value from stage_results"
         b" where org_id = %(org)s and stage = 'chunks'"
     )
-    attempt = one(b"select id as value from provider_attempts where org_id = %(org)s")
-    request = one(b"select request_hash as value from deferred_requests where org_id = %(org)s")
-    sha256 = one(b"select secret_sha256 as value from api_tokens where org_id = %(org)s")
-    conversation = one(b"select id::text as value from conversations where org_id = %(org)s")
-    chunks = one(b"select array_agg(id) as value from chunks where org_id = %(org)s")
+    attempt = query_value(b"select id as value from provider_attempts where org_id = %(org)s")
+    request = query_value(
+        b"select request_hash as value from batch_requests where org_id = %(org)s"
+    )
+    sha256 = query_value(b"select secret_sha256 as value from api_tokens where org_id = %(org)s")
+    conversation = query_value(
+        b"select id::text as value from conversations where org_id = %(org)s"
+    )
+    chunks = query_value(b"select array_agg(id) as value from chunks where org_id = %(org)s")
     ids = [recording.id]
     return {
         "org_id": recording.org_id, "org_ids": [recording.org_id],
         "recording_id": recording.id, "recording_ids": ids, "recordings": ids, "only_ids": ids,
         "ids": ids, "except_ids": [], "sha256": recording.sha256,
-        "result_id": results[1], "result_ids": results[:1], "recipe_hash": cut,
-        "recipe_hashes": [cut], "recipes": [cut], "text_hashes": ["x"], "set_id": 1,
+        "result_id": results[1], "result_ids": results[:1], "recipe_hash": recipe_hash,
+        "recipe_hashes": [recipe_hash], "recipes": [recipe_hash], "text_hashes": ["x"], "set_id": 1,
         "vector": np.ones(3, np.float32), "query": "one two three", "depth": 50, "limit": 50,
         "attempt_id": attempt, "request_hash": request, "secret_sha256": sha256,
         "provider": "p", "providers": ["p"], "name": secret, "member": secret, "label": "Ada",
@@ -193,11 +209,13 @@ def values_of(database: Database, recording: Recording, secret: str = SECRET) ->
     }  # fmt: skip
 
 
-def by_their_names(
+def statement_values(
     statement: bytes, values: Mapping[str, Any], results: list[int]
 ) -> Iterator[dict[str, Any]]:
-    """Values for all names in it, None for those that name nobody's rows; ``id`` is a recording's
-    in one statement and a result's, or another number, in the next."""
+    """Yield values for all parameters of a statement; unknown ones are None.
+
+    ``id`` is a recording's in some statements and a result's, or another number, in others.
+    """
     names = set(re.findall(r"%\((\w+)\)", statement.decode()))
     known = {name: values.get(name) for name in names}
     yield known
@@ -209,8 +227,8 @@ def by_their_names(
         yield known | {"ids": results}
 
 
-def told(connection: Connection, statement: bytes, values: Mapping[str, Any]) -> list[str]:
-    """The rows of an answer as text; none where it is refused or cannot be asked."""
+def query_texts(connection: Connection, statement: bytes, values: Mapping[str, Any]) -> list[str]:
+    """Return the rows as text, or none if the statement fails."""
     with suppress(psycopg.Error), connection.transaction():
         cursor = connection.execute(statement, values)
         if cursor.description:
@@ -225,19 +243,21 @@ def result_ids(database: Database, recording: Recording) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def of_theirs(
+def reveals_foreign_data(
     connection: Connection, statement: bytes, values: dict[str, Any], recording: Recording
 ) -> bool:
-    """Whether the answer has something of theirs: more than the id that was given, which says no
-    more than that of a recording that never was."""
-    rows = told(connection, statement, values)
+    """Return True if the rows reveal more about the recording than the given id.
+
+    They may contain the id, if they are the same for the id of a recording that never existed.
+    """
+    rows = query_texts(connection, statement, values)
     if any(SECRET in row or THEIRS in row for row in rows):
         return True
     if not any(recording.id in row for row in rows):
         return False
     nobody = str(uuid.uuid4())
     other = {
-        name: [nobody if one == recording.id else one for one in value]
+        name: [nobody if item == recording.id else item for item in value]
         if isinstance(value, list)
         else nobody
         if value == recording.id
@@ -246,5 +266,5 @@ def of_theirs(
         if not isinstance(value, np.ndarray)
     }
     other |= {name: value for name, value in values.items() if name not in other}
-    told_of_nobody = [row.replace(nobody, "") for row in told(connection, statement, other)]
-    return [row.replace(recording.id, "") for row in rows] != told_of_nobody
+    nobodys_rows = [row.replace(nobody, "") for row in query_texts(connection, statement, other)]
+    return [row.replace(recording.id, "") for row in rows] != nobodys_rows

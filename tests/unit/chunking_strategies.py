@@ -1,7 +1,6 @@
-"""What chunkers are tried on: tokenizers of three kinds, and texts, sizes and times at random.
+"""Hypothesis strategies for chunking: tokenizers of three kinds, random texts, sizes and times.
 
-Here: hypothesis strategies, the tokenizers they name, and ``cut``. Not here: promises
-(``test_chunking.py``, ``test_keeping.py``).
+``test_chunker.py`` and ``test_stable_boundaries.py`` use them.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
 class Spaces:
-    """A token a word: what readable examples count."""
+    """A tokenizer with one token per word, for readable examples."""
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
         return [match.span() for match in re.finditer(r"\S+", text)]
@@ -35,7 +34,7 @@ class Spaces:
 
 
 class Bytes:
-    """A token a byte: the extreme of byte-level vocabularies, four tokens for an emoji."""
+    """A tokenizer with one token per byte, the extreme of byte-level vocabularies: four per emoji."""
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
         sizes = [len(character.encode("utf-8", "surrogatepass")) for character in text]
@@ -122,8 +121,8 @@ def configs(draw: st.DrawFn) -> ChunkingConfig:
 
 
 @st.composite
-def spoken(draw: st.DrawFn) -> tuple[str, tuple[TimedSpan, ...]]:
-    """A text and times for some of its words, sometimes with speakers and long pauses."""
+def spoken_texts(draw: st.DrawFn) -> tuple[str, tuple[TimedSpan, ...]]:
+    """Draw a text and times for some of its words, sometimes with speakers and long pauses."""
     text = draw(TEXTS)
     speakers = draw(st.sampled_from(_SPEAKERS))
     spans, now = [], 0.0
@@ -135,14 +134,17 @@ def spoken(draw: st.DrawFn) -> tuple[str, tuple[TimedSpan, ...]]:
     return text, tuple(spans)
 
 
-def tokenizer_named(name: str) -> Tokenizer:
+def make_tokenizer(name: str) -> Tokenizer:
     return _TOKENIZERS[name]()
 
 
-def said(
+def make_spans(
     text: str, *, speakers: str = "", pauses: dict[int, float] | None = None
 ) -> list[TimedSpan]:
-    """A second a word; ``speakers`` has a letter a word; ``pauses`` seconds before word i."""
+    """Return spans of one second per word.
+
+    ``speakers`` has a letter per word; ``pauses`` maps a word's index to seconds before it.
+    """
     now, spans = 0.0, []
     for i, word in enumerate(re.finditer(r"\S+", text)):
         now += (pauses or {}).get(i, 0.0)
@@ -156,7 +158,7 @@ SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 
 
 def prose(rng: random.Random, words: int) -> str:
-    """Sentences of made-up words, of 3 to 40 words as in speech, none said twice."""
+    """Return sentences of 3 to 40 made-up words as in speech, none of them repeated."""
     vocabulary = ["".join(rng.choices(SYLLABLES, k=rng.randint(1, 4))) for _ in range(4_000)]
     sentences: list[str] = []
     while words > 0:
@@ -166,7 +168,7 @@ def prose(rng: random.Random, words: int) -> str:
     return " ".join(sentences)
 
 
-def cut(
+def split(
     text: str,
     config: ChunkingConfig,
     tokenizer: Tokenizer = SPACES,
@@ -181,5 +183,5 @@ def cut(
         tokenizer=tokenizer,
         language_runs=((0, language),),
         timeline=Timeline.of(spans),
-        before=[ChunkSpan(one.text, one.char_start, one.char_end) for one in before],
+        before=[ChunkSpan(chunk.text, chunk.char_start, chunk.char_end) for chunk in before],
     )

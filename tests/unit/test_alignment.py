@@ -1,4 +1,4 @@
-"""Words of two texts are paired in order, and every letter is in a piece."""
+"""Alignment of the words of two texts, and the tokens it compares."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ WORDS = st.lists(st.sampled_from(["a", "b", "B,", "c", "d!", "雨", "—", "…"
 
 @settings(max_examples=500, deadline=None)
 @given(WORDS, WORDS)
-def test_pairs_never_cross_and_what_is_equal_at_the_ends_is_paired(
-    old: list[str], new: list[str]
-) -> None:
-    mates = align(old, new)
-    found = [mate for mate in mates if mate is not None]
-    assert len(mates) == len(new)
+def test_matches_never_cross_and_equal_ends_are_matched(old: list[str], new: list[str]) -> None:
+    matches = align(old, new)
+    found = [match for match in matches if match is not None]
+    assert len(matches) == len(new)
     assert all(before < after for before, after in pairwise([-1, *found, len(old)]))
     assert align(["x", *old, "y"], ["x", *new, "y"])[0] == 0
     assert align(["x", *old, "y"], ["x", *new, "y"])[-1] == len(old) + 1
 
 
-def test_of_words_in_another_order_the_longest_row_is_paired() -> None:
+def test_longest_run_is_matched_in_reordered_words() -> None:
     assert align("a b c d e".split(), "d e a b c".split()) == [None, None, 0, 1, 2]
 
 
 @given(st.text())
-def test_every_letter_is_in_one_piece(text: str) -> None:
+def test_edit_tokens_cover_every_character(text: str) -> None:
     assert "".join(text[start:end] for start, end in edit_tokens(text)) == "".join(text.split())
 
 
@@ -44,7 +42,7 @@ def test_every_letter_is_in_one_piece(text: str) -> None:
         ("안녕하세요 여러분", ["안녕하세요", "여러분"]),
     ],
 )
-def test_pieces_are_words_or_characters_where_a_script_has_no_spaces(
+def test_edit_tokens_are_words_or_characters_in_unspaced_scripts(
     text: str, pieces: list[str]
 ) -> None:
     assert [text[start:end] for start, end in edit_tokens(text)] == pieces

@@ -1,4 +1,4 @@
-"""Model files from wheels are used only when they are exactly the pinned ones."""
+"""Model files from wheels are used only if they are exactly the pinned ones."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from playhead.core.errors import ModelUnavailable
 
 
 @pytest.fixture
-def own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """MiniLM's package, copied to where it can be spoilt and found first."""
+def model_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of MiniLM's package that is found first and can be altered."""
     source = packaged_models.minilm_folder().parent
     package = tmp_path / source.name
     package.mkdir()
@@ -25,8 +25,8 @@ def own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return package
 
 
-def test_weights_of_which_one_byte_changed_are_refused(own_copy: Path) -> None:
-    weights = own_copy / "model" / "model.safetensors"
+def test_weights_with_one_changed_byte_are_rejected(model_copy: Path) -> None:
+    weights = model_copy / "model" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[1_000_000] ^= 1
     weights.write_bytes(data)
@@ -35,25 +35,25 @@ def test_weights_of_which_one_byte_changed_are_refused(own_copy: Path) -> None:
     assert "make setup" in caught.value.remedy
 
 
-def test_an_altered_tokenizer_is_refused_like_altered_weights(own_copy: Path) -> None:
-    (own_copy / "model" / "tokenizer.json").write_text("{}")
+def test_altered_tokenizer_is_rejected(model_copy: Path) -> None:
+    (model_copy / "model" / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelUnavailable, match=r"tokenizer\.json"):
         packaged_models.check_model("minilm")
 
 
-def test_a_missing_file_is_named_with_the_way_to_get_it_back(own_copy: Path) -> None:
-    (own_copy / "model" / "config.json").unlink()
+def test_missing_file_is_named_with_a_remedy(model_copy: Path) -> None:
+    (model_copy / "model" / "config.json").unlink()
     with pytest.raises(ModelUnavailable, match=r"missing .*config\.json") as caught:
         packaged_models.check_model("minilm")
     assert "make setup" in caught.value.remedy
 
 
-def test_no_code_of_a_model_package_is_ever_run(own_copy: Path) -> None:
-    assert packaged_models.minilm_folder() == own_copy / "model"
-    assert own_copy.name not in sys.modules
+def test_model_package_is_never_imported(model_copy: Path) -> None:
+    assert packaged_models.minilm_folder() == model_copy / "model"
+    assert model_copy.name not in sys.modules
 
 
-def test_a_package_that_is_not_installed_makes_its_model_unavailable(
+def test_model_of_a_missing_package_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
@@ -63,14 +63,14 @@ def test_a_package_that_is_not_installed_makes_its_model_unavailable(
             packaged_models.check_model(name)
 
 
-def test_an_unknown_model_is_answered_with_the_names_there_are() -> None:
+def test_unknown_model_is_answered_with_the_known_names() -> None:
     with pytest.raises(ModelUnavailable, match="no packaged model 'whisper-huge'") as caught:
         packaged_models.check_model("whisper-huge")
     assert "whisper-base" in caught.value.remedy
 
 
 @pytest.mark.parametrize("name", packaged_models.WHISPER_MODELS)
-def test_a_whisper_model_comes_whole_and_with_the_weights_it_states(name: str) -> None:
+def test_whisper_model_is_complete_and_has_the_stated_weights(name: str) -> None:
     files = packaged_models.whisper_files(name)
     assert set(files) == {"model.bin", "config.json", "tokenizer.json", "vocabulary.txt"}
     assert hashlib.sha256(files["model.bin"]).hexdigest() == packaged_models.weights_sha256(name)

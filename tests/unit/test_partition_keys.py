@@ -1,4 +1,4 @@
-"""Partition keys: readable, harmless, and fixed."""
+"""Partition keys are readable, harmless and stable."""
 
 import re
 from datetime import date
@@ -13,7 +13,7 @@ ID = "01a20158-89c8-7180-8284-f5a7374d9ee8"
 DAY = date(2026, 12, 1)
 
 
-def key(title: str, *, with_title: bool = True) -> str:
+def make_key(title: str, *, with_title: bool = True) -> str:
     return build_partition_key(DAY, title, ID, with_title=with_title)
 
 
@@ -32,11 +32,11 @@ def key(title: str, *, with_title: bool = True) -> str:
     ],
 )
 def test_key_of_an_odd_title_is_readable_and_harmless(title: str, expected: str) -> None:
-    assert key(title) == expected
+    assert make_key(title) == expected
 
 
 def test_key_without_title_has_date_and_id_alone() -> None:
-    assert key("Layoffs in March", with_title=False) == "2026-12-01-374d9ee8"
+    assert make_key("Layoffs in March", with_title=False) == "2026-12-01-374d9ee8"
 
 
 def test_slug_of_a_long_title_ends_with_a_whole_word() -> None:
@@ -51,5 +51,5 @@ def test_slug_of_one_long_word_is_cut() -> None:
 
 @given(st.text())
 def test_key_of_any_title_is_ascii_and_short(title: str) -> None:
-    assert re.fullmatch(r"2026-12-01(-[a-z0-9]+(-[a-z0-9]+)*)?-374d9ee8", key(title))
-    assert len(key(title)) <= 10 + 1 + 40 + 1 + 8
+    assert re.fullmatch(r"2026-12-01(-[a-z0-9]+(-[a-z0-9]+)*)?-374d9ee8", make_key(title))
+    assert len(make_key(title)) <= 10 + 1 + 40 + 1 + 8

@@ -1,4 +1,4 @@
-"""What the retrieval benchmark computes, against figures by hand."""
+"""The figures of the retrieval benchmark, compared with calculations by hand."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from benchmarks.retrieval.labelled import SETS, Label, Section, sections, talks
 LABEL = Label("Why?", "a talk", 10.0, 20.0)
 
 
-def answered(*starts: float, talk: str = "a talk", seconds: float = 0.1) -> Answered:
+def make_answered(*starts: float, talk: str = "a talk", seconds: float = 0.1) -> Answered:
     hits = tuple(Opened(talk, start, start + 1) for start in starts)
     return Answered(LABEL, hits, seconds)
 
 
-def test_the_first_hit_in_the_answer_gives_the_place() -> None:
-    assert answered(50.0, 12.0, 14.0).place == 2
+def test_place_is_that_of_the_first_hit_in_the_answer() -> None:
+    assert make_answered(50.0, 12.0, 14.0).place == 2
 
 
-def test_a_hit_in_another_talk_at_the_same_second_is_none() -> None:
-    assert answered(12.0, talk="another").place is None
+def test_hit_in_another_talk_is_not_counted() -> None:
+    assert make_answered(12.0, talk="another").place is None
 
 
-def test_a_hit_that_opens_where_the_next_answer_begins_is_none() -> None:
-    assert answered(20.0).place is None
+def test_hit_where_the_next_answer_begins_is_not_counted() -> None:
+    assert make_answered(20.0).place is None
 
 
-def test_an_answer_behind_the_tenth_hit_is_not_found() -> None:
-    assert answered(*[50.0] * 10, 12.0).place is None
+def test_answer_after_the_tenth_hit_is_not_found() -> None:
+    assert make_answered(*[50.0] * 10, 12.0).place is None
 
 
-def test_quality_is_as_computed_by_hand() -> None:
-    measured = quality("set", "way", [answered(12.0), answered(50.0, 50.0, 12.0), answered(50.0)])
+def test_quality_matches_a_calculation_by_hand() -> None:
+    measured = quality(
+        "set", "way", [make_answered(12.0), make_answered(50.0, 50.0, 12.0), make_answered(50.0)]
+    )
 
     assert (measured.recall_1, measured.recall_5, measured.recall_10) == (0.333, 0.667, 0.667)
     assert measured.ndcg_10 == 0.5  # (1 + 1 / log2(4)) / 3
     assert measured.mrr_10 == 0.444  # (1 + 1/3) / 3
 
 
-def test_a_duel_counts_the_questions_that_part_two_ways() -> None:
-    first, second, nowhere = answered(12.0), answered(50.0, 12.0), answered(50.0)
-    ways = {"one": [first] * 6 + [second, nowhere], "other": [second] * 6 + [first, nowhere]}
+def test_duel_counts_the_questions_that_differ() -> None:
+    first, second, unfound = make_answered(12.0), make_answered(50.0, 12.0), make_answered(50.0)
+    ways = {"one": [first] * 6 + [second, unfound], "other": [second] * 6 + [first, unfound]}
 
     measured = duel("set", ways, "one", "other")
 
@@ -50,21 +52,23 @@ def test_a_duel_counts_the_questions_that_part_two_ways() -> None:
 
 
 def test_latency_is_in_milliseconds() -> None:
-    assert latency("way", [answered(seconds=0.2)]).p50_ms == 200.0
+    assert latency("way", [make_answered(seconds=0.2)]).p50_ms == 200.0
 
 
-def test_a_citation_is_as_far_off_as_its_first_word() -> None:
-    measured = citations("set", "way", [answered(50.0, 12.0), answered(11.0), answered(talk="b")])
+def test_citation_error_is_the_distance_to_the_first_word() -> None:
+    measured = citations(
+        "set", "way", [make_answered(50.0, 12.0), make_answered(11.0), make_answered(talk="b")]
+    )
 
     assert (measured.questions, measured.cited) == (3, 2)
     assert measured.median_seconds == 20.5  # of 40 and 1
     assert measured.within_2s == 0.5
 
 
-def test_a_section_takes_as_long_as_its_words_do_and_the_next_begins_where_it_ends() -> None:
-    told = [Section("t", "How?", "one two three four five"), Section("t", "Why?", "six seven")]
+def test_section_lasts_as_long_as_its_words() -> None:
+    sections_ = [Section("t", "How?", "one two three four five"), Section("t", "Why?", "six seven")]
 
-    [talk] = talks(told)
+    [talk] = talks(sections_)
 
     assert [(label.start_seconds, label.end_seconds) for label in talk.labels] == [
         (0.0, 2.0),
@@ -73,7 +77,7 @@ def test_a_section_takes_as_long_as_its_words_do_and_the_next_begins_where_it_en
     assert talk.transcript.text == "one two three four five six seven"
 
 
-def test_the_sets_have_the_questions_that_are_told_of_them() -> None:
-    questions = {name: [one for one in sections(name) if one.question] for name in SETS}
+def test_label_sets_have_the_documented_number_of_questions() -> None:
+    questions = {name: [section for section in sections(name) if section.question] for name in SETS}
 
     assert {name: len(asked) for name, asked in questions.items()} == {"perl": 295, "python": 168}

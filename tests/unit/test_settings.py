@@ -1,4 +1,4 @@
-"""Settings are read once, and every problem is told at once by its variable's name."""
+"""Settings are read once; all problems are reported together by variable name."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from playhead.core.settings import Chunking, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
-def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of the caller's, and a folder without ``.env``."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove the caller's variables and use a folder without ``.env``."""
     for name in [*os.environ]:
         if name.startswith("PLAYHEAD_") or name == "DATABASE_URL":
             monkeypatch.delenv(name)
@@ -30,16 +30,16 @@ def problems(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     return str(raised.value)
 
 
-def test_all_problems_are_told_at_once_each_with_its_variable(
+def test_all_problems_are_reported_with_their_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = problems(
+    report = problems(
         monkeypatch,
         DATABASE_URL="mysql://server/playhead",
         PLAYHEAD_ORG="Not An Org",
         PLAYHEAD_CHUNKING='{"meeting": {"size": 10, "overlap": 20}, "song": {}}',
     )
-    lines = told.splitlines()
+    lines = report.splitlines()
     assert len(lines) == 4
     for start in (
         "DATABASE_URL: ",
@@ -48,23 +48,23 @@ def test_all_problems_are_told_at_once_each_with_its_variable(
         "PLAYHEAD_CHUNKING.song",
     ):
         assert sum(line.startswith(start) for line in lines) == 1, start
-    assert "overlap 20 must be less than size 10" in told
+    assert "overlap 20 must be less than size 10" in report
 
 
 @pytest.mark.parametrize("broken", ["{", "meeting", '{"meeting": 3}', "[]"])
-def test_chunking_that_is_no_json_object_is_told_by_its_name(
+def test_chunking_that_is_not_a_json_object_is_reported(
     monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     assert problems(monkeypatch, PLAYHEAD_CHUNKING=broken).startswith("PLAYHEAD_CHUNKING")
 
 
-def test_broken_json_does_not_hide_the_other_problems(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = problems(monkeypatch, PLAYHEAD_CHUNKING="{", PLAYHEAD_ORG="Not An Org")
-    assert "PLAYHEAD_CHUNKING" in told
-    assert "PLAYHEAD_ORG" in told
+def test_broken_json_does_not_hide_other_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = problems(monkeypatch, PLAYHEAD_CHUNKING="{", PLAYHEAD_ORG="Not An Org")
+    assert "PLAYHEAD_CHUNKING" in report
+    assert "PLAYHEAD_ORG" in report
 
 
-def test_without_any_variable_everything_has_its_default(tmp_path: Path) -> None:
+def test_defaults_apply_without_any_variable(tmp_path: Path) -> None:
     settings = load_settings()
     assert settings.home == tmp_path / ".playhead"
     assert settings.inbox_location == tmp_path / ".playhead" / "inbox"
@@ -76,7 +76,7 @@ def test_without_any_variable_everything_has_its_default(tmp_path: Path) -> None
     assert (chunking.transcript, chunking.document) == ("segments", "markdown")
 
 
-def test_chunking_is_set_by_kind_and_the_other_kinds_keep_the_default(
+def test_chunking_is_set_per_kind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PLAYHEAD_CHUNKING", '{"meeting": {"transcript": "text", "size": 300}}')
@@ -86,7 +86,7 @@ def test_chunking_is_set_by_kind_and_the_other_kinds_keep_the_default(
 
 
 @pytest.mark.parametrize(
-    ("chunking", "said"),
+    ("chunking", "message"),
     [
         ('{"book": {"size": 50, "overlap": 50, "minimum": 0}}', "overlap 50 must be less"),
         ('{"book": {"size": 90}}', "minimum 100 must not exceed size 90"),
@@ -96,13 +96,13 @@ def test_chunking_is_set_by_kind_and_the_other_kinds_keep_the_default(
         ('{"book": {"size": "large"}}', "book.size"),
     ],
 )
-def test_sizes_that_do_not_fit_are_told(
-    monkeypatch: pytest.MonkeyPatch, chunking: str, said: str
+def test_invalid_chunk_sizes_are_reported(
+    monkeypatch: pytest.MonkeyPatch, chunking: str, message: str
 ) -> None:
-    assert said in problems(monkeypatch, PLAYHEAD_CHUNKING=chunking)
+    assert message in problems(monkeypatch, PLAYHEAD_CHUNKING=chunking)
 
 
-def test_a_dot_env_file_is_read_and_the_environment_outranks_it(
+def test_environment_takes_precedence_over_dot_env_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text("PLAYHEAD_ORG=from-file\nPLAYHEAD_WRITER=file\nOTHER=ignored\n")
@@ -111,21 +111,21 @@ def test_a_dot_env_file_is_read_and_the_environment_outranks_it(
     assert (settings.org, settings.writer) == ("from-environment", "file")
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYHEAD_ORG", "")
     monkeypatch.setenv("DATABASE_URL", "")
     assert (load_settings().org, load_settings().database_url) == ("default", None)
 
 
 @pytest.mark.parametrize("url", ["postgres://u@h/db", "postgresql://u:p@h:5432/db?sslmode=require"])
-def test_both_spellings_of_a_postgres_url_are_taken(
+def test_both_spellings_of_a_postgres_url_are_accepted(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     assert load_settings().database_url == url
 
 
-def test_a_home_may_be_relative_have_spaces_or_start_at_the_persons_own(
+def test_home_may_be_relative_have_spaces_or_a_tilde(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PLAYHEAD_HOME", "my state")
@@ -135,7 +135,7 @@ def test_a_home_may_be_relative_have_spaces_or_start_at_the_persons_own(
     assert load_settings().home == tmp_path / "state"
 
 
-def test_the_home_stays_where_it_was_when_the_program_goes_elsewhere(
+def test_home_stays_the_same_after_a_change_of_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = load_settings()
@@ -143,14 +143,14 @@ def test_the_home_stays_where_it_was_when_the_program_goes_elsewhere(
     assert settings.home == tmp_path / ".playhead"
 
 
-def test_settings_cannot_be_changed_afterwards() -> None:
+def test_settings_are_immutable() -> None:
     settings = Settings()
     with pytest.raises(ValidationError):
         settings.org = "another"
 
 
 @pytest.mark.parametrize("org", ["-x", "a b", "Ä", "../x", "a" * 64, "a\n"])
-def test_an_organisation_is_a_short_plain_name(monkeypatch: pytest.MonkeyPatch, org: str) -> None:
+def test_organisation_must_be_a_short_plain_name(monkeypatch: pytest.MonkeyPatch, org: str) -> None:
     assert problems(monkeypatch, PLAYHEAD_ORG=org).startswith("PLAYHEAD_ORG: ")
 
 
@@ -165,13 +165,13 @@ def test_media_and_inbox_are_folders_or_buckets(
 
 
 @pytest.mark.parametrize("broken", ["ftp://talks/media", "s3://", "s3:///media", "https://talks"])
-def test_an_address_that_is_no_bucket_is_told_by_its_name(
+def test_invalid_bucket_address_is_reported_by_variable(
     monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     assert problems(monkeypatch, PLAYHEAD_MEDIA=broken).startswith("PLAYHEAD_MEDIA")
 
 
-def test_a_home_that_is_named_counts_more_than_the_environment(
+def test_home_argument_takes_precedence_over_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PLAYHEAD_HOME", "/elsewhere")

@@ -1,7 +1,7 @@
-"""Transcripts and edits of them at random: scripts with and without spaces, words that overlap,
-texts of which only some words have times.
+"""Hypothesis strategies for transcripts and edits of them.
 
-Here: hypothesis strategies. Not here: promises (``test_correction.py``, ``test_captions.py``).
+They have scripts with and without spaces, words that overlap, and texts of which only some words
+have times. ``test_correction.py`` and ``test_caption_files.py`` use them.
 """
 
 from __future__ import annotations
@@ -50,41 +50,45 @@ _SPEAKERS = st.sampled_from([None, None, "Ann", "Bob", "Dr. <Q> & co", "SPEAKER_
 _PAUSES = st.sampled_from([0.0, 0.0, 0.1, 0.25, 1 / 3, 70.0])
 
 
-def said(spaced: bool) -> st.SearchStrategy[list[str]]:
-    """The words of one segment."""
+def segment_words(spaced: bool) -> st.SearchStrategy[list[str]]:
+    """Draw the words of one segment."""
     return st.lists(st.sampled_from(_SPACED if spaced else _UNSPACED), min_size=1, max_size=8)
 
 
 @st.composite
 def transcripts(draw: st.DrawFn, *, all_timed: bool = False) -> Transcript:
-    """Any that ``check_times`` accepts, whose segments hold its text."""
+    """Draw a transcript that ``check_times`` accepts and whose segments hold its text."""
     spaced = draw(st.booleans())
     between = draw(st.sampled_from([" ", " ", "\n"] if spaced else [" ", ""]))
-    some = not all_timed and draw(st.integers(0, 3)) == 0
+    partly_timed = not all_timed and draw(st.integers(0, 3)) == 0
     now, words, segments = 0.0, list[Word](), list[Segment]()
-    for spoken in draw(st.lists(said(spaced), max_size=6)):
+    for spoken in draw(st.lists(segment_words(spaced), max_size=6)):
         begin = now = now + draw(_PAUSES)
         for word in spoken:
             end = now + draw(_PAUSES)
-            words.append(Word(word, now, max([end, *(one.end for one in words[-1:])])))
+            words.append(Word(word, now, max([end, *(word.end for word in words[-1:])])))
             now = draw(st.sampled_from([end, end, (now + end) / 2])) + draw(_PAUSES)
         text = (" " if spaced else "").join(spoken)
         segments.append(Segment(text, begin, max(begin, words[-1].end), draw(_SPEAKERS)))
-    if some:
+    if partly_timed:
         words = [word for word in words if draw(st.booleans())]
-    duration = max([*(one.end for one in words), *(one.end for one in segments)], default=3.0)
+    duration = max(
+        [*(word.end for word in words), *(segment.end for segment in segments)], default=3.0
+    )
     text = between.join(segment.text for segment in segments)
-    made = Transcript(text, "en", duration, tuple(words), tuple(segments))
-    return made if _sound(made) else replace(made, words=())
+    transcript = Transcript(text, "en", duration, tuple(words), tuple(segments))
+    return transcript if _is_valid(transcript) else replace(transcript, words=())
 
 
 @st.composite
 def edits(draw: st.DrawFn, transcript: Transcript) -> list[Segment]:
-    """The transcript's segments with words replaced, added and gone; some are split, put
-    together, left out, added, or said by somebody else."""
+    """Draw the transcript's segments with words replaced, added and removed.
+
+    Some are split, joined, left out, added, or given to another speaker.
+    """
     edited: list[Segment] = []
     for segment in transcript.segments:
-        edited += draw(_edited(segment))
+        edited += draw(_edited_segment(segment))
     starts = accumulate((segment.start for segment in edited), max)
     ends = accumulate((segment.end for segment in edited), max)
     return [
@@ -94,13 +98,13 @@ def edits(draw: st.DrawFn, transcript: Transcript) -> list[Segment]:
 
 
 @st.composite
-def _edited(draw: st.DrawFn, segment: Segment) -> list[Segment]:
+def _edited_segment(draw: st.DrawFn, segment: Segment) -> list[Segment]:
     spaced = segment.text.isascii()
     match draw(st.integers(0, 7)):
         case 0:
             return []
         case 1:
-            return [replace(segment, text=" ".join(draw(said(spaced))))]
+            return [replace(segment, text=" ".join(draw(segment_words(spaced))))]
         case 2:
             return [replace(segment, speaker=draw(_SPEAKERS))]
         case 3:
@@ -122,7 +126,7 @@ def _edited(draw: st.DrawFn, segment: Segment) -> list[Segment]:
             return [segment]
 
 
-def _sound(transcript: Transcript) -> bool:
+def _is_valid(transcript: Transcript) -> bool:
     try:
         check_times(transcript)
     except InvalidEngineOutput:

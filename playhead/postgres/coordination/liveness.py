@@ -42,32 +42,32 @@ class ProcessLiveness:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._duties: list[str] = []
+        self._roles: list[str] = []
         self._session: psycopg.Connection[Any] | None = None
         self._using = threading.Lock()
         self._closed = threading.Event()
         self._speaker: threading.Thread | None = None
 
     @contextmanager
-    def hold(self, duty: str) -> Iterator[None]:
+    def hold(self, role: str) -> Iterator[None]:
         """Hold ``role`` inside the block, visible to other processes.
 
         Raises ``DatabaseUnavailable``.
         """
         with self._using:
             try:
-                self._connection().execute(_SQL["hold"], {"duty": duty})
+                self._connection().execute(_SQL["hold"], {"role": role})
             except psycopg.OperationalError as error:
                 raise unavailable(error) from error
-            self._duties.append(duty)
+            self._roles.append(role)
             self._send_heartbeat()
         try:
             yield
         finally:
             with self._using, suppress(psycopg.OperationalError):  # lost, so released already
-                self._duties.remove(duty)
+                self._roles.remove(role)
                 assert self._session is not None
-                self._session.execute(_SQL["release"], {"duty": duty})
+                self._session.execute(_SQL["release"], {"role": role})
 
     def close(self) -> None:
         self._closed.set()
@@ -80,15 +80,15 @@ class ProcessLiveness:
         """Return a ``WorkListener`` that is not yet started."""
         return WorkListener(self._database)
 
-    def is_alive(self, duty: str) -> bool:
-        return not self.not_alive([duty])
+    def is_alive(self, role: str) -> bool:
+        return not self.not_alive([role])
 
-    def not_alive(self, duties: Sequence[str]) -> list[str]:
+    def not_alive(self, roles: Sequence[str]) -> list[str]:
         """Return those of the roles that no living process holds."""
         rows = self._database.rows(
-            _SQL["unattended"], duties=list(duties), silent=STALLED_AFTER_SECONDS
+            _SQL["not_alive"], roles=list(roles), silent=STALLED_AFTER_SECONDS
         )
-        return [row["duty"] for row in rows]
+        return [row["role"] for row in rows]
 
     def terminate_stalled(self) -> int:
         """End the sessions of processes that hang; how many. Looks twice, some seconds apart."""
@@ -97,11 +97,11 @@ class ProcessLiveness:
             return 0
         time.sleep(_CONFIRM_SECONDS)
         hung = suspects & self._stalled()
-        row = self._database.row(_SQL["end"], names=sorted(hung))
+        row = self._database.row(_SQL["terminate"], names=sorted(hung))
         return int(row["ended"]) if row else 0
 
     def _stalled(self) -> set[str]:
-        rows = self._database.rows(_SQL["silent"], silent=STALLED_AFTER_SECONDS)
+        rows = self._database.rows(_SQL["select_stalled"], silent=STALLED_AFTER_SECONDS)
         return {row["application_name"] for row in rows}
 
     def _connection(self) -> psycopg.Connection[Any]:
@@ -110,8 +110,8 @@ class ProcessLiveness:
             self._session = psycopg.connect(
                 self._database.url, autocommit=True, connect_timeout=_CONNECT_SECONDS
             )
-            for duty in self._duties:
-                self._session.execute(_SQL["hold"], {"duty": duty})
+            for role in self._roles:
+                self._session.execute(_SQL["hold"], {"role": role})
         return self._session
 
     def _send_heartbeat(self) -> None:
@@ -128,5 +128,5 @@ class ProcessLiveness:
                 if time.monotonic() - spoken >= HEARTBEAT_SECONDS or not socket_is_idle(
                     session.fileno()
                 ):
-                    session.execute(_SQL["say"])
+                    session.execute(_SQL["heartbeat"])
                     spoken = time.monotonic()

@@ -8,7 +8,7 @@ trigger refuses events that a late worker still reports.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -31,37 +31,50 @@ class DagsterDeletion:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def block_new_events(self, ids: Sequence[str]) -> None:
-        """Refuse all further events about these recordings.
+    def block_new_events(self, keys: Mapping[str, str]) -> None:
+        """Refuse all further events about these recordings, given by id and partition key.
 
         Waits for transactions that are writing one at this moment.
         """
+        values = {"ids": list(keys), "keys": list(keys.values())}
         with self._connection() as connection:
-            connection.execute(_SQL["guard"])
-            connection.execute(_SQL["bury"], {"ids": list(ids)})
+            connection.execute(_SQL["block_new_events"])
+            connection.execute(_SQL["add_tombstones"], values)
             with connection.transaction():
                 connection.execute(_SQL["wait_for_writers"])
 
-    def own_runs(self, ids: Sequence[str]) -> list[str]:
-        """Return the finished runs that were about these recordings alone."""
+    def keys_of(self, ids: Sequence[str]) -> list[str]:
+        """Return the partition keys that are left in Dagster's tables of blocked recordings."""
         with self._connection() as connection:
-            rows = connection.execute(_SQL["own_runs"], {"ids": list(ids)}).fetchall()
+            connection.execute(_SQL["renew_tombstones"], {"ids": list(ids)})
+            rows = connection.execute(_SQL["keys"], {"ids": list(ids)}).fetchall()
+        return [row["key"] for row in rows]
+
+    def own_runs(self, names: Sequence[str]) -> list[str]:
+        """Return the finished runs that were about these recordings alone.
+
+        ``names``: their ids and partition keys.
+        """
+        with self._connection() as connection:
+            rows = connection.execute(_SQL["own_runs"], {"names": list(names)}).fetchall()
         return [row["run_id"] for row in rows]
 
-    def delete(self, ids: Sequence[str], words: Sequence[str]) -> None:
+    def delete(self, names: Sequence[str], words: Sequence[str]) -> None:
         """Delete events, check results and log lines of these recordings.
 
-        Texts shared with other recordings lose their ids, and ``words`` where they name files.
+        ``names``: their ids and partition keys, which texts shared with other recordings lose, as
+        they lose ``words`` where they name files.
         """
         with self._connection() as connection, connection.transaction():
-            for identity in ids:
-                for name in ("move_range_starts", "move_range_ends"):
-                    connection.execute(_SQL[name], {"id": identity})
-            values = {"ids": list(ids)}
-            for name in ("forget_tags", "forget_events", "forget_checks", "last_materialisations"):
-                connection.execute(_SQL[name], values)
+            for name in names:
+                for statement in ("move_range_starts", "move_range_ends"):
+                    connection.execute(_SQL[statement], {"key": name})
+            values = {"names": list(names)}
+            for statement in ("delete_tags", "delete_events", "delete_checks"):
+                connection.execute(_SQL[statement], values)
+            connection.execute(_SQL["last_materialisations"], values)
             for row in connection.execute(_SQL["shared"]).fetchall():
-                _replace(connection, row, ids, NIL_UUID)
+                _replace(connection, row, names, NIL_UUID)
                 if row["words"]:
                     _replace(connection, row, written_forms(words), _REPLACEMENT)
 

@@ -32,7 +32,7 @@ def erase(url: str) -> None:
     ``DatabaseUnavailable``."""
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-            connection.execute(_SQL["briefly"])
+            connection.execute(_SQL["set_lock_timeout"])
             _wait_for_open_transactions(connection)
             _for_each_table(connection, "tables", "rewrite")
             if connection.execute(_SQL["chunks"]).fetchone():
@@ -112,7 +112,7 @@ def _wait_for_open_transactions(connection: Connection) -> None:
     """
     xid = _row(connection, "now")["xid"]
     deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
-    while onlookers := connection.execute(_SQL["onlookers"], {"xid": xid}).fetchall():
+    while onlookers := connection.execute(_SQL["open_transactions"], {"xid": xid}).fetchall():
         for onlooker in onlookers:
             if onlooker["idle"]:
                 connection.execute(_SQL["cancel"], {"pid": onlooker["pid"]})

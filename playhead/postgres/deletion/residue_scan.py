@@ -21,7 +21,7 @@ from playhead.postgres.database import queries, unavailable
 _SQL = queries("residue_scan")
 
 #: What remembers forgotten recordings by their opaque ids, here and beside Dagster's tables.
-TOMBSTONES = ("forgotten", "playhead_forgotten")
+TOMBSTONES = ("deleted_recordings", "playhead_forgotten")
 
 
 @dataclass(slots=True)

@@ -42,17 +42,17 @@ class RecordingDeletion:
         with self._database.transaction() as connection:
             for name in (
                 "lock",
-                "bury",
-                "forget_deferred",
-                "forget_vectors",
-                "hand_on_vectors",
-                "forget",
+                "add_tombstones",
+                "delete_batch_requests",
+                "delete_vectors",
+                "reassign_vectors",
+                "delete",
             ):
                 connection.execute(_SQL[name], values)
 
     def deleted(self, ids: Sequence[str]) -> list[str]:
         """Return those of ``ids`` that are already deleted, of any organisation."""
-        rows = self._database.rows(_SQL["forgotten"], ids=list(ids))
+        rows = self._database.rows(_SQL["deleted"], ids=list(ids))
         return [str(row["id"]) for row in rows]
 
     def unfinished(self) -> list[str]:
@@ -61,7 +61,7 @@ class RecordingDeletion:
 
     def mark_erased(self, ids: Sequence[str]) -> None:
         """Mark recordings as scanned for everywhere and not found."""
-        self._database.run(_SQL["erased"], ids=_uuids(ids))
+        self._database.run(_SQL["mark_erased"], ids=_uuids(ids))
 
 
 def _uuids(ids: Sequence[str]) -> list[uuid.UUID]:

@@ -34,9 +34,9 @@ _SQL = queries("plans")
 MAX_TRIES = 3
 
 #: missing: never made. stale: made by another recipe. outdated: made from what is no longer
-#: current. follows: may change, since something before it will. failed: a dead letter says why.
-#: orphaned: its worker died. chosen: another recipe's, but a person put it in place.
-Reason = Literal["missing", "stale", "outdated", "follows", "failed", "orphaned", "chosen"]
+#: current. downstream: may change, since something before it will. failed: a dead letter says why.
+#: orphaned: its worker died. pinned: another recipe's, but a person put it in place.
+Reason = Literal["missing", "stale", "outdated", "downstream", "failed", "orphaned", "pinned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Plans:
     def differences(self, wanted: Sequence[DesiredRecipe], scope: Scope) -> list[Difference]:
         """Return all differences by stage, set and reason."""
         values = {"only": list(scope.stages), **scope.values}
-        found = self._database.rows(_SQL["survey"], **_columns(wanted), **values)
+        found = self._database.rows(_SQL["differences"], **_columns(wanted), **values)
         orphaned = self._database.rows(_SQL["orphaned"], **values)
         return [
             *(_difference(row) for row in found),
@@ -144,7 +144,7 @@ class Plans:
 
     def seconds_per_recording(self) -> dict[tuple[Stage, str], float]:
         """Return the mean seconds of recent results, by stage and recipe hash."""
-        rows = self._database.rows(_SQL["pace"])
+        rows = self._database.rows(_SQL["seconds_per_recording"])
         return {(row["stage"], row["recipe_hash"]): row["seconds"] for row in rows}
 
     def open(
@@ -166,7 +166,7 @@ class Plans:
             author=author,
             estimated_usd=estimated_usd,
             confirmed_usd=confirmed_usd,
-            patient=batch,
+            batch=batch,
             **scope.values,
         )
         return self.get(row["id"]) if row else None
@@ -196,7 +196,7 @@ class Plans:
         """
         if found := self._next(plan, wanted, limit):
             return found
-        row = self._database.row(_SQL["at_work"])
+        row = self._database.row(_SQL["in_progress"])
         assert row is not None
         if not row["at_work"]:
             self._database.run(_SQL["end_plan"], id=plan.id, state="done")
@@ -204,7 +204,7 @@ class Plans:
 
     def advance_cursor(self, plan: Plan, recordings: Sequence[Recording]) -> None:
         """Move the plan's cursor behind recordings for which runs were requested."""
-        self._database.run(_SQL["move_on"], id=plan.id, position=recordings[-1].id)
+        self._database.run(_SQL["advance_cursor"], id=plan.id, position=recordings[-1].id)
 
     def _next(self, plan: Plan, wanted: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
         """Return recordings behind the cursor.
@@ -214,10 +214,10 @@ class Plans:
         values = {"plan": plan.id, "limit": limit, "tries": MAX_TRIES, **_columns(wanted)}
         found = self._database.rows(_SQL["batch"], **values)
         if not found:
-            self._database.run(_SQL["move_on"], id=plan.id, position=None)
+            self._database.run(_SQL["advance_cursor"], id=plan.id, position=None)
             found = self._database.rows(_SQL["batch"], **values)
         if not found and plan.set_id is not None:
-            found = self._database.rows(_SQL["lacking_batch"], set_id=plan.set_id, **values)
+            found = self._database.rows(_SQL["missing_batch"], set_id=plan.set_id, **values)
         return [recording_of(row) for row in found]
 
 

@@ -11,9 +11,12 @@ from datetime import datetime
 
 from psycopg.rows import DictRow
 
-from playhead.core.errors import NotFound
+from playhead.core.errors import AmbiguousName, NotFound
 from playhead.core.records import STAGES, EngineSelection, Json, Recording, Stage
 from playhead.postgres.database import Database, Organisation, queries
+
+MIN_PREFIX_CHARACTERS = 4  # as git has it
+MAX_CANDIDATES = 10  # listed for an ambiguous prefix
 
 _SQL = queries("recordings")
 
@@ -40,6 +43,7 @@ class Status:
     """
 
     id: str
+    partition_key: str
     title: str
     kind: str
     status: str
@@ -105,11 +109,40 @@ class Recordings:
             raise _not_found([identity])
         return recording_of(row)
 
+    def find(self, org_id: str, name: str) -> Recording:
+        """Return a recording by its id or partition key, or by a unique prefix of either.
+
+        A prefix has at least ``MIN_PREFIX_CHARACTERS``. Raises ``NotFound``, also for another
+        organisation's recording, and ``AmbiguousName`` if several recordings match.
+        """
+        name = name.lower()
+        if _is_uuid(name):
+            return self.get(org_id, name)
+        rows = (
+            self._reading(org_id).rows(
+                _SQL["by_prefix"], org_id=org_id, prefix=name, limit=MAX_CANDIDATES + 1
+            )
+            if len(name) >= MIN_PREFIX_CHARACTERS
+            else []
+        )
+        found = [recording_of(row) for row in rows]
+        exact = [recording for recording in found if recording.partition_key == name]
+        if len(found) > 1 and not exact:
+            raise AmbiguousName(name, [f"{match.partition_key}  {match.title}" for match in found])
+        if not found:
+            raise _not_found([name])
+        return exact[0] if exact else found[0]
+
     def get_many(self, ids: Sequence[str]) -> list[Recording]:
         """Return the recordings of ``ids`` that exist, oldest first, of any organisation."""
         return [
             recording_of(row) for row in self._database.rows(_SQL["recordings"], ids=_uuids(ids))
         ]
+
+    def by_partition_keys(self, keys: Sequence[str]) -> list[Recording]:
+        """Return the recordings with these partition keys, oldest first, of any organisation."""
+        rows = self._database.rows(_SQL["by_partition_keys"], keys=list(keys))
+        return [recording_of(row) for row in rows]
 
     def pending(
         self,
@@ -125,7 +158,7 @@ class Recordings:
         ``unrequested``, also without those that a run was requested for just now.
         """
         rows = self._database.rows(
-            _SQL["waiting"],
+            _SQL["pending"],
             limit=limit,
             only_ids=None if only is None else _uuids(only),
             except_ids=_uuids(besides),
@@ -157,17 +190,17 @@ class Recordings:
     def requeue(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
         """Take failed and parked recordings up again from the stage they stopped at; (id, stage)
         of each that had."""
-        rows = self._writing(org_id).rows(_SQL["replay"], org_id=org_id, ids=_uuids(ids))
+        rows = self._writing(org_id).rows(_SQL["requeue"], org_id=org_id, ids=_uuids(ids))
         return [(str(row["id"]), row["stage"]) for row in rows]
 
     def engine_selections(self) -> list[EngineSelection]:
         """Return every combination of organisation, kind and chosen engines that occurs."""
-        return [EngineSelection(**row) for row in self._database.rows(_SQL["choices"])]
+        return [EngineSelection(**row) for row in self._database.rows(_SQL["engine_selections"])]
 
     def select_engine(self, recording: Recording, stage: Stage, engine: str) -> None:
         """Set the engine for the recording's transcript or document."""
         self._writing(recording.org_id).run(
-            _SQL["choose_engine"],
+            _SQL["select_engine"],
             org_id=recording.org_id,
             id=recording.id,
             stage=stage,
@@ -186,7 +219,7 @@ class Recordings:
     def mark_requested(self, ids: Sequence[str]) -> None:
         """Note that a run was asked for, so that it is not asked for again before it had time
         to begin. The pause doubles with every request that led to nothing, up to an hour."""
-        self._database.run(_SQL["requested"], ids=_uuids(ids))
+        self._database.run(_SQL["mark_requested"], ids=_uuids(ids))
 
     def backlog(self) -> list[BacklogRow]:
         return [
@@ -206,7 +239,7 @@ class Recordings:
 
     def release(self, ids: Sequence[str]) -> None:
         """Allow new requests for these at once, since the worker that requested them is gone."""
-        self._database.rows(_SQL["hand_back"], ids=_uuids(ids))
+        self._database.rows(_SQL["release"], ids=_uuids(ids))
 
     def ready(self) -> int:
         """Return the number of ready recordings."""
@@ -214,9 +247,9 @@ class Recordings:
         assert row is not None
         return int(row["ready"])
 
-    def unarchived(self) -> list[str]:
-        """Return the ids of recordings that belong among Dagster's partitions, oldest first."""
-        return [str(row["id"]) for row in self._database.rows(_SQL["unarchived"])]
+    def unarchived_keys(self) -> list[str]:
+        """Return the keys that belong among Dagster's partitions, oldest recording first."""
+        return [row["partition_key"] for row in self._database.rows(_SQL["unarchived_keys"])]
 
     def archive(self, org_id: str, ids: Sequence[str]) -> dict[str, str]:
         """Stop processing these. Every row stays and stays searchable.

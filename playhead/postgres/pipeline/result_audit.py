@@ -15,7 +15,7 @@ _SQL = queries("result_audit")
 class StoredResult:
     """A current result. ``inputs``: what it was produced from, by name."""
 
-    recording_id: str
+    partition_key: str
     title: str
     stage: Stage
     result_id: int
@@ -33,10 +33,10 @@ class ResultAudit:
         self._database = database
 
     def created(self, stage: Stage) -> set[str]:
-        """Return the ids of the recordings for which this stage is done."""
-        return {str(row["id"]) for row in self._database.rows(_SQL["made"], stage=stage)}
+        """Return the partition keys of the recordings for which this stage is done."""
+        return {row["partition_key"] for row in self._database.rows(_SQL["created"], stage=stage)}
 
-    def results(self, ids: Sequence[str], stages: Sequence[Stage]) -> list[StoredResult]:
-        """Return the current results of these recordings, the newest if a stage has several."""
-        rows = self._database.rows(_SQL["results"], ids=list(ids), stages=list(stages))
-        return [StoredResult(**row | {"recording_id": str(row["recording_id"])}) for row in rows]
+    def results(self, keys: Sequence[str], stages: Sequence[Stage]) -> list[StoredResult]:
+        """Return the current results by partition key, the newest if a stage has several."""
+        rows = self._database.rows(_SQL["results"], keys=list(keys), stages=list(stages))
+        return [StoredResult(**row) for row in rows]

@@ -67,7 +67,7 @@ class Result:
     seconds: float
     tokens: int
     cost_usd: float
-    chosen_by: str | None = None
+    pinned_by: str | None = None
 
 
 #: The current results of one recording, by stage and set.
@@ -214,11 +214,11 @@ class StageResults:
         }
         with self._writing(claim.recording.org_id).transaction() as connection:
             if connection.execute(_SQL["fail"], values).fetchone() and final:
-                connection.execute(_SQL["bury"], {"id": claim.id})
+                connection.execute(_SQL["dead_letter_crashed"], {"id": claim.id})
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give up claims without a failure; they do not count as attempts."""
-        self._writing(_org_of(claims)).run(_SQL["give_back"], **_keys(claims))
+        self._writing(_org_of(claims)).run(_SQL["release"], **_keys(claims))
 
     def park(self, claim: Claim, parked: Parked) -> None:
         """Give the claim back, and lay its recording aside until what ``parked`` says. A lost
@@ -232,12 +232,12 @@ class StageResults:
             "remedy": replace_unstorable_chars(parked.remedy),
         }
         with self._writing(claim.recording.org_id).transaction() as connection:
-            if connection.execute(_SQL["give_back"], _keys([claim])).rowcount:
+            if connection.execute(_SQL["release"], _keys([claim])).rowcount:
                 connection.execute(_SQL["park"], values)
 
     def dead_letter_crashed(self) -> int:
         """Add dead letters for results that crashed ``MAX_ATTEMPTS`` workers; return the count."""
-        lost = self._database.rows(_SQL["lost"], attempts=MAX_ATTEMPTS)
+        lost = self._database.rows(_SQL["crashed"], attempts=MAX_ATTEMPTS)
         for row in lost:
             error = {
                 "class": "WorkerDied",
@@ -247,7 +247,7 @@ class StageResults:
             values = {"id": row["id"], "attempt": row["attempt"], "error": Jsonb(error)}
             with self._writing(row["org_id"]).transaction() as connection:
                 if connection.execute(_SQL["fail"], values).fetchone():
-                    connection.execute(_SQL["bury"], {"id": row["id"]})
+                    connection.execute(_SQL["dead_letter_crashed"], {"id": row["id"]})
         return len(lost)
 
     def dead_letter_stalled(self, ids: Sequence[str], *, run_id: str, message: str) -> int:
@@ -256,7 +256,7 @@ class StageResults:
         These are recordings of a failed run that ``MAX_REQUESTS`` runs in a row did not advance.
         """
         return self._database.run(
-            _SQL["bury_stuck"], ids=list(ids), requests=MAX_REQUESTS, run_id=run_id, message=message
+            _SQL["dead_letter_stalled"], ids=list(ids), requests=MAX_REQUESTS, run_id=run_id, message=message
         )
 
     def current_results(self, recordings: Sequence[Recording]) -> dict[str, CurrentResults]:
@@ -265,7 +265,7 @@ class StageResults:
         for org_id in {recording.org_id for recording in recordings}:
             ids = [recording.id for recording in recordings if recording.org_id == org_id]
             read = self._database.as_role(org_id, "playhead_app")
-            for row in read.rows(_SQL["standing"], org_id=org_id, ids=ids):
+            for row in read.rows(_SQL["current_results"], org_id=org_id, ids=ids):
                 found[str(row["recording_id"])][row["stage"], row["set_id"]] = _result(row)
         return found
 
@@ -417,7 +417,7 @@ def _result(row: DictRow) -> Result:
         seconds=(row["finished_at"] - row["started_at"]).total_seconds(),
         tokens=row["tokens"],
         cost_usd=float(row["cost_usd"]),
-        chosen_by=row.get("chosen_by"),
+        pinned_by=row.get("pinned_by"),
     )
 
 

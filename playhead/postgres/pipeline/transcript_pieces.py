@@ -31,7 +31,7 @@ class StoredPieceCache:
     engine_hash: str
 
     def get(self, sound: str, language: str | None) -> Transcript | None:
-        row = self.organisation.row(_SQL["found"], **self._key(sound, language))
+        row = self.organisation.row(_SQL["get"], **self._key(sound, language))
         return transcript_of_row(row["transcript"]) if row else None
 
     def put(self, sound: str, language: str | None, piece: Transcript) -> None:
@@ -40,7 +40,7 @@ class StoredPieceCache:
             "transcript": Jsonb(replace_unstorable_chars(asdict(piece)))
         }
         try:
-            self.organisation.run(_SQL["keep"], **values)
+            self.organisation.run(_SQL["put"], **values)
         except psycopg.errors.ForeignKeyViolation:
             raise RecordingDeleted from None
 
@@ -68,4 +68,4 @@ class TranscriptPieces:
     def delete(self, connection: Connection, recording: Recording) -> None:
         """Delete the pieces in the transaction that stores the transcript."""
         values = {"org_id": recording.org_id, "recording_id": recording.id}
-        connection.execute(_SQL["let_go"], values)
+        connection.execute(_SQL["delete"], values)

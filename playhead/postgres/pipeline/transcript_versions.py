@@ -39,7 +39,7 @@ class Version:
     model: str
     finished_at: datetime
     current: bool
-    chosen_by: str | None
+    pinned_by: str | None
 
 
 class NothingToCorrect(ConfigurationError):

@@ -99,20 +99,20 @@ class BatchQueue:
         provider: str,
         request: BatchRequest,
         *,
-        at_most_usd: float,
+        max_usd: float,
         budget_usd: float | None,
     ) -> None:
         """Ask it with the next batch. Asked for already: one request, for these recordings too.
         Raises ``BudgetSpent`` where the organisation's day has no money left for it."""
         row = self._within(context.org_id).row(
-            _SQL["defer"],
+            _SQL["enqueue"],
             **_name(context.org_id, provider, request),
             endpoint=request.endpoint,
             model=request.body["model"],
             body=Jsonb(dict(request.body)),
             purpose=context.purpose,
             recording_ids=list(context.recordings),
-            at_most_usd=at_most_usd,
+            max_usd=max_usd,
             budget_usd=budget_usd,
             tries=MAX_TRIES,
         )
@@ -126,12 +126,12 @@ class BatchQueue:
 
     def recordings_in_batch_mode(self, recordings: Collection[str]) -> set[str]:
         """Return those recordings that had a request queued lately; later ones may wait, too."""
-        rows = self._database.rows(_SQL["patient"], ids=list(recordings))
+        rows = self._database.rows(_SQL["recordings_in_batch_mode"], ids=list(recordings))
         return {row["id"] for row in rows}
 
     def delete_answer(self, org_id: str, provider: str, request: BatchRequest) -> None:
         """Delete an invalid or failed answer, so that the request is sent again."""
-        self._within(org_id).run(_SQL["forget_reply"], **_name(org_id, provider, request))
+        self._within(org_id).run(_SQL["delete_reply"], **_name(org_id, provider, request))
 
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
@@ -151,7 +151,7 @@ class BatchQueue:
 
     def has_work(self) -> bool:
         """Return True if a request is pending or a batch in progress."""
-        row = self._database.row(_SQL["anything"], tries=MAX_TRIES)
+        row = self._database.row(_SQL["has_work"], tries=MAX_TRIES)
         assert row is not None
         return bool(row["anything"])
 
@@ -224,7 +224,7 @@ class BatchQueue:
         return self._database.run(_SQL["prune"], days=RETENTION_DAYS)
 
     def _find(self, org_id: str, provider: str, request: BatchRequest) -> Mapping[str, Any] | None:
-        return self._within(org_id).row(_SQL["find"], **_name(org_id, provider, request))
+        return self._within(org_id).row(_SQL["find_answer"], **_name(org_id, provider, request))
 
     def _within(self, org_id: str) -> Organisation:
         return self._database.as_role(org_id, "playhead_pipeline")

@@ -46,7 +46,7 @@ class CircuitBreakers:
     def list_open(self, org_id: str | None = None) -> list[OpenCircuit]:
         """Return the open breakers, of all organisations if none is given."""
         read = self._database.read_as(org_id)
-        return [OpenCircuit(**row) for row in read.rows(_SQL["opened"], org_id=org_id)]
+        return [OpenCircuit(**row) for row in read.rows(_SQL["list_open"], org_id=org_id)]
 
     def resume(self, org_id: str, provider: str) -> ResumeResult:
         """Ask the provider again, at once, and take up all that the organisation laid aside: what
@@ -54,6 +54,6 @@ class CircuitBreakers:
         values = {"org_id": org_id, "provider": provider}
         with self._database.as_role(org_id, "playhead_pipeline").transaction() as connection:
             closed = connection.execute(_SQL["close"], values).rowcount
-            connection.execute(_SQL["unhold"], values)
+            connection.execute(_SQL["clear_pause"], values)
             freed = connection.execute(_SQL["unpark"], values).rowcount
         return ResumeResult(bool(closed), freed)

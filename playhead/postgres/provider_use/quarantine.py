@@ -41,12 +41,12 @@ class Quarantine:
     def add(self, org_id: str, attempt_id: int, *, reason: str, reply: bytes) -> None:
         """Store the first ``MAX_BYTES`` of a reply."""
         values = {"attempt_id": attempt_id, "reason": reason, "reply": reply[:MAX_REPLY_BYTES]}
-        self._database.as_role(org_id, "playhead_pipeline").run(_SQL["keep"], **values)
+        self._database.as_role(org_id, "playhead_pipeline").run(_SQL["add"], **values)
 
     def replies(self, org_id: str) -> list[QuarantinedReply]:
         """Return the quarantined replies, oldest first."""
         read = self._database.as_role(org_id, "playhead_app")
-        return [QuarantinedReply(**row) for row in read.rows(_SQL["kept"], org_id=org_id)]
+        return [QuarantinedReply(**row) for row in read.rows(_SQL["list"], org_id=org_id)]
 
     def reply(self, org_id: str, identity: int) -> bytes:
         """Return the bytes of a reply. Raises ``NotFound``."""
@@ -59,7 +59,7 @@ class Quarantine:
     def delete(self, org_id: str, identity: int) -> None:
         """Delete a reply. Raises ``NotFound``."""
         kept = self._database.as_role(org_id, "playhead_pipeline")
-        if not kept.run(_SQL["drop"], org_id=org_id, id=identity):
+        if not kept.run(_SQL["delete"], org_id=org_id, id=identity):
             raise _missing(identity)
 
 

@@ -53,7 +53,7 @@ class RateLimiter:
         Nothing is taken if it is further away than ``patience`` seconds.
         """
         row = self._within(org_id).row(
-            _SQL["take_turn"],
+            _SQL["acquire"],
             wanted=tokens,
             patience=patience,
             **asdict(self._beginning),
@@ -64,7 +64,7 @@ class RateLimiter:
 
     def pause(self, org_id: str, seconds: float) -> datetime:
         """Pause all workers for so many seconds; they resume one by one. Returns the end."""
-        row = self._within(org_id).row(_SQL["hold"], seconds=seconds, **self._whose(org_id))
+        row = self._within(org_id).row(_SQL["pause"], seconds=seconds, **self._whose(org_id))
         assert row is not None, "a turn was taken before"
         until: datetime = row["until"]
         return until
@@ -72,7 +72,7 @@ class RateLimiter:
     def update_limits(self, org_id: str, limits: ProviderLimits) -> None:
         """Adopt the limits from the provider's response headers."""
         if limits.known:
-            self._within(org_id).run(_SQL["heed"], **asdict(limits), **self._whose(org_id))
+            self._within(org_id).run(_SQL["update_limits"], **asdict(limits), **self._whose(org_id))
 
     def _within(self, org_id: str) -> Organisation:
         return self._database.as_role(org_id, "playhead_pipeline")

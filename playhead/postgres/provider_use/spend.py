@@ -37,7 +37,7 @@ class ReservationRequest:
     provider: str
     model: str
     endpoint: Endpoint
-    at_most_usd: float
+    max_usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,13 @@ class Spend:
         shares = _shares(context.recordings)
         try:
             row = self._database.as_role(context.org_id, "playhead_pipeline").row(
-                _SQL["begin"],
+                _SQL["reserve"],
                 org_id=context.org_id,
                 purpose=context.purpose,
                 recordings=[uuid.UUID(share) for share in shares],
                 shares=list(shares.values()),
                 budget_usd=budget_usd,
-                lapses_after=RESERVATION_TTL_SECONDS,
+                expires_after=RESERVATION_TTL_SECONDS,
                 **asdict(intended),
             )
         except psycopg.errors.ForeignKeyViolation:

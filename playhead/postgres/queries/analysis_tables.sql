@@ -21,7 +21,7 @@ select c.id::text as chunk, c.recording_id::text as recording, c.source, c.ordin
 from embedded_recordings e
 join embedding_sets s on s.id = e.set_id and s.state = 'active'
 join chunks c on c.org_id = e.org_id and c.recording_id = e.recording_id
-    and c.recipe_hash = e.chunk_recipe_hash and c.wanted
+    and c.recipe_hash = e.chunk_recipe_hash and c.is_current
 left join speaker_names n
     on n.org_id = c.org_id and n.recording_id = c.recording_id and n.label = c.speaker
 where e.org_id = current_org() and (%(recording)s::uuid is null or e.recording_id = %(recording)s)

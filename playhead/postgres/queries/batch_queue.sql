@@ -1,30 +1,30 @@
--- name: find
-select reply, tries from deferred_requests
+-- name: find_answer
+select reply, tries from batch_requests
 where org_id = %(org_id)s and provider = %(provider)s and request_hash = %(request_hash)s
 
--- name: defer
+-- name: enqueue
 with day as (
     select (now() at time zone 'utc')::date as today
 ), taken as (
     select coalesce((select sum(spent_usd) from spent_days, day
                      where org_id = %(org_id)s and spent_days.day = today), 0)
-        + coalesce((select sum(at_most_usd) from deferred_requests
+        + coalesce((select sum(max_usd) from batch_requests
                     where org_id = %(org_id)s and reply is null
                       and (batch_id is not null or tries < %(tries)s)), 0) as usd
 ), request as (
-    insert into deferred_requests (org_id, provider, endpoint, model, request_hash, body, purpose,
-        at_most_usd)
+    insert into batch_requests (org_id, provider, endpoint, model, request_hash, body, purpose,
+        max_usd)
     select %(org_id)s, %(provider)s, %(endpoint)s, %(model)s, %(request_hash)s, %(body)s,
-        %(purpose)s, %(at_most_usd)s::double precision::numeric
+        %(purpose)s, %(max_usd)s::double precision::numeric
     from taken
     where %(budget_usd)s::double precision is null
-        or usd + %(at_most_usd)s <= %(budget_usd)s
-        or exists (select from deferred_requests where org_id = %(org_id)s
+        or usd + %(max_usd)s <= %(budget_usd)s
+        or exists (select from batch_requests where org_id = %(org_id)s
                    and provider = %(provider)s and request_hash = %(request_hash)s)
     on conflict (org_id, provider, request_hash) do update set model = excluded.model
     returning org_id, id
 ), wanted_by as (
-    insert into deferred_for (org_id, request_id, recording_id)
+    insert into batch_request_recordings (org_id, request_id, recording_id)
     select request.org_id, request.id, r.id
     from request join recordings r on r.org_id = request.org_id
     where r.id = any(%(recording_ids)s::uuid[])
@@ -34,17 +34,17 @@ select exists (select from request) as taken_on,
     (today + 1)::timestamp at time zone 'utc' as tomorrow
 from day
 
--- name: patient
-select distinct recording_id::text as id from deferred_for where recording_id = any(%(ids)s::uuid[])
+-- name: recordings_in_batch_mode
+select distinct recording_id::text as id from batch_request_recordings where recording_id = any(%(ids)s::uuid[])
 
--- name: forget_reply
-delete from deferred_requests
+-- name: delete_reply
+delete from batch_requests
 where org_id = %(org_id)s and provider = %(provider)s and request_hash = %(request_hash)s
 
 -- name: gather
 with waiting as (
     select org_id, provider, endpoint, model
-    from deferred_requests
+    from batch_requests
     where batch_id is null and reply is null and tries < %(tries)s
       and provider = any(%(providers)s)
     group by org_id, provider, endpoint, model
@@ -55,7 +55,7 @@ with waiting as (
 ), picked as (
     select d.id, row_number() over (order by d.id) as place,
         sum(octet_length(d.body::text) + %(line_bytes)s) over (order by d.id) as bytes
-    from deferred_requests d join waiting w using (org_id, provider, endpoint, model)
+    from batch_requests d join waiting w using (org_id, provider, endpoint, model)
     where d.batch_id is null and d.reply is null and d.tries < %(tries)s
 ), batch as (
     insert into batches (id, org_id, provider, endpoint, model)
@@ -67,7 +67,7 @@ select id, (select array_agg(picked.id) from picked
 from batch
 
 -- name: put_into
-update deferred_requests set batch_id = %(id)s, tries = tries + 1
+update batch_requests set batch_id = %(id)s, tries = tries + 1
 where id = any(%(requests)s) and batch_id is null
 
 -- name: begin_step
@@ -76,9 +76,9 @@ select pg_try_advisory_lock(hashtext('playhead deferred requests')) as mine
 -- name: end_step
 select pg_advisory_unlock(hashtext('playhead deferred requests'))
 
--- name: anything
+-- name: has_work
 select exists (select from batches where ended_at is null)
-    or exists (select from deferred_requests
+    or exists (select from batch_requests
                where batch_id is null and reply is null and tries < %(tries)s) as anything
 
 -- name: under_way
@@ -86,7 +86,7 @@ select id, org_id, provider, endpoint, model, remote_id from batches
 where ended_at is null order by created_at, id
 
 -- name: lines
-select request_hash, endpoint, body from deferred_requests
+select request_hash, endpoint, body from batch_requests
 where org_id = %(org_id)s and batch_id = %(id)s order by id
 
 -- name: submitted
@@ -98,14 +98,14 @@ with given as (
         %(costs)s::double precision[], %(inputs)s::bigint[], %(outputs)s::bigint[])
         as g (request_hash, reply, call_id, cost_usd, input_tokens, output_tokens)
 ), answered as (
-    update deferred_requests d set reply = g.reply, replied_at = now(), batch_id = null
+    update batch_requests d set reply = g.reply, replied_at = now(), batch_id = null
     from given g
     where d.org_id = %(org_id)s and d.batch_id = %(id)s and d.request_hash = g.request_hash
     returning d.org_id, d.id, d.provider, d.model, d.purpose, g.call_id, g.cost_usd, g.input_tokens,
         g.output_tokens, (g.reply ->> 'status_code')::smallint as http_status
 ), attempts as (
     insert into provider_attempts (org_id, call_id, provider, model, endpoint, purpose, state, day,
-        reserved_usd, cost_usd, input_tokens, output_tokens, http_status, lapses_at, finished_at)
+        reserved_usd, cost_usd, input_tokens, output_tokens, http_status, expires_at, finished_at)
     select org_id, call_id, provider, model, 'batches', purpose,
         case when http_status = 200 then 'done' else 'failed' end,
         (now() at time zone 'utc')::date, 0, cost_usd, input_tokens, output_tokens, http_status,
@@ -117,29 +117,29 @@ with given as (
     select t.org_id, t.id, f.recording_id, 1.0 / count(*) over (partition by t.id)
     from attempts t
     join answered a on a.call_id = t.call_id
-    join deferred_for f on f.org_id = a.org_id and f.request_id = a.id
+    join batch_request_recordings f on f.org_id = a.org_id and f.request_id = a.id
 ), spent as (
     insert into spent_days (org_id, day, spent_usd)
     select org_id, day, sum(cost_usd) from attempts group by org_id, day
     on conflict (org_id, day) do update
     set spent_usd = spent_days.spent_usd + excluded.spent_usd
 )
-delete from parked_recordings p using deferred_for f, answered a  -- who waits for no other goes on
+delete from parked_recordings p using batch_request_recordings f, answered a  -- who waits for no other goes on
 where f.org_id = a.org_id and f.request_id = a.id
   and p.org_id = f.org_id and p.recording_id = f.recording_id
   and not exists (
-      select from deferred_for g join deferred_requests d on d.org_id = g.org_id and d.id = g.request_id
+      select from batch_request_recordings g join batch_requests d on d.org_id = g.org_id and d.id = g.request_id
       where g.org_id = p.org_id and g.recording_id = p.recording_id
         and d.reply is null and d.id not in (select id from answered))
 
 -- name: release
-update deferred_requests set batch_id = null where org_id = %(org_id)s and batch_id = %(id)s
+update batch_requests set batch_id = null where org_id = %(org_id)s and batch_id = %(id)s
 
 -- name: end
 update batches set ended_at = now(), error = %(error)s where id = %(id)s
 
 -- name: prune
-delete from deferred_requests
+delete from batch_requests
 where (replied_at < now() - %(days)s * interval '1 day'
        or created_at < now() - 2 * %(days)s * interval '1 day')
   and batch_id is null

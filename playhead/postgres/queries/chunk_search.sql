@@ -1,15 +1,15 @@
 -- name: search
-with narrowed as materialized (
+with filter as materialized (
     select row(%(kinds)s::text[], %(recordings)s::uuid[], %(speakers)s::text[],
         %(languages)s::text[], %(source)s::text, %(since)s::timestamptz, %(until)s::timestamptz,
         %(from_seconds)s::float8, %(to_seconds)s::float8)::search_filter as by
 ), by_words as (  -- the same words, the same place
     select chunk_id as id, rank() over (order by rank desc) as place,
         rank / nullif(max(rank) over (), 0) as share
-    from narrowed, matching(%(set_id)s, %(query)s, narrowed.by, %(depth)s)
+    from filter, search_text(%(set_id)s, %(query)s, filter.by, %(depth)s)
 ), by_meaning as (
     select chunk_id as id, rank() over (order by distance) as place, 1 - distance as cosine
-    from narrowed, nearest(%(set_id)s, %(vector)s, narrowed.by, %(depth)s)
+    from filter, nearest(%(set_id)s, %(vector)s, filter.by, %(depth)s)
 ), fused as (
     -- By how near and how well matched, not by place: a convex combination, as Bruch, Gai and Ingber
     -- have it (ACM TOIS 42, 2023). Each is a share of the best, so that no model's measure counts for
@@ -25,7 +25,7 @@ with narrowed as materialized (
         and e.chunk_id = w.id
 )
 select c.recording_id::text as recording, r.title, r.kind, r.created_at as added, r.suffix,
-    c.id::text as chunk, c.recipe_hash as recipe, c.wanted, c.source, c.ordinal, c.text,
+    c.id::text as chunk, c.recipe_hash as recipe, c.is_current, c.source, c.ordinal, c.text,
     c.char_start, c.char_end, c.start_seconds, c.end_seconds, c.phrases,
     coalesce(n.name, c.speaker) as speaker, c.search_config::text as config,
     f.score, f.cosine, f.matched
@@ -79,8 +79,8 @@ from nearest(%(set_id)s, %(vector)s, row(%(kinds)s::text[], %(recordings)s::uuid
 join chunks c on c.org_id = %(org_id)s and c.id = n.chunk_id
 order by n.distance, c.id
 
--- name: nearest_exactly
-with narrowed as materialized (
+-- name: nearest_exact
+with filter as materialized (
     select settled(%(org_id)s, row(%(kinds)s::text[], %(recordings)s::uuid[],
         %(speakers)s::text[], %(languages)s::text[], %(source)s::text, %(since)s::timestamptz,
         %(until)s::timestamptz, %(from_seconds)s::float8, %(to_seconds)s::float8)::search_filter)
@@ -88,12 +88,12 @@ with narrowed as materialized (
 )
 select c.recording_id::text as recording, c.start_seconds, c.end_seconds,
     e.vector <=> %(vector)s as distance
-from narrowed, admitted(%(org_id)s, narrowed.by) c
+from filter, filtered_chunks(%(org_id)s, filter.by) c
 join embeddings e on e.org_id = c.org_id and e.chunk_id = c.id and e.set_id = %(set_id)s
 order by distance, c.id
 limit %(depth)s
 
--- name: known_items
+-- name: evaluation_samples
 select c.org_id, c.recording_id::text as recording, c.start_seconds, c.end_seconds, c.text
 from embeddings e
 join chunks c on c.org_id = e.org_id and c.id = e.chunk_id
@@ -105,7 +105,7 @@ limit %(limit)s
 select org_id, count(*) as vectors from embeddings where set_id = %(set_id)s
 group by org_id order by org_id
 
--- name: some_vectors
+-- name: sample_vectors
 -- From a place that the ids' own chance chooses, and round the end.
 (select vector from embeddings
  where set_id = %(set_id)s and org_id = %(org_id)s and chunk_id >= %(start)s
@@ -116,6 +116,6 @@ union all
  order by chunk_id limit %(limit)s)
 limit %(limit)s
 
--- name: half_came_after
+-- name: newer_half
 select percentile_disc(0.5) within group (order by created_at) as moment
 from recordings where org_id = %(org_id)s

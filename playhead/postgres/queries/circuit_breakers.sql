@@ -1,18 +1,18 @@
 -- name: open
-insert into provider_breakers (org_id, provider, reason, remedy)
+insert into circuit_breakers (org_id, provider, reason, remedy)
 values (%(org_id)s, %(provider)s, %(reason)s, %(remedy)s)
 on conflict do nothing
 
--- name: opened
-select org_id, provider, reason, remedy, opened_at from provider_breakers
+-- name: list_open
+select org_id, provider, reason, remedy, opened_at from circuit_breakers
 where %(org_id)s::text is null or org_id = %(org_id)s
 order by org_id, provider
 
 -- name: close
-delete from provider_breakers where org_id = %(org_id)s and provider = %(provider)s
+delete from circuit_breakers where org_id = %(org_id)s and provider = %(provider)s
 
--- name: unhold
-update provider_pace set filled_at = least(filled_at, clock_timestamp())
+-- name: clear_pause
+update provider_rate_limits set filled_at = least(filled_at, clock_timestamp())
 where org_id = %(org_id)s and provider = %(provider)s
 
 -- name: unpark

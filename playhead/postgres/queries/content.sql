@@ -21,7 +21,7 @@ select text, language, duration_seconds, words, segments, timing, error_seconds,
 from transcripts
 where org_id = %(org_id)s and recording_id = %(recording_id)s and result_id = %(result_id)s
 
--- name: spoken
+-- name: timed_text
 select text, language, duration_seconds, timeline, speakers, breaks, languages
 from transcripts
 where org_id = %(org_id)s and recording_id = %(recording_id)s and result_id = %(result_id)s
@@ -45,26 +45,26 @@ select id, source, text, ordinal, char_start, char_end, start_seconds, end_secon
     token_count, text_hash, result_id
 from chunks
 where org_id = %(org_id)s and recording_id = %(recording_id)s and recipe_hash = %(recipe_hash)s
-  and wanted
+  and is_current
 order by source desc, ordinal
 
--- name: passages
+-- name: chunk_spans
 select c.recording_id::text as recording_id, c.source, c.text, c.char_start, c.char_end
 from unnest(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[])
     as cut (org_id, recording_id, recipe_hash)
 cross join lateral (  -- looked up one by one, as in put_vectors
     select * from chunks k
     where k.org_id = cut.org_id and k.recording_id = cut.recording_id
-      and k.recipe_hash = cut.recipe_hash and k.wanted
+      and k.recipe_hash = cut.recipe_hash and k.is_current
     offset 0
 ) c
 order by c.recording_id, c.source, c.ordinal
 
 -- name: uncached_texts
 select distinct on (c.text_hash) c.text_hash, c.text, c.recording_id::text as recording_id
-from unnest(%(ids)s::uuid[], %(recipes)s::text[]) as wanted (id, recipe_hash)
-join chunks c on c.org_id = %(org_id)s and c.recording_id = wanted.id
-    and c.recipe_hash = wanted.recipe_hash and c.wanted
+from unnest(%(ids)s::uuid[], %(recipes)s::text[]) as requested (id, recipe_hash)
+join chunks c on c.org_id = %(org_id)s and c.recording_id = requested.id
+    and c.recipe_hash = requested.recipe_hash and c.is_current
 where (  -- looked up one by one, as in put_vectors
     select true from embedding_cache e
     where e.org_id = c.org_id and e.set_id = %(set_id)s and e.text_hash = c.text_hash) is null
@@ -103,10 +103,10 @@ select w.id::text as recording_id, count(c.id) as chunks, coalesce(sum(c.token_c
 from unnest(%(org_ids)s::text[], %(recording_ids)s::uuid[], %(recipe_hashes)s::text[])
     as w (org_id, id, recipe_hash)
 left join chunks c on c.org_id = w.org_id and c.recording_id = w.id
-    and c.recipe_hash = w.recipe_hash and c.wanted
+    and c.recipe_hash = w.recipe_hash and c.is_current
 group by w.id
 
--- name: take_back_partial
+-- name: invalidate_incomplete
 with taken as (
     update stage_results s set state = 'superseded'
     from current_results cur
@@ -118,7 +118,7 @@ with taken as (
         or s.stage = 'embeddings' and exists (
             select from embedded_recordings e
             join chunks c on c.org_id = e.org_id and c.recording_id = e.recording_id
-                and c.recipe_hash = e.chunk_recipe_hash and c.wanted
+                and c.recipe_hash = e.chunk_recipe_hash and c.is_current
             where e.result_id = s.id and not exists (
                 select from embeddings v
                 where v.set_id = e.set_id and v.org_id = c.org_id and v.chunk_id = c.id)))

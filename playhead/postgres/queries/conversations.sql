@@ -1,4 +1,4 @@
--- name: begin
+-- name: create
 -- None in an organisation that never had a recording: there it is not known.
 insert into conversations (org_id) select id from organisations where id = current_org()
 returning id::text as id
@@ -7,7 +7,7 @@ returning id::text as id
 select id::text as id from conversations
 where org_id = current_org() and id::text = %(conversation)s
 
--- name: conversations
+-- name: summaries
 select c.id::text as id, c.begun_at, t.question, t.found, (
     select count(*) from turns n where n.org_id = c.org_id and n.conversation_id = c.id) as turns
 from conversations c

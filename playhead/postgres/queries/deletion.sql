@@ -30,15 +30,15 @@ where strpos(plain, phrase) > 0
 -- name: lock
 select id from recordings where id = any(%(ids)s) order by id for update
 
--- name: bury
-insert into forgotten (recording_id) select unnest(%(ids)s)
+-- name: add_tombstones
+insert into deleted_recordings (recording_id) select unnest(%(ids)s)
 on conflict (recording_id) do update set erased_at = null
 
--- name: forget_deferred
-delete from deferred_requests d using deferred_for f
+-- name: delete_batch_requests
+delete from batch_requests d using batch_request_recordings f
 where f.org_id = d.org_id and f.request_id = d.id and f.recording_id = any(%(ids)s)
 
--- name: forget_vectors
+-- name: delete_vectors
 delete from embedding_cache e
 where (e.recording_id = any(%(ids)s) or exists (
         select from chunks c
@@ -47,23 +47,23 @@ where (e.recording_id = any(%(ids)s) or exists (
         select from chunks c
         where c.recording_id <> all(%(ids)s) and c.org_id = e.org_id and c.text_hash = e.text_hash)
 
--- name: hand_on_vectors
+-- name: reassign_vectors
 update embedding_cache e set recording_id = (
     select c.recording_id from chunks c
     where c.recording_id <> all(%(ids)s) and c.org_id = e.org_id and c.text_hash = e.text_hash
     limit 1)
 where e.recording_id = any(%(ids)s)
 
--- name: forget
+-- name: delete
 delete from recordings where id = any(%(ids)s)
 
--- name: forgotten
-select recording_id as id from forgotten
+-- name: deleted
+select recording_id as id from deleted_recordings
 where recording_id::text = any(%(ids)s::text[]) and not exists (
-    select from recordings r where r.id = forgotten.recording_id)
+    select from recordings r where r.id = deleted_recordings.recording_id)
 
 -- name: unfinished
-select recording_id as id from forgotten where erased_at is null order by recording_id
+select recording_id as id from deleted_recordings where erased_at is null order by recording_id
 
--- name: erased
-update forgotten set erased_at = now() where recording_id = any(%(ids)s)
+-- name: mark_erased
+update deleted_recordings set erased_at = now() where recording_id = any(%(ids)s)

@@ -13,7 +13,7 @@ order by state = 'active' desc, id
 -- name: progress
 select
     (select count(*) from recordings where stages_done = 5) as ready,
-    (select count(*) from lacking(%(id)s)) as lacking,
+    (select count(*) from missing_recordings(%(id)s)) as lacking,
     (select count(*) from embeddings where set_id = %(id)s) as vectors
 
 -- name: activate
@@ -32,6 +32,6 @@ from stage_results f
 where f.state = 'failed' and f.stage = 'embeddings'
   and f.recipe ->> 'engine' = %(engine)s ->> 'name'
   and f.recipe ->> 'model' = %(engine)s ->> 'model'
-  and exists (select from lacking(%(id)s) l
+  and exists (select from missing_recordings(%(id)s) l
               where l.org_id = f.org_id and l.recording_id = f.recording_id)
 order by f.id

@@ -1,4 +1,4 @@
--- name: briefly
+-- name: set_lock_timeout
 set lock_timeout = '500ms'
 
 -- name: tables
@@ -42,7 +42,7 @@ create index if not exists chunks_words on chunks using gin (words)
 -- name: now
 select pg_current_xact_id()::xid::text as xid
 
--- name: onlookers
+-- name: open_transactions
 -- Who may still see what was deleted before transaction xid; a worker that only waits its turn
 -- may wait for hours, and loses nothing but that.
 select a.pid, a.application_name, a.wait_event_type = 'Lock' and a.wait_event = 'advisory' as idle

@@ -1,5 +1,5 @@
--- name: survey
-with wanted as (
+-- name: differences
+with desired as (
     select w.*, array_position(
         array['raw_media', 'transcript', 'document', 'chunks', 'embeddings'], w.stage) as place
     from unnest(%(stages)s::text[], %(org_ids)s::text[], %(kinds)s::text[],
@@ -7,7 +7,7 @@ with wanted as (
         as w (stage, org_id, kind, transcriber, writer, set_id, recipe_hash)
 ), behind as (
     select s.id as set_id, l.org_id, l.recording_id
-    from embedding_sets s, lacking(s.id) l
+    from embedding_sets s, missing_recordings(s.id) l
     where s.state in ('building', 'standby')
 ), compared as (
     select r.id, w.stage, w.set_id, w.place, w.recipe_hash as wanted, s.recipe_hash as made_by,
@@ -17,13 +17,13 @@ with wanted as (
             when d.stage = w.stage then 'failed'
             when d.stage is not null and s.id is null then null  -- it waits for that one
             when s.id is null then 'missing'
-            when s.recipe_hash <> w.recipe_hash and c.chosen_by is not null then 'chosen'
+            when s.recipe_hash <> w.recipe_hash and c.pinned_by is not null then 'pinned'
             when s.recipe_hash <> w.recipe_hash then 'stale'
             when w.set_id in (0, (select active_set())) and w.place > r.stages_done then 'outdated'
             when b.set_id is not null then 'outdated'
         end as reason
     from recordings r
-    join wanted w on w.org_id = r.org_id and w.kind = r.kind
+    join desired w on w.org_id = r.org_id and w.kind = r.kind
         and w.transcriber is not distinct from r.transcriber
         and w.writer is not distinct from r.writer
     left join current_results c on c.org_id = r.org_id and c.recording_id = r.id
@@ -47,7 +47,7 @@ with wanted as (
     from compared where reason is not null
     union all
     -- What is made anew at one stage may change what the stages after it are made from.
-    select c.stage, c.set_id, c.place, 'follows', c.wanted, c.made_by, c.seconds, c.result_id
+    select c.stage, c.set_id, c.place, 'downstream', c.wanted, c.made_by, c.seconds, c.result_id
     from compared c join changed on changed.id = c.id
     where c.reason is null and c.place > changed.place
 )
@@ -85,7 +85,7 @@ select cut.chunks::double precision / greatest(1, n) as chunks,
     cut.tokens::double precision / greatest(1, n) as tokens
 from cut, (select count(*) as n from sampled) as sampled_count
 
--- name: pace
+-- name: seconds_per_recording
 select stage, recipe_hash, avg(extract(epoch from finished_at - started_at))::double precision
     as seconds
 from (select * from stage_results where state = 'done' order by id desc limit 5000) as recent
@@ -93,21 +93,21 @@ group by stage, recipe_hash
 
 -- name: open_plan
 insert into plans (stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd,
-    patient)
+    batch)
 values (%(stages)s, %(set_id)s, %(org_id)s, %(kind)s, %(since)s, %(author)s, %(estimated_usd)s,
-    %(confirmed_usd)s, %(patient)s)
+    %(confirmed_usd)s, %(batch)s)
 on conflict (set_id) where state = 'open' and set_id is not null do nothing
 returning id
 
 -- name: plans
-select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, patient, state,
+select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, batch, state,
     created_at, ended_at
 from plans
 where %(id)s::integer is null or id = %(id)s
 order by id
 
 -- name: open_plans
-select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, patient, state,
+select id, stages, set_id, org_id, kind, since, author, estimated_usd, confirmed_usd, batch, state,
     created_at, ended_at
 from plans where state = 'open' order by id
 
@@ -115,7 +115,7 @@ from plans where state = 'open' order by id
 update plans set state = %(state)s, ended_at = now() where id = %(id)s and state = 'open'
 
 -- name: batch
-with wanted as materialized (  -- one row for each way that engines are chosen
+with desired as materialized (  -- one row for each way that engines are chosen
     select org_id, kind, transcriber, writer, array_agg(stage) as stages,
         array_agg(set_id) as sets, array_agg(recipe_hash) as recipes
     from unnest(%(stages)s::text[], %(org_ids)s::text[], %(kinds)s::text[],
@@ -127,9 +127,9 @@ select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.su
     r.transcriber, r.writer, r.speakers
 from recordings r
 join plans p on p.id = %(plan)s
-join wanted on wanted.org_id = r.org_id and wanted.kind = r.kind
-    and wanted.transcriber is not distinct from r.transcriber
-    and wanted.writer is not distinct from r.writer
+join desired on desired.org_id = r.org_id and desired.kind = r.kind
+    and desired.transcriber is not distinct from r.transcriber
+    and desired.writer is not distinct from r.writer
 where (p.position is null or r.id > p.position)
   and r.stages_done = 5
   and (p.org_id is null or r.org_id = p.org_id)
@@ -142,13 +142,13 @@ where (p.position is null or r.id > p.position)
   and (r.requested_at is null or r.requested_at < now() - interval '1 minute')
   and exists (
       select
-      from unnest(wanted.stages, wanted.sets, wanted.recipes) as w (stage, set_id, recipe_hash)
+      from unnest(desired.stages, desired.sets, desired.recipes) as w (stage, set_id, recipe_hash)
       left join current_results c on c.org_id = r.org_id and c.recording_id = r.id
           and c.stage = w.stage and c.set_id = w.set_id
       left join stage_results s on s.id = c.result_id and s.state = 'done'
       where w.stage = any(p.stages)
         and (p.set_id is null or w.set_id = p.set_id)
-        and s.recipe_hash is distinct from w.recipe_hash and c.chosen_by is null)
+        and s.recipe_hash is distinct from w.recipe_hash and c.pinned_by is null)
   and not exists (
       select from stage_results f
       where f.org_id = r.org_id and f.recording_id = r.id and f.state = 'failed'
@@ -156,10 +156,10 @@ where (p.position is null or r.id > p.position)
 order by r.id
 limit %(limit)s
 
--- name: lacking_batch
+-- name: missing_batch
 select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
     r.transcriber, r.writer, r.speakers
-from lacking(%(set_id)s) l
+from missing_recordings(%(set_id)s) l
 join recordings r on r.org_id = l.org_id and r.id = l.recording_id
 where not exists (select from live_results live where live.recording_id = r.id)
   and not exists (select from parked k where k.org_id = r.org_id and k.recording_id = r.id)
@@ -171,10 +171,10 @@ where not exists (select from live_results live where live.recording_id = r.id)
 order by r.id
 limit %(limit)s
 
--- name: move_on
+-- name: advance_cursor
 update plans set position = %(position)s where id = %(id)s
 
--- name: at_work
+-- name: in_progress
 select exists (
     select from recordings r
     where r.requested_at >= now() - interval '1 minute'

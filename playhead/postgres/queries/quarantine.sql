@@ -1,8 +1,8 @@
--- name: keep
+-- name: add
 insert into quarantine (org_id, attempt_id, reason, reply)
 select org_id, id, %(reason)s, %(reply)s from provider_attempts where id = %(attempt_id)s
 
--- name: kept
+-- name: list
 select q.id, q.org_id, a.provider, a.model, a.endpoint, a.purpose, q.reason,
     length(q.reply) as bytes, q.kept_at,
     array(select s.recording_id::text from attempt_shares s
@@ -16,5 +16,5 @@ order by q.id
 -- name: reply
 select reply from quarantine where org_id = %(org_id)s and id = %(id)s
 
--- name: drop
+-- name: delete
 delete from quarantine where org_id = %(org_id)s and id = %(id)s

@@ -1,7 +1,7 @@
--- name: begin
-select * from begin_attempt(%(org_id)s, %(provider)s, %(call_id)s, %(model)s, %(endpoint)s,
-    %(purpose)s, %(at_most_usd)s::double precision::numeric,
-    %(budget_usd)s::double precision::numeric, %(lapses_after)s,
+-- name: reserve
+select * from reserve_attempt(%(org_id)s, %(provider)s, %(call_id)s, %(model)s, %(endpoint)s,
+    %(purpose)s, %(max_usd)s::double precision::numeric,
+    %(budget_usd)s::double precision::numeric, %(expires_after)s,
     %(recordings)s::uuid[], %(shares)s::double precision[])
 
 -- name: settle
@@ -28,7 +28,7 @@ select case %(by)s
     end as what,
     count(*) as attempts,
     count(*) filter (
-        where state = 'failed' or state = 'reserved' and lapses_at < now()) as failed,
+        where state = 'failed' or state = 'reserved' and expires_at < now()) as failed,
     sum(input_tokens)::bigint as input_tokens, sum(output_tokens)::bigint as output_tokens,
     sum(audio_seconds) as audio_seconds, sum(cost_usd)::double precision as cost_usd
 from provider_attempts
@@ -40,7 +40,7 @@ group by what order by what
 select coalesce(s.recording_id::text, '') as what,
     count(*) as attempts,
     count(*) filter (
-        where a.state = 'failed' or a.state = 'reserved' and a.lapses_at < now()) as failed,
+        where a.state = 'failed' or a.state = 'reserved' and a.expires_at < now()) as failed,
     round(sum(a.input_tokens * coalesce(s.share, 1)))::bigint as input_tokens,
     round(sum(a.output_tokens * coalesce(s.share, 1)))::bigint as output_tokens,
     sum(a.audio_seconds * coalesce(s.share, 1)) as audio_seconds,

@@ -44,7 +44,7 @@ set state = 'failed', finished_at = clock_timestamp(), error = %(error)s
 where id = %(id)s and attempt = %(attempt)s and state = 'running'
 returning *
 
--- name: bury
+-- name: dead_letter_crashed
 insert into dead_letters
     (org_id, recording_id, result_id, stage, error_class, message, remedy, attempts, run_id)
 select org_id, recording_id, id, stage, error ->> 'class', error ->> 'message',
@@ -52,7 +52,7 @@ select org_id, recording_id, id, stage, error ->> 'class', error ->> 'message',
 from stage_results where id = %(id)s and state = 'failed'
 on conflict (org_id, recording_id) where resolved_at is null do nothing
 
--- name: give_back
+-- name: release
 update stage_results s set state = 'waiting', parks = parks + 1, percent = 0, detail = ''
 from unnest(%(ids)s::integer[], %(attempts)s::integer[]) as c (id, attempt)
 where s.id = c.id and s.attempt = c.attempt and s.state = 'running'
@@ -71,12 +71,12 @@ with parked as (
 update recordings r set requested_at = null, requests = 0
 from parked p where r.org_id = p.org_id and r.id = p.recording_id
 
--- name: lost
+-- name: crashed
 select s.* from stage_results s
 where s.state = 'running' and s.attempt - s.parks >= %(attempts)s
   and not exists (select from live_results l where l.id = s.id)
 
--- name: bury_stuck
+-- name: dead_letter_stalled
 insert into dead_letters
     (org_id, recording_id, stage, error_class, message, remedy, attempts, run_id)
 select r.org_id, r.id,
@@ -102,8 +102,8 @@ where s.id = any(array(
         offset 0
     ) old))
 
--- name: standing
-select c.recording_id, c.stage, c.set_id, c.chosen_by, s.id, s.output_hash, s.recipe,
+-- name: current_results
+select c.recording_id, c.stage, c.set_id, c.pinned_by, s.id, s.output_hash, s.recipe,
     s.recipe_hash, s.inputs, s.input_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd
 from unnest(%(ids)s::uuid[]) as r (id)
 join current_results c on c.org_id = %(org_id)s and c.recording_id = r.id
@@ -114,7 +114,7 @@ join stage_results s  -- by the whole key, or all of an organisation's are read
 -- name: lineage
 select s.stage, s.id as result_id, s.inputs, s.input_hash, s.recipe, s.recipe_hash,
     s.output_hash, s.run_id, s.attempt, s.started_at, s.finished_at, s.tokens, s.cost_usd,
-    c.chosen_by, c.set_id
+    c.pinned_by, c.set_id
 from current_results c
 join stage_results s
     on s.org_id = c.org_id and s.recording_id = c.recording_id and s.id = c.result_id

@@ -1,12 +1,12 @@
--- name: found
-select transcript from pieces
+-- name: get
+select transcript from transcript_pieces
 where org_id = %(org_id)s and recording_id = %(recording_id)s and engine_hash = %(engine_hash)s
   and language = %(language)s and sound_sha256 = %(sound)s
 
--- name: keep
-insert into pieces (org_id, recording_id, engine_hash, language, sound_sha256, transcript)
+-- name: put
+insert into transcript_pieces (org_id, recording_id, engine_hash, language, sound_sha256, transcript)
 values (%(org_id)s, %(recording_id)s, %(engine_hash)s, %(language)s, %(sound)s, %(transcript)s)
 on conflict do nothing
 
--- name: let_go
-delete from pieces where org_id = %(org_id)s and recording_id = %(recording_id)s
+-- name: delete
+delete from transcript_pieces where org_id = %(org_id)s and recording_id = %(recording_id)s

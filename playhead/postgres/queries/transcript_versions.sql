@@ -1,6 +1,6 @@
 -- name: versions
 select row_number() over (order by s.id)::integer as number, s.id, s.recipe ->> 'engine' as engine,
-    s.recipe ->> 'model' as model, s.finished_at, c.result_id is not null as current, c.chosen_by
+    s.recipe ->> 'model' as model, s.finished_at, c.result_id is not null as current, c.pinned_by
 from stage_results s
 left join current_results c on c.org_id = s.org_id and c.recording_id = s.recording_id
     and c.stage = s.stage and c.result_id = s.id

@@ -1,12 +1,12 @@
--- name: standing
+-- name: index_states
 -- Vectors are counted as far as it matters. An index of twice the room that a fresh one takes has been
 -- emptied since (400 bytes a vector are its neighbours and the rest of a page). One that is not valid
 -- is being built, or was not to its end.
-select s.id as set_id, s.dimensions, o.id as org_id, vector_index_of(s.id, o.id) as name,
+select s.id as set_id, s.dimensions, o.id as org_id, vector_index_name(s.id, o.id) as name,
     pg_relation_size(i.indexrelid) as bytes, i.indisvalid as valid,
     case
-        when of_org.vectors > exact_up_to(s.dimensions) and i.indisvalid is not true then 'build'
-        when i.indisvalid and of_org.vectors <= exact_up_to(s.dimensions) / 2 then 'drop'
+        when of_org.vectors > max_exact_vectors(s.dimensions) and i.indisvalid is not true then 'build'
+        when i.indisvalid and of_org.vectors <= max_exact_vectors(s.dimensions) / 2 then 'drop'
         when i.indisvalid and pg_relation_size(i.indexrelid)
             > 2 * (100000 + c.reltuples * (2 * s.dimensions + 400)) then 'rebuild'
     end as due
@@ -15,14 +15,14 @@ cross join organisations o
 cross join lateral (
     select count(*) as vectors from (
         select from embeddings e where e.set_id = s.id and e.org_id = o.id
-        limit exact_up_to(s.dimensions) + 1
+        limit max_exact_vectors(s.dimensions) + 1
     ) as first_ones
 ) as of_org
-left join pg_index i on i.indexrelid = to_regclass(vector_index_of(s.id, o.id))
+left join pg_index i on i.indexrelid = to_regclass(vector_index_name(s.id, o.id))
 left join pg_class c on c.oid = i.indexrelid
 where s.state <> 'retired'
   and s.dimensions <= 4000  -- pgvector's limit for an index of halves
-  and (of_org.vectors > exact_up_to(s.dimensions) or i.indexrelid is not null)
+  and (of_org.vectors > max_exact_vectors(s.dimensions) or i.indexrelid is not null)
   and (%(set_id)s::integer is null or s.id = %(set_id)s)
 order by s.id, o.id
 

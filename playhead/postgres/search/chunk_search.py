@@ -141,7 +141,7 @@ class ChunkSearch:
         filters: SearchFilter = NO_FILTER,
     ) -> list[DictRow]:
         """Return what ``nearest`` does, from a full scan."""
-        return self._near("nearest_exactly", vector, searched, org_id, limit, filters)
+        return self._near("nearest_exact", vector, searched, org_id, limit, filters)
 
     def _near(
         self,
@@ -171,13 +171,13 @@ class ChunkSearch:
     ) -> list[NDArray[np.float32]]:
         """Return random vectors of an organisation's chunks."""
         rows = self._of(org_id).rows(
-            _SQL["some_vectors"], set_id=searched.id, org_id=org_id, start=uuid4(), limit=limit
+            _SQL["sample_vectors"], set_id=searched.id, org_id=org_id, start=uuid4(), limit=limit
         )
         return [row["vector"].to_numpy() for row in rows]
 
     def newer_half_filter(self, *, org_id: str) -> SearchFilter:
         """Return a filter that matches about half of an organisation's recordings."""
-        row = self._of(org_id).row(_SQL["half_came_after"], org_id=org_id)
+        row = self._of(org_id).row(_SQL["newer_half"], org_id=org_id)
         return SearchFilter(since=row["moment"]) if row else NO_FILTER
 
     def evaluation_samples(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
@@ -185,7 +185,7 @@ class ChunkSearch:
 
         They are chosen by the hash of their text, so they stay the same as long as they exist.
         """
-        return self._database.rows(_SQL["known_items"], set_id=searched.id, limit=limit)
+        return self._database.rows(_SQL["evaluation_samples"], set_id=searched.id, limit=limit)
 
     def _of(self, org_id: str) -> Organisation:
         return self._database.as_role(org_id, "playhead_app")

@@ -63,7 +63,7 @@ class Conversations:
 
     def summaries(self, org_id: str, limit: int) -> list[ConversationSummary]:
         """Return the conversations, newest first."""
-        rows = self._within(org_id).rows(_SQL["conversations"], limit=limit)
+        rows = self._within(org_id).rows(_SQL["summaries"], limit=limit)
         return [ConversationSummary(**row) for row in rows]
 
     def turns(self, org_id: str, conversation: str) -> list[DictRow]:
@@ -94,7 +94,7 @@ class Conversations:
 
 
 def _create(connection: Connection) -> str | None:
-    row = connection.execute(_SQL["begin"]).fetchone()
+    row = connection.execute(_SQL["create"]).fetchone()
     return row["id"] if row else None
 
 

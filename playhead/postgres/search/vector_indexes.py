@@ -71,7 +71,7 @@ class VectorIndexes:
 
 
 def _index_states(connection: Connection, set_id: int | None) -> list[VectorIndex]:
-    rows = connection.execute(_SQL["standing"], {"set_id": set_id}).fetchall()
+    rows = connection.execute(_SQL["index_states"], {"set_id": set_id}).fetchall()
     return [VectorIndex(**row) for row in rows]
 
 

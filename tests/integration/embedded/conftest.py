@@ -1,4 +1,4 @@
-"""A server of one's own for each test, and not the one that other tests share."""
+"""Fixtures with an embedded server per test, instead of the one that other tests share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playhead.postgres.embedded.server import EmbeddedServer
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A fresh place for a server, which is stopped in the end."""
+    """Yield a fresh folder for a server, which is removed at the end."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as parent:
         yield Path(parent) / "home" / "postgres"
 

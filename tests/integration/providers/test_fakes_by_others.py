@@ -1,7 +1,7 @@
-"""Our adapters against servers that others wrote to stand in for OpenAI, over a real socket.
+"""Provider adapters against servers that others wrote to stand in for OpenAI, over a real socket.
 
-aimock (npm) speaks transcription, Responses and embeddings, and breaks when told to; llmock (PyPI)
-tears streams and judges how politely a client behaved. Neither knows OpenAI's limits.
+aimock (npm) has transcription, Responses and embeddings, and injects faults; llmock (PyPI) breaks
+streams and reports how well a client behaved. Neither has OpenAI's limits.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from playhead.core.settings import Provider, Settings
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_names import RemoteModel
 from tests.support import media_files
-from tests.support.provider_servers import PlainWire
-from tests.support.synthetic_transcripts import talk
+from tests.support.provider_servers import PlainClient
+from tests.support.synthetic_transcripts import make_talk
 
 LUNA = RemoteModel("openai", "gpt-6-luna")
 PARAGRAPH = {"text": "It begins.", "cites": [1, 2]}
@@ -35,13 +35,13 @@ NOTES = json.dumps(
 def engines(base_url: str, name: str = "openai", tries: int = 1) -> RemoteEngines:
     provider = Provider(base_url=base_url, api_key=SecretStr("test-key"))
     settings = Settings(providers={name: provider}, openai_api_key=None)
-    provider_client = PlainWire(name, tries=tries)
+    provider_client = PlainClient(name, tries=tries)
     return RemoteEngines(settings, lambda *_: provider_client)
 
 
 @contextmanager
-def breaking(base_url: str, field: str) -> Iterator[None]:
-    """aimock breaks every request in this way."""
+def inject_faults(base_url: str, field: str) -> Iterator[None]:
+    """Make aimock break every request in this way."""
     address = base_url.removesuffix("/v1") + "/__aimock/chaos"
     body = json.dumps({field: 1.0}).encode()
     urlopen(Request(address, body, {"content-type": "application/json"}, method="POST")).close()
@@ -51,22 +51,26 @@ def breaking(base_url: str, field: str) -> Iterator[None]:
         urlopen(Request(address, method="DELETE")).close()
 
 
-def test_aimock_a_model_with_word_times_is_heard(aimock: str) -> None:
+def test_aimock_model_with_word_times_is_recognized(aimock: str) -> None:
     whisper = engines(aimock).recognizer(RemoteModel("openai", "whisper-1"))
-    heard = whisper.recognize(media_files.speech(), language="en")
-    assert heard.words is not None
-    assert [word.word for word in heard.words][:4] == ["And", "so", "my", "fellow"]
-    assert heard.language == "en"
+    recognition = whisper.recognize(media_files.speech(), language="en")
+    assert recognition.words is not None
+    assert [word.word for word in recognition.words][:4] == ["And", "so", "my", "fellow"]
+    assert recognition.language == "en"
 
 
-def test_aimock_a_model_without_times_is_heard(aimock: str) -> None:
+def test_aimock_model_without_times_is_recognized(aimock: str) -> None:
     newest = engines(aimock).recognizer(RemoteModel("openai", "gpt-transcribe"))
-    heard = newest.recognize(media_files.speech(), language=None)
-    assert (heard.text, heard.words, heard.language) == ("And so my fellow Americans", None, "en")
+    recognition = newest.recognize(media_files.speech(), language=None)
+    assert (recognition.text, recognition.words, recognition.language) == (
+        "And so my fellow Americans",
+        None,
+        "en",
+    )
 
 
-def test_aimock_a_transcript_is_written_up(aimock: str) -> None:
-    document, usage = engines(aimock).writer(LUNA).write(talk(1, 5), title="x", kind="lecture")
+def test_aimock_transcript_is_written_up(aimock: str) -> None:
+    document, usage = engines(aimock).writer(LUNA).write(make_talk(1, 5), title="x", kind="lecture")
     assert document.title == "What to ask"
     [span] = document.spans
     assert document.content[span.char_start : span.char_end].startswith("Ask what you can do")
@@ -80,16 +84,16 @@ def test_aimock_texts_are_embedded(aimock: str) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
 
 
-def test_aimock_openais_own_model_is_not_believed_where_its_vectors_have_another_length(
+def test_aimock_vectors_of_wrong_length_are_rejected_for_openai(
     aimock: str,
 ) -> None:
-    """aimock's are not of length 1, which OpenAI promises."""
+    """Check vectors that are not of length 1, which OpenAI guarantees."""
     with pytest.raises(InvalidProviderResponse, match="length 1"):
         engines(aimock).embedder(RemoteModel("openai", "text-embedding-3-small")).embed(["one"])
 
 
 @pytest.mark.parametrize(
-    ("rate", "raised"),
+    ("rate", "error"),
     [
         ("malformedRate", InvalidProviderResponse),
         ("disconnectRate", openai.APIConnectionError),
@@ -97,44 +101,44 @@ def test_aimock_openais_own_model_is_not_believed_where_its_vectors_have_another
         ("rateLimitRate", openai.RateLimitError),
     ],
 )
-def test_aimock_what_it_breaks_never_becomes_a_result(
-    aimock: str, rate: str, raised: type[Exception]
+def test_aimock_faults_never_become_a_result(
+    aimock: str, rate: str, error: type[Exception]
 ) -> None:
     broken = engines(aimock)
-    with breaking(aimock, rate):
+    with inject_faults(aimock, rate):
         for attempt in (
             lambda: broken.recognizer(RemoteModel("openai", "whisper-1")).recognize(
                 media_files.silence(1), language=None
             ),
-            lambda: broken.writer(LUNA).write(talk(1, 5), title="x", kind="lecture"),
+            lambda: broken.writer(LUNA).write(make_talk(1, 5), title="x", kind="lecture"),
             lambda: broken.embedder(RemoteModel("openai", "text-embedding-3-small")).embed(["a"]),
         ):
-            with pytest.raises(raised):
+            with pytest.raises(error):
                 attempt()
 
 
-def test_llmock_a_torn_stream_is_asked_again_and_nothing_of_it_is_kept(llmock: LLMock) -> None:
-    """Its strict verdict: no failure, no warning."""
-    llmock.pace(20)  # so that a torn stream is not sent to its end before we hang up
+def test_llmock_broken_stream_is_retried_and_discarded(llmock: LLMock) -> None:
+    """Require llmock's strict report: no failure, no warning."""
+    llmock.pace(20)  # else a broken stream may be sent to its end before the client hangs up
     writer = engines(llmock.base_url(), tries=2).writer(LUNA)
     faults = (llmock.truncate, llmock.corrupt, llmock.disconnect)
     for number, fault in enumerate(faults):
         fault(after_chunks=3)
         llmock.reply(NOTES, times=2)
-        document, _ = writer.write(talk(number, 3), title="x", kind="lecture")
+        document, _ = writer.write(make_talk(number, 3), title="x", kind="lecture")
         assert [section["heading"] for section in document.metadata["sections"]] == ["Start"]
     assert len(llmock.requests) == 2 * len(faults)
     assert all(request.body["store"] is False for request in llmock.requests)
     llmock.assert_resilient(strict=True)
 
 
-def test_llmock_texts_are_embedded_without_a_word_against_it(llmock: LLMock) -> None:
+def test_llmock_texts_are_embedded_without_warnings(llmock: LLMock) -> None:
     own = engines(llmock.base_url(), "own").embedder(RemoteModel("own", "some-embedder"))
     assert own.embed(["one", "two", "three"]).shape == (3, 1536)
     llmock.assert_resilient(strict=True)
 
 
-def test_llmock_a_chat_server_that_tears_its_stream_is_asked_again(llmock: LLMock) -> None:
+def test_llmock_broken_chat_stream_is_retried(llmock: LLMock) -> None:
     from llmock.scenarios import Fail, Match
 
     llmock.pace(20)
@@ -143,6 +147,6 @@ def test_llmock_a_chat_server_that_tears_its_stream_is_asked_again(llmock: LLMoc
     own = engines(llmock.base_url(), "own", tries=2).writer(RemoteModel("own", "llama3"))
     llmock.reply(NOTES, times=3)
     llmock.truncate(after_chunks=3)
-    document, _ = own.write(talk(1, 3), title="x", kind="lecture")
+    document, _ = own.write(make_talk(1, 3), title="x", kind="lecture")
     assert document.title == "A talk"
     llmock.assert_resilient(strict=True)

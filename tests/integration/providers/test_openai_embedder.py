@@ -1,4 +1,4 @@
-"""Vectors by a provider: within its limits, in the order of the texts, and only if believed."""
+"""Vectors by a provider: within its limits, in the order of the texts, and only if valid."""
 
 from __future__ import annotations
 
@@ -15,89 +15,99 @@ from playhead.core.usage import Usage
 from playhead.engines.remote import RemoteEngines
 from playhead.providers.model_names import RemoteModel
 from tests.support.factories import unit_vectors
-from tests.support.provider_servers import PlainWire, Server, Told, told
+from tests.support.provider_servers import FakeProvider, PlainClient, ServerReply, json_reply
 
 SMALL = "text-embedding-3-small"
 TEXTS = ["one", "two", "three"]
 
 
-def embedder(
-    api: Server,
+def make_embedder(
+    api: FakeProvider,
     model: str = SMALL,
-    provider_client: PlainWire | None = None,
+    provider_client: PlainClient | None = None,
     dimensions: int | None = None,
 ) -> Embedder:
-    made = provider_client or PlainWire()
-    engines = RemoteEngines(api.settings(made.provider), lambda *_: made)
-    return engines.embedder(RemoteModel(made.provider, model, dimensions))
+    client = provider_client or PlainClient()
+    engines = RemoteEngines(api.settings(client.provider), lambda *_: client)
+    return engines.embedder(RemoteModel(client.provider, model, dimensions))
 
 
-def row(index: Any, vector: Any) -> dict[str, Any]:
+def make_row(index: Any, vector: Any) -> dict[str, Any]:
     return {"object": "embedding", "index": index, "embedding": vector}
 
 
-def rows(texts: Sequence[str] = TEXTS, dimensions: int = 1536) -> list[dict[str, Any]]:
-    return [row(i, vector.tolist()) for i, vector in enumerate(unit_vectors(texts, dimensions))]
+def make_rows(texts: Sequence[str] = TEXTS, dimensions: int = 1536) -> list[dict[str, Any]]:
+    return [
+        make_row(i, vector.tolist()) for i, vector in enumerate(unit_vectors(texts, dimensions))
+    ]
 
 
-def reply(data: Any, tokens: int | None = 7) -> Told:
+def make_reply(data: Any, tokens: int | None = 7) -> ServerReply:
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return told({"object": "list", "data": data, "model": SMALL, "usage": usage})
+    return json_reply({"object": "list", "data": data, "model": SMALL, "usage": usage})
 
 
-def broken(position: int, vector: Any) -> list[dict[str, Any]]:
-    """The right rows but for one."""
-    return [row(i, vector if i == position else one["embedding"]) for i, one in enumerate(rows())]
+def replace_vector(position: int, vector: Any) -> list[dict[str, Any]]:
+    """Return the correct rows with one vector replaced."""
+    return [
+        make_row(i, vector if i == position else item["embedding"])
+        for i, item in enumerate(make_rows())
+    ]
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "reply",
     [
-        reply(rows()[:2]),
-        reply([*rows(), row(3, rows()[0]["embedding"])]),
-        reply([rows()[0], rows()[0], rows()[2]]),
-        reply([row(i + 1, one["embedding"]) for i, one in enumerate(rows())]),
-        reply([row(None, one["embedding"]) for one in rows()]),
-        reply([row([0], one["embedding"]) for one in rows()]),
-        reply(broken(1, [float("nan")] * 1536)),
-        reply(broken(1, [0.0] * 1536)),
-        reply(broken(1, [0.5] * 1536)),
-        reply(broken(1, [1.0])),
-        reply(broken(1, None)),
-        reply(broken(1, [])),
-        reply(broken(1, "no base64")),
-        reply(broken(1, [[1.0]] * 1536)),
-        reply(rows(dimensions=1024)),
-        reply(None),
-        reply([1, 2, 3]),
-        told({}),
-        Told(b'{"data": ['),
-        Told(b"<!doctype html>", kind="text/html"),
+        make_reply(make_rows()[:2]),
+        make_reply([*make_rows(), make_row(3, make_rows()[0]["embedding"])]),
+        make_reply([make_rows()[0], make_rows()[0], make_rows()[2]]),
+        make_reply([make_row(i + 1, item["embedding"]) for i, item in enumerate(make_rows())]),
+        make_reply([make_row(None, item["embedding"]) for item in make_rows()]),
+        make_reply([make_row([0], item["embedding"]) for item in make_rows()]),
+        make_reply(replace_vector(1, [float("nan")] * 1536)),
+        make_reply(replace_vector(1, [0.0] * 1536)),
+        make_reply(replace_vector(1, [0.5] * 1536)),
+        make_reply(replace_vector(1, [1.0])),
+        make_reply(replace_vector(1, None)),
+        make_reply(replace_vector(1, [])),
+        make_reply(replace_vector(1, "no base64")),
+        make_reply(replace_vector(1, [[1.0]] * 1536)),
+        make_reply(make_rows(dimensions=1024)),
+        make_reply(None),
+        make_reply([1, 2, 3]),
+        json_reply({}),
+        ServerReply(b'{"data": ['),
+        ServerReply(b"<!doctype html>", kind="text/html"),
     ],
 )
-def test_vectors_that_cannot_be_right_are_not_believed(api: Server, lie: Told) -> None:
-    api.replies = [lie]
+def test_invalid_vectors_are_rejected(api: FakeProvider, reply: ServerReply) -> None:
+    api.replies = [reply]
     with pytest.raises(InvalidProviderResponse) as caught:
-        embedder(api).embed(TEXTS)
-    assert caught.value.reply == lie.body
+        make_embedder(api).embed(TEXTS)
+    assert caught.value.reply == reply.body
 
 
-def test_vectors_in_another_order_go_to_their_texts(api: Server) -> None:
-    api.replies = [reply([*reversed(rows())])]
-    np.testing.assert_allclose(embedder(api).embed(TEXTS), unit_vectors(TEXTS, 1536), atol=1e-6)
+def test_vectors_in_another_order_are_assigned_to_their_texts(api: FakeProvider) -> None:
+    api.replies = [make_reply([*reversed(make_rows())])]
+    np.testing.assert_allclose(
+        make_embedder(api).embed(TEXTS), unit_vectors(TEXTS, 1536), atol=1e-6
+    )
 
 
-def test_vectors_are_taken_as_base64_bit_by_bit(api: Server) -> None:
-    wanted = unit_vectors(TEXTS, 1536)
-    packed = [row(i, base64.b64encode(one.tobytes()).decode()) for i, one in enumerate(wanted)]
-    api.replies = [reply(packed)]
-    np.testing.assert_allclose(embedder(api).embed(TEXTS), wanted, atol=1e-7)
-    assert api.asked[0].json["encoding_format"] == "base64"
+def test_vectors_are_read_exactly_from_base64(api: FakeProvider) -> None:
+    expected = unit_vectors(TEXTS, 1536)
+    packed = [
+        make_row(i, base64.b64encode(vector.tobytes()).decode())
+        for i, vector in enumerate(expected)
+    ]
+    api.replies = [make_reply(packed)]
+    np.testing.assert_allclose(make_embedder(api).embed(TEXTS), expected, atol=1e-7)
+    assert api.requests[0].json["encoding_format"] == "base64"
 
 
-def test_vectors_of_nearly_unit_length_are_made_so(api: Server) -> None:
-    api.replies = [reply([row(i, (1.004 * v).tolist()) for i, v in enumerate(_units())])]
-    lengths = np.linalg.norm(embedder(api).embed(TEXTS), axis=1)
+def test_vectors_of_nearly_unit_length_are_normalized(api: FakeProvider) -> None:
+    api.replies = [make_reply([make_row(i, (1.004 * v).tolist()) for i, v in enumerate(_units())])]
+    lengths = np.linalg.norm(make_embedder(api).embed(TEXTS), axis=1)
     np.testing.assert_allclose(lengths, 1.0, atol=1e-6)
 
 
@@ -105,98 +115,102 @@ def _units() -> np.ndarray[Any, np.dtype[np.float32]]:
     return unit_vectors(TEXTS, 1536)
 
 
-def test_no_text_asks_nobody(api: Server) -> None:
-    assert embedder(api).embed([]).shape == (0, 1536)
-    assert api.asked == []
+def test_no_texts_need_no_request(api: FakeProvider) -> None:
+    assert make_embedder(api).embed([]).shape == (0, 1536)
+    assert api.requests == []
 
 
-def test_a_text_beyond_the_window_is_refused_before_anything_is_sent(api: Server) -> None:
+def test_text_over_the_window_is_rejected_before_sending(api: FakeProvider) -> None:
     with pytest.raises(PermanentError, match="8193 tokens"):
-        embedder(api).embed(["a", " a" * 8_193])
-    assert api.asked == []
+        make_embedder(api).embed(["a", " a" * 8_193])
+    assert api.requests == []
 
 
-def test_blank_texts_and_broken_characters_are_sent_as_what_is_taken(api: Server) -> None:
-    api.replies = [reply(rows())]
-    assert embedder(api).embed(["", " ", "a\ud800"]).shape == (3, 1536)
-    assert api.asked[0].json["input"] == [" ", " ", "a�"]
+def test_blank_texts_and_invalid_characters_are_replaced(api: FakeProvider) -> None:
+    api.replies = [make_reply(make_rows())]
+    assert make_embedder(api).embed(["", " ", "a\ud800"]).shape == (3, 1536)
+    assert api.requests[0].json["input"] == [" ", " ", "a�"]
 
 
-def test_many_texts_are_several_full_requests_in_order(api: Server) -> None:
+def test_many_texts_are_sent_in_full_requests_in_order(api: FakeProvider) -> None:
     texts = [f"text {i}" for i in range(4_100)]
     api.replies = [
-        reply([row(i, [1.0, float(i)]) for i in range(2_048)]),
-        reply([row(i, [2.0, float(i)]) for i in range(2_048)]),
-        reply([row(i, [3.0, float(i)]) for i in range(4)]),
+        make_reply([make_row(i, [1.0, float(i)]) for i in range(2_048)]),
+        make_reply([make_row(i, [2.0, float(i)]) for i in range(2_048)]),
+        make_reply([make_row(i, [3.0, float(i)]) for i in range(4)]),
     ]
-    own = embedder(api, "nomic", PlainWire("ollama"))
-    assert [len(one) for one in own.batches(texts)] == [2_048, 2_048, 4]
-    vectors = own.embed(texts)
-    assert [one.json["input"][0] for one in api.asked] == ["text 0", "text 2048", "text 4096"]
+    remote = make_embedder(api, "nomic", PlainClient("ollama"))
+    assert [len(batch) for batch in remote.batches(texts)] == [2_048, 2_048, 4]
+    vectors = remote.embed(texts)
+    assert [request.json["input"][0] for request in api.requests] == [
+        "text 0",
+        "text 2048",
+        "text 4096",
+    ]
     assert vectors.shape == (4_100, 2)
     assert vectors[2_048] == pytest.approx([1.0, 0.0])
     assert vectors[4_099] == pytest.approx(np.array([3, 3]) / np.sqrt(18))
 
 
-def test_fewer_dimensions_are_asked_for_and_are_another_engine(api: Server) -> None:
-    api.replies = [reply(rows(dimensions=512))]
-    short = embedder(api, dimensions=512)
+def test_fewer_dimensions_are_requested_and_are_another_engine(api: FakeProvider) -> None:
+    api.replies = [make_reply(make_rows(dimensions=512))]
+    short = make_embedder(api, dimensions=512)
     assert (short.embed(TEXTS).shape, short.dimensions) == ((3, 512), 512)
-    assert api.asked[0].json["dimensions"] == 512
-    assert short.engine != embedder(api).engine
+    assert api.requests[0].json["dimensions"] == 512
+    assert short.engine != make_embedder(api).engine
 
 
-def test_all_dimensions_are_not_asked_for_by_number(api: Server) -> None:
-    api.replies = [reply(rows())]
-    embedder(api).embed(TEXTS)
-    assert "dimensions" not in api.asked[0].json
+def test_default_dimensions_are_not_requested(api: FakeProvider) -> None:
+    api.replies = [make_reply(make_rows())]
+    make_embedder(api).embed(TEXTS)
+    assert "dimensions" not in api.requests[0].json
 
 
-def test_a_server_that_cannot_shorten_is_asked_without_and_then_named_as_it_is(
-    api: Server,
+def test_server_that_cannot_shorten_vectors_is_reported(
+    api: FakeProvider,
 ) -> None:
-    refused = told({"error": {"message": "dimensions is not supported"}}, 400)
-    api.replies = [refused, refused, reply(rows(dimensions=768))]
+    refused = json_reply({"error": {"message": "dimensions is not supported"}}, 400)
+    api.replies = [refused, refused, make_reply(make_rows(dimensions=768))]
     with pytest.raises(ModelUnavailable, match="gives 768 dimensions, not 512"):
-        embedder(api, "nomic", PlainWire("ollama"), dimensions=512).embed(TEXTS)
-    assert ["dimensions" in one.json for one in api.asked] == [True, True, False]
+        make_embedder(api, "nomic", PlainClient("ollama"), dimensions=512).embed(TEXTS)
+    assert ["dimensions" in request.json for request in api.requests] == [True, True, False]
 
 
-def test_a_server_that_knows_no_base64_is_asked_for_numbers_from_then_on(api: Server) -> None:
-    refused = told({"error": {"message": "encoding_format must be float"}}, 422)
-    api.replies = [refused, reply(rows(dimensions=8))]
-    own = embedder(api, "nomic", PlainWire("ollama"))
-    own.embed(TEXTS)
-    own.embed(TEXTS)
-    asked = [one.json["encoding_format"] for one in api.asked]
-    assert asked == ["base64", "float", "float"]
+def test_server_without_base64_is_sent_float_format_from_then_on(api: FakeProvider) -> None:
+    refused = json_reply({"error": {"message": "encoding_format must be float"}}, 422)
+    api.replies = [refused, make_reply(make_rows(dimensions=8))]
+    remote = make_embedder(api, "nomic", PlainClient("ollama"))
+    remote.embed(TEXTS)
+    remote.embed(TEXTS)
+    formats = [request.json["encoding_format"] for request in api.requests]
+    assert formats == ["base64", "float", "float"]
 
 
-def test_a_server_of_ones_own_may_leave_the_length_to_us(api: Server) -> None:
-    api.replies = [reply([row(i, [3.0, 4.0]) for i in range(3)])]
-    vectors = embedder(api, "nomic", PlainWire("ollama")).embed(TEXTS)
+def test_vectors_of_own_server_are_normalized(api: FakeProvider) -> None:
+    api.replies = [make_reply([make_row(i, [3.0, 4.0]) for i in range(3)])]
+    vectors = make_embedder(api, "nomic", PlainClient("ollama")).embed(TEXTS)
     assert vectors[0] == pytest.approx([0.6, 0.8])
 
 
-def test_an_unknown_model_is_asked_once_for_its_dimensions_on_an_errand_of_its_own(
-    api: Server,
+def test_dimensions_of_an_unknown_model_are_requested_once(
+    api: FakeProvider,
 ) -> None:
-    api.replies = [reply([row(0, [0.0, 1.0, 0.0])])]
-    own = embedder(api, "nomic", PlainWire("ollama", errands=True))
-    assert own.dimensions == 3
-    assert own.dimensions == 3
-    assert len(api.asked) == 1
+    api.replies = [make_reply([make_row(0, [0.0, 1.0, 0.0])])]
+    remote = make_embedder(api, "nomic", PlainClient("ollama", needs_context=True))
+    assert remote.dimensions == 3
+    assert remote.dimensions == 3
+    assert len(api.requests) == 1
 
 
-def test_an_unknown_model_gets_texts_that_fit_the_least_window_in_use(api: Server) -> None:
-    assert embedder(api, "nomic", PlainWire("ollama")).window_tokens == 256
+def test_unknown_model_has_the_minimum_window(api: FakeProvider) -> None:
+    assert make_embedder(api, "nomic", PlainClient("ollama")).window_tokens == 256
 
 
-def test_what_was_used_is_what_the_reply_tells_and_else_what_was_counted(api: Server) -> None:
-    provider_client = PlainWire()
-    api.replies = [reply(rows(), tokens=9), reply(rows(), tokens=None)]
-    known = embedder(api, provider_client=provider_client)
-    known.embed(TEXTS)
-    known.embed(TEXTS)
-    assert provider_client.used == [Usage(9), Usage(3)]
-    assert [one.max_usage for one in provider_client.asked] == [Usage(3), Usage(3)]
+def test_usage_is_taken_from_the_reply_or_counted(api: FakeProvider) -> None:
+    provider_client = PlainClient()
+    api.replies = [make_reply(make_rows(), tokens=9), make_reply(make_rows(), tokens=None)]
+    embedder = make_embedder(api, provider_client=provider_client)
+    embedder.embed(TEXTS)
+    embedder.embed(TEXTS)
+    assert provider_client.usages == [Usage(9), Usage(3)]
+    assert [call.max_usage for call in provider_client.calls] == [Usage(3), Usage(3)]

@@ -1,4 +1,4 @@
-"""Documents by a provider: what is sent, what is believed, and where every paragraph was said."""
+"""Documents by a provider: the request, valid and invalid replies, and times of paragraphs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from playhead.engines.remote import RemoteEngines
 from playhead.engines.writing.llm_reply import INSTRUCTIONS
 from playhead.providers.model_names import RemoteModel
 from tests.support.provider_servers import (
-    Asked,
-    PlainWire,
-    Server,
-    Told,
-    completed,
-    responded,
-    streamed,
-    told,
+    FakeProvider,
+    PlainClient,
+    ReceivedRequest,
+    ServerReply,
+    completed_stream,
+    json_reply,
+    response_object,
+    stream_reply,
 )
 
 SENTENCES = [
@@ -36,22 +36,22 @@ SENTENCES = [
 ]
 
 
-def spoken(*said: str, language: str = "en", speaker: str | None = None) -> Transcript:
-    """A sentence takes a second a word and is a segment."""
+def make_transcript(*texts: str, language: str = "en", speaker: str | None = None) -> Transcript:
+    """Return a transcript of one second per word in which every text is a segment."""
     words, segments, at = [], [], 0.0
-    for one in said:
+    for text in texts:
         start = at
-        for word in one.split():
+        for word in text.split():
             words.append(Word(word, at, at + 1.0))
             at += 1.0
-        segments.append(Segment(one, start, at, speaker))
-    return Transcript(" ".join(said), language, at, tuple(words), tuple(segments))
+        segments.append(Segment(text, start, at, speaker))
+    return Transcript(" ".join(texts), language, at, tuple(words), tuple(segments))
 
 
-TRANSCRIPT = spoken(*SENTENCES)
+TRANSCRIPT = make_transcript(*SENTENCES)
 
 
-def notes(*parts: tuple[str, list[tuple[str, list[Any]]]], title: str = "The meeting") -> str:
+def make_notes(*parts: tuple[str, list[tuple[str, list[Any]]]], title: str = "The meeting") -> str:
     sections = [
         {"heading": heading, "paragraphs": [{"text": t, "cites": c} for t, c in paragraphs]}
         for heading, paragraphs in parts
@@ -59,90 +59,90 @@ def notes(*parts: tuple[str, list[tuple[str, list[Any]]]], title: str = "The mee
     return json.dumps({"title": title, "sections": sections})
 
 
-GOOD = notes(
+GOOD = make_notes(
     ("Dates", [("They meet on Monday.", [1])]),
     ("Money", [("Ten thousand, and Ada writes.", [3, 2]), ("Keys are open.", [4])]),
 )
 
 
-def writer(
-    api: Server,
+def make_writer(
+    api: FakeProvider,
     model: str = "gpt-6-luna",
-    provider_client: PlainWire | None = None,
+    provider_client: PlainClient | None = None,
     **settings: Any,
 ) -> Writer:
-    made = provider_client or PlainWire()
-    engines = RemoteEngines(api.settings(made.provider, **settings), lambda *_: made)
-    return engines.writer(RemoteModel(made.provider, model))
+    writer = provider_client or PlainClient()
+    engines = RemoteEngines(api.settings(writer.provider, **settings), lambda *_: writer)
+    return engines.writer(RemoteModel(writer.provider, model))
 
 
-def write(made: Writer, transcript: Transcript = TRANSCRIPT) -> Any:
-    return made.write(transcript, title="monday.mp3", kind="meeting")
+def write_document(writer: Writer, transcript: Transcript = TRANSCRIPT) -> Any:
+    return writer.write(transcript, title="monday.mp3", kind="meeting")
 
 
 DELTA = {"type": "response.output_text.delta", "delta": GOOD}
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "reply",
     [
-        streamed([DELTA]),
-        streamed([DELTA], ending="data: [DONE]\n\n"),
-        streamed([DELTA], ending='event: x\ndata: {"type": "response.comp'),
-        streamed([DELTA], ending="data: {nonsense}\n\n"),
-        streamed([]),
-        told({}),
-        told(responded(GOOD)),
-        Told(b"<!doctype html>", kind="text/html"),
-        completed(GOOD, status="failed", error={"code": "server_error"}),
-        completed(GOOD, status="in_progress"),
-        completed(GOOD, output=[]),
-        completed(""),
-        completed("{}"),
-        completed("Here is your summary."),
-        completed(notes(("A", [("B", [])]))),
-        completed(notes(("A", [("B", [5])]))),
-        completed(notes(("A", [("B", [0])]))),
-        completed(notes(("A", [("B", ["1"])]))),
-        completed(notes(("A", [("B", [True])]))),
-        completed(notes(("A", [("", [1])]))),
-        completed(notes(("A", []))),
-        completed(notes()),
-        completed(notes(("A", [(INSTRUCTIONS, [1])]))),
-        completed(notes(("A", [(f"I was told: {INSTRUCTIONS[100:260]}", [1])]))),
+        stream_reply([DELTA]),
+        stream_reply([DELTA], ending="data: [DONE]\n\n"),
+        stream_reply([DELTA], ending='event: x\ndata: {"type": "response.comp'),
+        stream_reply([DELTA], ending="data: {nonsense}\n\n"),
+        stream_reply([]),
+        json_reply({}),
+        json_reply(response_object(GOOD)),
+        ServerReply(b"<!doctype html>", kind="text/html"),
+        completed_stream(GOOD, status="failed", error={"code": "server_error"}),
+        completed_stream(GOOD, status="in_progress"),
+        completed_stream(GOOD, output=[]),
+        completed_stream(""),
+        completed_stream("{}"),
+        completed_stream("Here is your summary."),
+        completed_stream(make_notes(("A", [("B", [])]))),
+        completed_stream(make_notes(("A", [("B", [5])]))),
+        completed_stream(make_notes(("A", [("B", [0])]))),
+        completed_stream(make_notes(("A", [("B", ["1"])]))),
+        completed_stream(make_notes(("A", [("B", [True])]))),
+        completed_stream(make_notes(("A", [("", [1])]))),
+        completed_stream(make_notes(("A", []))),
+        completed_stream(make_notes()),
+        completed_stream(make_notes(("A", [(INSTRUCTIONS, [1])]))),
+        completed_stream(make_notes(("A", [(f"I was told: {INSTRUCTIONS[100:260]}", [1])]))),
     ],
 )
-def test_an_answer_that_cannot_be_right_is_not_believed_and_is_there_to_look_at(
-    api: Server, lie: Told
+def test_invalid_answer_is_rejected_and_stored_with_the_error(
+    api: FakeProvider, reply: ServerReply
 ) -> None:
-    api.replies = [lie]
+    api.replies = [reply]
     with pytest.raises(InvalidProviderResponse) as caught:
-        write(writer(api))
-    assert caught.value.reply or lie == streamed([])
+        write_document(make_writer(api))
+    assert caught.value.reply or reply == stream_reply([])
 
 
-def test_a_connection_lost_in_the_middle_is_the_wires_to_judge(api: Server) -> None:
-    gone = Server("http://127.0.0.1:9/v1")
+def test_connection_error_is_raised_to_the_client(api: FakeProvider) -> None:
+    unreachable = FakeProvider("http://127.0.0.1:9/v1")
     with pytest.raises(APIConnectionError):
-        write(writer(gone))
+        write_document(make_writer(unreachable))
 
 
-def test_a_transcript_without_words_asks_nobody(api: Server) -> None:
+def test_transcript_without_words_needs_no_request(api: FakeProvider) -> None:
     silent = Transcript("", "und", 60.0, (), ())
-    document, usage = write(writer(api), silent)
+    document, usage = write_document(make_writer(api), silent)
     assert "No speech was found" in document.content
     assert len(document.metadata["sections"]) == 1
-    assert (usage.tokens, usage.cost_usd, api.asked) == (0, 0.0, [])
+    assert (usage.tokens, usage.cost_usd, api.requests) == (0, 0.0, [])
 
 
-def test_every_paragraph_points_at_the_seconds_it_cites(api: Server) -> None:
-    api.replies = [completed(GOOD)]
-    document, _ = write(writer(api))
-    said = {
+def test_paragraphs_have_the_times_they_cite(api: FakeProvider) -> None:
+    api.replies = [completed_stream(GOOD)]
+    document, _ = write_document(make_writer(api))
+    spans = {
         document.content[s.char_start : s.char_end]: (s.start_seconds, s.end_seconds)
         for s in document.spans
     }
-    assert said == {
+    assert spans == {
         "They meet on Monday.": (0.0, 4.0),
         "Ten thousand, and Ada writes.": (4.0, 15.0),
         "Keys are open.": (15.0, 19.0),
@@ -156,175 +156,190 @@ def test_every_paragraph_points_at_the_seconds_it_cites(api: Server) -> None:
     assert all(check.passed for check in check_document(document, TRANSCRIPT.duration_seconds))
 
 
-def test_what_a_model_writes_cannot_change_the_page(api: Server) -> None:
-    hostile = notes(
+def test_text_of_a_model_cannot_change_the_page(api: FakeProvider) -> None:
+    hostile = make_notes(
         ("# A\n\n## B", [("<script>x</script>\n\n# Top [link](http://x)", [1])]), title="T\n# U"
     )
-    api.replies = [completed(hostile)]
-    document, _ = write(writer(api))
+    api.replies = [completed_stream(hostile)]
+    document, _ = write_document(make_writer(api))
     headings = [line for line in document.content.splitlines() if line.startswith("#")]
     assert headings == ["# T \\# U", "## \\# A \\#\\# B"]
     assert "\\<script>" in document.content
 
 
-def test_nothing_is_stored_and_only_what_the_model_takes_is_sent(api: Server) -> None:
-    api.replies = [completed(GOOD)]
+def test_request_has_no_storage_and_only_supported_options(api: FakeProvider) -> None:
+    api.replies = [completed_stream(GOOD)]
     for model in ("gpt-6-luna", "gpt-4.1-mini"):
-        write(writer(api, model))
-    thinking, plain = (one.json for one in api.asked)
+        write_document(make_writer(api, model))
+    thinking, plain = (request.json for request in api.requests)
     assert (thinking["store"], plain["store"]) == (False, False)
     assert thinking["reasoning"] == {"effort": "low"}
     assert "temperature" not in thinking
     assert plain["temperature"] == 0
     assert "reasoning" not in plain
     assert thinking["text"]["format"]["strict"] is True
-    assert api.asked[0].path == "/v1/responses"
+    assert api.requests[0].path == "/v1/responses"
 
 
-def test_the_model_is_told_the_language_the_speakers_and_numbered_lines(api: Server) -> None:
-    api.replies = [completed(notes(("A", [("B", [1])])))]
-    write(writer(api), spoken("Wir treffen uns am Montag.", language="de", speaker="Ada"))
-    sent = api.asked[0].json["input"]
+def test_prompt_has_language_speakers_and_numbered_lines(api: FakeProvider) -> None:
+    api.replies = [completed_stream(make_notes(("A", [("B", [1])])))]
+    write_document(
+        make_writer(api),
+        make_transcript("Wir treffen uns am Montag.", language="de", speaker="Ada"),
+    )
+    sent = api.requests[0].json["input"]
     assert "[1] Ada: Wir treffen uns am Montag." in sent
     assert "Language (ISO 639-1): de" in sent
     assert "Kind: meeting" in sent
 
 
-def test_a_refusal_is_told_with_another_engine_as_remedy(api: Server) -> None:
+def test_refusal_names_another_engine_as_remedy(api: FakeProvider) -> None:
     part = {"type": "refusal", "refusal": "I cannot help with that."}
-    refused = completed("", output=[{"type": "message", "content": [part]}])
-    filtered = completed(
+    refused = completed_stream("", output=[{"type": "message", "content": [part]}])
+    filtered = completed_stream(
         "", status="incomplete", incomplete_details={"reason": "content_filter"}, output=[]
     )
-    for reply, why in ((refused, "I cannot help"), (filtered, "content_filter")):
+    for reply, reason in ((refused, "I cannot help"), (filtered, "content_filter")):
         api.replies = [reply]
-        with pytest.raises(RequestRejected, match=why) as caught:
-            write(writer(api))
+        with pytest.raises(RequestRejected, match=reason) as caught:
+            write_document(make_writer(api))
         assert "PLAYHEAD_WRITER" in caught.value.remedy
 
 
-def incomplete() -> Told:
-    end = responded(
+def incomplete() -> ServerReply:
+    end = response_object(
         GOOD[:20], status="incomplete", incomplete_details={"reason": "max_output_tokens"}
     )
-    return streamed([DELTA, {"type": "response.incomplete", "response": end}])
+    return stream_reply([DELTA, {"type": "response.incomplete", "response": end}])
 
 
-def test_an_answer_that_does_not_fit_is_asked_for_in_halves_and_merged(api: Server) -> None:
-    first = notes(("Early", [("Monday.", [1]), ("Ten thousand.", [2])]))
-    second = notes(("Late", [("Ada writes.", [3])]))
-    merged = notes(("All", [("Monday, and Ada writes.", [1, 3])]))
-    api.replies = [incomplete(), completed(first), completed(second), completed(merged)]
-    provider_client = PlainWire()
-    document, usage = write(writer(api, provider_client=provider_client))
+def test_answer_over_the_limit_is_requested_in_halves_and_merged(api: FakeProvider) -> None:
+    first = make_notes(("Early", [("Monday.", [1]), ("Ten thousand.", [2])]))
+    second = make_notes(("Late", [("Ada writes.", [3])]))
+    merged = make_notes(("All", [("Monday, and Ada writes.", [1, 3])]))
+    api.replies = [
+        incomplete(),
+        completed_stream(first),
+        completed_stream(second),
+        completed_stream(merged),
+    ]
+    provider_client = PlainClient()
+    document, usage = write_document(make_writer(api, provider_client=provider_client))
     assert [s["heading"] for s in document.metadata["sections"]] == ["All"]
-    assert "Monday. [1]" in api.asked[3].json["input"]
-    assert usage.tokens == sum(one.input_tokens + one.output_tokens for one in provider_client.used)
-    assert len(provider_client.used) == 4
+    assert "Monday. [1]" in api.requests[3].json["input"]
+    assert usage.tokens == sum(
+        spent.input_tokens + spent.output_tokens for spent in provider_client.usages
+    )
+    assert len(provider_client.usages) == 4
 
 
-def test_a_merged_write_up_may_cite_only_what_its_parts_cited(api: Server) -> None:
-    parts = [notes(("A", [("a", [1])])), notes(("B", [("b", [3])]))]
-    merged = notes(("C", [("c", [2])]))
-    api.replies = [incomplete(), *map(completed, [*parts, merged])]
+def test_merged_document_cites_only_what_its_parts_cited(api: FakeProvider) -> None:
+    parts = [make_notes(("A", [("a", [1])])), make_notes(("B", [("b", [3])]))]
+    merged = make_notes(("C", [("c", [2])]))
+    api.replies = [incomplete(), *map(completed_stream, [*parts, merged])]
     with pytest.raises(InvalidProviderResponse, match="not given: 2"):
-        write(writer(api))
+        write_document(make_writer(api))
 
 
-def test_parts_that_cannot_be_merged_stay_one_behind_the_other(api: Server) -> None:
-    parts = [notes(("A", [("a", [1])])), notes(("B", [("b", [3])]))]
-    api.replies = [incomplete(), *map(completed, parts), incomplete()]
-    document, _ = write(writer(api))
+def test_parts_that_cannot_be_merged_are_appended(api: FakeProvider) -> None:
+    parts = [make_notes(("A", [("a", [1])])), make_notes(("B", [("b", [3])]))]
+    api.replies = [incomplete(), *map(completed_stream, parts), incomplete()]
+    document, _ = write_document(make_writer(api))
     assert [s["heading"] for s in document.metadata["sections"]] == ["A", "B"]
 
 
-def test_a_single_sentence_that_is_too_much_for_the_model_is_refused(api: Server) -> None:
+def test_single_sentence_over_the_limit_is_rejected(api: FakeProvider) -> None:
     api.replies = [incomplete()]
     with pytest.raises(RequestRejected, match="max_output_tokens"):
-        write(writer(api), spoken("Alone."))
+        write_document(make_writer(api), make_transcript("Alone."))
 
 
-def test_a_transcript_longer_than_the_model_reads_is_sent_in_parts_that_fit(api: Server) -> None:
-    long = spoken(*(f"Sentence number {i} is about item {i}." for i in range(400)))
-    provider_client = PlainWire("ollama")
-    given: list[int] = []
+def test_transcript_over_the_window_is_sent_in_parts(
+    api: FakeProvider,
+) -> None:
+    long = make_transcript(*(f"Sentence number {i} is about item {i}." for i in range(400)))
+    provider_client = PlainClient("ollama")
+    line_numbers: list[int] = []
 
-    def first_line_cited(asked: Asked) -> Told:
-        lines = re.findall(r"^\[(\d+)\]", asked.json["input"], re.MULTILINE)
-        given.extend(map(int, lines))
-        return completed(notes(("Part", [("p", [int(lines[0]) if lines else 1])])))
+    def first_line_cited(request: ReceivedRequest) -> ServerReply:
+        lines = re.findall(r"^\[(\d+)\]", request.json["input"], re.MULTILINE)
+        line_numbers.extend(map(int, lines))
+        return completed_stream(make_notes(("Part", [("p", [int(lines[0]) if lines else 1])])))
 
     api.answer = first_line_cited
-    document, _ = write(writer(api, "llama3", provider_client), long)
-    assert given == list(range(1, 401))
-    assert all(ask.max_usage.input_tokens <= 2_600 for ask in provider_client.asked)
+    document, _ = write_document(make_writer(api, "llama3", provider_client), long)
+    assert line_numbers == list(range(1, 401))
+    assert all(call.max_usage.input_tokens <= 2_600 for call in provider_client.calls)
     assert len(document.metadata["sections"]) == 1
 
 
 CHUNK = {"id": "c", "object": "chat.completion.chunk", "model": "llama3", "created": 0}
 
 
-def chat(text: str, end: str | None = "stop") -> Told:
-    whole = [
+def chat(text: str, end: str | None = "stop") -> ServerReply:
+    chunks = [
         CHUNK | {"choices": [{"index": 0, "delta": {"content": text[:9]}, "finish_reason": None}]},
         CHUNK | {"choices": [{"index": 0, "delta": {"content": text[9:]}, "finish_reason": end}]},
         CHUNK | {"choices": [], "usage": {"prompt_tokens": 50, "completion_tokens": 5}},
     ]
-    return streamed(whole, ending="data: [DONE]\n\n")
+    return stream_reply(chunks, ending="data: [DONE]\n\n")
 
 
-NO_SUCH_PATH = Told(b"404 page not found", 404, "text/plain")
+NO_SUCH_PATH = ServerReply(b"404 page not found", 404, "text/plain")
 
 
-def test_a_server_without_responses_is_asked_by_chat_and_from_then_on_only_so(
-    api: Server,
+def test_server_without_responses_api_is_called_by_chat_from_then_on(
+    api: FakeProvider,
 ) -> None:
     api.replies = [NO_SUCH_PATH, chat(GOOD)]
-    provider_client = PlainWire("ollama")
-    made = writer(api, "llama3", provider_client, key=None)
-    document, usage = write(made)
-    write(made)
-    assert [one.path for one in api.asked] == ["/v1/responses", *["/v1/chat/completions"] * 2]
+    provider_client = PlainClient("ollama")
+    writer = make_writer(api, "llama3", provider_client, key=None)
+    document, usage = write_document(writer)
+    write_document(writer)
+    assert [request.path for request in api.requests] == [
+        "/v1/responses",
+        *["/v1/chat/completions"] * 2,
+    ]
     assert len(document.spans) == 3
-    assert provider_client.used == [Usage(50, 5)] * 2
+    assert provider_client.usages == [Usage(50, 5)] * 2
     assert (usage.tokens, usage.cost_usd) == (55, 0.0)
-    sent = api.asked[1].json
+    sent = api.requests[1].json
     assert sent["store"] is False
     assert sent["response_format"]["type"] == "json_schema"
 
 
-def test_a_server_that_takes_no_schema_is_told_in_words(api: Server) -> None:
-    refused = told({"error": {"message": "response_format is not supported"}}, 400)
+def test_server_without_schemas_gets_the_schema_in_the_prompt(api: FakeProvider) -> None:
+    refused = json_reply({"error": {"message": "response_format is not supported"}}, 400)
     fenced = f"Here it is:\n```json\n{GOOD}\n```"
     api.replies = [NO_SUCH_PATH, refused, refused, chat(fenced)]
-    document, _ = write(writer(api, "llama3", PlainWire("ollama")))
+    document, _ = write_document(make_writer(api, "llama3", PlainClient("ollama")))
     assert len(document.spans) == 3
-    assert "response_format" not in api.asked[3].json
-    assert '"cites"' in api.asked[3].json["messages"][0]["content"]
+    assert "response_format" not in api.requests[3].json
+    assert '"cites"' in api.requests[3].json["messages"][0]["content"]
 
 
 @pytest.mark.parametrize("reply", [chat(GOOD, end=None), chat(""), chat(GOOD[:40])])
-def test_a_chat_that_breaks_off_is_not_believed(api: Server, reply: Told) -> None:
+def test_truncated_chat_is_rejected(api: FakeProvider, reply: ServerReply) -> None:
     api.replies = [NO_SUCH_PATH, reply]
     with pytest.raises(InvalidProviderResponse):
-        write(writer(api, "llama3", PlainWire("ollama")))
+        write_document(make_writer(api, "llama3", PlainClient("ollama")))
 
 
-def test_openai_itself_is_never_asked_by_another_way(api: Server) -> None:
+def test_openai_itself_is_never_called_by_chat(api: FakeProvider) -> None:
     api.replies = [NO_SUCH_PATH]
     with pytest.raises(NotAnOpenAIEndpoint):
-        write(writer(api))
-    assert len(api.asked) == 1
+        write_document(make_writer(api))
+    assert len(api.requests) == 1
 
 
-def test_the_price_is_that_of_the_tokens_the_reply_tells(api: Server) -> None:
-    api.replies = [completed(GOOD)]
-    _, usage = write(writer(api))
+def test_cost_is_computed_from_the_replys_tokens(api: FakeProvider) -> None:
+    api.replies = [completed_stream(GOOD)]
+    _, usage = write_document(make_writer(api))
     assert usage.tokens == 1_100
     assert usage.cost_usd == pytest.approx(1_000 * 0.10e-6 + 100 * 0.50e-6)
 
 
-def test_the_prompt_is_a_part_of_the_recipe(api: Server) -> None:
-    engine = writer(api).engine
+def test_prompt_is_part_of_the_engine(api: FakeProvider) -> None:
+    engine = make_writer(api).engine
     assert (engine.name, engine.model) == ("openai", "gpt-6-luna")
     assert len(engine.parameters["prompt"]) == 16

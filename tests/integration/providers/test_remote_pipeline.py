@@ -1,4 +1,4 @@
-"""A recording through the whole pipeline with a writer and an embedder behind a network."""
+"""A recording processed with a writer and an embedder behind a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from playhead.providers.model_names import RemoteModel
 from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.integration.conftest import Pipeline
 from tests.support.factories import unit_vectors
-from tests.support.provider_servers import Asked, PlainWire, Server, Told, completed, told
+from tests.support.provider_servers import (
+    FakeProvider,
+    PlainClient,
+    ReceivedRequest,
+    ServerReply,
+    completed_stream,
+    json_reply,
+)
 
 Add = Callable[[str], Recording]
 
@@ -32,17 +39,19 @@ NOTES = json.dumps(
 )
 
 
-def provider(asked: Asked) -> Told:
-    if asked.path == "/v1/responses":
-        return completed(NOTES)
-    vectors = unit_vectors(asked.json["input"], 8)
-    return told({"data": [{"index": i, "embedding": v.tolist()} for i, v in enumerate(vectors)]})
+def answer_request(request: ReceivedRequest) -> ServerReply:
+    if request.path == "/v1/responses":
+        return completed_stream(NOTES)
+    vectors = unit_vectors(request.json["input"], 8)
+    return json_reply(
+        {"data": [{"index": i, "embedding": v.tolist()} for i, v in enumerate(vectors)]}
+    )
 
 
 @pytest.fixture
-def services(settings: Settings, api: Server) -> Iterator[PipelineServices]:
-    api.answer = provider
-    remote = RemoteEngines(api.settings("own", key=None), lambda name, *_: PlainWire(name))
+def services(settings: Settings, api: FakeProvider) -> Iterator[PipelineServices]:
+    api.answer = answer_request
+    remote = RemoteEngines(api.settings("own", key=None), lambda name, *_: PlainClient(name))
     engines = Engines(
         StubTranscriber(),
         remote.writer(RemoteModel("own", "llama3")),
@@ -59,8 +68,8 @@ def pipeline(services: PipelineServices, instance: dg.DagsterInstance) -> Pipeli
     )
 
 
-def test_a_recording_is_written_up_embedded_and_searchable_and_asked_for_once(
-    pipeline: Pipeline, services: PipelineServices, add: Add, api: Server
+def test_recording_is_processed_by_remote_engines_with_one_call_each(
+    pipeline: Pipeline, services: PipelineServices, add: Add, api: FakeProvider
 ) -> None:
     recording = add("a.wav")
     assert pipeline.run(recording).success
@@ -73,16 +82,16 @@ def test_a_recording_is_written_up_embedded_and_searchable_and_asked_for_once(
     assert active is not None
     assert (active.name, active.dimensions) == ("own:nomic", 8)
     assert services.search.embedding_sets.progress(active).lacking == 0
-    asked = len(api.asked)
+    request_count = len(api.requests)
     assert pipeline.run(recording).success
-    assert len(api.asked) == asked
+    assert len(api.requests) == request_count
 
 
-def test_all_passages_of_a_recording_go_in_one_request(
-    pipeline: Pipeline, add: Add, api: Server
+def test_chunks_of_a_recording_are_embedded_in_one_request(
+    pipeline: Pipeline, add: Add, api: FakeProvider
 ) -> None:
     assert pipeline.run(add("a.wav")).success
-    sent = [one.json["input"] for one in api.asked if one.path == "/v1/embeddings"]
+    sent = [request.json["input"] for request in api.requests if request.path == "/v1/embeddings"]
     assert sent[0] == ["How many dimensions?"]
     assert len(sent) == 2
     assert "They name trees." in " ".join(sent[1])
