@@ -24,7 +24,7 @@ import dagster as dg
 
 from benchmarks.environments import Home, json_option, print_rows, temporary_home, wait_until
 from benchmarks.throughput import tiny_recordings
-from pipeline_assets.runs import PARTITION_TAG
+from pipeline_assets.tags import PARTITION_NAME_TAG
 from playhead.core.records import Recording
 from playhead.postgres.coordination.liveness import WORKER
 
@@ -100,7 +100,7 @@ def rows(uploads: int) -> Iterator[Row]:
 
 def _started(home: Home, recording: Recording) -> float:
     """When the first step over the recording began, in seconds of the clock."""
-    runs = home.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: recording.id}))
+    runs = home.instance.get_runs(dg.RunsFilter(tags={PARTITION_NAME_TAG: recording.id}))
     begun = [
         step.start_time for run in runs for step in home.instance.get_run_step_stats(run.run_id)
     ]

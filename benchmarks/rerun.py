@@ -28,7 +28,8 @@ from benchmarks import seeding
 from benchmarks.environments import Home, json_option, print_rows, temporary_home
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.policies import RECORDINGS_PER_RUN
-from pipeline_assets.runs import INGEST_RECORDING, RANGE_END_TAG, RANGE_START_TAG, RunSpec
+from pipeline_assets.runs import INGEST_RECORDING, RunSpec
+from pipeline_assets.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from playhead.core.protocols.embedder import Vectors
 from playhead.core.records import Cost, Document, Kind, Recording, Transcript
 from playhead.engines.embedding.stub import StubEmbedder
@@ -172,7 +173,10 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
     def everything(job: dg.JobDefinition) -> None:
         for start in range(0, len(ids), RECORDINGS_PER_RUN):
             part = ids[start : start + RECORDINGS_PER_RUN]
-            tags = {RANGE_START_TAG: part[0], RANGE_END_TAG: part[-1]}
+            tags = {
+                ASSET_PARTITION_RANGE_START_TAG: part[0],
+                ASSET_PARTITION_RANGE_END_TAG: part[-1],
+            }
             result = job.execute_in_process(instance=home.instance, tags=tags, run_config=_QUIET)
             assert result.success
 

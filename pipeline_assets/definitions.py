@@ -16,6 +16,7 @@ from playhead.services.context import PipelineServices
 from resources.dagster_resources import openai_resource, services_resource
 from sensors.inbox import inbox_sensor
 from sensors.lost_retries import lost_retries_sensor
+from sensors.orphaned_runs import orphaned_runs_sensor
 from sensors.pending_recordings import pending_recordings_sensor
 from sensors.provider_batches import provider_batches_sensor
 from sensors.rebuild_plans import rebuild_plans_sensor
@@ -46,6 +47,7 @@ def build_definitions(
         sensors=[
             inbox_sensor,
             pending_recordings_sensor,
+            orphaned_runs_sensor,
             rebuild_plans_sensor,
             provider_batches_sensor,
             run_failure_sensor,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from pipeline_assets.tags import HEARTBEAT_TAG, MAX_RUNTIME_SECONDS_TAG
+
 #: Minutes, not seconds: adapters retry errors that pass within seconds. Permanent errors are not
 #: retried.
 RETRY_POLICY = dg.RetryPolicy(
@@ -33,9 +35,7 @@ BYTES_PER_RUN = 64 * 1024 * 1024
 #: A longer run is stopped: a code server killed with its worker leaves a run that stays started.
 #: A recording of 10 hours takes 4 hours, at 0.4 s per second of media.
 MAX_RUNTIME_SECONDS = 8 * 3600
-#: Tag on runs of our jobs: the process sends a heartbeat for the run.
-HEARTBEAT_TAG = "playhead/heartbeat"
-JOB_TAGS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), HEARTBEAT_TAG: "true"}
+JOB_TAGS = {MAX_RUNTIME_SECONDS_TAG: str(MAX_RUNTIME_SECONDS), HEARTBEAT_TAG: "true"}
 
 #: While a warm worker is alive, sensors leave newer recordings and files to it. If it is busy with
 #: a long recording, others may wait longer than this; then a second run helps.

@@ -14,24 +14,22 @@ import dagster as dg
 
 from pipeline_assets.policies import (
     BYTES_PER_RUN,
-    HEARTBEAT_TAG,
     LOW_PRIORITY,
     MAX_RANGE_PER_RUN,
     RECORDINGS_PER_RUN,
+)
+from pipeline_assets.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    HEARTBEAT_TAG,
+    PARTITION_NAME_TAG,
+    PRIORITY_TAG,
 )
 from playhead.core.records import STAGES, Recording
 from playhead.postgres.pipeline.plans import Plan
 
 INGEST_RECORDING = "ingest_recording"
 REBUILD_ARCHIVED = "rebuild_archived"
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
-PARTITION_TAG = "dagster/partition"
-PRIORITY_TAG = "dagster/priority"
-
-#: Tags of runs that their creator retries itself, so that Dagster does not.
-NO_RUN_RETRIES = {"dagster/max_retries": "0"}
 
 #: Statuses of runs that are not finished. NOT_STARTED is excluded: a `playhead process` killed
 #: while it creates a run leaves it in that status permanently.
@@ -90,15 +88,22 @@ class RunSpec:
             return urgency
         first, last = self.recordings[0].partition_key, self.recordings[-1].partition_key
         if len(self.recordings) == 1:
-            return {PARTITION_TAG: first} | urgency
-        return {RANGE_START_TAG: first, RANGE_END_TAG: last} | urgency
+            return {PARTITION_NAME_TAG: first} | urgency
+        return {
+            ASSET_PARTITION_RANGE_START_TAG: first,
+            ASSET_PARTITION_RANGE_END_TAG: last,
+        } | urgency
 
     @property
     def run_config(self) -> dict[str, Any]:
         asked: dict[str, Any] = {"only": list(self.ids), "task": "finish"}
         if self.plan is not None:
             asked |= {"task": "plan", "plan": self.plan.id}
-        return {"ops": {"rebuild_archived_recordings" if self.archived else "recordings": {"config": asked}}}
+        return {
+            "ops": {
+                "rebuild_archived_recordings" if self.archived else "recordings": {"config": asked}
+            }
+        }
 
     @property
     def assets(self) -> list[dg.AssetKey] | None:
@@ -136,14 +141,27 @@ def group_into_runs(
 
 def partition_keys_of(tags: Mapping[str, str], keys: Sequence[str]) -> set[str]:
     """Return the partition keys that a run with these tags processes."""
-    if PARTITION_TAG in tags:
-        return {tags[PARTITION_TAG]}
-    if RANGE_START_TAG in tags and tags[RANGE_START_TAG] in keys and tags[RANGE_END_TAG] in keys:
-        return set(keys[keys.index(tags[RANGE_START_TAG]) : keys.index(tags[RANGE_END_TAG]) + 1])
+    if PARTITION_NAME_TAG in tags:
+        return {tags[PARTITION_NAME_TAG]}
+    if (
+        ASSET_PARTITION_RANGE_START_TAG in tags
+        and tags[ASSET_PARTITION_RANGE_START_TAG] in keys
+        and tags[ASSET_PARTITION_RANGE_END_TAG] in keys
+    ):
+        return set(
+            keys[
+                keys.index(tags[ASSET_PARTITION_RANGE_START_TAG]) : keys.index(
+                    tags[ASSET_PARTITION_RANGE_END_TAG]
+                )
+                + 1
+            ]
+        )
     return set()
 
 
-def _group(ordered: Sequence[Recording], place: Mapping[str, int]) -> Iterator[tuple[Recording, ...]]:
+def _group(
+    ordered: Sequence[Recording], place: Mapping[str, int]
+) -> Iterator[tuple[Recording, ...]]:
     group: list[Recording] = []
     for recording in ordered:
         if group and not _fits(group, recording, place):

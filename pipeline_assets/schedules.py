@@ -16,28 +16,28 @@ from pipeline_assets.ops.model_switch import pending_steps
 from playhead.services.context import PipelineServices
 
 nightly_reconcile_schedule = dg.ScheduleDefinition(
-    name="nightly_reconcile",
+    name="nightly_reconcile_schedule",
     job=reconcile_recordings,
     cron_schedule="17 3 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
 nightly_prune_schedule = dg.ScheduleDefinition(
-    name="nightly_prune",
+    name="nightly_prune_schedule",
     job=prune_history,
     cron_schedule="41 2 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
 nightly_recall_schedule = dg.ScheduleDefinition(
-    name="nightly_recall",
+    name="nightly_recall_schedule",
     job=check_recall,
     cron_schedule="53 3 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
 hourly_backlog_schedule = dg.ScheduleDefinition(
-    name="hourly_backlog",
+    name="hourly_backlog_schedule",
     job=report_backlog,
     cron_schedule="5 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,

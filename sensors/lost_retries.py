@@ -16,26 +16,30 @@ import dagster as dg
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
-from dagster._core.storage.tags import (
-    AUTO_RETRY_RUN_ID_TAG,
-    BACKFILL_ID_TAG,
-    RUN_FAILURE_REASON_TAG,
-    WILL_RETRY_TAG,
-)
 
 from pipeline_assets.jobs import ingest_recording
-from pipeline_assets.runs import (
-    PARTITION_TAG,
+from pipeline_assets.runs import works_on_recordings
+from pipeline_assets.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    AUTO_RETRY_RUN_ID_TAG,
+    BACKFILL_ID_TAG,
+    PARTITION_NAME_TAG,
     PRIORITY_TAG,
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    works_on_recordings,
+    RUN_FAILURE_REASON_TAG,
+    WILL_RETRY_TAG,
 )
 
 _INTERVAL_SECONDS = 14  # the daemon checks every 5 s and skips sensors that are not due yet
 _LOOKBACK = timedelta(hours=1)
 _GRACE = timedelta(minutes=1)  # the daemon takes seconds
-_KEPT_TAGS = {PARTITION_TAG, RANGE_START_TAG, RANGE_END_TAG, PRIORITY_TAG, BACKFILL_ID_TAG}
+_KEPT_TAGS = {
+    PARTITION_NAME_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    ASSET_PARTITION_RANGE_END_TAG,
+    PRIORITY_TAG,
+    BACKFILL_ID_TAG,
+}
 _CANCELLED = {BulkActionStatus.CANCELED, BulkActionStatus.CANCELING}
 
 

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from pipeline_assets.jobs import ingest_recording
-from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
 from pipeline_assets.partitions import PARTITION_SET, recordings_partitions
 from pipeline_assets.policies import SENSOR_GRACE_SECONDS
 from pipeline_assets.runs import (
@@ -22,6 +20,7 @@ from pipeline_assets.runs import (
     missing_partition_keys,
     partition_keys_of,
 )
+from pipeline_assets.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from playhead.core.records import Recording
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
@@ -41,7 +40,6 @@ _RETRY_GRACE = timedelta(minutes=2)  # Dagster creates the retry of a dead run w
 def pending_recordings_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult | dg.SkipReason:
-    fail_orphaned_runs(context.instance, playhead)
     waiting = _not_taken_by_worker(playhead)
     if not waiting:
         return dg.SkipReason("nothing waits that is not the worker's")

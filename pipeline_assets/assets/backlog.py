@@ -41,7 +41,6 @@ def backlog(playhead: dg.ResourceParam[PipelineServices]) -> dg.MaterializeResul
 
 @dg.asset_check(
     asset=backlog,
-    name="models_live_on",
     description="No model in use ends within 60 days (warning) or 14 (error).",
 )
 def no_model_near_shutdown(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:

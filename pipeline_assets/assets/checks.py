@@ -32,14 +32,17 @@ class Check:
 
 
 DESCRIPTIONS: dict[tuple[Stage, str], str] = {
-    ("raw_media", "has_sound"): "The file has a decodable audio track that lasts.",
+    ("raw_media", "has_sound"): "The file has a decodable audio track longer than zero seconds.",
     ("transcript", "times_in_order"): "Word times never decrease and lie inside the media.",
-    ("transcript", "times_exact"): "Word times are heard, not shared out; else this warns.",
-    ("transcript", "has_words"): "Somebody spoke; a silent recording warns.",
-    ("document", "quotes_stand"): "Every timed span stands in the document, inside the media.",
-    ("chunks", "positions_exact"): "Every chunk is its source's characters, to the letter.",
-    ("chunks", "times_inside"): "Every chunk lies inside the media.",
-    ("embeddings", "one_vector_a_chunk"): "There are as many vectors as chunks.",
+    ("transcript", "times_measured"): "Warns if word times were interpolated instead of measured.",
+    ("transcript", "has_words"): "Warns if no speech was recognized.",
+    (
+        "document",
+        "quotes_match_document",
+    ): "Every timed span lies within the document and the media.",
+    ("chunks", "positions_exact"): "The text of every chunk equals its range of the source.",
+    ("chunks", "times_within_media"): "The times of every chunk lie within the media.",
+    ("embeddings", "every_chunk_has_vector"): "Every chunk has a vector in the embedding set.",
 }
 
 
@@ -66,7 +69,7 @@ def check_transcript(transcript: Transcript) -> tuple[Check, ...]:
     error = {"error_seconds": transcript.error_seconds or 0.0}
     return (
         Check("transcript", "times_in_order", _has_valid_times(transcript), facts=words),
-        Check("transcript", "times_exact", exact, warns=True, facts=error),
+        Check("transcript", "times_measured", exact, warns=True, facts=error),
         Check("transcript", "has_words", bool(transcript.words), warns=True, facts=words),
     )
 
@@ -77,7 +80,9 @@ def check_document(document: Document, duration_seconds: float) -> tuple[Check, 
         and 0 <= span.start_seconds <= span.end_seconds <= duration_seconds + TOLERANCE_SECONDS
         for span in document.spans
     )
-    return (Check("document", "quotes_stand", stand, facts={"spans": len(document.spans)}),)
+    return (
+        Check("document", "quotes_match_document", stand, facts={"spans": len(document.spans)}),
+    )
 
 
 def check_chunks(
@@ -104,14 +109,14 @@ def check_chunks(
     count = {"chunks": len(made)}
     return (
         Check("chunks", "positions_exact", exact, facts=count),
-        Check("chunks", "times_inside", inside, facts=count),
+        Check("chunks", "times_within_media", inside, facts=count),
     )
 
 
 def check_embeddings(coverage: Coverage) -> tuple[Check, ...]:
     facts = {"vectors": coverage.vectors, "chunks": coverage.chunks}
     whole = coverage.vectors == coverage.chunks
-    return (Check("embeddings", "one_vector_a_chunk", whole, facts=facts),)
+    return (Check("embeddings", "every_chunk_has_vector", whole, facts=facts),)
 
 
 def check_evaluation(check: Check, partition: str) -> dg.AssetCheckEvaluation:

@@ -6,6 +6,8 @@ Used by a running run (``recordings.py``) and by the job that reports missing ev
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 
 from playhead.core.records import STAGES, Json
@@ -30,6 +32,20 @@ def data_version_tags(code_version: str, output_hash: str, inputs: Json) -> dict
             tags[f"dagster/input_data_version/{stage}"] = str(inputs[stage])[:_VERSION_DIGITS]
             tags[f"dagster/input_event_pointer/{stage}"] = "NULL"
     return tags
+
+
+def lineage_entry(
+    result_id: int, attempt: int, inputs: Json, recipe: Json
+) -> dg.MetadataValue[Any]:
+    """Return where a result comes from: inputs by output hash, and the recipe."""
+    return dg.MetadataValue.json(
+        {
+            "result": result_id,
+            "attempt": attempt,
+            "inputs": dict(inputs),
+            "recipe": dict(recipe),
+        }
+    )
 
 
 def run_link(run_id: str) -> dg.MetadataValue:

@@ -15,7 +15,7 @@ import dagster as dg
 
 from pipeline_assets.assets import chunks, document, embeddings, raw_media, transcript
 from pipeline_assets.assets.checks import check_evaluation, check_specs
-from pipeline_assets.assets.events import data_version_tags, run_link
+from pipeline_assets.assets.events import data_version_tags, lineage_entry, run_link
 from pipeline_assets.assets.executor import StageExecutor
 from pipeline_assets.assets.stage import RecordingContext, RunAttempt, StageOutcome, StageResult
 from pipeline_assets.policies import POOL, RECORDINGS_PER_RUN, RETRY_POLICY
@@ -211,7 +211,7 @@ def _observation(stage: Stage, recording: Recording, error: PlayheadError) -> dg
             "title": recording.title,
             "error": type(error).__name__,
             "remedy": error.remedy,
-            "replay": f"playhead retry {recording.id}",
+            "retry": f"playhead retry {recording.id}",
         },
     )
 
@@ -220,13 +220,10 @@ def _lineage(outcome: StageResult) -> dict[str, dg.MetadataValue]:
     result = outcome.result
     return {
         "unchanged": dg.MetadataValue.bool(outcome.unchanged),
-        "seconds": dg.MetadataValue.float(round(result.seconds, 3)),
+        "runtime_seconds": dg.MetadataValue.float(round(result.seconds, 3)),
         "cost_usd": dg.MetadataValue.float(result.cost_usd),
-        "result": dg.MetadataValue.int(result.id),
-        "attempt": dg.MetadataValue.int(result.attempt),
-        "made_by_run": run_link(result.run_id),
-        "made_from": dg.MetadataValue.json(dict(result.inputs)),
-        "recipe": dg.MetadataValue.json(dict(result.recipe)),
+        "run": run_link(result.run_id),
+        "lineage": lineage_entry(result.id, result.attempt, result.inputs, result.recipe),
     }
 
 

@@ -42,7 +42,6 @@ def vector_indexes(
 
 @dg.asset_check(
     asset=vector_indexes,
-    name="nearest_are_found",
     description=f"Of what an exact scan finds, searches find {MIN_RECALL:.0%}, in organisations of "
     "every size, with and without a filter.",
 )

@@ -19,7 +19,9 @@ from resources.dagster_storage import open_instance
 
 def main() -> None:
     with open_services(load_settings()) as services, open_instance() as instance:
-        added, removed = sync_partitions(instance, set(services.pipeline.recordings.unarchived_keys()))
+        added, removed = sync_partitions(
+            instance, set(services.pipeline.recordings.unarchived_keys())
+        )
     click.echo(f"{removed} partitions removed, {added} added.", err=True)
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 import dagster as dg
 
-from pipeline_assets.assets.events import data_version_tags, run_link
+from pipeline_assets.assets.events import data_version_tags, lineage_entry, run_link
 from pipeline_assets.runs import partition_keys_of
 from playhead.core.records import STAGES
 from playhead.postgres.pipeline.result_audit import ResultAudit, StoredResult
@@ -64,13 +64,15 @@ def _materialization(result: StoredResult) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         result.stage,
         partition=result.partition_key,
-        description="Told late: its worker died before it came to it.",
+        description="Reported late: the worker died before it reported this result.",
         metadata={
             "title": result.title,
-            "result": result.result_id,
-            "attempt": result.attempt,
-            "made_by_run": run_link(result.run_id),
-            "made_from": dg.MetadataValue.json(dict(result.inputs)),
+            "run": run_link(result.run_id),
+            "lineage": lineage_entry(
+                result.result_id, result.attempt, result.inputs, result.recipe
+            ),
         },
-        tags=data_version_tags(result.code_version, result.output_hash, result.inputs),
+        tags=data_version_tags(
+            str(result.recipe["code_version"]), result.output_hash, result.inputs
+        ),
     )

@@ -15,7 +15,8 @@ import dagster as dg
 
 from pipeline_assets.maintenance.missing_events import report_missing_events_for_run
 from pipeline_assets.partitions import PARTITION_SET
-from pipeline_assets.runs import NO_RUN_RETRIES, partition_keys_of, sends_heartbeat
+from pipeline_assets.runs import partition_keys_of, sends_heartbeat
+from pipeline_assets.tags import NO_RUN_RETRIES
 from playhead.postgres.coordination.liveness import ProcessLiveness, run_role
 from playhead.services.context import Services
 
@@ -38,7 +39,7 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:
     ]
     keys = instance.get_dynamic_partitions(PARTITION_SET)
     for run in orphans:
-        instance.report_run_failed(run, "Its worker died without a word.")
+        instance.report_run_failed(run, "Its worker died and stored no error.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         report_missing_events_for_run(instance, services.pipeline.audit, run, keys)
         if NO_RUN_RETRIES.items() <= run.tags.items():

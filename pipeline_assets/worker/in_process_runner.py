@@ -11,7 +11,8 @@ import dagster as dg
 from pipeline_assets.partitions import PARTITION_SET
 from pipeline_assets.planning.plan_runs import run_requests_for_plans
 from pipeline_assets.policies import RECORDINGS_PER_RUN
-from pipeline_assets.runs import NO_RUN_RETRIES, RunSpec, group_into_runs, missing_partition_keys
+from pipeline_assets.runs import RunSpec, group_into_runs, missing_partition_keys
+from pipeline_assets.tags import LAUNCHED_BY_WORKER, NO_RUN_RETRIES
 from pipeline_assets.worker.cancellation import stop_on_termination
 from playhead.core.records import Recording
 from playhead.services.context import PipelineServices
@@ -107,9 +108,7 @@ class InProcessRunner:
 
     def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunSpec]:
         if len(waiting) == 1:  # no range is needed; reading 100,000 keys is slow
-            self._instance.add_dynamic_partitions(
-                PARTITION_SET, [waiting[0].partition_key]
-            )
+            self._instance.add_dynamic_partitions(PARTITION_SET, [waiting[0].partition_key])
             yield RunSpec((waiting[0],))
             return
         keys = self._instance.get_dynamic_partitions(PARTITION_SET)
@@ -127,7 +126,7 @@ class InProcessRunner:
             self._definitions.resolve_job_def(plan.job).execute_in_process(
                 instance=self._instance,
                 run_id=run_id,
-                tags={**plan.tags, **NO_RUN_RETRIES},
+                tags={**plan.tags, **NO_RUN_RETRIES, **LAUNCHED_BY_WORKER},
                 run_config=plan.run_config | _QUIET,
                 asset_selection=plan.assets,
                 raise_on_error=False,

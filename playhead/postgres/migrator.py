@@ -61,7 +61,7 @@ def migrate(url: str) -> list[str]:
             return [name for name in available() if _apply(connection, name)]
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnsuitable(
-            f"The database user lacks a right that a migration needs: {error}",
+            f"The database user may not do what a migration needs: {error}",
             remedy="Let the owner of the database run `playhead migrate` once.",
         ) from error
     except psycopg.OperationalError as error:

@@ -1,4 +1,4 @@
-"""Row-level security of every table, key, role, view and function, read from the system catalogue."""
+"""Row-level security of every table, key, role, view and function, from the system catalogue."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _check_tables(database: Database) -> Iterator[str]:
         if (row["whose"] or name == "organisations") and not row["forced"]:
             yield f"{name}: row-level security is not forced"
         if (row["whose"] or name == "organisations") and row["apart"] != row["policies"]:
-            yield f"{name}: its policies are not those of keep_apart"
+            yield f"{name}: its policies are not those of enable_rls"
         if not row["whose"] and name != "organisations" and row["written"]:
             yield f"{name}: everybody's, and written"
         if not row["whose"] and name not in {*READ_BY_ALL, "organisations"} and row["read"]:
@@ -165,11 +165,11 @@ def test_every_database_object_isolates_organisations(
                 "create table notes (org_id text); select enable_rls('notes');"
                 "create policy open on notes for select using (true)"
             ),
-            "notes: its policies are not those of keep_apart",
+            "notes: its policies are not those of enable_rls",
         ),
         (
             "alter policy one_organisation on chunks with check (true)",
-            "chunks: its policies are not those of keep_apart",
+            "chunks: its policies are not those of enable_rls",
         ),
         (
             "create table notes (org_id text, id uuid primary key); select enable_rls('notes')",

@@ -1,4 +1,4 @@
-"""Batches: what may wait is asked once, however a batch ends and wherever a worker dies."""
+"""Batches of provider requests: each is sent once, however a batch ends and workers die."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ def client(account: BatchAccount) -> openai.OpenAI:
 
 @pytest.fixture
 def batches(queue: BatchQueue, client: openai.OpenAI) -> BatchApi:
-    return BatchApi(queue, lambda _: client, ["openai"], cost_of=a_cent_a_token, quiet_seconds=0.0)
+    return BatchApi(queue, lambda _: client, ["openai"], cost_of=cent_per_token, quiet_seconds=0.0)
 
 
-def a_cent_a_token(_batch: Batch, used: Usage) -> float:
+def cent_per_token(_batch: Batch, used: Usage) -> float:
     return used.input_tokens / 100
 
 
-def request(text: str) -> BatchRequest:
+def make_request(text: str) -> BatchRequest:
     return BatchRequest("/v1/embeddings", {"model": "text-embedding-3-small", "input": [text]})
 
 
-def put(queue: BatchQueue, recording: Recording, *texts: str) -> list[BatchRequest]:
-    requests = [request(text) for text in texts]
-    for queued in requests:
-        defer(queue, recording, queued)
+def enqueue_texts(queue: BatchQueue, recording: Recording, *texts: str) -> list[BatchRequest]:
+    requests = [make_request(text) for text in texts]
+    for request in requests:
+        enqueue(queue, recording, request)
     return requests
 
 
-def defer(
+def enqueue(
     queue: BatchQueue,
     recording: Recording,
     batch_request: BatchRequest,
@@ -75,88 +75,90 @@ def defer(
     queue.enqueue(context, "openai", batch_request, max_usd=0.02, budget_usd=budget_usd)
 
 
-def answered(queue: BatchQueue, recording: Recording, requests: list[BatchRequest]) -> list[float]:
-    """The lengths that came back."""
+def received_lengths(
+    queue: BatchQueue, recording: Recording, requests: list[BatchRequest]
+) -> list[float]:
+    """Return the lengths that came back."""
     answers = [queue.answer(recording.org_id, "openai", queued) for queued in requests]
     return [answer.body["data"][0]["embedding"][0] for answer in answers if answer]
 
 
-def test_what_waits_is_asked_in_one_batch_and_answered_by_name(
+def test_queued_requests_are_sent_in_one_batch_and_answered_by_name(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
-    requests = put(queue, recording, "one", "three", "seventeen")
+    requests = enqueue_texts(queue, recording, "one", "three", "seventeen")
     assert batches.sync().submitted == 1
-    assert answered(queue, recording, requests) == []
+    assert received_lengths(queue, recording, requests) == []
     assert batches.sync().answered == 3
-    assert answered(queue, recording, requests) == [3.0, 5.0, 9.0]
+    assert received_lengths(queue, recording, requests) == [3.0, 5.0, 9.0]
     assert len(account.batches) == 1
 
 
-def test_the_same_request_twice_is_asked_once(
+def test_equal_requests_are_sent_once(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
-    put(queue, recording, "one", "one")
+    enqueue_texts(queue, recording, "one", "one")
     batches.sync()
-    put(queue, recording, "one")
+    enqueue_texts(queue, recording, "one")
     batches.sync()
-    put(queue, recording, "one")
+    enqueue_texts(queue, recording, "one")
     batches.sync()
     assert len(account.answered_ids) == 1
 
 
-def test_the_half_that_expired_is_asked_again_and_the_other_is_not(
+def test_expired_requests_of_a_batch_are_sent_again(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
-    requests = put(queue, recording, *"abcdef")
+    requests = enqueue_texts(queue, recording, *"abcdef")
     account.expire_after = 3
     batches.sync()
     assert batches.sync().answered == 3
     batches.sync()
     batches.sync()
-    assert len(answered(queue, recording, requests)) == 6
+    assert len(received_lengths(queue, recording, requests)) == 6
     assert sorted(account.answered_ids) == sorted(queued.hash for queued in requests)
 
 
-def test_a_crash_after_the_provider_took_the_batch_pays_for_no_second(
+def test_batch_is_not_sent_twice_after_a_crash(
     queue: BatchQueue,
     batches: BatchApi,
     account: BatchAccount,
     recording: Recording,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    requests = put(queue, recording, "one")
+    requests = enqueue_texts(queue, recording, "one")
 
-    def dies(*_: object) -> None:
+    def raise_interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as dying:
-        dying.setattr(queue, "submitted", dies)
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "submitted", raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             batches.sync()
     assert len(account.batches) == 1
     batches.sync()
     batches.sync()
-    assert answered(queue, recording, requests) == [3.0]
+    assert received_lengths(queue, recording, requests) == [3.0]
     assert len(account.batches) == 1
 
 
-def test_a_refusal_is_kept_as_the_answer_of_its_request_alone(
+def test_rejected_request_does_not_affect_the_others(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
     account.refuse_at = 0
-    refused, good = put(queue, recording, "one", "two")
+    refused, good = enqueue_texts(queue, recording, "one", "two")
     batches.sync()
     batches.sync()
     assert queue.answer(recording.org_id, "openai", refused) == BatchAnswer(
         400, {"error": {"message": "no", "code": "bad"}}
     )
-    assert answered(queue, recording, [good]) == [3.0]
+    assert received_lengths(queue, recording, [good]) == [3.0]
 
 
-def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
+def test_request_is_sent_directly_after_the_maximum_of_batches(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
-    [queued] = put(queue, recording, "one")
+    [queued] = enqueue_texts(queue, recording, "one")
     for _ in range(MAX_TRIES):
         assert not queue.should_send_directly(recording.org_id, "openai", queued)
         account.expire_after = 0
@@ -166,134 +168,140 @@ def test_what_no_batch_answers_is_given_up_to_be_asked_alone(
     assert batches.sync().submitted == 0
 
 
-def test_no_words_stay_with_the_provider_once_a_batch_is_over(
+def test_provider_files_are_deleted_after_a_batch(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
-    put(queue, recording, "one")
+    enqueue_texts(queue, recording, "one")
     batches.sync()
     assert len(account.files) == 1
     batches.sync()
     assert account.files == {}
 
 
-def test_a_forgotten_recording_leaves_no_request(
+def test_requests_of_a_deleted_recording_are_removed(
     queue: BatchQueue, database: Database, batches: BatchApi, recording: Recording
 ) -> None:
-    requests = put(queue, recording, "one", "two")
+    requests = enqueue_texts(queue, recording, "one", "two")
     batches.sync()
     RecordingDeletion(database).delete([recording.id])
     batches.sync()
-    assert answered(queue, recording, requests) == []
+    assert received_lengths(queue, recording, requests) == []
 
 
-def test_requests_of_two_models_go_in_two_batches(
+def test_requests_of_two_models_need_two_batches(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
-    put(queue, recording, "one")
+    enqueue_texts(queue, recording, "one")
     other = BatchRequest("/v1/embeddings", {"model": "other", "input": ["one"]})
-    defer(queue, recording, other)
+    enqueue(queue, recording, other)
     assert batches.sync().submitted == 2
     assert len(account.batches) == 2
 
 
-def test_an_answer_is_in_the_books_once_and_its_recordings(
+def test_batch_answers_are_recorded_once_with_their_recordings(
     queue: BatchQueue, batches: BatchApi, database: Database, recording: Recording
 ) -> None:
-    put(queue, recording, "one", "two")
+    enqueue_texts(queue, recording, "one", "two")
     batches.sync()
     batches.sync()
     batches.sync()
-    [spent] = Spend(database).sums("recording", org_id=None, since=None)
-    assert (spent.what, spent.attempts, spent.input_tokens) == (recording.id, 2, 2)
-    assert spent.cost_usd == pytest.approx(0.02)
+    [row] = Spend(database).sums("recording", org_id=None, since=None)
+    assert (row.what, row.attempts, row.input_tokens) == (recording.id, 2, 2)
+    assert row.cost_usd == pytest.approx(0.02)
 
 
-def test_what_waits_holds_its_money_until_it_is_answered(
+def test_queued_requests_reserve_their_budget(
     queue: BatchQueue, batches: BatchApi, recording: Recording
 ) -> None:
-    defer(queue, recording, request("one"), budget_usd=0.05)
-    defer(queue, recording, request("two"), budget_usd=0.05)
+    enqueue(queue, recording, make_request("one"), budget_usd=0.05)
+    enqueue(queue, recording, make_request("two"), budget_usd=0.05)
     with pytest.raises(BudgetExceeded):
-        defer(queue, recording, request("three"), budget_usd=0.05)
-    defer(queue, recording, request("two"), budget_usd=0.05)
+        enqueue(queue, recording, make_request("three"), budget_usd=0.05)
+    enqueue(queue, recording, make_request("two"), budget_usd=0.05)
     batches.sync()
     batches.sync()
-    defer(queue, recording, request("three"), budget_usd=0.05)
+    enqueue(queue, recording, make_request("three"), budget_usd=0.05)
 
 
 T = TypeVar("T")
 
 
-class Direct:
-    """A wire that answers at once, and counts."""
+class CountingClient:
+    """A provider client that sends at once and counts its calls."""
 
     provider = "openai"
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.call_count = 0
 
     def execute(self, call: ProviderCall[T]) -> T:
-        self.asked += 1
+        self.call_count += 1
         return call.send().value
 
 
-def asked(text: str) -> ProviderCall[float]:
+def make_call(text: str) -> ProviderCall[float]:
     def read(content: bytes) -> Reply[float]:
         body = json.loads(content)
         if body["data"][0]["embedding"] == [13.0]:
             raise InvalidProviderResponse("Unlucky.", reply=content, remedy="")
         return Reply(body["data"][0]["embedding"][0], Usage())
 
-    wanted = request(text)
-    deferrable = Deferrable(wanted.endpoint, wanted.body, read)
+    batch_request = make_request(text)
+    deferrable = Deferrable(batch_request.endpoint, batch_request.body, read)
     return ProviderCall("embeddings", "m", Usage(10), lambda: Reply(-1.0, Usage()), deferrable)
 
 
-def patiently(queue: BatchQueue, direct: Direct, recording: Recording, text: str) -> float:
-    provider_client = BatchingClient(direct, lambda: queue, cost_of=lambda *_: 0.0, budget_usd=None)
+def call_in_batch_mode(
+    queue: BatchQueue, direct_client: CountingClient, recording: Recording, text: str
+) -> float:
+    provider_client = BatchingClient(
+        direct_client, lambda: queue, cost_of=lambda *_: 0.0, budget_usd=None
+    )
     with call_context(CallContext(recording.org_id, "embeddings", {recording.id: 1.0}, batch=True)):
-        return provider_client.execute(asked(text))
+        return provider_client.execute(make_call(text))
 
 
-def test_a_patient_call_is_answered_by_a_batch_and_nobody_else(
+def test_batch_call_is_answered_only_by_a_batch(
     queue: BatchQueue, batches: BatchApi, recording: Recording
 ) -> None:
-    direct = Direct()
+    direct_client = CountingClient()
     for _ in range(2):
         with pytest.raises(BatchPending):
-            patiently(queue, direct, recording, "seven")
+            call_in_batch_mode(queue, direct_client, recording, "seven")
         batches.sync()
-    assert patiently(queue, direct, recording, "seven") == 5.0
-    assert direct.asked == 0
+    assert call_in_batch_mode(queue, direct_client, recording, "seven") == 5.0
+    assert direct_client.call_count == 0
 
 
-@pytest.mark.parametrize("trouble", ["refused", "not believed"])
-def test_a_batch_that_was_of_no_use_is_made_up_for_directly(
+@pytest.mark.parametrize("trouble", ["refused", "invalid"])
+def test_call_falls_back_to_a_direct_request_after_a_useless_batch(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording, trouble: str
 ) -> None:
-    direct, text = Direct(), "x" * (13 if trouble == "not believed" else 3)
+    direct_client, text = CountingClient(), "x" * (13 if trouble == "invalid" else 3)
     account.refuse_at = 0 if trouble == "refused" else None
     with pytest.raises(BatchPending):
-        patiently(queue, direct, recording, text)
+        call_in_batch_mode(queue, direct_client, recording, text)
     batches.sync()
     batches.sync()
-    assert patiently(queue, direct, recording, text) == -1.0
-    assert direct.asked == 1
+    assert call_in_batch_mode(queue, direct_client, recording, text) == -1.0
+    assert direct_client.call_count == 1
 
 
-def test_who_is_not_patient_waits_for_no_batch(queue: BatchQueue, recording: Recording) -> None:
-    direct = Direct()
-    provider_client = BatchingClient(direct, lambda: queue, cost_of=lambda *_: 0.0, budget_usd=None)
+def test_call_outside_batch_mode_is_direct(queue: BatchQueue, recording: Recording) -> None:
+    direct_client = CountingClient()
+    provider_client = BatchingClient(
+        direct_client, lambda: queue, cost_of=lambda *_: 0.0, budget_usd=None
+    )
     with call_context(CallContext(recording.org_id, "search")):
-        assert provider_client.execute(asked("seven")) == -1.0
+        assert provider_client.execute(make_call("seven")) == -1.0
 
 
-def test_two_who_carry_batches_at_once_send_none_twice(
+def test_batches_are_not_sent_twice_by_two_processes(
     queue: BatchQueue, batches: BatchApi, account: BatchAccount, recording: Recording
 ) -> None:
-    put(queue, recording, "one")
-    with queue.exclusive() as mine:
-        assert mine
+    enqueue_texts(queue, recording, "one")
+    with queue.exclusive() as locked:
+        assert locked
         assert batches.sync() == SyncResult()
         assert account.batches == {}
     assert batches.sync().submitted == 1

@@ -1,4 +1,4 @@
-"""The books: what every attempt cost, for whom, and what is kept of it."""
+"""The spend log: the cost of every attempt, and the parts that survive a deletion."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAILED = error_answer(500)
 
 
 @pytest.fixture(autouse=True)
-def context() -> Iterator[None]:
+def search_context() -> Iterator[None]:
     with call_context(CallContext("default", "search")):
         yield
 
@@ -44,35 +44,35 @@ def for_recordings(*recordings: Recording) -> CallContext:
     return CallContext("default", "document", {recording.id: 1.0 for recording in recordings})
 
 
-def test_a_forgotten_recordings_money_stays_and_nothing_else(database: Database) -> None:
-    gone, stays = factories.add_recording(database), factories.add_recording(database)
+def test_spend_of_a_deleted_recording_stays_without_its_id(database: Database) -> None:
+    deleted, remaining = factories.add_recording(database), factories.add_recording(database)
     with open_provider(database, INVALID, INVALID, GOOD) as openai:
-        with call_context(for_recordings(gone, stays)):
+        with call_context(for_recordings(deleted, remaining)):
             with pytest.raises(InvalidProviderResponse):
                 openai.call()
             openai.call()
         before = spent_today(database)
         by_recording = openai.state.spend.sums("recording", org_id="default", since=None)
-        assert {row.what for row in by_recording} == {gone.id, stays.id}
-        RecordingDeletion(database).delete([gone.id])
+        assert {row.what for row in by_recording} == {deleted.id, remaining.id}
+        RecordingDeletion(database).delete([deleted.id])
         assert openai.state.quarantine.replies("default") == [], "it may quote either of them"
         after = openai.state.spend.sums("recording", org_id="default", since=None)
-        assert {row.what for row in after} == {"", stays.id}
+        assert {row.what for row in after} == {"", remaining.id}
         assert sum(row.cost_usd for row in after) == pytest.approx(before)
     assert spent_today(database) == before
-    assert gone.id not in str(attempts(database))
+    assert deleted.id not in str(attempts(database))
 
 
-def test_no_attempt_is_made_for_a_recording_that_was_forgotten(database: Database) -> None:
-    gone = factories.add_recording(database)
-    RecordingDeletion(database).delete([gone.id])
-    with open_provider(database) as openai, call_context(for_recordings(gone)):
+def test_deleted_recording_starts_no_provider_call(database: Database) -> None:
+    deleted = factories.add_recording(database)
+    RecordingDeletion(database).delete([deleted.id])
+    with open_provider(database) as openai, call_context(for_recordings(deleted)):
         with pytest.raises(RecordingDeleted):
             openai.call()
         assert openai.script.request_count == 0
 
 
-def test_money_is_shared_by_weight(database: Database) -> None:
+def test_spend_is_shared_by_weight(database: Database) -> None:
     recording, other = factories.add_recording(database), factories.add_recording(database)
     with open_provider(database) as openai:
         with call_context(
@@ -84,7 +84,7 @@ def test_money_is_shared_by_weight(database: Database) -> None:
     assert by_id[recording.id] == pytest.approx(3 * by_id[other.id])
 
 
-def test_money_is_told_by_day_model_stage_and_organisation(database: Database) -> None:
+def test_spend_is_summed_by_day_model_stage_and_organisation(database: Database) -> None:
     with open_provider(database, FAILED) as openai:
         openai.call()
         with call_context(CallContext("other", "document")):
@@ -105,25 +105,25 @@ def test_money_is_told_by_day_model_stage_and_organisation(database: Database) -
         assert default.cost_usd == 0.15
 
 
-def test_a_reply_without_end_is_kept_in_part(database: Database) -> None:
+def test_quarantined_reply_is_truncated(database: Database) -> None:
     with open_provider(database) as openai:
         openai.call()
         [row] = attempts(database)
         openai.state.quarantine.add("default", row["id"], reason="endless", reply=b"x" * (3 << 20))
-        [kept] = openai.state.quarantine.replies("default")
-    assert kept.bytes == 1 << 20
+        [stored_reply] = openai.state.quarantine.replies("default")
+    assert stored_reply.bytes == 1 << 20
 
 
-def test_an_attempt_under_way_has_not_failed_and_one_whose_worker_died_has(
+def test_attempt_has_failed_only_after_it_expired(
     database: Database,
 ) -> None:
     with open_provider(database) as openai:
         seen: list[int] = []
 
         def send() -> Reply[str]:
-            for lapsed in (b"1 hour", b"-1 hour"):
+            for offset in (b"1 hour", b"-1 hour"):
                 database.run(
-                    b"update provider_attempts set expires_at = now() + interval '" + lapsed + b"'"
+                    b"update provider_attempts set expires_at = now() + interval '" + offset + b"'"
                 )
                 [today] = openai.state.spend.sums("day", org_id=None, since=None)
                 seen.append(today.failed)
@@ -133,12 +133,12 @@ def test_an_attempt_under_way_has_not_failed_and_one_whose_worker_died_has(
     assert seen == [0, 1]
 
 
-def test_a_word_in_a_doubted_reply_is_found_by_whoever_looks_for_it(database: Database) -> None:
+def test_quarantined_reply_is_covered_by_the_residue_scan(database: Database) -> None:
     with (
         open_provider(database, INVALID, INVALID) as openai,
         pytest.raises(InvalidProviderResponse),
     ):
         openai.call()
-    look = ScanReport()
-    scan_database(look, database.url, ["a lie"])
-    assert [place.split(": ")[1] for place in look.found] == ["quarantine.reply"]
+    report = ScanReport()
+    scan_database(report, database.url, ["a lie"])
+    assert [place.split(": ")[1] for place in report.found] == ["quarantine.reply"]

@@ -1,4 +1,4 @@
-"""How a recording is doing is true at all times; what waits is exactly what can be worked on."""
+"""The recordings table: status, pending recordings, retries and registration."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ def fail(worker: PipelineDriver, recording: Recording) -> None:
         worker.results.fail(claim, DAMAGED, final=True)
 
 
-def time_passes(database: Database, seconds: float) -> None:
-    """Since runs were last asked for."""
-    later = b"update recordings set requested_at = requested_at - %(s)s * interval '1 second'"
-    database.run(later, s=seconds)
+def age_requests(database: Database, seconds: float) -> None:
+    """Move the times of run requests into the past."""
+    statement = b"update recordings set requested_at = requested_at - %(s)s * interval '1 second'"
+    database.run(statement, s=seconds)
 
 
 # Status
 
 
-def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
+def test_status_names_every_stage_and_percent_never_falls(
     recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     seen: list[Status] = [get_status(recordings, recording)]
 
-    def look() -> None:
+    def record_status() -> None:
         seen.append(get_status(recordings, recording))
 
-    def watched(stage: Stage) -> None:
-        """Another recipe's claim of the stage, held and left, as a worker that dies."""
+    def claim_and_report(stage: Stage) -> None:
+        """Claim the stage for another recipe and report progress, like a worker that dies."""
         with worker.claim(recording, factories.make_recipe(stage, "watched"), {}) as claim:
-            look()
+            record_status()
             for percent in (0, 50, 99):
                 worker.results.progress([claim], percent, f"{stage} {percent}")
-                look()
+                record_status()
 
-    watched("raw_media")
+    claim_and_report("raw_media")
     worker.probe(recording)
-    look()
-    watched("transcript")
+    record_status()
+    claim_and_report("transcript")
     worker.transcribe(recording)
-    look()
-    watched("document")
+    record_status()
+    claim_and_report("document")
     worker.write(recording)
-    look()
-    watched("chunks")
+    record_status()
+    claim_and_report("chunks")
     worker.chunk(recording, factories.make_chunks("one"))
-    look()
-    watched("embeddings")
+    record_status()
+    claim_and_report("embeddings")
     worker.embed(recording)
-    look()
-    words = list(dict.fromkeys(shown.status for shown in seen))
+    record_status()
+    words = list(dict.fromkeys(status.status for status in seen))
     assert words == [
         "uploaded",
         "transcribing",
@@ -72,11 +72,11 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
         "embedding",
         "ready",
     ]
-    percents = [shown.percent for shown in seen]
+    percents = [status.percent for status in seen]
     assert percents == sorted(percents)
     assert (percents[0], percents[-1]) == (0, 100)
     assert all(percent < 100 for percent in percents[:-1])
-    assert [shown.detail for shown in seen if shown.status == "transcribing"] == [
+    assert [status.detail for status in seen if status.status == "transcribing"] == [
         "working",
         "transcript 0",
         "transcript 50",
@@ -84,7 +84,7 @@ def test_every_stage_has_its_word_and_the_percent_never_falls_on_the_way(
     ]
 
 
-def test_status_tells_length_and_language_once_they_are_known(
+def test_status_has_duration_and_language_once_known(
     recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     unknown = get_status(recordings, recording)
@@ -95,13 +95,13 @@ def test_status_tells_length_and_language_once_they_are_known(
     assert (known.duration_seconds, known.language) == (10.0, "es")
 
 
-def test_a_failed_recording_says_where_why_and_what_to_do(
+def test_failed_recording_has_stage_reason_and_remedy(
     recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     fail(worker, recording)
-    shown = get_status(recordings, recording)
-    assert (shown.status, shown.detail) == ("failed", "failed at raw_media")
-    assert shown.error == {
+    status = get_status(recordings, recording)
+    assert (status.status, status.detail) == ("failed", "failed at raw_media")
+    assert status.error == {
         "stage": "raw_media",
         "class": "UnreadableMedia",
         "message": "Nothing can be decoded.",
@@ -110,7 +110,7 @@ def test_a_failed_recording_says_where_why_and_what_to_do(
     }
 
 
-def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
+def test_status_falls_back_when_later_stages_are_outdated(
     recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     worker.run_all_stages(recording)
@@ -120,7 +120,7 @@ def test_a_new_recipe_for_the_last_stages_lets_the_status_fall_back_to_them(
     assert get_status(recordings, recording).status == "chunking"
 
 
-def test_passages_of_another_document_do_not_make_a_recording_ready(
+def test_chunks_of_another_document_do_not_make_a_recording_ready(
     recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     worker.run_all_stages(recording)
@@ -133,7 +133,9 @@ def test_passages_of_another_document_do_not_make_a_recording_ready(
     assert get_status(recordings, recording).status == "chunking"
 
 
-def test_an_unknown_id_is_named_with_a_remedy(recordings: Recordings, recording: Recording) -> None:
+def test_unknown_recording_id_is_reported_with_a_remedy(
+    recordings: Recordings, recording: Recording
+) -> None:
     for unknown in (new_recording_id(), "talk.mp3", "", "'; drop table"):
         with pytest.raises(NotFound, match="No such recording") as raised:
             recordings.statuses("default", [recording.id, unknown])
@@ -142,17 +144,17 @@ def test_an_unknown_id_is_named_with_a_remedy(recordings: Recordings, recording:
         assert "playhead list" in raised.value.remedy
 
 
-def test_an_id_may_be_typed_in_capitals(recordings: Recordings, recording: Recording) -> None:
-    (shown,) = recordings.statuses("default", [recording.id.upper()])
-    assert shown.id == recording.id
+def test_recording_id_is_case_insensitive(recordings: Recordings, recording: Recording) -> None:
+    (status,) = recordings.statuses("default", [recording.id.upper()])
+    assert status.id == recording.id
 
 
-def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
+def test_recordings_of_another_organisation_are_neither_listed_nor_retried(
     recordings: Recordings, worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     other = factories.add_recording(database, org_id="other")
     fail(worker, recording)
-    assert [shown.id for shown in recordings.statuses("other")] == [other.id]
+    assert [status.id for status in recordings.statuses("other")] == [other.id]
     with pytest.raises(NotFound):
         recordings.statuses("other", [recording.id])
     assert recordings.requeue("other", [recording.id]) == []
@@ -164,18 +166,18 @@ def test_an_organisation_neither_sees_nor_retries_the_recordings_of_another(
 # Waiting
 
 
-def test_what_is_ready_failed_or_in_hand_does_not_wait(
+def test_ready_failed_and_claimed_recordings_are_not_pending(
     recordings: Recordings, worker: PipelineDriver, database: Database
 ) -> None:
-    ready, failed, held, fresh = [factories.add_recording(database) for _ in range(4)]
+    ready, failed, claimed, unclaimed = [factories.add_recording(database) for _ in range(4)]
     worker.run_all_stages(ready)
     fail(worker, failed)
-    with worker.claim(held, factories.make_recipe("raw_media"), {}):
-        assert recordings.pending(limit=9) == [fresh]
-    assert recordings.pending(limit=9) == [held, fresh]
+    with worker.claim(claimed, factories.make_recipe("raw_media"), {}):
+        assert recordings.pending(limit=9) == [unclaimed]
+    assert recordings.pending(limit=9) == [claimed, unclaimed]
 
 
-def test_the_most_urgent_wait_first_and_then_the_oldest(
+def test_pending_recordings_are_sorted_by_priority_and_age(
     recordings: Recordings, database: Database
 ) -> None:
     first, second, urgent = [factories.add_recording(database) for _ in range(3)]
@@ -184,12 +186,12 @@ def test_the_most_urgent_wait_first_and_then_the_oldest(
     assert recordings.pending(limit=9) == [urgent, first, second]
 
 
-def test_waiting_can_be_narrowed_to_some_and_to_others_than_some(
+def test_pending_recordings_can_be_limited_and_excluded(
     recordings: Recordings, database: Database
 ) -> None:
-    first, two, three = [factories.add_recording(database) for _ in range(3)]
-    assert recordings.pending(limit=9, only=[two.id, three.id]) == [two, three]
-    assert recordings.pending(limit=9, besides=[two.id]) == [first, three]
+    first, second, third = [factories.add_recording(database) for _ in range(3)]
+    assert recordings.pending(limit=9, only=[second.id, third.id]) == [second, third]
+    assert recordings.pending(limit=9, besides=[second.id]) == [first, third]
     assert recordings.pending(limit=9, only=[]) == []
     with pytest.raises(NotFound):
         recordings.pending(limit=9, only=["talk.mp3"])
@@ -197,23 +199,23 @@ def test_waiting_can_be_narrowed_to_some_and_to_others_than_some(
         recordings.pending(limit=9, besides=iter(["talk.mp3"]))
 
 
-def test_asking_for_a_run_backs_off_twice_as_long_each_time_up_to_an_hour(
+def test_run_requests_back_off_up_to_an_hour(
     recordings: Recordings, recording: Recording, database: Database
 ) -> None:
-    def asked_again() -> bool:
+    def is_requestable() -> bool:
         return recordings.pending(limit=9, unrequested=True) == [recording]
 
-    assert asked_again()
+    assert is_requestable()
     for pause in (60, 120, 240, 480, 960, 1920, 3600, 3600):
         recordings.mark_requested([recording.id])
-        time_passes(database, pause - 5)
-        assert not asked_again()
+        age_requests(database, pause - 5)
+        assert not is_requestable()
         assert recordings.pending(limit=9) == [recording], "it waits all the same"
-        time_passes(database, 10)
-        assert asked_again()
+        age_requests(database, 10)
+        assert is_requestable()
 
 
-def test_a_finished_stage_ends_the_pause(
+def test_finished_stage_ends_the_backoff(
     recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     recordings.mark_requested([recording.id])
@@ -221,7 +223,7 @@ def test_a_finished_stage_ends_the_pause(
     assert recordings.pending(limit=9, unrequested=True) == [recording]
 
 
-def test_a_retry_ends_the_pause(
+def test_retry_ends_the_backoff(
     recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     recordings.mark_requested([recording.id])
@@ -230,7 +232,7 @@ def test_a_retry_ends_the_pause(
     assert recordings.pending(limit=9, unrequested=True) == [recording]
 
 
-def test_retrying_what_did_not_fail_changes_nothing(
+def test_retry_of_a_recording_that_did_not_fail_changes_nothing(
     recordings: Recordings, worker: PipelineDriver, recording: Recording
 ) -> None:
     worker.run_all_stages(recording)
@@ -238,20 +240,20 @@ def test_retrying_what_did_not_fail_changes_nothing(
     assert get_status(recordings, recording).status == "ready"
 
 
-def test_the_backlog_counts_what_waits_at_each_stage_and_since_when(
+def test_backlog_counts_pending_recordings_per_stage(
     recordings: Recordings, worker: PipelineDriver, database: Database
 ) -> None:
     new, *_ = [factories.add_recording(database) for _ in range(2)]
-    probed, cut, ready, failed = [factories.add_recording(database) for _ in range(4)]
-    for recording in (probed, cut):
+    probed, chunked, ready, failed = [factories.add_recording(database) for _ in range(4)]
+    for recording in (probed, chunked):
         worker.probe(recording)
-    worker.transcribe(cut)
-    worker.write(cut)
-    worker.chunk(cut, factories.make_chunks("one"), CHUNK_RECIPE)
+    worker.transcribe(chunked)
+    worker.write(chunked)
+    worker.chunk(chunked, factories.make_chunks("one"), CHUNK_RECIPE)
     worker.run_all_stages(ready)
     fail(worker, failed)
-    backlog = {waiting.stage: waiting for waiting in recordings.backlog()}
-    assert {stage: waiting.recordings for stage, waiting in backlog.items()} == {
+    backlog = {entry.stage: entry for entry in recordings.backlog()}
+    assert {stage: entry.recordings for stage, entry in backlog.items()} == {
         "raw_media": 2,
         "transcript": 1,
         "embeddings": 1,
@@ -263,41 +265,39 @@ def test_the_backlog_counts_what_waits_at_each_stage_and_since_when(
 # Registering
 
 
-def test_ids_sort_by_age_and_never_meet() -> None:
-    made = []
+def test_recording_ids_sort_by_age_and_are_unique() -> None:
+    ids = []
     for _ in range(5):
-        made += [new_recording_id() for _ in range(100)]
+        ids += [new_recording_id() for _ in range(100)]
         time.sleep(0.002)
-    assert len(set(made)) == 500
-    batches = [set(sorted(made)[at : at + 100]) for at in range(0, 500, 100)]
-    assert batches == [set(made[at : at + 100]) for at in range(0, 500, 100)]
+    assert len(set(ids)) == 500
+    batches = [set(sorted(ids)[at : at + 100]) for at in range(0, 500, 100)]
+    assert batches == [set(ids[at : at + 100]) for at in range(0, 500, 100)]
 
 
-def test_recordings_are_given_back_whole_oldest_first_and_only_those_that_exist(
+def test_recordings_are_returned_by_age_without_unknown_ids(
     recordings: Recordings, database: Database
 ) -> None:
-    made = [factories.add_recording(database, language="fr", kind="book") for _ in range(3)]
-    shuffled = random.Random(1).sample(made, 3)
-    asked = [*(recording.id for recording in shuffled), new_recording_id()]
-    assert recordings.get_many(asked) == sorted(made, key=lambda recording: recording.id)
+    added = [factories.add_recording(database, language="fr", kind="book") for _ in range(3)]
+    shuffled = random.Random(1).sample(added, 3)
+    requested = [*(recording.id for recording in shuffled), new_recording_id()]
+    assert recordings.get_many(requested) == sorted(added, key=lambda recording: recording.id)
 
 
-def test_registering_the_same_bytes_returns_the_first_recording(
-    recordings: Recordings, recording: Recording
-) -> None:
+def test_recording_added_twice_is_stored_once(recordings: Recordings, recording: Recording) -> None:
     again = factories.make_recording(sha256=recording.sha256, title="Another name")
     assert recordings.add(again) == recording
     assert recordings.with_bytes("default", recording.sha256) == recording
     assert recordings.with_bytes("other", recording.sha256) is None
 
 
-def test_what_came_long_ago_is_overdue_unless_it_was_just_asked_for(
+def test_old_recording_is_overdue_unless_just_requested(
     database: Database, recordings: Recordings
 ) -> None:
-    new, old, asked = (factories.add_recording(database) for _ in range(3))
+    new, old, requested = (factories.add_recording(database) for _ in range(3))
     database.run(
         b"update recordings set created_at = now() - interval '1 hour' where id <> %(id)s",
         id=new.id,
     )
-    recordings.mark_requested([asked.id])
-    assert recordings.overdue([new.id, old.id, asked.id], 60) == {old.id}
+    recordings.mark_requested([requested.id])
+    assert recordings.overdue([new.id, old.id, requested.id], 60) == {old.id}

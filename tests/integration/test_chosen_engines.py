@@ -1,4 +1,4 @@
-"""Engines are chosen by organisation and kind, and for one recording by a person."""
+"""Engine selection by organisation and kind, and for a single recording."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.integration.conftest import Pipeline
 Add = Callable[[str], Recording]
 
 
-class Deaf(StubTranscriber):
-    """Hears nothing that anybody says."""
+class FailingTranscriber(StubTranscriber):
+    """A transcriber that always fails."""
 
     engine = Engine("instant", "deaf")
 
@@ -35,29 +35,33 @@ class Deaf(StubTranscriber):
         raise PermanentError("I hear nothing.", remedy="Take another engine.")
 
 
-class Other(StubTranscriber):
+class OtherTranscriber(StubTranscriber):
     engine = Engine("instant", "other")
 
 
-def over(
+def with_engines(
     pipeline: Pipeline, others: EngineOverrides, default: Transcriber | None = None
 ) -> Pipeline:
-    before = pipeline.services.engines
-    engines = replace(before, others=others, transcriber=default or before.transcriber)
+    engines_before = pipeline.services.engines
+    engines = replace(
+        engines_before, others=others, transcriber=default or engines_before.transcriber
+    )
     definitions = build_definitions(pipeline.services.settings, engines=engines)
     return Pipeline(replace(pipeline.services, engines=engines), pipeline.instance, definitions)
 
 
-def heard_by(services: PipelineServices, recording: Recording) -> str:
+def transcriber_model(services: PipelineServices, recording: Recording) -> str:
     rows = {row["stage"]: row for row in services.pipeline.results.lineage(recording)}
     return str(rows["transcript"]["recipe"]["model"])
 
 
-def for_kind(kind: str) -> EngineOverrides:
-    return EngineOverrides(transcriber=lambda choice: Other() if choice.kind == kind else None)
+def override_for_kind(kind: str) -> EngineOverrides:
+    return EngineOverrides(
+        transcriber=lambda choice: OtherTranscriber() if choice.kind == kind else None
+    )
 
 
-def differing(services: PipelineServices) -> dict[str, int]:
+def stale_counts(services: PipelineServices) -> dict[str, int]:
     found = services.pipeline.plans.differences(desired_recipes(services), Scope())
     return {
         difference.stage: difference.recordings
@@ -66,71 +70,75 @@ def differing(services: PipelineServices) -> dict[str, int]:
     }
 
 
-def test_a_kind_has_the_engine_that_was_chosen_for_it(pipeline: Pipeline, add: Add) -> None:
+def test_kind_is_processed_by_its_configured_engine(pipeline: Pipeline, add: Add) -> None:
     recording = add("a.wav")
-    meetings = over(pipeline, for_kind("recording"))
+    meetings = with_engines(pipeline, override_for_kind("recording"))
     meetings.run(recording)
-    assert heard_by(pipeline.services, recording) == "other"
+    assert transcriber_model(pipeline.services, recording) == "other"
 
 
-def test_only_recordings_whose_engine_was_changed_are_stale(pipeline: Pipeline, add: Add) -> None:
+def test_recordings_are_stale_only_if_their_engine_changed(pipeline: Pipeline, add: Add) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    assert differing(over(pipeline, for_kind("meeting")).services) == {}
-    assert differing(over(pipeline, for_kind("recording")).services) == {"transcript": 2}
-
-
-def test_another_engine_takes_over_where_the_first_one_failed(pipeline: Pipeline, add: Add) -> None:
-    first, two = add("a.wav"), add("b.wav")
-    by_name = EngineOverrides(transcriber=lambda choice: Other() if choice.transcriber else None)
-    deaf = over(pipeline, by_name, Deaf())
-    deaf.run(first, two)
-    recordings = deaf.services.pipeline.recordings
-    recordings.select_engine(first, "transcript", "other")
-    recordings.requeue(first.org_id, [first.id])
-    [chosen] = recordings.get_many([first.id])
-    deaf.run(chosen)
-    assert heard_by(deaf.services, chosen) == "other"
-    assert [letter.id for letter in recordings.dead_letters()] == [two.id]
-    assert differing(deaf.services) == {}
-
-
-def test_an_engine_that_is_gone_hides_no_other_difference(pipeline: Pipeline, add: Add) -> None:
-    recording = add("a.wav")
-    pipeline.run(recording, add("b.wav"))
-
-    def gone(choice: EngineSelection) -> Transcriber | None:
-        if choice.transcriber:
-            raise ModelUnavailable("It is gone.", remedy="Choose another.")
-        return Other()
-
-    pipeline.services.pipeline.recordings.select_engine(recording, "transcript", "gone")
-    assert differing(over(pipeline, EngineOverrides(transcriber=gone)).services) == {
-        "transcript": 1
+    assert stale_counts(with_engines(pipeline, override_for_kind("meeting")).services) == {}
+    assert stale_counts(with_engines(pipeline, override_for_kind("recording")).services) == {
+        "transcript": 2
     }
 
 
-def test_retry_refuses_an_engine_that_nobody_knows(
+def test_retry_with_another_engine_succeeds_after_a_failure(pipeline: Pipeline, add: Add) -> None:
+    first, second = add("a.wav"), add("b.wav")
+    by_name = EngineOverrides(
+        transcriber=lambda choice: OtherTranscriber() if choice.transcriber else None
+    )
+    failing = with_engines(pipeline, by_name, FailingTranscriber())
+    failing.run(first, second)
+    recordings = failing.services.pipeline.recordings
+    recordings.select_engine(first, "transcript", "other")
+    recordings.requeue(first.org_id, [first.id])
+    [recording_] = recordings.get_many([first.id])
+    failing.run(recording_)
+    assert transcriber_model(failing.services, recording_) == "other"
+    assert [letter.id for letter in recordings.dead_letters()] == [second.id]
+    assert stale_counts(failing.services) == {}
+
+
+def test_unavailable_engine_hides_no_other_difference(pipeline: Pipeline, add: Add) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording, add("b.wav"))
+
+    def raise_unavailable(choice: EngineSelection) -> Transcriber | None:
+        if choice.transcriber:
+            raise ModelUnavailable("It is gone.", remedy="Choose another.")
+        return OtherTranscriber()
+
+    pipeline.services.pipeline.recordings.select_engine(recording, "transcript", "gone")
+    assert stale_counts(
+        with_engines(pipeline, EngineOverrides(transcriber=raise_unavailable)).services
+    ) == {"transcript": 1}
+
+
+def test_retry_rejects_an_unknown_engine(
     pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording = add("a.wav")
-    over(pipeline, EngineOverrides(), Deaf()).run(recording)
+    with_engines(pipeline, EngineOverrides(), FailingTranscriber()).run(recording)
     settings = pipeline.services.settings
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
-    done = CliRunner().invoke(playhead, ["retry", "--engine", "nobody", recording.id])
-    assert isinstance(done.exception, ModelUnavailable)
-    assert "whisper-base" in str(done.exception)
+    result = CliRunner().invoke(playhead, ["retry", "--engine", "nobody", recording.id])
+    assert isinstance(result.exception, ModelUnavailable)
+    assert "whisper-base" in str(result.exception)
     assert [letter.id for letter in pipeline.services.pipeline.recordings.dead_letters()] == [
         recording.id
     ]
-    done = CliRunner().invoke(playhead, ["retry", "--engine", "whisper-tiny.en", recording.id])
-    assert done.exit_code == 0, done.output
-    [chosen] = pipeline.services.pipeline.recordings.get_many([recording.id])
-    assert chosen.transcriber == "whisper-tiny.en"
+    result = CliRunner().invoke(playhead, ["retry", "--engine", "whisper-tiny.en", recording.id])
+    assert result.exit_code == 0, result.output
+    [recording_] = pipeline.services.pipeline.recordings.get_many([recording.id])
+    assert recording_.transcriber == "whisper-tiny.en"
     assert pipeline.services.pipeline.recordings.dead_letters() == []
 
 
-def test_the_most_specific_choice_counts() -> None:
+def test_most_specific_engine_setting_applies() -> None:
     settings = Settings(
         transcriber="whisper-base",
         engines={
@@ -145,7 +153,7 @@ def test_the_most_specific_choice_counts() -> None:
     assert settings.transcriber_for("other", "lecture") == "whisper-base"
 
 
-def test_every_unknown_engine_is_told_by_its_place() -> None:
+def test_unknown_engines_are_all_reported_with_their_setting() -> None:
     settings = Settings(
         transcriber="nobody", engines={"acme/*": EngineNames(writer="nobody either")}
     )

@@ -1,4 +1,4 @@
-"""What the stages made comes back as it was, whatever is in it; damage is noticed and mended."""
+"""Stored content is read back unchanged, whatever its text; lost content is detected."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ODD_TEXTS = [
 ]
 
 
-def heard(text: str) -> Transcript:
+def make_transcript(text: str) -> Transcript:
     return Transcript(
         text, "en", 1.25, (Word(text, 0.1, 1.2),), (Segment(text, 0.1, 1.2), Segment(text, 1, 1))
     )
 
 
-def keep_transcript(
+def store_transcript(
     worker: PipelineDriver, recording: Recording, transcript: Transcript
 ) -> Transcript:
     recipe = factories.make_recipe("transcript")
@@ -41,7 +41,7 @@ def keep_transcript(
     return worker.content.transcript(recording, claim.id)
 
 
-def keep_document(worker: PipelineDriver, recording: Recording, document: Document) -> Document:
+def store_document(worker: PipelineDriver, recording: Recording, document: Document) -> Document:
     recipe = factories.make_recipe("document")
     with (
         worker.claim(recording, recipe, {"content": ascii(document.content)}) as claim,
@@ -51,26 +51,28 @@ def keep_document(worker: PipelineDriver, recording: Recording, document: Docume
     return worker.content.document(recording, claim.id)
 
 
-def test_a_transcript_comes_back_as_it_was(worker: PipelineDriver, recording: Recording) -> None:
+def test_transcript_is_read_as_stored(worker: PipelineDriver, recording: Recording) -> None:
     for text in ["", *ODD_TEXTS]:
-        assert keep_transcript(worker, recording, heard(text)) == heard(text)
+        assert store_transcript(worker, recording, make_transcript(text)) == make_transcript(text)
 
 
-def test_passages_are_cut_by_the_same_times_whether_they_were_kept_packed_or_not(
+def test_timed_text_is_equal_with_and_without_packed_timeline(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     segments = (Segment("One two.", 0, 0.7, "Ann"), Segment(" Three.", 0.7, 1.1, "B\x00b"))
     words = (Word("One", 0.1, 1 / 3), Word(" two.", 1 / 3, 0.7), Word(" Three.", 0.7, 1))
     transcript = Transcript("One two. Three.", "en", 1.25, words, segments)
     for text in ["", *ODD_TEXTS]:
-        keep_transcript(worker, recording, heard(text))
-    keep_transcript(worker, recording, transcript)
+        store_transcript(worker, recording, make_transcript(text))
+    store_transcript(worker, recording, transcript)
     ids = [
         row["result_id"] for row in database.rows(b"select result_id from transcripts order by 1")
     ]
-    packed = [told(worker.content.timed_text(recording, result_id)) for result_id in ids]
+    packed = [describe(worker.content.timed_text(recording, result_id)) for result_id in ids]
     database.run(b"update transcripts set timeline = null, speakers = null, breaks = null")
-    assert [told(worker.content.timed_text(recording, result_id)) for result_id in ids] == packed
+    assert [
+        describe(worker.content.timed_text(recording, result_id)) for result_id in ids
+    ] == packed
     assert packed[-1][1:] == (
         [0, 9],
         (
@@ -81,44 +83,42 @@ def test_passages_are_cut_by_the_same_times_whether_they_were_kept_packed_or_not
     )
 
 
-def told(spoken: TimedText) -> tuple[tuple[str, str, float], list[int], tuple[TimedSpan, ...]]:
-    said = (spoken.text, spoken.language, spoken.duration_seconds)
-    return said, list(spoken.breaks), timeline_spans(spoken.timeline)
+def describe(timed: TimedText) -> tuple[tuple[str, str, float], list[int], tuple[TimedSpan, ...]]:
+    header = (timed.text, timed.language, timed.duration_seconds)
+    return header, list(timed.breaks), timeline_spans(timed.timeline)
 
 
-def test_a_document_comes_back_as_it_was(worker: PipelineDriver, recording: Recording) -> None:
+def test_document_is_read_as_stored(worker: PipelineDriver, recording: Recording) -> None:
     for text in ODD_TEXTS:
         spans = (TimedSpan(0, len(text), 0.0, 1.5, text), TimedSpan(1, 2, 0.1, 0.2))
         metadata = {"sections": [{"heading": text, "at": None}], text: [1, 2.5, True, None]}
         document = Document(text, text, "markdown", spans, metadata)
-        assert keep_document(worker, recording, document) == document
+        assert store_document(worker, recording, document) == document
 
 
-def test_passages_come_back_as_they_were(worker: PipelineDriver, recording: Recording) -> None:
+def test_chunks_are_read_as_stored(worker: PipelineDriver, recording: Recording) -> None:
     worker.chunk(recording, factories.make_chunks(*ODD_TEXTS))
     rows = worker.content.chunks(recording, factories.CHUNK_RECIPE.hash)
     assert [row["text"] for row in rows] == ODD_TEXTS
 
 
-def test_what_probing_found_comes_back_as_it_was(
-    worker: PipelineDriver, recording: Recording
-) -> None:
+def test_media_facts_are_read_as_stored(worker: PipelineDriver, recording: Recording) -> None:
     worker.probe(recording)
     result = worker.current(recording, "raw_media")
     assert result is not None
     assert worker.content.media_facts(recording, result.id) == factories.make_media_facts()
 
 
-def test_a_character_that_postgres_cannot_hold_becomes_the_replacement_character_in_its_place(
+def test_unstorable_characters_become_replacement_characters(
     worker: PipelineDriver, recording: Recording
 ) -> None:
-    """So that one odd byte of an engine's reply neither fails a recording nor moves a place."""
+    """Check that odd bytes of an engine neither fail a recording nor move positions."""
     for bad in ("\x00", "\ud800", "\udfff"):
-        kept = keep_transcript(worker, recording, heard(f"before {bad} after"))
-        assert kept == heard("before \ufffd after")
+        stored = store_transcript(worker, recording, make_transcript(f"before {bad} after"))
+        assert stored == make_transcript("before \ufffd after")
         spans = (TimedSpan(0, 3, 0.0, 1.0, bad),)
         metadata = {"sections": [{"heading": bad}]}
-        written = keep_document(
+        written = store_document(
             worker, recording, Document(bad, f"# {bad}", "markdown", spans, metadata)
         )
         assert (written.title, written.content) == ("\ufffd", "# \ufffd")
@@ -130,7 +130,7 @@ def test_a_character_that_postgres_cannot_hold_becomes_the_replacement_character
 
 
 @pytest.mark.parametrize("table", [b"raw_media", b"transcripts", b"documents", b"embeddings"])
-def test_a_result_whose_content_is_gone_is_taken_back_and_waits_again(
+def test_result_with_lost_content_is_invalidated_and_pending_again(
     worker: PipelineDriver, recording: Recording, database: Database, table: bytes
 ) -> None:
     worker.run_all_stages(recording)

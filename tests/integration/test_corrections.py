@@ -1,4 +1,4 @@
-"""Corrections by people: one word put right costs one word, and no engine takes it back."""
+"""Corrections by people: a corrected word affects only its chunks, and no engine reverts it."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ Add = Callable[[str], Recording]
 VOCABULARY = "amber birch cedar delta ember flint grove heron iris jade kelp larch".split()
 
 
-class Heard(StubTranscriber):
-    """Ten sentences of twelve words by two speakers, no two sentences alike; counts its calls."""
+class CountingTranscriber(StubTranscriber):
+    """A transcriber of ten different sentences of twelve words by two speakers that counts its
+    calls."""
 
-    engine = Engine("instant", "heard-1")
+    engine = Engine("instant", "transcriber-1")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -66,8 +67,8 @@ class Heard(StubTranscriber):
         return Transcript(" ".join(lines), "en", 60.0, tuple(words), tuple(segments))
 
 
-class Quoting:
-    """Writes a paragraph a segment, word for word."""
+class QuotingWriter:
+    """A writer with a paragraph per segment, word for word."""
 
     engine = Engine("quoting", "quoting-1")
     price = FREE
@@ -83,7 +84,7 @@ class Quoting:
         return Document(title, content, "markdown", tuple(spans), metadata), Cost()
 
 
-class Counted(StubEmbedder):
+class CountingEmbedder(StubEmbedder):
     def __init__(self) -> None:
         self.embedded: list[str] = []
 
@@ -93,13 +94,13 @@ class Counted(StubEmbedder):
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def transcriber() -> CountingTranscriber:
+    return CountingTranscriber()
 
 
 @pytest.fixture
-def counted() -> Counted:
-    return Counted()
+def embedder() -> CountingEmbedder:
+    return CountingEmbedder()
 
 
 @pytest.fixture
@@ -109,9 +110,11 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def services(services: PipelineServices, heard: Heard, counted: Counted) -> PipelineServices:
-    embedders = EmbedderRegistry("instant", {"instant": lambda: counted})
-    return replace(services, engines=Engines(heard, Quoting(), embedders))
+def services(
+    services: PipelineServices, transcriber: CountingTranscriber, embedder: CountingEmbedder
+) -> PipelineServices:
+    embedders = EmbedderRegistry("instant", {"instant": lambda: embedder})
+    return replace(services, engines=Engines(transcriber, QuotingWriter(), embedders))
 
 
 @pytest.fixture
@@ -126,15 +129,15 @@ def correct(services: PipelineServices, recording: Recording, segment: int, text
     services.pipeline.versions.correct(recording, correct_segment(before, segment, text), "Ada")
 
 
-def finish(pipeline: Pipeline, recording: Recording) -> None:
-    """As the sensor does."""
+def run_pending(pipeline: Pipeline, recording: Recording) -> None:
+    """Run the pending recording as the sensor does."""
     assert pipeline.services.pipeline.recordings.pending(limit=9) == [recording]
     assert pipeline.run(recording).success
     assert pipeline.services.pipeline.recordings.statuses("default")[0].status == "ready"
 
 
-def versions_of_rows(database: Database) -> dict[str, str]:
-    """Where every row of content is and which transaction wrote it, by table and key."""
+def row_versions(database: Database) -> dict[str, str]:
+    """Return the position and transaction of every content row, by table and key."""
     tables = {
         b"chunks": b"id::text",
         b"embeddings": b"chunk_id::text",
@@ -156,22 +159,26 @@ def database(services: PipelineServices, settings: Settings) -> Database:
     return Database(settings.database_url)
 
 
-def test_one_word_put_right_embeds_no_more_than_its_passages_and_touches_no_other_row(
-    pipeline: Pipeline, ready: Recording, heard: Heard, counted: Counted, database: Database
+def test_correction_of_one_word_embeds_only_its_chunks_and_changes_no_other_row(
+    pipeline: Pipeline,
+    ready: Recording,
+    transcriber: CountingTranscriber,
+    embedder: CountingEmbedder,
+    database: Database,
 ) -> None:
-    before, asked = versions_of_rows(database), len(counted.embedded)
+    before, embedded_before = row_versions(database), len(embedder.embedded)
     segment = pipeline.services.pipeline.versions.current(ready).segments[4].text
     correct(pipeline.services, ready, 4, segment.replace("grove", "stove"))
-    finish(pipeline, ready)
-    assert heard.calls == 1
-    assert 1 <= len(counted.embedded) - asked <= 2
-    assert all("stove" in text for text in counted.embedded[asked:])
-    after = versions_of_rows(database)
+    run_pending(pipeline, ready)
+    assert transcriber.calls == 1
+    assert 1 <= len(embedder.embedded) - embedded_before <= 2
+    assert all("stove" in text for text in embedder.embedded[embedded_before:])
+    after = row_versions(database)
     assert {key for key in before if after.get(key) != before[key]} == before.keys() - after.keys()
     assert len(before.keys() - after.keys()) <= 4, "the old passages and their vectors"
 
 
-def test_words_that_were_left_alone_keep_their_times(pipeline: Pipeline, ready: Recording) -> None:
+def test_words_outside_a_correction_keep_their_times(pipeline: Pipeline, ready: Recording) -> None:
     services = pipeline.services
     before = services.pipeline.versions.current(ready).words
     correct(services, ready, 4, "somebody else said this")
@@ -180,12 +187,12 @@ def test_words_that_were_left_alone_keep_their_times(pipeline: Pipeline, ready: 
     assert after[-60:] == before[-60:]
 
 
-def test_a_correction_is_searched_and_what_stood_there_is_not(
+def test_search_finds_a_correction_and_not_the_old_text(
     pipeline: Pipeline, ready: Recording
 ) -> None:
     services = pipeline.services
     correct(services, ready, 0, "The zeppelin landed.")
-    finish(pipeline, ready)
+    run_pending(pipeline, ready)
     find = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
@@ -193,19 +200,19 @@ def test_a_correction_is_searched_and_what_stood_there_is_not(
         services.files.media,
         "default",
     )
-    best = find("zeppelin").hits[0]
-    assert "zeppelin" in best.text
-    assert best.start_seconds < 6.0
+    hit = find("zeppelin").hits[0]
+    assert "zeppelin" in hit.text
+    assert hit.start_seconds < 6.0
 
 
-def test_no_engine_takes_a_correction_back(
-    pipeline: Pipeline, ready: Recording, heard: Heard
+def test_correction_survives_a_new_engine(
+    pipeline: Pipeline, ready: Recording, transcriber: CountingTranscriber
 ) -> None:
     services = pipeline.services
     correct(services, ready, 4, "Put right.")
     corrected = services.pipeline.versions.current(ready)
-    other = Heard()
-    other.engine = Engine("instant", "heard-2")
+    other = CountingTranscriber()
+    other.engine = Engine("instant", "transcriber-2")
     newer = replace(services, engines=replace(services.engines, transcriber=other))
     changed = Pipeline(
         newer, pipeline.instance, build_definitions(newer.settings, engines=newer.engines)
@@ -217,30 +224,33 @@ def test_no_engine_takes_a_correction_back(
     assert services.pipeline.versions.current(ready) == corrected
 
 
-def test_versions_are_listed_and_an_old_one_comes_back_without_a_call(
-    pipeline: Pipeline, ready: Recording, heard: Heard, counted: Counted
+def test_old_version_is_restored_without_an_engine_call(
+    pipeline: Pipeline,
+    ready: Recording,
+    transcriber: CountingTranscriber,
+    embedder: CountingEmbedder,
 ) -> None:
     services = pipeline.services
     first = services.pipeline.versions.current(ready)
     correct(services, ready, 4, "Put right.")
-    finish(pipeline, ready)
-    asked = len(counted.embedded)
-    listed = services.pipeline.versions.all(ready)
+    run_pending(pipeline, ready)
+    embedded_before = len(embedder.embedded)
+    versions = services.pipeline.versions.all(ready)
     assert [
-        (version.number, version.engine, version.model, version.current) for version in listed
+        (version.number, version.engine, version.model, version.current) for version in versions
     ] == [
-        (1, "instant", "heard-1", False),
+        (1, "instant", "transcriber-1", False),
         (2, "person", "Ada", True),
     ]
     services.pipeline.versions.restore(ready, 1, "Grace")
-    finish(pipeline, ready)
+    run_pending(pipeline, ready)
     assert services.pipeline.versions.current(ready) == first
     assert services.pipeline.versions.all(ready)[0].pinned_by == "Grace"
-    assert (heard.calls, len(counted.embedded)) == (1, asked)
+    assert (transcriber.calls, len(embedder.embedded)) == (1, embedded_before)
 
 
-def test_a_version_handed_back_is_the_engines_again(
-    pipeline: Pipeline, ready: Recording, heard: Heard
+def test_unpinned_version_is_the_engines_again(
+    pipeline: Pipeline, ready: Recording, transcriber: CountingTranscriber
 ) -> None:
     services = pipeline.services
     first = services.pipeline.versions.current(ready)
@@ -248,10 +258,10 @@ def test_a_version_handed_back_is_the_engines_again(
     services.pipeline.versions.unpin(ready)
     assert pipeline.run(ready).success
     assert services.pipeline.versions.current(ready) == first
-    assert heard.calls == 1
+    assert transcriber.calls == 1
 
 
-def test_the_same_correction_twice_is_one_version(pipeline: Pipeline, ready: Recording) -> None:
+def test_same_correction_twice_is_one_version(pipeline: Pipeline, ready: Recording) -> None:
     services = pipeline.services
     correct(services, ready, 4, "Put right.")
     with pytest.raises(NothingToCorrect):
@@ -259,21 +269,19 @@ def test_the_same_correction_twice_is_one_version(pipeline: Pipeline, ready: Rec
     assert len(services.pipeline.versions.all(ready)) == 2
 
 
-def test_there_is_nothing_to_correct_before_there_is_a_transcript(
-    pipeline: Pipeline, add: Add
-) -> None:
+def test_correction_needs_a_transcript(pipeline: Pipeline, add: Add) -> None:
     with pytest.raises(NothingToCorrect):
         pipeline.services.pipeline.versions.current(add("b.wav"))
 
 
-def test_naming_a_speaker_makes_nothing_again_and_hits_have_the_name(
-    pipeline: Pipeline, ready: Recording, heard: Heard, database: Database
+def test_speaker_name_is_shown_in_hits_without_any_stage(
+    pipeline: Pipeline, ready: Recording, transcriber: CountingTranscriber, database: Database
 ) -> None:
     services = pipeline.services
-    before = versions_of_rows(database)
+    before = row_versions(database)
     services.pipeline.versions.name_speaker(ready, "SPEAKER_0", "Ada Lovelace")
     assert services.pipeline.recordings.pending(limit=9) == []
-    assert versions_of_rows(database) == before
+    assert row_versions(database) == before
     find = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
@@ -282,11 +290,9 @@ def test_naming_a_speaker_makes_nothing_again_and_hits_have_the_name(
         "default",
     )
     assert "Ada Lovelace" in {hit.speaker for hit in find("number0 amber").hits}
-    assert heard.calls == 1
+    assert transcriber.calls == 1
 
 
-def test_naming_somebody_who_does_not_speak_is_refused(
-    pipeline: Pipeline, ready: Recording
-) -> None:
+def test_unknown_speaker_cannot_be_named(pipeline: Pipeline, ready: Recording) -> None:
     with pytest.raises(NotFound, match="SPEAKER_0, SPEAKER_1"):
         pipeline.services.pipeline.versions.name_speaker(ready, "SPEAKER_9", "Nobody")

@@ -1,4 +1,4 @@
-"""Dagster's own state: in our Postgres and our home, with nothing set, through a restart."""
+"""Dagster's own state: stored in our Postgres and home without settings, across restarts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from resources.dagster_storage import PlayheadStorage
 _ROOT = Path(__file__).parents[2]
 
 
-def test_dagster_yaml_keeps_everything_in_our_home(
+def test_dagster_state_is_stored_in_the_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLAYHEAD_HOME", str(tmp_path))
@@ -35,7 +35,7 @@ def test_dagster_yaml_keeps_everything_in_our_home(
     EmbeddedServer(load_settings().home / "postgres").stop()
 
 
-def test_a_restart_of_postgres_is_not_noticed(tmp_path: Path) -> None:
+def test_dagster_storage_survives_a_restart_of_postgres(tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path / "postgres")
     server.attach()
     create_database(server.url("postgres"), "dagster")
@@ -50,7 +50,7 @@ def test_a_restart_of_postgres_is_not_noticed(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_a_servers_url_gives_dagster_a_database_beside_ours(server: EmbeddedServer) -> None:
+def test_dagster_has_its_own_database_on_the_same_server(server: EmbeddedServer) -> None:
     create_database(server.url("postgres"), "ours")
     url = dagster_url(Settings(database_url=server.url("ours")))
     assert url.startswith("postgresql+psycopg2://")
@@ -61,16 +61,16 @@ def test_a_servers_url_gives_dagster_a_database_beside_ours(server: EmbeddedServ
 
 
 @pytest.mark.filterwarnings("ignore:Error loading repository location")
-def test_a_backfill_waits_for_a_code_server_that_is_away(
+def test_backfill_waits_for_an_unreachable_code_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLAYHEAD_HOME", str(tmp_path))
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    away = GrpcServerTarget("localhost", None, str(tmp_path / "nobody"), "playhead")
+    unreachable = GrpcServerTarget("localhost", None, str(tmp_path / "nobody"), "playhead")
     graph = build_definitions(Settings(home=tmp_path)).resolve_asset_graph()
     with (
         dg.DagsterInstance.from_config(str(_ROOT)) as instance,
-        WorkspaceProcessContext(instance, away) as daemon,
+        WorkspaceProcessContext(instance, unreachable) as daemon,
     ):
         instance.add_dynamic_partitions("recordings", ["a"])
         instance.add_backfill(

@@ -1,4 +1,4 @@
-"""What Dagster is given: the assets' faces, and files that must agree with each other."""
+"""Dagster's definitions, and configuration files that must agree with each other."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ def definitions(engines: Engines) -> dg.Definitions:
     return build_definitions(Settings(home=Path("unused")), engines=engines)
 
 
-def test_the_definitions_are_valid(definitions: dg.Definitions) -> None:
+def test_definitions_are_valid(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_shows_a_person_what_it_is(definitions: dg.Definitions, stage: str) -> None:
+def test_asset_of_every_stage_has_the_metadata_shown_to_people(
+    definitions: dg.Definitions, stage: str
+) -> None:
     graph = definitions.resolve_asset_graph()
     node = graph.get(dg.AssetKey(stage))
     assert node.group_name == "recordings"
@@ -48,7 +50,7 @@ def test_every_stage_shows_a_person_what_it_is(definitions: dg.Definitions, stag
     assert step.pool
 
 
-def test_data_flows_in_order(definitions: dg.Definitions) -> None:
+def test_assets_depend_on_each_other_in_data_flow_order(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     parents = {
         stage: {key.to_user_string() for key in graph.get(dg.AssetKey(stage)).parent_keys}
@@ -69,14 +71,15 @@ def test_every_job_has_a_time_limit(definitions: dg.Definitions) -> None:
         assert int(resolved.tags["dagster/max_runtime"]) > 0
 
 
-def test_all_sensors_and_schedules_run_by_themselves(definitions: dg.Definitions) -> None:
+def test_sensors_and_schedules_run_by_default(definitions: dg.Definitions) -> None:
     assert {sensor.name for sensor in definitions.sensors or []} == {
-        "inbox",
-        "uploads",
-        "plans",
-        "batches",
-        "failures",
-        "retries",
+        "inbox_sensor",
+        "pending_recordings_sensor",
+        "orphaned_runs_sensor",
+        "rebuild_plans_sensor",
+        "provider_batches_sensor",
+        "run_failure_sensor",
+        "lost_retries_sensor",
     }
     for sensor in definitions.sensors or []:
         assert isinstance(sensor, dg.SensorDefinition)
@@ -86,7 +89,7 @@ def test_all_sensors_and_schedules_run_by_themselves(definitions: dg.Definitions
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
 
 
-def test_both_ways_to_start_dagster_load_the_same_place() -> None:
+def test_workspace_and_dg_project_load_the_same_module() -> None:
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
     [entry] = yaml.safe_load((_ROOT / "workspace.yaml").read_text())["load_from"]
     module = entry["python_module"]
@@ -94,7 +97,7 @@ def test_both_ways_to_start_dagster_load_the_same_place() -> None:
     assert module["location_name"] == project["code_location_name"]
 
 
-def test_no_pin_names_a_registry() -> None:
+def test_requirements_are_pinned_with_hashes() -> None:
     for name in ("requirements.txt", "requirements-models.txt"):
         text = (_ROOT / name).read_text()
         assert "://" not in text

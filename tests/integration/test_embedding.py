@@ -1,4 +1,4 @@
-"""Text becomes unit vectors that mean something, whatever the text, the batch or the moment."""
+"""Local embedders: unit vectors that are correct, reproducible and safe to load concurrently."""
 
 from __future__ import annotations
 
@@ -51,13 +51,16 @@ def wordllama() -> WordLlama:
 
 @pytest.fixture(params=["minilm", "wordllama"], scope="session")
 def embedder(request: pytest.FixtureRequest) -> Embedder:
-    chosen: Embedder = request.getfixturevalue(request.param)
-    return chosen
+    embedder_: Embedder = request.getfixturevalue(request.param)
+    return embedder_
 
 
-def bert(tokens: list[int]) -> Array:
-    """BERT's forward pass in plain float32 (Devlin et al. 2019, arXiv:1810.04805), mean-pooled
-    and of length 1: what the int8 encoder is held to."""
+def compute_reference_vector(tokens: list[int]) -> Array:
+    """Return BERT's mean-pooled unit vector, computed in plain float32.
+
+    The forward pass follows Devlin et al. 2019, arXiv:1810.04805; the int8 encoder is compared with
+    it.
+    """
     folder = minilm_folder()
     weights = load_file(folder / "model.safetensors")
     heads = json.loads((folder / "config.json").read_text())["num_attention_heads"]
@@ -101,12 +104,12 @@ def bert(tokens: list[int]) -> Array:
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_minilm_agrees_with_a_float32_reference(minilm: MiniLM, sentence: str) -> None:
-    reference = bert(minilm.tokenizer.ids([sentence], special=True)[0])
+def test_minilm_matches_a_float32_reference(minilm: MiniLM, sentence: str) -> None:
+    reference = compute_reference_vector(minilm.tokenizer.ids([sentence], special=True)[0])
     assert float(minilm.embed([sentence])[0] @ reference) > 0.985
 
 
-def test_wordllama_agrees_with_its_own_package(wordllama: WordLlama) -> None:
+def test_wordllama_matches_its_own_package(wordllama: WordLlama) -> None:
     import wordllama as package_module
 
     folder = Path(package_module.__file__).parent
@@ -115,7 +118,7 @@ def test_wordllama_agrees_with_its_own_package(wordllama: WordLlama) -> None:
     np.testing.assert_allclose(wordllama.embed(SENTENCES), expected, atol=1e-5)
 
 
-def test_a_paraphrase_is_closer_than_another_subject(embedder: Embedder) -> None:
+def test_paraphrase_is_closer_than_another_subject(embedder: Embedder) -> None:
     text, paraphrase, other = embedder.embed(
         [
             "The flight was cancelled because of the storm.",
@@ -126,7 +129,7 @@ def test_a_paraphrase_is_closer_than_another_subject(embedder: Embedder) -> None
     assert text @ paraphrase > text @ other + 0.1
 
 
-def test_hard_texts_have_unit_vectors_too(embedder: Embedder) -> None:
+def test_hard_texts_have_unit_vectors(embedder: Embedder) -> None:
     vectors = embedder.embed(HARD_TEXTS)
     assert vectors.shape == (len(HARD_TEXTS), embedder.dimensions)
     assert vectors.dtype == np.float32
@@ -137,15 +140,15 @@ def test_no_texts_give_no_rows(embedder: Embedder) -> None:
     assert embedder.embed([]).shape == (0, embedder.dimensions)
 
 
-def test_a_vector_depends_on_its_text_alone(embedder: Embedder) -> None:
-    alone = np.concatenate([embedder.embed([text]) for text in SENTENCES])
-    together = embedder.embed(SENTENCES)
+def test_vector_depends_only_on_its_text(embedder: Embedder) -> None:
+    single = np.concatenate([embedder.embed([text]) for text in SENTENCES])
+    batch = embedder.embed(SENTENCES)
     reversed_order = embedder.embed(SENTENCES[::-1])[::-1]
-    np.testing.assert_allclose(together, alone, atol=1e-6)
-    np.testing.assert_allclose(reversed_order, alone, atol=1e-6)
+    np.testing.assert_allclose(batch, single, atol=1e-6)
+    np.testing.assert_allclose(reversed_order, single, atol=1e-6)
 
 
-def test_threads_that_share_a_fresh_embedder_agree(tmp_path: Path, minilm: MiniLM) -> None:
+def test_threads_sharing_a_new_embedder_agree(tmp_path: Path, minilm: MiniLM) -> None:
     fresh = MiniLM(cache=tmp_path)
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: fresh.embed(SENTENCES[:3]), range(8)))
@@ -153,26 +156,26 @@ def test_threads_that_share_a_fresh_embedder_agree(tmp_path: Path, minilm: MiniL
         np.testing.assert_allclose(result, minilm.embed(SENTENCES[:3]), atol=1e-6)
 
 
-def test_a_text_longer_than_the_window_is_refused_by_number(embedder: Embedder) -> None:
+def test_text_over_the_window_is_rejected_by_index(embedder: Embedder) -> None:
     window = embedder.window_tokens
     too_long = "word " * (window + 1)
     with pytest.raises(PermanentError, match=rf"Text 1 has .* reads {window}\b"):
         embedder.embed(["short", too_long])
 
 
-def test_the_last_token_of_a_full_window_counts(minilm: MiniLM) -> None:
+def test_last_token_of_a_full_window_counts(minilm: MiniLM) -> None:
     full = "word " * (minilm.window_tokens - 1)
     assert minilm.tokenizer.count(full + "elephant") == minilm.window_tokens
     elephant, market = minilm.embed([full + "elephant", full + "market"])
     assert not np.array_equal(elephant, market)
 
 
-def test_a_long_query_cut_where_the_first_token_too_many_begins_fits(embedder: Embedder) -> None:
+def test_query_truncated_at_the_window_fits(embedder: Embedder) -> None:
     query = "unbelievably 🎉 naïveté, 東京! " * 3000
-    cut = query[: embedder.tokenizer.offsets(query)[embedder.window_tokens][0]]
-    assert embedder.tokenizer.count(cut) <= embedder.window_tokens
-    assert embedder.tokenizer.count(cut) > embedder.window_tokens - 5
-    assert embedder.embed([cut]).shape == (1, embedder.dimensions)
+    truncated = query[: embedder.tokenizer.offsets(query)[embedder.window_tokens][0]]
+    assert embedder.tokenizer.count(truncated) <= embedder.window_tokens
+    assert embedder.tokenizer.count(truncated) > embedder.window_tokens - 5
+    assert embedder.embed([truncated]).shape == (1, embedder.dimensions)
 
 
 @settings(deadline=None, max_examples=200)
@@ -186,14 +189,14 @@ def test_token_offsets_are_ordered_and_inside_any_text(embedder: Embedder, text:
     assert [start for start, _ in offsets] == sorted(start for start, _ in offsets)
 
 
-def test_naming_the_engine_loads_nothing(tmp_path: Path) -> None:
+def test_engine_is_named_without_loading_the_model(tmp_path: Path) -> None:
     engine = MiniLM(cache=tmp_path / "models").engine
     assert (engine.name, engine.model) == ("ctranslate2", "all-MiniLM-L6-v2@53aa51172d14")
     assert engine.parameters["quantisation"] == "int8"
     assert not (tmp_path / "models").exists()
 
 
-def test_a_conversion_killed_half_way_does_no_harm(tmp_path: Path, minilm: MiniLM) -> None:
+def test_interrupted_model_conversion_does_no_harm(tmp_path: Path, minilm: MiniLM) -> None:
     model = "all-minilm-l6-v2@53aa51172d14-int8"
     (tmp_path / f"{model}.partial").mkdir()
     (tmp_path / f"{model}.partial" / "model.bin").write_bytes(b"half of a model")
@@ -203,9 +206,10 @@ def test_a_conversion_killed_half_way_does_no_harm(tmp_path: Path, minilm: MiniL
     assert sorted(path.name for path in tmp_path.iterdir()) == [model, f"{model}.lock"]
 
 
-def test_two_processes_that_convert_at_once_both_succeed(tmp_path: Path) -> None:
+def test_concurrent_model_conversions_both_succeed(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from playhead.engines.embedding.minilm import MiniLM; "
+        "import sys; from pathlib import Path;"
+        "from playhead.engines.embedding.minilm import MiniLM; "
         "print(MiniLM(cache=Path(sys.argv[1])).embed(['hello'])[0, :4].tolist())"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
@@ -215,7 +219,7 @@ def test_two_processes_that_convert_at_once_both_succeed(tmp_path: Path) -> None
     assert printed[0] == printed[1] != ""
 
 
-def test_damaged_translated_weights_are_named_with_the_remedy(tmp_path: Path) -> None:
+def test_damaged_model_weights_are_reported_with_a_remedy(tmp_path: Path) -> None:
     MiniLM(cache=tmp_path).embed(["hello"])
     (weights,) = tmp_path.glob("*/model.bin")
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -224,7 +228,7 @@ def test_damaged_translated_weights_are_named_with_the_remedy(tmp_path: Path) ->
     assert str(weights.parent) in caught.value.remedy
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_model_cache_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelUnavailable, match="cannot be written"):
         MiniLM(cache=tmp_path / "file" / "models").embed(["hello"])
@@ -233,6 +237,6 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "vectors", [np.zeros((1, 3)), np.full((1, 3), np.nan), np.ones((1, 4)), np.ones(3)]
 )
-def test_a_reply_that_is_no_vector_is_never_passed_on(vectors: Array) -> None:
+def test_invalid_vectors_are_rejected(vectors: Array) -> None:
     with pytest.raises(InvalidEngineOutput):
         require_unit_rows(vectors.astype(np.float32), dimensions=3)

@@ -1,4 +1,4 @@
-"""Erasing: the bytes of rows that are gone go too, and nobody is made to wait for it."""
+"""Physical erasure: the bytes of deleted rows are removed without blocking anybody."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.factories import PipelineDriver
 _INDEXES = "select indexdef from pg_indexes where schemaname = 'public' order by indexname"
 
 
-def test_erasing_leaves_every_index_as_it_was(database: Database, worker: PipelineDriver) -> None:
+def test_erasure_keeps_every_index(database: Database, worker: PipelineDriver) -> None:
     worker.run_all_stages(factories.add_recording(database))
     with psycopg.connect(database.url) as connection:
         before = connection.execute(_INDEXES).fetchall()
@@ -27,21 +27,21 @@ def test_erasing_leaves_every_index_as_it_was(database: Database, worker: Pipeli
         assert connection.execute(_INDEXES).fetchall() == before
 
 
-def test_erasing_does_not_say_done_while_somebody_still_sees_the_rows(
+def test_erasure_is_not_finished_while_a_transaction_sees_the_rows(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(physical_erasure, "_LOCK_TIMEOUT_SECONDS", 0.2)
-    ours = factories.add_recording(database)
-    with psycopg.connect(database.url) as onlooker:
-        onlooker.execute("set transaction isolation level repeatable read")
-        onlooker.execute("select 1")
-        RecordingDeletion(database).delete([ours.id])
+    recording = factories.add_recording(database)
+    with psycopg.connect(database.url) as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        reader.execute("select 1")
+        RecordingDeletion(database).delete([recording.id])
         with pytest.raises(RowsStillVisible, match="still seen by"):
             erase(database.url)
     erase(database.url)
 
 
-def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
+def test_erasure_does_not_block_queries_on_a_busy_table(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(physical_erasure, "_LOCK_TIMEOUT_SECONDS", 0.2)
@@ -53,32 +53,32 @@ def test_erasing_makes_no_search_wait_behind_it_for_a_table_that_is_used(
         searcher.execute("select count(*) from chunks")
 
 
-def test_erasing_takes_only_its_turn_from_a_worker_that_waits(database: Database) -> None:
-    """One may wait for hours, for another that listens to the same recording."""
+def test_erasure_cancels_a_worker_that_waits_for_a_claim(database: Database) -> None:
+    """Cancel a claim, which may wait for hours for another worker's transcription."""
     recording = factories.add_recording(database)
     first, second = PipelineDriver(database), PipelineDriver(database)
     facts = {"sha256": recording.sha256}
     with (
-        ThreadPoolExecutor(1) as waiting,
+        ThreadPoolExecutor(1) as pool,
         first.claim(recording, factories.make_recipe("raw_media"), facts),
     ):
 
         def wait() -> None:
             with second.claim(recording, factories.make_recipe("raw_media"), facts):
-                raise AssertionError("it never got its turn")
+                raise AssertionError("the claim must not be granted")
 
-        waits = waiting.submit(wait)
-        while not held_up(database):
+        future = pool.submit(wait)
+        while not is_waiting(database):
             pass
         RecordingDeletion(database).delete([factories.add_recording(database).id])
         erase(database.url)
         with pytest.raises(DatabaseUnavailable, match="cancel"):
-            waits.result(30)
+            future.result(30)
     for worker in (first, second):
         worker.results.close()
 
 
-def held_up(database: Database) -> bool:
+def is_waiting(database: Database) -> bool:
     row = database.row(
         b"select count(*) as waiting from pg_stat_activity"
         b" where datname = current_database() and wait_event = 'advisory'"

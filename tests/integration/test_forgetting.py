@@ -1,4 +1,4 @@
-"""Forgetting: nothing of a recording is left, whoever is at it, and everything of the others is."""
+"""Deletion: no trace of a recording is left, and nothing of the others is removed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.support.residue_markers import (
 
 _ROOT = Path(__file__).parents[2]
 
-Take = Callable[..., Recording]
+Add = Callable[..., Recording]
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ def embedder() -> PausableEmbedder:
 
 
 @pytest.fixture
-def stored(
+def pipeline(
     settings: Settings,
     transcriber: CanaryTranscriber,
     embedder: PausableEmbedder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Pipeline]:
-    """A pipeline whose Dagster keeps its state in Postgres, as in production."""
+    """Return a pipeline whose Dagster stores its state in Postgres, as in production."""
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     engines = replace(
@@ -80,101 +80,103 @@ def stored(
 
 
 @pytest.fixture
-def take(stored: Pipeline, tmp_path: Path) -> Take:
-    """Takes in half a second of sound that has these bytes in it."""
+def add(pipeline: Pipeline, tmp_path: Path) -> Add:
+    """Return a function that adds half a second of sound with these bytes in it."""
 
-    def take(title: str, content: bytes = b"--------", org_id: str = "default") -> Recording:
+    def add(title: str, content: bytes = b"--------", org_id: str = "default") -> Recording:
         file = tmp_path / "sound.wav"
         with wave.open(str(file), "wb") as sound:
             sound.setparams((1, 2, 16_000, 0, "NONE", ""))
             sound.writeframes((title.encode() + bytes(1 + len(title.encode()) % 2)) * 20)
             sound.writeframes(content * 1000)
-        return stored.services.ingest.add(file, org_id=org_id, title=title).recording
+        return pipeline.services.ingest.add(file, org_id=org_id, title=title).recording
 
-    return take
+    return add
 
 
 def databases(services: PipelineServices) -> list[str]:
     return [str(services.settings.database_url), dagster_tables_url(services.settings)]
 
 
-def left(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
-    """Everywhere but the bytes of the server, which is not ours here: (place, needle)."""
+def find_residue(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
+    """Return (place, needle) everywhere but in the server's own files."""
     found = find_in_files(services.settings.home, *needles)
     for url in databases(services):
         found |= {(url, needle) for needle in find_in_dump(url, *needles)}
     return found
 
 
-def test_nothing_is_left_of_one_that_is_ready_and_one_that_failed(
-    stored: Pipeline, take: Take
+def test_deletion_removes_all_traces_of_ready_and_failed_recordings(
+    pipeline: Pipeline, add: Add
 ) -> None:
-    services = stored.services
-    ours, failed, other = take(TITLE, MARKED), take("Deaf Zanzibar", FAILING), take("A plain talk")
-    stored.run(ours, failed, other, only=("raw_media", "transcript"))
-    stored.run(ours, other)
-    assert {word for _, word in left(services, *WORDS)} == set(WORDS), "the canaries get everywhere"
-    look = delete(services, stored.instance, [ours.id, failed.id])
-    assert look.found == []
-    assert not left(services, *WORDS)
+    services = pipeline.services
+    ours, failed, other = add(TITLE, MARKED), add("Deaf Zanzibar", FAILING), add("A plain talk")
+    pipeline.run(ours, failed, other, only=("raw_media", "transcript"))
+    pipeline.run(ours, other)
+    assert {word for _, word in find_residue(services, *WORDS)} == set(WORDS), (
+        "the canaries get everywhere"
+    )
+    report = delete(services, pipeline.instance, [ours.id, failed.id])
+    assert report.found == []
+    assert not find_residue(services, *WORDS)
     assert [status.id for status in services.pipeline.recordings.statuses("default")] == [other.id]
-    assert stored.materialised("embeddings") == {other.id}
-    assert stored.instance.get_dynamic_partitions("recordings") == [other.id]
+    assert pipeline.materialised("embeddings") == {other.id}
+    assert pipeline.instance.get_dynamic_partitions("recordings") == [other.id]
     with psycopg.connect(databases(services)[0]) as connection:
         rows = connection.execute("select recording_id::text from deleted_recordings").fetchall()
     assert {row[0] for row in rows} == {ours.id, failed.id}
 
 
-def test_the_id_alone_is_kept_and_only_as_that_of_a_forgotten_one(
-    stored: Pipeline, take: Take
+def test_deletion_keeps_only_the_id_in_the_list_of_deleted_recordings(
+    pipeline: Pipeline, add: Add
 ) -> None:
-    ours, other = take(TITLE, MARKED), take("A plain talk")
-    stored.run(ours, other)
-    stored.run(ours)
-    delete(stored.services, stored.instance, [ours.id])
-    for url in databases(stored.services):
+    ours, other = add(TITLE, MARKED), add("A plain talk")
+    pipeline.run(ours, other)
+    pipeline.run(ours)
+    delete(pipeline.services, pipeline.instance, [ours.id])
+    for url in databases(pipeline.services):
         assert dump(url).count(ours.id) == 1
-    assert not find_in_files(stored.services.settings.home, ours.id)
+    assert not find_in_files(pipeline.services.settings.home, ours.id)
 
 
-def test_a_run_that_it_shared_stays_with_the_others_in_it(stored: Pipeline, take: Take) -> None:
-    first, second, third = (take(title) for title in ("One talk", "Two talks", "Three talks"))
-    run = stored.run(first, second, third).dagster_run
-    alone = stored.run(first).dagster_run
-    delete(stored.services, stored.instance, [first.id])
-    shared = stored.instance.get_run_by_id(run.run_id)
+def test_deletion_keeps_shared_runs_for_the_other_recordings(pipeline: Pipeline, add: Add) -> None:
+    first, second, third = (add(title) for title in ("One talk", "Two talks", "Three talks"))
+    run = pipeline.run(first, second, third).dagster_run
+    own_run = pipeline.run(first).dagster_run
+    delete(pipeline.services, pipeline.instance, [first.id])
+    shared = pipeline.instance.get_run_by_id(run.run_id)
     assert shared is not None
     assert shared.tags["dagster/asset_partition_range_start"] == second.id
     assert shared.tags["dagster/asset_partition_range_end"] == third.id
-    assert stored.instance.all_logs(run.run_id)
-    gone = stored.instance.get_run_by_id(alone.run_id)
-    assert gone is None or first.id not in str(gone)
+    assert pipeline.instance.all_logs(run.run_id)
+    deleted = pipeline.instance.get_run_by_id(own_run.run_id)
+    assert deleted is None or first.id not in str(deleted)
     for stage in STAGES:
-        assert stored.materialised(stage) == {second.id, third.id}
+        assert pipeline.materialised(stage) == {second.id, third.id}
 
 
-def test_an_assets_own_page_no_longer_shows_it_as_the_newest(stored: Pipeline, take: Take) -> None:
-    other, ours = take("A plain talk"), take(TITLE, MARKED)
-    stored.run(other)
-    stored.run(ours)
-    delete(stored.services, stored.instance, [ours.id])
+def test_deletion_removes_the_recording_from_the_asset_page(pipeline: Pipeline, add: Add) -> None:
+    other, ours = add("A plain talk"), add(TITLE, MARKED)
+    pipeline.run(other)
+    pipeline.run(ours)
+    delete(pipeline.services, pipeline.instance, [ours.id])
     for stage in STAGES:
-        event = stored.instance.get_latest_materialization_event(dg.AssetKey(stage))
+        event = pipeline.instance.get_latest_materialization_event(dg.AssetKey(stage))
         assert event is not None
         assert event.asset_materialization is not None
         assert event.asset_materialization.partition == other.id
 
 
-def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline) -> None:
-    """From the run that took it in, and from what the inbox's sensor remembers."""
-    services, instance = stored.services, stored.instance
+def test_deletion_removes_the_name_of_the_added_file(pipeline: Pipeline) -> None:
+    """Check the run that added it and the cursor of the inbox sensor."""
+    services, instance = pipeline.services, pipeline.instance
     inbox = services.settings.home / "inbox"
     inbox.mkdir(parents=True)
     file = write_sound(inbox / f"{TITLE}.wav")
-    taken = stored.definitions.resolve_job_def("collect_file").execute_in_process(
+    result = pipeline.definitions.resolve_job_def("ingest_inbox_file").execute_in_process(
         instance=instance, run_config={"ops": {"collect": {"config": {"name": file.name}}}}
     )
-    assert taken.success
+    assert result.success
     instance.create_tick(
         TickData(
             instigator_origin_id="inbox",
@@ -186,53 +188,53 @@ def test_the_name_of_the_file_it_came_as_goes_too(stored: Pipeline) -> None:
         )
     )
     [ours] = services.pipeline.recordings.statuses("default")
-    assert left(services, "Zanzibar", "quokka")
+    assert find_residue(services, "Zanzibar", "quokka")
     assert delete(services, instance, [ours.id]).found == []
-    assert not left(services, "Zanzibar", "quokka")
-    assert instance.get_run_by_id(taken.run_id) is None
+    assert not find_residue(services, "Zanzibar", "quokka")
+    assert instance.get_run_by_id(result.run_id) is None
 
 
-def test_a_worker_that_listens_on_writes_nothing_afterwards(
-    stored: Pipeline, take: Take, transcriber: CanaryTranscriber
+def test_deletion_during_transcription_leaves_no_trace(
+    pipeline: Pipeline, add: Add, transcriber: CanaryTranscriber
 ) -> None:
-    services = stored.services
-    ours, other = take(TITLE, MARKED), take("A plain talk")
+    services = pipeline.services
+    ours, other = add(TITLE, MARKED), add("A plain talk")
     transcriber.hold = True
-    with ThreadPoolExecutor(1) as late:
-        run = late.submit(stored.run, ours, other)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(pipeline.run, ours, other)
         assert transcriber.transcribing.wait(60)
-        assert delete(services, stored.instance, [ours.id]).found == []
+        assert delete(services, pipeline.instance, [ours.id]).found == []
         transcriber.go_on.set()
         result = run.result()
-    assert result.success, "the others in its run are not its business"
-    assert stored.materialised("embeddings") == {other.id}
-    assert not left(services, *WORDS)
+    assert result.success, "the run continues for the other recordings"
+    assert pipeline.materialised("embeddings") == {other.id}
+    assert not find_residue(services, *WORDS)
     assert dump(databases(services)[1]).count(ours.id) == 1
 
 
-def test_a_worker_that_embeds_on_leaves_no_vector(
-    stored: Pipeline, take: Take, embedder: PausableEmbedder
+def test_deletion_during_embedding_leaves_no_vector(
+    pipeline: Pipeline, add: Add, embedder: PausableEmbedder
 ) -> None:
-    services = stored.services
-    ours = take(TITLE, MARKED)
-    stored.run(ours, only=("raw_media", "transcript", "document", "chunks"))
+    services = pipeline.services
+    ours = add(TITLE, MARKED)
+    pipeline.run(ours, only=("raw_media", "transcript", "document", "chunks"))
     embedder.hold = True
-    with ThreadPoolExecutor(1) as late:
-        run = late.submit(stored.run, ours)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(pipeline.run, ours)
         assert embedder.embedding.wait(60)
-        delete(services, stored.instance, [ours.id])
+        delete(services, pipeline.instance, [ours.id])
         embedder.go_on.set()
         run.result()
     with psycopg.connect(databases(services)[0]) as connection:
         assert connection.execute("select count(*) from embedding_cache").fetchone() == (0,)
-    assert not left(services, *WORDS)
+    assert not find_residue(services, *WORDS)
 
 
-def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, take: Take) -> None:
-    ours, other = take(TITLE, MARKED), take("A plain talk")
-    stored.run(other)
-    delete(stored.services, stored.instance, [ours.id])
-    for told in (
+def test_dagster_events_of_a_deleted_recording_are_rejected(pipeline: Pipeline, add: Add) -> None:
+    ours, other = add(TITLE, MARKED), add("A plain talk")
+    pipeline.run(other)
+    delete(pipeline.services, pipeline.instance, [ours.id])
+    for event in (
         dg.AssetMaterialization("document", partition=ours.id, metadata={"preview": SPOKEN}),
         dg.AssetObservation("transcript", partition=ours.id, description=SPOKEN),
         dg.AssetCheckEvaluation(
@@ -244,16 +246,16 @@ def test_what_a_worker_tells_dagster_too_late_is_not_stored(stored: Pipeline, ta
         ),
         dg.AssetMaterialization("document", partition=other.id, metadata={"preview": "plain"}),
     ):
-        stored.instance.report_runless_asset_event(told)
-    assert stored.materialised("document") == {other.id}
-    assert not left(stored.services, *WORDS)
-    newest = stored.instance.get_latest_materialization_event(dg.AssetKey("document"))
+        pipeline.instance.report_runless_asset_event(event)
+    assert pipeline.materialised("document") == {other.id}
+    assert not find_residue(pipeline.services, *WORDS)
+    newest = pipeline.instance.get_latest_materialization_event(dg.AssetKey("document"))
     assert newest is not None
     assert newest.asset_materialization is not None
     assert newest.asset_materialization.partition == other.id
 
 
-def test_vectors_of_words_that_another_recording_has_stay(
+def test_deletion_keeps_vectors_of_texts_shared_with_other_recordings(
     database: Database, worker: PipelineDriver
 ) -> None:
     ours, other = factories.add_recording(database), factories.add_recording(database)
@@ -267,7 +269,7 @@ def test_vectors_of_words_that_another_recording_has_stay(
     assert factories.count_rows(database, b"embedding_cache") == 0
 
 
-def test_vectors_of_words_that_it_once_had_go_too(
+def test_deletion_removes_vectors_of_superseded_texts(
     database: Database, worker: PipelineDriver
 ) -> None:
     ours = factories.add_recording(database)
@@ -281,7 +283,9 @@ def test_vectors_of_words_that_it_once_had_go_too(
     assert factories.count_rows(database, b"embedding_cache") == 0
 
 
-def test_what_others_said_too_is_not_looked_for(database: Database, worker: PipelineDriver) -> None:
+def test_identifying_texts_exclude_texts_of_other_recordings(
+    database: Database, worker: PipelineDriver
+) -> None:
     ours = factories.add_recording(database, title="Weekly meeting")
     other = factories.add_recording(database, title="Weekly meeting")
     worker.probe(ours)
@@ -292,37 +296,33 @@ def test_what_others_said_too_is_not_looked_for(database: Database, worker: Pipe
 
 
 @pytest.mark.parametrize("title", ["Introduction", "a b", "Talk"])
-def test_what_may_stand_anywhere_by_chance_is_not_looked_for(
-    database: Database, title: str
-) -> None:
+def test_identifying_texts_exclude_common_titles(database: Database, title: str) -> None:
     ours = factories.add_recording(database, title=title)
     assert RecordingDeletion(database).identifying_texts([ours.id]) == []
 
 
-def test_a_forgetting_that_was_killed_is_finished_from_the_id_alone(
-    stored: Pipeline, take: Take
-) -> None:
-    services = stored.services
-    ours = take(TITLE, MARKED)
-    stored.run(ours)
-    services.deletion.delete([ours.id])  # and here it was killed
+def test_interrupted_deletion_is_finished_from_the_id(pipeline: Pipeline, add: Add) -> None:
+    services = pipeline.services
+    ours = add(TITLE, MARKED)
+    pipeline.run(ours)
+    services.deletion.delete([ours.id])  # the process is killed here
     assert services.deletion.unfinished() == [ours.id]
     assert services.deletion.deleted([ours.id, "no such id"]) == [ours.id]
-    assert finish_deletion(services, stored.instance, services.deletion.unfinished()).found == []
+    assert finish_deletion(services, pipeline.instance, services.deletion.unfinished()).found == []
     assert services.deletion.unfinished() == []
-    assert not left(services, *WORDS)
+    assert not find_residue(services, *WORDS)
 
 
-def test_the_same_bytes_added_again_are_a_new_recording(stored: Pipeline, take: Take) -> None:
-    ours = take(TITLE, MARKED)
-    delete(stored.services, stored.instance, [ours.id])
-    again = take(TITLE, MARKED)
+def test_deleted_bytes_added_again_are_a_new_recording(pipeline: Pipeline, add: Add) -> None:
+    ours = add(TITLE, MARKED)
+    delete(pipeline.services, pipeline.instance, [ours.id])
+    again = add(TITLE, MARKED)
     assert again.id != ours.id
-    assert stored.run(again).success
-    assert stored.materialised("embeddings") == {again.id}
+    assert pipeline.run(again).success
+    assert pipeline.materialised("embeddings") == {again.id}
 
 
-def test_progress_of_what_is_forgotten_stops_the_worker(
+def test_progress_of_a_deleted_recording_stops_the_worker(
     database: Database, worker: PipelineDriver
 ) -> None:
     recording = factories.add_recording(database)
@@ -336,4 +336,4 @@ def test_progress_of_what_is_forgotten_stops_the_worker(
         pytest.raises(RecordingDeleted),
         worker.claim(recording, factories.make_recipe("raw_media"), {"a": "c"}),
     ):
-        raise AssertionError("nothing of it may be begun")
+        raise AssertionError("the claim must be refused")

@@ -1,5 +1,7 @@
-"""What people record with is read, whatever container and codec it uses: the same sound, at its
-second. Every kind that FFmpeg can write is tried by ``benchmarks/media_formats.py``."""
+"""Decoding of common containers and codecs: the same sound at its time.
+
+``benchmarks/formats.py`` tries every kind that FFmpeg can write.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +33,16 @@ CLIP = media_files.speech("en_austen_0880")
 @pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if kind.split("/")[1] in media_formats.codecs()]
 )
-def test_a_recording_is_heard_whatever_it_is_kept_in(tmp_path: Path, kind: str) -> None:
+def test_recording_is_decoded_from_any_container_and_codec(tmp_path: Path, kind: str) -> None:
     container, codec = kind.split("/")
     path = media_formats.write(tmp_path / "recording", container, codec, CLIP)
-    heard = compared(np.concatenate(list(decode(path))), CLIP)
-    assert heard.like > 0.3  # AMR keeps the voice, not the wave
-    assert abs(heard.shift_seconds) < 0.1
+    comparison = compared(np.concatenate(list(decode(path))), CLIP)
+    assert comparison.like > 0.3  # AMR keeps the voice, not the wave
+    assert abs(comparison.shift_seconds) < 0.1
     assert probe(path).duration_seconds == pytest.approx(len(CLIP) / media_files.RATE, abs=0.35)
 
 
-def test_a_codec_that_nothing_decodes_is_called_by_its_name(tmp_path: Path) -> None:
+def test_undecodable_codec_is_named(tmp_path: Path) -> None:
     path = media_files.make_audio(tmp_path / "old.wav", CLIP)
     data = bytearray(path.read_bytes())
     data[20:22] = b"\x34\x12"

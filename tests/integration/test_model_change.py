@@ -1,4 +1,4 @@
-"""Another embedding model: built beside the one that is searched, judged, switched, left again."""
+"""Changing the embedding model: build a set beside the active one, evaluate, switch, roll back."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from tests.integration.conftest import Pipeline
 Add = Callable[[str], Recording]
 
 
-class Counted(StubEmbedder):
-    """Another model, counted: vectors of ``dimensions``, chunks of at most ``window_tokens``."""
+class CountingEmbedder(StubEmbedder):
+    """A counting model with vectors of ``dimensions`` and chunks of at most ``window_tokens``."""
 
     def __init__(self, model: str, dimensions: int = 64, window_tokens: int = 512) -> None:
         self.engine = Engine("instant", model)
@@ -44,8 +44,8 @@ class Counted(StubEmbedder):
         return super().embed(texts)
 
 
-class Blind(StubEmbedder):
-    """Sees no difference between any two texts."""
+class BlindEmbedder(StubEmbedder):
+    """A model that gives every text the same vector."""
 
     engine = Engine("instant", "blind")
 
@@ -55,8 +55,8 @@ class Blind(StubEmbedder):
         return same
 
 
-class Liar(StubEmbedder):
-    """Gives fewer dimensions than it says."""
+class WrongSizeEmbedder(StubEmbedder):
+    """A model that returns fewer dimensions than it states."""
 
     engine = Engine("instant", "liar")
     dimensions = 65
@@ -65,41 +65,41 @@ class Liar(StubEmbedder):
         return super().embed(texts)[:, :64]
 
 
-class Models(dict[str, StubEmbedder]):
-    """What the installation has, by name."""
+class ModelRegistry(dict[str, StubEmbedder]):
+    """The models of the installation, by name."""
 
-    def counted(self, name: str) -> Counted:
+    def counting(self, name: str) -> CountingEmbedder:
         model = self[name]
-        assert isinstance(model, Counted)
+        assert isinstance(model, CountingEmbedder)
         return model
 
 
 @pytest.fixture
-def models() -> Models:
-    priced = Counted("priced")
+def models() -> ModelRegistry:
+    priced = CountingEmbedder("priced")
     priced.price = Price(usd_per_call=10.0)
-    return Models(
+    return ModelRegistry(
         instant=StubEmbedder(),
-        wide=Counted("wide", dimensions=96, window_tokens=24),
+        wide=CountingEmbedder("wide", dimensions=96, window_tokens=24),
         priced=priced,
-        blind=Blind(),
-        liar=Liar(),
+        blind=BlindEmbedder(),
+        liar=WrongSizeEmbedder(),
     )
 
 
 @pytest.fixture
-def several(pipeline: Pipeline, models: Models) -> Pipeline:
-    """The pipeline with all of them at hand; settings name ``instant``."""
-    return naming("instant", pipeline, models)
+def with_models(pipeline: Pipeline, models: ModelRegistry) -> Pipeline:
+    """Return the pipeline with all models available; the settings name ``instant``."""
+    return with_default_model("instant", pipeline, models)
 
 
-def naming(default: str, pipeline: Pipeline, models: Models) -> Pipeline:
-    """The same installation after settings named another embedder."""
+def with_default_model(default: str, pipeline: Pipeline, models: ModelRegistry) -> Pipeline:
+    """Return the same installation after the settings named another embedder."""
 
-    def give(name: str) -> Callable[[], StubEmbedder]:
+    def factory(name: str) -> Callable[[], StubEmbedder]:
         return lambda: models[name]
 
-    embedders = EmbedderRegistry(default, {name: give(name) for name in models})
+    embedders = EmbedderRegistry(default, {name: factory(name) for name in models})
     services = replace(
         pipeline.services, engines=replace(pipeline.services.engines, embedders=embedders)
     )
@@ -108,12 +108,12 @@ def naming(default: str, pipeline: Pipeline, models: Models) -> Pipeline:
 
 
 @pytest.fixture
-def change(several: Pipeline) -> ModelSwitch:
-    return ModelSwitch(several.services, several.services.engines.embedders)
+def switch(with_models: Pipeline) -> ModelSwitch:
+    return ModelSwitch(with_models.services, with_models.services.engines.embedders)
 
 
-def add_set(change: ModelSwitch, name: str) -> int:
-    return change.add(name, author="Ada", confirmed_usd=None).id
+def add_set(switch: ModelSwitch, name: str) -> int:
+    return switch.add(name, author="Ada", confirmed_usd=None).id
 
 
 def search(services: PipelineServices, query: str) -> SearchResult:
@@ -127,228 +127,232 @@ def search(services: PipelineServices, query: str) -> SearchResult:
     return find(query)
 
 
-def searched(services: PipelineServices) -> str:
+def active_model(services: PipelineServices) -> str:
     active = services.search.embedding_sets.active()
     assert active is not None
     return active.name
 
 
-def schedule(pipeline: Pipeline) -> None:
+def run_schedule(pipeline: Pipeline) -> None:
     job = pipeline.definitions.resolve_job_def("change_embedding_model")
     assert job.execute_in_process(instance=pipeline.instance).success
 
 
-def test_a_model_is_built_beside_the_one_that_is_searched_and_switched_to(
-    several: Pipeline, change: ModelSwitch, models: Models, add: Add
+def test_new_set_is_built_beside_the_active_one_and_activated(
+    with_models: Pipeline, switch: ModelSwitch, models: ModelRegistry, add: Add
 ) -> None:
-    several.run(add("a.wav"), add("b.wav"))
-    added = add_set(change, "wide")
-    several.run_plans()
-    sets = several.services.search.embedding_sets
-    assert searched(several.services) == "instant"
-    assert sets.progress(sets.get(added)).lacking == 0
-    before = {hit.recording for hit in search(several.services, "amber birch").hits}
-    change.activate(sets.get(added))
-    assert searched(several.services) == "wide"
-    assert {hit.recording for hit in search(several.services, "amber birch").hits} == before
-    assert all(len(text.split()) <= 24 for text in models.counted("wide").embedded)
+    with_models.run(add("a.wav"), add("b.wav"))
+    new_set = add_set(switch, "wide")
+    with_models.run_plans()
+    sets = with_models.services.search.embedding_sets
+    assert active_model(with_models.services) == "instant"
+    assert sets.progress(sets.get(new_set)).lacking == 0
+    before = {hit.recording for hit in search(with_models.services, "amber birch").hits}
+    switch.activate(sets.get(new_set))
+    assert active_model(with_models.services) == "wide"
+    assert {hit.recording for hit in search(with_models.services, "amber birch").hits} == before
+    assert all(len(text.split()) <= 24 for text in models.counting("wide").embedded)
 
 
-def test_building_again_embeds_nothing_again(
-    several: Pipeline, change: ModelSwitch, models: Models, add: Add
+def test_set_built_again_reuses_its_embeddings(
+    with_models: Pipeline, switch: ModelSwitch, models: ModelRegistry, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    added = add_set(change, "wide")
-    several.run_plans()
-    asked = list(models.counted("wide").embedded)
-    assert len(asked) == len(set(asked))
-    change.retire(several.services.search.embedding_sets.get(added))
-    assert add_set(change, "wide") == added
-    several.run_plans()
+    with_models.run(add("a.wav"))
+    new_set = add_set(switch, "wide")
+    with_models.run_plans()
+    embedded_before = list(models.counting("wide").embedded)
+    assert len(embedded_before) == len(set(embedded_before))
+    switch.retire(with_models.services.search.embedding_sets.get(new_set))
+    assert add_set(switch, "wide") == new_set
+    with_models.run_plans()
     assert (
-        several.services.search.embedding_sets.progress(
-            several.services.search.embedding_sets.get(added)
+        with_models.services.search.embedding_sets.progress(
+            with_models.services.search.embedding_sets.get(new_set)
         ).lacking
         == 0
     )
-    assert [text for text in models.counted("wide").embedded if text not in asked] == []
-    assert len(models.counted("wide").embedded) == len(asked) + 1, "but for the question at add"
+    assert [text for text in models.counting("wide").embedded if text not in embedded_before] == []
+    assert len(models.counting("wide").embedded) == len(embedded_before) + 1, (
+        "but for the question at add"
+    )
 
 
-def test_what_arrives_during_the_change_is_embedded_for_both(
-    several: Pipeline, change: ModelSwitch, add: Add
+def test_recording_added_during_a_build_is_embedded_for_both_sets(
+    with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    added = add_set(change, "wide")
-    several.run(add("late.wav"))
-    several.run_plans()
-    sets = several.services.search.embedding_sets
+    with_models.run(add("a.wav"))
+    new_set = add_set(switch, "wide")
+    with_models.run(add("late.wav"))
+    with_models.run_plans()
+    sets = with_models.services.search.embedding_sets
     for embedding_set in sets.live():
         assert sets.progress(embedding_set).lacking == 0
-    change.activate(sets.get(added))
-    assert change.rollback().name == "instant"
+    switch.activate(sets.get(new_set))
+    assert switch.rollback().name == "instant"
 
 
-def test_archived_recordings_are_in_the_new_set_too(
-    several: Pipeline, change: ModelSwitch, add: Add
+def test_archived_recordings_are_in_the_new_set(
+    with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
     old = add("a.wav")
-    several.run(old, add("b.wav"))
-    several.services.pipeline.recordings.archive("default", [old.id])
-    several.instance.delete_dynamic_partition("recordings", old.id)
-    added = several.services.search.embedding_sets.get(add_set(change, "wide"))
-    several.run_plans()
-    change.activate(added)
-    assert old.id in {hit.recording for hit in search(several.services, "amber birch cedar").hits}
+    with_models.run(old, add("b.wav"))
+    with_models.services.pipeline.recordings.archive("default", [old.id])
+    with_models.instance.delete_dynamic_partition("recordings", old.id)
+    new_set = with_models.services.search.embedding_sets.get(add_set(switch, "wide"))
+    with_models.run_plans()
+    switch.activate(new_set)
+    assert old.id in {
+        hit.recording for hit in search(with_models.services, "amber birch cedar").hits
+    }
 
 
-def test_a_half_built_set_is_not_switched_to(
-    several: Pipeline, change: ModelSwitch, add: Add
+def test_incomplete_set_cannot_be_activated(
+    with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    added = several.services.search.embedding_sets.get(add_set(change, "wide"))
+    with_models.run(add("a.wav"))
+    new_set = with_models.services.search.embedding_sets.get(add_set(switch, "wide"))
     with pytest.raises(EvaluationFailed, match="1 recordings are missing"):
-        change.activate(added)
+        switch.activate(new_set)
     with pytest.raises(SetIncomplete):
-        several.services.search.embedding_sets.activate(added)
-    assert searched(several.services) == "instant"
+        with_models.services.search.embedding_sets.activate(new_set)
+    assert active_model(with_models.services) == "instant"
 
 
-def test_a_model_that_finds_nothing_does_not_pass_the_gate(
-    several: Pipeline, change: ModelSwitch, add: Add
+def test_model_that_finds_nothing_fails_its_evaluation(
+    with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
-    several.run(*[add(f"{number:02}.wav") for number in range(24)])
-    added = add_set(change, "blind")
-    several.run_plans()
+    with_models.run(*[add(f"{number:02}.wav") for number in range(24)])
+    new_set = add_set(switch, "blind")
+    with_models.run_plans()
     with pytest.raises(EvaluationFailed, match="known passages"):
-        change.activate(several.services.search.embedding_sets.get(added))
-    assert searched(several.services) == "instant"
-    kept = several.services.search.embedding_sets.get(added).gate
-    assert kept is not None
-    assert kept["faults"]
+        switch.activate(with_models.services.search.embedding_sets.get(new_set))
+    assert active_model(with_models.services) == "instant"
+    evaluation = with_models.services.search.embedding_sets.get(new_set).gate
+    assert evaluation is not None
+    assert evaluation["faults"]
 
 
-def test_an_unknown_or_lying_model_is_refused_when_it_is_named(
-    several: Pipeline, change: ModelSwitch, add: Add
+def test_unknown_or_wrong_size_model_is_rejected(
+    with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
-    several.run(add("a.wav"))
+    with_models.run(add("a.wav"))
     with pytest.raises(ModelUnavailable, match="instant, liar"):
-        add_set(change, "gpt-7")
+        add_set(switch, "gpt-7")
     with pytest.raises(InvalidEngineOutput, match="65 dimensions"):
-        add_set(change, "liar")
+        add_set(switch, "liar")
     assert [
-        embedding_set.name for embedding_set in several.services.search.embedding_sets.all()
+        embedding_set.name for embedding_set in with_models.services.search.embedding_sets.all()
     ] == ["instant"]
 
 
-def test_a_dear_model_waits_for_somebody_who_agrees(
-    several: Pipeline, change: ModelSwitch, add: Add
+def test_expensive_model_needs_confirmation(
+    with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
-    several.run(add("a.wav"))
+    with_models.run(add("a.wav"))
     with pytest.raises(CostNotConfirmed, match=r"\$10\.00"):
-        add_set(change, "priced")
-    assert change.add("priced", author="Ada", confirmed_usd=10.0).state == "building"
+        add_set(switch, "priced")
+    assert switch.add("priced", author="Ada", confirmed_usd=10.0).state == "building"
 
 
-def test_vectors_of_other_weights_under_the_same_name_never_meet_the_old_ones(
-    several: Pipeline, change: ModelSwitch, models: Models, add: Add
+def test_new_weights_under_the_same_name_are_not_mixed_with_old_vectors(
+    with_models: Pipeline, switch: ModelSwitch, models: ModelRegistry, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    models["instant"] = Counted("instant-2")
-    moved_on = naming("instant", several, models)
-    found = search(moved_on.services, "amber")
+    with_models.run(add("a.wav"))
+    models["instant"] = CountingEmbedder("instant-2")
+    updated = with_default_model("instant", with_models, models)
+    found = search(updated.services, "amber")
     assert found.hits
     assert found.note is not None
     assert "by words alone" in found.note
-    result = moved_on.run(add("b.wav"))
+    result = updated.run(add("b.wav"))
     assert not result.success
     [failed] = [event for event in result.all_events if event.is_step_failure]
     assert "playhead models add instant" in str(failed.step_failure_data.user_failure_data)
-    assert len(moved_on.services.pipeline.recordings.pending(limit=9)) == 1, (
+    assert len(updated.services.pipeline.recordings.pending(limit=9)) == 1, (
         "what arrives waits for a person"
     )
 
 
-def test_a_model_that_fails_while_it_is_built_for_stops_no_arrival(
-    several: Pipeline, change: ModelSwitch, models: Models, add: Add
+def test_failing_model_in_a_build_does_not_stop_new_recordings(
+    with_models: Pipeline, switch: ModelSwitch, models: ModelRegistry, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    add_set(change, "wide")
-    models["wide"] = Liar()
-    limping = naming("instant", several, models)
-    assert limping.run(add("b.wav")).success
+    with_models.run(add("a.wav"))
+    add_set(switch, "wide")
+    models["wide"] = WrongSizeEmbedder()
+    updated = with_default_model("instant", with_models, models)
+    assert updated.run(add("b.wav")).success
     assert [
-        recording.status for recording in limping.services.pipeline.recordings.statuses("default")
+        recording.status for recording in updated.services.pipeline.recordings.statuses("default")
     ] == ["ready"] * 2
 
 
-def test_the_schedule_follows_settings_to_the_end_and_respects_a_rollback(
-    several: Pipeline, change: ModelSwitch, models: Models, add: Add
+def test_schedule_follows_the_settings_and_respects_a_rollback(
+    with_models: Pipeline, switch: ModelSwitch, models: ModelRegistry, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    wanting = naming("wide", several, models)
-    schedule(wanting)
-    assert searched(wanting.services) == "instant"
-    wanting.run_plans()
-    schedule(wanting)
-    assert searched(wanting.services) == "wide"
-    change.rollback()
-    schedule(wanting)
-    assert searched(wanting.services) == "instant", "a person went back"
+    with_models.run(add("a.wav"))
+    updated = with_default_model("wide", with_models, models)
+    run_schedule(updated)
+    assert active_model(updated.services) == "instant"
+    updated.run_plans()
+    run_schedule(updated)
+    assert active_model(updated.services) == "wide"
+    switch.rollback()
+    run_schedule(updated)
+    assert active_model(updated.services) == "instant", "a person went back"
 
 
-def test_the_schedule_begins_no_dear_model_unasked(
-    several: Pipeline, models: Models, add: Add
+def test_schedule_does_not_start_an_expensive_build(
+    with_models: Pipeline, models: ModelRegistry, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    schedule(naming("priced", several, models))
+    with_models.run(add("a.wav"))
+    run_schedule(with_default_model("priced", with_models, models))
     assert [
-        embedding_set.name for embedding_set in several.services.search.embedding_sets.all()
+        embedding_set.name for embedding_set in with_models.services.search.embedding_sets.all()
     ] == ["instant"]
 
 
-def test_what_a_dear_set_lacks_later_needs_agreement_too(
-    several: Pipeline, change: ModelSwitch, models: Models, add: Add
+def test_remaining_build_of_an_expensive_set_needs_confirmation(
+    with_models: Pipeline, switch: ModelSwitch, models: ModelRegistry, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    dear = several.services.search.embedding_sets.get(
-        change.add("priced", author="Ada", confirmed_usd=10.0).id
+    with_models.run(add("a.wav"))
+    priced_set = with_models.services.search.embedding_sets.get(
+        switch.add("priced", author="Ada", confirmed_usd=10.0).id
     )
-    [plan] = several.services.pipeline.plans.under_way()
-    several.services.pipeline.plans.cancel(plan.id)
+    [plan] = with_models.services.pipeline.plans.under_way()
+    with_models.services.pipeline.plans.cancel(plan.id)
     with pytest.raises(CostNotConfirmed):
-        change.build(dear, author="schedule", confirmed_usd=None)
+        switch.build(priced_set, author="schedule", confirmed_usd=None)
 
 
-def test_the_schedule_lets_a_person_cancel_a_build(
-    several: Pipeline, change: ModelSwitch, models: Models, add: Add
+def test_schedule_respects_a_cancelled_build(
+    with_models: Pipeline, switch: ModelSwitch, models: ModelRegistry, add: Add
 ) -> None:
-    several.run(add("a.wav"))
-    add_set(change, "wide")
-    wanting = naming("wide", several, models)
-    assert pending_steps(wanting.services) == [], "its plan is open"
-    [plan] = wanting.services.pipeline.plans.under_way()
-    wanting.services.pipeline.plans.cancel(plan.id)
-    assert pending_steps(wanting.services) == []
-    schedule(wanting)
-    assert wanting.services.pipeline.plans.under_way() == []
+    with_models.run(add("a.wav"))
+    add_set(switch, "wide")
+    updated = with_default_model("wide", with_models, models)
+    assert pending_steps(updated.services) == [], "its plan is open"
+    [plan] = updated.services.pipeline.plans.under_way()
+    updated.services.pipeline.plans.cancel(plan.id)
+    assert pending_steps(updated.services) == []
+    run_schedule(updated)
+    assert updated.services.pipeline.plans.under_way() == []
 
 
-def test_the_schedule_starts_no_run_while_all_is_as_it_should_be(
-    several: Pipeline, add: Add
-) -> None:
-    several.run(add("a.wav"))
-    schedule_def = several.definitions.resolve_schedule_def("model_change")
-    context = dg.build_schedule_context(several.instance, resources={"playhead": several.services})
+def test_schedule_requests_no_run_without_a_difference(with_models: Pipeline, add: Add) -> None:
+    with_models.run(add("a.wav"))
+    schedule_def = with_models.definitions.resolve_schedule_def("model_switch_schedule")
+    context = dg.build_schedule_context(
+        with_models.instance, resources={"playhead": with_models.services}
+    )
     assert not schedule_def.evaluate_tick(context).run_requests
 
 
-def test_there_is_nothing_to_go_back_to_before_a_switch(
-    several: Pipeline, change: ModelSwitch, add: Add
+def test_rollback_before_a_switch_is_rejected(
+    with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
-    several.run(add("a.wav"))
+    with_models.run(add("a.wav"))
     with pytest.raises(InvalidSetState, match="no set to go back to"):
-        change.rollback()
+        switch.rollback()
 
 
 @pytest.mark.parametrize(
@@ -359,9 +363,9 @@ def test_there_is_nothing_to_go_back_to_before_a_switch(
         (date(2027, 2, 20), False, dg.AssetCheckSeverity.ERROR),
     ],
 )
-def test_a_model_whose_end_is_announced_turns_yellow_and_then_red(
+def test_announced_shutdown_of_a_model_is_a_warning_and_then_an_error(
     today: date, passed: bool, severity: dg.AssetCheckSeverity
 ) -> None:
-    verdict = model_check_result(["whisper-1", "minilm"], today)
-    assert verdict.passed == passed
-    assert verdict.passed or verdict.severity == severity
+    result = model_check_result(["whisper-1", "minilm"], today)
+    assert result.passed == passed
+    assert result.passed or result.severity == severity

@@ -1,4 +1,4 @@
-"""The notebook's page is true, and its frames are the same whatever is in them."""
+"""The notebook library and its page in the docs: output, columns and types."""
 
 from __future__ import annotations
 
@@ -37,30 +37,31 @@ from tests.support.media_files import SPEECH, clips
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "notebook.md").read_text("utf-8")
 CELL = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
-SHOWN: dict[str, tuple[str, Kind]] = {
+TALKS: dict[str, tuple[str, Kind]] = {
     "en_jfk": ("Kennedy: inaugural address", "lecture"),
     "en_austen_0890": ("Austen: cold hearted", "book"),
     "en_austen_0920": ("Austen: more amiable", "book"),
 }
 
 
-class Known(StubTranscriber):
-    """Hears what the manifest says, a word as long as any other."""
+class ManifestTranscriber(StubTranscriber):
+    """A transcriber that returns the manifest's text with words of equal length."""
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
         [clip] = [clip for clip in clips() if clip.path.read_bytes() == media.read_bytes()]
-        said = clip.text.split()
-        rate_limiter = clip.seconds / len(said)
+        words_ = clip.text.split()
+        seconds_per_word = clip.seconds / len(words_)
         words = tuple(
-            Word(word, at * rate_limiter, (at + 1) * rate_limiter) for at, word in enumerate(said)
+            Word(word, at * seconds_per_word, (at + 1) * seconds_per_word)
+            for at, word in enumerate(words_)
         )
-        whole = Segment(clip.text, 0.0, clip.seconds, "SPEAKER_0")
-        return Transcript(clip.text, clip.language, clip.seconds, words, (whole,))
+        segment = Segment(clip.text, 0.0, clip.seconds, "SPEAKER_0")
+        return Transcript(clip.text, clip.language, clip.seconds, words, (segment,))
 
 
 @pytest.fixture
 def services(services: PipelineServices) -> PipelineServices:
-    return replace(services, engines=replace(services.engines, transcriber=Known()))
+    return replace(services, engines=replace(services.engines, transcriber=ManifestTranscriber()))
 
 
 @pytest.fixture
@@ -75,18 +76,18 @@ def environment(
 
 @pytest.fixture
 def filled(environment: None, pipeline: Pipeline) -> None:
-    """Three recordings, and one question that was paid for."""
-    take_in, books = pipeline.services.ingest.add, pipeline.services.provider_use.spend
-    taken = [
-        take_in(SPEECH / f"{name}.flac", org_id="default", title=title, kind=kind).recording
-        for name, (title, kind) in SHOWN.items()
+    """Add three recordings and one paid question."""
+    ingest, spend = pipeline.services.ingest.add, pipeline.services.provider_use.spend
+    recordings = [
+        ingest(SPEECH / f"{name}.flac", org_id="default", title=title, kind=kind).recording
+        for name, (title, kind) in TALKS.items()
     ]
-    assert pipeline.run(*taken).success
-    errand = CallContext("default", "answer", {taken[0].id: 1.0})
-    intended = ReservationRequest(uuid.uuid4(), "openai", "gpt-6-luna", "chat", 0.01)
-    permit = books.reserve(errand, intended, None)
-    assert permit.attempt_id
-    books.settle("default", permit.attempt_id, Settlement(0.0021, Usage(1200, 340, 0.0)))
+    assert pipeline.run(*recordings).success
+    context = CallContext("default", "answer", {recordings[0].id: 1.0})
+    request = ReservationRequest(uuid.uuid4(), "openai", "gpt-6-luna", "chat", 0.01)
+    reservation = spend.reserve(context, request, None)
+    assert reservation.attempt_id
+    spend.settle("default", reservation.attempt_id, Settlement(0.0021, Usage(1200, 340, 0.0)))
 
 
 @pytest.fixture
@@ -96,8 +97,8 @@ def database(environment: None, services: PipelineServices) -> Iterator[Database
     database.close()
 
 
-def shown(cell: str, names: dict[str, Any]) -> str:
-    """Run as a notebook does: what its last line comes to is shown."""
+def run_cell(cell: str, names: dict[str, Any]) -> str:
+    """Run a cell as a notebook does, and return the value of its last line as text."""
     *body, last = ast.parse(cell).body
     if not isinstance(last, ast.Expr):
         body, last = [*body, last], ast.Expr(ast.Constant(None))
@@ -106,124 +107,129 @@ def shown(cell: str, names: dict[str, Any]) -> str:
     return "" if value is None else str(value)
 
 
-def test_every_cell_of_the_page_shows_what_the_page_shows(filled: None) -> None:
+def test_page_shows_the_output_of_every_cell(filled: None) -> None:
     names: dict[str, Any] = {}
     with pd.option_context("display.width", 100, "display.max_columns", 20):
         for cell, output in CELL.findall(PAGE):
-            assert shown(cell, names) == output.rstrip("\n"), cell
+            assert run_cell(cell, names) == output.rstrip("\n"), cell
 
 
-def typed(frame: pd.DataFrame) -> dict[str, str]:
+def column_types(frame: pd.DataFrame) -> dict[str, str]:
     return {str(name): str(kind) for name, kind in frame.dtypes.items()}
 
 
-def every_frame(home: Library) -> dict[str, tuple[pd.DataFrame, frames.Columns]]:
+def all_frames(library: Library) -> dict[str, tuple[pd.DataFrame, frames.Columns]]:
     return {
-        "recordings": (home.recordings(), frames.RECORDINGS),
-        "words": (home.words(), frames.WORDS),
-        "chunks": (home.chunks(), frames.CHUNKS),
-        "search": (home.search("one two"), frames.HITS),
-        "ask": (home.ask("What about one two three?"), frames.CITATIONS),
-        "spend": (home.spend("recording"), {"recording": "str", **frames.SUMS}),
+        "recordings": (library.recordings(), frames.RECORDINGS),
+        "words": (library.words(), frames.WORDS),
+        "chunks": (library.chunks(), frames.CHUNKS),
+        "search": (library.search("one two"), frames.HITS),
+        "ask": (library.ask("What about one two three?"), frames.CITATIONS),
+        "spend": (library.spend("recording"), {"recording": "str", **frames.SUMS}),
     }
 
 
-def test_a_frame_has_its_columns_and_types_with_and_without_rows(database: Database) -> None:
-    with playhead.open() as home:
-        for name, (frame, columns) in every_frame(home).items():
-            assert (name, frame.empty, typed(frame)) == (name, True, dict(columns))
+def test_frame_has_its_columns_and_types_with_and_without_rows(database: Database) -> None:
+    with playhead.open() as library:
+        for name, (frame, columns) in all_frames(library).items():
+            assert (name, frame.empty, column_types(frame)) == (name, True, dict(columns))
         worker = PipelineDriver(database, model=StubEmbedder.engine, dimensions=64)
         worker.run_all_stages(factories.add_recording(database), ["one two three", "four"])
-        factories.add_recording(database)  # of which next to nothing is known yet
-        for name, (frame, columns) in every_frame(home).items():
-            assert (name, typed(frame)) == (name, dict(columns))
-        assert len(home.recordings()) == 2
-        assert home.recordings().language.isna().sum() == 1
+        factories.add_recording(database)  # not processed yet
+        for name, (frame, columns) in all_frames(library).items():
+            assert (name, column_types(frame)) == (name, dict(columns))
+        assert len(library.recordings()) == 2
+        assert library.recordings().language.isna().sum() == 1
         worker.results.close()
 
 
-def test_the_page_tells_every_column(database: Database) -> None:
-    with playhead.open() as home:
-        for name, (frame, _) in every_frame(home).items():
+def test_page_lists_every_column(database: Database) -> None:
+    with playhead.open() as library:
+        for name, (frame, _) in all_frames(library).items():
             [row] = re.findall(rf"^\| `{name}\(.*?\)` \| (.*) \|$", PAGE, re.MULTILINE)
-            told = row.replace("what it is summed by", "recording").split(", ")
-            assert told == list(frame.columns)
+            columns = row.replace("what it is summed by", "recording").split(", ")
+            assert columns == list(frame.columns)
 
 
-def test_an_organisation_sees_its_own_and_no_others(database: Database) -> None:
+def test_frames_show_only_the_organisations_own_rows(database: Database) -> None:
     worker = PipelineDriver(database, model=StubEmbedder.engine, dimensions=64)
-    made = {org: factories.add_recording(database, org_id=org) for org in ("acme", "zenith")}
-    for recording in made.values():
+    by_org = {org: factories.add_recording(database, org_id=org) for org in ("acme", "zenith")}
+    for recording in by_org.values():
         worker.run_all_stages(recording, ["one two three"])
     worker.results.close()
-    with playhead.open("acme") as home:
-        seen = [home.recordings(), home.words(), home.chunks(), home.search("one two three")]
-        assert [set(frame.recording) for frame in seen] == [{made["acme"].id}] * 4
-        for asked in (home.words, home.chunks):
+    with playhead.open("acme") as library:
+        seen = [
+            library.recordings(),
+            library.words(),
+            library.chunks(),
+            library.search("one two three"),
+        ]
+        assert [set(frame.recording) for frame in seen] == [{by_org["acme"].id}] * 4
+        for method in (library.words, library.chunks):
             with pytest.raises(NotFound):
-                asked(made["zenith"].id)
+                method(by_org["zenith"].id)
         with pytest.raises(NotFound):
-            home.search("one", filters=SearchFilter(recordings=(made["zenith"].id,)))
+            library.search("one", filters=SearchFilter(recordings=(by_org["zenith"].id,)))
     with pytest.raises(NotFound, match="No such organisation: nobody"):
         playhead.open("nobody")
 
 
-def test_a_word_has_the_name_that_its_speaker_was_given(database: Database) -> None:
+def test_words_have_the_name_of_their_speaker(database: Database) -> None:
     recording = factories.add_recording(database)
     worker = PipelineDriver(database)
     worker.probe(recording)
-    said = factories.make_transcript("one two three")
+    words_ = factories.make_transcript("one two three")
     segments = (Segment("one two", 0.0, 1.0, "SPEAKER_0"), Segment("three", 1.0, 1.5))
-    worker.transcribe(recording, replace(said, segments=segments))
-    with playhead.open() as home, open_services(load_settings()) as services:
+    worker.transcribe(recording, replace(words_, segments=segments))
+    with playhead.open() as library, open_services(load_settings()) as services:
         services.pipeline.versions.name_speaker(recording, "SPEAKER_0", "Ada")
-        words = home.words(recording.id)
+        words = library.words(recording.id)
     assert list(words.word) == ["one", "two", "three"]
     assert list(words.start_seconds) == [0.0, 0.5, 1.0]
     assert list(words.speaker.fillna("nobody")) == ["Ada", "Ada", "nobody"]
     worker.results.close()
 
 
-def test_two_homes_are_open_at_once(
+def test_two_libraries_can_be_open_at_once(
     environment: None, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = playhead.open()
     monkeypatch.setenv("DATABASE_URL", (other := fresh_database()))
-    with playhead.open() as two:
+    with playhead.open() as second:
         database = Database(other)
         factories.add_recording(database, title="In the other")
         database.close()
-        assert list(two.recordings().title) == ["In the other"]
+        assert list(second.recordings().title) == ["In the other"]
         assert library.recordings().empty
     assert library.recordings().empty
     library.close()
 
 
-def test_a_cell_of_a_notebook_may_ask_while_its_event_loop_runs(database: Database) -> None:
+def test_library_works_inside_a_running_event_loop(database: Database) -> None:
     factories.add_recording(database)
 
     async def cell() -> int:
-        with playhead.open() as home:
-            assert home.search("one").empty
-            return len(home.recordings())
+        with playhead.open() as library:
+            assert library.search("one").empty
+            return len(library.recordings())
 
     assert asyncio.run(cell()) == 1
 
 
-def test_a_closed_home_says_so(environment: None) -> None:
-    home = playhead.open()
-    home.close()
-    home.close()
+def test_closed_library_raises_an_error(environment: None) -> None:
+    library = playhead.open()
+    library.close()
+    library.close()
     with pytest.raises(LibraryClosed):
-        home.recordings()
+        library.recordings()
 
 
 @pytest.mark.parametrize(
-    ("imported", "costly"),
+    ("module", "expensive"),
     [("playhead", "click numpy pandas psycopg pydantic rich"), ("playhead.cli.main", "pandas")],
 )
-def test_nothing_costly_is_imported_before_it_is_used(imported: str, costly: str) -> None:
-    program = f"import sys, {imported}; print(sys.modules.keys() & {set(costly.split())})"
+def test_expensive_packages_are_imported_only_when_used(module: str, expensive: str) -> None:
+    program = f"import sys, {module}; print(sys.modules.keys() & {set(expensive.split())})"
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -71,7 +71,7 @@ def look_after_batches(pipeline: Pipeline, *, quiet: Database) -> None:
     asked = provider_batches_sensor(context)
     assert isinstance(asked, dg.SensorResult)
     if asked.run_requests:
-        job = pipeline.definitions.resolve_job_def("carry_batches")
+        job = pipeline.definitions.resolve_job_def("sync_provider_batches")
         assert job.execute_in_process(instance=pipeline.instance).success
 
 

@@ -85,7 +85,7 @@ def test_the_newest_verdict_of_each_check_stays(stored: Pipeline, add: Add) -> N
     stored.run(recording)
     stored.run(recording)
     prune_all(stored)
-    for stage, check in (("transcript", "has_words"), ("embeddings", "one_vector_a_chunk")):
+    for stage, check in (("transcript", "has_words"), ("embeddings", "every_chunk_has_vector")):
         [kept] = stored.instance.event_log_storage.get_asset_check_execution_history(
             dg.AssetCheckKey(dg.AssetKey(stage), check), limit=10
         )

@@ -79,7 +79,7 @@ def test_every_stage_is_told_to_dagster_once_with_its_lineage(pipeline: Pipeline
         event = record.asset_materialization
         assert event is not None
         assert event.partition == recording.id
-        assert {"recipe", "made_from", "made_by_run", "attempt"} <= set(event.metadata)
+        assert {"lineage", "run", "runtime_seconds", "cost_usd"} <= set(event.metadata)
 
 
 def test_checks_are_told_by_recording(pipeline: Pipeline, add: Add) -> None:

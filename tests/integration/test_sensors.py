@@ -13,7 +13,12 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.ops.ingest_file import ingest_from_inbox
-from pipeline_assets.runs import INGEST_RECORDING, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
+from pipeline_assets.runs import INGEST_RECORDING
+from pipeline_assets.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 from playhead.core.records import Recording
 from playhead.inbox.protocol import unchanged_files
 from playhead.postgres.coordination.liveness import WORKER, run_role
@@ -168,8 +173,8 @@ def test_what_waits_is_asked_for_once(
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(3)]
     [request] = ask(services, instance)
-    assert request.tags[RANGE_START_TAG] == recordings[0].id
-    assert request.tags[RANGE_END_TAG] == recordings[-1].id
+    assert request.tags[ASSET_PARTITION_RANGE_START_TAG] == recordings[0].id
+    assert request.tags[ASSET_PARTITION_RANGE_END_TAG] == recordings[-1].id
     assert ask(services, instance) == []
 
 
@@ -180,7 +185,7 @@ def test_a_request_that_led_to_nothing_is_made_again(
     assert len(ask(services, instance)) == 1
     long_ago(services)
     [again] = ask(services, instance)
-    assert again.tags[PARTITION_TAG] == recording.id
+    assert again.tags[PARTITION_NAME_TAG] == recording.id
 
 
 def test_what_is_new_is_left_to_a_worker_that_attends(
@@ -190,7 +195,7 @@ def test_what_is_new_is_left_to_a_worker_that_attends(
     with services.liveness.hold(WORKER):
         assert ask(services, instance) == []
     [request] = ask(services, instance)
-    assert request.tags[PARTITION_TAG] == recording.id
+    assert request.tags[PARTITION_NAME_TAG] == recording.id
 
 
 def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
@@ -201,7 +206,7 @@ def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
     long_ago(services)
     with services.liveness.hold(WORKER):
         [request] = ask(services, instance)
-    assert request.tags[PARTITION_TAG] == recording.id
+    assert request.tags[PARTITION_NAME_TAG] == recording.id
 
 
 @requires_real_clock
@@ -296,7 +301,7 @@ def test_ready_and_failed_recordings_are_not_asked_for(
     assert ask(services, instance) == []
     services.pipeline.recordings.requeue("default", [bad.id])
     [request] = ask(services, instance)
-    assert request.tags[PARTITION_TAG] == bad.id
+    assert request.tags[PARTITION_NAME_TAG] == bad.id
 
 
 @pytest.fixture
@@ -310,8 +315,8 @@ def test_many_waiting_recordings_share_runs(
     services: PipelineServices, instance: dg.DagsterInstance
 ) -> None:
     first, second = ask(services, instance)
-    assert {RANGE_START_TAG, RANGE_END_TAG} <= set(first.tags)
-    assert {RANGE_START_TAG, RANGE_END_TAG} <= set(second.tags)
+    assert {ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG} <= set(first.tags)
+    assert {ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG} <= set(second.tags)
 
 
 # A retry that Dagster lost
@@ -338,7 +343,11 @@ def asked_again(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
 
 def dead_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
     """A backfill's, whose worker died and which the daemon could not ask for again."""
-    where = {RANGE_START_TAG: "a", RANGE_END_TAG: "c", "dagster/backfill": "b"}
+    where = {
+        ASSET_PARTITION_RANGE_START_TAG: "a",
+        ASSET_PARTITION_RANGE_END_TAG: "c",
+        "dagster/backfill": "b",
+    }
     run = instance.create_run_for_job(bare, tags=where)
     instance.report_run_failed(run, "Its worker died without a word.")
     instance.add_run_tags(run.run_id, {"dagster/will_retry": "false", **tags})
@@ -349,7 +358,11 @@ def test_a_retry_that_dagster_lost_is_asked_for_again(retrying: dg.DagsterInstan
     run = dead_run(retrying)
     [again] = asked_again(retrying)
     assert again.run_key == f"again {run.run_id}"
-    wanted = {RANGE_START_TAG: "a", RANGE_END_TAG: "c", "dagster/backfill": "b"}
+    wanted = {
+        ASSET_PARTITION_RANGE_START_TAG: "a",
+        ASSET_PARTITION_RANGE_END_TAG: "c",
+        "dagster/backfill": "b",
+    }
     assert wanted.items() <= again.tags.items()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline_assets.maintenance.missing_events import report_missing_events
 from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
-from pipeline_assets.runs import NO_RUN_RETRIES, PARTITION_TAG
+from pipeline_assets.tags import NO_RUN_RETRIES, PARTITION_NAME_TAG
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database
@@ -55,7 +55,7 @@ def test_what_is_told_late_carries_its_versions(
         assert event.asset_materialization is not None
         tags = event.asset_materialization.tags or {}
         assert tags["dagster/data_version"] == made[stage]["output_hash"][:32]
-        assert event.asset_materialization.metadata["made_by_run"].value == "run-1"
+        assert event.asset_materialization.metadata["run"].value == "run-1"
 
 
 def test_the_end_of_a_dead_run_tells_what_it_made(
@@ -65,7 +65,7 @@ def test_the_end_of_a_dead_run_tells_what_it_made(
     pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
     run = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_job_def("ingest_recording"),
-        tags={PARTITION_TAG: recording.id, **NO_RUN_RETRIES},
+        tags={PARTITION_NAME_TAG: recording.id, **NO_RUN_RETRIES},
         status=dg.DagsterRunStatus.STARTED,
     )
     services.pipeline.recordings.mark_requested([recording.id])
@@ -86,7 +86,7 @@ def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
     backfill = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_implicit_global_asset_job_def(),
         asset_selection=frozenset({dg.AssetKey("raw_media")}),
-        tags={PARTITION_TAG: recording.id},
+        tags={PARTITION_NAME_TAG: recording.id},
         status=dg.DagsterRunStatus.STARTED,
     )
     pipeline.instance.create_run_for_job(

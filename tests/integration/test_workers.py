@@ -44,7 +44,7 @@ with worker.claim(recording, factories.make_recipe("transcript"), inputs) as cla
     print("found" if claim.done else f"claimed {claim.attempt}", flush=True)
     if not claim.done:
         order = sys.stdin.readline().strip()
-        with worker.ledger.finish(claim, output_hash="heard") as write:
+        with worker.results.finish(claim, output_hash="heard") as write:
             worker.content.put_transcript(*write, recording, factories.make_transcript())
             if order == "write":
                 print("written", flush=True)

@@ -64,7 +64,7 @@ def pids_of(folder: Path, name: str = "") -> list[int]:
 
 
 def supervisor_pid(folder: Path) -> int:
-    (pid,) = pids_of(folder, "keeper")
+    (pid,) = pids_of(folder, "supervisor")
     return pid
 
 

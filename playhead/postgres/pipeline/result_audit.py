@@ -23,7 +23,7 @@ class StoredResult:
     run_id: str
     attempt: int
     inputs: Json
-    code_version: str
+    recipe: Json
 
 
 class ResultAudit:

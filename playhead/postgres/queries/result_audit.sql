@@ -8,7 +8,7 @@ where c.stage = %(stage)s
 -- name: results
 select distinct on (r.id, c.stage)
     r.partition_key, r.title, c.stage, s.id as result_id, s.output_hash, s.run_id, s.attempt,
-    s.inputs, s.recipe ->> 'code_version' as code_version
+    s.inputs, s.recipe
 from recordings r
 join current_results c on c.org_id = r.org_id and c.recording_id = r.id
 join stage_results s on s.id = c.result_id and s.state = 'done'

@@ -94,9 +94,9 @@ def test_killed_supervisor_is_replaced_and_the_server_continues(
     server: EmbeddedServer, folder: Path
 ) -> None:
     server.attach()
-    before, supervisor_ = server.pid, supervisor_pid(folder)
-    kill_processes(supervisor_)
-    assert wait_until(lambda: pids_of(folder, "keeper") not in ([], [supervisor_]), 5)
+    before, old_supervisor = server.pid, supervisor_pid(folder)
+    kill_processes(old_supervisor)
+    assert wait_until(lambda: pids_of(folder, "supervisor") not in ([], [old_supervisor]), 5)
     assert server.pid == before
     server.detach()
     assert wait_until(lambda: server.pid is None, LINGER_SECONDS + 3)
@@ -115,7 +115,7 @@ def test_killed_initdb_leaves_nothing_behind(server: EmbeddedServer, folder: Pat
 def test_ten_processes_at_once_start_one_server(server: EmbeddedServer, folder: Path) -> None:
     users = [start_user_process(folder) for _ in range(10)]
     assert len({server_pid(user) for user in users}) == 1
-    assert len(pids_of(folder, "keeper")) == 1
+    assert len(pids_of(folder, "supervisor")) == 1
     for user in users:
         assert user.communicate()[1] == ""
 
@@ -157,7 +157,7 @@ def test_stop_ends_the_server_and_attach_starts_it_again(
     server_pid(other)
     server.stop()
     assert server.pid is None
-    assert wait_until(lambda: not pids_of(folder, "keeper import"), 2)
+    assert wait_until(lambda: not pids_of(folder, "supervisor import"), 2)
     assert list_words(server) == ["kept"]
     other.communicate()
 
