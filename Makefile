@@ -69,6 +69,10 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The pages of docs/ that are generated from the code.
+docs: setup
+	$(BIN)/python -m docs.generate
+
 bench: setup
 	$(BIN)/python -m benchmarks.throughput
 

@@ -89,8 +89,9 @@ _DAGSTER: dict[str, LiteralString] = {
 }
 
 _CURRENT: LiteralString = """
-    select cur.recording_id::text, cur.stage, left(s.output_hash, 32)
+    select r.partition_key, cur.stage, left(s.output_hash, 32)
     from current_results cur join stage_results s on s.id = cur.result_id
+    join recordings r on r.id = cur.recording_id
     where cur.set_id in (0, active_set())"""
 
 _TOLD: LiteralString = """

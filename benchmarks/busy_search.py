@@ -3,7 +3,7 @@
     python -m benchmarks.busy_search [--searchers 50] [--present 2000] [--arriving 1000] [--json]
 
 Recordings are PRESENT (seeded, with MiniLM's vectors, indexed as the clock would have it); then as
-many as ARRIVING are added and made by ``playhead process``, the instant transcriber and MiniLM,
+many as ARRIVING are added and made by ``playhead process``, the stub transcriber and MiniLM,
 while SEARCHERS ask, each for a moment that is there, through the services of one process as a server's
 would. Each pauses as a person does between two questions, for ``--pause`` seconds in the mean.
 Seconds are those from a question to its hits. ``lost``: answers without the recording that was
@@ -159,7 +159,7 @@ def _row(meanwhile: str, seconds: float, asked: Asked, searchers: int, home: Hom
 @json_option
 def main(count: int, pause: float, present: int, arriving: int, as_json: bool) -> None:
     """SEARCHERS ask while ARRIVING recordings are made."""
-    with temporary_home(transcriber="instant", embedder="minilm") as home:
+    with temporary_home(transcriber="stub", embedder="minilm") as home:
         ids = seeding.seed(home.services, home.instance, present, _SENTENCES)
         home.services.search.vector_indexes.maintain()
         with open_services(home.settings) as services:

@@ -44,7 +44,7 @@ _START_SECONDS = 180.0
 _SETTLED_SECONDS = 12.0  # so long nothing new must come: a retry of Dagster's takes some
 _SENTENCES = 7
 _SIZES = cycle([16, 24, 32, 20, 28, 14])
-_MODELS = cycle(["wordllama", "instant"])
+_MODELS = cycle(["wordllama", "stub"])
 _LAUNCH = """mutation ($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
     __typename
@@ -225,7 +225,7 @@ def main(
     rows: list[Row] = []
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # that the database is away is known
     with temporary_home(
-        transcriber="instant", embedder="instant", chunking=seeding.CHUNKING
+        transcriber="stub", embedder="stub", chunking=seeding.CHUNKING
     ) as home:
         os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
         try:

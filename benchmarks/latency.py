@@ -2,7 +2,7 @@
 
     python -m benchmarks.latency [--uploads 50] [--json]
 
-Dagster's services and the warm worker run, with the ``instant`` engines; one recording at a time
+Dagster's services and the warm worker run, with the ``stub`` engines; one recording at a time
 comes in, each when the one before is ready and a second has passed. Two ways in:
 
 - ``added``: from the commit of ``Catalogue.add``, as after ``playhead add``
@@ -85,7 +85,7 @@ def measure(home: Home, way: str, upload: Upload, files: Sequence[Path]) -> Row:
 
 def rows(uploads: int) -> Iterator[Row]:
     with (
-        temporary_home(transcriber="instant", embedder="instant") as home,
+        temporary_home(transcriber="stub", embedder="stub") as home,
         home.running("playhead", "process", "--watch"),
         home.dagster(),
     ):
@@ -100,7 +100,7 @@ def rows(uploads: int) -> Iterator[Row]:
 
 def _started(home: Home, recording: Recording) -> float:
     """When the first step over the recording began, in seconds of the clock."""
-    runs = home.instance.get_runs(dg.RunsFilter(tags={PARTITION_NAME_TAG: recording.id}))
+    runs = home.instance.get_runs(dg.RunsFilter(tags={PARTITION_NAME_TAG: recording.partition_key}))
     begun = [
         step.start_time for run in runs for step in home.instance.get_run_step_stats(run.run_id)
     ]

@@ -1,7 +1,7 @@
 """Files of every sort at once in the inbox, the run worker killed at random, and what became
 of each file.
 
-    python -m benchmarks.mixed_inbox [--count 200] [--kills 10] [--transcriber instant] [--json]
+    python -m benchmarks.mixed_inbox [--count 200] [--kills 10] [--transcriber stub] [--json]
 
 The files (``samples.py``) go into a fresh inbox under ``dagster dev``. In the end every good
 recording must be ready and every bad one failed with its own reason, none missing, none twice,
@@ -137,7 +137,7 @@ class Judge:
         rows = self._home.services.pipeline.results.lineage(recording)
         if tuple(row["stage"] for row in rows) != STAGES:
             yield f"has the results {[row['stage'] for row in rows]}"
-        untold = [stage for stage, ids in self._told.items() if recording.id not in ids]
+        untold = [stage for stage, ids in self._told.items() if recording.partition_key not in ids]
         if untold:
             yield f"is not materialised in Dagster at {untold}"
         words = self._home.services.pipeline.content.transcript(
@@ -152,7 +152,7 @@ class Judge:
         found = (status.status, error.get("stage"), error.get("class"))
         if found != ("failed", "raw_media", reason):
             yield f"should fail with {reason}, but: {found}"
-        if told := [stage for stage, ids in self._told.items() if recording.id in ids]:
+        if told := [stage for stage, ids in self._told.items() if recording.partition_key in ids]:
             yield f"is materialised in Dagster at {told}"
 
     def _recording(self, sha256: str) -> Recording | None:
@@ -201,7 +201,7 @@ def trial(home: Home, count: int, kills: int, seed: int) -> tuple[Trial, list[Ro
         drop(home, samples)
         settle(home, killer)
         seconds = time.monotonic() - start
-    judge = Judge(home, samples, hears=home.settings.transcriber != "instant")
+    judge = Judge(home, samples, hears=home.settings.transcriber != "stub")
     complaints = list(judge.complaints())
     if killer.killed < kills:
         complaints.append(f"only {killer.killed} of {kills} kills found a worker")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.model_change [--recordings 4600] [--sentences 19] [--json]
 
-Seeds ready recordings in the set of the ``instant`` embedder (about 22 chunks each), then builds
+Seeds ready recordings in the set of the ``stub`` embedder (about 22 chunks each), then builds
 a set with ``wordllama`` through the plan's runs, judges it, switches to it, goes back, switches
 again and retires the first set. Meanwhile a thread asks every 100 ms for a sentence of a known
 recording, in which every recording has a word of its own. An answer is *failed* (an error),
@@ -164,7 +164,7 @@ class Asker(threading.Thread):
 def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
     ids = seeding.seed(home.services, home.instance, recordings, sentences)
     counted = Counted()
-    embedders = EmbedderRegistry("instant", {"instant": StubEmbedder, "wordllama": lambda: counted})
+    embedders = EmbedderRegistry("stub", {"stub": StubEmbedder, "wordllama": lambda: counted})
     services = replace(home.services, engines=replace(home.services.engines, embedders=embedders))
     sets = ModelSwitch(services, embedders)
     first = services.search.embedding_sets.live()[0]
@@ -224,7 +224,7 @@ def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Coun
 def main(recordings: int, sentences: int, as_json: bool) -> None:
     """Build, switch, back, switch, retire, while somebody searches."""
     with temporary_home(
-        transcriber="instant", embedder="instant", chunking=seeding.CHUNKING
+        transcriber="stub", embedder="stub", chunking=seeding.CHUNKING
     ) as home:
         print_rows(change(home, recordings, sentences), as_json=as_json)
 

@@ -155,7 +155,7 @@ def some_fail(home: Home) -> None:
 
 
 def rows(count: int, sentences: int, shots: Path | None) -> Iterator[Row]:
-    engines = {"transcriber": "instant", "embedder": "instant"}
+    engines = {"transcriber": "stub", "embedder": "stub"}
     with temporary_home(**engines, chunking=seeding.CHUNKING) as home:
         ids: list[str] = []
         yield row("seeding", [_took(lambda: ids.extend(seeded(home, count, sentences)))])

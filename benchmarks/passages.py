@@ -28,8 +28,8 @@ _BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 ENGINE = Engine("topics", "mixture-1")
 
 _COPY_RECORDINGS: LiteralString = (
-    "copy recordings (id, org_id, sha256, size_bytes, kind, title, suffix, stages_done, created_at)"
-    " from stdin"
+    "copy recordings (id, org_id, sha256, size_bytes, kind, title, partition_key, suffix,"
+    " stages_done, created_at) from stdin"
 )
 _COPY_CHUNKS: LiteralString = (
     "copy chunks (id, org_id, recording_id, recipe_hash, result_id, source, text_hash, occurrence,"
@@ -123,7 +123,7 @@ def _write(
     with connection.cursor().copy(_COPY_RECORDINGS) as copy:
         for at, identity in ids.items():
             told = (identity, orgs[at], sha256(identity.encode()).hexdigest(), 1000, "recording")
-            copy.write_row((*told, identity, ".wav", 5, came(rows.later[at])))
+            copy.write_row((*told, identity, identity, ".wav", 5, came(rows.later[at])))
     chunk_ids = {at: uuid4() for passages in block for at in passages}
     with connection.cursor().copy(_COPY_CHUNKS) as copy:
         for passages in block:

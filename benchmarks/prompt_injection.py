@@ -186,7 +186,7 @@ def _invalid(talk: Injected, answer: Answer) -> int:
 @json_option
 def main(count: int, as_json: bool) -> None:
     """Ask COUNT transcripts that give orders."""
-    with temporary_home(transcriber="instant", embedder="instant") as home:
+    with temporary_home(transcriber="stub", embedder="stub") as home:
         print_rows(rows(home.services, count), as_json=as_json)
 
 

@@ -43,7 +43,7 @@ from tests.support.synthetic_transcripts import make_talk
 
 _SENTENCES_A_TALK = 110  # 1,400 words
 
-#: Of talks the default sizes as MiniLM's window caps them, in the instant embedder's tokens: words.
+#: Of talks the default sizes as MiniLM's window caps them, in the stub embedder's tokens: words.
 _SIZES = json.loads(seeding.CHUNKING) | {"lecture": {"size": 190, "overlap": 19, "minimum": 38}}
 
 _CONTENT: dict[str, LiteralString] = {
@@ -106,7 +106,7 @@ def counting(calls: Calls) -> Engines:
             calls.texts += len(texts)
             return super().embed(texts)
 
-    return Engines(Transcriber(), Writer(), EmbedderRegistry("instant", {"instant": Embedder}))
+    return Engines(Transcriber(), Writer(), EmbedderRegistry("stub", {"stub": Embedder}))
 
 
 class Talker(StubTranscriber):
@@ -198,7 +198,7 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
     for number in range(corrections):
         title = f"talk {number}"
         recording = seeding.process(home.services, Talker(number), title=title, kind="lecture")
-        home.instance.add_dynamic_partitions("recordings", [recording.id])
+        home.instance.add_dynamic_partitions("recordings", [recording.partition_key])
         yield measure("one word corrected", home, [recording.id], partial(one_word, recording))
 
 
@@ -210,7 +210,7 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
 def main(recordings: int, sentences: int, corrections: int, as_json: bool) -> None:
     """Nothing changed, then one word, some times over."""
     with temporary_home(
-        transcriber="instant", embedder="instant", chunking=json.dumps(_SIZES)
+        transcriber="stub", embedder="stub", chunking=json.dumps(_SIZES)
     ) as home:
         print_rows(rows(home, recordings, sentences, corrections), as_json=as_json)
 

@@ -54,8 +54,8 @@ _BLOCK = 500
 CHUNKING = '{"recording": {"size": 12, "overlap": 0, "minimum": 8}}'
 
 _COPIES: dict[str, LiteralString] = {
-    "recordings": "copy recordings (id, org_id, sha256, size_bytes, kind, title, suffix, "
-    "stages_done) from stdin",
+    "recordings": "copy recordings (id, org_id, sha256, size_bytes, kind, title, "
+    "partition_key, suffix, stages_done) from stdin",
     "stage_results": "copy stage_results (id, org_id, recording_id, stage, inputs, input_hash, "
     "recipe, recipe_hash, state, attempt, run_id, started_at, finished_at, output_hash, percent) "
     "from stdin",
@@ -87,7 +87,7 @@ _BINARY: dict[str, list[str]] = {
 
 
 class TemplateTranscriber(StubTranscriber):
-    """Says the template's sentences, under the same name as the instant one."""
+    """Says the template's sentences, under the same name as the stub transcriber."""
 
     def __init__(self, sentences: int) -> None:
         self._sentences = sentences
@@ -111,7 +111,7 @@ def seed(
         ids += copies.write(range(start, min(count, start + _BLOCK)))
     copies.close()
     if instance is not None:
-        keys = [template.id, *ids]
+        keys = [template.partition_key, *ids]
         for start in range(0, len(keys), 10_000):
             instance.add_dynamic_partitions("recordings", keys[start : start + 10_000])
     return ids
@@ -257,7 +257,7 @@ class _Copies:
         owner = (org, identity)
         yield (
             "recordings",
-            (identity, org, made["raw_media"], 1000, "recording", own, ".wav", 5),
+            (identity, org, made["raw_media"], 1000, "recording", own, identity, ".wav", 5),
         )
         outputs = {row["output_hash"]: made[row["stage"]] for row in self._rows.results}
         result_ids: dict[str, int] = {}

@@ -3,7 +3,7 @@
     python -m benchmarks.throughput [--few 20] [--many 400] [--json]
     python -m benchmarks.throughput --present 1000 --present 100000 --many 1000 --plot FILE.svg
 
-With the ``instant`` engines, over distinct tiny WAV files, in a home of their own each:
+With the ``stub`` engines, over distinct tiny WAV files, in a home of their own each:
 
 - ``daemon, one by one``: a file is put in ``dagster dev``'s inbox when the one before is ready
 - ``watch, one by one``: a file is added when the one before is ready, to a warm worker
@@ -143,13 +143,13 @@ def rows(few: int, many: int) -> Iterator[Row]:
         ("daemon, one by one", daemon_one_by_one, few),
     ]
     for way, run, count in ways:
-        with temporary_home(transcriber="instant", embedder="instant") as home:
+        with temporary_home(transcriber="stub", embedder="stub") as home:
             yield measure(way, run, home, count, 0)
 
 
 def rows_among(present: int, few: int, many: int) -> Iterator[Row]:
     """Where ``present`` recordings are there already."""
-    engines = {"transcriber": "instant", "embedder": "instant"}
+    engines = {"transcriber": "stub", "embedder": "stub"}
     with temporary_home(**engines, chunking=seeding.CHUNKING) as home:
         seeding.seed(home.services, home.instance, present, _SENTENCES)
         report_missing_events(home.instance, home.services.pipeline.audit)

@@ -33,7 +33,7 @@ from resources.dagster_storage import open_instance
 
 _LOG = "embedded.txt"
 _CALL_SECONDS = 0.5  # as a provider takes, so that some are killed within a call
-_MAKERS: dict[str, Callable[[], Embedder]] = {"instant": StubEmbedder, "wordllama": WordLlama}
+_MAKERS: dict[str, Callable[[], Embedder]] = {"stub": StubEmbedder, "wordllama": WordLlama}
 
 
 class Counted:

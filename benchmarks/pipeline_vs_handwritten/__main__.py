@@ -36,7 +36,7 @@ from playhead.postgres.database_urls import create_database, embedded_server
 
 def rows(count: int) -> Iterator[Row]:
     floor: dict[str, float] = {}
-    with temporary_home(transcriber="instant", embedder="instant") as home:
+    with temporary_home(transcriber="stub", embedder="stub") as home:
         ours = partial(Ours, home=home.settings.home / "ours")
         contenders: dict[str, Open] = {"bare": BareFloor, "same_job": SameJobFloor, "ours": ours}
         for name, open_at in contenders.items():

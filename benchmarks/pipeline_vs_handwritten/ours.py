@@ -62,7 +62,7 @@ class Ours:
     def __init__(self, url: str, home: Path) -> None:
         self._stack = ExitStack()
         settings = Settings(
-            home=home, database_url=url, transcriber="instant", embedder="instant", org=_ORG
+            home=home, database_url=url, transcriber="stub", embedder="stub", org=_ORG
         )
         self._models: dict[str, Embedder] = {name: HashEmbedder(name) for name in "AB"}
         makers = {name: partial(self._models.__getitem__, name) for name in "AB"}

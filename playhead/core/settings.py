@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -34,6 +35,16 @@ OrgId = Annotated[str, Field(pattern=f"^{_ORG}$")]
 #: Value of ``PLAYHEAD_ALIGNER`` for no aligner: words without times are interpolated over the
 #: stretches with speech.
 NO_ALIGNER = "none"
+#: Earlier names of engines, which are still accepted.
+_ENGINE_ALIASES = {"instant": "stub"}
+
+
+def current_engine_name(name: str) -> str:
+    """Return the current name of an engine that may be given by an earlier name."""
+    return _ENGINE_ALIASES.get(name, name)
+
+
+EngineName = Annotated[str, AfterValidator(current_engine_name)]
 
 
 class Chunking(BaseModel):
@@ -44,11 +55,28 @@ class Chunking(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    transcript: Literal["segments", "text"] = "segments"
-    document: Literal["markdown", "text"] = "markdown"
-    size: Annotated[int, Field(ge=8)] = 500  # less, and one character may not fit
-    overlap: Tokens = 50
-    minimum: Tokens = 100
+    transcript: Literal["segments", "text"] = Field(
+        default="segments",
+        description="How transcripts are chunked: `segments` prefers the boundaries of segments, "
+        "`text` only those of sentences.",
+    )
+    document: Literal["markdown", "text"] = Field(
+        default="markdown",
+        description="How documents are chunked: `markdown` prefers the boundaries of sections, "
+        "`text` only those of sentences.",
+    )
+    size: Annotated[int, Field(ge=8)] = Field(  # less, and one character may not fit
+        default=500,
+        description="Maximum tokens per chunk; the context window of the embedding model caps it.",
+    )
+    overlap: Tokens = Field(
+        default=50,
+        description="Tokens that consecutive chunks share; must be less than `size`.",
+    )
+    minimum: Tokens = Field(
+        default=100,
+        description="Minimum tokens per chunk: a shorter section is merged with its neighbour.",
+    )
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -64,8 +92,12 @@ class EngineNames(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    transcriber: str | None = None
-    writer: str | None = None
+    transcriber: EngineName | None = Field(
+        default=None, description="Name of the transcriber; unset means `PLAYHEAD_TRANSCRIBER`."
+    )
+    writer: EngineName | None = Field(
+        default=None, description="Name of the writer; unset means `PLAYHEAD_WRITER`."
+    )
 
 
 class Provider(BaseModel):
@@ -76,10 +108,23 @@ class Provider(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    base_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
-    api_key: SecretStr | None = None
-    requests_per_minute: Annotated[int, Field(ge=1)] = 500
-    tokens_per_minute: Annotated[int, Field(ge=1)] = 1_000_000
+    base_url: Annotated[str | None, Field(pattern=r"^https?://")] = Field(
+        default=None, description="Base URL of the API; unset means OpenAI."
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="API key; unset means none, and `OPENAI_API_KEY` for the provider `openai`.",
+    )
+    requests_per_minute: Annotated[int, Field(ge=1)] = Field(
+        default=500,
+        validation_alias=AliasChoices("requests_per_minute", "requests_a_minute"),
+        description="Maximum requests per minute until the provider reports its own limit.",
+    )
+    tokens_per_minute: Annotated[int, Field(ge=1)] = Field(
+        default=1_000_000,
+        validation_alias=AliasChoices("tokens_per_minute", "tokens_a_minute"),
+        description="Maximum tokens per minute until the provider reports its own limit.",
+    )
 
 
 def _absolute(path: object) -> object:
@@ -144,29 +189,103 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    home: Folder = Path(".playhead")
-    media: Location | None = None
-    inbox: Location | None = None
-    s3_endpoint: Annotated[str | None, Field(pattern=r"^https?://")] = None
-    org: OrgId = "default"
+    home: Folder = Field(
+        default=Path(".playhead"),
+        description="Folder for all local state: the embedded database, media, inbox and models; "
+        "a relative path is relative to the current directory.",
+    )
+    media: Location | None = Field(
+        default=None,
+        description="Where media files are stored: a folder, `s3://bucket/prefix`, "
+        "`gs://bucket/prefix` or `az://account/container/prefix`; unset means `media` in "
+        "`PLAYHEAD_HOME`.",
+    )
+    inbox: Location | None = Field(
+        default=None,
+        description="Folder or bucket URL that is watched for new files; unset means `inbox` in "
+        "`PLAYHEAD_HOME`.",
+    )
+    s3_endpoint: Annotated[str | None, Field(pattern=r"^https?://")] = Field(
+        default=None,
+        description="URL of an S3-compatible server for `s3://` locations; unset means Amazon S3.",
+    )
+    org: OrgId = Field(
+        default="default",
+        description="Organisation of commands without `--org` and of files in the inbox.",
+    )
     database_url: Annotated[str | None, Field(pattern=r"^postgres(ql)?://")] = Field(
-        default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="URL of a PostgreSQL server with pgvector; unset means the embedded server in "
+        "`PLAYHEAD_HOME`.",
     )
-    transcriber: str = "whisper-base"
-    aligner: str = "whisper-base"
-    embedder: str = "minilm"
-    writer: str = "extractive"
-    answerer: str = "extractive"
-    reranker: Literal["none", "sentences"] = "none"
-    engines: EnginesByChoice = {}
-    chunking: ChunkingByKind = {}
-    confirm_above_usd: Annotated[float, Field(ge=0)] = 1.0
+    transcriber: EngineName = Field(
+        default="whisper-base",
+        description="Engine that transcribes: `whisper-base`, `whisper-tiny.en`, the folder of a "
+        "CTranslate2 Whisper model, or `<provider>:<model>`.",
+    )
+    aligner: EngineName = Field(
+        default="whisper-base",
+        description="Local Whisper model that times the words of transcribers without word times; "
+        "`none` interpolates the times instead.",
+    )
+    embedder: EngineName = Field(
+        default="minilm",
+        description="Embedding model: `minilm`, `wordllama` or `<provider>:<model>`, optionally "
+        "with `@<dimensions>`.",
+    )
+    writer: EngineName = Field(
+        default="extractive",
+        description="Engine that writes documents: `extractive`, which only quotes the transcript, "
+        "or `<provider>:<model>`.",
+    )
+    answerer: EngineName = Field(
+        default="extractive",
+        description="Engine that answers questions: `extractive`, which only quotes sentences, or "
+        "`<provider>:<model>`.",
+    )
+    reranker: Literal["none", "sentences"] = Field(
+        default="none",
+        description="Second ranking of search results: `sentences` compares each sentence of the "
+        "best passages with the query, which finds more and takes longer; `none` skips it.",
+    )
+    engines: EnginesByChoice = Field(
+        default={},
+        description="Engines of some recordings, as JSON by `<organisation>/<kind>`, one of which "
+        'may be `*`: `{"*/meeting": {"transcriber": "…", "writer": "…"}}`; all others use the '
+        "defaults.",
+    )
+    chunking: ChunkingByKind = Field(
+        default={},
+        description="Chunk sizes in tokens by kind of recording, as JSON: "
+        '`{"meeting": {"size": 300, "overlap": 40, "minimum": 80}}`; other kinds use the '
+        "defaults.",
+    )
+    confirm_above_usd: Annotated[float, Field(ge=0)] = Field(
+        default=1.0,
+        description="Maximum estimated cost, in US dollars, of a plan or a new model that needs no "
+        "`--confirm-usd`.",
+    )
     openai_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key")
+        default=None,
+        validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
+        description="API key of the provider `openai`; unset means that its models cannot be used.",
     )
-    providers: ProvidersByName = {}
-    daily_budget_usd: Annotated[float | None, Field(ge=0)] = None
-    titles_in_partition_keys: bool = True
+    providers: ProvidersByName = Field(
+        default={},
+        description="Servers with an OpenAI-compatible API, as JSON by name: "
+        '`{"ollama": {"base_url": "http://localhost:11434/v1"}}`; `openai` always exists.',
+    )
+    daily_budget_usd: Annotated[float | None, Field(ge=0)] = Field(
+        default=None,
+        description="Maximum provider cost, in US dollars per day (UTC) and organisation; above "
+        "it, recordings are parked until the next day; unset means no limit.",
+    )
+    titles_in_partition_keys: bool = Field(
+        default=True,
+        description="Put a slug of the title into a recording's partition key. Set to false where "
+        "titles are confidential.",
+    )
 
     @property
     def media_location(self) -> Path | str:

@@ -75,10 +75,10 @@ def list_engines(settings: Settings, today: date) -> list[EngineFacts]:
 def _local(settings: Settings) -> Iterator[EngineFacts]:
     """Yield the local engines.
 
-    ``instant`` invents its results, for benchmarks.
+    ``stub`` invents its results, for benchmarks.
     """
-    heard = {"whisper-base": "99", "whisper-tiny.en": "en", "instant": "any"}
-    for name in (*WHISPER_MODELS, "instant"):
+    heard = {"whisper-base": "99", "whisper-tiny.en": "en", "stub": "any"}
+    for name in (*WHISPER_MODELS, "stub"):
         chosen = name in _named(settings, "transcriber")
         yield EngineFacts("transcriber", name, chosen, True, ("words", "segments"), heard[name])
     roles: tuple[Role, ...] = ("writer", "answerer")
@@ -87,7 +87,7 @@ def _local(settings: Settings) -> Iterator[EngineFacts]:
     for name, size, window in (
         ("minilm", 384, 254),
         ("wordllama", 256, 8192),
-        ("instant", 64, 512),
+        ("stub", 64, 512),
     ):
         chosen = name in _named(settings, "embedder")
         yield EngineFacts("embedder", name, chosen, True, dimensions=size, window_tokens=window)

@@ -22,7 +22,7 @@ from playhead.core.protocols.embedder import Embedder
 from playhead.core.protocols.transcriber import SpeechRecognizer, Transcriber
 from playhead.core.protocols.writer import Writer
 from playhead.core.records import EngineSelection
-from playhead.core.settings import NO_ALIGNER, Settings
+from playhead.core.settings import NO_ALIGNER, Settings, current_engine_name
 from playhead.engines.answering.extractive import ExtractiveAnswerer
 from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.remote import ClientFactory, RemoteEngines
@@ -55,10 +55,11 @@ class EngineRegistry(Generic[_Adapter]):
         self._making = Lock()
 
     def named(self, name: str) -> _Adapter:
-        """Return the engine with this name, building it at the first call.
+        """Return the engine with this name or earlier name, building it at the first call.
 
         Raises ``ModelUnavailable`` for an unknown name, or a provider that is missing in settings.
         """
+        name = name if name in self._makers else current_engine_name(name)
         with self._making:
             if name not in self._made:
                 self._made[name] = self._make(name)
@@ -233,7 +234,7 @@ def build_answerer(settings: Settings, client_factory: ClientFactory = open_clie
 def _transcribers(settings: Settings) -> dict[str, Callable[[], Transcriber]]:
     names = _whispers(settings.transcriber)
     local = {name: partial(_piecewise, partial(_whisper, name)) for name in names}
-    return {**local, "instant": StubTranscriber}
+    return {**local, "stub": StubTranscriber}
 
 
 def _aligners(settings: Settings) -> dict[str, Callable[[], SpeechRecognizer | None]]:
@@ -266,7 +267,7 @@ def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
     return {
         "minilm": partial(_minilm, settings.home / "models"),
         "wordllama": _wordllama,
-        "instant": StubEmbedder,
+        "stub": StubEmbedder,
     }
 
 

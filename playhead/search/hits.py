@@ -28,7 +28,7 @@ class Hit:
     ``link`` opens the media there. ``passage`` is the text around it, from ``chunks``, which
     contains it at ``text_range`` (characters); ``chunk`` is the one with the sentence.
 
-    ``matched`` is the rank, from 1, in each search leg that found it ("words", "meaning").
+    ``matched`` is the rank, from 1, in each search leg that found it ("text", "vector").
     ``marks`` are the ranges of the query's ``words`` in the passage (characters). ``cosine`` is the
     similarity of the passage to the query, None if vector search did not find it.
     """

@@ -29,7 +29,7 @@ class PassageGroup:
     @property
     def matched(self) -> Mapping[str, int]:
         """Return the best rank in each search leg that found the group."""
-        legs = sorted({leg for match in self.matches for leg in match.matched}, reverse=True)
+        legs = sorted({leg for match in self.matches for leg in match.matched})
         return {
             leg: min(match.matched[leg] for match in self.matches if leg in match.matched)
             for leg in legs

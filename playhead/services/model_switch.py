@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from playhead.core.call_context import CallContext, call_context
 from playhead.core.errors import InvalidEngineOutput
+from playhead.core.settings import current_engine_name
 from playhead.core.spend_confirmation import require_confirmation
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.pipeline.plans import Plan, Scope
@@ -31,7 +32,7 @@ class ModelSwitch:
         Raises ``ModelUnavailable`` for an unknown name, ``InvalidEngineOutput`` if the model's
         vectors do not have the dimensions it declares, and ``CostNotConfirmed``.
         """
-        embedder = self.embedders.named(name)
+        name, embedder = current_engine_name(name), self.embedders.named(name)
         with call_context(CallContext(self.services.settings.org, "model check")):
             shape = embedder.embed(["Is this model as it says?"]).shape
         if shape != (1, embedder.dimensions):

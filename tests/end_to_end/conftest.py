@@ -58,7 +58,7 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """Return an empty home with stub engines."""
-    return Home(tmp_path, {"PLAYHEAD_TRANSCRIBER": "instant", "PLAYHEAD_EMBEDDER": "instant"})
+    return Home(tmp_path, {"PLAYHEAD_TRANSCRIBER": "stub", "PLAYHEAD_EMBEDDER": "stub"})
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from playhead.core.settings import Settings
 from playhead.postgres.database_urls import app_url, dagster_tables_url
 from playhead.services.context import PipelineServices, open_pipeline_services
 from tests.end_to_end.conftest import Home
-from tests.integration.conftest import Pipeline, instant_engines
+from tests.integration.conftest import Pipeline, stub_engines
 from tests.support.residue_markers import (
     FAILING,
     MARKED,
@@ -45,7 +45,7 @@ def pipeline(
     monkeypatch.setenv("PLAYHEAD_HOME", str(home.folder))
     monkeypatch.delenv("DATABASE_URL", raising=False)
     settings = Settings(home=home.folder)
-    engines = replace(instant_engines(), transcriber=transcriber)
+    engines = replace(stub_engines(), transcriber=transcriber)
     with (
         open_pipeline_services(settings, engines) as services,
         dg.DagsterInstance.from_config(str(_ROOT)) as instance,

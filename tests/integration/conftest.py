@@ -56,8 +56,8 @@ def probed(database: Database) -> Recording:
     return recording
 
 
-def instant_engines() -> Engines:
-    embedders = EmbedderRegistry("instant", {"instant": StubEmbedder})
+def stub_engines() -> Engines:
+    embedders = EmbedderRegistry("stub", {"stub": StubEmbedder})
     return Engines(StubTranscriber(), ExtractiveWriter(), embedders)
 
 
@@ -68,7 +68,7 @@ def settings(fresh_database: Callable[[], str], tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def services(settings: Settings) -> Iterator[PipelineServices]:
-    with open_pipeline_services(settings, instant_engines()) as services:
+    with open_pipeline_services(settings, stub_engines()) as services:
         yield services
 
 
@@ -88,7 +88,7 @@ class Pipeline:
 
     def run(self, *recordings: Recording, only: tuple[str, ...] = ()) -> dg.ExecuteInProcessResult:
         """Run the recordings, which must be consecutive partitions, in one Dagster run."""
-        keys = [recording.id for recording in recordings]
+        keys = [recording.partition_key for recording in recordings]
         self.instance.add_dynamic_partitions("recordings", keys)
         return self.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
             instance=self.instance,
@@ -118,7 +118,10 @@ class Pipeline:
         return runs
 
     def materialised(self, asset: str) -> set[str]:
-        return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))
+        keys = self.instance.get_materialized_partitions(dg.AssetKey(asset))
+        found = self.services.pipeline.recordings.by_partition_keys(sorted(keys))
+        ids = {recording.partition_key: recording.id for recording in found}
+        return {ids.get(key, key) for key in keys}
 
 
 @pytest.fixture

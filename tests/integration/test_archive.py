@@ -37,7 +37,7 @@ def test_archive_by_age_is_limited_to_the_organisation(
     now = datetime.now(UTC)
     assert recordings.archive_before("default", now - timedelta(hours=1)) == {}
     assert set(recordings.archive_before("default", now + timedelta(hours=1))) == {ours.id}
-    assert recordings.unarchived_keys() == [theirs.id]
+    assert recordings.unarchived_keys() == [theirs.partition_key]
 
 
 def test_archived_recording_is_left_out_only_of_the_list(
@@ -67,7 +67,7 @@ def test_recording_added_again_is_unarchived(pipeline: Pipeline, add: Add) -> No
     recording = add("a.wav")
     pipeline.services.pipeline.recordings.archive("default", [recording.id])
     assert add("a.wav") == recording
-    assert pipeline.services.pipeline.recordings.unarchived_keys() == [recording.id]
+    assert pipeline.services.pipeline.recordings.unarchived_keys() == [recording.partition_key]
 
 
 def test_reconciliation_follows_the_archive(pipeline: Pipeline, add: Add) -> None:
@@ -78,9 +78,9 @@ def test_reconciliation_follows_the_archive(pipeline: Pipeline, add: Add) -> Non
     recordings.archive("default", [old.id])
     for _ in range(2):
         assert reconcile.execute_in_process(instance=instance).success
-        assert list(instance.get_dynamic_partitions("recordings")) == [new.id]
+        assert list(instance.get_dynamic_partitions("recordings")) == [new.partition_key]
     assert pipeline.services.files.media.has(old)
     recordings.unarchive("default", [old.id])
     assert reconcile.execute_in_process(instance=instance).success
-    assert set(instance.get_dynamic_partitions("recordings")) == {old.id, new.id}
+    assert set(instance.get_dynamic_partitions("recordings")) == {old.partition_key, new.partition_key}
     assert pipeline.materialised("embeddings") == {old.id, new.id}

@@ -29,14 +29,14 @@ Add = Callable[[str], Recording]
 class FailingTranscriber(StubTranscriber):
     """A transcriber that always fails."""
 
-    engine = Engine("instant", "deaf")
+    engine = Engine("stub", "deaf")
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
         raise PermanentError("I hear nothing.", remedy="Take another engine.")
 
 
 class OtherTranscriber(StubTranscriber):
-    engine = Engine("instant", "other")
+    engine = Engine("stub", "other")
 
 
 def with_engines(
@@ -142,13 +142,13 @@ def test_most_specific_engine_setting_applies() -> None:
     settings = Settings(
         transcriber="whisper-base",
         engines={
-            "acme/*": EngineNames(transcriber="instant"),
+            "acme/*": EngineNames(transcriber="stub"),
             "*/meeting": EngineNames(transcriber="whisper-tiny.en", writer="extractive"),
             "acme/meeting": EngineNames(transcriber="whisper-tiny.en"),
         },
     )
     assert settings.transcriber_for("acme", "meeting") == "whisper-tiny.en"
-    assert settings.transcriber_for("acme", "lecture") == "instant"
+    assert settings.transcriber_for("acme", "lecture") == "stub"
     assert settings.transcriber_for("other", "meeting") == "whisper-tiny.en"
     assert settings.transcriber_for("other", "lecture") == "whisper-base"
 

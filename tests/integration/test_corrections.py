@@ -45,7 +45,7 @@ class CountingTranscriber(StubTranscriber):
     """A transcriber of ten different sentences of twelve words by two speakers that counts its
     calls."""
 
-    engine = Engine("instant", "transcriber-1")
+    engine = Engine("stub", "transcriber-1")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -113,7 +113,7 @@ def settings(settings: Settings) -> Settings:
 def services(
     services: PipelineServices, transcriber: CountingTranscriber, embedder: CountingEmbedder
 ) -> PipelineServices:
-    embedders = EmbedderRegistry("instant", {"instant": lambda: embedder})
+    embedders = EmbedderRegistry("stub", {"stub": lambda: embedder})
     return replace(services, engines=Engines(transcriber, QuotingWriter(), embedders))
 
 
@@ -212,7 +212,7 @@ def test_correction_survives_a_new_engine(
     correct(services, ready, 4, "Put right.")
     corrected = services.pipeline.versions.current(ready)
     other = CountingTranscriber()
-    other.engine = Engine("instant", "transcriber-2")
+    other.engine = Engine("stub", "transcriber-2")
     newer = replace(services, engines=replace(services.engines, transcriber=other))
     changed = Pipeline(
         newer, pipeline.instance, build_definitions(newer.settings, engines=newer.engines)
@@ -239,7 +239,7 @@ def test_old_version_is_restored_without_an_engine_call(
     assert [
         (version.number, version.engine, version.model, version.current) for version in versions
     ] == [
-        (1, "instant", "transcriber-1", False),
+        (1, "stub", "transcriber-1", False),
         (2, "person", "Ada", True),
     ]
     services.pipeline.versions.restore(ready, 1, "Grace")

@@ -13,14 +13,14 @@ from pipeline_assets.definitions import build_definitions
 from playhead.core.records import STAGES
 from playhead.core.settings import Settings
 from playhead.engines.registry import Engines
-from tests.integration.conftest import instant_engines
+from tests.integration.conftest import stub_engines
 
 _ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def engines() -> Engines:
-    return instant_engines()
+    return stub_engines()
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def ready(services: PipelineServices, added: Recording) -> Recording:
     worker = PipelineDriver(database)
     worker.probe(added)
     worker.transcribe(added, transcript)
-    worker.write(added, document=document)
+    worker.write(added, written=document)
     worker.results.close()
     database.close()
     services.pipeline.versions.name_speaker(added, "SPEAKER_0", "Jack")

@@ -26,7 +26,7 @@ from playhead.postgres.database_urls import dagster_tables_url
 from playhead.postgres.deletion.rows import RecordingDeletion
 from playhead.postgres.pipeline.stage_results import StageResults
 from playhead.services.context import PipelineServices, open_pipeline_services
-from tests.integration.conftest import Pipeline, instant_engines, write_sound
+from tests.integration.conftest import Pipeline, stub_engines, write_sound
 from tests.support import factories
 from tests.support.factories import PipelineDriver
 from tests.support.residue_markers import (
@@ -68,9 +68,9 @@ def pipeline(
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     engines = replace(
-        instant_engines(),
+        stub_engines(),
         transcriber=transcriber,
-        embedders=EmbedderRegistry("instant", {"instant": lambda: embedder}),
+        embedders=EmbedderRegistry("stub", {"stub": lambda: embedder}),
     )
     with (
         open_pipeline_services(settings, engines) as services,
@@ -121,7 +121,7 @@ def test_deletion_removes_all_traces_of_ready_and_failed_recordings(
     assert not find_residue(services, *WORDS)
     assert [status.id for status in services.pipeline.recordings.statuses("default")] == [other.id]
     assert pipeline.materialised("embeddings") == {other.id}
-    assert pipeline.instance.get_dynamic_partitions("recordings") == [other.id]
+    assert pipeline.instance.get_dynamic_partitions("recordings") == [other.partition_key]
     with psycopg.connect(databases(services)[0]) as connection:
         rows = connection.execute("select recording_id::text from deleted_recordings").fetchall()
     assert {row[0] for row in rows} == {ours.id, failed.id}
@@ -146,8 +146,8 @@ def test_deletion_keeps_shared_runs_for_the_other_recordings(pipeline: Pipeline,
     delete(pipeline.services, pipeline.instance, [first.id])
     shared = pipeline.instance.get_run_by_id(run.run_id)
     assert shared is not None
-    assert shared.tags["dagster/asset_partition_range_start"] == second.id
-    assert shared.tags["dagster/asset_partition_range_end"] == third.id
+    assert shared.tags["dagster/asset_partition_range_start"] == second.partition_key
+    assert shared.tags["dagster/asset_partition_range_end"] == third.partition_key
     assert pipeline.instance.all_logs(run.run_id)
     deleted = pipeline.instance.get_run_by_id(own_run.run_id)
     assert deleted is None or first.id not in str(deleted)
@@ -164,7 +164,7 @@ def test_deletion_removes_the_recording_from_the_asset_page(pipeline: Pipeline, 
         event = pipeline.instance.get_latest_materialization_event(dg.AssetKey(stage))
         assert event is not None
         assert event.asset_materialization is not None
-        assert event.asset_materialization.partition == other.id
+        assert event.asset_materialization.partition == other.partition_key
 
 
 def test_deletion_removes_the_name_of_the_added_file(pipeline: Pipeline) -> None:
@@ -174,7 +174,7 @@ def test_deletion_removes_the_name_of_the_added_file(pipeline: Pipeline) -> None
     inbox.mkdir(parents=True)
     file = write_sound(inbox / f"{TITLE}.wav")
     result = pipeline.definitions.resolve_job_def("ingest_inbox_file").execute_in_process(
-        instance=instance, run_config={"ops": {"collect": {"config": {"name": file.name}}}}
+        instance=instance, run_config={"ops": {"ingest_file": {"config": {"name": file.name}}}}
     )
     assert result.success
     instance.create_tick(
@@ -235,16 +235,16 @@ def test_dagster_events_of_a_deleted_recording_are_rejected(pipeline: Pipeline, 
     pipeline.run(other)
     delete(pipeline.services, pipeline.instance, [ours.id])
     for event in (
-        dg.AssetMaterialization("document", partition=ours.id, metadata={"preview": SPOKEN}),
-        dg.AssetObservation("transcript", partition=ours.id, description=SPOKEN),
+        dg.AssetMaterialization("document", partition=ours.partition_key, metadata={"preview": SPOKEN}),
+        dg.AssetObservation("transcript", partition=ours.partition_key, description=SPOKEN),
         dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey("transcript"),
             check_name="has_words",
             passed=True,
             metadata={"beginning": SPOKEN},
-            partition=ours.id,
+            partition=ours.partition_key,
         ),
-        dg.AssetMaterialization("document", partition=other.id, metadata={"preview": "plain"}),
+        dg.AssetMaterialization("document", partition=other.partition_key, metadata={"preview": "plain"}),
     ):
         pipeline.instance.report_runless_asset_event(event)
     assert pipeline.materialised("document") == {other.id}
@@ -252,7 +252,7 @@ def test_dagster_events_of_a_deleted_recording_are_rejected(pipeline: Pipeline, 
     newest = pipeline.instance.get_latest_materialization_event(dg.AssetKey("document"))
     assert newest is not None
     assert newest.asset_materialization is not None
-    assert newest.asset_materialization.partition == other.id
+    assert newest.asset_materialization.partition == other.partition_key
 
 
 def test_deletion_keeps_vectors_of_texts_shared_with_other_recordings(

@@ -266,9 +266,10 @@ def test_foreign_key_of_another_organisation_is_treated_as_unknown(
             messages.append(str(raised.value).replace(identity, ""))
         for identity in (existing, unused):
             connection.execute(
-                "insert into recordings (id, org_id, sha256, size_bytes, kind, title, suffix)"
-                " values (%s, %s, %s, 1, 'recording', '', '')",
-                [identity, OURS, secrets.token_hex(32)],
+                "insert into recordings (id, org_id, sha256, size_bytes, kind, title, suffix,"
+                " partition_key)"
+                " values (%s, %s, %s, 1, \'recording\', \'\', \'\', %s)",
+                [identity, OURS, secrets.token_hex(32), identity],
             )
     assert messages[0] == messages[1]
 

@@ -33,7 +33,7 @@ class CountingEmbedder(StubEmbedder):
     """A counting model with vectors of ``dimensions`` and chunks of at most ``window_tokens``."""
 
     def __init__(self, model: str, dimensions: int = 64, window_tokens: int = 512) -> None:
-        self.engine = Engine("instant", model)
+        self.engine = Engine("stub", model)
         self.dimensions = dimensions
         self.window_tokens = window_tokens
         self.price = FREE
@@ -47,7 +47,7 @@ class CountingEmbedder(StubEmbedder):
 class BlindEmbedder(StubEmbedder):
     """A model that gives every text the same vector."""
 
-    engine = Engine("instant", "blind")
+    engine = Engine("stub", "blind")
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         same = np.zeros((len(texts), self.dimensions), dtype=np.float32)
@@ -58,7 +58,7 @@ class BlindEmbedder(StubEmbedder):
 class WrongSizeEmbedder(StubEmbedder):
     """A model that returns fewer dimensions than it states."""
 
-    engine = Engine("instant", "liar")
+    engine = Engine("stub", "liar")
     dimensions = 65
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -79,7 +79,7 @@ def models() -> ModelRegistry:
     priced = CountingEmbedder("priced")
     priced.price = Price(usd_per_call=10.0)
     return ModelRegistry(
-        instant=StubEmbedder(),
+        stub=StubEmbedder(),
         wide=CountingEmbedder("wide", dimensions=96, window_tokens=24),
         priced=priced,
         blind=BlindEmbedder(),
@@ -89,8 +89,8 @@ def models() -> ModelRegistry:
 
 @pytest.fixture
 def with_models(pipeline: Pipeline, models: ModelRegistry) -> Pipeline:
-    """Return the pipeline with all models available; the settings name ``instant``."""
-    return with_default_model("instant", pipeline, models)
+    """Return the pipeline with all models available; the settings name ``stub``."""
+    return with_default_model("stub", pipeline, models)
 
 
 def with_default_model(default: str, pipeline: Pipeline, models: ModelRegistry) -> Pipeline:
@@ -134,7 +134,7 @@ def active_model(services: PipelineServices) -> str:
 
 
 def run_schedule(pipeline: Pipeline) -> None:
-    job = pipeline.definitions.resolve_job_def("change_embedding_model")
+    job = pipeline.definitions.resolve_job_def("switch_embedding_model")
     assert job.execute_in_process(instance=pipeline.instance).success
 
 
@@ -145,7 +145,7 @@ def test_new_set_is_built_beside_the_active_one_and_activated(
     new_set = add_set(switch, "wide")
     with_models.run_plans()
     sets = with_models.services.search.embedding_sets
-    assert active_model(with_models.services) == "instant"
+    assert active_model(with_models.services) == "stub"
     assert sets.progress(sets.get(new_set)).lacking == 0
     before = {hit.recording for hit in search(with_models.services, "amber birch").hits}
     switch.activate(sets.get(new_set))
@@ -188,7 +188,7 @@ def test_recording_added_during_a_build_is_embedded_for_both_sets(
     for embedding_set in sets.live():
         assert sets.progress(embedding_set).lacking == 0
     switch.activate(sets.get(new_set))
-    assert switch.rollback().name == "instant"
+    assert switch.rollback().name == "stub"
 
 
 def test_archived_recordings_are_in_the_new_set(
@@ -197,7 +197,7 @@ def test_archived_recordings_are_in_the_new_set(
     old = add("a.wav")
     with_models.run(old, add("b.wav"))
     with_models.services.pipeline.recordings.archive("default", [old.id])
-    with_models.instance.delete_dynamic_partition("recordings", old.id)
+    with_models.instance.delete_dynamic_partition("recordings", old.partition_key)
     new_set = with_models.services.search.embedding_sets.get(add_set(switch, "wide"))
     with_models.run_plans()
     switch.activate(new_set)
@@ -215,7 +215,7 @@ def test_incomplete_set_cannot_be_activated(
         switch.activate(new_set)
     with pytest.raises(SetIncomplete):
         with_models.services.search.embedding_sets.activate(new_set)
-    assert active_model(with_models.services) == "instant"
+    assert active_model(with_models.services) == "stub"
 
 
 def test_model_that_finds_nothing_fails_its_evaluation(
@@ -226,7 +226,7 @@ def test_model_that_finds_nothing_fails_its_evaluation(
     with_models.run_plans()
     with pytest.raises(EvaluationFailed, match="known passages"):
         switch.activate(with_models.services.search.embedding_sets.get(new_set))
-    assert active_model(with_models.services) == "instant"
+    assert active_model(with_models.services) == "stub"
     evaluation = with_models.services.search.embedding_sets.get(new_set).gate
     assert evaluation is not None
     assert evaluation["faults"]
@@ -236,13 +236,13 @@ def test_unknown_or_wrong_size_model_is_rejected(
     with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
     with_models.run(add("a.wav"))
-    with pytest.raises(ModelUnavailable, match="instant, liar"):
+    with pytest.raises(ModelUnavailable, match="priced, stub"):
         add_set(switch, "gpt-7")
     with pytest.raises(InvalidEngineOutput, match="65 dimensions"):
         add_set(switch, "liar")
     assert [
         embedding_set.name for embedding_set in with_models.services.search.embedding_sets.all()
-    ] == ["instant"]
+    ] == ["stub"]
 
 
 def test_expensive_model_needs_confirmation(
@@ -258,8 +258,8 @@ def test_new_weights_under_the_same_name_are_not_mixed_with_old_vectors(
     with_models: Pipeline, switch: ModelSwitch, models: ModelRegistry, add: Add
 ) -> None:
     with_models.run(add("a.wav"))
-    models["instant"] = CountingEmbedder("instant-2")
-    updated = with_default_model("instant", with_models, models)
+    models["stub"] = CountingEmbedder("stub-2")
+    updated = with_default_model("stub", with_models, models)
     found = search(updated.services, "amber")
     assert found.hits
     assert found.note is not None
@@ -267,7 +267,7 @@ def test_new_weights_under_the_same_name_are_not_mixed_with_old_vectors(
     result = updated.run(add("b.wav"))
     assert not result.success
     [failed] = [event for event in result.all_events if event.is_step_failure]
-    assert "playhead models add instant" in str(failed.step_failure_data.user_failure_data)
+    assert "playhead models add stub" in str(failed.step_failure_data.user_failure_data)
     assert len(updated.services.pipeline.recordings.pending(limit=9)) == 1, (
         "what arrives waits for a person"
     )
@@ -279,7 +279,7 @@ def test_failing_model_in_a_build_does_not_stop_new_recordings(
     with_models.run(add("a.wav"))
     add_set(switch, "wide")
     models["wide"] = WrongSizeEmbedder()
-    updated = with_default_model("instant", with_models, models)
+    updated = with_default_model("stub", with_models, models)
     assert updated.run(add("b.wav")).success
     assert [
         recording.status for recording in updated.services.pipeline.recordings.statuses("default")
@@ -292,13 +292,13 @@ def test_schedule_follows_the_settings_and_respects_a_rollback(
     with_models.run(add("a.wav"))
     updated = with_default_model("wide", with_models, models)
     run_schedule(updated)
-    assert active_model(updated.services) == "instant"
+    assert active_model(updated.services) == "stub"
     updated.run_plans()
     run_schedule(updated)
     assert active_model(updated.services) == "wide"
     switch.rollback()
     run_schedule(updated)
-    assert active_model(updated.services) == "instant", "a person went back"
+    assert active_model(updated.services) == "stub", "a person went back"
 
 
 def test_schedule_does_not_start_an_expensive_build(
@@ -308,7 +308,7 @@ def test_schedule_does_not_start_an_expensive_build(
     run_schedule(with_default_model("priced", with_models, models))
     assert [
         embedding_set.name for embedding_set in with_models.services.search.embedding_sets.all()
-    ] == ["instant"]
+    ] == ["stub"]
 
 
 def test_remaining_build_of_an_expensive_set_needs_confirmation(

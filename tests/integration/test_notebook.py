@@ -71,7 +71,7 @@ def environment(
     monkeypatch.chdir(tmp_path)  # where no .env is
     monkeypatch.setenv("DATABASE_URL", str(services.settings.database_url))
     monkeypatch.setenv("PLAYHEAD_HOME", str(services.settings.home))
-    monkeypatch.setenv("PLAYHEAD_EMBEDDER", "instant")
+    monkeypatch.setenv("PLAYHEAD_EMBEDDER", "stub")
 
 
 @pytest.fixture

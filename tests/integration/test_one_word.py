@@ -1,4 +1,4 @@
-"""What one corrected word costs with the engines and sizes that everybody has at first."""
+"""The cost of one corrected word with the default engines and chunk sizes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.support.synthetic_transcripts import make_talk
 TALK = make_talk(11, 120)  # eleven minutes
 
 
-class Told(StubTranscriber):
+class TalkTranscriber(StubTranscriber):
     def transcribe(self, media: Path, **how: Any) -> Transcript:
         return TALK
 
 
-class Counted(MiniLM):
+class RecordingEmbedder(MiniLM):
     def __init__(self, cache: Path) -> None:
         super().__init__(cache=cache)
         self.calls: list[Sequence[str]] = []
@@ -46,29 +46,31 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def counted(models: Path) -> Counted:
-    return Counted(models)
+def embedder(models: Path) -> RecordingEmbedder:
+    return RecordingEmbedder(models)
 
 
 @pytest.fixture
-def services(services: PipelineServices, counted: Counted) -> PipelineServices:
-    embedders = EmbedderRegistry("minilm", {"minilm": lambda: counted})
-    return replace(services, engines=Engines(Told(), ExtractiveWriter(), embedders))
+def services(services: PipelineServices, embedder: RecordingEmbedder) -> PipelineServices:
+    embedders = EmbedderRegistry("minilm", {"minilm": lambda: embedder})
+    return replace(services, engines=Engines(TalkTranscriber(), ExtractiveWriter(), embedders))
 
 
 @pytest.fixture
-def ready(pipeline: Pipeline, add: Callable[[str], Recording], counted: Counted) -> Recording:
+def ready(
+    pipeline: Pipeline, add: Callable[[str], Recording], embedder: RecordingEmbedder
+) -> Recording:
     recording = add("talk.wav")
     assert pipeline.run(recording).success
-    counted.calls.clear()
+    embedder.calls.clear()
     return recording
 
 
-def put_right(pipeline: Pipeline, recording: Recording, old: str, new: str) -> None:
-    """In the first segment that has it."""
+def correct_word(pipeline: Pipeline, recording: Recording, old: str, new: str) -> None:
+    """Replace the word in the first segment that has it."""
     versions = pipeline.services.pipeline.versions
     before = versions.current(recording)
-    number = next(i for i, said in enumerate(before.segments) if old in said.text.split())
+    number = next(i for i, sentences in enumerate(before.segments) if old in sentences.text.split())
     text = " ".join(new if word == old else word for word in before.segments[number].text.split())
     versions.correct(recording, correct_segment(before, number, text), "Ada")
     assert pipeline.run(recording).success
@@ -82,58 +84,63 @@ def database(services: PipelineServices) -> Iterator[Database]:
     database.close()
 
 
-def passages(database: Database, source: str) -> list[str]:
+def chunk_texts(database: Database, source: str) -> list[str]:
     sql = b"select text from chunks where is_current and source = %(source)s order by ordinal"
     return [row["text"] for row in database.rows(sql, source=source)]
 
 
-def said_once(among: str, *, but_not_in: str = "") -> str:
-    told, others = TALK.text.split(), set(but_not_in.split())
-    return next(w for w in among.split() if told.count(w) == 1 and w not in others)
+def find_unique_word(text: str, *, but_not_in: str = "") -> str:
+    words, others = TALK.text.split(), set(but_not_in.split())
+    return next(w for w in text.split() if words.count(w) == 1 and w not in others)
 
 
-def vectors(database: Database) -> set[str]:
-    """The versions of their rows."""
+def vector_rows(database: Database) -> set[str]:
+    """Return the versions of the vector rows."""
     rows = database.rows(b"select tableoid || ' ' || ctid || ' ' || xmin as row from embeddings")
     return {row["row"] for row in rows}
 
 
-def test_a_corrected_word_embeds_the_passage_it_is_in_and_touches_no_other_vector(
-    pipeline: Pipeline, ready: Recording, counted: Counted, database: Database
+def test_corrected_word_embeds_only_its_chunk_and_changes_no_other_vector(
+    pipeline: Pipeline, ready: Recording, embedder: RecordingEmbedder, database: Database
 ) -> None:
-    known = vectors(database)
-    _, before, here, after, *_ = passages(database, "transcript")
-    word = said_once(" ".join(here.split()[30:]), but_not_in=f"{before} {after}")
-    put_right(pipeline, ready, word, "Kowalczyk")
-    assert counted.calls == [[here.replace(word, "Kowalczyk")]]
-    assert (len(known - vectors(database)), len(vectors(database) - known)) == (1, 1)
+    vectors_before = vector_rows(database)
+    _, before, chunk, after, *_ = chunk_texts(database, "transcript")
+    word = find_unique_word(" ".join(chunk.split()[30:]), but_not_in=f"{before} {after}")
+    correct_word(pipeline, ready, word, "Kowalczyk")
+    assert embedder.calls == [[chunk.replace(word, "Kowalczyk")]]
+    assert (
+        len(vectors_before - vector_rows(database)),
+        len(vector_rows(database) - vectors_before),
+    ) == (1, 1)
 
 
-def test_a_word_that_two_passages_share_embeds_both(
-    pipeline: Pipeline, ready: Recording, counted: Counted, database: Database
+def test_word_shared_by_two_chunks_embeds_both(
+    pipeline: Pipeline, ready: Recording, embedder: RecordingEmbedder, database: Database
 ) -> None:
-    heard, told = passages(database, "transcript"), TALK.text.split()
-    shared = (word for word in told if sum(word in text.split() for text in heard) == 2)
-    word = next(word for word in shared if told.count(word) == 1)
-    put_right(pipeline, ready, word, "Kowalczyk")
-    both = [passage for passage in passages(database, "transcript") if "Kowalczyk" in passage]
-    assert len(both) == 2
-    assert [sorted(texts) for texts in counted.calls] == [sorted(both)]
+    heard, words = chunk_texts(database, "transcript"), TALK.text.split()
+    shared_words = (word for word in words if sum(word in text.split() for text in heard) == 2)
+    word = next(word for word in shared_words if words.count(word) == 1)
+    correct_word(pipeline, ready, word, "Kowalczyk")
+    both_chunks = [
+        passage for passage in chunk_texts(database, "transcript") if "Kowalczyk" in passage
+    ]
+    assert len(both_chunks) == 2
+    assert [sorted(texts) for texts in embedder.calls] == [sorted(both_chunks)]
 
 
-def test_a_word_of_a_sentence_that_the_document_quotes_embeds_no_more(
-    pipeline: Pipeline, ready: Recording, counted: Counted, database: Database
+def test_word_quoted_in_the_document_embeds_nothing_more(
+    pipeline: Pipeline, ready: Recording, embedder: RecordingEmbedder, database: Database
 ) -> None:
     [document] = database.rows(b"select content, metadata from documents")
     quotes = document["content"][document["metadata"]["quotes_from"] :]
-    word = said_once(quotes, but_not_in=" ".join(document["metadata"]["key_phrases"]))
-    put_right(pipeline, ready, word, "Kowalczyk")
-    [texts] = counted.calls
+    word = find_unique_word(quotes, but_not_in=" ".join(document["metadata"]["key_phrases"]))
+    correct_word(pipeline, ready, word, "Kowalczyk")
+    [texts] = embedder.calls
     assert len(texts) <= 2
-    assert set(texts) <= set(passages(database, "transcript"))
+    assert set(texts) <= set(chunk_texts(database, "transcript"))
 
 
-def test_what_the_document_quotes_is_a_passage_where_it_was_said_and_nowhere_else(
+def test_quoted_sentences_are_only_in_transcript_chunks(
     ready: Recording, database: Database
 ) -> None:
     [document] = database.rows(b"select content, metadata from documents")
@@ -141,27 +148,27 @@ def test_what_the_document_quotes_is_a_passage_where_it_was_said_and_nowhere_els
     overview, quotes = content[:place], content[place:]
     assert "# talk" in overview
     assert all(phrase in overview for phrase in document["metadata"]["key_phrases"])
-    assert passages(database, "document") == [overview.strip()]
-    said = re.findall(r"^(?:- )?\[\d\d:\d\d:\d\d\] (.*)$", quotes, re.MULTILINE)
-    heard = passages(database, "transcript")
-    assert len(said) > 10
-    assert all(any(sentence in passage for passage in heard) for sentence in said)
+    assert chunk_texts(database, "document") == [overview.strip()]
+    sentences = re.findall(r"^(?:- )?\[\d\d:\d\d:\d\d\] (.*)$", quotes, re.MULTILINE)
+    heard = chunk_texts(database, "transcript")
+    assert len(sentences) > 10
+    assert all(any(sentence in text for text in heard) for sentence in sentences)
 
 
-def test_of_ten_quoted_words_put_right_no_more_than_one_embeds_three_texts(
-    pipeline: Pipeline, ready: Recording, counted: Counted, database: Database
+def test_ten_corrected_quotes_embed_at_most_three_texts_once(
+    pipeline: Pipeline, ready: Recording, embedder: RecordingEmbedder, database: Database
 ) -> None:
     [document] = database.rows(b"select content from documents")
     told = TALK.text.split()
     rare = [
-        next((word for word in said.text.split()[1:] if told.count(word) == 1), None)
-        for said in TALK.segments
-        if said.text in document["content"]
+        next((word for word in sentences.text.split()[1:] if told.count(word) == 1), None)
+        for sentences in TALK.segments
+        if sentences.text in document["content"]
     ]
     words = [word for word in rare if word is not None]
     for number, word in enumerate(words):
-        put_right(pipeline, ready, word, f"Name{number}")
-    assert len(counted.calls) == len(words) == 10
-    *others, most = sorted(len(texts) for texts in counted.calls)
+        correct_word(pipeline, ready, word, f"Name{number}")
+    assert len(embedder.calls) == len(words) == 10
+    *others, maximum = sorted(len(texts) for texts in embedder.calls)
     assert max(others) <= 2
-    assert most <= 3
+    assert maximum <= 3

@@ -1,4 +1,4 @@
-"""Passages and their vectors are kept by exact delta: what did not change is not touched."""
+"""Stored chunks and vectors: only changed ones are written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rewrite(
     chunks: Sequence[Chunk],
     recipe: Recipe = CHUNK_RECIPE,
 ) -> None:
-    """Chunks made anew from a text that changed."""
+    """Chunk the recording again after its text changed."""
     changed = factories.make_transcript(
         f"version {len(worker.results.lineage(recording))} {chunks}"
     )
@@ -39,31 +39,31 @@ def rewrite(
     worker.chunk(recording, chunks, recipe)
 
 
-def ids(
+def chunk_ids(
     worker: PipelineDriver, recording: Recording, recipe: Recipe = CHUNK_RECIPE
 ) -> list[tuple[str, UUID]]:
-    """Text and id of every chunk, in order."""
+    """Return the text and id of every chunk, in order."""
     rows = worker.content.chunks(recording, recipe.hash)
     return [(row["text"], row["id"]) for row in rows]
 
 
 def vectors(database: Database) -> dict[UUID, tuple[int, list[float]]]:
-    """Result and vector by chunk."""
+    """Return the result and vector by chunk."""
     rows = database.rows(b"select chunk_id, result_id, vector from embeddings")
     return {row["chunk_id"]: (row["result_id"], row["vector"].to_list()) for row in rows}
 
 
-# Chunks by exact delta
+# Chunks
 
 
-def test_changing_one_passage_touches_that_one_only(
+def test_changed_chunk_keeps_the_ids_and_vectors_of_the_others(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["first", "second", "third"])
-    before, vectors_before = dict(ids(worker, recording)), vectors(database)
+    before, vectors_before = dict(chunk_ids(worker, recording)), vectors(database)
     rewrite(worker, recording, make_chunks("first", "the second, longer", "third"))
     worker.embed(recording)
-    after, vectors_after = dict(ids(worker, recording)), vectors(database)
+    after, vectors_after = dict(chunk_ids(worker, recording)), vectors(database)
     assert list(after) == ["first", "the second, longer", "third"]
     for text in ("first", "third"):
         assert after[text] == before[text]
@@ -72,11 +72,11 @@ def test_changing_one_passage_touches_that_one_only(
     assert worker.embedded_texts[3:] == ["the second, longer"]
 
 
-def test_passages_that_only_moved_keep_their_ids_and_tell_their_new_places(
+def test_moved_chunks_keep_their_ids_and_get_new_positions(
     worker: PipelineDriver, recording: Recording
 ) -> None:
     worker.run_all_stages(recording, ["one", "two"])
-    before = dict(ids(worker, recording))
+    before = dict(chunk_ids(worker, recording))
     moved = make_chunks("zero", "one", "two")
     rewrite(worker, recording, moved)
     rows = worker.content.chunks(recording, CHUNK_RECIPE.hash)
@@ -86,27 +86,27 @@ def test_passages_that_only_moved_keep_their_ids_and_tell_their_new_places(
             assert row[place] == getattr(chunk, place)
 
 
-def test_moving_passages_needs_no_vector_anew(worker: PipelineDriver, recording: Recording) -> None:
+def test_moved_chunks_need_no_new_vectors(worker: PipelineDriver, recording: Recording) -> None:
     worker.run_all_stages(recording, ["one", "two"])
     rewrite(worker, recording, make_chunks("two", "one"))
     assert not worker.embed(recording)
     assert sorted(worker.embedded_texts) == ["one", "two"]
 
 
-def test_the_same_words_twice_are_two_passages(
+def test_repeated_text_is_two_chunks(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["yes", "no", "yes"])
-    assert [text for text, _ in ids(worker, recording)] == ["yes", "no", "yes"]
+    assert [text for text, _ in chunk_ids(worker, recording)] == ["yes", "no", "yes"]
     assert len(vectors(database)) == 3
     assert sorted(worker.embedded_texts) == ["no", "yes"]
     rewrite(worker, recording, make_chunks("yes", "no"))
     worker.embed(recording)
-    assert [text for text, _ in ids(worker, recording)] == ["yes", "no"]
+    assert [text for text, _ in chunk_ids(worker, recording)] == ["yes", "no"]
     assert len(vectors(database)) == 2
 
 
-def test_the_same_words_spoken_and_written_are_two_passages(
+def test_equal_spoken_and_written_text_is_two_chunks(
     worker: PipelineDriver, recording: Recording
 ) -> None:
     rewrite(worker, recording, [*make_chunks("same"), *make_chunks("same", source="document")])
@@ -114,23 +114,23 @@ def test_the_same_words_spoken_and_written_are_two_passages(
     assert [row["source"] for row in rows] == ["transcript", "document"]
 
 
-def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
+def test_spoken_chunk_is_found_before_an_equal_written_one(
     worker: PipelineDriver, database: Database
 ) -> None:
     search, question = (
         ChunkSearch(database),
         factories.unit_vectors(["the same"], worker.dimensions)[0],
     )
-    for _ in range(8):  # ids are drawn, so one alone may be in order by chance
+    for _ in range(8):  # ids are random, so a single pair may be in order by chance
         recording = factories.add_recording(database)
-        both = [*make_chunks("the same"), *make_chunks("the same", source="document")]
-        rewrite(worker, recording, both)
+        chunks = [*make_chunks("the same"), *make_chunks("the same", source="document")]
+        rewrite(worker, recording, chunks)
         worker.embed(recording)
-        [searched] = worker.sets.live()
+        [searched_set] = worker.sets.live()
         found = search.find(
             "same",
             question,
-            searched,
+            searched_set,
             org_id=recording.org_id,
             filters=SearchFilter(recordings=(recording.id,)),
             limit=10,
@@ -138,7 +138,7 @@ def test_of_the_same_words_what_was_said_is_found_before_what_was_written(
         assert [match.source for match in found] == ["transcript", "document"]
 
 
-def test_a_recording_that_turned_out_to_be_in_another_language_is_searched_in_it(
+def test_changed_language_updates_the_search_index_of_chunks(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     rewrite(worker, recording, make_chunks("les chevaux"))
@@ -149,26 +149,26 @@ def test_a_recording_that_turned_out_to_be_in_another_language_is_searched_in_it
     assert row["found"]
 
 
-def test_no_passages_at_all_is_a_result_too(
+def test_no_chunks_are_a_valid_result(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, [])
     assert Recordings(database).statuses("default")[0].status == "ready"
     rewrite(worker, recording, make_chunks("now something"))
     rewrite(worker, recording, [])
-    assert ids(worker, recording) == []
+    assert chunk_ids(worker, recording) == []
 
 
-def test_passages_of_one_recording_leave_those_of_another_alone(
+def test_chunks_of_other_recordings_are_unchanged(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     other = factories.add_recording(database)
     worker.run_all_stages(recording, ["shared", "own"])
     worker.run_all_stages(other, ["shared"])
-    kept = ids(worker, recording)
+    stored = chunk_ids(worker, recording)
     rewrite(worker, other, make_chunks("different"))
     worker.embed(other)
-    assert ids(worker, recording) == kept
+    assert chunk_ids(worker, recording) == stored
 
 
 @settings(
@@ -177,7 +177,7 @@ def test_passages_of_one_recording_leave_those_of_another_alone(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(edits=st.lists(st.lists(st.sampled_from("abcde"), max_size=6), min_size=2, max_size=4))
-def test_whatever_the_edits_what_stands_is_what_was_wanted_and_what_stayed_kept_its_id(
+def test_chunks_match_any_edits_and_unchanged_ones_keep_their_ids(
     worker: PipelineDriver, database: Database, edits: list[list[str]]
 ) -> None:
     recording = factories.add_recording(database)
@@ -185,31 +185,31 @@ def test_whatever_the_edits_what_stands_is_what_was_wanted_and_what_stayed_kept_
     for texts in edits:
         rewrite(worker, recording, make_chunks(*texts))
         worker.embed(recording)
-        after = ids(worker, recording)
+        after = chunk_ids(worker, recording)
         assert [text for text, _ in after] == texts
-        kept = set(before) & set(after)
+        stored = set(before) & set(after)
         for text in set(texts):
             times_before = sum(old == text for old, _ in before)
-            assert sum(old == text for old, _ in kept) == min(times_before, texts.count(text))
+            assert sum(old == text for old, _ in stored) == min(times_before, texts.count(text))
         before = after
 
 
 # Vectors
 
 
-def test_a_text_is_paid_for_once_even_when_the_worker_dies_right_after(
+def test_text_is_embedded_once_even_if_the_worker_dies(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     rewrite(worker, recording, make_chunks("one", "two"))
     set_id = worker.set_id
-    worker.fill_cache(recording, CHUNK_RECIPE, set_id, 3)  # and then it dies
+    worker.fill_cache(recording, CHUNK_RECIPE, set_id, 3)  # the worker dies here
     assert worker.uncached(recording, CHUNK_RECIPE, set_id) == {}
     worker.embed(recording)
     assert sorted(worker.embedded_texts) == ["one", "two"]
     assert len(vectors(database)) == 2
 
 
-def test_another_recording_of_the_organisation_shares_the_vector_of_the_same_words(
+def test_vector_of_a_text_is_shared_within_an_organisation(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["shared"])
@@ -217,7 +217,7 @@ def test_another_recording_of_the_organisation_shares_the_vector_of_the_same_wor
     assert worker.embedded_texts == ["shared"]
 
 
-def test_another_organisation_pays_for_itself(
+def test_vector_of_a_text_is_not_shared_between_organisations(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["shared"])
@@ -225,15 +225,15 @@ def test_another_organisation_pays_for_itself(
     assert worker.embedded_texts == ["shared", "shared"]
 
 
-def test_a_missing_vector_is_an_error_and_nothing_is_written(
+def test_missing_vector_is_an_error_and_nothing_is_written(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     rewrite(worker, recording, make_chunks("one", "two"))
     set_id = worker.set_id
     texts = worker.uncached(recording, CHUNK_RECIPE, set_id)
-    only = dict([next(iter(texts.items()))])
-    vectors_of_one = factories.unit_vectors(list(only), 3)
-    worker.content.cache_vectors(recording.org_id, set_id, only, vectors_of_one)
+    one_text = dict([next(iter(texts.items()))])
+    one_vector = factories.unit_vectors(list(one_text), 3)
+    worker.content.cache_vectors(recording.org_id, set_id, one_text, one_vector)
     chunks = worker.current(recording, "chunks", set_id)
     assert chunks is not None
     with (
@@ -247,7 +247,7 @@ def test_a_missing_vector_is_an_error_and_nothing_is_written(
     assert worker.current(recording, "embeddings", set_id) is None
 
 
-def test_vectors_of_the_wrong_length_are_refused_and_do_not_spoil_the_next_try(
+def test_vectors_of_the_wrong_length_are_rejected(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     rewrite(worker, recording, make_chunks("one"))
@@ -260,15 +260,15 @@ def test_vectors_of_the_wrong_length_are_refused_and_do_not_spoil_the_next_try(
     assert len(vectors(database)) == 1
 
 
-def test_workers_that_bring_the_first_vectors_of_a_model_at_once_share_its_set(
+def test_embedding_set_is_created_once_by_concurrent_workers(
     worker: PipelineDriver,
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: worker.set_id, range(4)))
-    assert made == [made[0]] * 4
+        set_ids = list(pool.map(lambda _: worker.set_id, range(4)))
+    assert set_ids == [set_ids[0]] * 4
 
 
-def test_passages_cut_anew_while_they_are_embedded_are_left_to_the_newer_run(
+def test_chunks_replaced_during_embedding_are_left_to_the_newer_run(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["one", "two"])
@@ -286,7 +286,7 @@ def test_passages_cut_anew_while_they_are_embedded_are_left_to_the_newer_run(
     assert len(vectors(database)) == 2
 
 
-def test_what_is_searched_stays_until_its_replacement_is_embedded(
+def test_chunks_stay_searchable_until_the_new_vectors_are_stored(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["one", "two"])
@@ -298,38 +298,38 @@ def test_what_is_searched_stays_until_its_replacement_is_embedded(
     assert [row["text"] for row in texts] == ["one", "three"]
 
 
-# Another way to cut
+# Another recipe
 
 
-def test_old_passages_stay_until_the_new_ones_are_embedded_and_then_go(
+def test_chunks_of_the_old_recipe_stay_until_the_new_ones_are_embedded(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["one", "two"])
-    searched = ids(worker, recording)
+    before_chunks = chunk_ids(worker, recording)
     before = vectors(database)
     worker.chunk(recording, make_chunks("one two"), OTHER_RECIPE)
-    assert ids(worker, recording) == searched
+    assert chunk_ids(worker, recording) == before_chunks
     assert vectors(database) == before
     worker.embed(recording, OTHER_RECIPE)
-    assert ids(worker, recording) == []
-    assert [text for text, _ in ids(worker, recording, OTHER_RECIPE)] == ["one two"]
+    assert chunk_ids(worker, recording) == []
+    assert [text for text, _ in chunk_ids(worker, recording, OTHER_RECIPE)] == ["one two"]
     assert len(vectors(database)) == 1
 
 
-def test_old_passages_stay_while_another_model_still_searches_them(
+def test_chunks_stay_while_another_embedding_set_needs_them(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["one", "two"])
     other = PipelineDriver(database, model=OTHER_MODEL, dimensions=5)
     other.chunk(recording, make_chunks("one two"), OTHER_RECIPE)
     other.embed(recording, OTHER_RECIPE)
-    assert [text for text, _ in ids(worker, recording)] == ["one", "two"]
+    assert [text for text, _ in chunk_ids(worker, recording)] == ["one", "two"]
     worker.chunk(recording, make_chunks("one two"), OTHER_RECIPE)
     worker.embed(recording, OTHER_RECIPE)
-    assert ids(worker, recording) == []
+    assert chunk_ids(worker, recording) == []
 
 
-def test_going_back_to_the_old_way_to_cut_makes_whole_what_was_let_go(
+def test_old_recipe_restores_deleted_chunks_from_the_cache(
     worker: PipelineDriver, recording: Recording, database: Database
 ) -> None:
     worker.run_all_stages(recording, ["one", "two"])

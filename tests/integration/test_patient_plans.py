@@ -1,4 +1,4 @@
-"""A plan that may wait a day: its calls go with batches, and nothing else is asked of anybody."""
+"""Plans in batch mode: provider calls go into batches only."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def account() -> Iterator[BatchAccount]:
 
 @pytest.fixture
 def remote(pipeline: Pipeline, account: BatchAccount) -> Pipeline:
-    """The same installation with vectors from a provider that takes batches."""
+    """Return the same installation with an embedder of a provider that has batches."""
     key = SecretStr("a key")
     changes = {
-        "transcriber": "instant",
+        "transcriber": "stub",
         "embedder": "openai:text-embedding-3-small@64",
         "providers": {"openai": Provider(base_url=account.url, api_key=key)},
     }
-    return over(pipeline, pipeline.services.settings.model_copy(update=changes))
+    return with_settings(pipeline, pipeline.services.settings.model_copy(update=changes))
 
 
-def over(pipeline: Pipeline, settings: Settings) -> Pipeline:
+def with_settings(pipeline: Pipeline, settings: Settings) -> Pipeline:
     services = replace(pipeline.services, settings=settings)
     services = replace(services, engines=build_engines(services.settings))
     return Pipeline(
@@ -50,33 +50,35 @@ def over(pipeline: Pipeline, settings: Settings) -> Pipeline:
     )
 
 
-def smaller(pipeline: Pipeline) -> Pipeline:
-    """Once its settings cut recordings into smaller passages."""
+def with_smaller_chunks(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline after its settings reduced the chunk size."""
     chunking = {"recording": Chunking(size=16, overlap=2, minimum=4)}
-    return over(pipeline, pipeline.services.settings.model_copy(update={"chunking": chunking}))
+    return with_settings(
+        pipeline, pipeline.services.settings.model_copy(update={"chunking": chunking})
+    )
 
 
-def decide(services: PipelineServices) -> None:
+def open_batch_plan(services: PipelineServices) -> None:
     assert services.pipeline.plans.open(
         Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None, batch=True
     )
 
 
-def look_after_batches(pipeline: Pipeline, *, quiet: Database) -> None:
-    """The sensor and its run, a good while after the last request."""
-    quiet.run(b"update batch_requests set created_at = created_at - interval '1 hour'")
+def sync_batches(pipeline: Pipeline, *, rows: Database) -> None:
+    """Run the sensor and its job an hour after the last request."""
+    rows.run(b"update batch_requests set created_at = created_at - interval '1 hour'")
     context = dg.build_sensor_context(
         instance=pipeline.instance, resources={"playhead": pipeline.services}
     )
-    asked = provider_batches_sensor(context)
-    assert isinstance(asked, dg.SensorResult)
-    if asked.run_requests:
+    result = provider_batches_sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    if result.run_requests:
         job = pipeline.definitions.resolve_job_def("sync_provider_batches")
         assert job.execute_in_process(instance=pipeline.instance).success
 
 
-def carry_on(pipeline: Pipeline, rows: Database) -> None:
-    """What waits, as the uploads sensor asks for it, and then what plans want."""
+def run_pending(pipeline: Pipeline, rows: Database) -> None:
+    """Run pending recordings as the sensor does, and then open plans."""
     rows.run(b"update recordings set requested_at = null")
     keys = pipeline.instance.get_dynamic_partitions("recordings")
     for run in group_into_runs(pipeline.services.pipeline.recordings.pending(limit=10), keys):
@@ -94,35 +96,35 @@ def rows(remote: Pipeline) -> Iterator[Database]:
     database.close()
 
 
-def test_a_patient_plan_asks_in_batches_alone(
+def test_batch_plan_uses_only_batches(
     remote: Pipeline, account: BatchAccount, rows: Database, add: Add
 ) -> None:
     recordings = [add("a.wav"), add("b.wav")]
     remote.run(*recordings)
-    changed, before = smaller(remote), account.direct_calls
+    changed, before = with_smaller_chunks(remote), account.direct_calls
     assert before > 0
-    decide(changed.services)
+    open_batch_plan(changed.services)
     changed.run_plans()
     assert {
         recording.status for recording in changed.services.pipeline.recordings.statuses("default")
     } == {"parked"}
-    look_after_batches(changed, quiet=rows)
-    look_after_batches(changed, quiet=rows)
-    carry_on(changed, rows)
+    sync_batches(changed, rows=rows)
+    sync_batches(changed, rows=rows)
+    run_pending(changed, rows)
     assert account.direct_calls == before
     assert len(account.batches) == 1
     assert {
         recording.status for recording in changed.services.pipeline.recordings.statuses("default")
     } == {"ready"}
     assert changed.services.pipeline.plans.under_way() == []
-    made = changed.services.pipeline.results.lineage(recordings[0])[-1]
-    assert (made["stage"], made["recipe"]["model"]) == ("embeddings", "text-embedding-3-small")
+    row = changed.services.pipeline.results.lineage(recordings[0])[-1]
+    assert (row["stage"], row["recipe"]["model"]) == ("embeddings", "text-embedding-3-small")
 
 
-def test_nothing_that_waits_means_no_run_for_batches(remote: Pipeline, rows: Database) -> None:
+def test_batches_sensor_requests_no_run_without_requests(remote: Pipeline, rows: Database) -> None:
     context = dg.build_sensor_context(
         instance=remote.instance, resources={"playhead": remote.services}
     )
-    asked = provider_batches_sensor(context)
-    assert isinstance(asked, dg.SensorResult)
-    assert not asked.run_requests
+    result = provider_batches_sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    assert not result.run_requests

@@ -1,4 +1,4 @@
-"""Pieces of a transcript under way, in Postgres: what a killed worker leaves, and when it goes."""
+"""Stored transcript pieces: reuse after a crash, and deletion."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ from tests.support.fake_recognizers import FakeRecognizer, speech_without_pauses
 
 ENGINE = Engine("oracle", "oracle-1")
 
-#: A worker that hears three pieces, and then no more.
-WORKER = """
+#: A worker that transcribes three pieces and then hangs.
+WORKER_PROGRAM = """
 import sys, time
 from pathlib import Path
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
-from playhead.engines.transcription.stub import InstantTranscriber
-from playhead.engines.transcription.piecewise import Piecewise
-from tests.support.fake_recognizers import Oracle
+from playhead.engines.transcription.stub import StubTranscriber
+from playhead.engines.transcription.piecewise import PiecewiseTranscriber
+from tests.support.fake_recognizers import FakeRecognizer
 
 url, recording, file, ready = sys.argv[1:]
 database = Database(url)
 [known] = Recordings(database).get_many([recording])
 
-def says(words):
-    if len(oracle.asked) > 3:
+def hang(words):
+    if len(recognizer.piece_starts) > 3:
         Path(ready).touch()
         time.sleep(600)
     return words
 
-oracle = Oracle(Path(file), says=says)
-whole = Piecewise(oracle, piece_seconds=8)
-finished = TranscriptPieces(database).of(known, whole.engine)
-whole.transcribe(oracle.file, language=None, progress=lambda _: None, finished=finished)
+recognizer = FakeRecognizer(Path(file), transform=hang)
+transcriber = PiecewiseTranscriber(recognizer, piece_seconds=8)
+finished = TranscriptPieces(database).of(known, transcriber.engine)
+transcriber.transcribe(recognizer.file, language=None, progress=lambda _: None, finished=finished)
 """
 
 
-def piece(text: str = "three small words") -> Transcript:
+def make_piece(text: str = "three small words") -> Transcript:
     words = tuple(Word(word, at, at + 0.5) for at, word in enumerate(text.split()))
     return Transcript(text, "en", 3.0, words, (Segment(text, 0.0, 2.5, "A", "fr"),), "aligned", 0.7)
 
 
-def test_a_kept_piece_comes_back_as_it_was(database: Database, recording: Recording) -> None:
+def test_piece_is_read_as_stored(database: Database, recording: Recording) -> None:
     pieces = TranscriptPieces(database).of(recording, ENGINE)
-    pieces.put("sound", None, piece())
-    assert pieces.get("sound", None) == piece()
+    pieces.put("sound", None, make_piece())
+    assert pieces.get("sound", None) == make_piece()
 
 
 @pytest.mark.parametrize(
@@ -79,25 +79,33 @@ def test_a_kept_piece_comes_back_as_it_was(database: Database, recording: Record
     ],
     ids=["another engine", "another sound", "another language"],
 )
-def test_nothing_is_found_of(
+def test_piece_of_another_key_is_not_found(
     database: Database, recording: Recording, engine: Engine, sound: str, language: str | None
 ) -> None:
-    TranscriptPieces(database).of(recording, ENGINE).put("sound", None, piece())
+    TranscriptPieces(database).of(recording, ENGINE).put("sound", None, make_piece())
     assert TranscriptPieces(database).of(recording, engine).get(sound, language) is None
 
 
-def test_no_piece_of_a_forgotten_recording_is_kept(database: Database) -> None:
-    gone = factories.make_recording()
+def test_piece_of_a_deleted_recording_is_rejected(database: Database) -> None:
+    unknown = factories.make_recording()
     with pytest.raises(RecordingDeleted):
-        TranscriptPieces(database).of(gone, ENGINE).put("sound", None, piece())
+        TranscriptPieces(database).of(unknown, ENGINE).put("sound", None, make_piece())
 
 
-def test_after_a_kill_only_what_was_not_finished_is_heard_again(
+def test_killed_transcription_resumes_after_the_finished_pieces(
     database: Database, recording: Recording, tmp_path: Path
 ) -> None:
     file = media_files.make_audio(tmp_path / "talk.flac", speech_without_pauses(50))
     ready = tmp_path / "ready"
-    command = [sys.executable, "-c", WORKER, database.url, recording.id, str(file), str(ready)]
+    command = [
+        sys.executable,
+        "-c",
+        WORKER_PROGRAM,
+        database.url,
+        recording.id,
+        str(file),
+        str(ready),
+    ]
     worker = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.getcwd()})
     try:
         while not ready.exists():
@@ -107,38 +115,39 @@ def test_after_a_kill_only_what_was_not_finished_is_heard_again(
         worker.send_signal(signal.SIGKILL)
         worker.wait()
     assert factories.count_rows(database, b"transcript_pieces") == 3
-    oracle, alone = FakeRecognizer(file), FakeRecognizer(file)
-    whole = PiecewiseTranscriber(oracle, piece_seconds=8)
-    kept = TranscriptPieces(database).of(recording, whole.engine)
-    again = whole.transcribe(file, language=None, progress=lambda _: None, finished=kept)
-    at_one_go = PiecewiseTranscriber(alone, piece_seconds=8).transcribe(
+    recognizer, uninterrupted = FakeRecognizer(file), FakeRecognizer(file)
+    transcriber = PiecewiseTranscriber(recognizer, piece_seconds=8)
+    cache = TranscriptPieces(database).of(recording, transcriber.engine)
+    resumed = transcriber.transcribe(file, language=None, progress=lambda _: None, finished=cache)
+    expected = PiecewiseTranscriber(uninterrupted, piece_seconds=8).transcribe(
         file, language=None, progress=lambda _: None
     )
-    assert again == at_one_go
-    assert len(oracle.piece_starts) == len(alone.piece_starts) - 3
+    assert resumed == expected
+    assert len(recognizer.piece_starts) == len(uninterrupted.piece_starts) - 3
 
 
-def engines(transcriber: PiecewiseTranscriber) -> Engines:
+def make_engines(transcriber: PiecewiseTranscriber) -> Engines:
     return Engines(
-        transcriber, ExtractiveWriter(), EmbedderRegistry("instant", {"instant": StubEmbedder})
+        transcriber, ExtractiveWriter(), EmbedderRegistry("stub", {"stub": StubEmbedder})
     )
 
 
-def taken_in(services: PipelineServices, file: Path) -> Recording:
+def add_recording(services: PipelineServices, file: Path) -> Recording:
     return services.ingest.add(file, org_id="default").recording
 
 
-def test_pieces_go_once_the_transcript_is_stored(
+def test_pieces_are_deleted_once_the_transcript_is_stored(
     services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     file = media_files.make_audio(tmp_path / "talk.flac", speech_without_pauses(20))
     services = replace(
-        services, engines=engines(PiecewiseTranscriber(FakeRecognizer(file), piece_seconds=8))
+        services,
+        engines=make_engines(PiecewiseTranscriber(FakeRecognizer(file), piece_seconds=8)),
     )
     pipeline = Pipeline(
         services, instance, build_definitions(services.settings, engines=services.engines)
     )
-    recording = taken_in(services, file)
+    recording = add_recording(services, file)
     assert pipeline.run(recording).success
     [row] = [
         row for row in services.pipeline.results.lineage(recording) if row["stage"] == "transcript"
@@ -150,17 +159,19 @@ def test_pieces_go_once_the_transcript_is_stored(
     )
 
 
-def test_what_tells_speakers_apart_reaches_the_engine_and_is_part_of_the_inputs(
+def test_speaker_mode_reaches_the_engine_and_is_part_of_the_inputs(
     services: PipelineServices, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    asked: list[str] = []
+    speaker_modes: list[str] = []
 
-    class Noting(StubTranscriber):
+    class SpeakerModeTranscriber(StubTranscriber):
         def transcribe(self, media: Path, **how: Any) -> Transcript:
-            asked.append(how["speakers"])
+            speaker_modes.append(how["speakers"])
             return super().transcribe(media, **how)
 
-    services = replace(services, engines=replace(services.engines, transcriber=Noting()))
+    services = replace(
+        services, engines=replace(services.engines, transcriber=SpeakerModeTranscriber())
+    )
     pipeline = Pipeline(
         services, instance, build_definitions(services.settings, engines=services.engines)
     )
@@ -170,4 +181,4 @@ def test_what_tells_speakers_apart_reaches_the_engine_and_is_part_of_the_inputs(
     [row] = [
         row for row in services.pipeline.results.lineage(recording) if row["stage"] == "transcript"
     ]
-    assert (asked, row["inputs"]["speakers"]) == (["channels"], "channels")
+    assert (speaker_modes, row["inputs"]["speakers"]) == (["channels"], "channels")

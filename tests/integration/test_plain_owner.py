@@ -1,5 +1,7 @@
-"""A database whose owner is no superuser, as on most servers: it is held to its own policies, may
-have to be let into the roles, and then everything works."""
+"""A database whose owner is not a superuser, as on most hosted servers.
+
+Row-level security applies to the owner too, and an administrator may have to grant it the roles.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from playhead.postgres.embedded.server import EmbeddedServer
 from playhead.postgres.migrator import available, migrate
 from playhead.search.service import SearchService
 from playhead.services.context import open_pipeline_services
-from tests.integration.conftest import Pipeline, instant_engines, write_sound
+from tests.integration.conftest import Pipeline, stub_engines, write_sound
 
 _numbers = itertools.count()
 
@@ -32,14 +34,14 @@ def administrator(server: EmbeddedServer) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def owner(administrator: psycopg.Connection, template: str) -> str:
-    """Of a database of the same name; may do nothing else, not even make roles."""
-    assert template  # whose migrations have made the roles
+    """Return a role that owns the database of the same name and may not create roles."""
+    assert template  # its migrations created the roles
     name = f"plain_{next(_numbers)}"
     administrator.execute(sql.SQL("create role {} login").format(sql.Identifier(name)))
     administrator.execute(
         sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(name))
     )
-    return name  # goes with the server: to drop it takes a checkpoint
+    return name  # removed with the server: dropping it takes a checkpoint
 
 
 def url_of(server: EmbeddedServer, owner: str) -> str:
@@ -51,33 +53,35 @@ def add_pgvector(server: EmbeddedServer, database: str) -> None:
         connection.execute("create extension vector")
 
 
-def told_to_the_administrator(url: str) -> str:
+def remedy_statement(url: str) -> str:
     with pytest.raises(DatabaseUnsuitable, match="may not") as raised:
         migrate(url)
-    words, _, statement = raised.value.remedy.partition(": ")
-    assert words.startswith("Let an administrator run")
+    introduction, _, statement = raised.value.remedy.partition(": ")
+    assert introduction.startswith("Let an administrator run")
     return statement
 
 
-def test_an_owner_who_may_too_little_is_told_the_sql_that_helps(
+def test_missing_privileges_are_reported_with_the_sql_that_grants_them(
     server: EmbeddedServer, owner: str
 ) -> None:
     url = url_of(server, owner)
     with psycopg.connect(server.url(owner), autocommit=True) as administrator:
         for expected in ("create extension vector;", "grant playhead_app, playhead_pipeline to"):
-            statement = told_to_the_administrator(url)
+            statement = remedy_statement(url)
             assert statement.startswith(expected)
             administrator.execute(statement.encode())
     migrate(url)
     with psycopg.connect(url) as connection:
-        applied = connection.execute("select name from playhead_migrations order by 1").fetchall()
-    assert [name for (name,) in applied] == list(available())
+        migrations = connection.execute(
+            "select name from playhead_migrations order by 1"
+        ).fetchall()
+    assert [name for (name,) in migrations] == list(available())
 
 
-def test_an_owner_who_may_make_roles_needs_nobody(
+def test_owner_who_may_create_roles_needs_no_administrator(
     server: EmbeddedServer, owner: str, administrator: psycopg.Connection
 ) -> None:
-    """With other names, since the server has ours already."""
+    """Run the migrations with other role names, since the server has ours already."""
     administrator.execute(sql.SQL("alter role {} createrole").format(sql.Identifier(owner)))
     add_pgvector(server, owner)
     with (
@@ -86,14 +90,14 @@ def test_an_owner_who_may_make_roles_needs_nobody(
     ):
         for name, migration in available().items():
             if name < "0016":
-                ours = migration.replace("playhead_app", f"app_of_{owner}")
-                ours = ours.replace("playhead_pipeline", f"pipeline_of_{owner}")
-                connection.execute(ours.encode())
+                statements = migration.replace("playhead_app", f"app_of_{owner}")
+                statements = statements.replace("playhead_pipeline", f"pipeline_of_{owner}")
+                connection.execute(statements.encode())
         connection.execute(f"set local role app_of_{owner}".encode())
         assert connection.execute("select * from recordings").fetchall() == []
 
 
-def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_policies(
+def test_recording_is_processed_and_found_under_forced_policies(
     server: EmbeddedServer, owner: str, administrator: psycopg.Connection, tmp_path: Path
 ) -> None:
     administrator.execute(
@@ -103,7 +107,7 @@ def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_po
     settings = Settings(home=tmp_path / "home", database_url=url_of(server, owner))
     with (
         dg.DagsterInstance.ephemeral() as instance,
-        open_pipeline_services(settings, instant_engines()) as services,
+        open_pipeline_services(settings, stub_engines()) as services,
     ):
         pipeline = Pipeline(
             services, instance, build_definitions(settings, engines=services.engines)
@@ -113,12 +117,12 @@ def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_po
         assert pipeline.run(recording).success
         [status] = services.pipeline.recordings.statuses("acme")
         assert status.status == "ready"
-        heard = services.pipeline.results.current_results([recording])[recording.id][
+        result = services.pipeline.results.current_results([recording])[recording.id][
             "transcript", 0
         ]
-        word = services.pipeline.content.transcript(recording, heard.id).words[0].word
+        word = services.pipeline.content.transcript(recording, result.id).words[0].word
 
-        def found(org: str) -> list[str]:
+        def find_recordings(org: str) -> list[str]:
             search = SearchService(
                 services.search.chunks,
                 services.search.embedding_sets,
@@ -128,7 +132,7 @@ def test_a_recording_goes_all_the_way_and_is_found_where_the_owner_is_held_to_po
             )
             return [hit.recording for hit in search(word).hits]
 
-        assert set(found("acme")) == {recording.id}
-        assert found("other") == []
+        assert set(find_recordings("acme")) == {recording.id}
+        assert find_recordings("other") == []
         services.deletion.delete([recording.id])
         assert services.pipeline.recordings.statuses("acme") == []

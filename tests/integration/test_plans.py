@@ -1,4 +1,4 @@
-"""Plans: exactly what changed is made again, at a price that somebody agreed to."""
+"""Plans: exactly the changed results are rebuilt, at a confirmed cost."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Add = Callable[[str], Recording]
 
 
 class NewTranscriber(StubTranscriber):
-    """The next model, counted, and not free."""
+    """Another transcriber that counts its calls and has a price."""
 
-    engine = Engine("instant", "instant-2")
+    engine = Engine("stub", "stub-2")
     price = Price(usd_per_call=0.5, batch_discount=0.5)
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.transcribed: list[str] = []
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
-        self.heard.append(media.stem)
+        self.transcribed.append(media.stem)
         return super().transcribe(media, **how)
 
 
@@ -46,38 +46,38 @@ def transcriber() -> NewTranscriber:
 
 @pytest.fixture
 def changed(pipeline: Pipeline, transcriber: NewTranscriber) -> Pipeline:
-    """The same installation after its settings named another transcriber."""
+    """Return the same installation after its settings named another transcriber."""
     engines = replace(pipeline.services.engines, transcriber=transcriber)
-    return over(pipeline, replace(pipeline.services, engines=engines))
+    return with_services(pipeline, replace(pipeline.services, engines=engines))
 
 
-def over(pipeline: Pipeline, services: PipelineServices) -> Pipeline:
+def with_services(pipeline: Pipeline, services: PipelineServices) -> Pipeline:
     definitions = build_definitions(services.settings, engines=services.engines)
     return Pipeline(services, pipeline.instance, definitions)
 
 
-def look(services: PipelineServices, scope: Scope | None = None) -> list[EstimateLine]:
-    wanted = desired_recipes(services)
+def estimate(services: PipelineServices, scope: Scope | None = None) -> list[EstimateLine]:
+    desired = desired_recipes(services)
     return price_lines(
-        services, services.pipeline.plans.differences(wanted, scope or Scope()), wanted
+        services, services.pipeline.plans.differences(desired, scope or Scope()), desired
     )
 
 
-def told(
+def differences(
     services: PipelineServices, scope: Scope | None = None
 ) -> list[tuple[str, str, tuple[str, ...], int]]:
     return [
         (difference.stage, difference.reason, difference.moved, difference.recordings)
-        for difference in look(services, scope)
+        for difference in estimate(services, scope)
     ]
 
 
-def made(services: PipelineServices, recording: Recording) -> dict[str, int]:
-    """The current result of every stage."""
+def current_results(services: PipelineServices, recording: Recording) -> dict[str, int]:
+    """Return the current result of every stage."""
     return {row["stage"]: row["result_id"] for row in services.pipeline.results.lineage(recording)}
 
 
-def decide(services: PipelineServices, scope: Scope | None = None) -> Plan:
+def open_plan(services: PipelineServices, scope: Scope | None = None) -> Plan:
     plan = services.pipeline.plans.open(
         scope or Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None
     )
@@ -85,19 +85,19 @@ def decide(services: PipelineServices, scope: Scope | None = None) -> Plan:
     return plan
 
 
-def test_nothing_changed_means_nothing_planned(pipeline: Pipeline, add: Add) -> None:
+def test_plan_without_changes_runs_nothing(pipeline: Pipeline, add: Add) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    assert told(pipeline.services) == []
-    decide(pipeline.services)
+    assert differences(pipeline.services) == []
+    open_plan(pipeline.services)
     assert pipeline.run_plans() == 0
     assert pipeline.services.pipeline.plans.under_way() == []
 
 
-def test_a_new_model_makes_its_stage_stale_and_what_follows_uncertain(
+def test_new_model_makes_its_stage_stale_and_later_ones_uncertain(
     pipeline: Pipeline, changed: Pipeline, add: Add
 ) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    assert told(changed.services) == [
+    assert differences(changed.services) == [
         ("transcript", "stale", ("model",), 2),
         ("document", "downstream", (), 2),
         ("chunks", "downstream", (), 2),
@@ -105,51 +105,51 @@ def test_a_new_model_makes_its_stage_stale_and_what_follows_uncertain(
     ]
 
 
-def test_a_plan_makes_exactly_what_is_stale_and_stops_where_nothing_came_of_it(
+def test_plan_runs_stale_stages_and_stops_at_unchanged_output(
     pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
 ) -> None:
     recordings = [add("a.wav"), add("b.wav")]
     pipeline.run(*recordings)
-    before = made(pipeline.services, recordings[0])
-    decide(changed.services)
+    before = current_results(pipeline.services, recordings[0])
+    open_plan(changed.services)
     changed.run_plans()
-    assert sorted(transcriber.heard) == sorted(recording.id for recording in recordings)
-    assert told(changed.services) == []
-    after = made(pipeline.services, recordings[0])
+    assert sorted(transcriber.transcribed) == sorted(recording.id for recording in recordings)
+    assert differences(changed.services) == []
+    after = current_results(pipeline.services, recordings[0])
     assert {stage for stage in after if after[stage] != before[stage]} == {"transcript"}, (
         "the new model heard the same words, so nothing after it was made again"
     )
 
 
-def test_carried_out_again_a_plan_asks_no_model(
+def test_plan_run_again_calls_no_model(
     pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
 ) -> None:
     pipeline.run(add("a.wav"))
     for _ in range(2):
-        decide(changed.services)
+        open_plan(changed.services)
         changed.run_plans()
-    assert len(transcriber.heard) == 1
+    assert len(transcriber.transcribed) == 1
 
 
-def test_other_sizes_for_one_kind_concern_that_kind_alone(pipeline: Pipeline, add: Add) -> None:
+def test_chunk_sizes_of_one_kind_affect_only_that_kind(pipeline: Pipeline, add: Add) -> None:
     talk = add("a.wav")
     sound = add("b.wav")
     services = pipeline.services
-    smaller = services.settings.model_copy(
+    smaller_chunks = services.settings.model_copy(
         update={"chunking": {talk.kind: Chunking(size=16, overlap=2, minimum=4)}}
     )
     meeting = services.settings.model_copy(
         update={"chunking": {"meeting": Chunking(size=16, overlap=2, minimum=4)}}
     )
     pipeline.run(talk, sound)
-    assert told(replace(services, settings=meeting)) == []
-    assert told(replace(services, settings=smaller)) == [
+    assert differences(replace(services, settings=meeting)) == []
+    assert differences(replace(services, settings=smaller_chunks)) == [
         ("chunks", "stale", ("parameters",), 2),
         ("embeddings", "downstream", (), 2),
     ]
 
 
-def test_a_recording_is_finished_without_hearing_it_again_though_a_new_model_is_set(
+def test_unfinished_recording_is_completed_without_the_new_model(
     pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
 ) -> None:
     recording = add("a.wav")
@@ -158,20 +158,20 @@ def test_a_recording_is_finished_without_hearing_it_again_though_a_new_model_is_
     changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
         instance=changed.instance, tags=dict(run.tags), run_config=run.run_config
     )
-    assert transcriber.heard == []
+    assert transcriber.transcribed == []
     assert changed.services.pipeline.recordings.statuses("default")[0].status == "ready"
 
 
-def test_a_person_who_asks_in_the_ui_gets_the_new_model(
+def test_asset_selected_in_the_ui_uses_the_new_model(
     pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
 ) -> None:
     recording = add("a.wav")
     pipeline.run(recording)
     changed.run(recording, only=("transcript",))
-    assert transcriber.heard == [recording.id]
+    assert transcriber.transcribed == [recording.id]
 
 
-def test_the_old_transcript_serves_until_the_new_one_is_there(
+def test_old_transcript_stays_current_if_the_new_model_fails(
     pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
 ) -> None:
     recording = add("a.wav")
@@ -182,11 +182,11 @@ def test_the_old_transcript_serves_until_the_new_one_is_there(
         if row["stage"] == "transcript"
     ]
 
-    def away(media: Path, **how: Any) -> Transcript:
+    def raise_unavailable(media: Path, **how: Any) -> Transcript:
         raise PermanentError("The new engine is away.", remedy="Wait.")
 
-    transcriber.transcribe = away  # type: ignore[method-assign]
-    decide(changed.services)
+    transcriber.transcribe = raise_unavailable  # type: ignore[method-assign]
+    open_plan(changed.services)
     changed.run_plans()
     [after] = [
         row
@@ -194,29 +194,29 @@ def test_the_old_transcript_serves_until_the_new_one_is_there(
         if row["stage"] == "transcript"
     ]
     assert after["result_id"] == before["result_id"]
-    assert ("transcript", "failed", (), 1) in told(changed.services)
+    assert ("transcript", "failed", (), 1) in differences(changed.services)
     assert changed.services.pipeline.plans.under_way() == [], (
         "a plan ends though one recording failed"
     )
 
 
-def test_a_cancelled_plan_begins_nothing_more(
+def test_cancelled_plan_starts_no_run(
     pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
 ) -> None:
     pipeline.run(add("a.wav"))
-    plan = decide(changed.services)
+    plan = open_plan(changed.services)
     assert changed.services.pipeline.plans.cancel(plan.id)
     assert changed.run_plans() == 0
     assert not changed.services.pipeline.plans.cancel(plan.id)
-    assert transcriber.heard == []
+    assert transcriber.transcribed == []
 
 
-def test_a_plan_cancelled_while_its_run_waits_makes_nothing(
+def test_plan_cancelled_while_its_run_waits_does_nothing(
     pipeline: Pipeline, changed: Pipeline, transcriber: NewTranscriber, add: Add
 ) -> None:
     recording = add("a.wav")
     pipeline.run(recording)
-    plan = decide(changed.services)
+    plan = open_plan(changed.services)
     run = RunSpec((recording,), plan)
     changed.services.pipeline.plans.cancel(plan.id)
     changed.definitions.resolve_job_def(INGEST_RECORDING).execute_in_process(
@@ -225,51 +225,47 @@ def test_a_plan_cancelled_while_its_run_waits_makes_nothing(
         run_config=run.run_config,
         asset_selection=run.assets,
     )
-    assert transcriber.heard == []
+    assert transcriber.transcribed == []
 
 
-def test_what_costs_more_than_the_limit_needs_somebody_who_agrees(
+def test_cost_over_the_limit_needs_confirmation(
     pipeline: Pipeline, changed: Pipeline, add: Add
 ) -> None:
     pipeline.run(*[add(f"{number}.wav") for number in range(3)])
-    usd = total_usd(look(changed.services))
+    usd = total_usd(estimate(changed.services))
     assert usd == 1.5
-    with pytest.raises(CostNotConfirmed, match=r"\$1\.50") as refused:
+    with pytest.raises(CostNotConfirmed, match=r"\$1\.50") as error:
         require_confirmation(usd, None, changed.services.settings.confirm_above_usd)
-    assert "--confirm-usd 1.50" in refused.value.remedy
+    assert "--confirm-usd 1.50" in error.value.remedy
     with pytest.raises(CostNotConfirmed):
         require_confirmation(usd, 1.0, changed.services.settings.confirm_above_usd)
     require_confirmation(usd, 1.5, changed.services.settings.confirm_above_usd)
 
 
-def test_what_never_arrived_is_missing_and_a_dead_letter_is_failed(
-    pipeline: Pipeline, add: Add
-) -> None:
+def test_missing_and_failed_results_are_distinguished(pipeline: Pipeline, add: Add) -> None:
     add("a.wav")
     pipeline.run(add("not_sound.txt"))
-    assert told(pipeline.services, Scope(stages=STAGES[:1])) == [
+    assert differences(pipeline.services, Scope(stages=STAGES[:1])) == [
         ("raw_media", "failed", (), 1),
         ("raw_media", "missing", (), 1),
     ]
 
 
-def test_a_scope_leaves_out_other_kinds_organisations_and_stages(
+def test_plan_scope_excludes_other_kinds_organisations_and_stages(
     pipeline: Pipeline, changed: Pipeline, add: Add
 ) -> None:
     pipeline.run(add("a.wav"))
-    assert told(changed.services, Scope(kind="meeting")) == []
-    assert told(changed.services, Scope(org_id="default", stages=STAGES[3:])) == [
+    assert differences(changed.services, Scope(kind="meeting")) == []
+    assert differences(changed.services, Scope(org_id="default", stages=STAGES[3:])) == [
         ("chunks", "downstream", (), 1),
         ("embeddings", "downstream", (), 1),
     ]
-    assert told(changed.services, Scope(org_id="other")) == []
+    assert differences(changed.services, Scope(org_id="other")) == []
 
 
-def test_who_waits_a_day_is_told_the_price_of_waiting(
-    pipeline: Pipeline, changed: Pipeline, add: Add
-) -> None:
+def test_batch_mode_has_its_own_estimate(pipeline: Pipeline, changed: Pipeline, add: Add) -> None:
     pipeline.run(add("a.wav"), add("b.wav"))
-    services, wanted = changed.services, desired_recipes(changed.services)
-    survey = services.pipeline.plans.differences(wanted, Scope())
-    assert total_usd(price_lines(services, survey, wanted)) == 1.0
-    assert total_usd(price_lines(services, survey, wanted, batch=True)) == 0.5
+    services, desired = changed.services, desired_recipes(changed.services)
+    found = services.pipeline.plans.differences(desired, Scope())
+    assert total_usd(price_lines(services, found, desired)) == 1.0
+    assert total_usd(price_lines(services, found, desired, batch=True)) == 0.5

@@ -1,4 +1,4 @@
-"""Through a pooler whose clients share a connection: what one was is nothing to the next."""
+"""A connection pooler whose clients share a connection: no state reaches the next client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def direct(fresh_database: Callable[[], str]) -> Iterator[Database]:
 
 @pytest.fixture
 def clients(direct: Database) -> Iterator[list[Database]]:
-    """Processes of their own, as far as the pooler can tell."""
+    """Yield clients that the pooler sees as separate processes."""
     with poolers.run_pooler(direct.url.partition("&application_name")[0]) as url:
         clients = [Database(url) for _ in range(4)]
         yield clients
@@ -36,7 +36,7 @@ def clients(direct: Database) -> Iterator[list[Database]]:
             client.close()
 
 
-def test_clients_in_a_hurry_never_see_each_others_rows(
+def test_pooled_clients_never_see_each_others_rows(
     direct: Database, clients: list[Database]
 ) -> None:
     worker = PipelineDriver(direct)
@@ -44,13 +44,14 @@ def test_clients_in_a_hurry_never_see_each_others_rows(
         worker.run_all_stages(factories.add_recording(direct, org_id=org, title=org))
     seen: list[tuple[str, str]] = []
 
-    def look(client: Database, org: str) -> None:
+    def list_titles(client: Database, org: str) -> None:
         recordings = Recordings(client)
         for _ in range(30):
             seen.extend((org, status.title) for status in recordings.statuses(org))
 
     threads = [
-        threading.Thread(target=look, args=pair) for pair in zip(clients, ORGS[:4], strict=True)
+        threading.Thread(target=list_titles, args=pair)
+        for pair in zip(clients, ORGS[:4], strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -61,19 +62,19 @@ def test_clients_in_a_hurry_never_see_each_others_rows(
     worker.results.close()
 
 
-def test_a_client_that_is_lost_in_the_middle_leaves_the_next_no_organisation(
+def test_lost_pooled_client_leaves_no_organisation_behind(
     direct: Database, clients: list[Database]
 ) -> None:
     factories.add_recording(direct, org_id=ORGS[0])
     client, other, *_ = clients
     with client.as_role(ORGS[0], "playhead_app").transaction() as connection:
         connection.execute("select 1")
-        connection.pgconn.finish()  # as a process that is killed
+        connection.pgconn.finish()  # like a killed process
         [row] = other.rows(b"select current_org() as org, current_user::text as who")
     assert (row["org"], row["who"]) == (None, "postgres")
 
 
-def test_nothing_is_prepared_on_a_connection_that_others_have_next(
+def test_pooled_connection_has_no_prepared_statements(
     clients: list[Database], direct: Database
 ) -> None:
     for _ in range(10):  # psycopg prepares what it has sent five times
@@ -83,8 +84,9 @@ def test_nothing_is_prepared_on_a_connection_that_others_have_next(
         assert connection.prepare_threshold is not None
 
 
-def test_a_setting_outside_a_transaction_would_have_leaked(clients: list[Database]) -> None:
-    """So that the tests above are known to share one connection."""
+def test_pooled_clients_share_one_connection(clients: list[Database]) -> None:
+    """Show that a setting outside a transaction would leak, so that the tests above prove
+    something."""
     client, other, *_ = clients
     with client.connection() as connection:
         connection.execute("select set_config('playhead.org', 'org-07', false)")
@@ -93,12 +95,12 @@ def test_a_setting_outside_a_transaction_would_have_leaked(clients: list[Databas
     assert row["org"] == "org-07"
 
 
-def test_who_migrates_leaves_no_lock_with_the_pooler(
+def test_migration_through_a_pooler_leaves_no_lock(
     direct: Database, clients: list[Database]
 ) -> None:
     migrate(clients[0].url)
-    held = direct.rows(
+    locks = direct.rows(
         b"select 1 from pg_locks where locktype = 'advisory' and database ="
         b" (select oid from pg_database where datname = current_database())"
     )
-    assert not held
+    assert not locks

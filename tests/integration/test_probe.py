@@ -1,4 +1,4 @@
-"""Probing says what a file is, whatever its name says, and why it cannot be used."""
+"""Probing reports what a file is, whatever its name, and why it cannot be used."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from playhead.core.errors import (
 from playhead.media.probe import probe
 from tests.support import media_files
 
-CUT_OFF = (".aiff", ".avi", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".wav", ".webm")
+TRUNCATABLE = (".aiff", ".avi", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".wav", ".webm")
 
 
-def test_a_playlist_never_reaches_another_file_or_host(tmp_path: Path) -> None:
+def test_playlist_reaches_no_other_file_or_host(tmp_path: Path) -> None:
     secret = media_files.make_audio(tmp_path / "secret.ts", media_files.tone(1))
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
@@ -47,15 +47,15 @@ def test_a_playlist_never_reaches_another_file_or_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["http:", "concat:a|b", "-i", "pipe:0", "%03d.flac", "a b'\n.flac"]
 )
-def test_a_name_is_only_a_name(tmp_path: Path, name: str) -> None:
+def test_file_name_is_not_interpreted(tmp_path: Path, name: str) -> None:
     path = media_files.make_audio(tmp_path / "plain.flac", media_files.tone(1)).rename(
         tmp_path / name
     )
     assert probe(path).container == "flac"
 
 
-@pytest.mark.parametrize("suffix", CUT_OFF)
-def test_half_a_file_is_known_for_truncated(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", TRUNCATABLE)
+def test_half_a_file_is_reported_as_truncated(tmp_path: Path, suffix: str) -> None:
     path = media_files.truncate(
         media_files.make_audio(tmp_path / f"half{suffix}", media_files.speech())
     )
@@ -64,14 +64,14 @@ def test_half_a_file_is_known_for_truncated(tmp_path: Path, suffix: str) -> None
     assert "again" in caught.value.remedy
 
 
-def test_an_mp4_whose_index_comes_first_is_known_for_truncated_too(tmp_path: Path) -> None:
+def test_mp4_with_its_index_first_is_reported_as_truncated(tmp_path: Path) -> None:
     path = tmp_path / "streaming.mp4"
     media_files.make_audio(path, media_files.speech(), options={"movflags": "faststart"})
     with pytest.raises(TruncatedMedia, match=r"header says 11\.0 s"):
         probe(media_files.truncate(path, keep=0.6))
 
 
-def test_a_recorder_that_never_knew_the_length_is_not_truncated(tmp_path: Path) -> None:
+def test_file_of_unknown_length_is_not_truncated(tmp_path: Path) -> None:
     path = media_files.make_audio(tmp_path / "piped.wav", media_files.speech())
     data = bytearray(path.read_bytes())
     at = data.index(b"data") + 4
@@ -92,14 +92,14 @@ def test_a_recorder_that_never_knew_the_length_is_not_truncated(tmp_path: Path) 
         ("page.webm", b"<!doctype html><title>404</title>"),
     ],
 )
-def test_what_is_not_media_is_unreadable(tmp_path: Path, name: str, content: bytes) -> None:
+def test_file_that_is_not_media_is_unreadable(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UnreadableMedia):
         probe(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_a_picture_is_not_a_video_of_one_frame(tmp_path: Path, suffix: str) -> None:
+def test_picture_is_not_a_video(tmp_path: Path, suffix: str) -> None:
     picture = media_files.make_image(tmp_path / f"picture{suffix}")
     with pytest.raises(UnreadableMedia):
         probe(picture)
@@ -107,14 +107,14 @@ def test_a_picture_is_not_a_video_of_one_frame(tmp_path: Path, suffix: str) -> N
         probe(picture.rename(tmp_path / "picture.mp4"))
 
 
-@pytest.mark.parametrize(("channels", "fine"), [(6, True), (8, True), (18, False)])
-def test_channels_are_mixed_or_refused_before_any_work(
-    tmp_path: Path, channels: int, fine: bool
+@pytest.mark.parametrize(("channels", "accepted"), [(6, True), (8, True), (18, False)])
+def test_channels_are_mixed_or_rejected_before_any_work(
+    tmp_path: Path, channels: int, accepted: bool
 ) -> None:
     with wave.open(str(tmp_path / "desk.wav"), "wb") as file:
         file.setparams((channels, 2, media_files.RATE, 0, "NONE", ""))
         file.writeframes(bytes(channels * 2 * media_files.RATE))
-    with nullcontext() if fine else pytest.raises(UnreadableMedia, match="channels"):
+    with nullcontext() if accepted else pytest.raises(UnreadableMedia, match="channels"):
         assert probe(tmp_path / "desk.wav").channels == channels
 
 
@@ -124,19 +124,19 @@ def test_zero_bytes_are_an_empty_file(tmp_path: Path) -> None:
         probe(tmp_path / "empty.mp4")
 
 
-def test_a_healthy_header_without_a_sample_is_an_empty_file(tmp_path: Path) -> None:
+def test_header_without_a_sample_is_an_empty_file(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "header.wav"), "wb") as file:
         file.setparams((1, 2, media_files.RATE, 0, "NONE", ""))
     with pytest.raises(EmptyFile):
         probe(tmp_path / "header.wav")
 
 
-def test_a_video_without_sound_has_no_audio_track(tmp_path: Path) -> None:
+def test_video_without_sound_has_no_audio_track(tmp_path: Path) -> None:
     with pytest.raises(NoAudioTrack):
         probe(media_files.make_video_without_audio(tmp_path / "mute.mp4"))
 
 
-def test_random_damage_gives_facts_or_a_clear_permanent_error(tmp_path: Path) -> None:
+def test_damaged_file_gives_facts_or_a_permanent_error(tmp_path: Path) -> None:
     for path in media_files.damaged_at_random(
         tmp_path, media_files.speech("en_austen_0880"), seed=5
     ):
@@ -145,7 +145,7 @@ def test_random_damage_gives_facts_or_a_clear_permanent_error(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".mp3", ".webm", ".ogg", ".m4a"])
-def test_a_few_damaged_packets_in_the_middle_are_let_pass(tmp_path: Path, suffix: str) -> None:
+def test_damaged_packets_in_the_middle_are_ignored(tmp_path: Path, suffix: str) -> None:
     path = media_files.damage(
         media_files.make_audio(tmp_path / f"scratched{suffix}", media_files.speech())
     )
@@ -153,14 +153,12 @@ def test_a_few_damaged_packets_in_the_middle_are_let_pass(tmp_path: Path, suffix
 
 
 @pytest.mark.parametrize("suffix", media_files.SUFFIXES)
-def test_every_container_is_known_by_its_content_alone(tmp_path: Path, suffix: str) -> None:
-    named = media_files.make_audio(
-        tmp_path / f"sound{suffix}", media_files.speech("en_austen_0890")
-    )
-    facts = probe(named)
+def test_container_is_recognized_by_content(tmp_path: Path, suffix: str) -> None:
+    path = media_files.make_audio(tmp_path / f"sound{suffix}", media_files.speech("en_austen_0890"))
+    facts = probe(path)
     assert facts.duration_seconds == pytest.approx(5.3, abs=0.12)
     assert (facts.channels, facts.sample_rate > 0) == (2 if suffix == ".ogg" else 1, True)
-    assert probe(named.rename(tmp_path / "sound.txt")) == facts
+    assert probe(path.rename(tmp_path / "sound.txt")) == facts
 
 
 @pytest.mark.parametrize(
@@ -177,19 +175,19 @@ def test_every_container_is_known_by_its_content_alone(tmp_path: Path, suffix: s
         ("v.webm", "video/webm", "opus"),
     ],
 )
-def test_a_media_type_tells_sound_from_moving_pictures(
+def test_media_type_distinguishes_audio_from_video(
     tmp_path: Path, name: str, media_type: str, codec: str
 ) -> None:
-    make = media_files.make_video if name.startswith("v") else media_files.make_audio
-    facts = probe(make(tmp_path / name, media_files.tone(1)))
+    make_file = media_files.make_video if name.startswith("v") else media_files.make_audio
+    facts = probe(make_file(tmp_path / name, media_files.tone(1)))
     assert (facts.media_type, facts.codec) == (media_type, codec)
     assert facts.streams[-1].startswith(f"audio: {codec}, ")
 
 
-def test_a_browser_recording_has_the_duration_its_header_lacks(tmp_path: Path) -> None:
+def test_browser_recording_has_the_duration_its_header_lacks(tmp_path: Path) -> None:
     facts = probe(media_files.make_webm(tmp_path / "browser.webm", media_files.speech()))
     assert facts.duration_seconds == pytest.approx(11.0, abs=0.01)
 
 
-def test_a_silent_file_is_a_good_file(tmp_path: Path) -> None:
+def test_silent_file_is_valid(tmp_path: Path) -> None:
     assert probe(media_files.make_silence(tmp_path / "silent.flac", 3)).duration_seconds == 3

@@ -1,4 +1,4 @@
-"""The processor: what it takes up, what it leaves alone, and when it gives way."""
+"""The in-process runner: pending recordings, plans, and stopping."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 Add = Callable[[str], Recording]
 
 #: A run that is cancelled and does not stop.
-STUBBORN = """
+STUBBORN_PROGRAM = """
 import threading, time
 import dagster as dg
 from pipeline_assets.worker import cancellation
@@ -42,10 +42,10 @@ with dg.DagsterInstance.ephemeral() as instance:
 
 
 class NextTranscriber(StubTranscriber):
-    engine = Engine("instant", "instant-2")
+    engine = Engine("stub", "stub-2")
 
 
-def over(services: PipelineServices, instance: dg.DagsterInstance) -> InProcessRunner:
+def make_runner(services: PipelineServices, instance: dg.DagsterInstance) -> InProcessRunner:
     return InProcessRunner(
         services, instance, build_definitions(services.settings, services=services)
     )
@@ -55,29 +55,29 @@ def statuses(services: PipelineServices) -> set[str]:
     return {status.status for status in services.pipeline.recordings.statuses("default")}
 
 
-def test_everything_that_waits_is_made_ready(
+def test_runner_processes_every_pending_recording(
     services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     for number in range(5):
         add(f"{number}.wav")
-    over(services, instance).drain()
+    make_runner(services, instance).drain()
     assert statuses(services) == {"ready"}
     assert instance.get_runs_count() == 1
 
 
-def test_who_was_told_to_leave_begins_nothing(
+def test_stopped_runner_starts_nothing(
     services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recording = add("a.wav")
-    processor = over(services, instance)
-    processor.stop()
-    processor.drain()
-    processor.run_until_done(None)
+    runner = make_runner(services, instance)
+    runner.stop()
+    runner.drain()
+    runner.run_until_done(None)
     assert instance.get_runs_count() == 0
     assert services.pipeline.recordings.pending(limit=9, unrequested=True) == [recording]
 
 
-def test_what_is_new_comes_between_two_runs_of_a_plan(
+def test_new_recordings_are_processed_between_runs_of_a_plan(
     pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline_assets.runs.RECORDINGS_PER_RUN", 1)
@@ -85,26 +85,26 @@ def test_what_is_new_comes_between_two_runs_of_a_plan(
         pipeline.run(add(f"{number}.wav"))
     engines = replace(pipeline.services.engines, transcriber=NextTranscriber())
     services = replace(pipeline.services, engines=engines)
-    processor = over(services, pipeline.instance)
+    runner = make_runner(services, pipeline.instance)
     services.pipeline.plans.open(Scope(), author="Ada", estimated_usd=0.0, confirmed_usd=None)
     before = pipeline.instance.get_runs_count()
-    assert processor.run_plans(unless=lambda: True)
+    assert runner.run_plans(unless=lambda: True)
     assert pipeline.instance.get_runs_count() == before + 1
-    while processor.run_plans(unless=lambda: False):
+    while runner.run_plans(unless=lambda: False):
         pass
     assert pipeline.instance.get_runs_count() == before + 3
     assert services.pipeline.plans.under_way() == []
 
 
-def test_a_cancelled_run_that_does_not_stop_takes_its_process_with_it() -> None:
+def test_cancelled_run_that_does_not_stop_ends_its_process() -> None:
     began = time.monotonic()
-    ended = subprocess.run(
-        [sys.executable, "-c", STUBBORN],
+    completed = subprocess.run(
+        [sys.executable, "-c", STUBBORN_PROGRAM],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.returncode == 1
-    assert "does not stop" in ended.stderr
+    assert completed.returncode == 1
+    assert "does not stop" in completed.stderr
     assert time.monotonic() - began < 50

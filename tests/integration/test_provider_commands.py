@@ -1,4 +1,4 @@
-"""What a person is told of money, stopped providers and doubted replies, and can do about them."""
+"""Commands about spend, stopped providers and quarantined replies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., click.testing.Result]
 
 
 @pytest.fixture
-def books(settings: Settings) -> Iterator[Database]:
+def database(settings: Settings) -> Iterator[Database]:
     database = Database(str(settings.database_url))
     yield database
     database.close()
@@ -33,7 +33,7 @@ def books(settings: Settings) -> Iterator[Database]:
 
 @pytest.fixture
 def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A command, as a person gives it."""
+    """Return a function that runs a command."""
     monkeypatch.chdir(tmp_path)  # where no .env is
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
@@ -44,96 +44,96 @@ def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
-def lines(result: click.testing.Result) -> list[dict[str, Any]]:
+def parse_lines(result: click.testing.Result) -> list[dict[str, Any]]:
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.output.splitlines()]
 
 
-def doubted(books: Database, recording: Recording) -> None:
-    """Two replies that nobody believes; 20 cents."""
+def add_quarantined_reply(database: Database, recording: Recording) -> None:
+    """Call a provider that sends two invalid replies, for 20 cents."""
     with (
-        open_provider(books, INVALID, INVALID) as openai,
-        call_context(errand_for(recording)),
+        open_provider(database, INVALID, INVALID) as openai,
+        call_context(context_for(recording)),
         pytest.raises(InvalidProviderResponse),
     ):
         openai.call()
 
 
-def stopped(books: Database) -> None:
+def stop_provider(database: Database) -> None:
     with (
-        open_provider(books, error_answer(401, "invalid_api_key")) as openai,
+        open_provider(database, error_answer(401, "invalid_api_key")) as openai,
         call_context(CallContext("default", "search")),
         pytest.raises(CircuitOpen),
     ):
         openai.call()
 
 
-def errand_for(recording: Recording) -> CallContext:
+def context_for(recording: Recording) -> CallContext:
     return CallContext("default", "document", {recording.id: 1.0})
 
 
-def test_nothing_was_spent_where_no_provider_was_asked(run: Run) -> None:
+def test_spend_is_empty_without_provider_calls(run: Run) -> None:
     assert "Nothing was asked" in run("spend").output
-    assert lines(run("spend", "--json")) == []
+    assert parse_lines(run("spend", "--json")) == []
 
 
-def test_money_is_shown_by_whatever_is_asked(run: Run, books: Database) -> None:
-    recording = factories.add_recording(books)
-    doubted(books, recording)
-    for by, what in {
+def test_spend_is_grouped_by_any_dimension(run: Run, database: Database) -> None:
+    recording = factories.add_recording(database)
+    add_quarantined_reply(database, recording)
+    for by, label in {
         "model": "openai m",
         "stage": "document",
         "organisation": "default",
         "recording": recording.id,
     }.items():
-        [line] = lines(run("spend", "--by", by, "--json"))
-        assert (line["what"], line["attempts"], line["failed"]) == (what, 2, 2)
+        [line] = parse_lines(run("spend", "--by", by, "--json"))
+        assert (line["what"], line["attempts"], line["failed"]) == (label, 2, 2)
         assert line["cost_usd"] == pytest.approx(0.2)
-        assert what in run("spend", "--by", by).output
-    assert lines(run("spend", "--since", "2999-01-01", "--json")) == []
+        assert label in run("spend", "--by", by).output
+    assert parse_lines(run("spend", "--since", "2999-01-01", "--json")) == []
     assert isinstance(run("spend", "--org", "other").exception, NotFound)
     run("orgs", "add", "other")
-    assert lines(run("spend", "--org", "other", "--json")) == []
+    assert parse_lines(run("spend", "--org", "other", "--json")) == []
 
 
-def test_a_doubted_reply_is_shown_as_it_came_and_let_go(run: Run, books: Database) -> None:
-    recording = factories.add_recording(books)
-    doubted(books, recording)
-    [kept] = lines(run("quarantine", "--json"))
-    assert kept["recordings"] == [recording.id]
+def test_quarantined_reply_is_shown_and_deleted(run: Run, database: Database) -> None:
+    recording = factories.add_recording(database)
+    add_quarantined_reply(database, recording)
+    [reply] = parse_lines(run("quarantine", "--json"))
+    assert reply["recordings"] == [recording.id]
     assert "It lies." in run("quarantine").output
-    assert run("quarantine", "--show", str(kept["id"])).stdout_bytes == INVALID.body
+    assert run("quarantine", "--show", str(reply["id"])).stdout_bytes == INVALID.body
     assert isinstance(run("quarantine", "--show", "999").exception, NotFound)
     run("orgs", "add", "other")
     assert isinstance(
-        run("quarantine", "--show", str(kept["id"]), "--org", "other").exception, NotFound
+        run("quarantine", "--show", str(reply["id"]), "--org", "other").exception, NotFound
     )
-    assert run("quarantine", "--drop", str(kept["id"])).exit_code == 0
-    assert lines(run("quarantine", "--json")) == []
+    assert run("quarantine", "--drop", str(reply["id"])).exit_code == 0
+    assert parse_lines(run("quarantine", "--json")) == []
 
 
-def test_a_stopped_provider_is_told_until_it_is_resumed(run: Run, books: Database) -> None:
-    stopped(books)
-    [told] = lines(run("engines", "stopped", "--json"))
-    assert (told["provider"], told["org_id"]) == ("openai", "default")
+def test_stopped_provider_is_listed_until_resumed(run: Run, database: Database) -> None:
+    stop_provider(database)
+    [row] = parse_lines(run("engines", "stopped", "--json"))
+    assert (row["provider"], row["org_id"]) == ("openai", "default")
     assert "invalid_api_key" in run("engines", "stopped").output
     assert "openai is asked again" in run("engines", "resume", "openai").output
     assert "No provider is stopped" in run("engines", "stopped").output
     assert "was not stopped" in run("engines", "resume", "openai").output
 
 
-def test_a_provider_nobody_described_cannot_be_resumed(run: Run) -> None:
+def test_unknown_provider_cannot_be_resumed(run: Run) -> None:
     assert isinstance(run("engines", "resume", "nobody").exception, NotFound)
 
 
-def test_the_doctor_names_a_stopped_provider_and_what_to_do(run: Run, books: Database) -> None:
-    def finding() -> dict[str, Any]:
+def test_doctor_reports_a_stopped_provider_with_a_remedy(run: Run, database: Database) -> None:
+    def provider_check() -> dict[str, Any]:
         told = click.testing.CliRunner().invoke(doctor, ["--json"]).output.splitlines()
-        [found] = [row for row in map(json.loads, told) if row["check"] == "providers"]
+        [found] = [line for line in map(json.loads, told) if line["check"] == "providers"]
         return dict(found)
 
     assert run("doctor", "--json").output
-    assert finding()["ok"]
-    stopped(books)
-    assert not finding()["ok"]
-    assert "engines resume openai" in finding()["remedy"]
+    assert provider_check()["ok"]
+    stop_provider(database)
+    assert not provider_check()["ok"]
+    assert "engines resume openai" in provider_check()["remedy"]

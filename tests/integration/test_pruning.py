@@ -1,4 +1,4 @@
-"""Pruning Dagster's history: what is old goes, and every partition is shown as before."""
+"""Pruning of Dagster's history: old events are deleted, and every partition looks the same."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ Add = Callable[[str], Recording]
 
 
 @pytest.fixture
-def stored(
+def pipeline(
     settings: Settings, services: PipelineServices, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Pipeline]:
-    """A pipeline whose Dagster keeps its state in Postgres, as in production."""
+    """Yield a pipeline whose Dagster stores its state in Postgres, as in production."""
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     with dg.DagsterInstance.from_config(str(_ROOT)) as instance:
         yield Pipeline(services, instance, build_definitions(settings, engines=services.engines))
 
 
-def prune_all(pipeline: Pipeline, days: int = HISTORY_DAYS + 1) -> tuple[int, int]:
-    """As it will be in so many days."""
+def prune_after(pipeline: Pipeline, days: int = HISTORY_DAYS + 1) -> tuple[int, int]:
+    """Prune as of so many days from now."""
     now = datetime.now(UTC) + timedelta(days=days)
     return prune_history(pipeline.instance, pipeline.services.settings, now)
 
 
-def events(pipeline: Pipeline) -> dict[str | None, int]:
+def count_events(pipeline: Pipeline) -> dict[str | None, int]:
     with psycopg.connect(dagster_tables_url(pipeline.services.settings)) as connection:
         rows = connection.execute(
             "select dagster_event_type, count(*) from event_logs group by dagster_event_type"
@@ -51,7 +51,7 @@ def events(pipeline: Pipeline) -> dict[str | None, int]:
 
 
 def failed_runs(pipeline: Pipeline, asset: str) -> dict[str, str]:
-    """The run that failed last of each partition, as Dagster looks for it."""
+    """Return the status of the last failed run of each partition, as Dagster finds it."""
     storage = pipeline.instance.event_log_storage
     attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(
         dg.AssetKey(asset)
@@ -62,98 +62,100 @@ def failed_runs(pipeline: Pipeline, asset: str) -> dict[str, str]:
     return {partition: run.status.value for partition, run in runs.items() if run is not None}
 
 
-def test_each_partition_keeps_its_newest_materialisation_alone(stored: Pipeline, add: Add) -> None:
+def test_newest_materialization_of_each_partition_is_kept(pipeline: Pipeline, add: Add) -> None:
     first, second = add("a.wav"), add("b.wav")
     for _ in range(3):
-        stored.run(first, second)
+        pipeline.run(first, second)
     newest = {
-        stage: stored.instance.get_latest_materialization_event(dg.AssetKey(stage))
+        stage: pipeline.instance.get_latest_materialization_event(dg.AssetKey(stage))
         for stage in STAGES
     }
-    prune_all(stored)
-    assert events(stored) == {"ASSET_MATERIALIZATION": 10}
-    assert stored.instance.get_runs_count() == 0
+    prune_after(pipeline)
+    assert count_events(pipeline) == {"ASSET_MATERIALIZATION": 10}
+    assert pipeline.instance.get_runs_count() == 0
     for stage in STAGES:
-        assert stored.materialised(stage) == {first.id, second.id}
-        assert stored.instance.get_latest_materialization_event(dg.AssetKey(stage)) == newest[stage]
-    for log in (stored.services.settings.home / "dagster" / "logs").rglob("*"):
+        assert pipeline.materialised(stage) == {first.id, second.id}
+        assert (
+            pipeline.instance.get_latest_materialization_event(dg.AssetKey(stage)) == newest[stage]
+        )
+    for log in (pipeline.services.settings.home / "dagster" / "logs").rglob("*"):
         assert not log.is_file()
 
 
-def test_the_newest_verdict_of_each_check_stays(stored: Pipeline, add: Add) -> None:
+def test_newest_result_of_each_check_is_kept(pipeline: Pipeline, add: Add) -> None:
     recording = add("a.wav")
-    stored.run(recording)
-    stored.run(recording)
-    prune_all(stored)
+    pipeline.run(recording)
+    pipeline.run(recording)
+    prune_after(pipeline)
     for stage, check in (("transcript", "has_words"), ("embeddings", "every_chunk_has_vector")):
-        [kept] = stored.instance.event_log_storage.get_asset_check_execution_history(
+        [record] = pipeline.instance.event_log_storage.get_asset_check_execution_history(
             dg.AssetCheckKey(dg.AssetKey(stage), check), limit=10
         )
-        assert kept.partition == recording.id
-        assert kept.status.value == "SUCCEEDED"
+        assert record.partition == recording.partition_key
+        assert record.status.value == "SUCCEEDED"
 
 
-def test_a_failed_partition_stays_red_and_says_why(stored: Pipeline, add: Add) -> None:
+def test_failed_partition_stays_failed_with_its_reason(pipeline: Pipeline, add: Add) -> None:
     good, bad = add("a.wav"), add("not_sound.txt")
-    stored.run(good, bad)
-    stored.run(good, bad)
-    before = failed_runs(stored, "raw_media")
+    pipeline.run(good, bad)
+    pipeline.run(good, bad)
+    before = failed_runs(pipeline, "raw_media")
     assert before == {bad.id: "FAILURE"}
-    prune_all(stored)
-    assert failed_runs(stored, "raw_media") == before
-    assert stored.instance.get_runs_count() == 1
-    [why] = stored.instance.fetch_observations(dg.AssetKey("raw_media"), limit=5).records
-    assert why.asset_observation is not None
-    assert why.asset_observation.partition == bad.id
-    assert prune_all(stored) == (0, 0), "what is kept is not looked at every night"
+    prune_after(pipeline)
+    assert failed_runs(pipeline, "raw_media") == before
+    assert pipeline.instance.get_runs_count() == 1
+    [observation] = pipeline.instance.fetch_observations(dg.AssetKey("raw_media"), limit=5).records
+    assert observation.asset_observation is not None
+    assert observation.asset_observation.partition == bad.partition_key
+    assert prune_after(pipeline) == (0, 0), "kept history is not processed every night"
 
 
-def test_what_is_young_is_not_touched(stored: Pipeline, add: Add) -> None:
-    stored.run(add("a.wav"))
-    before = events(stored)
-    assert prune_all(stored, days=HISTORY_DAYS - 1) == (0, 0)
-    assert events(stored) == before
+def test_recent_history_is_not_pruned(pipeline: Pipeline, add: Add) -> None:
+    pipeline.run(add("a.wav"))
+    before = count_events(pipeline)
+    assert prune_after(pipeline, days=HISTORY_DAYS - 1) == (0, 0)
+    assert count_events(pipeline) == before
 
 
-def test_what_is_told_outside_of_runs_is_pruned_too(stored: Pipeline) -> None:
+def test_events_outside_of_runs_are_pruned_too(pipeline: Pipeline) -> None:
     for number in range(3):
-        stored.instance.report_runless_asset_event(
+        pipeline.instance.report_runless_asset_event(
             dg.AssetMaterialization("document", partition="a", metadata={"number": number})
         )
     document = dg.AssetKey("document")
-    assert len(stored.instance.fetch_materializations(document, limit=5).records) == 3
-    prune_all(stored)
-    [kept] = stored.instance.fetch_materializations(document, limit=5).records
-    assert kept.asset_materialization is not None
-    assert kept.asset_materialization.metadata["number"].value == 2
+    assert len(pipeline.instance.fetch_materializations(document, limit=5).records) == 3
+    prune_after(pipeline)
+    [record] = pipeline.instance.fetch_materializations(document, limit=5).records
+    assert record.asset_materialization is not None
+    assert record.asset_materialization.metadata["number"].value == 2
 
 
-def test_many_runs_go_in_batches(
-    stored: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
+def test_many_runs_are_pruned_in_batches(
+    pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "RUNS_PER_BATCH", 1)
     monkeypatch.setattr(prune, "CHECKS_PER_BATCH", 3)
     recording = add("a.wav")
     for _ in range(3):
-        stored.run(recording)
-    _, runs = prune_all(stored)
+        pipeline.run(recording)
+    _, runs = prune_after(pipeline)
     assert runs == 3
-    assert events(stored) == {"ASSET_MATERIALIZATION": 5}
+    assert count_events(pipeline) == {"ASSET_MATERIALIZATION": 5}
 
 
-def test_a_night_without_time_leaves_the_rest_to_the_next(
-    stored: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
+def test_pruning_stops_at_its_time_limit(
+    pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored.run(add("a.wav"))
+    pipeline.run(add("a.wav"))
     monkeypatch.setattr(prune, "MAX_PRUNING_SECONDS", 0)
-    assert prune_all(stored) == (0, 0)
+    assert prune_after(pipeline) == (0, 0)
 
 
-def test_the_nights_job_runs(stored: Pipeline, add: Add) -> None:
-    ours = add("a.wav")
-    stored.run(ours)
-    stored.services.deletion.delete([ours.id])  # and then somebody killed it
-    job = stored.definitions.resolve_job_def("prune_history")
-    assert job.execute_in_process(instance=stored.instance).success
-    assert stored.services.deletion.unfinished() == []
-    assert stored.materialised("raw_media") == set()
+def test_nightly_job_prunes_and_finishes_deletions(pipeline: Pipeline, add: Add) -> None:
+    recording = add("a.wav")
+    pipeline.run(recording)
+    pipeline.services.deletion.delete([recording.id])  # the process is killed here
+    job = pipeline.definitions.resolve_job_def("prune_history")
+    assert job.execute_in_process(instance=pipeline.instance).success
+    assert pipeline.services.deletion.unfinished() == []
+    assert pipeline.materialised("raw_media") == set()

@@ -1,6 +1,6 @@
-"""Search finds what it found: a sample of the retrieval benchmark, with the real embedder.
+"""Search quality: a sample of the retrieval benchmark with the real embedder.
 
-The floors are 0.05 below what was measured when they were set (docs/retrieval.md).
+The floors are 0.05 below the values measured when they were set (docs/retrieval.md).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from playhead.engines.registry import build_embedders
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.services.context import open_pipeline_services
-from tests.integration.conftest import instant_engines
+from tests.integration.conftest import stub_engines
 
-EVERY = 9  # question of the sets, so that embedding takes seconds
+EVERY = 9  # every ninth question of the sets, so that embedding takes seconds
 FLOORS = {  # recall at 5, nDCG at 10
     "words": (0.80, 0.73),
     "meaning": (0.85, 0.78),
@@ -28,7 +28,7 @@ FLOORS = {  # recall at 5, nDCG at 10
 }
 
 
-def test_each_way_finds_no_less_than_it_did_and_both_legs_more_than_one(settings: Settings) -> None:
+def test_search_quality_is_not_below_its_floors(settings: Settings) -> None:
     measured = measure(settings)
 
     below = {
@@ -42,8 +42,8 @@ def test_each_way_finds_no_less_than_it_did_and_both_legs_more_than_one(settings
 
 def measure(settings: Settings) -> dict[str, Quality]:
     embedders = remembering(build_embedders(settings))
-    engines = replace(instant_engines(), embedders=embedders)
-    told = [
+    engines = replace(stub_engines(), embedders=embedders)
+    questions = [
         section
         for name in SETS
         for section in [section for section in sections(name) if section.question][::EVERY]
@@ -52,8 +52,8 @@ def measure(settings: Settings) -> dict[str, Quality]:
         open_pipeline_services(settings, engines) as services,
         closing(Database(app_url(settings))) as database,
     ):
-        asked_of = list(talks(told))
-        names = {recording: name for name, recording in lay_in(services, asked_of).items()}
-        labels = [label for talk in asked_of for label in talk.labels]
-        asked = by_way(ways(services, database, embedders), labels, names)
-    return {way: quality("sample", way, answered) for way, answered in asked.items()}
+        asked_talks = list(talks(questions))
+        names = {recording: name for name, recording in lay_in(services, asked_talks).items()}
+        labels = [label for talk in asked_talks for label in talk.labels]
+        answers_by_way = by_way(ways(services, database, embedders), labels, names)
+    return {way: quality("sample", way, answered) for way, answered in answers_by_way.items()}

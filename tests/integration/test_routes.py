@@ -24,7 +24,7 @@ from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
 from playhead.postgres.search.vector_indexes import VectorIndexes
 from playhead.services.context import PipelineServices, open_pipeline_services
 from playhead.services.recall import recall
-from tests.integration.conftest import instant_engines
+from tests.integration.conftest import stub_engines
 from tests.support.factories import unit_vectors
 
 _DIMENSIONS = 24
@@ -40,8 +40,9 @@ with vectors as (
 ), org as (
     insert into organisations (id) values (%(org)s) on conflict do nothing
 ), told as (
-    insert into recordings (id, org_id, sha256, size_bytes, kind, title, suffix, created_at)
-    select id, %(org)s, md5(id::text) || md5(id::text), 1, 'meeting', 'told', '.wav',
+    insert into recordings (id, org_id, sha256, size_bytes, kind, title, partition_key, suffix,
+        created_at)
+    select id, %(org)s, md5(id::text) || md5(id::text), 1, 'meeting', 'told', id::text, '.wav',
         %(begin)s::timestamptz + place * interval '1 day'
     from unnest(%(recordings)s::uuid[]) with ordinality as r (id, place)
 ), chunk as (
@@ -309,7 +310,7 @@ def of_services(database: Database, settings: Settings, fill: Fill) -> Iterator[
     fill("large", 3000)
     fill("small", 150)
     ours = settings.model_copy(update={"database_url": database.url})
-    with open_pipeline_services(ours, instant_engines()) as services:
+    with open_pipeline_services(ours, stub_engines()) as services:
         yield OfBench(services, database)
 
 

@@ -78,7 +78,7 @@ def test_every_stage_is_told_to_dagster_once_with_its_lineage(pipeline: Pipeline
         [record] = pipeline.instance.fetch_materializations(dg.AssetKey(stage), limit=5).records
         event = record.asset_materialization
         assert event is not None
-        assert event.partition == recording.id
+        assert event.partition == recording.partition_key
         assert {"lineage", "run", "runtime_seconds", "cost_usd"} <= set(event.metadata)
 
 

@@ -62,9 +62,9 @@ def test_a_hit_opens_the_recording_where_it_was_said(library: SearchLibrary) -> 
 def test_a_hit_says_why_it_was_found(library: SearchLibrary) -> None:
     library.add("amber birch", "cedar dogwood", "amber cedar")
     [first, second, third] = library.search()("amber birch").hits
-    assert first.matched == {"words": 1, "meaning": 1}
-    assert second.matched == {"words": 2, "meaning": 2}
-    assert third.matched == {"meaning": 3}
+    assert first.matched == {"text": 1, "vector": 1}
+    assert second.matched == {"text": 2, "vector": 2}
+    assert third.matched == {"vector": 3}
     assert first.cosine == pytest.approx(1.0, abs=1e-3)
     assert third.cosine == pytest.approx(0.0, abs=1e-3)
     assert first.words == ("amber", "birch")

@@ -158,7 +158,7 @@ def test_a_very_large_file_gets_a_run_of_its_own_and_only_one(
         os.truncate(file.fileno(), (1 << 30) + 1)  # sparse: takes no disk
     watcher.tick()
     [request] = watcher.tick()
-    assert request.run_config["ops"]["collect"]["config"]["name"] == "long.wav"
+    assert request.run_config["ops"]["ingest_file"]["config"]["name"] == "long.wav"
     assert titles(services) == []
 
 
@@ -185,7 +185,7 @@ def test_a_request_that_led_to_nothing_is_made_again(
     assert len(ask(services, instance)) == 1
     long_ago(services)
     [again] = ask(services, instance)
-    assert again.tags[PARTITION_NAME_TAG] == recording.id
+    assert again.tags[PARTITION_NAME_TAG] == recording.partition_key
 
 
 def test_what_is_new_is_left_to_a_worker_that_attends(
@@ -195,7 +195,7 @@ def test_what_is_new_is_left_to_a_worker_that_attends(
     with services.liveness.hold(WORKER):
         assert ask(services, instance) == []
     [request] = ask(services, instance)
-    assert request.tags[PARTITION_NAME_TAG] == recording.id
+    assert request.tags[PARTITION_NAME_TAG] == recording.partition_key
 
 
 def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
@@ -206,7 +206,7 @@ def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
     long_ago(services)
     with services.liveness.hold(WORKER):
         [request] = ask(services, instance)
-    assert request.tags[PARTITION_NAME_TAG] == recording.id
+    assert request.tags[PARTITION_NAME_TAG] == recording.partition_key
 
 
 @requires_real_clock
@@ -301,7 +301,7 @@ def test_ready_and_failed_recordings_are_not_asked_for(
     assert ask(services, instance) == []
     services.pipeline.recordings.requeue("default", [bad.id])
     [request] = ask(services, instance)
-    assert request.tags[PARTITION_NAME_TAG] == bad.id
+    assert request.tags[PARTITION_NAME_TAG] == bad.partition_key
 
 
 @pytest.fixture

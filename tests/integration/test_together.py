@@ -22,7 +22,7 @@ from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.stage_results import MAX_ATTEMPTS, Claim, ResultKey
 from playhead.services.context import PipelineServices, open_pipeline_services
-from tests.integration.conftest import instant_engines
+from tests.integration.conftest import stub_engines
 from tests.support import factories
 from tests.support.factories import PipelineDriver
 
@@ -62,7 +62,7 @@ def embedder() -> Choosy:
 @pytest.fixture
 def services(settings: Settings, embedder: Choosy) -> Iterator[PipelineServices]:
     engines = replace(
-        instant_engines(), embedders=EmbedderRegistry("instant", {"instant": lambda: embedder})
+        stub_engines(), embedders=EmbedderRegistry("stub", {"stub": lambda: embedder})
     )
     with open_pipeline_services(settings, engines) as services:
         yield services

@@ -62,10 +62,10 @@ def test_the_end_of_a_dead_run_tells_what_it_made(
     pipeline: Pipeline, services: PipelineServices, add: Add
 ) -> None:
     recording = add("a.wav")
-    pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
+    pipeline.instance.add_dynamic_partitions("recordings", [recording.partition_key])
     run = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_job_def("ingest_recording"),
-        tags={PARTITION_NAME_TAG: recording.id, **NO_RUN_RETRIES},
+        tags={PARTITION_NAME_TAG: recording.partition_key, **NO_RUN_RETRIES},
         status=dg.DagsterRunStatus.STARTED,
     )
     services.pipeline.recordings.mark_requested([recording.id])
@@ -82,15 +82,15 @@ def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
     pipeline: Pipeline, services: PipelineServices, add: Add
 ) -> None:
     recording = add("a.wav")
-    pipeline.instance.add_dynamic_partitions("recordings", [recording.id])
+    pipeline.instance.add_dynamic_partitions("recordings", [recording.partition_key])
     backfill = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_implicit_global_asset_job_def(),
         asset_selection=frozenset({dg.AssetKey("raw_media")}),
-        tags={PARTITION_NAME_TAG: recording.id},
+        tags={PARTITION_NAME_TAG: recording.partition_key},
         status=dg.DagsterRunStatus.STARTED,
     )
     pipeline.instance.create_run_for_job(
-        pipeline.definitions.resolve_job_def("change_embedding_model"),
+        pipeline.definitions.resolve_job_def("switch_embedding_model"),
         status=dg.DagsterRunStatus.STARTED,
     )
     database = Database(str(services.settings.database_url))

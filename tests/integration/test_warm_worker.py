@@ -26,7 +26,7 @@ from playhead.postgres.coordination.liveness import WORKER
 from playhead.postgres.database_urls import embedded_server
 from playhead.services.context import PipelineServices, open_pipeline_services
 from sensors.pending_recordings import pending_recordings_sensor
-from tests.integration.conftest import instant_engines, write_sound
+from tests.integration.conftest import stub_engines, write_sound
 from tests.support.factories import get_status
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,21 +40,21 @@ import dagster as dg
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.worker.in_process_runner import InProcessRunner
 from pipeline_assets.worker.worker import Worker
-from playhead.engines.embedding.stub import InstantEmbedder
+from playhead.engines.embedding.stub import StubEmbedder
 from playhead.engines.registry import EmbedderRegistry, Engines
 from playhead.core.settings import load_settings
-from playhead.engines.transcription.stub import InstantTranscriber
+from playhead.engines.transcription.stub import StubTranscriber
 from playhead.services.context import open_pipeline_services
 from playhead.engines.writing.extractive import ExtractiveWriter
 
-class Slow(InstantTranscriber):
+class Slow(StubTranscriber):
     def transcribe(self, media, *, progress, **how):
         while not Path(sys.argv[1]).exists():
             progress(0.0)
             time.sleep(0.02)
         return super().transcribe(media, progress=progress, **how)
 
-embedders = EmbedderRegistry("instant", {"instant": InstantEmbedder})
+embedders = EmbedderRegistry("stub", {"stub": StubEmbedder})
 engines = Engines(Slow(), ExtractiveWriter(), embedders)
 instance = dg.DagsterInstance.from_config(".")
 with open_pipeline_services(load_settings(), engines) as services, instance:
@@ -158,7 +158,7 @@ def place(
         monkeypatch.setenv("DATABASE_URL", own_settings.database_url)
     workers: list[subprocess.Popen[bytes]] = []
     with (
-        open_pipeline_services(own_settings, instant_engines()) as services,
+        open_pipeline_services(own_settings, stub_engines()) as services,
         dg.DagsterInstance.from_config(str(REPOSITORY)) as instance,
     ):
         yield Place(services, instance, tmp_path / "go", workers)

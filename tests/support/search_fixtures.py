@@ -31,7 +31,7 @@ class SearchLibrary(PipelineDriver):
         self.database = database
         self.media = media
         self.org_id = org_id
-        self.sets.add("instant", _EMBEDDER.engine, _EMBEDDER.dimensions)
+        self.sets.add("stub", _EMBEDDER.engine, _EMBEDDER.dimensions)
 
     def add(
         self,
@@ -68,7 +68,7 @@ class SearchLibrary(PipelineDriver):
         self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
 
     def search(self, org_id: str | None = None, reranker: Reranker | None = None) -> SearchService:
-        embedders = EmbedderRegistry("instant", {"instant": StubEmbedder})
+        embedders = EmbedderRegistry("stub", {"stub": StubEmbedder})
         return SearchService(
             ChunkSearch(self.database),
             self.sets,

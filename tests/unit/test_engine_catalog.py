@@ -32,7 +32,7 @@ def settings(**more: object) -> Settings:
 
 def list_by_name(chosen: Settings, today: date = TODAY) -> dict[str, EngineFacts]:
     return {
-        engine.name: engine for engine in list_engines(chosen, today) if engine.name != "instant"
+        engine.name: engine for engine in list_engines(chosen, today) if engine.name != "stub"
     }
 
 

@@ -32,7 +32,7 @@ class StubEmbedder:
     """Embedder that returns hashed bags of words as unit vectors."""
 
     price = FREE
-    engine = Engine(name="instant", model="instant-1")
+    engine = Engine(name="stub", model="stub-1")
     dimensions = 64
     window_tokens = 512
     tokenizer = WordTokenizer()

@@ -22,7 +22,7 @@ class StubTranscriber:
     """Transcriber that invents the same words for the same bytes."""
 
     price = FREE
-    engine = Engine(name="instant", model="instant-1")
+    engine = Engine(name="stub", model="stub-1")
 
     def transcribe(
         self,

@@ -18,7 +18,7 @@ with filter as materialized (
         coalesce(m.cosine, 1 - (e.vector <=> %(vector)s::vector), 0)
             / greatest(max(m.cosine) over (), 0.1)
             + 0.3 * power(coalesce(w.share, 0), 2) as score,
-        jsonb_strip_nulls(jsonb_build_object('words', w.place, 'meaning', m.place)) as matched
+        jsonb_strip_nulls(jsonb_build_object('text', w.place, 'vector', m.place)) as matched
     from by_words w
     full join by_meaning m on m.id = w.id
     left join embeddings e on m.id is null and e.set_id = %(set_id)s and e.org_id = %(org_id)s

@@ -8,7 +8,7 @@ select pg_advisory_unlock_shared(playhead_liveness_class(), hashtext(%(role)s))
 select 1
 
 -- name: not_alive
-select requested.role from unnest(%(duties)s::text[]) as requested (role)
+select requested.role from unnest(%(roles)s::text[]) as requested (role)
 where not exists (
     select from live_processes a
     where a.role = hashtext(requested.role)::oid and a.silent_seconds < %(silent)s)

@@ -123,7 +123,7 @@ with desired as materialized (  -- one row for each way that engines are chosen
         as w (stage, org_id, kind, transcriber, writer, set_id, recipe_hash)
     group by org_id, kind, transcriber, writer
 )
-select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.partition_key, r.suffix,
     r.transcriber, r.writer, r.speakers
 from recordings r
 join plans p on p.id = %(plan)s
@@ -157,7 +157,7 @@ order by r.id
 limit %(limit)s
 
 -- name: missing_batch
-select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.suffix,
+select r.id, r.org_id, r.sha256, r.size_bytes, r.kind, r.title, r.language, r.partition_key, r.suffix,
     r.transcriber, r.writer, r.speakers
 from missing_recordings(%(set_id)s) l
 join recordings r on r.org_id = l.org_id and r.id = l.recording_id
