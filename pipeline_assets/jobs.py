@@ -20,7 +20,7 @@ ingest_recording = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*recordings.keys),
     executor_def=dg.in_process_executor,
     tags=JOB_TAGS,
-    description="A recording through all five stages; what is there already stays.",
+    description="Process recordings through all five stages; existing results are reused.",
 )
 
 
@@ -35,7 +35,7 @@ report_backlog = dg.define_asset_job(
     selection=dg.AssetSelection.assets(backlog),
     executor_def=dg.in_process_executor,
     tags=JOB_TAGS,
-    description="Look at what waits, so that the backlog's freshness means something.",
+    description="Materialize the backlog, so that its freshness is current.",
 )
 
 index_vectors = dg.define_asset_job(
@@ -43,7 +43,7 @@ index_vectors = dg.define_asset_job(
     selection=dg.AssetSelection.assets(vector_indexes).without_checks(),
     executor_def=dg.in_process_executor,
     tags=JOB_TAGS,
-    description="Build, rebuild and drop indexes of vectors as organisations grow and shrink.",
+    description="Build, rebuild and drop vector indexes as organisations grow and shrink.",
 )
 
 check_recall = dg.define_asset_job(
@@ -51,7 +51,7 @@ check_recall = dg.define_asset_job(
     selection=dg.AssetSelection.checks(vector_search_recall),
     executor_def=dg.in_process_executor,
     tags=JOB_TAGS,
-    description="Compare searches with exact ones, in organisations of every size.",
+    description="Compare vector searches with exact scans, in organisations of every size.",
 )
 
 

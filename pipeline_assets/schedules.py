@@ -57,7 +57,7 @@ def model_switch_schedule(
     The check itself needs no run.
     """
     if not pending_steps(playhead):
-        return dg.SkipReason("the sets are as settings want them, and complete")
+        return dg.SkipReason("the embedding sets match the settings and are complete")
     return dg.RunRequest()
 
 
@@ -74,5 +74,5 @@ def vector_index_schedule(
     The check itself needs no run.
     """
     if not any(index.action for index in playhead.search.vector_indexes.index_states()):
-        return dg.SkipReason("every organisation has the index that its size wants")
+        return dg.SkipReason("every organisation has the index for its size")
     return dg.RunRequest()

@@ -29,7 +29,7 @@ def services_resource(
     belongs to a process that keeps it open between its runs.
     """
 
-    @dg.resource(description="Recordings, ledger, media and models.")
+    @dg.resource(description="Recordings, stage results, media and models.")
     def playhead(context: dg.InitResourceContext) -> Iterator[PipelineServices]:
         with (
             nullcontext(services)
@@ -52,14 +52,14 @@ def openai_resource(settings: Settings) -> dg.ResourceDefinition:
     shows. The stages do not use it, because their spending is metered (decision 14).
     """
 
-    @dg.resource(description="OpenAI's client, with the key and address of Playhead's settings.")
+    @dg.resource(description="OpenAI client with the key and base URL from Playhead's settings.")
     def openai(context: dg.InitResourceContext) -> "Iterator[OpenAIResource]":
         from dagster_openai import OpenAIResource
 
         provider = settings.provider("openai")
         problem = missing_setting(settings, "openai")
         if provider is None or problem:
-            raise ModelUnavailable(problem or "", remedy="README.md has the table of settings.")
+            raise ModelUnavailable(problem or "", remedy="README.md lists all settings.")
         key = provider.api_key.get_secret_value() if provider.api_key else "none"
         resource = OpenAIResource(api_key=key, base_url=provider.base_url)
         resource.setup_for_execution(context)

@@ -30,7 +30,7 @@ _ENOUGH_RUNS = 100
     job=ingest_inbox_file,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Takes files from the inbox into the media store.",
+    description="Ingests files from the inbox into the media store.",
 )
 def inbox_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
@@ -88,7 +88,7 @@ def _take(
 
 def _request(name: str) -> dg.RunRequest:
     return dg.RunRequest(
-        run_config={"ops": {"collect": {"config": {"name": name}}}},
+        run_config={"ops": {"ingest_file": {"config": {"name": name}}}},
         tags={FILE_TAG: _opaque_name(name)},
     )
 

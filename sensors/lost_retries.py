@@ -47,7 +47,7 @@ _CANCELLED = {BulkActionStatus.CANCELED, BulkActionStatus.CANCELING}
     job=ingest_recording,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests again runs whose workers died while the code server was away.",
+    description="Requests runs again whose workers died while the code server was down.",
 )
 def lost_retries_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     requests = [_retry_request(run) for run in _lost_retries(context.instance)]

@@ -35,14 +35,14 @@ _RETRY_GRACE = timedelta(minutes=2)  # Dagster creates the retry of a dead run w
     job=ingest_recording,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests runs for recordings that are not ready, not failed and not under way.",
+    description="Requests runs for recordings that are not ready, failed or in progress.",
 )
 def pending_recordings_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult | dg.SkipReason:
     waiting = _not_taken_by_worker(playhead)
     if not waiting:
-        return dg.SkipReason("nothing waits that is not the worker's")
+        return dg.SkipReason("no recording is pending, except those of the warm worker")
     keys = context.instance.get_dynamic_partitions(PARTITION_SET)
     busy = keys_in_progress(context.instance, keys)
     free = [recording for recording in waiting if recording.partition_key not in busy]

@@ -13,7 +13,7 @@ _INTERVAL_SECONDS = 60  # a batch takes minutes to hours
     job=sync_provider_batches,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Sends requests that wait for a batch, and takes in the answers.",
+    description="Sends pending batch requests to providers and stores the answers.",
 )
 def provider_batches_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]

@@ -17,7 +17,7 @@ _INTERVAL_SECONDS = 14  # the daemon checks every 5 s and skips sensors that are
     jobs=[ingest_recording, rebuild_archived],
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests runs of low priority for the open plans, a few hundred recordings ahead.",
+    description="Requests low-priority runs for open plans, up to a few hundred recordings ahead.",
 )
 def rebuild_plans_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]

@@ -16,7 +16,7 @@ from playhead.services.context import PipelineServices
 @dg.run_failure_sensor(
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes dead letters for recordings whose workers die or whose runs cannot begin.",
+    description="Writes dead letters for recordings whose workers die or whose runs cannot start.",
 )
 def run_failure_sensor(
     context: dg.RunFailureSensorContext, playhead: dg.ResourceParam[PipelineServices]

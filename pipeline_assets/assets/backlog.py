@@ -22,7 +22,7 @@ _STALE_AFTER = timedelta(hours=2)
     owners=OWNERS,
     kinds={"postgres"},
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_STALE_AFTER),
-    description="How many recordings wait for each stage, and the age of the oldest.",
+    description="Number of recordings that are pending at each stage, and the age of the oldest.",
 )
 def backlog(playhead: dg.ResourceParam[PipelineServices]) -> dg.MaterializeResult[None]:
     waiting = playhead.pipeline.recordings.backlog()
@@ -41,7 +41,7 @@ def backlog(playhead: dg.ResourceParam[PipelineServices]) -> dg.MaterializeResul
 
 @dg.asset_check(
     asset=backlog,
-    description="No model in use ends within 60 days (warning) or 14 (error).",
+    description="Warns if a model in use is shut down within 60 days; fails within 14 days.",
 )
 def no_model_near_shutdown(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
     return model_check_result(_models_in_use(playhead), datetime.now(UTC).date())

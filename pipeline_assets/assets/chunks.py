@@ -51,8 +51,8 @@ SPEC = stage_spec(
     after=("transcript", "document"),
     code_version=CODE_VERSION,
     kinds={"python", "postgres"},
-    description="Passages of at most the embedding model's window, with exact characters and "
-    "seconds. What did not change keeps its id.",
+    description="Chunks that fit the embedding model's window, with exact characters and seconds. "
+    "Unchanged chunks keep their ids.",
 )
 
 
@@ -116,7 +116,7 @@ def _make(claimed: ClaimedTasks) -> list[StageResult]:
     ]
 
 
-CHUNKS = BatchStage("cutting", _group_by_recipe, _task, _make)
+CHUNKS = BatchStage("chunking", _group_by_recipe, _task, _make)
 
 
 @dataclass(frozen=True, slots=True)

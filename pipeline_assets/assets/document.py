@@ -27,7 +27,7 @@ SPEC = stage_spec(
     code_version=CODE_VERSION,
     kinds={"markdown", "postgres"},
     description="Structured Markdown from the transcript, with the recording's title, kind and "
-    "duration as context. Every section keeps the time range it came from.",
+    "duration as context. Every section stores its time range in the recording.",
 )
 
 

@@ -31,7 +31,7 @@ SPEC = stage_spec(
     after=("chunks",),
     code_version=CODE_VERSION,
     kinds={"python", "postgres"},
-    description="One unit vector a chunk, in the set of its model. A text is embedded once per "
+    description="One unit vector per chunk, in the embedding set of the model. Each text is embedded once per "
     "model and organisation.",
 )
 

@@ -21,8 +21,8 @@ SPEC = stage_spec(
     after=(),
     code_version=CODE_VERSION,
     kinds={"python", "postgres"},
-    description="The recording as uploaded, probed: container, streams, duration; decodable to "
-    "16 kHz mono. What is not sound fails here with its reason.",
+    description="The uploaded recording, probed: container, streams and duration; decodable to "
+    "16 kHz mono. Files without usable audio fail here with a reason.",
 )
 
 

@@ -89,7 +89,7 @@ def process_recordings(
                 hands.run(work, _stages_to_run(config, work, stages))
             hands.finish()
     except WorkerStopping:
-        raise dg.Failure("Stopped; what is not done is handed back.", allow_retries=False) from None
+        raise dg.Failure("Stopped; unfinished work was released.", allow_retries=False) from None
     if telling.failures:
         raise _failure(telling.failures)
 
@@ -127,7 +127,7 @@ class EventReporter:
         log = self._context.log.error if stopped else self._context.log.warning
         if stopped:
             self._stopped.add(str(parked))
-        log(f"{recording.id} is laid aside: {parked} {parked.remedy}")
+        log(f"{recording.id} is parked: {parked} {parked.remedy}")
 
 
 def _already_reported(context: Context) -> Mapping[dg.AssetKey, AbstractSet[str | None]]:

@@ -82,8 +82,8 @@ class RecordingContext:
         if result := self.current_results.get((stage, set_id)):
             return result
         raise MissingUpstream(
-            f"There is no {stage} yet.",
-            remedy=f"Materialise {stage} first: playhead process {self.recording.id}",
+            f"The recording has no {stage} yet.",
+            remedy=f"Materialize {stage} first: playhead process {self.recording.id}",
         )
 
 
@@ -236,5 +236,5 @@ class UnexpectedError(TransientError):
     def of(cls, error: Exception, recording: Recording) -> UnexpectedError:
         return cls(
             f"{type(error).__name__}: {error}",
-            remedy=f"The run's log has the details. To try again: playhead retry {recording.id}",
+            remedy=f"See the run's log for details. To retry: playhead retry {recording.id}",
         )

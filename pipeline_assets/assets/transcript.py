@@ -50,7 +50,7 @@ def make_transcript(work: RecordingContext) -> StageResult:
         inputs["speakers"] = recording.speakers
     transcriber = services.engines.transcriber_for(recording.engine_selection)
     task = StageTask(work, recipe(transcriber), inputs)
-    with claim_task(task, detail="listening") as claim:
+    with claim_task(task, detail="transcribing") as claim:
         if claim.done:
             return task.unchanged(claim.done)
         duration = services.pipeline.content.media_facts(recording, media.id).duration_seconds

@@ -18,7 +18,7 @@ from playhead.services.recall import MIN_RECALL, RecallBySize, measure_recall
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres"},
-    description="An index of vectors for each organisation that has too many to compare each.",
+    description="One vector index per organisation that has too many vectors for an exact scan.",
 )
 def vector_indexes(
     context: dg.AssetExecutionContext, playhead: dg.ResourceParam[PipelineServices]
@@ -42,8 +42,8 @@ def vector_indexes(
 
 @dg.asset_check(
     asset=vector_indexes,
-    description=f"Of what an exact scan finds, searches find {MIN_RECALL:.0%}, in organisations of "
-    "every size, with and without a filter.",
+    description=f"Fails if searches find less than {MIN_RECALL:.0%} of what an exact scan finds, in "
+    "organisations of every size, with and without a filter.",
 )
 def vector_search_recall(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
     active = playhead.search.embedding_sets.active()

@@ -34,11 +34,8 @@ def delete(services: Services, instance: dg.DagsterInstance, ids: Sequence[str])
     Raises ``RowsStillVisible`` or ``DatabaseUnavailable``; ``finish_deletion`` then does the rest.
     """
     words = services.deletion.identifying_texts(ids)
-    keys = {
-        recording.id: recording.partition_key
-        for recording in services.pipeline.recordings.get_many(ids)
-    }
-    DagsterDeletion(dagster_tables_url(services.settings)).block_new_events(keys)
+    traces = DagsterDeletion(dagster_tables_url(services.settings))
+    traces.block_new_events(services.deletion.key_hashes(ids))
     services.deletion.delete(ids)
     return finish_deletion(services, instance, ids, words)
 
@@ -52,6 +49,7 @@ def finish_deletion(
     """
     settings = services.settings
     traces = DagsterDeletion(dagster_tables_url(settings))
+    traces.block_new_events(services.deletion.key_hashes(ids))
     names = [*ids, *traces.keys_of(ids)]
     _delete_from_dagster(instance, traces, names, words)
     for identity in ids:

@@ -64,7 +64,7 @@ def _materialization(result: StoredResult) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         result.stage,
         partition=result.partition_key,
-        description="Reported late: the worker died before it reported this result.",
+        description="Reported late: the worker died before it could report this result.",
         metadata={
             "title": result.title,
             "run": run_link(result.run_id),

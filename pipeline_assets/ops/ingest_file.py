@@ -36,9 +36,9 @@ def ingest_file(
     try:
         arrival = ingest_from_inbox(playhead, config.name)
     except FileNotFoundError:
-        context.log.info(f"{config.name!r} was taken by an earlier run.")
+        context.log.info(f"{config.name!r} was ingested by an earlier run.")
         return
-    context.log.info(f"{config.name!r} becomes recording {arrival.recording.id}")
+    context.log.info(f"{config.name!r} was added as recording {arrival.recording.id}")
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=JOB_TAGS)

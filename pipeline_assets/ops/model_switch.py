@@ -72,11 +72,11 @@ def pending_steps(services: PipelineServices) -> list[Step]:
 def _take_step(change: ModelSwitch, step: Step) -> str:
     if step.set is None:
         added = change.add(change.embedders.default, author=AUTHOR, confirmed_usd=None)
-        return f"Set {added.id} ({added.name}) is begun, since settings name it."
+        return f"Set {added.id} ({added.name}) was created, since the settings name it."
     if step.what == "build":
         change.build(step.set, author=AUTHOR, confirmed_usd=None)
-        return f"Set {step.set.id} lacks recordings, which are made."
-    return f"Set {step.set.id} is searched now: {change.activate(step.set)}"
+        return f"Set {step.set.id} lacks recordings; they are embedded now."
+    return f"Set {step.set.id} is active now: {change.activate(step.set)}"
 
 
 def _may_build(latest: Plan | None) -> bool:

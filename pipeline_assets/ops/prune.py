@@ -29,10 +29,10 @@ def prune(
 ) -> Iterator[dg.Output[None]]:
     if unfinished := playhead.deletion.unfinished():
         look = finish_deletion(playhead, context.instance, unfinished)
-        context.log.info(f"{len(unfinished)} forgotten recordings looked for: {look.found}")
+        context.log.info(f"Scanned for {len(unfinished)} deleted recordings; found: {look.found}")
     playhead.provider_use.batches.prune()
     events, runs = prune_history(context.instance, playhead.settings, datetime.now(UTC))
-    context.log.info(f"{events} rows of events and checks and {runs} runs pruned.")
+    context.log.info(f"{events} rows of events and checks and {runs} runs were pruned.")
     yield dg.Output(None)
 
 

@@ -26,7 +26,7 @@ def reconcile(
     swept = playhead.files.media.remove_orphans(stored.items())
     missing = playhead.files.media.missing(stored.items())
     for identity in missing:
-        context.log.error(f"The media file of {identity} is gone; add it again from its source.")
+        context.log.error(f"The media file of {identity} is missing; add it again from its source.")
     added, removed = sync_partitions(
         context.instance, set(playhead.pipeline.recordings.unarchived_keys())
     )

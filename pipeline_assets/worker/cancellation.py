@@ -57,7 +57,7 @@ def _watch(
             continue
         stop.set()
         if not over.wait(_KILL_AFTER_SECONDS):
-            sys.stderr.write(f"Run {run_id} was ended and does not stop: so this worker does.\n")
+            sys.stderr.write(f"Run {run_id} was canceled but does not stop; this worker exits.\n")
             os._exit(1)
         return
 

@@ -65,7 +65,7 @@ class Worker:
                 if self._processor.run_plans(unless=self._doorbell.rung.is_set):
                     continue  # new recordings are processed between two runs of a plan
             except DATABASE_ERRORS as error:
-                click.echo(f"The database is away: {error}", err=True)
+                click.echo(f"The database is unavailable: {error}", err=True)
                 self._processor.leaving.wait(_PAUSE_SECONDS)
                 look_at = time.monotonic()
             self._doorbell.rung.wait(max(look_at - time.monotonic(), 0.0))

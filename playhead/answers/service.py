@@ -41,7 +41,7 @@ _EARLIER_TURNS: Final = 3  # that tell what a question means
 _TOO_LONG: Final = (
     f"Only the first {_MAX_QUESTION_CHARACTERS:,} characters of the question were read."
 )
-_NO_QUESTION: Final = "Nothing was asked."
+_NO_QUESTION: Final = "The question is empty."
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class AnswerService:
             minutes.start_over()
             instead = ExtractiveAnswerer()
             instead.answer(request, minutes)
-            return instead.engine, f"Quoted, not written. {error} {error.remedy}"
+            return instead.engine, f"The answer is quoted instead of written. {error} {error.remedy}"
 
     def _store(self, answer: Answer, words: Sequence[str], conversation: str | None) -> Answer:
         turn = NewTurn(
@@ -173,7 +173,7 @@ class AnswerService:
             kept = self.services.search.conversations.add(self.org_id, conversation, turn)
         except RecordingDeleted:
             note = _join_notes(
-                [answer.note, "A recording was forgotten meanwhile: nothing was kept."]
+                [answer.note, "A recording was deleted meanwhile, so the answer was not stored."]
             )
             return replace(answer, note=note)
         return replace(answer, conversation=kept)
@@ -217,8 +217,8 @@ def _share_excerpts(found: SearchResult) -> dict[str, float]:
 def _left_out_note(count: int) -> str | None:
     if not count:
         return None
-    sentences = "a sentence was" if count == 1 else f"{count} sentences were"
-    return f"Of what was written {sentences} left out: your recordings do not prove it."
+    sentences = "1 sentence was" if count == 1 else f"{count} sentences were"
+    return f"{sentences} left out of the answer: no recording supports it."
 
 
 def _join_notes(notes: Iterable[str | None]) -> str | None:

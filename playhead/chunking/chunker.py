@@ -60,7 +60,7 @@ class ChunkingConfig:
             faults.append(f"minimum is {self.minimum} tokens, not from 0 to {self.size}")
         if faults:
             raise InvalidSettings(
-                "chunking cannot work so: " + "; ".join(faults),
+                "invalid chunk sizes: " + "; ".join(faults),
                 remedy="Set 0 <= overlap < size and 0 <= minimum <= size.",
             )
 

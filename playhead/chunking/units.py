@@ -138,6 +138,6 @@ def _parts(text: str, start: int, end: int) -> list[Range]:
 
 def _too_many_tokens(character: str, tokens: int, size: int) -> InvalidSettings:
     return InvalidSettings(
-        f"the character {character!r} alone is {tokens} tokens, and a chunk may have {size}",
+        f"the character {character!r} alone has {tokens} tokens; the maximum per chunk is {size}",
         remedy="Set a larger chunk size for this embedding model.",
     )

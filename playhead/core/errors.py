@@ -232,7 +232,7 @@ class AmbiguousName(ConfigurationError):
     def __init__(self, name: str, candidates: Sequence[str]) -> None:
         super().__init__(
             f"Several recordings begin with {name!r}.",
-            remedy="\n".join(["Give more of it. Candidates:", *candidates]),
+            remedy="\n".join(["Use a longer prefix. Candidates:", *candidates]),
         )
 
 
@@ -262,8 +262,8 @@ class RecordingDeleted(ClaimLost):
     def __init__(self) -> None:
         # Without its id, which would be a trace of the deleted recording.
         super().__init__(
-            "A recording was forgotten while a worker was at it.",
-            remedy="Nothing to do: nothing more is made of it.",
+            "A recording was deleted while it was processed.",
+            remedy="Nothing to do: its processing has stopped.",
         )
 
 

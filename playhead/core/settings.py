@@ -57,25 +57,28 @@ class Chunking(BaseModel):
 
     transcript: Literal["segments", "text"] = Field(
         default="segments",
-        description="How transcripts are chunked: `segments` prefers the boundaries of segments, "
-        "`text` only those of sentences.",
+        description="How transcripts are chunked: `text` by whole sentences, `segments` also where "
+        "the speaker changes or pauses.",
     )
     document: Literal["markdown", "text"] = Field(
         default="markdown",
-        description="How documents are chunked: `markdown` prefers the boundaries of sections, "
-        "`text` only those of sentences.",
+        description="How documents are chunked: `text` by whole sentences, `markdown` by whole "
+        "sections where they fit.",
     )
     size: Annotated[int, Field(ge=8)] = Field(  # less, and one character may not fit
         default=500,
-        description="Maximum tokens per chunk; the context window of the embedding model caps it.",
+        description="Maximum tokens per chunk; if it exceeds the embedding model's window, all three "
+        "sizes are scaled down in proportion.",
     )
     overlap: Tokens = Field(
         default=50,
-        description="Tokens that consecutive chunks share; must be less than `size`.",
+        description="Maximum tokens that a chunk repeats of the previous one; must be less than "
+        "`size`.",
     )
     minimum: Tokens = Field(
         default=100,
-        description="Minimum tokens per chunk: a shorter section is merged with its neighbour.",
+        description="Minimum tokens of a chunk that ends at a change of speaker, and of the last "
+        "chunk where possible.",
     )
 
     @model_validator(mode="after")
@@ -343,7 +346,7 @@ def load_settings(*, home: str | Path | None = None) -> Settings:
     except ValidationError as error:
         problems = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
         raise InvalidSettings(
-            "\n".join(problems), remedy="Correct these variables; README.md has the table."
+            "\n".join(problems), remedy="Correct these variables. README.md lists all settings."
         ) from error
 
 

@@ -19,6 +19,6 @@ def require_confirmation(usd: float, confirmed_usd: float | None, limit_usd: flo
     """
     if usd > limit_usd and (confirmed_usd is None or confirmed_usd < usd):
         raise CostNotConfirmed(
-            f"This would cost about ${usd:.2f}; unasked, ${limit_usd:.2f} may be spent.",
-            remedy=f"To agree to it: --confirm-usd {usd:.2f}",
+            f"The estimated cost is ${usd:.2f}. Above ${limit_usd:.2f} it must be confirmed.",
+            remedy=f"To confirm it: --confirm-usd {usd:.2f}",
         )

@@ -72,7 +72,7 @@ class EngineRegistry(Generic[_Adapter]):
             return self._remote(model)
         raise ModelUnavailable(
             f"There is no {self._purpose} {name!r}, only {', '.join(sorted(self._makers))}.",
-            remedy="Name one of these, or a provider's model: openai:<model>. `playhead engines` "
+            remedy="Use one of these, or a provider's model: openai:<model>. `playhead engines` "
             "lists all.",
         )
 

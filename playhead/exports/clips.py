@@ -64,12 +64,12 @@ def write_clip(media: Path, facts: MediaFacts, wanted: ClipRange, output: Path) 
         blocks = decode_range(media, form, wanted.start, wanted.end)
         if not encode(path, encoding, form, blocks):
             raise EmptyFile(
-                "The file has no sound there.", remedy="Upload the recording again from its source."
+                "The file has no sound in this range.", remedy="Upload the recording again from its source."
             )
 
 
 def _out_of_range(what: str, duration_seconds: float) -> TimeOutOfRange:
     return TimeOutOfRange(
-        f"There is no second {what} in a recording of {duration_seconds:.2f} seconds.",
-        remedy=f"Give seconds from 0 to {duration_seconds:.2f}, the first before the last.",
+        f"The range {what} is outside the recording of {duration_seconds:.2f} seconds.",
+        remedy=f"Use seconds from 0 to {duration_seconds:.2f}, with the start before the end.",
     )

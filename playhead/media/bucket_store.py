@@ -113,4 +113,4 @@ def _parts(received: StagedFile) -> Iterator[bytes]:
             digest.update(block)
             yield block
     if digest.hexdigest() != received.sha256:
-        raise OSError("The file was written to while it was being stored.")
+        raise OSError("The file changed while it was being stored.")

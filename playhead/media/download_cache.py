@@ -62,10 +62,10 @@ class DownloadCache:
         free = shutil.disk_usage(self._folder).free
         if free < size + _SPARE_BYTES:
             raise DownloadCacheFull(
-                f"An object of {size >> 20} MiB is to be copied to {self._folder}, "
-                f"where {free >> 20} MiB are free; 1 GiB stays free.",
-                remedy="Free some, or set PLAYHEAD_HOME to a folder on a larger disk; "
-                "then: playhead retry.",
+                f"An object of {size >> 20} MiB cannot be copied to {self._folder}: "
+                f"{free >> 20} MiB are free, of which 1 GiB is reserved.",
+                remedy="Free disk space, or set PLAYHEAD_HOME to a folder on a larger disk. "
+                "Then: playhead retry.",
             )
 
 

@@ -41,8 +41,8 @@ MAX_STREAMS: Final = 256
 MAX_OPEN_FILES: Final = 16  # the media, FFmpeg's second handle on it, and the way out
 
 _REMEDY: Final = (
-    "If the recording is a real one, convert it to FLAC, MP3 or M4A, or cut it into parts, and "
-    "upload that."
+    "If the recording is genuine, convert it to FLAC, MP3 or M4A, or split it into parts, and "
+    "upload those."
 )
 
 
@@ -63,7 +63,7 @@ def require_duration(seconds: float, size_bytes: int) -> None:
     header is then merely wrong.
     """
     if MAX_SECONDS < seconds <= size_bytes / _BYTES_PER_SECOND:
-        raise decoding_too_costly(f"its header says {seconds / 3600:.0f} hours")
+        raise decoding_too_costly(f"its header declares {seconds / 3600:.0f} hours")
 
 
 def require_length(seconds: float, size_bytes: int) -> None:
@@ -75,4 +75,4 @@ def require_length(seconds: float, size_bytes: int) -> None:
 
 
 def decoding_too_costly(what: str) -> DecodingTooCostly:
-    return DecodingTooCostly(f"Decoding was ended: {what}.", remedy=_REMEDY)
+    return DecodingTooCostly(f"Decoding was stopped: {what}.", remedy=_REMEDY)

@@ -104,7 +104,7 @@ class Bucket:
                 return memoryview(answer.bytes())
         raise StorageUnavailable(
             f"{self.url}/{found.key} changed while it was read.",
-            remedy="Nothing to do: it is read again.",
+            remedy="Nothing to do: it is read again automatically.",
         )
 
     def find(self, key: str) -> StoredObject | None:
@@ -176,16 +176,16 @@ def _translate_error(url: str, told: str) -> PlayheadError:
     if _NO_BUCKET.search(told):
         return StorageAccessDenied(
             f"There is no bucket at {url}.",
-            remedy="Make it, or correct PLAYHEAD_MEDIA or PLAYHEAD_INBOX.",
+            remedy="Create it, or correct PLAYHEAD_MEDIA or PLAYHEAD_INBOX.",
         )
     if "privileges" in reason or (status and status[1] in _REFUSED):
         return StorageAccessDenied(
-            f"{url} refused: {reason}",
-            remedy="Its credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY, or a role) must be right "
-            "and allow to list, read, write and delete there; AWS_REGION must be the bucket's.",
+            f"{url} denied access: {reason}",
+            remedy="Check its credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY, or a role). They must allow "
+            "to list, read, write and delete there, and AWS_REGION must be the bucket's region.",
         )
     return StorageUnavailable(
-        f"{url} gave no answer: {reason}",
-        remedy="Nothing to do if it is back soon; else look at the network and the store.",
+        f"{url} did not respond: {reason}",
+        remedy="It is tried again. If it stays so, check the network and the object store.",
     )

@@ -66,6 +66,6 @@ def _parse_facts(payload: bytes) -> MediaFacts:
 
 def _no_result() -> UnreadableMedia:
     return UnreadableMedia(
-        "The decoder said nothing of the file that can be believed.",
+        "The decoder returned invalid facts about the file.",
         remedy="Upload the recording again from its source, or convert it first.",
     )

@@ -111,7 +111,7 @@ class SandboxProcess:
         if not said:
             self.process.kill()
             self.close()
-            raise _unavailable("The process that decodes recordings does not start.")
+            raise _unavailable("The decoding process does not start.")
         self._control.settimeout(None)
         return Restrictions(**{name: tuple(lines) for name, lines in json.loads(said).items()})
 
@@ -198,10 +198,10 @@ def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
                 yield kind, payload
         except TimeoutError as error:
             raise decoding_too_costly(
-                f"nothing came of it for {STALLED_AFTER_SECONDS:.0f} seconds"
+                f"no output for {STALLED_AFTER_SECONDS:.0f} seconds"
             ) from error
         except ProtocolError as error:
-            raise _crashed("it says what it never should") from error
+            raise _crashed("it sent an invalid message") from error
         raise _exit_error(own)
 
 
@@ -212,7 +212,7 @@ def _start_task(task: dict[str, Any], media: BinaryIO) -> tuple[socket.socket, s
     try:
         return _holder.get().start_task(task, media)
     except OSError as error:
-        raise _unavailable("The process that decodes recordings ends as it starts.") from error
+        raise _unavailable("The decoding process exits as it starts.") from error
 
 
 def _parse_payload(payload: bytes) -> PermanentError:
@@ -239,12 +239,12 @@ def _exit_error(own: socket.socket) -> PermanentError | DecoderUnavailable:
     with suppress(OSError):
         said = own.recv(_MAX_BYTES)
     if not said:
-        return _unavailable("The process that decodes recordings was ended from outside.")
+        return _unavailable("The decoding process was terminated from outside.")
     ended = json.loads(said)
     number = -ended["code"]
     if number in _LIMITS:
         return decoding_too_costly(
-            f"it had taken {ended['cpu_seconds']:.0f} seconds of processor time and "
+            f"it used {ended['cpu_seconds']:.0f} seconds of processor time and "
             f"{ended['peak_bytes'] >> 20} MiB of memory"
         )
     names = {Signal.value: Signal.name for Signal in signal.Signals}
@@ -252,10 +252,10 @@ def _exit_error(own: socket.socket) -> PermanentError | DecoderUnavailable:
 
 
 def _crashed(how: str) -> UnreadableMedia:
-    return UnreadableMedia(f"The decoder broke on the file ({how}).", remedy=_AGAIN)
+    return UnreadableMedia(f"The decoder crashed on the file ({how}).", remedy=_AGAIN)
 
 
 def _unavailable(what: str) -> DecoderUnavailable:
     return DecoderUnavailable(
-        what, remedy="It is tried again. If it stays so, what playhead doctor says of decoding."
+        what, remedy="It is tried again. If it stays so, run `playhead doctor`."
     )

@@ -121,7 +121,7 @@ def storage_key(recording_id: str, suffix: str) -> str:
 
 def missing_error(recording: Recording) -> MediaMissing:
     return MediaMissing(
-        "The stored file is gone.",
-        remedy="Add the same file again (its bytes take the old place), then: "
+        "The stored media file is missing.",
+        remedy="Add the same file again, which restores it. Then: "
         f"playhead retry {recording.id}",
     )

@@ -204,5 +204,5 @@ def replace_unstorable_chars(value: Any) -> Any:
 def unavailable(error: Exception) -> DatabaseUnavailable:
     return DatabaseUnavailable(
         f"Postgres cannot be reached: {error}",
-        remedy="See `playhead doctor`; with DATABASE_URL set, check that its server is up.",
+        remedy="Run `playhead doctor`. If DATABASE_URL is set, check that its server runs.",
     )

@@ -73,8 +73,8 @@ def create_database(url: str, name: str) -> None:
             connection.execute(create)
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnsuitable(
-            f"The database user may not create the database {name}, where Dagster keeps its runs.",
-            remedy=f'Let an administrator run: create database "{name}" owner …',
+            f"The database user may not create the database {name}, which stores Dagster's runs.",
+            remedy=f'Ask an administrator to run: create database "{name}" owner …',
         ) from error
     except psycopg.OperationalError as error:
         raise unavailable(error) from error

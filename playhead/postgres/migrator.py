@@ -61,8 +61,8 @@ def migrate(url: str) -> list[str]:
             return [name for name in available() if _apply(connection, name)]
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnsuitable(
-            f"The database user may not do what a migration needs: {error}",
-            remedy="Let the owner of the database run `playhead migrate` once.",
+            f"The database user lacks a permission that a migration needs: {error}",
+            remedy="Ask the owner of the database to run `playhead migrate` once.",
         ) from error
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
@@ -73,7 +73,7 @@ def check_pgvector(connection: psycopg.Connection[tuple[object, ...]]) -> str:
     row = connection.execute(_SQL["pgvector_version"]).fetchone()
     if row is None or row[0] is None:
         raise DatabaseUnsuitable(
-            "This Postgres has no pgvector.",
+            "This Postgres server has no pgvector.",
             remedy="Install pgvector 0.8.5 or newer on it, or unset DATABASE_URL to use the "
             "embedded server.",
         )
@@ -93,7 +93,7 @@ def _check_pgvector_loads(connection: psycopg.Connection[tuple[object, ...]]) ->
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnsuitable(
             "The database user may not add pgvector to its database.",
-            remedy="Let an administrator run there: create extension vector;",
+            remedy="Ask an administrator to run there: create extension vector;",
         ) from error
 
 
@@ -127,7 +127,7 @@ def _create(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
             raise
         raise DatabaseUnsuitable(
             f"{error.diag.message_primary}.",
-            remedy=f"Let an administrator run: {error.diag.message_hint}",
+            remedy=f"Ask an administrator to run: {error.diag.message_hint}",
         ) from error
 
 

@@ -88,7 +88,7 @@ class _SentDirectly(Exception):
 
 def _batch_pending() -> BatchPending:
     return BatchPending(
-        "It goes with a batch, whose answers come within a day.",
+        "The request is part of a batch, which is answered within a day.",
         until=datetime.now(UTC) + _MAX_WAIT,
-        remedy="It goes on by itself.",
+        remedy="It continues automatically.",
     )

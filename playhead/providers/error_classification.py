@@ -93,7 +93,7 @@ def classify_error(error: Exception, asked: RequestInfo) -> RetryDecision | None
         return _classify_stream_error(error, asked)
     if isinstance(error, openai.OpenAIError):  # before anything was sent
         return RetryDecision(
-            "refuse", RequestRejected(f"{asked}: {error}", remedy="See its message.")
+            "refuse", RequestRejected(f"{asked}: {error}", remedy="See the message.")
         )
     return None
 
@@ -175,16 +175,16 @@ def _retry_once(asked: RequestInfo, reply: bytes, status: int) -> RetryDecision:
     if _is_page(reply):
         return _not_an_endpoint(asked, status)
     error = InvalidProviderResponse(
-        f"{asked} answered with what is not JSON of the promised shape.",
+        f"{asked} returned a response that is not JSON of the expected shape.",
         reply=reply,
-        remedy="playhead quarantine shows the reply.",
+        remedy="`playhead quarantine` shows the response.",
     )
     return RetryDecision("doubt", error, status=status)
 
 
 def _classify_unavailable(asked: RequestInfo, what: str) -> ProviderUnavailable:
     return ProviderUnavailable(
-        f"{asked} gives no answer: {what}.", remedy="It is tried again; see the provider's status."
+        f"{asked} is unavailable: {what}.", remedy="It is tried again. See the provider's status."
     )
 
 
@@ -195,35 +195,36 @@ def _open_circuit(asked: RequestInfo, status: int, code: str) -> CircuitOpen:
     """
     plain = code if re.fullmatch(r"\w{1,60}", code) else "no code"
     return CircuitOpen(
-        f"{asked.provider} lets nobody in any more: status {status}, {plain}.",
+        f"{asked.provider} refuses all requests: status {status}, {plain}.",
         until=None,
-        remedy=f"See to its key and billing, then: playhead engines resume {asked.provider}",
+        remedy=f"Check its key and billing, then: playhead engines resume {asked.provider}",
     )
 
 
 def _model_missing(asked: RequestInfo) -> ModelUnavailable:
     return ModelUnavailable(
         f"{asked.provider} has no model {asked.model!r} for this key.",
-        remedy="Choose one that it has: PLAYHEAD_TRANSCRIBER, PLAYHEAD_WRITER, PLAYHEAD_EMBEDDER.",
+        remedy="Set PLAYHEAD_TRANSCRIBER, PLAYHEAD_WRITER or PLAYHEAD_EMBEDDER to a model it has.",
     )
 
 
 def _input_too_long(asked: RequestInfo, said: _ErrorBody) -> InputTooLong:
     return InputTooLong(
-        f"{asked} takes less at once: {said.message or said.code}", remedy="Send it in parts."
+        f"The input is too long for {asked}: {said.message or said.code}",
+        remedy="Split it, or use a model with a larger limit.",
     )
 
 
 def _rejected(asked: RequestInfo, status: int, said: _ErrorBody) -> RequestRejected:
     return RequestRejected(
-        f"{asked} refuses this input: status {status}, {said.message or said.code or 'no reason'}",
-        remedy="Another try would fail the same way; another engine may take it.",
+        f"{asked} rejected this input: status {status}, {said.message or said.code or 'no reason'}",
+        remedy="A retry would fail the same way; another engine may accept it.",
     )
 
 
 def _not_an_endpoint(asked: RequestInfo, status: int | None = None) -> RetryDecision:
     error = NotAnOpenAIEndpoint(
-        f"What answers for {asked} does not speak OpenAI's protocol there.",
+        f"The server of {asked} is not an OpenAI-compatible API.",
         remedy="Correct its base_url in PLAYHEAD_PROVIDERS; it usually ends in /v1.",
     )
     return RetryDecision("refuse", error, status=status)

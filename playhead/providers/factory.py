@@ -44,7 +44,7 @@ def open_client(
     provider = settings.provider(name)
     if provider is None:
         raise InvalidSettings(
-            f"There is no provider {name!r}.", remedy="Describe it in PLAYHEAD_PROVIDERS."
+            f"No such provider: {name!r}.", remedy="Add it to PLAYHEAD_PROVIDERS."
         )
     beginning = InitialLimits(provider.requests_per_minute, provider.tokens_per_minute)
     database = cache(lambda: _database(app_url(settings)))

@@ -38,9 +38,9 @@ def parse_object(answer: str) -> dict[str, Any]:
     try:
         value = json.loads(found.group()) if found else None
     except (ValueError, RecursionError) as error:
-        raise SchemaMismatch("holds an object that is no JSON") from error
+        raise SchemaMismatch("contains invalid JSON") from error
     if not isinstance(value, dict):
-        raise SchemaMismatch("holds no JSON object")
+        raise SchemaMismatch("contains no JSON object")
     return value
 
 

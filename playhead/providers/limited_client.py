@@ -276,8 +276,8 @@ def _no_reservation(permit: Reservation) -> Parked:
     return BudgetExceeded(
         permit.reason or "",
         until=permit.until,
-        remedy="It goes on tomorrow (UTC); or raise PLAYHEAD_DAILY_BUDGET_USD, and then: "
-        "playhead retry",
+        remedy="It continues tomorrow (UTC). To continue now, raise PLAYHEAD_DAILY_BUDGET_USD, "
+        "then: playhead retry",
     )
 
 
@@ -287,9 +287,9 @@ def _circuit_open(reason: str | None, remedy: str | None) -> CircuitOpen:
 
 def _rate_limited(asked: RequestInfo, until: datetime) -> RateLimited:
     return RateLimited(
-        f"{asked.provider} asks for a longer pause.",
+        f"{asked.provider} asks for a longer pause between requests.",
         until=until,
-        remedy=f"It goes on by itself; at once with: playhead engines resume {asked.provider}",
+        remedy=f"It continues automatically. To continue now: playhead engines resume {asked.provider}",
     )
 
 

@@ -35,15 +35,15 @@ def list_models(settings: Settings, provider: str) -> list[OfferedModel]:
         raw = create_client(settings, provider).models.with_raw_response.list()
     except openai.OpenAIError as error:
         raise ProviderUnavailable(
-            f"{provider} tells no models: {error}",
-            remedy="Check its address and key; see whether it runs.",
+            f"{provider} did not list its models: {error}",
+            remedy="Check its base_url and key, and that it runs.",
         ) from error
     rows = json_object(raw.content).get("data")
     named = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     offered = [OfferedModel(str(row["id"]), _shutdown_date(row)) for row in named if row.get("id")]
     if not offered:
         raise NotAnOpenAIEndpoint(
-            f"{provider} answered without a list of models.", remedy="Check its base_url."
+            f"The response of {provider} has no list of models.", remedy="Check its base_url."
         )
     return sorted(offered, key=lambda model: model.name)
 

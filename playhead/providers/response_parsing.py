@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from playhead.core.errors import InvalidProviderResponse
 
 _RETRY_REMEDY = (
-    "It is asked once more by itself; what came is kept to look at (playhead quarantine)."
+    "It is retried once automatically. `playhead quarantine` shows the response."
 )
 
 
@@ -30,14 +30,14 @@ def json_object(content: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(content)
     except ValueError as error:
-        raise invalid_response("is no JSON", content) from error
+        raise invalid_response("is not JSON", content) from error
     if not isinstance(value, dict):
-        raise invalid_response("is no JSON object", content)
+        raise invalid_response("is not a JSON object", content)
     return value
 
 
 def invalid_response(why: str, reply: bytes) -> InvalidProviderResponse:
-    return InvalidProviderResponse(f"The reply {why}.", reply=reply, remedy=_RETRY_REMEDY)
+    return InvalidProviderResponse(f"The response {why}.", reply=reply, remedy=_RETRY_REMEDY)
 
 
 def plain_headers(headers: Headers) -> dict[str, str]:

@@ -160,7 +160,7 @@ class StructuredOutputClient:
     ) -> tuple[_StreamResult, dict[str, str]]:
         raw = self._responses(prompt) if way.endpoint == "responses" else self._chat(prompt, way)
         if not raw.headers.get("content-type", "").startswith("text/event-stream"):
-            raise invalid_response("is no stream of events", raw.http_response.read())
+            raise invalid_response("is not a stream of events", raw.http_response.read())
         read = _read_responses if way.endpoint == "responses" else _read_chat
         with closing(raw.parse()) as stream:  # closes a partly read stream
             return read(stream, hear), plain_headers(raw.headers)
@@ -213,7 +213,7 @@ def _read_responses(stream: Any, hear: Callable[[str], None]) -> _StreamResult:
             hear(event.get("delta") or "")
         if event.get("type") in _TERMINAL:
             return _complete(event.get("response") or {}, _count_bytes(came))
-    raise invalid_response("ended before it was complete", _count_bytes(came))
+    raise invalid_response("is incomplete", _count_bytes(came))
 
 
 def _complete(response: Mapping[str, Any], content: bytes) -> _StreamResult:
@@ -232,7 +232,7 @@ def _complete(response: Mapping[str, Any], content: bytes) -> _StreamResult:
         ended = "too long" if why == "max_output_tokens" else "refused"
         return _StreamResult(ended, "", str(why), usage, content)
     if response.get("status") != "completed":
-        raise invalid_response(f"says that it failed: {response.get('error')}", content)
+        raise invalid_response(f"reports a failure: {response.get('error')}", content)
     text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
     return _StreamResult("complete", text, "", usage, content)
 
@@ -250,7 +250,7 @@ def _read_chat(stream: Any, hear: Callable[[str], None]) -> _StreamResult:
             refusal += delta.get("refusal") or ""
             ended = choice.get("finish_reason") or ended
     if ended not in _ENDS:
-        raise invalid_response("ended before it was complete", _count_bytes(came))
+        raise invalid_response("is incomplete", _count_bytes(came))
     if refusal:
         return _StreamResult("refused", "", refusal, usage, _count_bytes(came))
     return _StreamResult(_ENDS[ended], text, ended, usage, _count_bytes(came))
@@ -263,7 +263,7 @@ def _events(stream: Any, came: list[str]) -> Iterator[Mapping[str, Any]]:
             came.append(event.to_json(indent=None))
             yield event.to_dict()
     except ValueError as error:  # the library does not wrap it
-        raise invalid_response("has an event that is no JSON", _count_bytes(came)) from error
+        raise invalid_response("has an event that is not JSON", _count_bytes(came)) from error
 
 
 def _count_bytes(came: list[str]) -> bytes:

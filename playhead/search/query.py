@@ -91,14 +91,14 @@ def build_query(
     notes = (
         []
         if words == text
-        else [f"Searched for its first {TEXT_SEARCH_ONLY} words, and its meaning."]
+        else [f"Full-text search used only the first {TEXT_SEARCH_ONLY} words of the query."]
     )
     try:
         embed = partial(_embed, embedders.of(searched))
         read = partial(memory.get_vectors, searched.id, embed=embed)
         return Query(text, words, read, embed([text])[0], tuple(notes))
     except VECTORS_UNAVAILABLE as error:
-        notes.append(f"Searched by words alone. {error} {error.remedy}")
+        notes.append(f"Used full-text search only. {error} {error.remedy}")
         return Query(text, words, None, None, tuple(notes))
 
 

@@ -40,7 +40,7 @@ _SMOOTH, _SECOND_VOTE = 3, 0.5  # of a reranker's order, fused by rank with the 
 _DEPTH_FACTOR = 4  # times as many passages, where those were not enough
 _RECORDINGS_PER_QUERY = 32  # stretches whose sentences are embedded in one go
 _SearchState = TypeVar("_SearchState")  # moments or recordings
-_NO_VECTORS_NOTE = "Nothing is ready to be searched yet: playhead list"
+_NO_VECTORS_NOTE = "No recording is ready to be searched yet: playhead list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,16 +271,16 @@ def _validate(query: str, filters: SearchFilter, limit: int) -> None:
     since, until = filters.since, filters.until
     begin, end = filters.from_seconds, filters.to_seconds
     faults = {
-        "the question is empty": not query.strip(),
-        f"limit is {limit}, not from 1 to {MAX_HITS}": not 1 <= limit <= MAX_HITS,
-        f"kinds are {', '.join(KINDS)}": not {*filters.kinds} <= {*KINDS},
-        f"sources are {', '.join(SOURCES)}": filters.source not in (None, *SOURCES),
-        "it ends before it begins: since, until": bool(since and until and since >= until),
-        "it ends before it begins: from, to": (
+        "the query is empty": not query.strip(),
+        f"limit is {limit}, but must be from 1 to {MAX_HITS}": not 1 <= limit <= MAX_HITS,
+        f"kind must be one of {', '.join(KINDS)}": not {*filters.kinds} <= {*KINDS},
+        f"source must be one of {', '.join(SOURCES)}": filters.source not in (None, *SOURCES),
+        "since must be before until": bool(since and until and since >= until),
+        "from must be before to": (
             begin is not None and end is not None and begin >= end
         ),
     }
     if told := [fault for fault, is_so in faults.items() if is_so]:
         raise InvalidQuery(
-            f"This cannot be searched for: {'; '.join(told)}.", remedy="playhead search --help"
+            f"Invalid search: {'; '.join(told)}.", remedy="See playhead search --help"
         )

@@ -190,7 +190,7 @@ class PipelineServices(Services):
         """
         if self.stopping.is_set():
             raise WorkerStopping(
-                "This worker was told to stop.", remedy="playhead process goes on."
+                "This worker was asked to stop.", remedy="To continue: playhead process"
             )
 
 

@@ -59,10 +59,10 @@ class Evaluation:
             f"finds {self.found:.0%} of known passages, the old set {self.found_before:.0%}": (
                 self.found >= self.found_before - MAX_LOSS
             ),
-            f"shares only {self.overlap:.0%} of its moments with the old set": (
+            f"shares only {self.overlap:.0%} of its hits with the old set": (
                 self.overlap >= MIN_OVERLAP
             ),
-            f"its indexes find {self.recall:.1%} of what an exact scan does": (
+            f"its indexes find {self.recall:.1%} of what an exact scan finds": (
                 self.recall >= MIN_RECALL
             ),
             f"answers in {self.latency:.3f} s, the old set in {self.latency_before:.3f} s": (
@@ -103,8 +103,8 @@ def require_passed(verdict: Evaluation, chosen: EmbeddingSet) -> None:
     """Raise ``EvaluationFailed`` with every fault if the set did not pass."""
     if verdict.faults:
         raise EvaluationFailed(
-            f"{chosen.name} (set {chosen.id}) is not activated: {'; '.join(verdict.faults)}.",
-            remedy=f"playhead models status {chosen.id}; search goes on with the set it has.",
+            f"{chosen.name} (set {chosen.id}) was not activated: {'; '.join(verdict.faults)}.",
+            remedy=f"See `playhead models status {chosen.id}`. Search keeps using the active set.",
         )
 
 

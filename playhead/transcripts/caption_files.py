@@ -45,7 +45,7 @@ def decode_text(data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InvalidCorrection(
-            [f"line {line}: not UTF-8"], remedy="Save the file as UTF-8 and give it again."
+            [f"line {line}: not UTF-8"], remedy="Save the file as UTF-8 and try again."
         ) from error
 
 
@@ -119,7 +119,7 @@ def read_captions(
 
 def _reject(*problems: str) -> InvalidCorrection:
     return InvalidCorrection(
-        problems, remedy="Mend the file and give it again; nothing was changed."
+        problems, remedy="Correct the file and try again. Nothing was changed."
     )
 
 
@@ -294,11 +294,11 @@ def _find_impossible(segment: Segment, before: Segment, duration: float) -> Iter
 
 def _require_length(segments: Sequence[Segment], transcript: Transcript) -> None:
     if not segments:
-        raise _reject("there are no words in the file")
+        raise _reject("the file has no words")
     spoken = max((segment.end for segment in transcript.segments), default=0.0)
     end = segments[-1].end
     if end < spoken / 2 and spoken - end > SHORTFALL_SECONDS:
         raise _reject(
-            f"the file ends at {stamp(end)}, the speech in the recording at {stamp(spoken)}: "
-            "it is another recording's, or most of it is missing"
+            f"the file ends at {stamp(end)}, but the speech in the recording at {stamp(spoken)}: "
+            "it belongs to another recording, or most of it is missing"
         )

@@ -21,7 +21,7 @@ def correct_segment(transcript: Transcript, segment_index: int, text: str) -> Tr
     if not 0 <= segment_index < len(segments):
         raise InvalidCorrection(
             [f"segment {segment_index}: there are {len(segments)} segments, counted from 0"],
-            remedy="Look at the transcript for the segment you mean.",
+            remedy="Check the number in the transcript.",
         )
     segments[segment_index] = replace(segments[segment_index], text=text.strip())
     return correct_all(transcript, segments)
@@ -82,7 +82,7 @@ def _turns(transcript: Transcript) -> list[Range]:
         turns.append((start, cursor))
     if len(turns) < len(transcript.segments) or text[cursor:].strip():
         raise InvalidEngineOutput(
-            f"after character {cursor} the transcript's text is not that of its segments",
+            f"after character {cursor} the transcript's text differs from its segments",
             remedy="Transcribe the recording again before you correct it.",
         )
     return turns

@@ -49,7 +49,7 @@ class WebVtt:
         """
         voices = _VOICE.findall(text)
         if len(voices) > 1:
-            raise ValueError("several people speak in one cue; give each a cue")
+            raise ValueError("the cue has several speakers; use one cue per speaker")
         name = one_line(html.unescape(voices[0])) if voices else ""
         return name or None, one_line(html.unescape(_WEBVTT_TAG.sub("", text)))
 

@@ -47,7 +47,7 @@ def read_cues(text: str, *, webvtt: bool) -> Iterator[Cue | ParseError]:
     """
     lines = _LINE_END.split(text)
     if webvtt and not lines[0].startswith("WEBVTT"):
-        yield ParseError(1, "a WebVTT file begins with WEBVTT")
+        yield ParseError(1, "a WebVTT file must start with WEBVTT")
     for block in _blocks(lines):
         if webvtt and _NO_CUE.match(block[0][1]):
             yield from _is_comment(block)
@@ -90,16 +90,16 @@ def _cue(block: Sequence[NumberedLine]) -> Iterator[Cue | ParseError]:
     )
     shown = repr(line.strip()[:60])
     if _LIKE_TIMES.search(line):
-        yield ParseError(number, f"no times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm")
+        yield ParseError(number, f"invalid times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm")
     else:
-        yield ParseError(number, f"{shown} is in no cue; an empty line ends a cue")
+        yield ParseError(number, f"{shown} is outside any cue; an empty line ends a cue")
 
 
 def _is_comment(block: Sequence[NumberedLine]) -> Iterator[ParseError]:
     """Yield an error for each cue that begins inside a block, without an empty line before it."""
     for number, line in block:
         if _BEGIN.search(line):
-            yield ParseError(number, "a cue begins here without an empty line before it")
+            yield ParseError(number, "a cue starts here without an empty line before it")
 
 
 def _seconds(times: re.Match[str]) -> tuple[float, float]:

@@ -78,7 +78,7 @@ class Timeline:
             before, after = (f"{self.char_starts[i]} to {self.char_ends[i]}" for i in (at, at + 1))
             raise InvalidEngineOutput(
                 f"timed spans are out of order: characters {before} come before {after}",
-                remedy="Sort the spans by position and let none lie inside another.",
+                remedy="Sort the spans by position; they must not contain one another.",
             )
 
     def within(self, ranges: Sequence[Range]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -113,13 +113,13 @@ def check_times(transcript: Transcript) -> None:
     placed = locate_words(transcript.text, [word.word for word in spoken])
     if missing := [word for i, word in enumerate(spoken) if i not in placed]:
         faults.append(
-            f"{len(missing)} of {len(spoken)} words are not in the text in their order, "
+            f"{len(missing)} of {len(spoken)} words are not in the text in this order, "
             f"first {missing[0].word!r} at {missing[0].start:.2f} s"
         )
     if faults:
         raise InvalidEngineOutput(
-            f"the transcript contradicts itself ({len(faults)} faults): {faults[0]}",
-            remedy="Transcribe the recording again, with another engine if it happens again.",
+            f"the transcript is inconsistent ({len(faults)} problems): {faults[0]}",
+            remedy="Transcribe the recording again; use another engine if it happens again.",
         )
 
 
@@ -130,11 +130,11 @@ def _time_faults(name: str, timed: Sequence[Word | Segment], duration: float) ->
         if not (math.isfinite(item.start) and math.isfinite(item.end)):
             yield f"{what} has no finite times"
         if item.start < start - TOLERANCE_SECONDS or item.end < end - TOLERANCE_SECONDS:
-            yield f"{what} goes back in time: the one before is {start} to {end} s"
+            yield f"{what} goes back in time: the previous one is {start} to {end} s"
         if item.end < item.start - TOLERANCE_SECONDS:
             yield f"{what} ends before it starts"
         if item.end > duration + TOLERANCE_SECONDS:
-            yield f"{what} ends after the recording does, at {duration} s"
+            yield f"{what} ends after the recording, which ends at {duration} s"
         start, end = item.start, item.end
 
 

@@ -1,9 +1,10 @@
-"""The command line's promises: exit codes, retries, progress, crashes. Engines take no time."""
+"""The command line with stub engines: exit codes, retries, progress and crashes."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,14 +20,15 @@ from psycopg.rows import DictRow
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
+from playhead.postgres.migrator import SCHEMA
 from tests.end_to_end.conftest import Home
 
-#: Results a worker is at: two groups of those made together, and one made by itself.
-IN_HAND = 2 * 16 + 1
+#: Results that a worker has in progress: two batches, and a single one.
+IN_PROGRESS = 2 * 16 + 1
 
 
-def tone(path: Path, number: int = 0) -> Path:
-    """A tiny sound file of its own."""
+def write_tone(path: Path, number: int = 0) -> Path:
+    """Write a short unique sound file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -39,41 +41,43 @@ def statuses(home: Home) -> dict[str, str]:
     return {line["title"]: line["status"] for line in home.json("list")}
 
 
-def ready(home: Home) -> int:
+def count_ready(home: Home) -> int:
     return list(statuses(home).values()).count("ready")
 
 
-def test_killed_workers_cost_nothing_and_the_next_one_goes_on(home: Home) -> None:
-    # More than two groups of those that are embedded together, and so are ready at once.
-    files = [tone(home.folder / f"{number}.wav", number) for number in range(70)]
+def test_killed_workers_lose_no_result_and_the_next_one_continues(home: Home) -> None:
+    # More than two batches, since the recordings of a batch are ready at once.
+    files = [write_tone(home.folder / f"{number}.wav", number) for number in range(70)]
     home.playhead("add", *files)
-    kept: dict[int, DictRow] = {}
-    under_way: set[int] = set()
-    for _ in range(2):  # as many as the pool of runs has places, which the dead would keep
-        before = ready(home)
+    finished: dict[int, DictRow] = {}
+    unfinished: set[int] = set()
+    for _ in range(2):  # the size of the run pool, whose slots dead runs must not keep
+        before = count_ready(home)
         worker = home.start("process")
         deadline = time.monotonic() + 120
-        while ready(home) == before:
+        while count_ready(home) == before:
             assert time.monotonic() < deadline, "the worker never finished one"
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
-        left = ledger(home)
-        kept |= {key: row for key, row in left.items() if row["state"] == "done"}
-        under_way |= left.keys() - kept.keys()
-    assert ready(home) < len(files), "both were killed too late to show anything"
+        rows = stage_results(home)
+        finished |= {key: row for key, row in rows.items() if row["state"] == "done"}
+        unfinished |= rows.keys() - finished.keys()
+    assert count_ready(home) < len(files), "both were killed too late to show anything"
     home.playhead("process")
     assert set(statuses(home).values()) == {"ready"}
-    results = ledger(home)
+    results = stage_results(home)
     assert len(results) == 5 * len(files)
     assert {row["state"] for row in results.values()} == {"done"}
-    assert {key: results[key] for key in kept} == kept, "what was done was made again"
-    begun_again = {key for key, row in results.items() if row["attempt"] > 1}
-    assert begun_again <= under_way
-    assert len(begun_again) <= 2 * IN_HAND
+    assert {key: results[key] for key in finished} == finished, (
+        "a finished result was created again"
+    )
+    repeated = {key for key, row in results.items() if row["attempt"] > 1}
+    assert repeated <= unfinished
+    assert len(repeated) <= 2 * IN_PROGRESS
 
 
-def ledger(home: Home) -> dict[int, DictRow]:
-    """Every result by its id."""
+def stage_results(home: Home) -> dict[int, DictRow]:
+    """Return every stage result by its id."""
     database = Database(app_url(Settings(home=home.folder)))
     try:
         return {row["id"]: row for row in database.rows(b"select * from stage_results")}
@@ -81,8 +85,8 @@ def ledger(home: Home) -> dict[int, DictRow]:
         database.close()
 
 
-def test_an_interrupted_worker_hands_back_cleanly(home: Home) -> None:
-    files = [tone(home.folder / f"{number}.wav", number) for number in range(30)]
+def test_stopped_worker_releases_its_recordings(home: Home) -> None:
+    files = [write_tone(home.folder / f"{number}.wav", number) for number in range(30)]
     home.playhead("add", *files)
     worker = home.start("process", "--watch")
     deadline = time.monotonic() + 120
@@ -95,10 +99,10 @@ def test_an_interrupted_worker_hands_back_cleanly(home: Home) -> None:
     assert set(statuses(home).values()) == {"ready"}
 
 
-def test_a_watcher_takes_what_comes_later(home: Home) -> None:
+def test_watching_worker_processes_later_recordings(home: Home) -> None:
     worker = home.start("process", "--watch")
     try:
-        [added] = home.json("add", tone(home.folder / "later.wav"))
+        [added] = home.json("add", write_tone(home.folder / "later.wav"))
         followed = home.playhead("status", added["recording"], "--follow", "--json")
         lines = [json.loads(line) for line in followed.splitlines()]
         assert lines[-1]["status"] == "ready"
@@ -109,20 +113,20 @@ def test_a_watcher_takes_what_comes_later(home: Home) -> None:
         assert worker.wait(timeout=60) == 0
 
 
-def test_a_retry_replays_from_the_failed_stage_and_nothing_earlier(home: Home) -> None:
-    [added] = home.json("add", tone(home.folder / "a.wav"))
-    stored = next((home.folder / "media").rglob("*.wav"))
-    shutil.move(stored, home.folder / "kept.wav")
+def test_retry_resumes_at_the_failed_stage(home: Home) -> None:
+    [added] = home.json("add", write_tone(home.folder / "a.wav"))
+    media_files = next((home.folder / "media").rglob("*.wav"))
+    shutil.move(media_files, home.folder / "kept.wav")
     home.playhead("process", exits=1)
     assert statuses(home) == {"a": "failed"}
-    shutil.move(home.folder / "kept.wav", stored)
+    shutil.move(home.folder / "kept.wav", media_files)
     assert "from raw_media on" in home.playhead("retry", added["recording"])
     home.playhead("process", added["recording"])
     assert statuses(home) == {"a": "ready"}
 
 
-def test_a_changed_setting_is_planned_then_made_and_then_nothing_is_left(home: Home) -> None:
-    home.playhead("add", tone(home.folder / "a.wav"))
+def test_changed_setting_is_planned_and_processed(home: Home) -> None:
+    home.playhead("add", write_tone(home.folder / "a.wav"))
     home.playhead("process")
     assert home.json("plan") == []
     sizes = {"recording": {"size": 16, "overlap": 2, "minimum": 8}}
@@ -140,7 +144,7 @@ def test_a_changed_setting_is_planned_then_made_and_then_nothing_is_left(home: H
     assert [plan["state"] for plan in changed.json("plan", "--list")] == ["cancelled", "done"]
 
 
-def test_wrong_usage_exits_with_two_and_failure_with_one(home: Home) -> None:
+def test_exit_code_is_two_for_wrong_usage_and_one_for_failure(home: Home) -> None:
     home.playhead("add", exits=2)
     home.playhead("add", home.folder / "missing.flac", exits=2)
     home.playhead("search", "x", "--kind", "song", exits=2)
@@ -149,27 +153,30 @@ def test_wrong_usage_exits_with_two_and_failure_with_one(home: Home) -> None:
     home.playhead("process", "01a20126-2c76-75ee-a0d8-85f69dacc231", exits=1)
 
 
-def test_another_organisation_sees_nothing_of_ours(home: Home) -> None:
-    [ours] = home.json("add", tone(home.folder / "a.wav"))
+def test_recordings_of_another_organisation_are_hidden(home: Home) -> None:
+    [recording] = home.json("add", write_tone(home.folder / "a.wav"))
     home.playhead("process")
     for command in (["list"], ["search", "amber"], ["ask", "amber?"], ["conversations"], ["spend"]):
-        home.playhead(*command, "--org", "other", exits=1)  # nobody knows of it yet
+        home.playhead(*command, "--org", "other", exits=1)  # the organisation does not exist
     home.playhead("orgs", "add", "other")
     assert home.json("list", "--org", "other") == []
     assert home.json("search", "amber birch", "--org", "other") == []
-    home.playhead("show", ours["recording"], "--org", "other", exits=1)
-    [theirs] = home.json("add", home.folder / "a.wav", "--org", "other")
-    assert not theirs["duplicate"]
+    home.playhead("show", recording["recording"], "--org", "other", exits=1)
+    [other_recording] = home.json("add", home.folder / "a.wav", "--org", "other")
+    assert not other_recording["duplicate"]
     assert "1 of 1 ready" in home.playhead("process")
     assert [line["status"] for line in home.json("list", "--org", "other")] == ["ready"]
 
 
-def test_every_wrong_setting_is_told_at_once(home: Home) -> None:
-    wrong = Home(home.folder, {"PLAYHEAD_TRANSCRIBER": "wisper", "PLAYHEAD_EMBEDDER": "minilmm"})
-    wrong.playhead("add", tone(home.folder / "a.wav"))
+def test_wrong_settings_are_all_reported(home: Home) -> None:
+    misconfigured = Home(
+        home.folder, {"PLAYHEAD_TRANSCRIBER": "wisper", "PLAYHEAD_EMBEDDER": "minilmm"}
+    )
+    misconfigured.playhead("add", write_tone(home.folder / "a.wav"))
     run = subprocess.run(
         ["playhead", "process"],
-        env=wrong.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=misconfigured.environment
+        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,
@@ -180,33 +187,42 @@ def test_every_wrong_setting_is_told_at_once(home: Home) -> None:
     assert "minilm" in run.stderr
 
 
-def test_hostile_names_are_titles_and_nothing_else(home: Home) -> None:
+def test_hostile_file_names_only_become_titles(home: Home) -> None:
     names = ["-rf.wav", "a\nb.wav", "☃ 🎧.wav", "x" * 240 + ".wav", "$(touch owned).wav"]
     for number, name in enumerate(names):
-        tone(home.folder / "inbound.wav", number + 1).rename(home.folder / name)
+        write_tone(home.folder / "inbound.wav", number + 1).rename(home.folder / name)
         home.playhead("add", "--", home.folder / name)
-    home.playhead("add", "--title", "../../etc/passwd", "--", tone(home.folder / "t.wav", 99))
+    home.playhead("add", "--title", "../../etc/passwd", "--", write_tone(home.folder / "t.wav", 99))
     home.playhead("process")
     lines = home.json("list")
     assert {line["status"] for line in lines} == {"ready"}
     assert "../../etc/passwd" in {line["title"] for line in lines}
     assert "a b" in {line["title"] for line in lines}
-    stored = [path for path in (home.folder / "media").rglob("*") if path.is_file()]
-    assert sorted(path.stem for path in stored) == sorted(line["id"] for line in lines)
+    media_files = [path for path in (home.folder / "media").rglob("*") if path.is_file()]
+    assert sorted(path.stem for path in media_files) == sorted(line["id"] for line in lines)
     assert not (home.folder / "owned").exists()
 
 
-@pytest.mark.parametrize("command", ["doctor", "migrate", "list"])
-def test_a_machine_in_order_is_told_so(home: Home, command: str) -> None:
-    home.playhead(command)
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("doctor", r"(ok  .+\n)+ok   database: Postgres .+\n(ok  .+\n)+"),
+        ("migrate", r".+\n"),
+        ("list", r"No recordings yet: .+\n"),
+    ],
+)
+def test_command_on_a_healthy_machine_prints_its_state(
+    home: Home, command: str, printed: str
+) -> None:
+    assert re.fullmatch(printed, home.playhead(command))
 
 
-def test_migrate_tells_what_it_did(home: Home) -> None:
-    assert "0001_spine" in home.playhead("migrate")
+def test_migrate_prints_the_applied_migrations(home: Home) -> None:
+    assert SCHEMA in home.playhead("migrate")
     assert "up to date" in home.playhead("migrate")
 
 
-def test_the_server_stops_on_command_and_comes_back(home: Home) -> None:
-    home.playhead("add", tone(home.folder / "a.wav"))
+def test_server_stops_on_command_and_starts_again(home: Home) -> None:
+    home.playhead("add", write_tone(home.folder / "a.wav"))
     home.playhead("stop")
     assert statuses(home) == {"a": "uploaded"}

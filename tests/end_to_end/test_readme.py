@@ -1,4 +1,4 @@
-"""The documents are true: what they show was printed by what they name."""
+"""The documents are correct: commands, settings, links and printed examples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COMMANDS = dict(playhead.commands)
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An empty home."""
+    """Return the environment with an empty home."""
     return os.environ | {
         "PLAYHEAD_HOME": str(tmp_path_factory.mktemp("demo")),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -32,7 +32,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def demo(environment: dict[str, str]) -> tuple[str, str]:
-    """What ``make demo`` prints there, the first time and the second."""
+    """Return the output of the first and the second ``make demo``."""
     return run(environment, "sh", "docs/demo.sh"), run(environment, "sh", "docs/demo.sh")
 
 
@@ -48,76 +48,76 @@ def run(environment: dict[str, str], *command: str) -> str:
     ).stdout
 
 
-def plain(output: str) -> list[str]:
-    """The lines from the list on, without what differs between two machines: ids and paths."""
+def normalize(output: str) -> list[str]:
+    """Return the lines from the list on, without ids and paths."""
     tail = output[output.index("== playhead list") :]
     tail = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", tail)
     tail = re.sub(r"file://\S*#", "file://#", tail)
     return [" ".join(line.split()) for line in tail.splitlines() if line.strip()]
 
 
-def test_the_demo_prints_what_the_readme_shows(demo: tuple[str, str]) -> None:
-    shown = re.search(r"compares -->\n```text\n(.*?)```", _README, re.DOTALL)
-    assert shown is not None
-    assert plain(demo[0]) == plain(shown[1])
+def test_demo_prints_the_output_in_the_readme(demo: tuple[str, str]) -> None:
+    example = re.search(r"compares -->\n```text\n(.*?)```", _README, re.DOTALL)
+    assert example is not None
+    assert normalize(demo[0]) == normalize(example[1])
 
 
-def test_a_second_demo_does_no_model_work(demo: tuple[str, str]) -> None:
+def test_second_demo_runs_no_model(demo: tuple[str, str]) -> None:
     first, second = demo
     assert "9 of 9 ready" in first
     assert second.count("(already here)") == 9
     assert "0 of 0 ready" in second
-    assert plain(second) == plain(first)
+    assert normalize(second) == normalize(first)
 
 
-def test_what_was_said_in_japanese_is_found_in_japanese(
+def test_japanese_speech_is_found_in_japanese(
     demo: tuple[str, str], environment: dict[str, str]
 ) -> None:
-    # What the engine hears of it differs a little from processor to processor.
-    told = run(environment, "playhead", "search", "キャンプの外れの電柱", "--json")
-    hit = json.loads(told.splitlines()[0])
+    # The transcript differs a little between processors.
+    output = run(environment, "playhead", "search", "キャンプの外れの電柱", "--json")
+    hit = json.loads(output.splitlines()[0])
     assert "キャンプの外れの" in hit["text"]
     assert hit["title"] == "Common Voice"
     assert hit["start_seconds"] == pytest.approx(0.8, abs=0.5)
 
 
 @pytest.mark.parametrize("name", sorted(_COMMANDS))
-def test_every_command_is_in_the_readme(name: str) -> None:
+def test_readme_names_every_command(name: str) -> None:
     assert re.search(rf"playhead {name}\b", _README)
 
 
-def test_every_command_the_documents_show_is_real() -> None:
+def test_commands_in_the_documents_exist() -> None:
     documents = [_README, *(path.read_text("utf-8") for path in (_ROOT / "docs").rglob("*.md"))]
     for document in documents:
         for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL):
             for line in block.splitlines():
                 if match := re.match(r"playhead (\w+)(.*)", line):
-                    assert_known(_COMMANDS[match[1]], match[2].partition("#")[0])
+                    assert_valid_usage(_COMMANDS[match[1]], match[2].partition("#")[0])
 
 
-def assert_known(command: Command, arguments: str) -> None:
-    while isinstance(command, Group) and re.match(r"\s*\w", arguments):  # or it stands alone
+def assert_valid_usage(command: Command, arguments: str) -> None:
+    while isinstance(command, Group) and re.match(r"\s*\w", arguments):
         name, _, arguments = arguments.strip().partition(" ")
         command = command.commands[name]
     options = {name for parameter in command.params for name in parameter.opts}
     assert set(re.findall(r"--[\w-]+", arguments)) <= options
 
 
-def test_every_setting_is_in_the_readme_and_in_the_example() -> None:
+def test_settings_are_in_the_readme_and_the_example() -> None:
     example = (_ROOT / ".env.example").read_text("utf-8")
     for name in Settings.model_fields:
-        ours = name not in ("database_url", "openai_api_key")
-        variable = f"PLAYHEAD_{name.upper()}" if ours else name.upper()
+        prefixed = name not in ("database_url", "openai_api_key")
+        variable = f"PLAYHEAD_{name.upper()}" if prefixed else name.upper()
         assert f"| `{variable}` |" in _README
         assert variable in example
 
 
-def test_every_file_the_readme_links_to_is_there() -> None:
+def test_files_linked_in_the_readme_exist() -> None:
     for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", _README):
         assert (_ROOT / target).exists(), target
 
 
-def test_make_knows_the_commands_the_readme_names() -> None:
+def test_make_targets_in_the_readme_exist() -> None:
     makefile = (_ROOT / "Makefile").read_text("utf-8")
     for target in set(re.findall(r"^make (\w+)", _README, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)

@@ -128,8 +128,8 @@ def test_unknown_provider_cannot_be_resumed(run: Run) -> None:
 
 def test_doctor_reports_a_stopped_provider_with_a_remedy(run: Run, database: Database) -> None:
     def provider_check() -> dict[str, Any]:
-        told = click.testing.CliRunner().invoke(doctor, ["--json"]).output.splitlines()
-        [found] = [line for line in map(json.loads, told) if line["check"] == "providers"]
+        output_lines = click.testing.CliRunner().invoke(doctor, ["--json"]).output.splitlines()
+        [found] = [line for line in map(json.loads, output_lines) if line["check"] == "providers"]
         return dict(found)
 
     assert run("doctor", "--json").output

@@ -1,4 +1,4 @@
-"""Runs in Dagster: who is materialised, who fails alone, what is not done again."""
+"""Runs in Dagster: materialized assets, failures of single recordings, and reuse."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ Add = Callable[[str], Recording]
 
 
 class CountingTranscriber(StubTranscriber):
-    """Counts how often it was asked, and fails while it is told to."""
+    """A transcriber that counts its calls and raises ``error`` if it is set."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.trouble: Exception | None = None
+        self.error: Exception | None = None
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
         self.calls += 1
-        if self.trouble:
-            raise self.trouble
+        if self.error:
+            raise self.error
         return super().transcribe(media, **how)
 
 
 @pytest.fixture
-def counted(services: PipelineServices) -> tuple[PipelineServices, CountingTranscriber]:
+def counting_services(services: PipelineServices) -> tuple[PipelineServices, CountingTranscriber]:
     transcriber = CountingTranscriber()
     return replace(
         services, engines=replace(services.engines, transcriber=transcriber)
     ), transcriber
 
 
-def work(
-    services: PipelineServices, recording: Recording, *, last: bool = False
+def make_context(
+    services: PipelineServices, recording: Recording, *, is_final: bool = False
 ) -> RecordingContext:
     current = services.pipeline.results.current_results([recording])[recording.id]
-    turn = RunAttempt("run", is_final=last, log=print)
-    return RecordingContext(services, recording, turn, services.embedding_targets(), current)
+    attempt = RunAttempt("run", is_final=is_final, log=print)
+    return RecordingContext(services, recording, attempt, services.embedding_targets(), current)
 
 
-def test_one_bad_file_of_ten_fails_alone(pipeline: Pipeline, add: Add) -> None:
+def test_run_with_a_bad_file_fails_only_that_recording(pipeline: Pipeline, add: Add) -> None:
     good = [add(f"{number}.wav") for number in range(5)]
     bad = add("not_sound.txt")
-    more = [add(f"{number}.wav") for number in range(5, 9)]
-    result = pipeline.run(*good, bad, *more)
+    others = [add(f"{number}.wav") for number in range(5, 9)]
+    result = pipeline.run(*good, bad, *others)
     assert not result.success
     for stage in STAGES:
-        assert pipeline.materialised(stage) == {recording.id for recording in [*good, *more]}
+        assert pipeline.materialised(stage) == {recording.id for recording in [*good, *others]}
     statuses = {
         status.id: status for status in pipeline.services.pipeline.recordings.statuses("default")
     }
@@ -71,7 +71,7 @@ def test_one_bad_file_of_ten_fails_alone(pipeline: Pipeline, add: Add) -> None:
     assert {status.status for status in statuses.values()} == {"ready"}
 
 
-def test_every_stage_is_told_to_dagster_once_with_its_lineage(pipeline: Pipeline, add: Add) -> None:
+def test_run_materializes_every_stage_once_with_its_lineage(pipeline: Pipeline, add: Add) -> None:
     recording = add("a.wav")
     pipeline.run(recording)
     for stage in STAGES:
@@ -82,17 +82,19 @@ def test_every_stage_is_told_to_dagster_once_with_its_lineage(pipeline: Pipeline
         assert {"lineage", "run", "runtime_seconds", "cost_usd"} <= set(event.metadata)
 
 
-def test_checks_are_told_by_recording(pipeline: Pipeline, add: Add) -> None:
+def test_run_evaluates_checks_per_recording(pipeline: Pipeline, add: Add) -> None:
     result = pipeline.run(add("a.wav"))
     evaluations = result.get_asset_check_evaluations()
     assert len(evaluations) == 8
     assert all(evaluation.passed and evaluation.partition for evaluation in evaluations)
 
 
-def test_a_second_run_asks_no_model(
-    counted: tuple[PipelineServices, CountingTranscriber], instance: dg.DagsterInstance, add: Add
+def test_second_run_calls_no_model(
+    counting_services: tuple[PipelineServices, CountingTranscriber],
+    instance: dg.DagsterInstance,
+    add: Add,
 ) -> None:
-    services, transcriber = counted
+    services, transcriber = counting_services
     pipeline = Pipeline(
         services, instance, build_definitions(services.settings, engines=services.engines)
     )
@@ -102,7 +104,7 @@ def test_a_second_run_asks_no_model(
     assert transcriber.calls == 1
 
 
-def test_one_asset_can_be_materialised_alone(pipeline: Pipeline, add: Add) -> None:
+def test_single_asset_can_be_materialized(pipeline: Pipeline, add: Add) -> None:
     recording = add("a.wav")
     assert pipeline.run(recording, only=("raw_media", "transcript")).success
     assert pipeline.materialised("transcript") == {recording.id}
@@ -111,50 +113,50 @@ def test_one_asset_can_be_materialised_alone(pipeline: Pipeline, add: Add) -> No
     assert pipeline.run(recording, only=("document",)).success
 
 
-def test_a_stage_before_its_time_says_what_is_missing(pipeline: Pipeline, add: Add) -> None:
+def test_stage_without_its_input_names_the_missing_stage(pipeline: Pipeline, add: Add) -> None:
     result = pipeline.run(add("a.wav"), only=("chunks",))
     assert not result.success
     [failed] = [event for event in result.all_events if event.is_step_failure]
     assert "Materialise transcript first" in str(failed.step_failure_data.user_failure_data)
 
 
-def test_a_passing_trouble_is_not_final_until_the_last_try(
-    counted: tuple[PipelineServices, CountingTranscriber], pipeline: Pipeline, add: Add
+def test_transient_error_is_dead_lettered_only_on_the_final_attempt(
+    counting_services: tuple[PipelineServices, CountingTranscriber], pipeline: Pipeline, add: Add
 ) -> None:
-    services, transcriber = counted
+    services, transcriber = counting_services
     recording = add("a.wav")
     pipeline.run(recording, only=("raw_media",))
-    transcriber.trouble = TransientError("the engine is away", remedy="wait")
-    for last in (False, True):
+    transcriber.error = TransientError("the engine is away", remedy="wait")
+    for is_final in (False, True):
         assert services.pipeline.recordings.dead_letters() == []
         with pytest.raises(PlayheadError, match="away"):
-            make_transcript(work(services, recording, last=last))
+            make_transcript(make_context(services, recording, is_final=is_final))
     [letter] = services.pipeline.recordings.dead_letters()
     assert (letter.stage, letter.error_class, letter.attempts) == (
         "transcript",
         "TransientError",
         2,
     )
-    transcriber.trouble = None
-    assert not make_transcript(work(services, recording)).unchanged
+    transcriber.error = None
+    assert not make_transcript(make_context(services, recording)).unchanged
     assert services.pipeline.recordings.dead_letters() == []
 
 
-def test_an_error_nobody_foresaw_is_stored_with_its_name(
-    counted: tuple[PipelineServices, CountingTranscriber], pipeline: Pipeline, add: Add
+def test_unexpected_error_is_stored_with_its_name(
+    counting_services: tuple[PipelineServices, CountingTranscriber], pipeline: Pipeline, add: Add
 ) -> None:
-    services, transcriber = counted
+    services, transcriber = counting_services
     recording = add("a.wav")
     pipeline.run(recording, only=("raw_media",))
-    transcriber.trouble = ZeroDivisionError("by zero")
+    transcriber.error = ZeroDivisionError("by zero")
     with pytest.raises(PlayheadError):
-        make_transcript(work(services, recording, last=True))
+        make_transcript(make_context(services, recording, is_final=True))
     [letter] = services.pipeline.recordings.dead_letters()
     assert "ZeroDivisionError: by zero" in letter.message
 
 
-class StoppedWhileHearing(StubTranscriber):
-    """Somebody stops the worker just as it begins to listen."""
+class StoppingTranscriber(StubTranscriber):
+    """A transcriber that stops its worker when it begins."""
 
     def __init__(self, stopping: Event) -> None:
         self.stopping = stopping
@@ -164,11 +166,11 @@ class StoppedWhileHearing(StubTranscriber):
         return super().transcribe(media, **how)
 
 
-def test_a_stopped_worker_hands_back_what_it_is_at_and_blames_nobody(
+def test_stopped_worker_releases_its_recordings_without_failures(
     services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     stopping = Event()
-    engines = replace(services.engines, transcriber=StoppedWhileHearing(stopping))
+    engines = replace(services.engines, transcriber=StoppingTranscriber(stopping))
     stoppable = replace(services, engines=engines, stopping=stopping)
     definitions = build_definitions(services.settings, services=stoppable)
     pipeline = Pipeline(services, instance, definitions)
@@ -180,7 +182,7 @@ def test_a_stopped_worker_hands_back_what_it_is_at_and_blames_nobody(
     assert services.pipeline.recordings.pending(limit=5) == recordings
 
 
-def test_dagster_sees_what_is_in_step_and_what_is_not(pipeline: Pipeline, add: Add) -> None:
+def test_materializations_link_data_versions_of_their_inputs(pipeline: Pipeline, add: Add) -> None:
     recording = add("a.wav")
     pipeline.run(recording)
     versions: dict[str, dict[str, str]] = {}
@@ -188,12 +190,12 @@ def test_dagster_sees_what_is_in_step_and_what_is_not(pipeline: Pipeline, add: A
         [record] = pipeline.instance.fetch_materializations(dg.AssetKey(stage), limit=1).records
         assert record.asset_materialization is not None
         versions[stage] = dict(record.asset_materialization.tags or {})
-    for before, after in pairwise(STAGES):
-        made_from = versions[after][f"dagster/input_data_version/{before}"]
-        assert made_from == versions[before]["dagster/data_version"]
+    for parent, child in pairwise(STAGES):
+        input_version = versions[child][f"dagster/input_data_version/{parent}"]
+        assert input_version == versions[parent]["dagster/data_version"]
 
 
-def test_a_stored_file_that_is_gone_is_told_at_once_and_healed_by_adding_it_again(
+def test_missing_media_file_is_dead_lettered_and_restored_by_adding_it(
     pipeline: Pipeline, add: Add
 ) -> None:
     recording = add("a.wav")

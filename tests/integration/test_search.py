@@ -1,4 +1,4 @@
-"""A question finds the moment it was said, whole, once, and says why."""
+"""Search: hits open at the time of the words, are not repeated, and list how they matched."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def shared(fresh_database: Callable[[], str]) -> Iterator[Database]:
 
 @pytest.fixture
 def library(shared: Database, tmp_path: Path) -> Iterator[SearchLibrary]:
-    """Of an organisation of the test's own, so that one database serves all."""
+    """Yield a library in an organisation of the test's own, so that all tests share a database."""
     library = SearchLibrary(shared, LocalStore(tmp_path), f"org-{next(_numbers)}")
     yield library
     library.results.close()
 
 
-def texts(hits: list[Hit]) -> list[str]:
+def hit_texts(hits: list[Hit]) -> list[str]:
     return [hit.text for hit in hits]
 
 
-# The moment
+# Times
 
 
-def test_a_hit_opens_the_recording_where_it_was_said(library: SearchLibrary) -> None:
-    said = make_chunk("The zeppelin landed in Lakehurst.", 3, speaker="SPEAKER_0")
-    talk = library.add(said, title="Airships", kind="lecture")
+def test_hit_has_the_time_and_speaker_of_the_words(library: SearchLibrary) -> None:
+    spoken = make_chunk("The zeppelin landed in Lakehurst.", 3, speaker="SPEAKER_0")
+    talk = library.add(spoken, title="Airships", kind="lecture")
     library.database.run(
         b"insert into speaker_names values (%(org)s, %(id)s, 'SPEAKER_0', 'Ada Lovelace')",
         org=talk.org_id,
@@ -59,7 +59,7 @@ def test_a_hit_opens_the_recording_where_it_was_said(library: SearchLibrary) -> 
     assert hit.added.tzinfo is not None
 
 
-def test_a_hit_says_why_it_was_found(library: SearchLibrary) -> None:
+def test_hit_lists_how_it_matched(library: SearchLibrary) -> None:
     library.add("amber birch", "cedar dogwood", "amber cedar")
     [first, second, third] = library.search()("amber birch").hits
     assert first.matched == {"text": 1, "vector": 1}
@@ -71,7 +71,7 @@ def test_a_hit_says_why_it_was_found(library: SearchLibrary) -> None:
     assert third.words == ()
 
 
-def test_the_sentence_that_answers_best_is_told_and_stands_in_its_passage(
+def test_hit_shows_the_best_sentence_of_its_chunk(
     library: SearchLibrary,
 ) -> None:
     first, second = "Nothing to see. ", "The zeppelin landed."
@@ -87,14 +87,14 @@ def test_the_sentence_that_answers_best_is_told_and_stands_in_its_passage(
 # Marks
 
 
-def marked(hit: Hit) -> list[str]:
+def marked_words(hit: Hit) -> list[str]:
     return [hit.passage[start:end] for start, end in hit.marks]
 
 
 def test_words_are_marked_by_the_stems_of_their_language(library: SearchLibrary) -> None:
     library.add("Les chevaux chantaient; une chevelure.", language="fr")
     [hit] = library.search()("cheval chanter").hits
-    assert marked(hit) == ["chevaux", "chantaient"]
+    assert marked_words(hit) == ["chevaux", "chantaient"]
     assert hit.words == ("chevaux", "chantaient")
 
 
@@ -107,47 +107,47 @@ def test_words_are_marked_by_the_stems_of_their_language(library: SearchLibrary)
         "amber",
     ],
 )
-def test_no_text_can_forge_a_mark_or_move_one(library: SearchLibrary, text: str) -> None:
+def test_marks_cannot_be_forged_by_the_text(library: SearchLibrary, text: str) -> None:
     library.add(text)
     [hit] = library.search()("ambers").hits
     assert hit.passage == text
-    assert marked(hit) == ["amber"] * text.count("amber")
+    assert marked_words(hit) == ["amber"] * text.count("amber")
 
 
-def test_words_that_stop_everywhere_are_not_marked(library: SearchLibrary) -> None:
+def test_stop_words_are_not_marked(library: SearchLibrary) -> None:
     library.add("the amber of the sea")
     [hit] = library.search()("the amber").hits
-    assert marked(hit) == ["amber"]
+    assert marked_words(hit) == ["amber"]
 
 
-# Together
+# Joined chunks
 
 
-def test_passages_that_touch_are_one_hit_with_the_whole(library: SearchLibrary) -> None:
-    whole = "Amber is old. It comes from resin. Birch is young."
+def test_overlapping_chunks_are_one_hit(library: SearchLibrary) -> None:
+    text_ = "Amber is old. It comes from resin. Birch is young."
     library.add(
-        make_chunk(whole[:34], 0, start=0, seconds=(0.0, 6.0)),
-        make_chunk(whole[14:], 1, start=14, seconds=(2.0, 9.0)),  # they overlap
+        make_chunk(text_[:34], 0, start=0, seconds=(0.0, 6.0)),
+        make_chunk(text_[14:], 1, start=14, seconds=(2.0, 9.0)),  # they overlap
         "elsewhere",
     )
     hit, _ = library.search()("amber resin birch").hits
-    assert hit.passage == whole
+    assert hit.passage == text_
     assert len(hit.chunks) == 2
     assert hit.chunk in hit.chunks
-    assert marked(hit) == ["Amber", "resin", "Birch"]
+    assert marked_words(hit) == ["Amber", "resin", "Birch"]
 
 
-def test_passages_that_neither_touch_nor_share_a_source_are_hits_of_their_own(
+def test_separate_chunks_and_sources_are_separate_hits(
     library: SearchLibrary,
 ) -> None:
     written = make_chunk("amber written", 1, source="document", seconds=(500.0, 510.0))
     library.add(make_chunk("amber one", 0), make_chunk("amber two", 2), written=[written])
     library.add(make_chunk("amber three", 1))
     hits = library.search()("amber").hits
-    assert sorted(texts(hits)) == ["amber one", "amber three", "amber two", "amber written"]
+    assert sorted(hit_texts(hits)) == ["amber one", "amber three", "amber two", "amber written"]
 
 
-def test_a_recording_that_is_about_the_question_as_a_whole_is_several_hits(
+def test_recording_about_the_question_has_several_hits(
     library: SearchLibrary,
 ) -> None:
     parts = [f"amber part {number}." for number in range(12)]
@@ -160,33 +160,35 @@ def test_a_recording_that_is_about_the_question_as_a_whole_is_several_hits(
     assert sum(len(hit.chunks) for hit in hits) == 12
 
 
-def test_what_is_said_and_written_of_a_moment_comes_once_as_it_was_said(
+def test_spoken_and_written_text_of_one_time_is_one_hit(
     library: SearchLibrary,
 ) -> None:
-    said = make_chunk("well the amber birch you know", 0, seconds=(30.0, 34.0))
+    spoken = make_chunk("well the amber birch you know", 0, seconds=(30.0, 34.0))
     written = make_chunk("amber birch", 0, source="document", seconds=(30.0, 34.0))
-    library.add(said, written=[written])
+    library.add(spoken, written=[written])
     for limit in (1, 10):
         [hit] = library.search()("amber birch", limit=limit).hits
         assert (hit.source, hit.text) == ("transcript", "well the amber birch you know")
 
 
-# As many as there are
+# Limits
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40])
-def test_as_many_hits_come_as_are_wanted_and_there(library: SearchLibrary, limit: int) -> None:
+def test_number_of_hits_is_limited_by_the_request_and_the_library(
+    library: SearchLibrary, limit: int
+) -> None:
     library.add(*(f"amber number{number}" for number in range(30)))
     hits = library.search()("amber", limit=limit).hits
     assert len({hit.text for hit in hits}) == len(hits) == min(limit, 30)
 
 
-def test_many_passages_of_one_moment_hide_no_others(library: SearchLibrary) -> None:
-    again = [
+def test_many_chunks_of_one_time_hide_no_others(library: SearchLibrary) -> None:
+    repeated = [
         make_chunk(f"amber birch cedar {number}", 2 * number, source="document", seconds=(5.0, 6.0))
         for number in range(120)
     ]
-    library.add(make_chunk("amber birch cedar", 0, seconds=(5.0, 6.0)), written=again)
+    library.add(make_chunk("amber birch cedar", 0, seconds=(5.0, 6.0)), written=repeated)
     others = [library.add(f"amber in recording {number}").id for number in range(9)]
     hits = library.search()("amber birch cedar").hits
     assert len(hits) == 10
@@ -196,11 +198,17 @@ def test_many_passages_of_one_moment_hide_no_others(library: SearchLibrary) -> N
 # Whole recordings
 
 
-def test_recordings_are_found_each_once_with_their_best_moments(library: SearchLibrary) -> None:
-    about = library.add(*(f"amber birch {n}" for n in range(60)), title="On amber", kind="lecture")
+def test_recordings_are_listed_once_with_their_best_hits(library: SearchLibrary) -> None:
+    matching = library.add(
+        *(f"amber birch {n}" for n in range(60)), title="On amber", kind="lecture"
+    )
     others = [library.add(f"amber at {n}", "cedar").id for n in range(4)]
     found = library.search().recordings("amber birch", limit=5).recordings
-    assert [found[0].recording, found[0].title, found[0].kind] == [about.id, "On amber", "lecture"]
+    assert [found[0].recording, found[0].title, found[0].kind] == [
+        matching.id,
+        "On amber",
+        "lecture",
+    ]
     assert {result.recording for result in found[1:]} == set(others)
     assert [len(result.hits) for result in found] == [3, 2, 2, 2, 2]
     for result in found:
@@ -211,7 +219,7 @@ def test_recordings_are_found_each_once_with_their_best_moments(library: SearchL
     )
 
 
-def test_recordings_keep_to_the_filter(library: SearchLibrary) -> None:
+def test_recordings_are_limited_by_the_filter(library: SearchLibrary) -> None:
     library.add("amber", kind="lecture")
     meeting = library.add("amber", kind="meeting")
     found = library.search().recordings("amber", filters=SearchFilter(kinds=("meeting",)))
@@ -221,7 +229,7 @@ def test_recordings_keep_to_the_filter(library: SearchLibrary) -> None:
 # Reranked
 
 
-def passage_of(*sentences: str, ordinal: int) -> Chunk:
+def make_sentences_chunk(*sentences: str, ordinal: int) -> Chunk:
     spans, at = [], 1000 * ordinal
     for number, sentence in enumerate(sentences):
         second = 100.0 * ordinal + number
@@ -230,10 +238,12 @@ def passage_of(*sentences: str, ordinal: int) -> Chunk:
     return make_chunk(" ".join(sentences), ordinal, phrases=tuple(spans))
 
 
-def test_a_reranker_lifts_the_passage_whose_one_sentence_answers(library: SearchLibrary) -> None:
-    exact = passage_of("amber birch cedar", *(f"aside {n} far off" for n in range(9)), ordinal=8)
+def test_reranker_lifts_the_chunk_whose_sentence_answers(library: SearchLibrary) -> None:
+    exact = make_sentences_chunk(
+        "amber birch cedar", *(f"aside {n} far off" for n in range(9)), ordinal=8
+    )
     scattered = (
-        passage_of("amber amber sea", "birch birch hill", f"cedar cedar {n}", ordinal=n)
+        make_sentences_chunk("amber amber sea", "birch birch hill", f"cedar cedar {n}", ordinal=n)
         for n in (0, 2, 4, 6)
     )
     library.add(*scattered, exact)
@@ -244,16 +254,16 @@ def test_a_reranker_lifts_the_passage_whose_one_sentence_answers(library: Search
     assert {hit.chunk for hit in reranked} == {hit.chunk for hit in plain}
 
 
-def test_what_a_reranker_does_not_read_stays_behind(library: SearchLibrary) -> None:
+def test_hits_beyond_the_rerankers_limit_stay_at_the_end(library: SearchLibrary) -> None:
     library.add(*(f"amber number{number}" for number in range(30)))
     search = library.search(reranker=NearestSentence())
     assert len({hit.text for hit in search("amber", limit=30).hits}) == 30
 
 
-# While it changes
+# During changes
 
 
-def test_a_passage_about_to_be_replaced_is_found_and_stands_alone(
+def test_chunk_to_be_replaced_is_still_found(
     library: SearchLibrary,
 ) -> None:
     library.add(make_chunk("amber birch", 0), make_chunk("amber cedar", 1))
@@ -262,10 +272,10 @@ def test_a_passage_about_to_be_replaced_is_found_and_stands_alone(
         org=library.org_id,
     )
     hits = library.search()("amber").hits
-    assert sorted(texts(hits)) == ["amber birch", "amber cedar"]
+    assert sorted(hit_texts(hits)) == ["amber birch", "amber cedar"]
 
 
-def test_nothing_to_search_yet_is_said(database: Database, tmp_path: Path) -> None:
+def test_search_without_an_active_set_has_a_note(database: Database, tmp_path: Path) -> None:
     library = SearchLibrary(database, LocalStore(tmp_path))
     database.run(b"update embedding_sets set state = 'building'")
     found = library.search()("amber")

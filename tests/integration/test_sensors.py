@@ -1,4 +1,4 @@
-"""Sensors: what is taken in, what is asked for, and never twice."""
+"""Sensors: the inbox, pending recordings, and lost retries."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import PipelineServices
 from sensors.inbox import inbox_sensor
 from sensors.lost_retries import lost_retries_sensor
+from sensors.orphaned_runs import orphaned_runs_sensor
 from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import Pipeline, write_sound
 from tests.support.time_travel import requires_real_clock
@@ -40,8 +41,8 @@ def folder(services: PipelineServices) -> Path:
     return folder
 
 
-class Watcher:
-    """The inbox sensor, tick by tick, with its cursor."""
+class InboxTicker:
+    """Runs the inbox sensor tick by tick and stores its cursor."""
 
     def __init__(self, services: PipelineServices, instance: dg.DagsterInstance) -> None:
         self._services = services
@@ -59,12 +60,14 @@ class Watcher:
 
 
 @pytest.fixture
-def watcher(services: PipelineServices, instance: dg.DagsterInstance) -> Watcher:
-    return Watcher(services, instance)
+def ticker(services: PipelineServices, instance: dg.DagsterInstance) -> InboxTicker:
+    return InboxTicker(services, instance)
 
 
-def ask(services: PipelineServices, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    """A tick of the uploads sensor; its partitions are added as the daemon would."""
+def tick_pending_sensor(
+    services: PipelineServices, instance: dg.DagsterInstance
+) -> list[dg.RunRequest]:
+    """Tick the pending recordings sensor and add its partitions as the daemon would."""
     result = pending_recordings_sensor(
         dg.build_sensor_context(instance=instance, resources={"playhead": services})
     )
@@ -76,189 +79,187 @@ def ask(services: PipelineServices, instance: dg.DagsterInstance) -> list[dg.Run
     return list(result.run_requests or [])
 
 
-def long_ago(services: PipelineServices) -> None:
-    """As if all requests were made two hours ago."""
+def age_requests(services: PipelineServices) -> None:
+    """Move the times of all run requests two hours into the past."""
     import psycopg
 
     with psycopg.connect(str(services.settings.database_url)) as connection:
         connection.execute("update recordings set requested_at = now() - interval '2 hours'")
 
 
-def titles(services: PipelineServices) -> list[str]:
+def list_titles(services: PipelineServices) -> list[str]:
     return [status.title for status in services.pipeline.recordings.statuses("default")]
 
 
-def test_a_file_is_taken_when_it_kept_still_for_two_looks(
-    services: PipelineServices, folder: Path, watcher: Watcher
+def test_inbox_file_is_ingested_once_it_is_unchanged_between_two_ticks(
+    services: PipelineServices, folder: Path, ticker: InboxTicker
 ) -> None:
     file = write_sound(folder / "talk.wav")
-    watcher.tick()
-    assert titles(services) == []
-    with file.open("ab") as growing:
-        growing.write(b"more")
-    watcher.tick()
-    assert titles(services) == []
-    watcher.tick()
-    assert titles(services) == ["talk"]
+    ticker.tick()
+    assert list_titles(services) == []
+    with file.open("ab") as stream:
+        stream.write(b"more")
+    ticker.tick()
+    assert list_titles(services) == []
+    ticker.tick()
+    assert list_titles(services) == ["talk"]
     assert not file.exists()
 
 
-def test_a_file_that_cannot_be_stored_stays_in_the_inbox(
-    services: PipelineServices, folder: Path, watcher: Watcher
+def test_inbox_file_that_cannot_be_stored_stays(
+    services: PipelineServices, folder: Path, ticker: InboxTicker
 ) -> None:
     file = write_sound(folder / "talk.wav")
     (services.settings.home / "media").write_text("a file where the store's folder should be")
-    watcher.tick()
-    watcher.tick()
+    ticker.tick()
+    ticker.tick()
     assert file.exists()
-    assert titles(services) == []
+    assert list_titles(services) == []
     (services.settings.home / "media").unlink()
-    watcher.tick()
-    assert titles(services) == ["talk"]
+    ticker.tick()
+    assert list_titles(services) == ["talk"]
 
 
-def test_a_look_that_fails_is_not_an_empty_inbox(
-    services: PipelineServices, folder: Path, watcher: Watcher
+def test_inbox_that_cannot_be_listed_is_not_empty(
+    services: PipelineServices, folder: Path, ticker: InboxTicker
 ) -> None:
     write_sound(folder / "talk.wav")
-    watcher.tick()
-    before = watcher.cursor
+    ticker.tick()
+    before = ticker.cursor
     folder.rename(folder.with_name("elsewhere"))
     folder.write_text("not a folder")
     with pytest.raises(OSError, match="inbox"):
-        watcher.tick()
-    assert watcher.cursor == before
+        ticker.tick()
+    assert ticker.cursor == before
 
 
-def test_the_same_bytes_again_are_taken_and_remain_one_recording(
-    services: PipelineServices, folder: Path, watcher: Watcher
+def test_inbox_files_with_the_same_bytes_are_one_recording(
+    services: PipelineServices, folder: Path, ticker: InboxTicker
 ) -> None:
     first = write_sound(folder / "talk.wav")
     (folder / "copy.wav").write_bytes(first.read_bytes())
-    watcher.tick()
-    watcher.tick()
-    assert len(titles(services)) == 1
+    ticker.tick()
+    ticker.tick()
+    assert len(list_titles(services)) == 1
     assert list(folder.iterdir()) == []
 
 
-def test_hidden_files_and_folders_are_left_alone(
-    services: PipelineServices, folder: Path, watcher: Watcher
+def test_inbox_skips_hidden_files_and_folders(
+    services: PipelineServices, folder: Path, ticker: InboxTicker
 ) -> None:
     write_sound(folder / ".partial.wav")
     (folder / "folder").mkdir()
-    watcher.tick()
-    watcher.tick()
-    assert titles(services) == []
+    ticker.tick()
+    ticker.tick()
+    assert list_titles(services) == []
 
 
-def test_a_very_large_file_gets_a_run_of_its_own_and_only_one(
-    services: PipelineServices, folder: Path, watcher: Watcher
+def test_inbox_file_over_the_limit_gets_its_own_run(
+    services: PipelineServices, folder: Path, ticker: InboxTicker
 ) -> None:
     with (folder / "long.wav").open("wb") as file:
         os.truncate(file.fileno(), (1 << 30) + 1)  # sparse: takes no disk
-    watcher.tick()
-    [request] = watcher.tick()
+    ticker.tick()
+    [request] = ticker.tick()
     assert request.run_config["ops"]["ingest_file"]["config"]["name"] == "long.wav"
-    assert titles(services) == []
+    assert list_titles(services) == []
 
 
-def test_names_that_break_things_are_only_names() -> None:
+def test_inbox_names_are_not_interpreted() -> None:
     names = {"-rf": (1, 2), "a\nb": (3, 4), '{"x":1}': (5, 6)}
     assert unchanged_files(json.loads(json.dumps(dict(names))), names) == []
     assert unchanged_files(names, names) == list(names)
 
 
-def test_what_waits_is_asked_for_once(
+def test_pending_recordings_are_requested_once(
     services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recordings = [add(f"{number}.wav") for number in range(3)]
-    [request] = ask(services, instance)
-    assert request.tags[ASSET_PARTITION_RANGE_START_TAG] == recordings[0].id
-    assert request.tags[ASSET_PARTITION_RANGE_END_TAG] == recordings[-1].id
-    assert ask(services, instance) == []
+    [request] = tick_pending_sensor(services, instance)
+    assert request.tags[ASSET_PARTITION_RANGE_START_TAG] == recordings[0].partition_key
+    assert request.tags[ASSET_PARTITION_RANGE_END_TAG] == recordings[-1].partition_key
+    assert tick_pending_sensor(services, instance) == []
 
 
-def test_a_request_that_led_to_nothing_is_made_again(
+def test_request_without_effect_is_repeated(
     services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recording = add("a.wav")
-    assert len(ask(services, instance)) == 1
-    long_ago(services)
-    [again] = ask(services, instance)
-    assert again.tags[PARTITION_NAME_TAG] == recording.partition_key
+    assert len(tick_pending_sensor(services, instance)) == 1
+    age_requests(services)
+    [request] = tick_pending_sensor(services, instance)
+    assert request.tags[PARTITION_NAME_TAG] == recording.partition_key
 
 
-def test_what_is_new_is_left_to_a_worker_that_attends(
+def test_new_recordings_are_left_to_a_running_worker(
     services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recording = add("a.wav")
     with services.liveness.hold(WORKER):
-        assert ask(services, instance) == []
-    [request] = ask(services, instance)
+        assert tick_pending_sensor(services, instance) == []
+    [request] = tick_pending_sensor(services, instance)
     assert request.tags[PARTITION_NAME_TAG] == recording.partition_key
 
 
-def test_what_an_attending_worker_does_not_take_is_asked_for_in_the_end(
+def test_recordings_not_taken_by_the_worker_are_requested(
     services: PipelineServices, instance: dg.DagsterInstance, add: Add
 ) -> None:
     recording = add("a.wav")
     services.pipeline.recordings.mark_requested([recording.id])
-    long_ago(services)
+    age_requests(services)
     with services.liveness.hold(WORKER):
-        [request] = ask(services, instance)
+        [request] = tick_pending_sensor(services, instance)
     assert request.tags[PARTITION_NAME_TAG] == recording.partition_key
 
 
 @requires_real_clock
-def test_new_files_are_left_to_a_worker_that_attends(
-    services: PipelineServices, folder: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+def test_inbox_files_are_left_to_a_running_worker(
+    services: PipelineServices, folder: Path, ticker: InboxTicker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sound(folder / "talk.wav")
     with services.liveness.hold(WORKER):
-        watcher.tick()
-        watcher.tick()
-        assert titles(services) == []
+        ticker.tick()
+        ticker.tick()
+        assert list_titles(services) == []
         monkeypatch.setattr("sensors.inbox.SENSOR_GRACE_SECONDS", 0.0)
-        watcher.tick()
-        assert titles(services) == ["talk"]
+        ticker.tick()
+        assert list_titles(services) == ["talk"]
 
 
-def test_two_that_take_the_same_file_make_one_recording_and_lose_nothing(
+def test_concurrent_ingestion_of_inbox_files_loses_nothing(
     services: PipelineServices, folder: Path
 ) -> None:
     files = [write_sound(folder / f"{number}.wav") for number in range(8)]
-    with ThreadPoolExecutor(4) as takers:
-        taken = [
-            takers.submit(ingest_from_inbox, services, file.name)
-            for file in files
-            for _ in range(4)
+    with ThreadPoolExecutor(4) as pool:
+        futures = [
+            pool.submit(ingest_from_inbox, services, file.name) for file in files for _ in range(4)
         ]
-    arrivals = [future.result() for future in taken if future.exception() is None]
-    assert {arrival.recording.id for arrival in arrivals} == {
+    results = [future.result() for future in futures if future.exception() is None]
+    assert {result.recording.id for result in results} == {
         status.id for status in services.pipeline.recordings.statuses("default")
     }
-    assert sorted(titles(services)) == [str(number) for number in range(8)]
-    assert all(isinstance(future.exception(), FileNotFoundError | None) for future in taken)
+    assert sorted(list_titles(services)) == [str(number) for number in range(8)]
+    assert all(isinstance(future.exception(), FileNotFoundError | None) for future in futures)
     assert list(folder.iterdir()) == []
 
 
-def test_a_file_that_changes_while_it_is_taken_is_not_removed(
+def test_inbox_file_changed_during_ingestion_is_not_removed(
     services: PipelineServices, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_sound(folder / "talk.wav")
     register = Recordings.add
 
-    def written_to(recordings: Recordings, recording: Recording) -> Recording:
-        with file.open("ab") as growing:
-            growing.write(b"more")
+    def append_and_add(recordings: Recordings, recording: Recording) -> Recording:
+        with file.open("ab") as stream:
+            stream.write(b"more")
         return register(recordings, recording)
 
-    monkeypatch.setattr(Recordings, "add", written_to)
+    monkeypatch.setattr(Recordings, "add", append_and_add)
     ingest_from_inbox(services, file.name)
     assert file.exists()
 
 
-def started_run(pipeline: Pipeline, request: dg.RunRequest) -> dg.DagsterRun:
+def start_run(pipeline: Pipeline, request: dg.RunRequest) -> dg.DagsterRun:
     return pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_job_def("ingest_recording"),
         tags=dict(request.tags),
@@ -266,121 +267,124 @@ def started_run(pipeline: Pipeline, request: dg.RunRequest) -> dg.DagsterRun:
     )
 
 
-def test_what_a_living_run_will_do_is_not_asked_for(
+def test_recordings_of_a_live_run_are_not_requested(
     services: PipelineServices, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
 ) -> None:
     add("a.wav")
-    [request] = ask(services, instance)
-    run = started_run(pipeline, request)
+    [request] = tick_pending_sensor(services, instance)
+    run = start_run(pipeline, request)
     with services.liveness.hold(run_role(run.run_id)):
-        long_ago(services)
-        assert ask(services, instance) == []
+        age_requests(services)
+        assert tick_pending_sensor(services, instance) == []
     instance.report_run_failed(run)
-    assert len(ask(services, instance)) == 1
+    assert len(tick_pending_sensor(services, instance)) == 1
 
 
-def test_a_run_whose_worker_is_gone_is_ended_and_its_work_asked_for(
+def test_run_of_a_dead_worker_is_failed_and_its_recordings_requested(
     services: PipelineServices, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
 ) -> None:
     add("a.wav")
-    [request] = ask(services, instance)
-    run = started_run(pipeline, request)
-    long_ago(services)
-    assert len(ask(services, instance)) == 1
-    ended = instance.get_run_by_id(run.run_id)
-    assert ended is not None
-    assert ended.status is dg.DagsterRunStatus.FAILURE
+    [request] = tick_pending_sensor(services, instance)
+    run = start_run(pipeline, request)
+    age_requests(services)
+    orphaned_runs_sensor(
+        dg.build_sensor_context(instance=instance, resources={"playhead": services})
+    )
+    assert len(tick_pending_sensor(services, instance)) == 1
+    failed_run = instance.get_run_by_id(run.run_id)
+    assert failed_run is not None
+    assert failed_run.status is dg.DagsterRunStatus.FAILURE
 
 
-def test_ready_and_failed_recordings_are_not_asked_for(
+def test_ready_and_failed_recordings_are_not_requested(
     services: PipelineServices, instance: dg.DagsterInstance, pipeline: Pipeline, add: Add
 ) -> None:
     good, bad = add("a.wav"), add("b.txt")
     pipeline.run(good, bad)
-    long_ago(services)
-    assert ask(services, instance) == []
+    age_requests(services)
+    assert tick_pending_sensor(services, instance) == []
     services.pipeline.recordings.requeue("default", [bad.id])
-    [request] = ask(services, instance)
+    [request] = tick_pending_sensor(services, instance)
     assert request.tags[PARTITION_NAME_TAG] == bad.partition_key
 
 
 @pytest.fixture
-def _many(add: Add) -> None:
+def many_recordings(add: Add) -> None:
     for number in range(120):
         add(f"{number}.wav")
 
 
-@pytest.mark.usefixtures("_many")
-def test_many_waiting_recordings_share_runs(
+@pytest.mark.usefixtures("many_recordings")
+def test_many_pending_recordings_share_runs(
     services: PipelineServices, instance: dg.DagsterInstance
 ) -> None:
-    first, second = ask(services, instance)
+    first, second = tick_pending_sensor(services, instance)
     assert {ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG} <= set(first.tags)
     assert {ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG} <= set(second.tags)
 
 
-# A retry that Dagster lost
+# Lost retries
 
 
 @pytest.fixture
 def retrying() -> Iterator[dg.DagsterInstance]:
-    """An instance that tries dead workers' runs again, as ours does."""
-    retried = {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False}
-    with dg.DagsterInstance.local_temp(overrides={"run_retries": retried}) as instance:
+    """Yield an instance that retries the runs of dead workers, like the configured one."""
+    retry_settings = {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False}
+    with dg.DagsterInstance.local_temp(overrides={"run_retries": retry_settings}) as instance:
         yield instance
 
 
 @dg.job(name=INGEST_RECORDING)
-def bare() -> None:
-    """By its name the job that makes recordings."""
+def empty_job() -> None:
+    """Stand in for the job of this name."""
 
 
-def asked_again(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+def tick_retries_sensor(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     result = lost_retries_sensor(dg.build_sensor_context(instance=instance))
     assert isinstance(result, dg.SensorResult)
     return list(result.run_requests or [])
 
 
-def dead_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
-    """A backfill's, whose worker died and which the daemon could not ask for again."""
-    where = {
+def make_dead_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
+    """Return a backfill's failed run that the daemon could not retry."""
+    run_tags = {
         ASSET_PARTITION_RANGE_START_TAG: "a",
         ASSET_PARTITION_RANGE_END_TAG: "c",
         "dagster/backfill": "b",
     }
-    run = instance.create_run_for_job(bare, tags=where)
+    run = instance.create_run_for_job(empty_job, tags=run_tags)
     instance.report_run_failed(run, "Its worker died without a word.")
     instance.add_run_tags(run.run_id, {"dagster/will_retry": "false", **tags})
     return run
 
 
-def test_a_retry_that_dagster_lost_is_asked_for_again(retrying: dg.DagsterInstance) -> None:
-    run = dead_run(retrying)
-    [again] = asked_again(retrying)
-    assert again.run_key == f"again {run.run_id}"
-    wanted = {
+def test_lost_retry_is_requested_again(retrying: dg.DagsterInstance) -> None:
+    run = make_dead_run(retrying)
+    [request] = tick_retries_sensor(retrying)
+    assert request.run_key == f"again {run.run_id}"
+    expected = {
         ASSET_PARTITION_RANGE_START_TAG: "a",
         ASSET_PARTITION_RANGE_END_TAG: "c",
         "dagster/backfill": "b",
     }
-    assert wanted.items() <= again.tags.items()
+    assert expected.items() <= request.tags.items()
 
 
-def test_a_retry_that_never_came_is_asked_for_after_a_minute(
+def test_missing_retry_is_requested_after_a_minute(
     retrying: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = dead_run(retrying, **{"dagster/will_retry": "true"})
-    assert asked_again(retrying) == []
+    run = make_dead_run(retrying, **{"dagster/will_retry": "true"})
+    assert tick_retries_sensor(retrying) == []
     monkeypatch.setattr("sensors.lost_retries._GRACE", timedelta(0))
-    [again] = asked_again(retrying)
-    assert again.run_key == f"again {run.run_id}"
-    left = retrying.get_run_by_id(run.run_id)
-    assert left is not None
-    assert not left.is_complete_and_waiting_to_retry, "or its backfill would wait for ever"
+    [request] = tick_retries_sensor(retrying)
+    assert request.run_key == f"again {run.run_id}"
+    stored_run = retrying.get_run_by_id(run.run_id)
+    assert stored_run is not None
+    assert not stored_run.is_complete_and_waiting_to_retry, "else its backfill waits endlessly"
 
 
-def test_what_dagster_would_not_have_tried_again_is_left(retrying: dg.DagsterInstance) -> None:
-    dead_run(retrying, **{"dagster/failure_reason": "STEP_FAILURE"})
-    dead_run(retrying, **{"dagster/max_retries": "0"})
-    dead_run(retrying, **{"dagster/auto_retry_run_id": "another"})
-    assert asked_again(retrying) == []
+def test_runs_that_dagster_does_not_retry_are_skipped(retrying: dg.DagsterInstance) -> None:
+    make_dead_run(retrying, **{"dagster/failure_reason": "STEP_FAILURE"})
+    make_dead_run(retrying, **{"dagster/max_retries": "0"})
+    make_dead_run(retrying, **{"dagster/auto_retry_run_id": "another"})
+    assert tick_retries_sensor(retrying) == []

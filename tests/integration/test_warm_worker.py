@@ -1,5 +1,4 @@
-"""A warm worker that dies, hangs, is told to stop or loses its database: what it was at is made
-once and whole, and what waits goes on."""
+"""A warm worker that dies, hangs, is stopped or loses its database: results are stored once."""
 
 from __future__ import annotations
 
@@ -31,8 +30,8 @@ from tests.support.factories import get_status
 
 REPOSITORY = Path(__file__).parents[2]
 
-#: A warm worker whose transcriber hears until there is a file of this name.
-SCRIPT = """
+#: A warm worker whose transcriber runs until the named file exists.
+WORKER_PROGRAM = """
 import signal, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,8 +66,8 @@ with open_pipeline_services(load_settings(), engines) as services, instance:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A home, Dagster over it, and warm workers in processes of their own."""
+class WorkerHome:
+    """A home, its Dagster instance, and warm workers in processes of their own."""
 
     services: PipelineServices
     instance: dg.DagsterInstance
@@ -76,7 +75,7 @@ class Place:
     workers: list[subprocess.Popen[bytes]]
 
     def start(self) -> subprocess.Popen[bytes]:
-        """A worker that attends."""
+        """Start a worker and wait until it is alive."""
         settings = self.services.settings
         environment = os.environ | {
             "PYTHONPATH": str(REPOSITORY),
@@ -86,10 +85,13 @@ class Place:
             environment["DATABASE_URL"] = settings.database_url
         with (self.go.parent / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-c", SCRIPT, self.go], cwd=REPOSITORY, env=environment, stderr=log
+                [sys.executable, "-c", WORKER_PROGRAM, self.go],
+                cwd=REPOSITORY,
+                env=environment,
+                stderr=log,
             )
         self.workers.append(worker)
-        until(lambda: self.services.liveness.is_alive(WORKER))
+        wait_until(lambda: self.services.liveness.is_alive(WORKER))
         return worker
 
     def add(self, name: str) -> Recording:
@@ -99,48 +101,46 @@ class Place:
     def status(self, recording: Recording) -> str:
         return get_status(self.services.pipeline.recordings, recording).status
 
-    def run(self) -> dg.DagsterRun:
-        """The newest."""
-        [run] = self.instance.get_runs(limit=1)
-        return run
+    def newest_run(self) -> dg.DagsterRun:
+        """Return the newest run."""
+        [newest_run] = self.instance.get_runs(limit=1)
+        return newest_run
 
-    def told(self, recording: Recording) -> list[int]:
-        """How often each stage from the transcript on was told to Dagster."""
+    def count_events(self, recording: Recording) -> list[int]:
+        """Return how often each stage from the transcript on was reported to Dagster."""
         keys = [dg.AssetKey(stage) for stage in STAGES[1:]]
         found = [self.instance.fetch_materializations(key, limit=99).records for key in keys]
         return [
             sum(record.partition_key == recording.id for record in records) for records in found
         ]
 
-    def make(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        """The run that a sensor asked for, in this process."""
+    def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Execute a sensor's run request in this process."""
         definitions = build_definitions(self.services.settings, services=self.services)
         job = definitions.resolve_job_def(INGEST_RECORDING)
         return job.execute_in_process(
             instance=self.instance, tags=dict(request.tags), run_config=dict(request.run_config)
         )
 
-    def hearing(self) -> Recording:
-        """A new recording that a worker is at."""
+    def add_and_wait(self) -> Recording:
+        """Add a recording and wait until a worker transcribes it."""
         recording = self.add(f"{time.monotonic_ns()}.wav")
-        until(lambda: self.status(recording) == "transcribing")
+        wait_until(lambda: self.status(recording) == "transcribing")
         return recording
 
 
-def asked_for_by_the_sensor(place: Place) -> list[dg.RunRequest]:
-    """Once it asks for anything."""
-    context = dg.build_sensor_context(
-        instance=place.instance, resources={"playhead": place.services}
-    )
+def wait_for_requests(home: WorkerHome) -> list[dg.RunRequest]:
+    """Return the sensor's run requests as soon as there are any."""
+    context = dg.build_sensor_context(instance=home.instance, resources={"playhead": home.services})
     requests: list[dg.RunRequest] = []
 
-    def asked() -> bool:
+    def has_requests() -> bool:
         result = pending_recordings_sensor(context)
         if isinstance(result, dg.SensorResult):
             requests.extend(result.run_requests or [])
         return bool(requests)
 
-    until(asked)
+    wait_until(has_requests)
     return requests
 
 
@@ -150,9 +150,9 @@ def own_settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def place(
+def home(
     own_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Place]:
+) -> Iterator[WorkerHome]:
     monkeypatch.setenv("PLAYHEAD_HOME", str(own_settings.home))
     if own_settings.database_url:
         monkeypatch.setenv("DATABASE_URL", own_settings.database_url)
@@ -161,152 +161,152 @@ def place(
         open_pipeline_services(own_settings, stub_engines()) as services,
         dg.DagsterInstance.from_config(str(REPOSITORY)) as instance,
     ):
-        yield Place(services, instance, tmp_path / "go", workers)
+        yield WorkerHome(services, instance, tmp_path / "go", workers)
         for worker in workers:
             worker.kill()
             worker.wait()
 
 
-def until(true: Callable[[], bool], seconds: float = 40) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_a_recording_is_begun_at_once_and_nobody_has_to_ask(place: Place) -> None:
-    place.go.touch()
-    place.start()
-    time.sleep(1)  # so that it is not its first look that finds the recording
-    recording = place.add("a.wav")
-    until(lambda: place.status(recording) == "ready", seconds=5)
-    until(lambda: place.told(recording) == [1] * 4, seconds=5)
+def test_worker_starts_a_new_recording_at_once(home: WorkerHome) -> None:
+    home.go.touch()
+    home.start()
+    time.sleep(1)  # so that the worker's first query does not find the recording
+    recording = home.add("a.wav")
+    wait_until(lambda: home.status(recording) == "ready", seconds=5)
+    wait_until(lambda: home.count_events(recording) == [1] * 4, seconds=5)
 
 
-def test_a_dropped_file_is_taken_once_its_writer_has_closed_it(place: Place) -> None:
-    place.go.touch()
-    place.start()
-    inbox = place.services.settings.home / "inbox"
-    until(inbox.exists)
-    sound = write_sound(place.go.parent / "talk.wav").read_bytes()
+def test_worker_ingests_an_inbox_file_once_it_is_closed(home: WorkerHome) -> None:
+    home.go.touch()
+    home.start()
+    inbox = home.services.settings.home / "inbox"
+    wait_until(inbox.exists)
+    sound = write_sound(home.go.parent / "talk.wav").read_bytes()
     with (inbox / "talk.wav").open("wb") as file:
         for byte in range(0, len(sound), len(sound) // 4):
             file.write(sound[byte : byte + len(sound) // 4])
             file.flush()
             time.sleep(0.2)
-        assert place.services.pipeline.recordings.statuses("default") == []
-    until(lambda: not any(inbox.iterdir()), seconds=5)
-    [taken] = place.services.pipeline.recordings.get_many(
-        [recording.id for recording in place.services.pipeline.recordings.statuses("default")]
+        assert home.services.pipeline.recordings.statuses("default") == []
+    wait_until(lambda: not any(inbox.iterdir()), seconds=5)
+    [ingested] = home.services.pipeline.recordings.get_many(
+        [recording.id for recording in home.services.pipeline.recordings.statuses("default")]
     )
-    assert taken.size_bytes == len(sound)
-    until(lambda: place.status(taken) == "ready", seconds=5)
+    assert ingested.size_bytes == len(sound)
+    wait_until(lambda: home.status(ingested) == "ready", seconds=5)
 
 
-def test_what_a_killed_worker_was_at_is_finished_by_the_next(place: Place) -> None:
-    doomed = place.start()
-    recording = place.hearing()
-    run = place.run()
-    doomed.kill()
-    doomed.wait()
-    place.go.touch()
-    place.start()
-    until(lambda: place.status(recording) == "ready")
-    until(lambda: place.told(recording) == [1] * 4, seconds=5)
-    ended = place.instance.get_run_by_id(run.run_id)
-    assert ended is not None
-    assert ended.status is dg.DagsterRunStatus.FAILURE
+def test_recording_of_a_killed_worker_is_finished_by_the_next(home: WorkerHome) -> None:
+    killed = home.start()
+    recording = home.add_and_wait()
+    newest_run = home.newest_run()
+    killed.kill()
+    killed.wait()
+    home.go.touch()
+    home.start()
+    wait_until(lambda: home.status(recording) == "ready")
+    wait_until(lambda: home.count_events(recording) == [1] * 4, seconds=5)
+    failed_run = home.instance.get_run_by_id(newest_run.run_id)
+    assert failed_run is not None
+    assert failed_run.status is dg.DagsterRunStatus.FAILURE
     attempts = {
-        row["stage"]: row["attempt"] for row in place.services.pipeline.results.lineage(recording)
+        row["stage"]: row["attempt"] for row in home.services.pipeline.results.lineage(recording)
     }
     assert attempts == dict.fromkeys(STAGES, 1) | {"transcript": 2}
 
 
-def test_a_hung_worker_is_given_up_and_writes_nothing_when_it_wakes(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_hung_worker_is_replaced_and_writes_nothing_when_it_wakes(
+    home: WorkerHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "STALLED_AFTER_SECONDS", 2.0)
     monkeypatch.setattr(liveness, "_CONFIRM_SECONDS", 0.5)
     monkeypatch.setattr(orphaned_runs, "_GRACE_SECONDS", 0.5)
-    hung = place.start()
-    recording = place.hearing()
-    run = place.run()
-    hung.send_signal(signal.SIGSTOP)
-    [request] = asked_for_by_the_sensor(place)
-    assert place.make(request).success
-    assert place.status(recording) == "ready"
-    before = place.services.pipeline.results.lineage(recording)
-    place.go.touch()
-    hung.send_signal(signal.SIGCONT)
-    until(lambda: place.services.liveness.is_alive(WORKER))
-    later = place.add("later.wav")
-    until(lambda: place.status(later) == "ready")
-    assert place.services.pipeline.results.lineage(recording) == before
-    assert {row["run_id"] for row in before if row["stage"] != "raw_media"} != {run.run_id}
-    until(lambda: place.told(recording) == [1] * 4, seconds=5)
+    hung_worker = home.start()
+    recording = home.add_and_wait()
+    newest_run = home.newest_run()
+    hung_worker.send_signal(signal.SIGSTOP)
+    [request] = wait_for_requests(home)
+    assert home.execute(request).success
+    assert home.status(recording) == "ready"
+    before = home.services.pipeline.results.lineage(recording)
+    home.go.touch()
+    hung_worker.send_signal(signal.SIGCONT)
+    wait_until(lambda: home.services.liveness.is_alive(WORKER))
+    later = home.add("later.wav")
+    wait_until(lambda: home.status(later) == "ready")
+    assert home.services.pipeline.results.lineage(recording) == before
+    assert {row["run_id"] for row in before if row["stage"] != "raw_media"} != {newest_run.run_id}
+    wait_until(lambda: home.count_events(recording) == [1] * 4, seconds=5)
 
 
-def test_a_run_cancelled_in_the_ui_stops_soon_and_hands_back(place: Place) -> None:
-    place.start()
-    recording = place.hearing()
-    run = place.run()
-    place.instance.report_run_canceled(run)
-    recordings = place.services.pipeline.recordings
-    until(lambda: recordings.pending(limit=9) == [recording], seconds=10)
-    until(lambda: recordings.pending(limit=9, unrequested=True) == [], seconds=5)
+def test_worker_stops_a_cancelled_run_and_releases_it(home: WorkerHome) -> None:
+    home.start()
+    recording = home.add_and_wait()
+    newest_run = home.newest_run()
+    home.instance.report_run_canceled(newest_run)
+    recordings = home.services.pipeline.recordings
+    wait_until(lambda: recordings.pending(limit=9) == [recording], seconds=10)
+    wait_until(lambda: recordings.pending(limit=9, unrequested=True) == [], seconds=5)
     assert recordings.pending(limit=9) == [recording], "it is not begun again at once"
     assert recordings.dead_letters() == []
 
     def canceled() -> bool:
-        found = place.instance.get_run_by_id(run.run_id)
+        found = home.instance.get_run_by_id(newest_run.run_id)
         return found is not None and found.status is dg.DagsterRunStatus.CANCELED
 
-    until(canceled, seconds=5)
+    wait_until(canceled, seconds=5)
 
 
-def test_a_worker_told_to_leave_hands_back_at_once(place: Place) -> None:
-    worker = place.start()
-    recording = place.hearing()
+def test_stopped_worker_releases_its_recording_at_once(home: WorkerHome) -> None:
+    worker = home.start()
+    recording = home.add_and_wait()
     worker.terminate()
     assert worker.wait(timeout=20) == 0
-    assert place.services.pipeline.recordings.pending(limit=9, unrequested=True) == [recording]
-    assert not place.services.liveness.is_alive(WORKER)
+    assert home.services.pipeline.recordings.pending(limit=9, unrequested=True) == [recording]
+    assert not home.services.liveness.is_alive(WORKER)
 
 
-class TestOnAServerOfItsOwn:
+class TestOwnServer:
     @pytest.fixture
     def own_settings(self, tmp_path: Path) -> Iterator[Settings]:
         settings = Settings(home=tmp_path / "home", database_url=None)
         yield settings
         embedded_server(settings).stop()
 
-    def test_a_worker_outlives_restarts_of_postgres_idle_and_at_work(self, place: Place) -> None:
-        place.go.touch()
-        worker = place.start()
-        self.crash(place)
-        idle = place.add("after an idle restart.wav")
-        until(lambda: place.status(idle) == "ready")
-        place.go.unlink()
-        at_work = place.hearing()
-        self.crash(place)
-        place.go.touch()
-        until(lambda: place.status(at_work) == "ready", seconds=100)
-        assert place.services.pipeline.recordings.dead_letters() == []
+    def test_worker_survives_restarts_of_postgres(self, home: WorkerHome) -> None:
+        home.go.touch()
+        worker = home.start()
+        self.kill_server(home)
+        idle = home.add("after an idle restart.wav")
+        wait_until(lambda: home.status(idle) == "ready")
+        home.go.unlink()
+        busy = home.add_and_wait()
+        self.kill_server(home)
+        home.go.touch()
+        wait_until(lambda: home.status(busy) == "ready", seconds=100)
+        assert home.services.pipeline.recordings.dead_letters() == []
         assert worker.poll() is None
-        until(lambda: place.told(at_work) == [1] * 4, seconds=5)
-        assert place.services.liveness.is_alive(WORKER)
+        wait_until(lambda: home.count_events(busy) == [1] * 4, seconds=5)
+        assert home.services.liveness.is_alive(WORKER)
 
-    def crash(self, place: Place) -> None:
-        """The server is killed, and its keeper brings it back."""
-        server = embedded_server(place.services.settings)
+    def kill_server(self, home: WorkerHome) -> None:
+        """Kill the server and wait until its supervisor has restarted it."""
+        server = embedded_server(home.services.settings)
         pid = server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        until(lambda: server.pid not in (None, pid))
-        until(lambda: answers(server.url("postgres")))
+        wait_until(lambda: server.pid not in (None, pid))
+        wait_until(lambda: accepts_connections(server.url("postgres")))
 
 
-def answers(url: str) -> bool:
+def accepts_connections(url: str) -> bool:
     try:
         psycopg.connect(url).close()
     except psycopg.OperationalError:

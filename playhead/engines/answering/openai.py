@@ -62,8 +62,8 @@ class OpenAIAnswerer:
         answer = self._structured_client.complete(prompt, parse_sentences, lambda: begin().feed)
         if answer.ended == "refused":
             raise RequestRejected(
-                f"The model will not answer this: {answer.why}",
-                remedy="Name another one in PLAYHEAD_ANSWERER; `extractive` refuses nothing.",
+                f"The model refused to answer: {answer.why}",
+                remedy="Set PLAYHEAD_ANSWERER to another model; `extractive` never refuses.",
             )
         for statement in answer.value or ():
             if statement not in attempts[-1].heard:
@@ -80,8 +80,8 @@ class OpenAIAnswerer:
             if self._structured_client.size(prompt) <= self._model.input_tokens:
                 return prompt
         raise InputTooLong(
-            f"{self._model.name} does not read a question and a passage of this length.",
-            remedy="Ask in fewer words, or name another model in PLAYHEAD_ANSWERER.",
+            f"The question and one passage exceed the context window of {self._model.name}.",
+            remedy="Shorten the question, or set PLAYHEAD_ANSWERER to another model.",
         )
 
 

@@ -132,6 +132,6 @@ def _load(cache: Path) -> _Model:
     except RuntimeError as error:  # what CTranslate2 raises for any file it cannot use
         raise ModelUnavailable(
             f"MiniLM's translated weights in {folder} are damaged: {error}",
-            remedy=f"Delete {folder}; it will be made again.",
+            remedy=f"Delete {folder}; it is created again.",
         ) from error
     return _Model(FileTokenizer(source / "tokenizer.json"), encoder)

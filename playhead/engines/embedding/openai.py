@@ -142,8 +142,8 @@ class OpenAIEmbedder:
         vectors = self._ladder.call(lambda way: self._call(texts, sum(counts), way))
         if self._dimensions is not None and vectors.shape[1] != self._dimensions:
             raise ModelUnavailable(
-                f"{self._model.name} gives {vectors.shape[1]} dimensions, not {self._dimensions}.",
-                remedy="Name it without a number of dimensions behind an @.",
+                f"{self._model.name} returned {vectors.shape[1]} dimensions, not {self._dimensions}.",
+                remedy="Remove the number of dimensions after the @ from its name.",
             )
         return vectors
 
@@ -199,7 +199,7 @@ def _parse(reply: Mapping[str, Any], content: bytes, count: int, dimensions: int
         vectors = np.stack([_vector(row) for row in rows])
     except (TypeError, ValueError) as error:
         raise invalid_response(
-            "has vectors that are none, or of several lengths", content
+            "has vectors that are invalid or of different lengths", content
         ) from error
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
@@ -221,7 +221,7 @@ def _rows_by_index(data: Any, content: bytes, count: int) -> list[Any]:
     wanted = [str(position) for position in range(count)]
     if len(data) != count or rows.keys() != set(wanted):
         raise invalid_response(
-            f"has {len(data)} vectors for {count} texts, or not one each", content
+            f"has {len(data)} vectors for {count} texts, or not one per text", content
         )
     return [rows[position] for position in wanted]
 

@@ -18,8 +18,8 @@ def require_within_window(token_counts: Sequence[int], window_tokens: int) -> No
     for position, tokens in enumerate(token_counts):
         if tokens > window_tokens:
             raise PermanentError(
-                f"Text {position} has {tokens} tokens; the embedding model reads {window_tokens}.",
-                remedy="Cut it first, where the embedder's tokenizer.offsets says a token ends.",
+                f"Text {position} has {tokens} tokens; the embedding model's maximum is {window_tokens}.",
+                remedy="Split it first, at a token boundary of the embedder's tokenizer.offsets.",
             )
 
 
@@ -31,14 +31,14 @@ def require_unit_rows(vectors: Vectors, *, dimensions: int) -> Vectors:
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimensions:
         raise InvalidEngineOutput(
-            f"The embedding model gave an array of {vectors.shape}, not of {dimensions} columns.",
+            f"The embedding model returned an array of {vectors.shape}, not {dimensions} columns.",
             remedy="Check that the model's files belong together, then embed again.",
         )
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
         raise InvalidEngineOutput(
-            "The embedding model gave a vector that is zero or not a number.",
-            remedy="Check the model's files; report the text this happens with.",
+            "The embedding model returned a vector that is zero or not a number.",
+            remedy="Check the model's files, and report the text that causes this.",
         )
     unit: Vectors = (vectors / lengths).astype(np.float32)
     return unit

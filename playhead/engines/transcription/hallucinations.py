@@ -78,11 +78,11 @@ def remove_loops(lines: Sequence[TimedSegment]) -> tuple[list[TimedSegment], lis
     for loop in find_loops(words):
         stretch = words[loop.start : loop.end]
         if _is_too_fast(stretch):
-            reason = f"the same {loop.repeats} times, more than its time allows"
+            reason = f"repeated {loop.repeats} times, faster than it can be spoken"
             gone |= dict.fromkeys(range(loop.start + loop.turn, loop.end), reason)
         else:
             once = " ".join(word.word for word in stretch[: loop.turn])
-            reason = f"the same {loop.repeats} times, kept: its time allows it"
+            reason = f"repeated {loop.repeats} times, kept: slow enough to be spoken"
             told.append(DroppedSpeech(once, stretch[0].start, stretch[-1].end, reason))
     kept, dropped = _remove(lines, lambda index, _: gone.get(index))
     return kept, [*told, *dropped]
@@ -102,7 +102,7 @@ def remove_silence(
             and word.start <= end + MAX_WORD_DISTANCE_SECONDS
             for start, end in speech
         )
-        return None if near else "nobody speaks there"
+        return None if near else "no speech at this time"
 
     return _remove(lines, silent)
 
@@ -117,7 +117,7 @@ def remove_prompt(
     ]
     kept = [line for line, echo in zip(lines, echoes, strict=True) if not echo]
     return kept, [
-        DroppedSpeech(line.text, line.start, line.end, "it is the prompt")
+        DroppedSpeech(line.text, line.start, line.end, "repeats the prompt")
         for line, echo in zip(lines, echoes, strict=True)
         if echo
     ]

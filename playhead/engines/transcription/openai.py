@@ -110,8 +110,8 @@ class OpenAIRecognizer:
         seconds = len(sound) / RATE
         if seconds > self.max_seconds + TOLERANCE_SECONDS:
             raise InputTooLong(
-                f"A piece of {seconds:.0f} s; {self._model.name} takes {self.max_seconds:.0f}.",
-                remedy="Cut it shorter: max_seconds says how short.",
+                f"A piece is {seconds:.0f} s long; {self._model.name}'s maximum is {self.max_seconds:.0f}.",
+                remedy="Split it into pieces of at most max_seconds.",
             )
         file = ("piece.flac", encode_flac(sound), "audio/flac")
         try:
@@ -180,10 +180,10 @@ class _Checked:
         words = self._words() if form == "words" else None
         segments = self._segments() if form != "text" else None
         if not text.strip() and (words or segments):
-            raise invalid_response("has words and no text", self._content)
+            raise invalid_response("has words but no text", self._content)
         timed = words if form == "words" else segments
         if insist and form != "text" and text.strip() and not timed:
-            raise invalid_response(f"has a text and no {form}", self._content)
+            raise invalid_response(f"has a text but no {form}", self._content)
         return Recognition(text.strip(), self._language(), words, segments)
 
     def _words(self) -> tuple[Word, ...] | None:
@@ -205,19 +205,19 @@ class _Checked:
     def _rows(self, name: str) -> list[Any] | None:
         rows = self._reply.get(name)
         if rows is not None and not isinstance(rows, list):
-            raise invalid_response(f"has {name} that are no list", self._content)
+            raise invalid_response(f"has {name} that are not a list", self._content)
         return rows
 
     def _said(self, row: Any, name: str) -> str:
         said = row.get(name) if isinstance(row, dict) else None
         if not isinstance(said, str):
-            raise invalid_response(f"has a {name} that is no text", self._content)
+            raise invalid_response(f"has a {name} that is not text", self._content)
         return said.strip()
 
     def _times(self, row: Any) -> tuple[float, float]:
         start, end = row.get("start"), row.get("end")
         if not (_is_second(start) and _is_second(end)):
-            raise invalid_response("has times that are no numbers", self._content)
+            raise invalid_response("has times that are not numbers", self._content)
         if not -TOLERANCE_SECONDS <= start <= end <= self._seconds + _LATE_SECONDS:
             raise invalid_response(
                 f"has a time outside its {self._seconds:.2f} s: {start} to {end}", self._content
@@ -251,6 +251,6 @@ def _speaker(row: Any) -> str | None:
 
 def _unsupported(model: str, language: str) -> LanguageUnsupported:
     return LanguageUnsupported(
-        f"{model} does not take the language {language!r}.",
-        remedy="Name another engine in PLAYHEAD_TRANSCRIBER, or let the language be detected.",
+        f"{model} does not support the language {language!r}.",
+        remedy="Set PLAYHEAD_TRANSCRIBER to another engine, or let the language be detected.",
     )

@@ -105,10 +105,10 @@ class LocalWhisper:
     def _require_language(self, language: str | None, known: Sequence[str]) -> None:
         if language is not None and language not in known:
             raise LanguageUnsupported(
-                f"{self._model} does not know the language {language!r}.",
-                remedy="Choose another engine (--engine; whisper-base knows all of Whisper's "
-                "languages, models that end in .en English alone), or let the language be "
-                f"detected. This one knows {', '.join(known)}.",
+                f"{self._model} does not support the language {language!r}.",
+                remedy="Choose another engine (--engine; whisper-base supports all of Whisper's "
+                "languages, models that end in .en only English), or let the language be "
+                f"detected. This one supports {', '.join(known)}.",
             )
 
 

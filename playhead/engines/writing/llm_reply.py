@@ -146,9 +146,9 @@ def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
     if not isinstance(text, str) or not (line := one_line(text)):
         raise SchemaMismatch("has a paragraph without text")
     if not isinstance(cites, list) or not cites:
-        raise SchemaMismatch("has a paragraph that rests on nothing")
+        raise SchemaMismatch("has a paragraph without citations")
     if invented := [cite for cite in cites if type(cite) is not int or cite not in known]:
-        raise SchemaMismatch(f"cites a line that was not given: {invented[0]!r}")
+        raise SchemaMismatch(f"cites a line that does not exist: {invented[0]!r}")
     return Paragraph(line, tuple(sorted(set(cites))))
 
 

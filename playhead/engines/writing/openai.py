@@ -151,7 +151,7 @@ class _WriteUpRun:
         if answer.value is not None:
             return [answer.value]
         if len(part) == 1:
-            raise _rejected(f"its answer about a single sentence broke off ({answer.why})")
+            raise _rejected(f"its answer about a single sentence is incomplete ({answer.why})")
         middle = (part.start + part.stop) // 2
         return [
             *self._part(told, range(part.start, middle)),
@@ -192,8 +192,8 @@ class _WriteUpRun:
 
 def _rejected(why: str) -> RequestRejected:
     return RequestRejected(
-        f"The model will not write this up: {why}",
-        remedy="Name another one in PLAYHEAD_WRITER; `extractive` refuses nothing.",
+        f"The model refused to write the document: {why}",
+        remedy="Set PLAYHEAD_WRITER to another model; `extractive` never refuses.",
     )
 
 

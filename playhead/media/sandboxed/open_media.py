@@ -99,17 +99,17 @@ prepare = _options
 def _no_media(head: bytes) -> PermanentError:
     if head[4:8] in _MP4_BOXES:
         return TruncatedMedia(
-            "The file begins like an MP4, but its index (moov) is missing: it was cut off, or "
+            "The file starts like an MP4, but its index (moov) is missing: it was truncated, or "
             "its recorder was stopped before it could finish.",
             remedy="Upload the recording again from its source, or repair it first.",
         )
     if found := _PLAYLISTS.match(head):
         return UnreadableMedia(
-            f"The file is a list of recordings elsewhere ({found.lastgroup}), not a recording.",
+            f"The file is a playlist of other files ({found.lastgroup}), not a recording.",
             remedy="Upload the recordings themselves.",
         )
     return UnreadableMedia(
-        "The content is not audio or video in a container we read.",
+        "The content is not audio or video in a supported container.",
         remedy="Upload a recording as FLAC, WAV, MP3, M4A, OGG, MP4, MOV or WebM.",
     )
 
@@ -127,13 +127,13 @@ def audio_track(container: av.container.InputContainer, number: int = 0) -> av.A
         )
     if number >= len(tracks):
         raise NoAudioTrack(
-            f"The file has {len(tracks)} audio tracks; there is no number {number + 1}.",
-            remedy="Ask for a track that is there.",
+            f"The file has {len(tracks)} audio tracks, but no number {number + 1}.",
+            remedy="Use a track that exists.",
         )
     track: av.AudioStream = tracks[number]
     if track.codec_context is None:
         raise UnreadableMedia(
-            f"The audio codec is {_unknown_codec(container, track)}, which nothing here decodes.",
+            f"The audio codec {_unknown_codec(container, track)} is not supported.",
             remedy="Convert the recording to FLAC, MP3, M4A or Opus and upload that.",
         )
     track.codec_context.thread_count = 1  # the process may start no thread

@@ -82,8 +82,8 @@ def _require_channel(track: av.AudioStream, channel: int | None) -> None:
     there = track.codec_context.channels
     if channel is not None and channel >= there:
         raise NoAudioTrack(
-            f"The audio track has {there} channels; there is no number {channel + 1}.",
-            remedy="Ask for a channel that is there.",
+            f"The audio track has {there} channels, but no number {channel + 1}.",
+            remedy="Use a channel that exists.",
         )
 
 

@@ -118,16 +118,16 @@ def _end(packet: av.Packet) -> float:
 def _require_complete(file: int, size_bytes: int, stated: float, found: _DecodeResult) -> None:
     missing = stated - max(found.reached, found.seconds)
     if missing > max(_MISSING_SECONDS, _MISSING_SHARE * stated):
-        raise _cut_off(f"its header says {stated:.1f} s, {found.seconds:.1f} s are there")
+        raise _cut_off(f"its header declares {stated:.1f} s, but it has {found.seconds:.1f} s")
     stated_size = riff_size(file)
     if size_bytes < stated_size * (1 - _MISSING_SHARE):
-        raise _cut_off(f"its header says {stated_size} bytes, {size_bytes} are there")
+        raise _cut_off(f"its header declares {stated_size} bytes, but it has {size_bytes}")
 
 
 def _cut_off(how: str) -> TruncatedMedia:
     return TruncatedMedia(
-        f"The file is cut off: {how}.",
-        remedy="Upload the recording again; the last transfer was not complete.",
+        f"The file is truncated: {how}.",
+        remedy="Upload the recording again; the last transfer was incomplete.",
     )
 
 
@@ -135,8 +135,8 @@ def _require_audio(found: _DecodeResult) -> None:
     if found.damaged > found.good:
         raise UnreadableMedia(
             f"{found.damaged} of {found.damaged + found.good} audio packets are damaged, or have "
-            "channels that cannot be mixed to one.",
-            remedy="Upload the recording again from its source; mix many channels down to two.",
+            "channels that cannot be mixed down to one.",
+            remedy="Upload the recording again from its source, with at most two channels.",
         )
     if not found.seconds:
         raise EmptyFile(

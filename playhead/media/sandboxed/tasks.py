@@ -83,6 +83,6 @@ def _send_error(line: socket.socket, error: PermanentError) -> None:
 
 def _unexpected_error(error: Exception) -> PermanentError:
     return UnreadableMedia(
-        f"The decoder stumbled over the file: {type(error).__name__}.",
+        f"The decoder failed on the file: {type(error).__name__}.",
         remedy="Upload the recording again from its source, or convert it first.",
     )

@@ -54,8 +54,8 @@ class Members:
             return bool(self._database.run(_SQL["add_organisation"], org_id=org_id))
         except psycopg.errors.CheckViolation:
             raise MemberRefused(
-                f"{org_id!r} cannot name an organisation.",
-                remedy="Up to 63 of a-z, 0-9, _ and -, beginning with a letter or digit.",
+                f"{org_id!r} is not a valid name of an organisation.",
+                remedy="Use up to 63 of a-z, 0-9, _ and -, starting with a letter or digit.",
             ) from None
 
     def require_organisation(self, org_id: str) -> None:
@@ -77,12 +77,12 @@ class Members:
             raise _no_organisation(org_id) from None
         except psycopg.errors.CheckViolation:
             raise MemberRefused(
-                f"{name!r} cannot name a member.",
-                remedy="Up to 200 printable characters, without spaces around them.",
+                f"{name!r} is not a valid name of a member.",
+                remedy="Use up to 200 printable characters, without spaces at either end.",
             ) from None
         if not added:
             raise MemberRefused(
-                f"{name} is a member already.", remedy=f"playhead members role {name} {role}"
+                f"{name} is already a member.", remedy=f"playhead members role {name} {role}"
             )
 
     def change(self, org_id: str, name: str, role: MemberRole) -> None:
@@ -112,7 +112,7 @@ def no_member(name: str) -> NotFound:
 def _no_organisation(org_id: str) -> NotFound:
     return NotFound(
         f"No such organisation: {org_id}.",
-        remedy=f"`playhead orgs` shows those there are; `playhead orgs add {org_id}` makes it.",
+        remedy=f"`playhead orgs` lists them; `playhead orgs add {org_id}` creates it.",
     )
 
 
@@ -122,5 +122,5 @@ def _keep_an_owner(connection: Connection, org_id: str, name: str) -> None:
     owners = [row["name"] for row in connection.execute(_SQL["owners"], {"org_id": org_id})]
     if owners == [name]:
         raise MemberRefused(
-            f"{name} is the only owner.", remedy="Make somebody else an owner first."
+            f"{name} is the only owner.", remedy="Make another member an owner first."
         )

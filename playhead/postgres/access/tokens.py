@@ -73,8 +73,8 @@ class Tokens:
                 raise no_member(member)
             if excess := sorted(set(scopes) - effective_scopes(found["role"])):
                 raise TooMuchAsked(
-                    f"{member} is {found['role']} and may not {', '.join(excess)}.",
-                    remedy="Ask for fewer scopes, or: playhead members role",
+                    f"{member} is a {found['role']} and lacks the permission for: {', '.join(excess)}.",
+                    remedy="Request fewer scopes, or change the role: playhead members role",
                 )
             values = who | {"name": name, "scopes": list(scopes), "days": days}
             secret = {"secret_sha256": token_hash(token)}
@@ -99,7 +99,7 @@ class Tokens:
         sha256 = token_hash(token)
         row = self._database.row(_SQL["bearer"], secret_sha256=sha256) if sha256 else None
         if row is None:
-            raise NotAuthorised("This token opens nothing.", remedy="Ask an owner for another.")
+            raise NotAuthorised("This token is not valid.", remedy="Ask an owner for a new one.")
         scopes = effective_scopes(row["role"], row["scopes"])
         return Bearer(row["org_id"], row["member"], row["role"], scopes, str(row["id"]))
 
@@ -113,5 +113,5 @@ def _token(row: DictRow) -> Token:
 
 def _missing(identity: str) -> NotFound:
     return NotFound(
-        f"No token {identity} is in use.", remedy="`playhead tokens` lists those there are."
+        f"No such token: {identity}.", remedy="`playhead tokens` lists them."
     )

@@ -31,12 +31,14 @@ class DagsterDeletion:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def block_new_events(self, keys: Mapping[str, str]) -> None:
-        """Refuse all further events about these recordings, given by id and partition key.
+    def block_new_events(self, hashes: Mapping[str, str]) -> None:
+        """Refuse all further events about these recordings.
+
+        ``hashes``: the sha-256 of each partition key, by recording id.
 
         Waits for transactions that are writing one at this moment.
         """
-        values = {"ids": list(keys), "keys": list(keys.values())}
+        values = {"ids": list(hashes), "hashes": list(hashes.values())}
         with self._connection() as connection:
             connection.execute(_SQL["block_new_events"])
             connection.execute(_SQL["add_tombstones"], values)
@@ -46,7 +48,6 @@ class DagsterDeletion:
     def keys_of(self, ids: Sequence[str]) -> list[str]:
         """Return the partition keys that are left in Dagster's tables of blocked recordings."""
         with self._connection() as connection:
-            connection.execute(_SQL["renew_tombstones"], {"ids": list(ids)})
             rows = connection.execute(_SQL["keys"], {"ids": list(ids)}).fetchall()
         return [row["key"] for row in rows]
 

@@ -99,8 +99,8 @@ def _retry_statement(connection: Connection, statement: bytes | sql.Composed) ->
         except psycopg.errors.LockNotAvailable as error:
             if time.monotonic() > deadline:
                 raise RowsStillVisible(
-                    f"A table is used without end: {error}",
-                    remedy="Give the same command again when that transaction has ended.",
+                    f"A transaction uses a table for too long: {error}",
+                    remedy="Run the same command again when that transaction has ended.",
                 ) from error
             time.sleep(_POLL_INTERVAL_SECONDS)
 
@@ -118,8 +118,8 @@ def _wait_for_open_transactions(connection: Connection) -> None:
                 connection.execute(_SQL["cancel"], {"pid": onlooker["pid"]})
         if time.monotonic() > deadline:
             raise RowsStillVisible(
-                f"What was deleted is still seen by {_names(onlookers)}.",
-                remedy="Give the same command again when they have ended.",
+                f"Deleted rows are still visible to {_names(onlookers)}.",
+                remedy="Run the same command again when they have ended.",
             )
         time.sleep(_POLL_INTERVAL_SECONDS)
 

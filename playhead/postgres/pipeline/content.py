@@ -243,8 +243,8 @@ class Content:
         for row in connection.execute(_SQL["put_vectors"], values):
             if row["fault"] == _CHUNKED_AGAIN:
                 raise ClaimLost(
-                    f"The passages of {row['recording_id']} were cut anew.",
-                    remedy="Nothing to do: they are embedded next.",
+                    f"The chunks of {row['recording_id']} were replaced.",
+                    remedy="Nothing to do: the new ones are embedded next.",
                 )
             raise InvalidEngineOutput(
                 f"{row['fault']}.", remedy=f"playhead retry {row['recording_id']}"

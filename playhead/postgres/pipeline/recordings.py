@@ -320,5 +320,5 @@ def _require_all(wanted: Sequence[str], found: Sequence[str]) -> None:
 
 def _not_found(ids: Sequence[str]) -> NotFound:
     return NotFound(
-        f"No such recording: {', '.join(ids)}.", remedy="`playhead list` shows the ids there are."
+        f"No such recording: {', '.join(ids)}.", remedy="`playhead list` lists them."
     )

@@ -242,7 +242,7 @@ class StageResults:
             error = {
                 "class": "WorkerDied",
                 "message": f"The worker died {row['attempt']} times at {row['stage']}.",
-                "remedy": f"Look at the memory there, then: playhead retry {row['recording_id']}",
+                "remedy": f"Check the worker's memory, then: playhead retry {row['recording_id']}",
             }
             values = {"id": row["id"], "attempt": row["attempt"], "error": Jsonb(error)}
             with self._writing(row["org_id"]).transaction() as connection:
@@ -369,7 +369,7 @@ def _raise_lost(connection: Connection, claims: Sequence[Claim]) -> ClaimLost:
     claim = claims[0]
     return ClaimLost(
         f"Attempt {claim.attempt} at {claim.stage} of {claim.recording.id} was taken over.",
-        remedy="Nothing to do: the newer attempt goes on.",
+        remedy="Nothing to do: the newer attempt continues.",
     )
 
 

@@ -64,8 +64,8 @@ class TranscriptVersions:
             if version.number == number:
                 return version
         raise NotFound(
-            f"There is no version {number} of {recording.id}.",
-            remedy=f"playhead versions {recording.id} lists them.",
+            f"There is no version {number} of {recording.title}.",
+            remedy=f"`playhead versions {recording.partition_key}` lists them.",
         )
 
     def current(self, recording: Recording) -> Transcript:
@@ -78,7 +78,7 @@ class TranscriptVersions:
         output_hash = transcript_hash(corrected)
         if output_hash == base.output_hash:
             raise NothingToCorrect(
-                "The correction changes nothing.", remedy="Nothing to do: it stands already."
+                "The correction changes nothing.", remedy="Nothing to do: the current version already has this text."
             )
         inputs = {"raw_media": base.inputs["raw_media"], "base": base.output_hash} | {
             "corrected": output_hash
@@ -110,8 +110,8 @@ class TranscriptVersions:
         labels = self.labels(recording)
         if label not in labels:
             raise NotFound(
-                f"Nobody is {label!r} in this recording, only {', '.join(labels) or 'no one'}.",
-                remedy=f"playhead speakers {recording.id} lists them.",
+                f"No speaker {label!r} in this recording, only: {', '.join(labels) or 'none'}.",
+                remedy=f"`playhead speakers {recording.partition_key}` lists them.",
             )
         self._people(recording).run(_SQL["name_speaker"], **_key(recording), label=label, name=name)
 
@@ -133,7 +133,7 @@ class TranscriptVersions:
         if result := current_results.get(("transcript", 0)):
             return result
         raise NothingToCorrect(
-            f"{recording.title} has no transcript yet.", remedy=f"playhead process {recording.id}"
+            f"{recording.title} has no transcript yet.", remedy=f"playhead process {recording.partition_key}"
         )
 
 

@@ -119,9 +119,9 @@ class BatchQueue:
         assert row is not None
         if not row["taken_on"]:
             raise BudgetExceeded(
-                "The day's money is spent, or reserved for batches.",
+                "The daily budget is spent, or reserved for batches.",
                 until=row["tomorrow"],
-                remedy="It goes on tomorrow (UTC), or with a higher PLAYHEAD_DAILY_BUDGET_USD.",
+                remedy="It continues tomorrow (UTC), or with a higher PLAYHEAD_DAILY_BUDGET_USD.",
             )
 
     def recordings_in_batch_mode(self, recordings: Collection[str]) -> set[str]:

@@ -65,5 +65,5 @@ class Quarantine:
 
 def _missing(identity: int) -> NotFound:
     return NotFound(
-        f"No reply {identity} is in quarantine.", remedy="`playhead quarantine` shows them."
+        f"No response {identity} is in quarantine.", remedy="`playhead quarantine` lists them."
     )

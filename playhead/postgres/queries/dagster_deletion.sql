@@ -54,7 +54,7 @@ begin
             'error_info', null, 'level', 20, 'message', '', 'pipeline_name', null,
             'run_id', new.run_id, 'step_key', new.step_key,
             'timestamp', extract(epoch from new.timestamp),
-            'user_message', 'A recording was forgotten while a worker was at it.')::text;
+            'user_message', 'A recording was deleted while it was processed.')::text;
         new.dagster_event_type := null;
         new.asset_key := null;
         new.partition := null;
@@ -96,11 +96,8 @@ for each row execute function playhead_guard_check();
 
 -- name: add_tombstones
 insert into playhead_forgotten (id, key_sha256)
-select id, playhead_key_hash(key) from unnest(%(ids)s::uuid[], %(keys)s::text[]) as r (id, key)
+select id, hash from unnest(%(ids)s::uuid[], %(hashes)s::text[]) as r (id, hash)
 on conflict (id) do update set forgotten_at = now()
-
--- name: renew_tombstones
-update playhead_forgotten set forgotten_at = now() where id = any(%(ids)s::uuid[])
 
 -- name: keys
 -- Find the keys of deleted recordings in Dagster's tables by their hashes.

@@ -31,8 +31,16 @@ where strpos(plain, phrase) > 0
 select id from recordings where id = any(%(ids)s) order by id for update
 
 -- name: add_tombstones
-insert into deleted_recordings (recording_id) select unnest(%(ids)s)
+insert into deleted_recordings (recording_id, partition_key_sha256)
+select id, encode(sha256(convert_to(partition_key, 'UTF8')), 'hex')
+from recordings where id = any(%(ids)s)
 on conflict (recording_id) do update set erased_at = null
+
+-- name: key_hashes
+select id, encode(sha256(convert_to(partition_key, 'UTF8')), 'hex') as hash
+from recordings where id = any(%(ids)s)
+union
+select recording_id, partition_key_sha256 from deleted_recordings where recording_id = any(%(ids)s)
 
 -- name: delete_batch_requests
 delete from batch_requests d using batch_request_recordings f

@@ -26,9 +26,10 @@ create table recordings (
 );
 create index recordings_pending on recordings (priority desc, id) where stages_done < 5;
 
--- Ids of deleted recordings. Their keys are found in Dagster by the hash that it stores.
+-- Ids of deleted recordings. The hash finds a partition key that a killed deletion left in Dagster.
 create table deleted_recordings (
     recording_id uuid primary key,
+    partition_key_sha256 text not null,
     deleted_at timestamptz not null default now(),
     erased_at timestamptz  -- scanned for everywhere, and not found
 );

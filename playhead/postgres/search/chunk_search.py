@@ -24,9 +24,9 @@ from playhead.postgres.search.embedding_sets import EmbeddingSet
 _SQL = queries("chunk_search")
 _DEPTH = 50  # passages of each leg that are fused
 _REMEDIES = {
-    "recording": "`playhead list` shows the ids there are.",
-    "speaker": "`playhead speakers RECORDING` lists who speaks.",
-    "language": "`playhead list` shows the languages there are: ISO 639-1, as in 'en'.",
+    "recording": "`playhead list` lists the recordings.",
+    "speaker": "`playhead speakers RECORDING` lists the speakers.",
+    "language": "`playhead list` shows the languages, as ISO 639-1 codes such as 'en'.",
 }
 
 

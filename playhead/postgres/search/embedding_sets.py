@@ -101,7 +101,7 @@ class EmbeddingSets:
         for embedding_set in self.all():
             if embedding_set.id == identity:
                 return embedding_set
-        raise NotFound(f"No such set: {identity}.", remedy="`playhead models list` has them.")
+        raise NotFound(f"No such set: {identity}.", remedy="`playhead models list` lists them.")
 
     def progress(self, embedding_set: EmbeddingSet) -> SetProgress:
         row = self._database.row(_SQL["progress"], id=embedding_set.id)
@@ -140,7 +140,7 @@ def _refusal(error: psycopg.Error, embedding_set: EmbeddingSet) -> Exception:
     message = f"{embedding_set.name} (set {embedding_set.id}): {error.diag.message_primary}."
     if error.sqlstate == _LACKS_RECORDINGS:
         return SetIncomplete(
-            message, remedy=f"Let it be built first: playhead models status {embedding_set.id}"
+            message, remedy=f"Wait until it is built: playhead models status {embedding_set.id}"
         )
     if error.sqlstate == _NOT_LIVE:
         return InvalidSetState(message, remedy="`playhead models list` shows the state of each.")

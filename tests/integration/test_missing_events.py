@@ -1,4 +1,4 @@
-"""What a worker made and did not live to tell is told, once, and nothing else is."""
+"""Events missing in Dagster, because a worker died before it reported them, are reported once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Add = Callable[[str], Recording]
 
 
 @pytest.fixture
-def untold(settings: Settings, add: Add) -> Recording:
-    """Made in all its stages by a run that Dagster never heard of."""
-    recording = add("untold.wav")
+def unreported(settings: Settings, add: Add) -> Recording:
+    """Return a recording processed by a run that Dagster does not know."""
+    recording = add("unreported.wav")
     database = Database(str(settings.database_url))
     worker = PipelineDriver(database, "run-1")
     worker.run_all_stages(recording)
@@ -32,33 +32,33 @@ def untold(settings: Settings, add: Add) -> Recording:
     return recording
 
 
-def test_what_was_never_told_is_told_once(
-    pipeline: Pipeline, services: PipelineServices, untold: Recording, add: Add
+def test_missing_events_are_reported_once(
+    pipeline: Pipeline, services: PipelineServices, unreported: Recording, add: Add
 ) -> None:
-    told = add("told.wav")
-    pipeline.run(told, only=("raw_media",))
+    reported = add("reported.wav")
+    pipeline.run(reported, only=("raw_media",))
     assert report_missing_events(pipeline.instance, services.pipeline.audit) == len(STAGES)
-    assert pipeline.materialised("raw_media") == {told.id, untold.id}
+    assert pipeline.materialised("raw_media") == {reported.id, unreported.id}
     for stage in STAGES[1:]:
-        assert pipeline.materialised(stage) == {untold.id}
+        assert pipeline.materialised(stage) == {unreported.id}
     assert report_missing_events(pipeline.instance, services.pipeline.audit) == 0
 
 
-def test_what_is_told_late_carries_its_versions(
-    instance: dg.DagsterInstance, services: PipelineServices, untold: Recording
+def test_missing_events_have_their_data_versions(
+    instance: dg.DagsterInstance, services: PipelineServices, unreported: Recording
 ) -> None:
     report_missing_events(instance, services.pipeline.audit)
-    made = {row["stage"]: row for row in services.pipeline.results.lineage(untold)}
+    results = {row["stage"]: row for row in services.pipeline.results.lineage(unreported)}
     for stage in STAGES:
         event = instance.get_latest_materialization_event(dg.AssetKey(stage))
         assert event is not None
         assert event.asset_materialization is not None
         tags = event.asset_materialization.tags or {}
-        assert tags["dagster/data_version"] == made[stage]["output_hash"][:32]
+        assert tags["dagster/data_version"] == results[stage]["output_hash"][:32]
         assert event.asset_materialization.metadata["run"].value == "run-1"
 
 
-def test_the_end_of_a_dead_run_tells_what_it_made(
+def test_dead_run_reports_its_results_when_it_is_failed(
     pipeline: Pipeline, services: PipelineServices, add: Add
 ) -> None:
     recording = add("a.wav")
@@ -78,12 +78,12 @@ def test_the_end_of_a_dead_run_tells_what_it_made(
     database.close()
 
 
-def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
+def test_dead_runs_of_the_ui_and_schedules_are_failed_too(
     pipeline: Pipeline, services: PipelineServices, add: Add
 ) -> None:
     recording = add("a.wav")
     pipeline.instance.add_dynamic_partitions("recordings", [recording.partition_key])
-    backfill = pipeline.instance.create_run_for_job(
+    ui_run = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_implicit_global_asset_job_def(),
         asset_selection=frozenset({dg.AssetKey("raw_media")}),
         tags={PARTITION_NAME_TAG: recording.partition_key},
@@ -94,7 +94,7 @@ def test_dead_runs_of_the_ui_and_of_schedules_are_ended_too(
         status=dg.DagsterRunStatus.STARTED,
     )
     database = Database(str(services.settings.database_url))
-    PipelineDriver(database, backfill.run_id).probe(recording)
+    PipelineDriver(database, ui_run.run_id).probe(recording)
     assert fail_orphaned_runs(pipeline.instance, services) == 2
     assert pipeline.materialised("raw_media") == {recording.id}
     database.close()

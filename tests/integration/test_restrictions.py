@@ -1,4 +1,4 @@
-"""What code that took over a decoder could still do: it is run there, in a decoder's place."""
+"""Restrictions of the sandbox: code is run in a decoder's place and must not reach anything."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FORBIDDEN = (
 )
 ALLOWED = "sum(range(1000)); bytes(50 << 20); os.fstat(1)"
 
-#: Each attempt in a process of its own, begun as decoders are: what came of it, or the error.
+#: Runs each attempt in a sandboxed process of its own and prints the result or the error.
 PROGRAM = """
 import json, os, socket, sys, threading
 from playhead.media.sandboxed import restrictions
@@ -53,24 +53,24 @@ for attempt in json.loads(sys.argv[1]):
 
 
 @pytest.fixture(scope="module")
-def came_of() -> dict[str, str]:
+def outcomes() -> dict[str, str]:
     if missing := sandbox.restrictions().missing:
-        pytest.skip(f"this machine has not all the walls: {', '.join(missing)}")
+        pytest.skip(f"this machine lacks restrictions: {', '.join(missing)}")
     attempts = [*FORBIDDEN, ALLOWED]
-    ended = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(attempts)],
         stdout=subprocess.PIPE,
         cwd=ROOT,
         check=True,
         timeout=60,
     )
-    return dict(zip(attempts, ended.stdout.decode().split(), strict=True))
+    return dict(zip(attempts, completed.stdout.decode().split(), strict=True))
 
 
 @pytest.mark.parametrize("attempt", FORBIDDEN)
-def test_nothing_can_be_reached_from_inside(came_of: dict[str, str], attempt: str) -> None:
-    assert came_of[attempt] in {"PermissionError", "RuntimeError", "MemoryError", "OSError"}
+def test_forbidden_operation_fails_in_the_sandbox(outcomes: dict[str, str], attempt: str) -> None:
+    assert outcomes[attempt] in {"PermissionError", "RuntimeError", "MemoryError", "OSError"}
 
 
-def test_what_may_be_done_inside_is_done(came_of: dict[str, str]) -> None:
-    assert came_of[ALLOWED] == "done"
+def test_allowed_operation_works_in_the_sandbox(outcomes: dict[str, str]) -> None:
+    assert outcomes[ALLOWED] == "done"

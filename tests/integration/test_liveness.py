@@ -15,7 +15,7 @@ from playhead.postgres.coordination import liveness
 from playhead.postgres.coordination.liveness import ProcessLiveness, run_role
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
-from tests.integration.test_workers import soon
+from tests.integration.test_workers import becomes_true
 from tests.support import factories
 from tests.support.factories import PipelineDriver
 
@@ -89,7 +89,7 @@ def test_role_of_a_killed_process_is_not_alive(
 ) -> None:
     assert process_liveness.is_alive(run_role("1"))
     holder.kill()
-    assert soon(lambda: not process_liveness.is_alive(run_role("1")))
+    assert becomes_true(lambda: not process_liveness.is_alive(run_role("1")))
 
 
 def test_lost_session_is_replaced_with_all_its_roles(
@@ -98,7 +98,7 @@ def test_lost_session_is_replaced_with_all_its_roles(
     monkeypatch.setattr(liveness, "_POLL_INTERVAL_SECONDS", 0.05)
     with process_liveness.hold("worker"), process_liveness.hold(run_role("1")):
         database.rows(b"select pg_terminate_backend(pid, 5000) from live_processes group by pid")
-        assert soon(lambda: process_liveness.not_alive(["worker", "run 1"]) == [])
+        assert becomes_true(lambda: process_liveness.not_alive(["worker", "run 1"]) == [])
 
 
 def test_busy_process_is_not_terminated(process_liveness: ProcessLiveness) -> None:

@@ -159,9 +159,9 @@ def test_ten_corrected_quotes_embed_at_most_three_texts_once(
     pipeline: Pipeline, ready: Recording, embedder: RecordingEmbedder, database: Database
 ) -> None:
     [document] = database.rows(b"select content from documents")
-    told = TALK.text.split()
+    talk_words = TALK.text.split()
     rare = [
-        next((word for word in sentences.text.split()[1:] if told.count(word) == 1), None)
+        next((word for word in sentences.text.split()[1:] if talk_words.count(word) == 1), None)
         for sentences in TALK.segments
         if sentences.text in document["content"]
     ]

@@ -1,4 +1,4 @@
-"""``playhead forget`` on a home of its own: not a byte is left, in a dump or on disk."""
+"""The delete command on a real home: no byte is left in a dump or on disk."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def transcriber() -> CanaryTranscriber:
 def pipeline(
     home: Home, transcriber: CanaryTranscriber, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Pipeline]:
-    """At work in the home's own databases, on the embedded server."""
+    """Yield a pipeline on the home's own databases and embedded server."""
     monkeypatch.setenv("PLAYHEAD_HOME", str(home.folder))
     monkeypatch.delenv("DATABASE_URL", raising=False)
     settings = Settings(home=home.folder)
@@ -53,7 +53,9 @@ def pipeline(
         yield Pipeline(services, instance, build_definitions(settings, engines=engines))
 
 
-def take(services: PipelineServices, title: str, content: bytes = b"--------") -> Recording:
+def add_recording(
+    services: PipelineServices, title: str, content: bytes = b"--------"
+) -> Recording:
     file = services.settings.home.parent / "sound.wav"
     with wave.open(str(file), "wb") as sound:
         sound.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -61,57 +63,57 @@ def take(services: PipelineServices, title: str, content: bytes = b"--------") -
     return services.ingest.add(file, org_id="default", title=title).recording
 
 
-def left(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
-    """In dumps of both databases and in every file, the server's among them: (place, needle)."""
+def find_residue(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
+    """Return (place, needle) in dumps of both databases and all files, also the server's."""
     urls = (app_url(services.settings), dagster_tables_url(services.settings))
-    dumped = {(url, needle) for url in urls for needle in find_in_dump(url, *needles)}
-    return dumped | find_in_files(services.settings.home, *needles)
+    in_dumps = {(url, needle) for url in urls for needle in find_in_dump(url, *needles)}
+    return in_dumps | find_in_files(services.settings.home, *needles)
 
 
-def partitions(services: PipelineServices) -> set[str]:
-    """As they stand: an instance remembers them for a second."""
+def partition_keys(services: PipelineServices) -> set[str]:
+    """Return the stored partition keys; an instance caches them for a second."""
     with psycopg.connect(dagster_tables_url(services.settings)) as connection:
         rows = connection.execute("select partition from dynamic_partitions").fetchall()
     return {row[0] for row in rows}
 
 
-def test_not_a_byte_is_left(home: Home, pipeline: Pipeline) -> None:
+def test_deletion_leaves_no_byte_in_dumps_or_files(home: Home, pipeline: Pipeline) -> None:
     services = pipeline.services
-    ours = take(services, TITLE, MARKED)
-    failed = take(services, "Deaf Zanzibar", FAILING)
-    other = take(services, "A plain talk")
+    ours = add_recording(services, TITLE, MARKED)
+    failed = add_recording(services, "Deaf Zanzibar", FAILING)
+    other = add_recording(services, "A plain talk")
     pipeline.run(ours, failed, other, only=("raw_media", "transcript"))
     pipeline.run(ours, other)
-    found = left(services, *WORDS, ours.id, failed.id)
+    found = find_residue(services, *WORDS, ours.id, failed.id)
     assert {needle for _, needle in found} == {*WORDS, ours.id, failed.id}
-    [told] = home.json("forget", ours.id, failed.id, "--yes")
-    assert told["look"]["found"] == []
-    assert not left(services, *WORDS)
+    [report] = home.json("forget", ours.id, failed.id, "--yes")
+    assert report["look"]["found"] == []
+    assert not find_residue(services, *WORDS)
     assert not find_in_files(home.folder, ours.id, failed.id)
     assert [line["id"] for line in home.json("list")] == [other.id]
     assert {hit["recording"] for hit in home.json("search", "amber birch cedar")} == {other.id}
     home.playhead("show", ours.id, exits=1)
 
 
-def test_not_a_byte_comes_back_with_a_late_worker(
+def test_deletion_leaves_no_byte_after_a_late_worker(
     home: Home, pipeline: Pipeline, transcriber: CanaryTranscriber
 ) -> None:
     services = pipeline.services
-    ours, other = take(services, TITLE, MARKED), take(services, "A plain talk")
+    ours, other = add_recording(services, TITLE, MARKED), add_recording(services, "A plain talk")
     transcriber.hold = True
-    with ThreadPoolExecutor(1) as late:
-        run = late.submit(pipeline.run, ours, other)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(pipeline.run, ours, other)
         assert transcriber.transcribing.wait(60)
         home.playhead("forget", ours.id, "--yes")
         transcriber.go_on.set()
         run.result()
-    assert not left(services, *WORDS)
+    assert not find_residue(services, *WORDS)
     assert not find_in_files(home.folder, ours.id)
     assert pipeline.materialised("embeddings") == {other.id}
 
 
-def test_nothing_is_forgotten_without_a_yes(home: Home, pipeline: Pipeline) -> None:
-    ours = take(pipeline.services, TITLE, MARKED)
+def test_deletion_needs_a_confirmation(home: Home, pipeline: Pipeline) -> None:
+    ours = add_recording(pipeline.services, TITLE, MARKED)
     home.playhead("forget", ours.id, exits=1)
     home.playhead("forget", "01a20126-2c76-75ee-a0d8-85f69dacc231", "--yes", exits=1)
     home.playhead("forget", exits=2)
@@ -119,19 +121,19 @@ def test_nothing_is_forgotten_without_a_yes(home: Home, pipeline: Pipeline) -> N
     assert [line["title"] for line in home.json("list")] == [TITLE]
 
 
-def test_an_archived_recording_is_found_and_not_worked_on(home: Home, pipeline: Pipeline) -> None:
+def test_archived_recording_is_searchable_but_not_processed(home: Home, pipeline: Pipeline) -> None:
     services = pipeline.services
-    ours, other = take(services, "An old talk"), take(services, "A new talk")
+    ours, other = add_recording(services, "An old talk"), add_recording(services, "A new talk")
     pipeline.run(ours, other)
-    [told] = home.json("archive", ours.id)
-    assert told == {"recording": ours.id, "title": "An old talk", "archived": True}
-    assert partitions(services) == {other.id}
+    [report] = home.json("archive", ours.id)
+    assert report == {"recording": ours.id, "title": "An old talk", "archived": True}
+    assert partition_keys(services) == {other.id}
     assert [line["id"] for line in home.json("list")] == [other.id]
     assert [line["archived"] for line in home.json("list", "--archived")] == [True, False]
     assert ours.id in {hit["recording"] for hit in home.json("search", "amber birch cedar")}
     assert len(home.json("show", ours.id)[0]["lineage"]) == 5
     home.playhead("unarchive", ours.id)
-    assert partitions(services) == {ours.id, other.id}
+    assert partition_keys(services) == {ours.id, other.id}
     assert pipeline.materialised("embeddings") == {ours.id, other.id}
     home.playhead("archive", exits=2)
     assert len(home.json("archive", "--before", "2100-01-01")) == 2

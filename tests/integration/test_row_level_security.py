@@ -146,7 +146,7 @@ def test_every_database_object_isolates_organisations(
 
 
 @pytest.mark.parametrize(
-    ("forgetful", "told"),
+    ("statement", "fault"),
     [
         ("create table notes (words text)", "notes: whose are its rows?"),
         (

@@ -1,4 +1,4 @@
-"""A filter holds in both legs, an organisation sees its own alone, and no question breaks it."""
+"""Search filters in both legs, isolation of organisations, and unusual queries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def library(database: Database, tmp_path: Path) -> Iterator[SearchLibrary]:
 def shared(
     fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SearchLibrary]:
-    """For tests that only read: see ``wanted``."""
+    """Yield a library for tests that only read; see ``amber_lecture``."""
     database = Database(fresh_database())
     library = SearchLibrary(database, LocalStore(tmp_path_factory.mktemp("media")))
     yield library
@@ -43,9 +43,11 @@ def shared(
 
 
 @pytest.fixture(scope="module")
-def wanted(shared: SearchLibrary) -> Recording:
-    """Says amber three times in a minute and writes of it once, in another organisation's company
-    and among others that say it, too."""
+def amber_lecture(shared: SearchLibrary) -> Recording:
+    """Return a recording that says amber three times in a minute and writes it once.
+
+    Other recordings, also of another organisation, say it too.
+    """
     for number in range(3):
         shared.add(
             make_chunk("amber elsewhere", speaker="SPEAKER_1"), kind="meeting", language="fr"
@@ -77,23 +79,23 @@ def wanted(shared: SearchLibrary) -> Recording:
     return recording
 
 
-ALL = {"amber first", "amber second", "amber third", "amber written"}
+ALL_TEXTS = {"amber first", "amber second", "amber third", "amber written"}
 
 
 @pytest.mark.parametrize("question", ["amber", "birch"])  # by both legs; by meaning alone
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        (SearchFilter(kinds=("lecture",)), ALL),
-        (SearchFilter(kinds=("lecture", "book")), ALL),
+        (SearchFilter(kinds=("lecture",)), ALL_TEXTS),
+        (SearchFilter(kinds=("lecture", "book")), ALL_TEXTS),
         (SearchFilter(kinds=("book",)), set()),
         (SearchFilter(speakers=("ada lovelace",)), {"amber first"}),
         (SearchFilter(speakers=("SPEAKER_0", "grace")), {"amber first", "amber second"}),
-        (SearchFilter(languages=("de",)), ALL),
+        (SearchFilter(languages=("de",)), ALL_TEXTS),
         (SearchFilter(languages=("de",), source="document"), {"amber written"}),
-        (SearchFilter(kinds=("lecture",), source="transcript"), ALL - {"amber written"}),
-        (SearchFilter(until=NOW - timedelta(days=5)), ALL),
-        (SearchFilter(since=NOW - timedelta(days=10), until=NOW - timedelta(days=8)), ALL),
+        (SearchFilter(kinds=("lecture",), source="transcript"), ALL_TEXTS - {"amber written"}),
+        (SearchFilter(until=NOW - timedelta(days=5)), ALL_TEXTS),
+        (SearchFilter(since=NOW - timedelta(days=10), until=NOW - timedelta(days=8)), ALL_TEXTS),
         (SearchFilter(since=NOW - timedelta(days=5), kinds=("lecture",)), set()),
         (SearchFilter(kinds=("lecture",), from_seconds=30.0), {"amber third", "amber written"}),
         (SearchFilter(kinds=("lecture",), to_seconds=20.0), {"amber first"}),
@@ -103,24 +105,28 @@ ALL = {"amber first", "amber second", "amber third", "amber written"}
         ),
     ],
 )
-def test_only_what_the_filter_lets_through_is_found(
+def test_filter_limits_the_hits(
     shared: SearchLibrary,
-    wanted: Recording,
+    amber_lecture: Recording,
     question: str,
     filters: SearchFilter,
     expected: set[str],
 ) -> None:
     hits = shared.search()(question, filters=filters).hits
     assert {hit.text for hit in hits} == expected
-    assert {hit.recording for hit in hits} <= {wanted.id}
+    assert {hit.recording for hit in hits} <= {amber_lecture.id}
 
 
-def test_a_filter_by_recording_finds_all_of_it(shared: SearchLibrary, wanted: Recording) -> None:
-    hits = shared.search()("amber", filters=SearchFilter(recordings=(wanted.id.upper(),))).hits
-    assert {hit.text for hit in hits} == ALL
+def test_filter_by_recording_finds_all_its_chunks(
+    shared: SearchLibrary, amber_lecture: Recording
+) -> None:
+    hits = shared.search()(
+        "amber", filters=SearchFilter(recordings=(amber_lecture.id.upper(),))
+    ).hits
+    assert {hit.text for hit in hits} == ALL_TEXTS
 
 
-def test_languages_without_stems_are_told_apart_by_the_transcript(
+def test_filter_by_language_uses_the_transcripts_language(
     library: SearchLibrary,
 ) -> None:
     library.add("amber", language="ja")
@@ -129,7 +135,7 @@ def test_languages_without_stems_are_told_apart_by_the_transcript(
     assert [hit.recording for hit in hits] == [chinese.id]
 
 
-def test_a_filter_for_many_recordings_holds_as_one_for_few(
+def test_filter_for_many_recordings_equals_one_for_few(
     library: SearchLibrary, database: Database
 ) -> None:
     library.add("amber", kind="meeting")
@@ -143,7 +149,7 @@ def test_a_filter_for_many_recordings_holds_as_one_for_few(
     assert {hit.recording for hit in library.search()("amber", filters=filters).hits} == lectures
 
 
-# What the organisation does not have
+# Unknown filter values
 
 
 @pytest.mark.parametrize(
@@ -157,30 +163,30 @@ def test_a_filter_for_many_recordings_holds_as_one_for_few(
         SearchFilter(languages=("xx",)),
     ],
 )
-def test_a_filter_that_names_what_is_not_there_says_so(
-    shared: SearchLibrary, wanted: Recording, filters: SearchFilter
+def test_filter_with_an_unknown_value_is_reported(
+    shared: SearchLibrary, amber_lecture: Recording, filters: SearchFilter
 ) -> None:
     with pytest.raises(NotFound, match="No such"):
         shared.search()("amber", filters=filters)
 
 
-def test_what_another_organisation_has_is_told_as_what_nobody_has(
-    shared: SearchLibrary, wanted: Recording
+def test_filter_with_foreign_values_gives_the_same_error_as_unknown_ones(
+    shared: SearchLibrary, amber_lecture: Recording
 ) -> None:
-    def refused(filters: SearchFilter) -> str:
+    def refusal_message(filters: SearchFilter) -> str:
         with pytest.raises(NotFound) as refusal:
             shared.search()("amber", filters=filters)
         return f"{refusal.value} {refusal.value.remedy}"
 
-    [theirs] = [hit.recording for hit in shared.search("theirs")("amber").hits]
-    nobodys = new_recording_id()
-    told = refused(SearchFilter(recordings=(theirs,))).replace(theirs, nobodys)
-    assert told == refused(SearchFilter(recordings=(nobodys,)))
-    assert "Their Own" in refused(SearchFilter(speakers=("Their Own",)))
-    assert "it" in refused(SearchFilter(languages=("it",)))
+    [foreign] = [hit.recording for hit in shared.search("theirs")("amber").hits]
+    unknown = new_recording_id()
+    message = refusal_message(SearchFilter(recordings=(foreign,))).replace(foreign, unknown)
+    assert message == refusal_message(SearchFilter(recordings=(unknown,)))
+    assert "Their Own" in refusal_message(SearchFilter(speakers=("Their Own",)))
+    assert "it" in refusal_message(SearchFilter(languages=("it",)))
 
 
-def test_no_question_and_no_filter_finds_another_organisations(library: SearchLibrary) -> None:
+def test_search_without_a_query_or_filter_finds_only_own_recordings(library: SearchLibrary) -> None:
     library.add(*(f"amber {n}" for n in range(70)), kind="lecture", org_id="theirs")
     ours = library.add("amber ours", "birch", kind="lecture")
     for filters in (
@@ -191,8 +197,8 @@ def test_no_question_and_no_filter_finds_another_organisations(library: SearchLi
         for limit in (1, 1000):
             found = library.search()("amber", filters=filters, limit=limit)
             assert {hit.recording for hit in found.hits} == {ours.id}
-    whole = library.search("theirs").recordings("amber ours birch", limit=1000)
-    assert ours.id not in {result.recording for result in whole.recordings}
+    recordings_found = library.search("theirs").recordings("amber ours birch", limit=1000)
+    assert ours.id not in {result.recording for result in recordings_found.recordings}
     assert library.search("nobodys")("amber").hits == []
 
 
@@ -203,7 +209,7 @@ def test_no_question_and_no_filter_finds_another_organisations(library: SearchLi
         "select * from nearest(1, array_fill(1, array[64])::vector, null, 10)",
     ],
 )
-def test_a_leg_finds_nothing_before_an_organisation_is_named(
+def test_search_function_needs_an_organisation(
     library: SearchLibrary, database: Database, leg: str
 ) -> None:
     library.add("amber")
@@ -211,14 +217,14 @@ def test_a_leg_finds_nothing_before_an_organisation_is_named(
         database.rows(leg.encode())
 
 
-def test_words_are_found_by_the_index_under_the_role_that_searches(
+def test_text_search_uses_its_index_under_the_application_role(
     library: SearchLibrary, database: Database
 ) -> None:
     library.add(*(f"common rare{n}" for n in range(500)))
     database.run(b"vacuum analyze chunks, embeddings")
     scans = b"select pg_stat_get_xact_numscans('chunks_words'::regclass) as scans"
     with database.transaction() as connection:
-        # On so few pages reading all of them is as quick, where that is allowed.
+        # With so few pages a sequential scan is as fast, so it is disabled.
         connection.execute(b"set local enable_seqscan = off")
         connection.execute(b"set local enable_indexscan = off")
         before = connection.execute(scans).fetchall()
@@ -228,7 +234,7 @@ def test_words_are_found_by_the_index_under_the_role_that_searches(
         assert connection.execute(scans).fetchall() != before
 
 
-# Questions of all kinds
+# Unusual queries
 
 HOSTILE = [
     "quokka",
@@ -248,7 +254,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("question", HOSTILE)
-def test_any_question_is_answered(shared: SearchLibrary, wanted: Recording, question: str) -> None:
+def test_search_accepts_any_query(
+    shared: SearchLibrary, amber_lecture: Recording, question: str
+) -> None:
     found = shared.search()(question)
     assert ("quokka",) in [hit.words for hit in found.hits]
     assert (found.note is not None) == ("word9999" in question)
@@ -258,15 +266,15 @@ def test_any_question_is_answered(shared: SearchLibrary, wanted: Recording, ques
 
 
 @pytest.mark.parametrize("question", ["🦘🦘", "the of and", "عربي", "?!", "\x00"])
-def test_a_question_without_a_word_of_ours_is_answered_by_meaning(
-    shared: SearchLibrary, wanted: Recording, question: str
+def test_search_without_known_words_uses_vectors(
+    shared: SearchLibrary, amber_lecture: Recording, question: str
 ) -> None:
     hits = shared.search()(question).hits
     assert [set(hit.matched) for hit in hits] == [{"vector"}] * 10
 
 
 @pytest.mark.parametrize("question", ["", " \n\t", "\u3000"])
-def test_an_empty_question_is_refused(shared: SearchLibrary, question: str) -> None:
+def test_search_with_an_empty_query_is_rejected(shared: SearchLibrary, question: str) -> None:
     with pytest.raises(InvalidQuery, match="empty"):
         shared.search()(question)
 
@@ -282,7 +290,7 @@ def test_an_empty_question_is_refused(shared: SearchLibrary, question: str) -> N
         (SearchFilter(source=cast("Any", "margin")), 10),
     ],
 )
-def test_what_contradicts_itself_is_refused(
+def test_search_with_contradicting_options_is_rejected(
     shared: SearchLibrary, filters: SearchFilter, limit: int
 ) -> None:
     with pytest.raises(InvalidQuery):
@@ -297,7 +305,7 @@ Run = Callable[..., list[Any]]
 
 @pytest.fixture
 def run(shared: SearchLibrary, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Values that the command prints with ``--json``."""
+    """Return a function that runs the command with ``--json`` and returns its values."""
     monkeypatch.setenv("DATABASE_URL", shared.database.url)
     monkeypatch.setenv("PLAYHEAD_EMBEDDER", "stub")
 
@@ -309,35 +317,35 @@ def run(shared: SearchLibrary, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def test_every_filter_has_its_option(run: Run, wanted: Recording) -> None:
+def test_search_command_has_an_option_per_filter(run: Run, amber_lecture: Recording) -> None:
     week = (NOW - timedelta(days=5)).strftime("%Y-%m-%d")
     month = (NOW - timedelta(days=30)).strftime("%Y-%m-%d")
     options = {
-        ("--kind", "lecture", "--kind", "book"): ALL,
-        ("--recording", wanted.id): ALL,
+        ("--kind", "lecture", "--kind", "book"): ALL_TEXTS,
+        ("--recording", amber_lecture.id): ALL_TEXTS,
         ("--speaker", "Ada Lovelace", "--speaker", "Grace"): {"amber first", "amber second"},
         ("--language", "de", "--source", "document"): {"amber written"},
-        ("--since", month, "--until", week): ALL,
+        ("--since", month, "--until", week): ALL_TEXTS,
         ("--kind", "lecture", "--from", "0:15", "--to", "00:00:39.5"): {"amber second"},
     }
-    for given, expected in options.items():
-        assert {hit["text"] for hit in run("amber", *given)} == expected, given
-    [whole] = run("amber", "--recordings", "--kind", "lecture")
-    assert (whole["recording"], len(whole["hits"])) == (wanted.id, 3)
+    for options_, expected in options.items():
+        assert {hit["text"] for hit in run("amber", *options_)} == expected, options_
+    [result] = run("amber", "--recordings", "--kind", "lecture")
+    assert (result["recording"], len(result["hits"])) == (amber_lecture.id, 3)
 
 
-def test_a_person_sees_the_questions_words_in_bold(
-    run: Run, wanted: Recording, monkeypatch: pytest.MonkeyPatch
+def test_search_command_highlights_the_words(
+    run: Run, amber_lecture: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     result = CliRunner().invoke(search_command, ["ambers first", "--limit", "1"], color=True)
     assert "“\x1b[1mamber\x1b[0m \x1b[1mfirst\x1b[0m”" in result.stdout
     assert "Ada Lovelace" in result.stdout
-    whole = CliRunner().invoke(search_command, ["first", "--recordings", "--limit", "1"])
-    assert wanted.id in whole.stdout
+    recordings_found = CliRunner().invoke(search_command, ["first", "--recordings", "--limit", "1"])
+    assert amber_lecture.id in recordings_found.stdout
 
 
-def test_a_time_that_is_none_is_wrong_usage() -> None:
+def test_search_command_rejects_invalid_times() -> None:
     for time in ("soon", "1:2:3:4", "-1", "nan"):
         result = CliRunner().invoke(search_command, ["amber", "--from", time])
         assert result.exit_code == 2

@@ -1,5 +1,4 @@
-"""Whatever an organisation's size and whatever the filter: what is nearest is found, all of it, and
-large organisations are asked by an index of their own."""
+"""Vector search: complete for any organisation size and filter; large ones have an index each."""
 
 from __future__ import annotations
 
@@ -28,8 +27,8 @@ from tests.integration.conftest import stub_engines
 from tests.support.factories import unit_vectors
 
 _DIMENSIONS = 24
-_FEW = 200  # compared one by one in these tests; the released number is another
-_A_RECORDING = 20
+_EXACT_LIMIT = 200  # vectors scanned exactly in these tests; the released limit is higher
+_CHUNKS_PER_RECORDING = 20
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 _FILL = b"""
@@ -60,19 +59,19 @@ select %(set)s, %(org)s, id, 0, vector from vectors
 
 
 @pytest.fixture
-def few(database: Database) -> None:
-    _few_are(database, _FEW)
+def exact_limit(database: Database) -> None:
+    _set_exact_limit(database, _EXACT_LIMIT)
 
 
-def _few_are(database: Database, few: int) -> None:
+def _set_exact_limit(database: Database, exact_limit: int) -> None:
     database.run(
         b"create or replace function max_exact_vectors(dimensions integer) returns integer"
-        b" language sql immutable as 'select %d'" % few
+        b" language sql immutable as 'select %d'" % exact_limit
     )
 
 
 @pytest.fixture
-def searched(database: Database) -> EmbeddingSet:
+def embedding_set(database: Database) -> EmbeddingSet:
     return EmbeddingSets(database).add("hash", Engine("vectors by hash", "a"), _DIMENSIONS)
 
 
@@ -80,18 +79,21 @@ Fill = Callable[[str, int], list[UUID]]
 
 
 @pytest.fixture
-def fill(database: Database, searched: EmbeddingSet) -> Fill:
-    """Passages with vectors by chance, twenty to a recording; the recordings, oldest first."""
+def fill(database: Database, embedding_set: EmbeddingSet) -> Fill:
+    """Return a function that adds chunks with random vectors, twenty per recording.
+
+    It returns the recordings, oldest first.
+    """
 
     def fill(org: str, count: int) -> list[UUID]:
-        recordings = [uuid4() for _ in range(0, count, _A_RECORDING)]
+        recordings = [uuid4() for _ in range(0, count, _CHUNKS_PER_RECORDING)]
         with database.transaction() as connection:
             connection.execute(b"set local session_replication_role = replica")  # no results
             connection.execute(
                 _FILL,
                 {
                     "org": org,
-                    "set": searched.id,
+                    "set": embedding_set.id,
                     "ids": [uuid4() for _ in range(count)],
                     "recordings": recordings,
                     "begin": _BEGIN,
@@ -104,13 +106,15 @@ def fill(database: Database, searched: EmbeddingSet) -> Fill:
     return fill
 
 
-def found(database: Database, searched: EmbeddingSet, org: str, filters: SearchFilter) -> float:
-    """Recall of ten questions; never an answer shorter than the exact one."""
-    passages, recalls = ChunkSearch(database), []
+def measure_recall(
+    database: Database, embedding_set: EmbeddingSet, org: str, filters: SearchFilter
+) -> float:
+    """Return the recall of ten questions; fail if an answer is shorter than the exact one."""
+    chunk_search, recalls = ChunkSearch(database), []
     for question in unit_vectors([f"question {n}" for n in range(10)], _DIMENSIONS):
         answer, exact = (
-            near(question, searched, org_id=org, limit=10, filters=filters)
-            for near in (passages.nearest, passages.nearest_exact)
+            search(question, embedding_set, org_id=org, limit=10, filters=filters)
+            for search in (chunk_search.nearest, chunk_search.nearest_exact)
         )
         assert len(answer) == len(exact)
         recalls.append(recall(answer, exact))
@@ -123,22 +127,24 @@ _SCANS = (
 )
 
 
-def scans(database: Database, searched: EmbeddingSet, org: str, narrowed_by: bytes) -> int:
-    """How often one search asks an organisation's index."""
+def count_index_scans(
+    database: Database, embedding_set: EmbeddingSet, org: str, filter_sql: bytes
+) -> int:
+    """Return how often one search uses an organisation's index."""
     with database.transaction() as connection:
         set_org(connection, org, "playhead_app")
         [before] = connection.execute(_SCANS).fetchall()
         connection.execute(
-            b"select * from nearest(%(set)s, %(question)s, " + narrowed_by + b", 10)",
-            {"set": searched.id, "question": unit_vectors(["question"], _DIMENSIONS)[0]},
+            b"select * from nearest(%(set)s, %(question)s, " + filter_sql + b", 10)",
+            {"set": embedding_set.id, "question": unit_vectors(["question"], _DIMENSIONS)[0]},
         )
         [after] = connection.execute(_SCANS).fetchall()
     return int(after["scans"] - before["scans"])
 
 
-@pytest.mark.usefixtures("few")
-def test_an_organisation_that_grew_has_an_index_of_its_own_and_the_others_none(
-    database: Database, searched: EmbeddingSet, fill: Fill
+@pytest.mark.usefixtures("exact_limit")
+def test_vector_index_is_built_only_for_a_large_organisation(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill
 ) -> None:
     fill("large", 600)
     fill("small", 150)
@@ -148,37 +154,39 @@ def test_an_organisation_that_grew_has_an_index_of_its_own_and_the_others_none(
     assert [(index.org_id, index.valid, index.action) for index in indexes.index_states()] == [
         ("large", True, None)
     ]
-    assert scans(database, searched, "large", b"null") == 1
-    assert scans(database, searched, "small", b"null") == 0
+    assert count_index_scans(database, embedding_set, "large", b"null") == 1
+    assert count_index_scans(database, embedding_set, "small", b"null") == 0
     for org in ("large", "small"):
-        assert found(database, searched, org, NO_FILTER) >= 0.99
+        assert measure_recall(database, embedding_set, org, NO_FILTER) >= 0.99
 
 
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("exact_limit")
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.02, 0.0])
-def test_whatever_a_filter_leaves_is_found_and_never_less_of_it(
-    database: Database, searched: EmbeddingSet, fill: Fill, share: float
+def test_filtered_search_is_complete_for_any_share(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill, share: float
 ) -> None:
     recordings = fill("large", 3000)
     VectorIndexes(database).maintain()
     since = _BEGIN + (1 + (1 - share) * len(recordings)) * timedelta(days=1)
-    assert found(database, searched, "large", SearchFilter(since=since)) >= 0.99
+    assert measure_recall(database, embedding_set, "large", SearchFilter(since=since)) >= 0.99
 
 
-@pytest.mark.usefixtures("few")
-def test_what_an_index_does_not_come_to_is_compared(
-    database: Database, searched: EmbeddingSet, fill: Fill
+@pytest.mark.usefixtures("exact_limit")
+def test_exact_scan_completes_a_search_that_the_index_leaves_short(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill
 ) -> None:
     fill("large", 3000)
     VectorIndexes(database).maintain()
-    at_the_end = b"row(null, null, null, null, null, null, null, 2970, null)::search_filter"
-    assert scans(database, searched, "large", at_the_end) == 1, "asked, and came back short"
-    assert found(database, searched, "large", SearchFilter(from_seconds=2970)) == 1.0
+    filter_sql = b"row(null, null, null, null, null, null, null, 2970, null)::search_filter"
+    assert count_index_scans(database, embedding_set, "large", filter_sql) == 1, (
+        "the index returns too exact_limit"
+    )
+    assert measure_recall(database, embedding_set, "large", SearchFilter(from_seconds=2970)) == 1.0
 
 
-@pytest.mark.usefixtures("few")
-def test_somebody_who_rarely_speaks_is_found_by_an_index_of_speakers(
-    database: Database, searched: EmbeddingSet, fill: Fill
+@pytest.mark.usefixtures("exact_limit")
+def test_rare_speaker_is_found_by_the_speaker_index(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill
 ) -> None:
     first, second, *_ = fill("large", 3000)
     VectorIndexes(database).maintain()
@@ -188,36 +196,48 @@ def test_somebody_who_rarely_speaks_is_found_by_an_index_of_speakers(
         first=first,
         second=second,
     )
-    for name, passages in {"Rare": 50, "BEA": 20}.items():
+    for name, chunk_search in {"Rare": 50, "BEA": 20}.items():
         filters = b"row(null, null, array['%b'], null, null, null, null, null, null)"
-        by_speaker = filters % name.encode() + b"::search_filter"
-        assert scans(database, searched, "large", by_speaker) == 0
+        filter_sql = filters % name.encode() + b"::search_filter"
+        assert count_index_scans(database, embedding_set, "large", filter_sql) == 0
         exact = ChunkSearch(database).nearest_exact(
             unit_vectors(["question"], _DIMENSIONS)[0],
-            searched,
+            embedding_set,
             org_id="large",
             limit=1000,
             filters=SearchFilter(speakers=(name,)),
         )
-        assert len(exact) == passages
-        assert found(database, searched, "large", SearchFilter(speakers=(name,))) == 1.0
-    assert scans(database, searched, "large", by_speaker.replace(b"BEA", b"ada")) == 1
+        assert len(exact) == chunk_search
+        assert (
+            measure_recall(database, embedding_set, "large", SearchFilter(speakers=(name,))) == 1.0
+        )
+    assert (
+        count_index_scans(database, embedding_set, "large", filter_sql.replace(b"BEA", b"ada")) == 1
+    )
 
 
-@pytest.mark.usefixtures("few")
-def test_few_recordings_are_compared_without_asking_the_index(
-    database: Database, searched: EmbeddingSet, fill: Fill
+@pytest.mark.usefixtures("exact_limit")
+def test_few_recordings_are_scanned_without_the_vector_index(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill
 ) -> None:
     first, *_ = fill("large", 600)
     VectorIndexes(database).maintain()
-    named = f"row(null, array['{first}']::uuid[], null, null, null, null, null, null, null)"
-    assert scans(database, searched, "large", named.encode() + b"::search_filter") == 0
-    assert found(database, searched, "large", SearchFilter(recordings=(str(first),))) == 1.0
+    filter_sql = f"row(null, array['{first}']::uuid[], null, null, null, null, null, null, null)"
+    assert (
+        count_index_scans(
+            database, embedding_set, "large", filter_sql.encode() + b"::search_filter"
+        )
+        == 0
+    )
+    assert (
+        measure_recall(database, embedding_set, "large", SearchFilter(recordings=(str(first),)))
+        == 1.0
+    )
 
 
-@pytest.mark.usefixtures("few")
-def test_a_search_in_between_keeps_its_own_settings(
-    database: Database, searched: EmbeddingSet, fill: Fill
+@pytest.mark.usefixtures("exact_limit")
+def test_search_keeps_the_session_settings(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill
 ) -> None:
     fill("large", 600)
     VectorIndexes(database).maintain()
@@ -226,7 +246,7 @@ def test_a_search_in_between_keeps_its_own_settings(
         [question] = unit_vectors(["question"], _DIMENSIONS)
         connection.execute(
             b"select * from nearest(%(set)s, %(question)s, null, 10)",
-            {"set": searched.id, "question": question},
+            {"set": embedding_set.id, "question": question},
         )
         [row] = connection.execute(
             b"select current_setting('enable_sort') as sorts,"
@@ -235,9 +255,9 @@ def test_a_search_in_between_keeps_its_own_settings(
     assert row == {"sorts": "on", "width": "40"}
 
 
-@pytest.mark.usefixtures("few")
-def test_an_index_goes_when_its_organisation_became_small(
-    database: Database, searched: EmbeddingSet, fill: Fill
+@pytest.mark.usefixtures("exact_limit")
+def test_vector_index_is_dropped_when_its_organisation_is_small(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill
 ) -> None:
     fill("large", 600)
     indexes = VectorIndexes(database)
@@ -249,12 +269,12 @@ def test_an_index_goes_when_its_organisation_became_small(
     [index] = indexes.maintain()
     assert index.action == "drop"
     assert indexes.index_states() == []
-    assert found(database, searched, "large", NO_FILTER) == 1.0
+    assert measure_recall(database, embedding_set, "large", NO_FILTER) == 1.0
 
 
-@pytest.mark.usefixtures("few")
-def test_an_index_that_was_mostly_emptied_is_built_anew(
-    database: Database, searched: EmbeddingSet, fill: Fill
+@pytest.mark.usefixtures("exact_limit")
+def test_vector_index_that_is_mostly_empty_is_rebuilt(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill
 ) -> None:
     fill("large", 3000)
     indexes = VectorIndexes(database)
@@ -263,16 +283,16 @@ def test_an_index_that_was_mostly_emptied_is_built_anew(
         b"delete from embeddings where chunk_id in"
         b" (select chunk_id from embeddings order by chunk_id limit 2700)"
     )
-    database.run(b"vacuum analyze embeddings_set_%d" % searched.id)
+    database.run(b"vacuum analyze embeddings_set_%d" % embedding_set.id)
     assert [index.action for index in indexes.maintain()] == ["rebuild"]
     [rebuilt] = indexes.index_states()
     assert rebuilt.action is None
     assert (rebuilt.bytes or 0) < (built.bytes or 0) / 4
 
 
-@pytest.mark.usefixtures("few")
-def test_an_index_whose_building_was_killed_is_not_asked_and_built_again(
-    database: Database, searched: EmbeddingSet, fill: Fill
+@pytest.mark.usefixtures("exact_limit")
+def test_invalid_vector_index_is_not_used_and_built_again(
+    database: Database, embedding_set: EmbeddingSet, fill: Fill
 ) -> None:
     fill("large", 600)
     indexes = VectorIndexes(database)
@@ -281,20 +301,20 @@ def test_an_index_whose_building_was_killed_is_not_asked_and_built_again(
         b"update pg_index set indisvalid = false where indexrelid = to_regclass(%(name)s)",
         name=index.name,
     )
-    assert scans(database, searched, "large", b"null") == 0
-    assert found(database, searched, "large", NO_FILTER) == 1.0
+    assert count_index_scans(database, embedding_set, "large", b"null") == 0
+    assert measure_recall(database, embedding_set, "large", NO_FILTER) == 1.0
     assert [change.action for change in indexes.maintain()] == ["build"]
     assert [index_state.valid for index_state in indexes.index_states()] == [True]
 
 
 @dataclass(frozen=True)
-class OfBench:
-    """A playhead whose searched set has large and small organisations."""
+class Installation:
+    """An installation whose active embedding set has large and small organisations."""
 
     services: PipelineServices
     database: Database
 
-    def keep(self, instance: dg.DagsterInstance) -> None:
+    def maintain(self, instance: dg.DagsterInstance) -> None:
         resources = {"playhead": dg.ResourceDefinition.hardcoded_resource(self.services)}
         assert dg.materialize([vector_indexes], instance=instance, resources=resources).success
 
@@ -305,48 +325,48 @@ class OfBench:
 
 
 @pytest.fixture
-def of_services(database: Database, settings: Settings, fill: Fill) -> Iterator[OfBench]:
-    _few_are(database, _FEW)
+def installation(database: Database, settings: Settings, fill: Fill) -> Iterator[Installation]:
+    _set_exact_limit(database, _EXACT_LIMIT)
     fill("large", 3000)
     fill("small", 150)
-    ours = settings.model_copy(update={"database_url": database.url})
-    with open_pipeline_services(ours, stub_engines()) as services:
-        yield OfBench(services, database)
+    settings_ = settings.model_copy(update={"database_url": database.url})
+    with open_pipeline_services(settings_, stub_engines()) as services:
+        yield Installation(services, database)
 
 
-def test_the_clock_builds_what_is_due_and_starts_no_run_after(
-    of_services: OfBench, instance: dg.DagsterInstance
+def test_index_schedule_builds_missing_indexes_and_then_skips(
+    installation: Installation, instance: dg.DagsterInstance
 ) -> None:
-    context = dg.build_schedule_context(instance, resources={"playhead": of_services.services})
+    context = dg.build_schedule_context(instance, resources={"playhead": installation.services})
     assert isinstance(vector_index_schedule(context), dg.RunRequest)
-    of_services.keep(instance)
+    installation.maintain(instance)
     assert isinstance(vector_index_schedule(context), dg.SkipReason)
 
 
-def test_the_nightly_check_tells_of_each_size_and_is_red_where_an_index_finds_too_little(
-    of_services: OfBench, instance: dg.DagsterInstance
+def test_recall_check_reports_sizes_and_fails_for_a_bad_index(
+    installation: Installation, instance: dg.DagsterInstance
 ) -> None:
-    of_services.keep(instance)
-    good = of_services.check()
+    installation.maintain(instance)
+    good = installation.check()
     assert good.passed
     assert good.metadata["up to 1,000: recall"].value == 1.0
     assert good.metadata["up to 10,000: organisations"].value == 1
-    [index] = of_services.services.search.vector_indexes.index_states()
-    of_services.database.run(b"drop index " + index.name.encode())
-    of_services.database.run(  # of too few neighbours, and asked too hastily
+    [index] = installation.services.search.vector_indexes.index_states()
+    installation.database.run(b"drop index " + index.name.encode())
+    installation.database.run(  # too few neighbours, and a search that stops too early
         b"create index " + index.name.encode() + b" on embeddings_set_%d"
         b" using hnsw ((vector::halfvec(%d)) halfvec_cosine_ops) with (m = 2, ef_construction = 4)"
         b" where org_id = 'large'" % (index.set_id, index.dimensions)
     )
-    of_services.database.run(b"alter function nearest_by_index set hnsw.ef_search = 10")
-    bad = of_services.check()
+    installation.database.run(b"alter function nearest_by_index set hnsw.ef_search = 10")
+    bad = installation.check()
     assert not bad.passed
     assert bad.severity == dg.AssetCheckSeverity.ERROR
     assert bad.metadata["up to 1,000: recall"].value == 1.0
     assert float(str(bad.metadata["up to 10,000: recall"].value)) < 0.99
 
 
-def test_the_nightly_check_has_nothing_against_a_system_without_recordings(
+def test_recall_check_passes_without_recordings(
     services: PipelineServices,
 ) -> None:
     result = vector_search_recall(services)
@@ -354,15 +374,15 @@ def test_the_nightly_check_has_nothing_against_a_system_without_recordings(
     assert result.passed
 
 
-def test_the_status_of_a_set_tells_of_its_indexes(
-    of_services: OfBench, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+def test_status_of_an_embedding_set_lists_its_indexes(
+    installation: Installation, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", of_services.services.settings.database_url or "")
-    monkeypatch.setenv("PLAYHEAD_HOME", str(of_services.services.settings.home))
-    [embedding_set] = of_services.services.search.embedding_sets.live()
-    told = CliRunner().invoke(models, ["status", str(embedding_set.id)])
-    assert "index of large: none yet, to build" in told.output
-    of_services.keep(instance)
-    told = CliRunner().invoke(models, ["status", str(embedding_set.id)])
-    assert "index of large: 1 MB" in told.output
-    assert "small" not in told.output
+    monkeypatch.setenv("DATABASE_URL", installation.services.settings.database_url or "")
+    monkeypatch.setenv("PLAYHEAD_HOME", str(installation.services.settings.home))
+    [embedding_set] = installation.services.search.embedding_sets.live()
+    result = CliRunner().invoke(models, ["status", str(embedding_set.id)])
+    assert "index of large: none yet, to build" in result.output
+    installation.maintain(instance)
+    result = CliRunner().invoke(models, ["status", str(embedding_set.id)])
+    assert "index of large: 1 MB" in result.output
+    assert "small" not in result.output
