@@ -247,6 +247,6 @@ class BatchedEventLog(PostgresEventLogStorage):
         try:
             self.flush()
         except Exception:
-            _LOG.exception("Events wait for the database")
+            _LOG.exception("Events cannot be stored yet; the database is unavailable")
             with self._storing:
                 self._flush_later()

@@ -16,7 +16,7 @@ from pipeline_assets.ops.ingest_file import FILE_TAG, ingest_from_inbox, ingest_
 from pipeline_assets.policies import SENSOR_GRACE_SECONDS
 from pipeline_assets.runs import IN_PROGRESS_STATUSES
 from playhead.core.errors import PlayheadError
-from playhead.inbox.protocol import unchanged_files
+from playhead.inbox.protocol import StabilityTracker
 from playhead.postgres.coordination.liveness import WORKER
 from playhead.services.context import PipelineServices
 
@@ -39,7 +39,8 @@ def inbox_sensor(
     names = {_opaque_name(name): name for name in now}  # Dagster stores no file names
     listing = {key: now[name] for key, name in names.items()}
     attended = playhead.liveness.is_alive(WORKER)
-    settled = [names[key] for key in unchanged_files(_load(context.cursor), listing)]
+    tracker = StabilityTracker(stable_seconds=0.0, seen=_load(context.cursor))
+    settled = [names[key] for key in tracker.complete(listing, time.time())]
     settled = _not_taken_by_worker(settled, playhead, attended)
     small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
     taken = sum(1 for _ in _take(context, playhead, small))
@@ -51,7 +52,9 @@ def inbox_sensor(
     return dg.SensorResult(
         run_requests=requests[:_ENOUGH_RUNS],
         cursor=json.dumps(listing),
-        skip_reason=None if requests else f"{taken} taken, {len(now) - taken} not yet still",
+        skip_reason=None
+        if requests
+        else f"{taken} files ingested, {len(now) - taken} still being written",
     )
 
 
@@ -81,7 +84,7 @@ def _take(
         except (OSError, PlayheadError) as error:  # this file only; the next tick tries again
             context.log.warning(f"{name!r} stays in the inbox: {error}")
             continue
-        word = "is already" if arrival.duplicate else "becomes"
+        word = "is already" if arrival.duplicate else "was added as"
         context.log.info(f"A file {word} recording {arrival.recording.id}")
         yield name
 

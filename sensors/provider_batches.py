@@ -19,8 +19,8 @@ def provider_batches_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
     if not playhead.provider_use.batches.has_work():
-        return dg.SensorResult(skip_reason="nothing waits for a batch")
+        return dg.SensorResult(skip_reason="no request is pending for a batch")
     looking = dg.RunsFilter(job_name=sync_provider_batches.name, statuses=IN_PROGRESS_STATUSES)
     if context.instance.get_runs(looking, limit=1):
-        return dg.SensorResult(skip_reason="a run is looking")
+        return dg.SensorResult(skip_reason="a run is in progress")
     return dg.SensorResult(run_requests=[dg.RunRequest()])

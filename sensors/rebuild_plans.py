@@ -23,7 +23,7 @@ def rebuild_plans_sensor(
     context: dg.SensorEvaluationContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SensorResult:
     if playhead.liveness.is_alive(WORKER):
-        return dg.SensorResult(skip_reason="a warm worker attends")
+        return dg.SensorResult(skip_reason="a warm worker is running")
     if not playhead.pipeline.plans.under_way():
         return dg.SensorResult(skip_reason="no plan is open")
     keys = context.instance.get_dynamic_partitions(PARTITION_SET)
@@ -32,7 +32,7 @@ def rebuild_plans_sensor(
     playhead.pipeline.recordings.mark_requested([identity for run in runs for identity in run.ids])
     return dg.SensorResult(
         run_requests=[_request(run) for run in runs],
-        skip_reason=None if runs else "nothing is planned",
+        skip_reason=None if runs else "the plans need no further run",
     )
 
 

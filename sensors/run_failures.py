@@ -31,7 +31,7 @@ def run_failure_sensor(
         buried += playhead.pipeline.results.dead_letter_stalled(
             [recording.id for recording in affected],
             run_id=run.run_id,
-            message=context.failure_event.message or "The run failed before it began.",
+            message=context.failure_event.message or "The run failed before it started.",
         )
         report_missing_events_for_run(context.instance, playhead.pipeline.audit, run, keys)
     return dg.SkipReason(f"{buried} dead letters written")

@@ -31,8 +31,8 @@ SPEC = stage_spec(
     after=("chunks",),
     code_version=CODE_VERSION,
     kinds={"python", "postgres"},
-    description="One unit vector per chunk, in the embedding set of the model. Each text is embedded once per "
-    "model and organisation.",
+    description="One unit vector per chunk, in the embedding set of the model. Each text is "
+    "embedded once per model and organisation.",
 )
 
 

@@ -18,7 +18,7 @@ from playhead.services.recall import MIN_RECALL, RecallBySize, measure_recall
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres"},
-    description="One vector index per organisation that has too many vectors for an exact scan.",
+    description="One vector index per organisation with too many vectors for an exact scan.",
 )
 def vector_indexes(
     context: dg.AssetExecutionContext, playhead: dg.ResourceParam[PipelineServices]

@@ -19,11 +19,12 @@ from types import FrameType
 import click
 import dagster as dg
 
+from pipeline_assets.commands.entry_point import run
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
 from pipeline_assets.worker.in_process_runner import InProcessRunner
 from pipeline_assets.worker.worker import Worker
-from playhead.core.errors import DatabaseUnavailable, PlayheadError
+from playhead.core.errors import DatabaseUnavailable
 from playhead.core.settings import load_settings
 from playhead.engines.registry import build_engines
 from playhead.postgres.pipeline.recordings import Recordings
@@ -41,7 +42,7 @@ class ProgressPrinter(threading.Thread):
         super().__init__(daemon=True)
         self._recordings = recordings
         self._working = working
-        self._told: dict[str, tuple[str, int]] = {}
+        self._printed: dict[str, tuple[str, int]] = {}
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -56,9 +57,9 @@ class ProgressPrinter(threading.Thread):
 
     def _print(self) -> None:
         for status in self._recordings.under_way(None):
-            news = (status.status, status.percent // 10)
-            if self._told.get(status.id) != news:
-                self._told[status.id] = news
+            state = (status.status, status.percent // 10)
+            if self._printed.get(status.id) != state:
+                self._printed[status.id] = state
                 click.echo(f"{status.percent:3d} %  {status.title[:60]}: {status.detail}")
 
 
@@ -144,12 +145,14 @@ def _report(recordings: Recordings, ids: Sequence[str]) -> int:
         if status.error:
             error = status.error
             click.echo(
-                f"{status.title} ({status.id}) failed at {error['stage']}: {error['message']} "
-                f"{error['remedy']}",
+                f"{status.title} ({status.partition_key}) failed at {error['stage']}: "
+                f"{error['message']} {error['remedy']}",
                 err=True,
             )
         elif status.status == "parked":
-            click.echo(f"{status.title} ({status.id}) is parked {status.detail}", err=True)
+            click.echo(
+                f"{status.title} ({status.partition_key}) is parked {status.detail}", err=True
+            )
     ready, parked = (
         sum(status.status == word for status in statuses) for word in ("ready", "parked")
     )
@@ -158,8 +161,4 @@ def _report(recordings: Recordings, ids: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except PlayheadError as error:
-        click.echo(f"{error}\n{error.remedy}", err=True)
-        sys.exit(1)
+    run(main)

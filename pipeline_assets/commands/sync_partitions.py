@@ -6,12 +6,10 @@ archive`` and ``playhead unarchive``. This is an entry point; no module imports 
 
 from __future__ import annotations
 
-import sys
-
 import click
 
+from pipeline_assets.commands.entry_point import run
 from pipeline_assets.maintenance.partition_sync import sync_partitions
-from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
 from playhead.services.context import open_services
 from resources.dagster_storage import open_instance
@@ -22,12 +20,8 @@ def main() -> None:
         added, removed = sync_partitions(
             instance, set(services.pipeline.recordings.unarchived_keys())
         )
-    click.echo(f"{removed} partitions removed, {added} added.", err=True)
+    click.echo(f"Removed {removed} partitions, added {added}.", err=True)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except PlayheadError as error:
-        click.echo(f"{error}\n{error.remedy}", err=True)
-        sys.exit(1)
+    run(main)

@@ -52,7 +52,7 @@ class InboxWatcher(threading.Thread):
         while self._told:
             settling.closed(self._told.popleft(), now)
         try:
-            names = settling.resolve_filter(self._services.files.inbox.list_files(), now)
+            names = settling.complete(self._services.files.inbox.list_files(), now)
         except (OSError, PlayheadError) as error:
             click.echo(f"The inbox cannot be read: {error}", err=True)
             return
@@ -69,5 +69,5 @@ class InboxWatcher(threading.Thread):
         except (OSError, PlayheadError) as error:
             click.echo(f"{name!r} stays in the inbox: {error}", err=True)
             return
-        word = "is already" if arrival.duplicate else "becomes"
-        click.echo(f"{name!r} {word} recording {arrival.recording.id}")
+        word = "is already" if arrival.duplicate else "was added as"
+        click.echo(f"{name!r} {word} {arrival.recording.partition_key}")

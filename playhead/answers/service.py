@@ -158,7 +158,10 @@ class AnswerService:
             minutes.start_over()
             instead = ExtractiveAnswerer()
             instead.answer(request, minutes)
-            return instead.engine, f"The answer is quoted instead of written. {error} {error.remedy}"
+            return (
+                instead.engine,
+                f"The answer is quoted instead of written. {error} {error.remedy}",
+            )
 
     def _store(self, answer: Answer, words: Sequence[str], conversation: str | None) -> Answer:
         turn = NewTurn(

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from playhead.cli.options import json_option, org_option, print_json
+from playhead.cli.options import json_option, org_option
+from playhead.cli.output import emit, print_json
 from playhead.core.permissions import ROLES, SCOPES, MemberRole, Scope
 from playhead.core.settings import load_settings
 from playhead.postgres.access.tokens import Token
@@ -17,30 +18,26 @@ from playhead.services.context import open_services
 @json_option
 @click.pass_context
 def orgs(context: click.Context, as_json: bool) -> None:
-    """List all organisations. For operators."""
+    """List all organisations, for operators."""
     if context.invoked_subcommand:
         return
     with open_services(load_settings()) as services:
         organisations = services.access.members.organisations()
-    for organisation in organisations:
-        if as_json:
-            print_json(asdict(organisation))
-        else:
-            click.echo(
-                f"{organisation.id}  {organisation.recordings} recordings, "
-                f"{organisation.members} members"
-            )
-    if not organisations and not as_json:
-        click.echo("No organisation yet: playhead orgs add ORG")
+    emit(
+        organisations,
+        as_json=as_json,
+        text=lambda row: f"{row.id}  {row.recordings} recordings, {row.members} members",
+        empty="No organisations yet: playhead orgs add ORG",
+    )
 
 
 @orgs.command("add")
 @click.argument("org")
 def add_organisation(org: str) -> None:
-    """Make ORG, which has nothing yet. The first `playhead add` into it does so too."""
+    """Create the organisation ORG. The first `playhead add` to it creates it, too."""
     with open_services(load_settings()) as services:
         new = services.access.members.add_organisation(org)
-    click.echo(f"{org} is there{' now' if new else ' already'}.")
+    click.echo(f"Created {org}." if new else f"{org} already exists.")
 
 
 @click.group(invoke_without_command=True)
@@ -53,10 +50,12 @@ def members(context: click.Context, org: str | None, as_json: bool) -> None:
         return
     with open_services(load_settings()) as services:
         everybody = services.access.members.all(services.require_organisation(org))
-    for member in everybody:
-        print_json(asdict(member)) if as_json else click.echo(f"{member.name}  {member.role}")
-    if not everybody and not as_json:
-        click.echo("Nobody yet: playhead members add NAME")
+    emit(
+        everybody,
+        as_json=as_json,
+        text=lambda member: f"{member.name}  {member.role}",
+        empty="No members yet: playhead members add NAME",
+    )
 
 
 @members.command("add")
@@ -64,7 +63,7 @@ def members(context: click.Context, org: str | None, as_json: bool) -> None:
 @click.option("--role", type=click.Choice(ROLES), default="reader", show_default=True)
 @org_option
 def add_member(name: str, role: MemberRole, org: str | None) -> None:
-    """Add NAME. A reader searches, an editor corrects and adds too, an owner manages all."""
+    """Add the member NAME. Readers search; editors also add and correct; owners manage all."""
     with open_services(load_settings()) as services:
         services.access.members.add(services.require_organisation(org), name, role)
     click.echo(f"{name} is {role}.")
@@ -75,7 +74,7 @@ def add_member(name: str, role: MemberRole, org: str | None) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 @org_option
 def change_role(name: str, role: MemberRole, org: str | None) -> None:
-    """Make NAME reader, editor or owner. Their tokens can do no more than that from now on."""
+    """Change the role of NAME to reader, editor or owner. It limits their tokens at once."""
     with open_services(load_settings()) as services:
         services.access.members.change(services.require_organisation(org), name, role)
     click.echo(f"{name} is {role}.")
@@ -85,10 +84,10 @@ def change_role(name: str, role: MemberRole, org: str | None) -> None:
 @click.argument("name")
 @org_option
 def remove_member(name: str, org: str | None) -> None:
-    """Remove NAME and their tokens."""
+    """Remove the member NAME and their tokens."""
     with open_services(load_settings()) as services:
         services.access.members.remove(services.require_organisation(org), name)
-    click.echo(f"{name} is no member any more.")
+    click.echo(f"Removed {name}.")
 
 
 @click.group(invoke_without_command=True)
@@ -101,10 +100,12 @@ def tokens(context: click.Context, org: str | None, as_json: bool) -> None:
         return
     with open_services(load_settings()) as services:
         known = services.access.tokens.all(services.require_organisation(org))
-    for token in known:
-        print_json(asdict(token)) if as_json else click.echo(_line(token))
-    if not known and not as_json:
-        click.echo("No tokens yet: playhead tokens create MEMBER NAME")
+    emit(
+        known,
+        as_json=as_json,
+        text=_line,
+        empty="No tokens yet: playhead tokens create MEMBER NAME",
+    )
 
 
 @tokens.command("create")
@@ -117,9 +118,11 @@ def tokens(context: click.Context, org: str | None, as_json: bool) -> None:
     multiple=True,
     default=("read",),
     show_default=True,
-    help="What it may do; may be given several times.",
+    help="What the token may do. Repeat for several scopes.",
 )
-@click.option("--days", type=click.IntRange(1, 3650), help="Until when. [default: for good]")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), help="Days until it expires. [default: never]"
+)
 @org_option
 @json_option
 def create_token(
@@ -130,30 +133,30 @@ def create_token(
     org: str | None,
     as_json: bool,
 ) -> None:
-    """Make a token that speaks for MEMBER; NAME says what it is for. It is shown this once."""
+    """Create an API token of MEMBER; NAME describes its purpose. It is shown only once."""
     with open_services(load_settings()) as services:
-        made, text = services.access.tokens.create(
+        token, secret = services.access.tokens.create(
             services.require_organisation(org), member, name, scopes, days
         )
     if as_json:
-        print_json(asdict(made) | {"token": text})
+        print_json(asdict(token) | {"token": secret})
     else:
-        click.echo(f"{_line(made)}\n{text}")
+        click.echo(f"{_line(token)}\n{secret}")
 
 
 @tokens.command("revoke")
 @click.argument("token_id")
 @org_option
 def revoke_token(token_id: str, org: str | None) -> None:
-    """End a token at once, by its id."""
+    """Revoke a token by its id; it stops working at once."""
     with open_services(load_settings()) as services:
         services.access.tokens.revoke(services.require_organisation(org), token_id)
-    click.echo(f"{token_id} opens nothing any more.")
+    click.echo(f"Token {token_id} revoked.")
 
 
 def _line(token: Token) -> str:
-    until = f", until {token.expires_at:%Y-%m-%d}" if token.expires_at else ""
-    used = f", used {token.last_used_at:%Y-%m-%d}" if token.last_used_at else ""
+    until = f", expires {token.expires_at:%Y-%m-%d}" if token.expires_at else ""
+    used = f", last used {token.last_used_at:%Y-%m-%d}" if token.last_used_at else ""
     ended = ", revoked" if token.revoked_at else ""
     scopes = "+".join(token.scopes)
     return f"{token.id}  {token.member}: {token.name} ({scopes}){until}{used}{ended}"

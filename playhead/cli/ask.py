@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from playhead.answers.citation_check import Citation, CitedSentence, SentenceCallback
 from playhead.answers.conversations import ConversationHistory, StoredTurn
 from playhead.answers.service import NOT_FOUND, Answer, AnswerService, ignore_sentences
-from playhead.cli.options import json_option, org_option, print_json, recording_ids
+from playhead.cli.options import json_option, org_option, recording_ids
+from playhead.cli.output import emit, print_json, print_text
 from playhead.core.records import KINDS, Kind, SearchFilter
 from playhead.core.settings import load_settings
 from playhead.engines.registry import build_answerer
@@ -20,18 +20,20 @@ from playhead.postgres.search.conversations import ConversationSummary
 from playhead.search.service import open_search
 from playhead.services.context import open_services
 
-_CORRECTED = "corrected since: these words are no longer there"
-_DELETED = "a recording that was forgotten"
-_UNVERIFIED = "(It told of a recording that was forgotten.)"
-_STARTED_OVER = "(It broke off; what was written above does not count.)"
+_CORRECTED = "corrected since: these words are no longer in the transcript"
+_DELETED = "deleted recording"
+_UNVERIFIED = "(Removed: it referred to a recording that was deleted.)"
+_STARTED_OVER = "(The answer was interrupted. Ignore the sentences above.)"
 
 
 @click.command()
 @click.argument("question")
-@click.option("--kind", type=click.Choice(KINDS), help="Only from recordings of this kind.")
-@click.option("--recording", help="Only from this recording.")
-@click.option("--stream", is_flag=True, help="Each sentence as soon as it is written.")
-@click.option("--continue", "conversation", metavar="CONVERSATION", help="Go on with this one.")
+@click.option("--kind", type=click.Choice(KINDS), help="Use only recordings of this kind.")
+@click.option("--recording", help="Use only this recording.")
+@click.option("--stream", is_flag=True, help="Print each sentence as soon as it is written.")
+@click.option(
+    "--continue", "conversation", metavar="CONVERSATION", help="Continue this conversation."
+)
 @org_option
 @json_option
 def ask(
@@ -43,7 +45,7 @@ def ask(
     org: str | None,
     as_json: bool,
 ) -> None:
-    """Answer QUESTION from the recordings, each sentence with where it was said."""
+    """Answer QUESTION from the recordings. Each sentence cites where it was said."""
     settings = load_settings()
     answerer = build_answerer(settings)
     with open_services(settings) as services:
@@ -61,7 +63,7 @@ def ask(
     if as_json:
         print_json(answer)
     else:
-        _print(answer, told=stream)
+        _print(answer, streamed=stream)
 
 
 @click.command()
@@ -70,25 +72,28 @@ def ask(
 @org_option
 @json_option
 def conversations(conversation: str | None, limit: int, org: str | None, as_json: bool) -> None:
-    """List questions; with CONVERSATION show its answers, and whether the citations still hold."""
+    """List conversations, or show the answers of CONVERSATION and if their citations still hold."""
     with open_services(load_settings()) as services:
-        kept = ConversationHistory(services, services.require_organisation(org))
-        rows = kept.turns(conversation) if conversation else kept.summaries(limit)
-    for row in rows:
-        if as_json:
-            print_json(row)
+        history = ConversationHistory(services, services.require_organisation(org))
+        if conversation:
+            emit(history.turns(conversation), as_json=as_json, text=_format_turn)
         else:
-            _print_turn(row) if isinstance(row, StoredTurn) else _print_summary(row)
+            emit(
+                history.summaries(limit),
+                as_json=as_json,
+                text=_format_summary,
+                empty="No conversations yet: playhead ask QUESTION",
+            )
 
 
 def _sentence_printer(as_json: bool) -> SentenceCallback:
-    def hear(sentence: CitedSentence | None, citations: tuple[Citation, ...]) -> None:
+    def on_sentence(sentence: CitedSentence | None, citations: tuple[Citation, ...]) -> None:
         if as_json:
             print_json(_event(sentence, citations))
         else:
             click.echo(_with_marks(sentence) if sentence else _STARTED_OVER)
 
-    return hear
+    return on_sentence
 
 
 def _event(sentence: CitedSentence | None, citations: tuple[Citation, ...]) -> dict[str, Any]:
@@ -104,41 +109,40 @@ def _with_marks(sentence: CitedSentence) -> str:
     return f"{sentence.text} {marks}" if sentence.text else _UNVERIFIED
 
 
-def _print(answer: Answer, *, told: bool) -> None:
-    """Print the answer. ``told``: its sentences were already printed while streaming."""
+def _print(answer: Answer, *, streamed: bool) -> None:
+    """Print the answer, without its sentences if they were already streamed."""
     if answer.note:
         click.echo(answer.note, err=True)
     if not answer.found:
         click.echo(NOT_FOUND)
-    elif not told:
+    elif not streamed:
         click.echo(" ".join(map(_with_marks, answer.sentences)))
-    _print_citations(answer.citations)
+    for citation in answer.citations:
+        print_text(_format_citation(citation))
     if answer.conversation:
-        click.echo(f"\nGo on: playhead ask --continue {answer.conversation} …")
+        click.echo(f"\nTo continue: playhead ask --continue {answer.conversation} …")
 
 
-def _print_citations(citations: tuple[Citation, ...]) -> None:
-    console = Console(soft_wrap=True)
-    for citation in citations:
-        where = {"current": citation.timecode or "", "corrected": _CORRECTED, "forgotten": _DELETED}
-        mark = Text.assemble((f"\n[{citation.number}] {where[citation.state]}", "bold cyan"))
-        console.print(Text.assemble(mark, "  ", (citation.title or "", "bold")))
-        if citation.quote:
-            console.print(f"    “{citation.quote}”", markup=False, highlight=False)
-        if citation.link:
-            console.print(f"    {citation.link}", markup=False, highlight=False, style="dim")
+def _format_citation(citation: Citation) -> Text:
+    where = {"current": citation.timecode or "", "corrected": _CORRECTED, "forgotten": _DELETED}
+    text = Text.assemble((f"\n[{citation.number}] {where[citation.state]}", "bold cyan"))
+    text.append("  ").append(citation.title or "", "bold")
+    if citation.quote:
+        text.append(f"\n    “{citation.quote}”")
+    if citation.link:
+        text.append(f"\n    {citation.link}", "dim")
+    return text
 
 
-def _print_summary(summary: ConversationSummary) -> None:
+def _format_summary(summary: ConversationSummary) -> str:
     turns = f"{summary.turns} question{'s' if summary.turns > 1 else ''}"
-    click.echo(
+    return (
         f"{summary.id}  {summary.begun_at:%Y-%m-%d %H:%M}  {turns}  "
         f"{summary.question or _UNVERIFIED}"
     )
 
 
-def _print_turn(turn: StoredTurn) -> None:
-    click.echo(f"{turn.asked_at:%Y-%m-%d %H:%M}  {turn.question or _UNVERIFIED}")
-    click.echo(" ".join(map(_with_marks, turn.sentences)) if turn.found else NOT_FOUND)
-    _print_citations(turn.citations)
-    click.echo()
+def _format_turn(turn: StoredTurn) -> Text:
+    answer = " ".join(map(_with_marks, turn.sentences)) if turn.found else NOT_FOUND
+    text = Text(f"{turn.asked_at:%Y-%m-%d %H:%M}  {turn.question or _UNVERIFIED}\n{answer}\n")
+    return text.append(Text("\n").join([*map(_format_citation, turn.citations), Text()]))

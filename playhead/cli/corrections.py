@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from playhead.cli.options import json_option, org_option, print_json, require_recording
+from playhead.cli.options import json_option, org_option, require_recording
+from playhead.cli.output import emit, print_json
 from playhead.core.records import Recording, Transcript
 from playhead.core.settings import load_settings
 from playhead.core.timecode import format_timecode
@@ -19,11 +20,15 @@ from playhead.postgres.pipeline.transcript_versions import Version
 from playhead.services.context import Services, open_services
 from playhead.transcripts.caption_files import decode_text, detect_format, read_captions
 from playhead.transcripts.correction import correct_all, correct_segment
-from playhead.transcripts.diff import compare as compared
+from playhead.transcripts.diff import Change
+from playhead.transcripts.diff import compare as compare_transcripts
 from playhead.transcripts.speaker_names import with_labels, with_names
 
 author_option = click.option(
-    "--author", default=getpass.getuser, show_default="your user name", help="Who says so."
+    "--author",
+    default=getpass.getuser,
+    show_default="your user name",
+    help="Author recorded with the change.",
 )
 
 
@@ -32,8 +37,10 @@ author_option = click.option(
 @click.argument(
     "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option("--segment", type=click.IntRange(min=1), help="The segment to correct, from 1.")
-@click.option("--text", help="What was said there.")
+@click.option(
+    "--segment", type=click.IntRange(min=1), help="Number of the segment to correct, from 1."
+)
+@click.option("--text", help="Its correct text.")
 @author_option
 @org_option
 @json_option
@@ -46,9 +53,9 @@ def correct(
     org: str | None,
     as_json: bool,
 ) -> None:
-    """Correct RECORDING: one segment, or all of it by an edited FILE (SRT, WebVTT, JSON).
+    """Correct RECORDING: one segment, or all of it with an edited FILE (SRT, WebVTT, JSON).
 
-    Words that you leave alone keep their times."""
+    Unchanged words keep their times."""
     if (file is None) == (segment is None or text is None):
         raise click.UsageError("Give an edited FILE, or --segment and --text.")
     with open_services(load_settings()) as services:
@@ -57,21 +64,25 @@ def correct(
         names = services.pipeline.versions.speaker_names(known)
         after = _apply_edit(before, names, file, segment, text)
         version = services.pipeline.versions.correct(known, after, author)
-    changes = compared(before, after)
+    changes = compare_transcripts(before, after)
     if as_json:
         print_json({"version": version, "changes": changes})
     else:
         click.echo(
             f"Version {version.number} by {author}, {len(changes)} change(s). "
-            "What follows from it is made next: playhead process"
+            "To rebuild the document and search: playhead process"
         )
 
 
 @click.command()
 @click.argument("recording")
-@click.option("--compare", nargs=2, type=int, metavar="OLD NEW", help="What changed between two.")
-@click.option("--restore", type=int, metavar="VERSION", help="Put a version in place again.")
-@click.option("--release", is_flag=True, help="Let the pipeline choose again.")
+@click.option(
+    "--compare", nargs=2, type=int, metavar="OLD NEW", help="Show the changes between two versions."
+)
+@click.option("--restore", type=int, metavar="VERSION", help="Make this version current again.")
+@click.option(
+    "--release", is_flag=True, help="Unpin: let new pipeline results replace this version."
+)
 @author_option
 @org_option
 @json_option
@@ -94,17 +105,21 @@ def versions(
             services.pipeline.versions.restore(known, restore, author)
         if release:
             services.pipeline.versions.unpin(known)
-        for version in services.pipeline.versions.all(known):
-            print_json(version) if as_json else click.echo(_line(version))
+        emit(
+            services.pipeline.versions.all(known),
+            as_json=as_json,
+            text=_line,
+            empty="No transcript yet: playhead process",
+        )
 
 
 @click.command()
 @click.argument("recording")
-@click.option("--name", nargs=2, metavar="LABEL NAME", help="Call LABEL by NAME from now on.")
+@click.option("--name", nargs=2, metavar="LABEL NAME", help="Set the name of the speaker LABEL.")
 @org_option
 @json_option
 def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_json: bool) -> None:
-    """List the speakers of RECORDING. Naming one rebuilds nothing."""
+    """List the speakers of RECORDING. Naming a speaker rebuilds nothing."""
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         if name:
@@ -113,13 +128,13 @@ def speakers(recording: str, name: tuple[str, str] | None, org: str | None, as_j
             services.pipeline.versions.labels(known),
             services.pipeline.versions.speaker_names(known),
         )
-    for label in labels:
-        if as_json:
-            print_json({"label": label, "name": names.get(label)})
-        else:
-            click.echo(f"{label}  {names.get(label, '')}".rstrip())
-    if not labels and not as_json:
-        click.echo("No speaker is told apart in this recording.")
+    emit(
+        labels,
+        as_json=as_json,
+        text=lambda label: f"{label}  {names.get(label, '')}".rstrip(),
+        json=lambda label: {"label": label, "name": names.get(label)},
+        empty="This recording has no speaker labels.",
+    )
 
 
 def _apply_edit(
@@ -145,18 +160,21 @@ def _print_changes(
         )
         for number in (old, new)
     )
-    for change in compared(before, after):
-        if as_json:
-            print_json(change)
-        else:
-            click.echo(
-                f"{format_timecode(change.seconds)}  - {change.before}\n          + {change.after}"
-            )
+    emit(
+        compare_transcripts(before, after),
+        as_json=as_json,
+        text=_format_change,
+        empty="The versions do not differ.",
+    )
+
+
+def _format_change(change: Change) -> str:
+    return f"{format_timecode(change.seconds)}  - {change.before}\n          + {change.after}"
 
 
 def _line(version: Version) -> str:
     mark = "*" if version.current else " "
-    chosen = f", put in place by {version.pinned_by}" if version.pinned_by else ""
+    chosen = f", pinned by {version.pinned_by}" if version.pinned_by else ""
     return (
         f"{mark} {version.number:3d}  {version.finished_at:%Y-%m-%d %H:%M}  "
         f"{version.engine} {version.model}{chosen}"

@@ -9,12 +9,14 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import click
 import psycopg
+from rich.text import Text
 
-from playhead.cli.options import json_option, print_json
+from playhead.cli.options import json_option
+from playhead.cli.output import emit
 from playhead.core import packaged_models
 from playhead.core.errors import ConfigurationError, PlayheadError
 from playhead.core.records import Engine
@@ -43,24 +45,23 @@ class Finding:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Say what is wrong and what to do about it. Exits with 1 when something is."""
+    """Find problems and their remedies. Exits with 1 if there are any."""
     findings = list(_examine())
-    for finding in findings:
-        if as_json:
-            print_json(asdict(finding))
-        else:
-            mark = click.style("ok  ", fg="green") if finding.ok else click.style("BAD ", fg="red")
-            click.echo(f"{mark} {finding.check}: {finding.detail}")
-            if finding.remedy:
-                click.echo(f"     {finding.remedy}")
+    emit(findings, as_json=as_json, text=_format)
     if not all(finding.ok for finding in findings):
         sys.exit(1)
+
+
+def _format(finding: Finding) -> Text:
+    mark = ("ok  ", "green") if finding.ok else ("BAD ", "red")
+    remedy = f"\n     {finding.remedy}" if finding.remedy else ""
+    return Text.assemble(mark, f" {finding.check}: {finding.detail}{remedy}")
 
 
 def _examine() -> Iterator[Finding]:
     try:
         settings = load_settings()
-    except PlayheadError as error:  # nothing else can be looked at
+    except PlayheadError as error:  # nothing else can be checked
         yield Finding("settings", ok=False, detail=str(error), remedy=error.remedy)
         return
     yield Finding("settings", ok=True, detail=f"home {settings.home}")
@@ -89,7 +90,7 @@ def _disk(settings: Settings) -> str:
     if free < _FREE_BYTES:
         raise ConfigurationError(
             f"Only {free >> 20} MiB are free at {settings.home}.",
-            remedy="Free some, or set PLAYHEAD_HOME to a folder on another disk.",
+            remedy="Free disk space, or set PLAYHEAD_HOME to a folder on another disk.",
         )
     return f"{free >> 30} GiB free"
 
@@ -101,12 +102,13 @@ def _media(settings: Settings) -> str:
 
 def _inbox(settings: Settings) -> str:
     try:
-        waiting = stores.create_inbox(settings).list_files()
+        pending = stores.create_inbox(settings).list_files()
     except OSError as error:
         raise ConfigurationError(
-            f"The inbox cannot be read: {error}", remedy="Correct its rights, or PLAYHEAD_INBOX."
+            f"The inbox cannot be read: {error}",
+            remedy="Correct its permissions, or PLAYHEAD_INBOX.",
         ) from error
-    return f"{len(waiting)} files wait at {settings.inbox_location}"
+    return f"{len(pending)} files pending in {settings.inbox_location}"
 
 
 def _engines(settings: Settings) -> str:
@@ -120,7 +122,7 @@ def _models(settings: Settings) -> str:
     ]
     for name in names:
         packaged_models.check_model(name)
-    return f"{', '.join(names) or 'none packaged'}: there and unaltered"
+    return f"{', '.join(names) or 'none packaged'}: complete and unaltered"
 
 
 def _decoding(_settings: Settings) -> str:
@@ -128,9 +130,9 @@ def _decoding(_settings: Settings) -> str:
 
     A restriction that this machine lacks is reported, but is no error, since the others hold.
     """
-    around = restrictions()
-    missing = f"; missing: {', '.join(around.missing)}" if around.missing else ""
-    return f"apart, with {', '.join(around.active)}{missing}"
+    sandbox = restrictions()
+    missing = f"; missing: {', '.join(sandbox.missing)}" if sandbox.missing else ""
+    return f"sandboxed, with {', '.join(sandbox.active)}{missing}"
 
 
 def _database(settings: Settings) -> str:
@@ -143,7 +145,7 @@ def _database(settings: Settings) -> str:
 
 def _dagster_database(settings: Settings) -> str:
     dagster_url(settings)
-    return "there"
+    return "exists"
 
 
 def _providers(settings: Settings) -> str:
@@ -154,7 +156,7 @@ def _providers(settings: Settings) -> str:
             " ".join(f"{circuit.reason} (organisation {circuit.org_id})" for circuit in opened),
             remedy=" ".join(dict.fromkeys(circuit.remedy for circuit in opened)),
         )
-    return "none is stopped"
+    return "no provider is stopped"
 
 
 def _port(_settings: Settings) -> str:
@@ -164,8 +166,8 @@ def _port(_settings: Settings) -> str:
             probe.bind(("127.0.0.1", _DAGSTER_PORT))
         except OSError as error:
             raise ConfigurationError(
-                f"Port {_DAGSTER_PORT} is taken.",
-                remedy="Stop what listens there, or open the UI elsewhere: make dev PORT=3001",
+                f"Port {_DAGSTER_PORT} is in use.",
+                remedy="Stop the process on this port, or use another one: make dev PORT=3001",
             ) from error
     return f"{_DAGSTER_PORT} is free for the UI"
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from playhead.cli.options import json_option
+from playhead.cli.output import print_renamed
 from playhead.core.json_lines import json_line
 from playhead.core.records import KINDS, STAGES
 from playhead.core.settings import load_settings
@@ -22,23 +23,31 @@ _QUIET = ("-W", "ignore:Parameter `owners`")  # Dagster warns of its own sensors
 
 def exec_pipeline_command(module: str, *arguments: str) -> NoReturn:
     """Continue as ``python -m pipeline_assets.commands.<module>``."""
-    load_settings()  # a wrong setting is told here, at once
+    load_settings()  # reports invalid settings before Dagster is loaded
     sys.stdout.flush()
     program = [sys.executable, *_QUIET, "-m", f"pipeline_assets.commands.{module}", *arguments]
     os.execv(sys.executable, program)  # noqa: S606
 
 
 @click.command()
-@click.option("--org", help="Only of this organisation. [default: all]")
+@click.option("--org", help="Only recordings of this organisation. [default: all]")
 @click.option("--kind", type=click.Choice(KINDS), help="Only recordings of this kind.")
-@click.option("--since", type=click.DateTime(), help="Only recordings added since.")
-@click.option("--stage", type=click.Choice(STAGES), help="Only from this stage on.")
-@click.option("--apply", is_flag=True, help="Have it made so.")
-@click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
-@click.option("--patient", is_flag=True, help="Wait up to a day, at half the provider's price.")
-@click.option("--list", "listed", is_flag=True, help="What was planned so far.")
-@click.option("--cancel", type=int, metavar="PLAN", help="Begin nothing more of this plan.")
+@click.option("--since", type=click.DateTime(), help="Only recordings added at or after this time.")
+@click.option("--stage", type=click.Choice(STAGES), help="Only this stage and later ones.")
+@click.option("--apply", is_flag=True, help="Start the rebuild.")
+@click.option(
+    "--confirm-usd", type=click.FloatRange(min=0), help="Confirm this cost in US dollars."
+)
+@click.option(
+    "--batch", is_flag=True, help="Use the provider's Batch API: half the price, up to a day."
+)
+@click.option("--patient", is_flag=True, hidden=True)
+@click.option("--list", "listed", is_flag=True, help="List all plans.")
+@click.option("--cancel", type=int, metavar="PLAN", help="Cancel this plan; finished results stay.")
 @json_option
-def plan(**asked: object) -> None:
-    """List missing, stale, outdated, failed and orphaned results, and the cost to rebuild."""
-    exec_pipeline_command("plan", json_line(asked))
+def plan(*, patient: bool, **options: object) -> None:
+    """List missing, stale, outdated, failed and orphaned results, and the cost to rebuild them."""
+    if patient:
+        print_renamed("plan --patient", "plan --batch")
+        options["batch"] = True
+    exec_pipeline_command("plan", json_line(options))

@@ -21,7 +21,7 @@ from playhead.services.context import Services, open_services
 
 _OUTPUT = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 output_option = click.option(
-    "--output", type=_OUTPUT, default="-", show_default="standard output", help="A file."
+    "--output", type=_OUTPUT, default="-", show_default="standard output", help="File to write."
 )
 
 
@@ -30,25 +30,26 @@ def _known_suffix(
 ) -> Path | None:
     if output is None or output.suffix.lower() in SUFFIXES:
         return output
-    raise click.BadParameter(f"the file's suffix is one of {', '.join(SUFFIXES)}")
+    raise click.BadParameter(f"the file's suffix must be one of {', '.join(SUFFIXES)}")
 
 
 @click.command()
 @click.argument("recording")
-@click.option("--as", "wanted", type=click.Choice(FORMATS), default="srt", show_default=True)
+@click.option("--as", "export_format", type=click.Choice(FORMATS), default="srt", show_default=True)
 @output_option
 @org_option
-def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | None) -> None:
+def transcript(recording: str, export_format: ExportFormat, output: Path, org: str | None) -> None:
     """Export the transcript of RECORDING.
 
-    Formats: captions (srt, vtt), complete (json), or for reading (txt, md). The first three can be
-    edited and given to `playhead correct`.
+    Formats: captions (srt, vtt), complete (json), or for reading (txt, md). Files of the first
+    three can be edited and passed to `playhead correct`.
     """
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         heading = Heading(known.title, services.files.media.link(known.id, known.suffix))
         names = services.pipeline.versions.speaker_names(known)
-        text = export_transcript(services.pipeline.versions.current(known), names, wanted, heading)
+        current = services.pipeline.versions.current(known)
+        text = export_transcript(current, names, export_format, heading)
     with _report_written(output):
         write_text(text, output)
 
@@ -58,7 +59,7 @@ def transcript(recording: str, wanted: ExportFormat, output: Path, org: str | No
 @output_option
 @org_option
 def document(recording: str, output: Path, org: str | None) -> None:
-    """Export the document of RECORDING as Markdown; its times link to the media."""
+    """Export the document of RECORDING as Markdown. Its times link to the media."""
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         found = services.pipeline.content.document(known, _read_stage(services, known, "document"))
@@ -69,19 +70,19 @@ def document(recording: str, output: Path, org: str | None) -> None:
 
 @click.command()
 @click.argument("recording")
-@click.option("--from", "begin", type=parse_time, metavar="TIME", help="Where it begins.")
-@click.option("--to", "end", type=parse_time, metavar="TIME", help="Where it ends.")
+@click.option("--from", "begin", type=parse_time, metavar="TIME", help="Start of the clip.")
+@click.option("--to", "end", type=parse_time, metavar="TIME", help="End of the clip.")
 @click.option(
     "--around",
     type=parse_time,
     metavar="TIME",
-    help=f"Instead: {CONTEXT_SECONDS:g} seconds before and after.",
+    help=f"Instead of both: {CONTEXT_SECONDS:g} seconds before and after.",
 )
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     callback=_known_suffix,
-    help=f"{', '.join(SUFFIXES)}.  [default: RECORDING-FROM-TO.opus]",
+    help=f"File to write: {', '.join(SUFFIXES)}. [default: RECORDING-FROM-TO.opus]",
 )
 @org_option
 def clip(
@@ -92,16 +93,17 @@ def clip(
     output: Path | None,
     org: str | None,
 ) -> None:
-    """Export a part of RECORDING's audio. Works for videos, too."""
+    """Export a part of RECORDING's audio, also of a video's."""
     with open_services(load_settings()) as services:
         known = require_recording(services, org, recording)
         facts = services.pipeline.content.media_facts(
             known, _read_stage(services, known, "raw_media")
         )
-        wanted = _clip_range(facts.duration_seconds, begin, end, around)
-        path = output or Path(f"{known.id}-{wanted.start:g}-{wanted.end:g}.opus")
+        clip_range = _clip_range(facts.duration_seconds, begin, end, around)
+        name = f"{known.id}-{clip_range.start:g}-{clip_range.end:g}.opus"
+        path = output or Path(name)
         with services.files.media.open_local(known) as media, _report_written(path):
-            write_clip(media, facts, wanted, path)
+            write_clip(media, facts, clip_range, path)
     click.echo(path)
 
 
@@ -112,7 +114,7 @@ def _clip_range(
         return ClipRange.between(duration, begin, end)
     if around is not None and begin is None and end is None:
         return ClipRange.around(duration, around)
-    raise click.UsageError("Give --from and --to, or --around.")
+    raise click.UsageError("Use either --from and --to, or --around.")
 
 
 def _read_stage(services: Services, known: Recording, stage: Stage) -> int:
@@ -121,7 +123,7 @@ def _read_stage(services: Services, known: Recording, stage: Stage) -> int:
         return result.id
     raise StageNotReady(
         f"{known.title} has no {stage.replace('_', ' ')} yet.",
-        remedy=f"playhead process {known.id}",
+        remedy=f"playhead process {known.partition_key}",
     )
 
 

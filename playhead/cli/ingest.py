@@ -11,7 +11,8 @@ from typing import cast
 import click
 
 from playhead.cli.exec_pipeline import exec_pipeline_command
-from playhead.cli.options import json_option, org_option, print_json, recording_ids
+from playhead.cli.options import json_option, org_option, recording_ids
+from playhead.cli.output import print_json
 from playhead.core.errors import PlayheadError
 from playhead.core.records import KINDS, SPEAKERS, STAGES, Kind, Recording, SpeakerSource, Stage
 from playhead.core.settings import load_settings
@@ -24,15 +25,15 @@ from playhead.services.context import Services, open_services
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option("--title", help="What to call it. [default: the file's name]")
+@click.option("--title", help="Title. [default: the file's name]")
 @click.option("--kind", type=click.Choice(KINDS), default="recording", show_default=True)
-@click.option("--language", help="ISO 639-1 code. [default: detected]")
+@click.option("--language", help="Spoken language, as ISO 639-1 code. [default: detected]")
 @click.option(
     "--speakers",
     type=click.Choice(SPEAKERS),
     default="none",
     show_default=True,
-    help="What tells speakers apart: each audio track, or each channel, is one.",
+    help="Where each audio track or each channel is one speaker.",
 )
 @org_option
 @json_option
@@ -45,7 +46,7 @@ def add(
     org: str | None,
     as_json: bool,
 ) -> None:
-    """Take files in. The same bytes twice are one recording."""
+    """Add files. Files with the same content are added once."""
     failed = False
     with open_services(load_settings()) as services:
         for file in files:
@@ -73,18 +74,20 @@ def add(
                 )
             else:
                 already = "  (already here)" if arrival.duplicate else ""
-                click.echo(f"{recording.id}  {recording.title}{already}")
+                click.echo(f"{recording.partition_key}  {recording.title}{already}")
     if failed:
         sys.exit(1)
 
 
 @click.command()
 @click.argument("recordings", nargs=-1)
-@click.option("--watch", is_flag=True, help="Go on until interrupted.")
+@click.option(
+    "--watch", is_flag=True, help="Keep running and process new recordings until interrupted."
+)
 def process(recordings: tuple[str, ...], watch: bool) -> None:
-    """Run what is waiting through Dagster; all of it, or RECORDINGS.
+    """Process all pending recordings, or only RECORDINGS, with Dagster.
 
-    Exits with 0 when all that was run is ready, 1 when some failed."""
+    Exits with 0 if all of them are ready or parked, with 1 if some failed."""
     ids: list[str] = []
     if recordings:
         with open_services(load_settings()) as services:
@@ -94,26 +97,27 @@ def process(recordings: tuple[str, ...], watch: bool) -> None:
 
 @click.command()
 @click.argument("recordings", nargs=-1, required=True)
-@click.option("--engine", help="Another transcriber or writer for the stage they stopped at.")
+@click.option("--engine", help="Use another transcriber or writer for the stage that failed.")
 @org_option
 def retry(recordings: tuple[str, ...], engine: str | None, org: str | None) -> None:
-    """Take failed or parked RECORDINGS up again from the stage they stopped at, nothing earlier."""
+    """Retry failed or parked RECORDINGS from the stage they stopped at."""
     with open_services(load_settings()) as services:
         org_id = services.require_organisation(org)
         ids = recording_ids(services, org, recordings)
         statuses = services.pipeline.recordings.statuses(org_id, ids)
         if engine is not None:
             _choose(services, org_id, statuses, engine)
-        replayed = dict(services.pipeline.recordings.requeue(org_id, ids))
-    for recording in ids:
-        if recording in replayed:
-            click.echo(f"{recording} waits again, from {replayed[recording]} on: playhead process")
+        requeued = dict(services.pipeline.recordings.requeue(org_id, ids))
+    for status in statuses:
+        if status.id in requeued:
+            stage = requeued[status.id]
+            click.echo(f"Requeued {status.partition_key} from {stage} on. Next: playhead process")
         else:
-            click.echo(f"{recording} has not failed and is not parked.")
-    if not replayed:
+            click.echo(f"{status.partition_key} has not failed and is not parked.")
+    if not requeued:
         raise NothingToRetry(
             "None of these recordings has failed or is parked.",
-            remedy="`playhead list` shows how they are.",
+            remedy="`playhead list` shows their status.",
         )
 
 
@@ -137,7 +141,7 @@ def _choose(services: Services, org_id: str, statuses: Sequence[Status], engine:
             engines.writer_for(replace(recording, writer=engine).engine_selection)
         else:
             raise click.UsageError(
-                f"{recording.id} stopped at {stage}, which has no engine to choose."
+                f"{recording.partition_key} stopped at {stage}, which has no engine to choose."
             )
     for recording, stage in zip(recordings, stages, strict=True):
         services.pipeline.recordings.select_engine(recording, stage, engine)

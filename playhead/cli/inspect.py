@@ -10,9 +10,9 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.table import Table
 
-from playhead.cli.options import json_option, org_option, print_json, require_recording
+from playhead.cli.options import json_option, org_option, require_recording
+from playhead.cli.output import Column, emit, print_json
 from playhead.core.records import Transcript
 from playhead.core.settings import load_settings
 from playhead.core.timecode import format_timecode
@@ -23,7 +23,7 @@ _FOLLOW_SECONDS = 0.5
 
 
 @click.command("list")
-@click.option("--archived", is_flag=True, help="Archived ones, too.")
+@click.option("--archived", is_flag=True, help="Also list archived recordings.")
 @org_option
 @json_option
 def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
@@ -32,35 +32,18 @@ def list_recordings(archived: bool, org: str | None, as_json: bool) -> None:
         statuses = services.pipeline.recordings.statuses(
             services.require_organisation(org), archived=archived
         )
-    if as_json:
-        for status in statuses:
-            print_json(_status_line(status))
-        return
-    if not statuses:
-        click.echo("No recordings yet: playhead add FILE")
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in ("key", "title", "kind", "status", "%", "length", "lang", "detail"):
-        table.add_column(column, overflow="fold", no_wrap=column == "key")
-    for status in statuses:
-        table.add_row(
-            status.partition_key,
-            status.title[:60],
-            status.kind,
-            status.status,
-            str(status.percent),
-            format_timecode(status.duration_seconds) if status.duration_seconds is not None else "",
-            status.language or "",
-            _reason(status),
-        )
-    console = Console()
-    # A pipe has no width; a line a recording is what a reader of pipes expects.
-    Console(width=None if console.is_terminal else 200).print(table)
+    emit(
+        statuses,
+        as_json=as_json,
+        columns=_COLUMNS,
+        json=_status_line,
+        empty="No recordings yet: playhead add FILE",
+    )
 
 
 @click.command()
 @click.argument("recording")
-@click.option("--follow", is_flag=True, help="Until it is ready or failed.")
+@click.option("--follow", is_flag=True, help="Keep printing until it is ready or failed.")
 @org_option
 @json_option
 def status(recording: str, follow: bool, org: str | None, as_json: bool) -> None:
@@ -102,8 +85,25 @@ def _status_line(status: Status) -> dict[str, Any]:
 
 
 def _reason(status: Status) -> str:
-    told = f"{status.detail}: {status.error['message']}" if status.error else status.detail
-    return f"{told}, archived" if status.archived else told
+    reason = f"{status.detail}: {status.error['message']}" if status.error else status.detail
+    return f"{reason}, archived" if status.archived else reason
+
+
+def _length(status: Status) -> str:
+    seconds = status.duration_seconds
+    return "" if seconds is None else format_timecode(seconds)
+
+
+_COLUMNS = (
+    Column[Status]("key", lambda status: status.partition_key, no_wrap=True),
+    Column[Status]("title", lambda status: status.title[:60]),
+    Column[Status]("kind", lambda status: status.kind),
+    Column[Status]("status", lambda status: status.status),
+    Column[Status]("%", lambda status: status.percent),
+    Column[Status]("length", _length),
+    Column[Status]("lang", lambda status: status.language or ""),
+    Column[Status]("detail", _reason),
+)
 
 
 def _is_finished(status: Status) -> bool:
@@ -169,13 +169,14 @@ def _collect_details(services: Services, org_id: str, recording: str) -> dict[st
 def _times(transcript: Transcript) -> str:
     if transcript.error_seconds is None:
         return f"times: {transcript.timing}"
-    return f"times: {transcript.timing}, off by {transcript.error_seconds:.1f} s at most"
+    return f"times: {transcript.timing}, maximum error {transcript.error_seconds:.1f} s"
 
 
 def _print_details(everything: dict[str, Any]) -> None:
     console = Console(soft_wrap=True)
     recording, transcript = everything["recording"], everything["transcript"]
-    console.print(f"{recording['title']}  {recording['id']}", style="bold", markup=False)
+    heading = f"{recording['title']}  {recording['partition_key']}"
+    console.print(heading, style="bold", markup=False)
     console.print(
         f"{recording['kind']}, {recording['status']}, {recording['percent']} %, "
         f"{recording['detail']}\nsha256 {recording['sha256']}",

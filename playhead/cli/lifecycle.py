@@ -4,37 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import click
 
 from playhead.cli.exec_pipeline import exec_pipeline_command
-from playhead.cli.options import json_option, org_option, print_json, recording_ids
+from playhead.cli.options import json_option, org_option, recording_ids
+from playhead.cli.output import emit, print_renamed
 from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
-from playhead.services.context import open_services
+from playhead.services.context import Services, open_services
 
 
 @click.command()
 @click.argument("recordings", nargs=-1)
 @click.option(
-    "--before", type=click.DateTime(), metavar="DATE", help="All that were added before it."
+    "--before", type=click.DateTime(), metavar="DATE", help="All recordings added before this date."
 )
 @org_option
 @json_option
 def archive(
     recordings: tuple[str, ...], before: datetime | None, org: str | None, as_json: bool
 ) -> None:
-    """Take old RECORDINGS out of Dagster's partitions. They are worked on no longer; every row,
-    the search and the lineage stay."""
+    """Remove RECORDINGS from Dagster's partitions. They are no longer processed, but stay
+    searchable with all their results."""
     if bool(recordings) == bool(before):
-        raise click.UsageError("Give either recordings or --before DATE.")
+        raise click.UsageError("Use either RECORDINGS or --before DATE.")
     with open_services(load_settings()) as services:
         org_id, store = services.require_organisation(org), services.pipeline.recordings
         if before:
             changed = store.archive_before(org_id, before.astimezone())
         else:
             changed = store.archive(org_id, recording_ids(services, org, recordings))
-    _report_changes(changed, archived=True, as_json=as_json)
+        _print_changes(services, org_id, changed, archived=True, as_json=as_json)
+    exec_pipeline_command("sync_partitions")
 
 
 @click.command()
@@ -42,49 +45,68 @@ def archive(
 @org_option
 @json_option
 def unarchive(recordings: tuple[str, ...], org: str | None, as_json: bool) -> None:
-    """Put archived RECORDINGS back among Dagster's partitions."""
+    """Add archived RECORDINGS to Dagster's partitions again."""
     with open_services(load_settings()) as services:
         org_id = services.require_organisation(org)
         ids = recording_ids(services, org, recordings)
         changed = services.pipeline.recordings.unarchive(org_id, ids)
-    _report_changes(changed, archived=False, as_json=as_json)
+        _print_changes(services, org_id, changed, archived=False, as_json=as_json)
+    exec_pipeline_command("sync_partitions")
 
 
 @click.command()
 @click.argument("recordings", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @org_option
 @json_option
-def forget(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: bool) -> None:
-    """Remove every trace of RECORDINGS: rows, vectors, files, events, logs; then look for them
-    everywhere. This cannot be undone."""
+def delete(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: bool) -> None:
+    """Delete RECORDINGS permanently: rows, vectors, files, events and logs. Then verify that
+    nothing is left."""
     with open_services(load_settings()) as services:
-        gone = services.deletion.deleted(recordings)
-        there = [recording for recording in recordings if recording not in gone]
-        known = (
+        deleted = services.deletion.deleted(recordings)  # deletions that may be unfinished
+        existing = [recording for recording in recordings if recording not in deleted]
+        statuses = (
             services.pipeline.recordings.statuses(
-                services.require_organisation(org), recording_ids(services, org, there)
+                services.require_organisation(org), recording_ids(services, org, existing)
             )
-            if there
+            if existing
             else []
         )
-    if known and not yes:
-        for status in known:
-            click.echo(f"{status.id}  {status.title}", err=True)
-        if not click.confirm("Forget these and everything made of them, for ever?", err=True):
-            raise NotConfirmed("Nothing was forgotten.", remedy="--yes says it beforehand.")
-    ids = [*(status.id for status in known), *gone]
+    if statuses and not yes:
+        for status in statuses:
+            click.echo(f"{status.partition_key}  {status.title}", err=True)
+        if not click.confirm(
+            "Delete these recordings and all their results permanently?", err=True
+        ):
+            raise NotConfirmed("Nothing was deleted.", remedy="--yes skips the confirmation.")
+    ids = [*(status.id for status in statuses), *deleted]
     exec_pipeline_command("delete", *(["--json"] if as_json else []), "--", *ids)
 
 
-def _report_changes(changed: Mapping[str, str], *, archived: bool, as_json: bool) -> None:
-    """Say what changed, and have Dagster's partitions follow."""
-    for identity, title in changed.items():
-        if as_json:
-            print_json({"recording": identity, "title": title, "archived": archived})
-        else:
-            click.echo(f"{identity}  {title}  {'archived' if archived else 'back'}")
-    exec_pipeline_command("sync_partitions")
+def _delete_by_old_name(**arguments: Any) -> None:
+    print_renamed("forget", "delete")
+    assert delete.callback is not None
+    delete.callback(**arguments)
+
+
+#: The earlier name of ``delete``.
+forget = click.Command(
+    "forget", params=delete.params, callback=_delete_by_old_name, help=delete.help, hidden=True
+)
+
+
+def _print_changes(
+    services: Services, org_id: str, changed: Mapping[str, str], *, archived: bool, as_json: bool
+) -> None:
+    statuses = services.pipeline.recordings.statuses(org_id, list(changed))
+    word = "archived" if archived else "unarchived"
+    emit(
+        statuses,
+        as_json=as_json,
+        text=lambda status: f"{status.partition_key}  {status.title}  {word}",
+        json=lambda status: {"recording": status.id, "title": status.title, "archived": archived},
+        empty="No recording was changed.",
+    )
 
 
 class NotConfirmed(PlayheadError):

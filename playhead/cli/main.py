@@ -5,8 +5,6 @@ Exit codes: 0 success, 1 failure, 2 invalid usage.
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from playhead.cli.access import members, orgs, tokens
@@ -19,17 +17,18 @@ from playhead.cli.exec_pipeline import plan
 from playhead.cli.exports import clip, document, transcript
 from playhead.cli.ingest import add, process, retry
 from playhead.cli.inspect import list_recordings, show, status
-from playhead.cli.lifecycle import archive, forget, unarchive
+from playhead.cli.lifecycle import archive, delete, forget, unarchive
 from playhead.cli.models import models
+from playhead.cli.output import report_error
 from playhead.cli.search import search
 from playhead.cli.spend import quarantine, spend
-from playhead.core.errors import AmbiguousName, PlayheadError
+from playhead.core.errors import PlayheadError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="playhead")
 def playhead() -> None:
-    """Turn recordings into knowledge that points back to the second where it was said."""
+    """Search and question recordings; every result links to the second where it was said."""
 
 
 for command in (
@@ -58,6 +57,7 @@ for command in (
     tokens,
     archive,
     unarchive,
+    delete,
     forget,
     doctor,
     migrate,
@@ -70,5 +70,4 @@ def main() -> None:
     try:
         playhead()
     except PlayheadError as error:
-        click.echo(f"Error: {error}\n{error.remedy}", err=True)
-        sys.exit(2 if isinstance(error, AmbiguousName) else 1)
+        report_error(error)

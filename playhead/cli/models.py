@@ -7,10 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from playhead.cli.options import json_option, print_json
+from playhead.cli.options import json_option
+from playhead.cli.output import Column, emit, print_json
 from playhead.core.settings import load_settings
 from playhead.engines.registry import build_embedders
 from playhead.postgres.search.embedding_sets import EmbeddingSet
@@ -22,53 +21,41 @@ set_argument = click.argument("set_id", type=int, metavar="SET")
 
 @click.group()
 def models() -> None:
-    """Manage embedding models side by side: add, build, activate, roll back."""
+    """Manage embedding models: add one beside the active one, build, activate, roll back."""
 
 
 @models.command("list")
 @json_option
 def list_sets(as_json: bool) -> None:
-    """List all sets and their states."""
+    """List all embedding sets and their states."""
     with open_services(load_settings()) as services:
         found = [
             _facts(services, embedding_set)
             for embedding_set in services.search.embedding_sets.all()
         ]
-    if as_json:
-        for facts in found:
-            print_json(facts)
-        return
-    if not found:
-        click.echo("No set yet: the first recording makes it.")
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in ("set", "name", "model", "dimensions", "state", "recordings", "vectors"):
-        table.add_column(column, overflow="fold")
-    for facts in found:
-        table.add_row(
-            str(facts["id"]),
-            facts["name"],
-            facts["engine"]["model"],
-            str(facts["dimensions"]),
-            facts["state"],
-            f"{facts['ready'] - facts['lacking']} of {facts['ready']}",
-            str(facts["vectors"]),
-        )
-    console = Console()
-    Console(width=None if console.is_terminal else 160).print(table)
+    emit(
+        found,
+        as_json=as_json,
+        columns=_COLUMNS,
+        empty="No embedding set yet: the first recording creates it.",
+    )
 
 
 @models.command()
 @click.argument("name")
-@click.option("--confirm-usd", type=click.FloatRange(min=0), help="The price you agree to.")
+@click.option(
+    "--confirm-usd", type=click.FloatRange(min=0), help="Confirm this cost in US dollars."
+)
 def add(name: str, confirm_usd: float | None) -> None:
-    """Begin a set with the embedder NAME; search goes on with the set it has."""
+    """Add a set of the embedding model NAME. Search keeps using the active set."""
     with open_services(load_settings()) as services:
-        added = _change(services).add(name, author=getpass.getuser(), confirmed_usd=confirm_usd)
+        added = _model_switch(services).add(
+            name, author=getpass.getuser(), confirmed_usd=confirm_usd
+        )
     click.echo(f"Set {added.id} ({added.name}, {added.dimensions} dimensions) is {added.state}.")
     if added.state == "building":
         click.echo(
-            f"The sensors or `playhead process` build it; then: playhead models activate {added.id}"
+            f"The sensors or `playhead process` build it. Then: playhead models activate {added.id}"
         )
 
 
@@ -76,7 +63,7 @@ def add(name: str, confirm_usd: float | None) -> None:
 @set_argument
 @json_option
 def status(set_id: int, as_json: bool) -> None:
-    """Show a SET: coverage, indexes, failures, and the evaluation."""
+    """Show the coverage, indexes, failures and evaluation of SET."""
     with open_services(load_settings()) as services:
         embedding_set = services.search.embedding_sets.get(set_id)
         facts = _facts(services, embedding_set)
@@ -100,45 +87,58 @@ def status(set_id: int, as_json: bool) -> None:
         click.echo(f"  {row['recording']}: {row['message']} {row['remedy']}")
     if embedding_set.gate:
         for name, value in embedding_set.gate.items():
-            click.echo(f"  gate: {name} {value}")
+            click.echo(f"  evaluation: {name} {value}")
 
 
 @models.command()
 @set_argument
 def activate(set_id: int) -> None:
-    """Search SET from now on, if it passes the gate."""
+    """Use SET for search, if it passes the evaluation."""
     with open_services(load_settings()) as services:
         embedding_set = services.search.embedding_sets.get(set_id)
-        verdict = _change(services).activate(embedding_set)
+        evaluation = _model_switch(services).activate(embedding_set)
     click.echo(
-        f"Set {embedding_set.id} ({embedding_set.name}) is searched now. "
-        f"Of {verdict.questions} known passages it "
-        f"finds {verdict.found:.0%}, the set before {verdict.found_before:.0%}. "
-        "To go back: playhead models rollback"
+        f"Set {embedding_set.id} ({embedding_set.name}) is active. "
+        f"Of {evaluation.questions} known passages it "
+        f"finds {evaluation.found:.0%}, the previous set {evaluation.found_before:.0%}. "
+        "To roll back: playhead models rollback"
     )
 
 
 @models.command()
 def rollback() -> None:
-    """Search the set again that was searched before."""
+    """Make the previous set active again."""
     with open_services(load_settings()) as services:
-        before = _change(services).rollback()
-    click.echo(f"Set {before.id} ({before.name}) is searched again.")
+        previous = _model_switch(services).rollback()
+    click.echo(f"Set {previous.id} ({previous.name}) is active again.")
 
 
 @models.command()
 @set_argument
 def retire(set_id: int) -> None:
-    """Let go of a SET's vectors and indexes. Its cache stays, so that it can come back unpaid."""
+    """Delete the vectors and indexes of SET. Its cache stays, so that a rebuild costs nothing."""
     with open_services(load_settings()) as services:
         embedding_set = services.search.embedding_sets.get(set_id)
-        _change(services).retire(embedding_set)
+        _model_switch(services).retire(embedding_set)
     click.echo(f"Set {embedding_set.id} ({embedding_set.name}) is retired.")
 
 
-def _change(services: Services) -> ModelSwitch:
+def _model_switch(services: Services) -> ModelSwitch:
     return ModelSwitch(services, build_embedders(services.settings))
 
 
 def _facts(services: Services, embedding_set: EmbeddingSet) -> dict[str, Any]:
     return asdict(embedding_set) | asdict(services.search.embedding_sets.progress(embedding_set))
+
+
+_COLUMNS = (
+    Column[dict[str, Any]]("set", lambda facts: facts["id"]),
+    Column[dict[str, Any]]("name", lambda facts: facts["name"]),
+    Column[dict[str, Any]]("model", lambda facts: facts["engine"]["model"]),
+    Column[dict[str, Any]]("dimensions", lambda facts: facts["dimensions"]),
+    Column[dict[str, Any]]("state", lambda facts: facts["state"]),
+    Column[dict[str, Any]](
+        "recordings", lambda facts: f"{facts['ready'] - facts['lacking']} of {facts['ready']}"
+    ),
+    Column[dict[str, Any]]("vectors", lambda facts: facts["vectors"]),
+)

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from playhead.cli.options import json_option, org_option, print_json
+from playhead.cli.options import json_option, org_option
+from playhead.cli.output import Column, emit
 from playhead.core.settings import load_settings
 from playhead.postgres.provider_use.quarantine import QuarantinedReply
 from playhead.postgres.provider_use.spend import GROUPINGS, Grouping, SpendRow
@@ -19,28 +18,28 @@ from playhead.services.context import open_services
 
 @click.command()
 @click.option("--by", type=click.Choice(GROUPINGS), default="day", show_default=True)
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="From this day (UTC) on.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only from this day (UTC) on.")
 @org_option
 @json_option
 def spend(by: Grouping, since: datetime | None, org: str | None, as_json: bool) -> None:
-    """Show what was paid to providers. Failed attempts count, too."""
+    """Show the cost of provider requests, including failed attempts."""
     with open_services(load_settings()) as services:
-        all_of_them = by == "organisation" and org is None
-        org_id = None if all_of_them else services.require_organisation(org)
+        all_organisations = by == "organisation" and org is None
+        org_id = None if all_organisations else services.require_organisation(org)
         begin = since.replace(tzinfo=UTC) if since else None
         sums = services.provider_use.spend.sums(by, org_id=org_id, since=begin)
-    if as_json:
-        for row in sums:
-            print_json(asdict(row) | {"by": by})
-    elif sums:
-        _print_sums(by, sums)
-    else:
-        click.echo("Nothing was asked of a provider.")
+    emit(
+        sums,
+        as_json=as_json,
+        columns=_columns(by),
+        json=lambda row: asdict(row) | {"by": by},
+        empty="No provider requests yet.",
+    )
 
 
 @click.command()
-@click.option("--show", type=int, metavar="REPLY", help="Print this reply as it came.")
-@click.option("--drop", type=int, metavar="REPLY", help="Let go of this reply.")
+@click.option("--show", type=int, metavar="RESPONSE", help="Print this response unchanged.")
+@click.option("--drop", type=int, metavar="RESPONSE", help="Delete this response.")
 @org_option
 @json_option
 def quarantine(show: int | None, drop: int | None, org: str | None, as_json: bool) -> None:
@@ -52,38 +51,28 @@ def quarantine(show: int | None, drop: int | None, org: str | None, as_json: boo
         elif drop is not None:
             services.provider_use.quarantine.delete(org_id, drop)
         else:
-            _print_quarantined(services.provider_use.quarantine.replies(org_id), as_json)
+            emit(
+                services.provider_use.quarantine.replies(org_id),
+                as_json=as_json,
+                text=_format_quarantined,
+                empty="No response is in quarantine.",
+            )
 
 
-def _print_sums(by: Grouping, sums: list[SpendRow]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in (by, "attempts", "failed", "tokens in", "tokens out", "audio s", "usd"):
-        table.add_column(column, overflow="fold", justify="left" if column == by else "right")
-    for row in sums:
-        table.add_row(
-            row.what or "none",
-            str(row.attempts),
-            str(row.failed),
-            str(row.input_tokens),
-            str(row.output_tokens),
-            f"{row.audio_seconds:.0f}",
-            f"{row.cost_usd:.4f}",
-        )
-    console = Console()
-    Console(width=None if console.is_terminal else 160).print(table)
+def _columns(by: Grouping) -> list[Column[SpendRow]]:
+    return [
+        Column(by, lambda row: row.what or "none"),
+        Column("attempts", lambda row: row.attempts, numeric=True),
+        Column("failed", lambda row: row.failed, numeric=True),
+        Column("tokens in", lambda row: row.input_tokens, numeric=True),
+        Column("tokens out", lambda row: row.output_tokens, numeric=True),
+        Column("audio s", lambda row: f"{row.audio_seconds:.0f}", numeric=True),
+        Column("usd", lambda row: f"{row.cost_usd:.4f}", numeric=True),
+    ]
 
 
-def _print_quarantined(kept: list[QuarantinedReply], as_json: bool) -> None:
-    for quarantined in kept:
-        if as_json:
-            print_json(asdict(quarantined))
-            continue
-        click.echo(
-            f"{quarantined.id}  {quarantined.kept_at:%Y-%m-%d %H:%M}  {quarantined.bytes} bytes  "
-            f"{quarantined.reason}"
-        )
-        click.echo(
-            f"    {quarantined.purpose} of {', '.join(quarantined.recordings) or 'no recording'}"
-        )
-    if not kept and not as_json:
-        click.echo("No reply is in quarantine.")
+def _format_quarantined(reply: QuarantinedReply) -> str:
+    return (
+        f"{reply.id}  {reply.kept_at:%Y-%m-%d %H:%M}  {reply.bytes} bytes  {reply.reason}\n"
+        f"    {reply.purpose} of {', '.join(reply.recordings) or 'no recording'}"
+    )

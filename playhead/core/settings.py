@@ -67,8 +67,8 @@ class Chunking(BaseModel):
     )
     size: Annotated[int, Field(ge=8)] = Field(  # less, and one character may not fit
         default=500,
-        description="Maximum tokens per chunk; if it exceeds the embedding model's window, all three "
-        "sizes are scaled down in proportion.",
+        description="Maximum tokens per chunk; if it exceeds the embedding model's window, all "
+        "three sizes are scaled down in proportion.",
     )
     overlap: Tokens = Field(
         default=50,

@@ -64,7 +64,8 @@ def write_clip(media: Path, facts: MediaFacts, wanted: ClipRange, output: Path) 
         blocks = decode_range(media, form, wanted.start, wanted.end)
         if not encode(path, encoding, form, blocks):
             raise EmptyFile(
-                "The file has no sound in this range.", remedy="Upload the recording again from its source."
+                "The file has no sound in this range.",
+                remedy="Upload the recording again from its source.",
             )
 
 

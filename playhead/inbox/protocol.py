@@ -52,44 +52,47 @@ class Inbox(Protocol):
         ...
 
 
-def unchanged_files(seen: Listing, now: Listing) -> list[str]:
-    """Return the files that have not been written to since the previous listing."""
-    return [name for name, facts in now.items() if seen.get(name) == facts]
-
-
 class StabilityTracker:
     """Tracks which files are complete, from close events and listings.
 
-    Times are seconds of one clock. The caller lists the files.
+    A file is complete if its writer closed it, or if it did not change between two listings and
+    for ``stable_seconds``. Times are seconds of one clock. The caller lists the files, and may pass
+    the previous listing as ``seen``.
     """
 
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int]] = {}
+    def __init__(
+        self, *, stable_seconds: float = STABLE_SECONDS, seen: Listing | None = None
+    ) -> None:
+        self._stable_seconds = stable_seconds
+        self._seen = dict(seen or {})
         self._due: dict[str, float] = {}
+        self._closed: set[str] = set()
 
     def closed(self, name: str, now: float) -> None:
         """Record that a file was closed by its writer or moved in."""
         self._due[name] = now + CLOSED_SECONDS
         self._seen.pop(name, None)
+        self._closed.add(name)
 
-    def resolve_filter(self, listing: Listing, now: float) -> list[str]:
+    def complete(self, listing: Listing, now: float) -> list[str]:
         """Return the files of the listing that are complete now.
 
-        A file that stays in the inbox is returned again after ``STABLE_SECONDS``.
+        A file that stays in the inbox is returned again after ``stable_seconds``.
         """
-        whole = []
+        found = []
         for name, facts in listing.items():
-            due = self._due.setdefault(name, now + STABLE_SECONDS)
-            changed = self._seen.get(name, facts) != facts
-            if now >= due and not changed:
-                whole.append(name)
-            if now >= due or changed:
-                self._due[name] = now + STABLE_SECONDS
+            due = self._due.setdefault(name, now + self._stable_seconds)
+            before = self._seen.get(name, facts if name in self._closed else None)
+            if now >= due and before == facts:
+                found.append(name)
+            if now >= due or before != facts:
+                self._due[name] = now + self._stable_seconds
         self._seen = dict(listing)
         self._due = {name: self._due[name] for name in listing}
-        return whole
+        self._closed &= listing.keys()
+        return found
 
     def wait(self, now: float) -> float:
         """Return the seconds until a file may be complete, or the next listing is due."""
-        soonest = min(self._due.values(), default=now + STABLE_SECONDS)
-        return min(max(soonest - now, 0.0), STABLE_SECONDS)
+        soonest = min(self._due.values(), default=now + self._stable_seconds)
+        return min(max(soonest - now, 0.0), self._stable_seconds)

@@ -122,6 +122,5 @@ def storage_key(recording_id: str, suffix: str) -> str:
 def missing_error(recording: Recording) -> MediaMissing:
     return MediaMissing(
         "The stored media file is missing.",
-        remedy="Add the same file again, which restores it. Then: "
-        f"playhead retry {recording.id}",
+        remedy=f"Add the same file again, which restores it. Then: playhead retry {recording.id}",
     )

@@ -120,7 +120,9 @@ class Library:
     @property
     def _open(self) -> _Opened:
         if self._opened is None:
-            raise LibraryClosed("This library is closed.", remedy="Open a new one: playhead.open().")
+            raise LibraryClosed(
+                "This library is closed.", remedy="Open a new one: playhead.open()."
+            )
         return self._opened
 
     def _require_recording(self, recording: str | None) -> None:

@@ -289,7 +289,8 @@ def _rate_limited(asked: RequestInfo, until: datetime) -> RateLimited:
     return RateLimited(
         f"{asked.provider} asks for a longer pause between requests.",
         until=until,
-        remedy=f"It continues automatically. To continue now: playhead engines resume {asked.provider}",
+        remedy="It continues automatically. To continue now: "
+        f"playhead engines resume {asked.provider}",
     )
 
 

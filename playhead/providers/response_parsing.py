@@ -12,9 +12,7 @@ from typing import Any, Protocol
 
 from playhead.core.errors import InvalidProviderResponse
 
-_RETRY_REMEDY = (
-    "It is retried once automatically. `playhead quarantine` shows the response."
-)
+_RETRY_REMEDY = "It is retried once automatically. `playhead quarantine` shows the response."
 
 
 class Headers(Protocol):

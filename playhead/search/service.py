@@ -276,9 +276,7 @@ def _validate(query: str, filters: SearchFilter, limit: int) -> None:
         f"kind must be one of {', '.join(KINDS)}": not {*filters.kinds} <= {*KINDS},
         f"source must be one of {', '.join(SOURCES)}": filters.source not in (None, *SOURCES),
         "since must be before until": bool(since and until and since >= until),
-        "from must be before to": (
-            begin is not None and end is not None and begin >= end
-        ),
+        "from must be before to": (begin is not None and end is not None and begin >= end),
     }
     if told := [fault for fault, is_so in faults.items() if is_so]:
         raise InvalidQuery(

@@ -37,7 +37,8 @@ class ModelSwitch:
             shape = embedder.embed(["Is this model as it says?"]).shape
         if shape != (1, embedder.dimensions):
             raise InvalidEngineOutput(
-                f"{name} declares {embedder.dimensions} dimensions but returned an array of {shape}.",
+                f"{name} declares {embedder.dimensions} dimensions, but returned an array of "
+                f"{shape}.",
                 remedy="Check the model; nothing was changed.",
             )
         ready = self.services.pipeline.recordings.ready()
@@ -96,7 +97,9 @@ class ModelSwitch:
             if embedding_set.state == "standby"
         ]
         if not standby:
-            raise InvalidSetState("There is no set to roll back to.", remedy="`playhead models list` shows the sets.")
+            raise InvalidSetState(
+                "There is no set to roll back to.", remedy="`playhead models list` shows the sets."
+            )
         before = max(
             standby,
             key=lambda embedding_set: embedding_set.activated_at or embedding_set.created_at,

@@ -90,7 +90,9 @@ def _cue(block: Sequence[NumberedLine]) -> Iterator[Cue | ParseError]:
     )
     shown = repr(line.strip()[:60])
     if _LIKE_TIMES.search(line):
-        yield ParseError(number, f"invalid times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm")
+        yield ParseError(
+            number, f"invalid times of a cue: {shown}, not hh:mm:ss,mmm --> hh:mm:ss,mmm"
+        )
     else:
         yield ParseError(number, f"{shown} is outside any cue; an empty line ends a cue")
 

@@ -268,7 +268,7 @@ def test_foreign_key_of_another_organisation_is_treated_as_unknown(
             connection.execute(
                 "insert into recordings (id, org_id, sha256, size_bytes, kind, title, suffix,"
                 " partition_key)"
-                " values (%s, %s, %s, 1, \'recording\', \'\', \'\', %s)",
+                " values (%s, %s, %s, 1, 'recording', '', '', %s)",
                 [identity, OURS, secrets.token_hex(32), identity],
             )
     assert messages[0] == messages[1]
@@ -278,7 +278,7 @@ def test_planner_statistics_are_hidden_from_roles(
     shared: Database, recordings: dict[str, Recording]
 ) -> None:
     assert recordings
-    common = b"select most_common_vals::text as values from pg_stats where schemaname = 'public'"
+    common = b"select s::text as values from pg_stats s where schemaname = 'public'"
     names = b" and tablename not in ('embedding_sets', 'playhead_migrations')"
     assert any("Ada" in str(row["values"]) for row in shared.rows(common + names))
     for role in ROLES:

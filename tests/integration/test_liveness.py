@@ -15,7 +15,7 @@ from playhead.postgres.coordination import liveness
 from playhead.postgres.coordination.liveness import ProcessLiveness, run_role
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
-from tests.integration.test_workers import becomes_true
+from tests.integration.test_claims import becomes_true
 from tests.support import factories
 from tests.support.factories import PipelineDriver
 

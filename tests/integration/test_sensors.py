@@ -20,7 +20,7 @@ from pipeline_assets.tags import (
     PARTITION_NAME_TAG,
 )
 from playhead.core.records import Recording
-from playhead.inbox.protocol import unchanged_files
+from playhead.inbox.protocol import StabilityTracker
 from playhead.postgres.coordination.liveness import WORKER, run_role
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import PipelineServices
@@ -167,8 +167,9 @@ def test_inbox_file_over_the_limit_gets_its_own_run(
 
 def test_inbox_names_are_not_interpreted() -> None:
     names = {"-rf": (1, 2), "a\nb": (3, 4), '{"x":1}': (5, 6)}
-    assert unchanged_files(json.loads(json.dumps(dict(names))), names) == []
-    assert unchanged_files(names, names) == list(names)
+    stored = json.loads(json.dumps(dict(names)))  # lists, as an unchecked cursor would have them
+    assert StabilityTracker(stable_seconds=0, seen=stored).complete(names, 0.0) == []
+    assert StabilityTracker(stable_seconds=0, seen=names).complete(names, 0.0) == list(names)
 
 
 def test_pending_recordings_are_requested_once(

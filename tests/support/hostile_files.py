@@ -1,6 +1,6 @@
 """Hostile files, made on the fly: playlists that point elsewhere, bombs, mutated files.
 
-Every function writes into the folder it is given. ``integration/test_hostile.py`` and
+Every function writes into the folder it is given. ``integration/test_sandbox.py`` and
 ``benchmarks/hostile.py`` check how Playhead reacts to them.
 """
 

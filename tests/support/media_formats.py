@@ -1,6 +1,6 @@
 """Every kind of file that FFmpeg can write here: a container and its codec.
 
-``benchmarks/formats.py`` and ``integration/test_formats.py`` check whether Playhead reads them.
+``benchmarks/formats.py`` and ``integration/test_media_formats.py`` check that Playhead reads them.
 """
 
 from __future__ import annotations

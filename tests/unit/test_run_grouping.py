@@ -87,11 +87,11 @@ def test_run_with_the_most_urgent_recording_is_first(
 ) -> None:
     pending, keys = given
     urgency = {recording.id: place for place, recording in enumerate(pending)}
-    most_urgent = [
+    first_ranks = [
         min(urgency[recording_id] for recording_id in run.ids)
         for run in group_into_runs(pending, keys)
     ]
-    assert most_urgent == sorted(most_urgent)
+    assert first_ranks == sorted(most_urgent)
 
 
 @given(pending_and_keys())

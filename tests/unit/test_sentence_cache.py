@@ -41,7 +41,7 @@ def test_embedding_sets_do_not_share_vectors() -> None:
 
 
 def test_least_recently_used_vector_is_evicted() -> None:
-    cache, embedder = SentenceCache(most_bytes=2 * _DIMENSIONS * 4), CountingEmbedder()
+    cache, embedder = SentenceCache(2 * _DIMENSIONS * 4), CountingEmbedder()
     cache.get_vectors(1, ["a", "bb"], embedder)
     cache.get_vectors(1, ["a"], embedder)
     cache.get_vectors(1, ["ccc"], embedder)
@@ -51,12 +51,12 @@ def test_least_recently_used_vector_is_evicted() -> None:
 
 def test_texts_over_the_cache_size_are_still_answered() -> None:
     embedder = CountingEmbedder()
-    vectors = SentenceCache(most_bytes=0).get_vectors(1, ["a", "bb"], embedder)
+    vectors = SentenceCache(0).get_vectors(1, ["a", "bb"], embedder)
     assert vectors[:, 0].tolist() == [1, 2]
 
 
 def test_cache_is_thread_safe() -> None:
-    cache, embedder = SentenceCache(most_bytes=50 * _DIMENSIONS * 4), CountingEmbedder()
+    cache, embedder = SentenceCache(50 * _DIMENSIONS * 4), CountingEmbedder()
     texts = ["x" * length for length in range(1, 100)]
 
     def get_part(start: int) -> bool:

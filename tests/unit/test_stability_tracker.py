@@ -14,42 +14,42 @@ GROWN: Listing = {"talk.wav": (20, 2)}
 def test_closed_file_is_stable_after_a_moment() -> None:
     tracker = StabilityTracker()
     tracker.closed("talk.wav", 0.0)
-    assert tracker.resolve_filter(FIRST, 0.0) == []
+    assert tracker.complete(FIRST, 0.0) == []
     assert tracker.wait(0.0) == CLOSED_SECONDS
-    assert tracker.resolve_filter(FIRST, CLOSED_SECONDS) == ["talk.wav"]
+    assert tracker.complete(FIRST, CLOSED_SECONDS) == ["talk.wav"]
 
 
 def test_closed_file_that_keeps_growing_is_not_stable() -> None:
     tracker = StabilityTracker()
     tracker.closed("talk.wav", 0.0)
-    tracker.resolve_filter(FIRST, 0.0)
-    assert tracker.resolve_filter(GROWN, CLOSED_SECONDS) == []
-    assert tracker.resolve_filter(GROWN, 2 * CLOSED_SECONDS) == []
-    assert tracker.resolve_filter(GROWN, CLOSED_SECONDS + STABLE_SECONDS) == ["talk.wav"]
+    tracker.complete(FIRST, 0.0)
+    assert tracker.complete(GROWN, CLOSED_SECONDS) == []
+    assert tracker.complete(GROWN, 2 * CLOSED_SECONDS) == []
+    assert tracker.complete(GROWN, CLOSED_SECONDS + STABLE_SECONDS) == ["talk.wav"]
 
 
 def test_file_without_close_event_is_stable_after_a_longer_time() -> None:
     tracker = StabilityTracker()
-    assert tracker.resolve_filter(FIRST, 0.0) == []
-    assert tracker.resolve_filter(GROWN, 4.0) == []
-    assert tracker.resolve_filter(GROWN, 4.0 + STABLE_SECONDS - 0.1) == []
-    assert tracker.resolve_filter(GROWN, 4.0 + STABLE_SECONDS) == ["talk.wav"]
+    assert tracker.complete(FIRST, 0.0) == []
+    assert tracker.complete(GROWN, 4.0) == []
+    assert tracker.complete(GROWN, 4.0 + STABLE_SECONDS - 0.1) == []
+    assert tracker.complete(GROWN, 4.0 + STABLE_SECONDS) == ["talk.wav"]
 
 
 def test_file_that_could_not_be_taken_is_returned_again_later() -> None:
     tracker = StabilityTracker()
     tracker.closed("talk.wav", 0.0)
-    tracker.resolve_filter(FIRST, 0.0)
-    assert tracker.resolve_filter(FIRST, 1.0) == ["talk.wav"]
-    assert tracker.resolve_filter(FIRST, 2.0) == []
-    assert tracker.resolve_filter(FIRST, 1.0 + STABLE_SECONDS) == ["talk.wav"]
+    tracker.complete(FIRST, 0.0)
+    assert tracker.complete(FIRST, 1.0) == ["talk.wav"]
+    assert tracker.complete(FIRST, 2.0) == []
+    assert tracker.complete(FIRST, 1.0 + STABLE_SECONDS) == ["talk.wav"]
 
 
 def test_new_file_of_the_same_name_starts_over() -> None:
     tracker = StabilityTracker()
-    tracker.resolve_filter(FIRST, 0.0)
-    tracker.resolve_filter({}, 1.0)
-    assert tracker.resolve_filter(GROWN, STABLE_SECONDS) == []
+    tracker.complete(FIRST, 0.0)
+    tracker.complete({}, 1.0)
+    assert tracker.complete(GROWN, STABLE_SECONDS) == []
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 9.0), st.integers(0, 3), st.booleans()), max_size=30))
@@ -63,6 +63,6 @@ def test_file_that_changed_within_a_moment_is_never_stable(
             size, changed = observed_size, now
         if closed:
             tracker.closed("talk.wav", now)
-        stable = tracker.resolve_filter({"talk.wav": (size, 0)}, now)
+        stable = tracker.complete({"talk.wav": (size, 0)}, now)
         assert not stable or now - changed >= CLOSED_SECONDS
         assert tracker.wait(now) <= STABLE_SECONDS

@@ -142,7 +142,8 @@ class OpenAIEmbedder:
         vectors = self._ladder.call(lambda way: self._call(texts, sum(counts), way))
         if self._dimensions is not None and vectors.shape[1] != self._dimensions:
             raise ModelUnavailable(
-                f"{self._model.name} returned {vectors.shape[1]} dimensions, not {self._dimensions}.",
+                f"{self._model.name} returned {vectors.shape[1]} dimensions, "
+                f"not {self._dimensions}.",
                 remedy="Remove the number of dimensions after the @ from its name.",
             )
         return vectors

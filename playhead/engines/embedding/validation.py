@@ -18,7 +18,8 @@ def require_within_window(token_counts: Sequence[int], window_tokens: int) -> No
     for position, tokens in enumerate(token_counts):
         if tokens > window_tokens:
             raise PermanentError(
-                f"Text {position} has {tokens} tokens; the embedding model's maximum is {window_tokens}.",
+                f"Text {position} has {tokens} tokens; the maximum of the embedding model is "
+                f"{window_tokens}.",
                 remedy="Split it first, at a token boundary of the embedder's tokenizer.offsets.",
             )
 

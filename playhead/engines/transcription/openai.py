@@ -110,7 +110,8 @@ class OpenAIRecognizer:
         seconds = len(sound) / RATE
         if seconds > self.max_seconds + TOLERANCE_SECONDS:
             raise InputTooLong(
-                f"A piece is {seconds:.0f} s long; {self._model.name}'s maximum is {self.max_seconds:.0f}.",
+                f"A piece is {seconds:.0f} s long; the maximum of {self._model.name} is "
+                f"{self.max_seconds:.0f}.",
                 remedy="Split it into pieces of at most max_seconds.",
             )
         file = ("piece.flac", encode_flac(sound), "audio/flac")

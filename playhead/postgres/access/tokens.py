@@ -7,7 +7,6 @@ once.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from datetime import datetime
 from psycopg.rows import DictRow
 
 from playhead.core.errors import ConfigurationError, NotAuthorised, NotFound
+from playhead.core.ids import parse_uuid
 from playhead.core.permissions import MemberRole, Scope, effective_scopes, new_token, token_hash
 from playhead.postgres.access.members import no_member
 from playhead.postgres.database import Database, Organisation, queries
@@ -73,7 +73,7 @@ class Tokens:
                 raise no_member(member)
             if excess := sorted(set(scopes) - effective_scopes(found["role"])):
                 raise TooMuchAsked(
-                    f"{member} is a {found['role']} and lacks the permission for: {', '.join(excess)}.",
+                    f"The role {found['role']} of {member} does not allow: {', '.join(excess)}.",
                     remedy="Request fewer scopes, or change the role: playhead members role",
                 )
             values = who | {"name": name, "scopes": list(scopes), "days": days}
@@ -87,11 +87,8 @@ class Tokens:
 
     def revoke(self, org_id: str, identity: str) -> None:
         """Revoke a token. Raises ``NotFound``, also if it is already revoked."""
-        try:
-            values = {"org_id": org_id, "id": uuid.UUID(identity)}
-        except ValueError:
-            raise _missing(identity) from None
-        if not self._within(org_id).run(_SQL["revoke"], **values):
+        token = parse_uuid(identity)
+        if not token or not self._within(org_id).run(_SQL["revoke"], org_id=org_id, id=token):
             raise _missing(identity)
 
     def bearer(self, token: str) -> Bearer:
@@ -112,6 +109,4 @@ def _token(row: DictRow) -> Token:
 
 
 def _missing(identity: str) -> NotFound:
-    return NotFound(
-        f"No such token: {identity}.", remedy="`playhead tokens` lists them."
-    )
+    return NotFound(f"No such token: {identity}.", remedy="`playhead tokens` lists them.")

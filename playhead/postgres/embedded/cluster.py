@@ -221,7 +221,9 @@ class Cluster:
         since = self.log.stat().st_size
         command = [f"{binaries}/initdb", f"--pgdata={unfinished}", letters, *_INITDB]
         if self._spawn(command, account, lock).wait() != 0:
-            raise self._failure("The folder for Postgres's data could not be created", account, since)
+            raise self._failure(
+                "The folder for Postgres's data could not be created", account, since
+            )
         unfinished.rename(self.data)
         folder = os.open(self.folder, os.O_RDONLY)
         os.fsync(folder)  # or a power cut could undo the name, though not what was written since

@@ -182,7 +182,9 @@ class Plans:
         """Return a plan. Raises ``NotFound``."""
         row = self._database.row(_SQL["plans"], id=identity)
         if row is None:
-            raise NotFound(f"No such plan: {identity}.", remedy="`playhead plan --list` lists them.")
+            raise NotFound(
+                f"No such plan: {identity}.", remedy="`playhead plan --list` lists them."
+            )
         return _plan(row)
 
     def cancel(self, identity: int) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime
 from psycopg.rows import DictRow
 
 from playhead.core.errors import AmbiguousName, NotFound
+from playhead.core.ids import parse_uuid
 from playhead.core.records import STAGES, EngineSelection, Json, Recording, Stage
 from playhead.postgres.database import Database, Organisation, queries
 
@@ -116,7 +117,7 @@ class Recordings:
         organisation's recording, and ``AmbiguousName`` if several recordings match.
         """
         name = name.lower()
-        if _is_uuid(name):
+        if parse_uuid(name):
             return self.get(org_id, name)
         rows = (
             self._reading(org_id).rows(
@@ -296,20 +297,10 @@ def _status(row: DictRow) -> Status:
 
 
 def _uuids(ids: Iterable[str]) -> list[uuid.UUID]:
-    values = list(ids)
-    try:
-        return [uuid.UUID(value) for value in values]
-    except ValueError:
-        bad = [value for value in values if not _is_uuid(value)]
-        raise _not_found(bad) from None
-
-
-def _is_uuid(value: str) -> bool:
-    try:
-        uuid.UUID(value)
-    except ValueError:
-        return False
-    return True
+    parsed = {value: parse_uuid(value) for value in ids}
+    if bad := [value for value, identity in parsed.items() if identity is None]:
+        raise _not_found(bad)
+    return [identity for identity in parsed.values() if identity is not None]
 
 
 def _require_all(wanted: Sequence[str], found: Sequence[str]) -> None:
@@ -319,6 +310,4 @@ def _require_all(wanted: Sequence[str], found: Sequence[str]) -> None:
 
 
 def _not_found(ids: Sequence[str]) -> NotFound:
-    return NotFound(
-        f"No such recording: {', '.join(ids)}.", remedy="`playhead list` lists them."
-    )
+    return NotFound(f"No such recording: {', '.join(ids)}.", remedy="`playhead list` lists them.")

@@ -256,7 +256,11 @@ class StageResults:
         These are recordings of a failed run that ``MAX_REQUESTS`` runs in a row did not advance.
         """
         return self._database.run(
-            _SQL["dead_letter_stalled"], ids=list(ids), requests=MAX_REQUESTS, run_id=run_id, message=message
+            _SQL["dead_letter_stalled"],
+            ids=list(ids),
+            requests=MAX_REQUESTS,
+            run_id=run_id,
+            message=message,
         )
 
     def current_results(self, recordings: Sequence[Recording]) -> dict[str, CurrentResults]:

@@ -78,7 +78,8 @@ class TranscriptVersions:
         output_hash = transcript_hash(corrected)
         if output_hash == base.output_hash:
             raise NothingToCorrect(
-                "The correction changes nothing.", remedy="Nothing to do: the current version already has this text."
+                "The correction changes nothing.",
+                remedy="Nothing to do: the current version already has this text.",
             )
         inputs = {"raw_media": base.inputs["raw_media"], "base": base.output_hash} | {
             "corrected": output_hash
@@ -133,7 +134,8 @@ class TranscriptVersions:
         if result := current_results.get(("transcript", 0)):
             return result
         raise NothingToCorrect(
-            f"{recording.title} has no transcript yet.", remedy=f"playhead process {recording.partition_key}"
+            f"{recording.title} has no transcript yet.",
+            remedy=f"playhead process {recording.partition_key}",
         )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from psycopg.rows import DictRow
 
 from playhead.core.errors import NotFound
+from playhead.core.ids import parse_uuid
 from playhead.core.records import NO_FILTER, Kind, SearchFilter, Source
 from playhead.postgres.database import Database, Organisation, queries, replace_unstorable_chars
 from playhead.postgres.search.embedding_sets import EmbeddingSet
@@ -111,7 +112,9 @@ class ChunkSearch:
         The error is the same whether another organisation has it or not.
         """
         unknown = [
-            ("recording", recording) for recording in filters.recordings if not _is_uuid(recording)
+            ("recording", recording)
+            for recording in filters.recordings
+            if not parse_uuid(recording)
         ]
         if not unknown and (filters.recordings or filters.speakers or filters.languages):
             rows = self._of(org_id).rows(_SQL["unknown"], org_id=org_id, **_lists(filters))
@@ -203,11 +206,3 @@ def _lists(filters: SearchFilter) -> dict[str, list[Any]]:
         "speakers": replace_unstorable_chars(list(filters.speakers)),
         "languages": replace_unstorable_chars(list(filters.languages)),
     }
-
-
-def _is_uuid(value: str) -> bool:
-    try:
-        UUID(value)
-    except ValueError:
-        return False
-    return True

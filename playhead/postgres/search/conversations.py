@@ -72,7 +72,8 @@ class Conversations:
         within = self._within(org_id)
         if within.row(_SQL["conversation"], conversation=conversation) is None:
             raise NotFound(
-                f"No such conversation: {conversation!r}.", remedy="`playhead conversations` lists them."
+                f"No such conversation: {conversation!r}.",
+                remedy="`playhead conversations` lists them.",
             )
         return within.rows(_SQL["turns"], conversation=conversation)
 
