@@ -68,6 +68,8 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/dg check defs
+	$(BIN)/dg list defs > /dev/null
 
 # The pages of docs/ that are generated from the code.
 docs: setup

@@ -19,7 +19,7 @@ from pgvector.psycopg import register_vector
 
 from benchmarks import seeding
 from benchmarks.environments import Home
-from benchmarks.usage_counters import embedded
+from benchmarks.usage_counters import count_embedded
 from pipeline_assets.assets.desired_recipes import desired_recipes
 from playhead.core.records import STAGES
 from playhead.core.settings import load_settings
@@ -114,28 +114,28 @@ _PASSAGE: LiteralString = """
     where c.recording_id = %(id)s and c.text like %(word)s order by c.id limit 1"""
 
 
-def today(home: Home) -> PipelineServices:
+def current_services(home: Home) -> PipelineServices:
     """The playhead with the settings of this moment."""
     settings = load_settings()
     return replace(home.services, settings=settings, engines=build_engines(settings))
 
 
-def complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:
+def count_complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:
     """By what is wrong; ``ids``: the recordings in the order they were seeded."""
-    services = today(home)
+    services = current_services(home)
     differing = services.pipeline.plans.differences(desired_recipes(services), Scope())
     return {
         **_counts(app_url(home.settings), _LEDGER),
         **_counts(_dagster(home), _DAGSTER),
         "not of today's recipe": sum(difference.recordings for difference in differing),
-        "embedded and lost": len(embedded(home.settings).keys() - _cached(home)),
-        "not materialised": _untold(home),
-        "vectors of other texts": _mistaken(services),
-        "not found": _not_found(services, ids),
+        "embedded and lost": len(count_embedded(home.settings).keys() - _cached(home)),
+        "not materialised": _count_missing_events(home),
+        "vectors of other texts": _count_wrong_vectors(services),
+        "not found": _count_not_found(services, ids),
     }
 
 
-def outdated_in_dagster(home: Home) -> int:
+def count_outdated_in_dagster(home: Home) -> int:
     """Partitions whose newest materialisation is not of the result that readers see."""
     with psycopg.connect(app_url(home.settings)) as ours, psycopg.connect(_dagster(home)) as theirs:
         current = {(key, stage): version for key, stage, version in ours.execute(_CURRENT)}
@@ -143,15 +143,15 @@ def outdated_in_dagster(home: Home) -> int:
     return sum(told.get(key) != version for key, version in current.items())
 
 
-def made_again(home: Home) -> int:
+def count_repeated_attempts(home: Home) -> int:
     """Attempts beyond the first, over all results so far."""
     again: LiteralString = "select sum(attempt - 1) from stage_results where attempt > 1"
     return _counts(app_url(home.settings), {"again": again})["again"]
 
 
-def embedded_again(home: Home) -> int:
+def count_repeated_embeddings(home: Home) -> int:
     """Texts that were embedded more than once with a model, each further time counted."""
-    counts: Counter[tuple[str, str]] = embedded(home.settings)
+    counts: Counter[tuple[str, str]] = count_embedded(home.settings)
     return counts.total() - len(counts)
 
 
@@ -170,14 +170,14 @@ def _cached(home: Home) -> set[tuple[str, str]]:
         return {(name, text) for name, text in connection.execute(_CACHED)}
 
 
-def _untold(home: Home) -> int:
+def _count_missing_events(home: Home) -> int:
     told = {
         stage: home.instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in STAGES
     }
     return sum(len(home.services.pipeline.audit.created(stage) - told[stage]) for stage in STAGES)
 
 
-def _mistaken(services: PipelineServices) -> int:
+def _count_wrong_vectors(services: PipelineServices) -> int:
     """Vectors that are not what their set's model makes of their chunk's text."""
     count = 0
     with psycopg.connect(app_url(services.settings)) as connection:
@@ -192,7 +192,7 @@ def _mistaken(services: PipelineServices) -> int:
     return count
 
 
-def _not_found(services: PipelineServices, ids: Sequence[str]) -> int:
+def _count_not_found(services: PipelineServices, ids: Sequence[str]) -> int:
     """Recordings that a passage of their own, with the word that is theirs alone, does not find."""
     search = SearchService(
         services.search.chunks,

@@ -45,7 +45,7 @@ _DIGITS = {str(number): word for number, word in enumerate(_NUMBERS)}
 
 Split = Literal["chosen by", "held out"]
 #: Words with the second at which each begins.
-Heard = Sequence[tuple[str, float]]
+TimedWords = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnsweredQuestion:
     """``off``: seconds from the words to where the first citation opens; None: another recording,
     or nothing."""
 
@@ -72,7 +72,7 @@ class Asked:
     valid: int
 
     @property
-    def right(self) -> bool:
+    def is_right(self) -> bool:
         return self.off is not None and self.off <= _WITHIN_SECONDS
 
 
@@ -89,13 +89,13 @@ class Row:
     valid: int
 
 
-def questions() -> list[Question]:
+def load_questions() -> list[Question]:
     with _QUESTIONS.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         return [Question(row["question"], row["recording"], row["words"]) for row in rows]
 
 
-def take_in(home: Home, folder: Path) -> None:
+def ingest(home: Home, folder: Path) -> None:
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         names = [row["file"] for row in csv.DictReader(file, delimiter="\t")]
     for name in names:
@@ -103,17 +103,17 @@ def take_in(home: Home, folder: Path) -> None:
     home.run("playhead", "process")
 
 
-def asked(services: Services, wanted: Sequence[Question]) -> Iterator[Asked]:
+def answer_questions(services: Services, wanted: Sequence[Question]) -> Iterator[AnsweredQuestion]:
     """Each question by itself."""
     answers = AnswerService(services, open_search(services, "default"), ExtractiveAnswerer())
-    heard = dict(_heard(services))
+    heard = dict(_timed_words(services))
     for question in wanted:
         answer = answers(question.text)
-        valid = sum(_stands(case, heard[str(case.title)]) for case in answer.citations)
-        yield Asked(question, answer, _off(question, answer, heard), valid)
+        valid = sum(_is_valid(case, heard[str(case.title)]) for case in answer.citations)
+        yield AnsweredQuestion(question, answer, _distance(question, answer, heard), valid)
 
 
-def rows(told: Sequence[Asked]) -> Iterator[Row]:
+def make_rows(told: Sequence[AnsweredQuestion]) -> Iterator[Row]:
     splits: tuple[Split | Literal["all"], ...] = ("chosen by", "held out", "all")
     for split in splits:
         for name, there in (("in the recordings", True), ("not there", False)):
@@ -125,9 +125,9 @@ def rows(told: Sequence[Asked]) -> Iterator[Row]:
             yield _row(split, name, of)
 
 
-def _row(split: Split | Literal["all"], name: str, of: Sequence[Asked]) -> Row:
+def _row(split: Split | Literal["all"], name: str, of: Sequence[AnsweredQuestion]) -> Row:
     answered = [case for case in of if case.answer.found]
-    right = sum(case.right for case in answered)
+    right = sum(case.is_right for case in answered)
     return Row(
         split=split,
         questions=name,
@@ -141,7 +141,7 @@ def _row(split: Split | Literal["all"], name: str, of: Sequence[Asked]) -> Row:
     )
 
 
-def _heard(services: Services) -> Iterator[tuple[str, Heard]]:
+def _timed_words(services: Services) -> Iterator[tuple[str, TimedWords]]:
     """By title: every word of a transcript at its second."""
     for status in services.pipeline.recordings.statuses("default"):
         transcript = services.pipeline.versions.current(
@@ -157,7 +157,7 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def _stands(citation: Citation, heard: Heard) -> bool:
+def _is_valid(citation: Citation, heard: TimedWords) -> bool:
     said, link = _words(citation.quote or ""), str(citation.link)
     return any(
         [word for word, _ in heard[at : at + len(said)]] == said
@@ -166,16 +166,16 @@ def _stands(citation: Citation, heard: Heard) -> bool:
     )
 
 
-def _off(question: Question, answer: Answer, heard: dict[str, Heard]) -> float | None:
+def _distance(question: Question, answer: Answer, heard: dict[str, TimedWords]) -> float | None:
     if not question.recording or not answer.citations:
         return None
     first = answer.citations[0]
     if first.title != question.recording or first.start_seconds is None:
         return None
-    return abs(first.start_seconds - _said_at(question.words, heard[question.recording]))
+    return abs(first.start_seconds - _find_second(question.words, heard[question.recording]))
 
 
-def _said_at(words: str, heard: Heard) -> float:
+def _find_second(words: str, heard: TimedWords) -> float:
     """The second at which the reference's words begin in what was heard, which differs a little."""
     wanted = [_DIGITS.get(word, word) for word in _words(words)]
     there = [_DIGITS.get(word, word) for word, _ in heard]
@@ -201,12 +201,12 @@ def _said_at(words: str, heard: Heard) -> float:
 def main(speech: Path, transcriber: str, misses: bool, as_json: bool) -> None:
     """Ask what is in the recordings of SPEECH, and what is not."""
     with temporary_home(transcriber=transcriber, embedder="minilm") as home:
-        take_in(home, speech)
-        told = list(asked(home.services, questions()))
-    print_rows(rows(told), as_json=as_json)
+        ingest(home, speech)
+        told = list(answer_questions(home.services, load_questions()))
+    print_rows(make_rows(told), as_json=as_json)
     for case in told if misses else ():
         if case.answer.found != bool(case.question.recording) or (
-            case.answer.found and not case.right
+            case.answer.found and not case.is_right
         ):
             said = " / ".join(str(sentence.text) for sentence in case.answer.sentences)
             click.echo(f"{case.question.text}\n    {case.off} {said or 'not there'}")

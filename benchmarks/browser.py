@@ -28,7 +28,7 @@ _SELECT_ALL = re.compile(r"Select all \(\d+\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StepTiming:
     """One time that a step was done. ``query``: the GraphQL operation that took longest."""
 
     seconds: float
@@ -37,11 +37,11 @@ class Seen:
     load_average: float
 
 
-class Person:
+class BrowserUser:
     """``seen``: each time, by step."""
 
     def __init__(self, page: Page, url: str, asset: str, shots: Path | None) -> None:
-        self.seen: dict[str, list[Seen]] = defaultdict(list)
+        self.timings: dict[str, list[StepTiming]] = defaultdict(list)
         self._page = page
         self._backfills_page = f"{url}/runs?view=backfills"
         self._asset_page = f"{url}/assets/{asset}"
@@ -51,7 +51,7 @@ class Person:
         expect.set_options(timeout=1000 * _PATIENCE_SECONDS)
         page.on("requestfinished", self._note)
 
-    def look_at_partitions(self, step: str, counted: str) -> None:
+    def open_partitions(self, step: str, counted: str) -> None:
         """The asset's, of which so many are counted, as the page says it."""
         page = self._page
         with self._timed(step):
@@ -59,7 +59,7 @@ class Person:
             expect(page.get_by_text(counted)).to_be_visible()
             expect(page.get_by_text(_KEY).first).to_be_visible()
 
-    def look_around(self, partition: str, title: str, partitions: int) -> None:
+    def open_asset_pages(self, partition: str, title: str, partitions: int) -> None:
         """The asset's other pages, and that of a partition whose metadata has ``title``."""
         page = self._page
         with self._timed("asset page"):
@@ -72,7 +72,7 @@ class Person:
             counts = page.get_by_text(f"{partitions:,} partitions")
             expect(counts).to_have_count(2)  # the asset's, and of the one before it
 
-    def ask_for_backfill(self, ids: Sequence[str]) -> None:
+    def launch_backfill(self, ids: Sequence[str]) -> None:
         """From the asset's page, in both ways that the dialog has to choose several: all whose
         key contains what is typed, and then, having taken those back, one by one."""
         page = self._page
@@ -94,7 +94,7 @@ class Person:
             page.get_by_role("button", name="Launch backfill").click()
             expect(page.get_by_text("Created backfill")).to_be_visible()
 
-    def look_at_backfills(self) -> None:
+    def open_backfills(self) -> None:
         with self._timed("page of backfills"):
             self._page.goto(self._backfills_page)
             expect(self._page.get_by_text("Manually launched").first).to_be_visible()
@@ -118,9 +118,9 @@ class Person:
         yield
         seconds, load = time.monotonic() - begun, os.getloadavg()[0]
         longest, query = max(self._queries, default=(0.0, ""))
-        self.seen[step].append(Seen(seconds, query, longest, load))
+        self.timings[step].append(StepTiming(seconds, query, longest, load))
         if self._shots:
-            name = f"{step.replace(' ', '-')}-{len(self.seen[step])}.png"
+            name = f"{step.replace(' ', '-')}-{len(self.timings[step])}.png"
             self._page.screenshot(path=self._shots / name)
 
     def _note(self, request: Request) -> None:
@@ -130,12 +130,12 @@ class Person:
 
 
 @contextmanager
-def at_a_browser(url: str, asset: str, shots: Path | None) -> Iterator[Person]:
+def open_browser(url: str, asset: str, shots: Path | None) -> Iterator[BrowserUser]:
     """``shots``: a folder for a picture of each step. Raises ``ClickException``."""
     program = _chromium()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield Person(browser.new_page(viewport=_WINDOW), url, asset, shots)
+        yield BrowserUser(browser.new_page(viewport=_WINDOW), url, asset, shots)
         browser.close()
 
 

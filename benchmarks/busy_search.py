@@ -55,7 +55,7 @@ class Row:
 
 
 @dataclass
-class Asked:
+class SearchCounts:
     """Of all searchers together."""
 
     failed: int = 0
@@ -72,7 +72,7 @@ class Searchers:
         self._pause = pause
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._asked = Asked()
+        self._asked = SearchCounts()
         self._threads = [
             threading.Thread(target=self._ask_on, args=(number,)) for number in range(count)
         ]
@@ -87,10 +87,10 @@ class Searchers:
         for thread in self._threads:
             thread.join()
 
-    def take(self) -> Asked:
+    def take_counts(self) -> SearchCounts:
         """What was asked since the last time."""
         with self._lock:
-            asked, self._asked = self._asked, Asked()
+            asked, self._asked = self._asked, SearchCounts()
         return asked
 
     def _ask_on(self, number: int) -> None:
@@ -127,13 +127,13 @@ def measure(home: Home, searchers: Searchers, count: int, arriving: int) -> Iter
     }
     with searchers:
         for meanwhile, step in steps.items():
-            searchers.take()
+            searchers.take_counts()
             begun = time.monotonic()
             step()
-            yield _row(meanwhile, time.monotonic() - begun, searchers.take(), count, home)
+            yield _row(meanwhile, time.monotonic() - begun, searchers.take_counts(), count, home)
 
 
-def _row(meanwhile: str, seconds: float, asked: Asked, searchers: int, home: Home) -> Row:
+def _row(meanwhile: str, seconds: float, asked: SearchCounts, searchers: int, home: Home) -> Row:
     parts = statistics.quantiles(asked.seconds, n=100)
     return Row(
         meanwhile=meanwhile,

@@ -34,7 +34,7 @@ _WORKSPACE = """load_from:
 
 
 @dataclass(slots=True)
-class Part:
+class Program:
     """A program and its present process."""
 
     name: str
@@ -47,11 +47,11 @@ class Part:
 
 
 @dataclass(slots=True)
-class Killing:
+class KillPlan:
     """Kills that are still to be made, those that were, by victim, and when the last one was."""
 
     left: int
-    made: Counter[str] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
     last: float = field(default_factory=time.monotonic)
 
 
@@ -64,7 +64,7 @@ class Deployment(threading.Thread):
         port = free_port()
         self.workspace = home.log.with_name("workspace.yaml")
         self.workspace.write_text(_WORKSPACE.format(port=port))
-        self.killing = Killing(0)
+        self.killing = KillPlan(0)
         self._home = home
         self._dice = dice
         self._ended = threading.Event()
@@ -72,14 +72,17 @@ class Deployment(threading.Thread):
         dagster, module = [sys.executable, "-m", "dagster"], "benchmarks.usage_counters"
         server = ["api", "grpc", "-m", module, "-a", "defs", "-p", str(port)]
         self._parts = [
-            Part("code server", [*dagster, *server, "--location-name", "playhead"]),
-            Part("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", self._at()]),
-            Part("warm worker", [sys.executable, "-m", module]),
+            Program("code server", [*dagster, *server, "--location-name", "playhead"]),
+            Program(
+                "daemon",
+                [sys.executable, "-m", "dagster._daemon", "run", "-w", self._workspace_path()],
+            ),
+            Program("warm worker", [sys.executable, "-m", module]),
         ]
         self._victims: Mapping[str, Callable[[], list[psutil.Process]]] = {
-            **{part.name: self._of(part) for part in self._parts},
+            **{part.name: self._processes_of(part) for part in self._parts},
             "run worker": self._run_workers,
-            "keeper": self._keepers,
+            "keeper": self._supervisors,
             "postmaster": self._postmasters,
             "backend": lambda: [process for it in self._postmasters() for process in it.children()],
         }
@@ -103,13 +106,13 @@ class Deployment(threading.Thread):
             with suppress(subprocess.TimeoutExpired):
                 if part.process:
                     part.process.wait(_STOP_SECONDS)
-        for process in self._ours():
+        for process in self._own_processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def kill(self, count: int) -> Killing:
+    def kill(self, count: int) -> KillPlan:
         """Begin to kill; the kills are counted in what is returned."""
-        self.killing = Killing(count)
+        self.killing = KillPlan(count)
         return self.killing
 
     def run(self) -> None:
@@ -118,29 +121,29 @@ class Deployment(threading.Thread):
                 if not part.runs:
                     part.process = self._start(part)
             if self.killing.left and time.monotonic() >= self._next:
-                self._strike()
+                self._kill_one()
                 self._next = time.monotonic() + self._dice.uniform(*_PAUSES_SECONDS)
 
-    def _strike(self) -> None:
+    def _kill_one(self) -> None:
         """One process, of a kind chosen among those that run."""
         there = {name: found for name, find in self._victims.items() if (found := find())}
         name = self._dice.choice(sorted(there))
         with suppress(psutil.NoSuchProcess):
             self._dice.choice(there[name]).kill()
-            self.killing.made[name] += 1
+            self.killing.done[name] += 1
             self.killing.last = time.monotonic()
             self.killing.left = max(0, self.killing.left - 1)
 
-    def _start(self, part: Part) -> subprocess.Popen[bytes]:
+    def _start(self, part: Program) -> subprocess.Popen[bytes]:
         with self._home.log.open("ab") as log:
             log.write(f"\n--- {time.strftime('%H:%M:%S')} {part.name} starts\n".encode())
             log.flush()
             return subprocess.Popen(part.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
-    def _at(self) -> str:
+    def _workspace_path(self) -> str:
         return str(self.workspace)
 
-    def _of(self, part: Part) -> Callable[[], list[psutil.Process]]:
+    def _processes_of(self, part: Program) -> Callable[[], list[psutil.Process]]:
         def find() -> list[psutil.Process]:
             return [psutil.Process(part.process.pid)] if part.process and part.runs else []
 
@@ -148,9 +151,13 @@ class Deployment(threading.Thread):
 
     def _run_workers(self) -> list[psutil.Process]:
         """Of any code server, also one that was killed."""
-        return [process for process in self._ours() if "multiprocessing.spawn" in _command(process)]
+        return [
+            process
+            for process in self._own_processes()
+            if "multiprocessing.spawn" in _command(process)
+        ]
 
-    def _keepers(self) -> list[psutil.Process]:
+    def _supervisors(self) -> list[psutil.Process]:
         folder = str(self._home.settings.home / "postgres")
         return [
             process
@@ -165,7 +172,7 @@ class Deployment(threading.Thread):
             return [psutil.Process(pid)] if pid else []
         return []
 
-    def _ours(self) -> list[psutil.Process]:
+    def _own_processes(self) -> list[psutil.Process]:
         """Every process of this home but the keeper and this one."""
         return [
             process

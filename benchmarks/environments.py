@@ -100,30 +100,30 @@ class Home:
         workspace = str(_REPOSITORY / "workspace.yaml")
         arguments = ("dev", "-w", workspace, "--port", str(port or free_port()))
         with self.running("dagster", *arguments) as process:
-            wait_until(self._watched, seconds=_START_SECONDS)
+            wait_until(self._sensors_ticked, seconds=_START_SECONDS)
             yield process
 
-    def _watched(self) -> bool:
+    def _sensors_ticked(self) -> bool:
         states = self.instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
         ticked = [state for state in states if state.instigator_data]
         return any(state.instigator_name == "inbox" for state in ticked)
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Cost:
     """Seconds of wall and CPU since some moment, runs, and sessions that were opened at the
     databases. ``ours`` is the CPU of all programs started from here."""
 
     wall: float
-    ours: float
+    programs: float
     postgres: float
     runs: int
     sessions: int
 
-    def __sub__(self, earlier: Spent) -> Spent:
-        return Spent(
+    def __sub__(self, earlier: Cost) -> Cost:
+        return Cost(
             self.wall - earlier.wall,
-            self.ours - earlier.ours,
+            self.programs - earlier.programs,
             self.postgres - earlier.postgres,
             self.runs - earlier.runs,
             self.sessions - earlier.sessions,
@@ -153,14 +153,14 @@ def temporary_home(**engines: str) -> Iterator[Home]:
         yield Home(settings, services, instance, folder / "log.txt")
 
 
-def spent(home: Home) -> Spent:
+def measure_cost(home: Home) -> Cost:
     """So far. This process itself does not count: it only looks."""
     me = psutil.Process()
     reaped = me.cpu_times()
     server = embedded_server(home.settings).pid
-    return Spent(
+    return Cost(
         wall=time.monotonic(),
-        ours=_cpu_seconds(me.children(recursive=True))
+        programs=_cpu_seconds(me.children(recursive=True))
         + reaped.children_user
         + reaped.children_system,
         postgres=_cpu_seconds([psutil.Process(server), *psutil.Process(server).children()])

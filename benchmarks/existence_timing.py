@@ -28,7 +28,7 @@ import click
 import numpy as np
 
 from benchmarks.environments import json_option, print_rows
-from benchmarks.isolation.tenants import SAME, Resident, inhabited, word
+from benchmarks.isolation.tenants import SAME, Tenant, create_tenants, random_word
 from playhead.core.errors import PlayheadError
 from playhead.core.permissions import new_token
 from playhead.core.records import SearchFilter
@@ -63,9 +63,9 @@ class Row:
     errors: float
 
 
-def _measured(way: str, ask: Ask, kinds: Kinds, pairs: int) -> Row:
-    _seconds(ask, kinds, _WARM)
-    theirs, nobodys = _seconds(ask, kinds, pairs)
+def _measure(way: str, ask: Ask, kinds: Kinds, pairs: int) -> Row:
+    _time_queries(ask, kinds, _WARM)
+    theirs, nobodys = _time_queries(ask, kinds, pairs)
     auc, chance = _auc(theirs, nobodys), math.sqrt((2 * pairs + 1) / (12 * pairs * pairs))
     median_theirs, two = (round(statistics.median(some) * 1e6, 1) for some in (theirs, nobodys))
     return Row(
@@ -73,7 +73,7 @@ def _measured(way: str, ask: Ask, kinds: Kinds, pairs: int) -> Row:
     )
 
 
-def _seconds(ask: Ask, kinds: Kinds, pairs: int) -> tuple[list[float], list[float]]:
+def _time_queries(ask: Ask, kinds: Kinds, pairs: int) -> tuple[list[float], list[float]]:
     taken: tuple[list[float], list[float]] = [], []
     order = [0, 1] * pairs
     random.shuffle(order)
@@ -94,17 +94,17 @@ def _auc(some: list[float], others: list[float]) -> float:
     return float((ranks[:size].sum() - size * (size + 1) / 2) / (size * len(others)))
 
 
-def _settled(
-    database: Database, services: Services, tenant: Resident, other: Resident
+def _create_rows(
+    database: Database, services: Services, tenant: Tenant, other: Tenant
 ) -> dict[str, Kinds]:
     """What the other has, and what nobody has, by what it is; ours lies between."""
     worker = PipelineDriver(database)
     kinds: dict[str, Kinds] = defaultdict(lambda: ([], []))
     for _ in range(_ROWS):
-        _rows_of(worker, services, tenant)
-        for kind, theirs in _rows_of(worker, services, other).items():
+        _add_rows(worker, services, tenant)
+        for kind, theirs in _add_rows(worker, services, other).items():
             kinds[kind][0].append(theirs)
-        nobodys = {"id": new_recording_id(), "sha256": secrets.token_hex(32), "name": word()}
+        nobodys = {"id": new_recording_id(), "sha256": secrets.token_hex(32), "name": random_word()}
         nobodys |= {"result": database.rows(_NUMBER)[0]["number"], "revoked": new_token()}
         nobodys |= {kind: str(uuid.uuid4()) for kind in ("conversation", "token", "chunk")}
         for kind, never in nobodys.items():
@@ -114,15 +114,15 @@ def _settled(
     return kinds
 
 
-def _rows_of(worker: PipelineDriver, services: Services, tenant: Resident) -> dict[str, Any]:
+def _add_rows(worker: PipelineDriver, services: Services, tenant: Tenant) -> dict[str, Any]:
     recording = services.pipeline.recordings.add(factories.make_recording(org_id=tenant.org))
     worker.probe(recording)
     worker.transcribe(recording)
-    services.pipeline.versions.name_speaker(recording, "Ada", name := word())
+    services.pipeline.versions.name_speaker(recording, "Ada", name := random_word())
     heard = worker.current(recording, "transcript")
     assert heard is not None
     tokens = [
-        services.access.tokens.create(tenant.org, tenant.canary, word(), ["read"], 1)
+        services.access.tokens.create(tenant.org, tenant.canary, random_word(), ["read"], 1)
         for _ in range(2)
     ]
     services.access.tokens.revoke(tenant.org, tokens[0][0].id)
@@ -138,7 +138,7 @@ def _rows_of(worker: PipelineDriver, services: Services, tenant: Resident) -> di
     }
 
 
-def _ways(services: Services, tenant: Resident) -> dict[str, tuple[str, Ask]]:
+def _ways(services: Services, tenant: Tenant) -> dict[str, tuple[str, Ask]]:
     """What each is asked for, and how."""
     org, recordings, [searched] = (
         tenant.org,
@@ -183,11 +183,11 @@ def _ways(services: Services, tenant: Resident) -> dict[str, tuple[str, Ask]]:
 @json_option
 def main(pairs: int, as_json: bool) -> None:
     """PAIRS questions of each kind by each way."""
-    with inhabited(2) as town, open_services(load_settings()) as services:
+    with create_tenants(2) as town, open_services(load_settings()) as services:
         with closing(Database(town.url)) as database:
-            kinds = _settled(database, services, *town.residents)
-        ways = _ways(services, town.residents[0])
-        rows = (_measured(way, ask, kinds[kind], pairs) for way, (kind, ask) in ways.items())
+            kinds = _create_rows(database, services, *town.tenants)
+        ways = _ways(services, town.tenants[0])
+        rows = (_measure(way, ask, kinds[kind], pairs) for way, (kind, ask) in ways.items())
         print_rows(rows, as_json=as_json)
 
 

@@ -43,15 +43,15 @@ _STAMPED_LATE = {("asf", "flac"), ("wtv", "flac")}
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SoundComparison:
     """How a sound compares with the clip's: cosine at the best shift, and that shift."""
 
-    like: float
+    similarity: float
     shift_seconds: float
 
     @property
     def good(self) -> bool:
-        return self.like >= _LIKE
+        return self.similarity >= _LIKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,17 @@ class Row:
     verdict: str = "ok"
 
 
-def compared(sound: media_files.Sound, clip: media_files.Sound) -> Heard:
+def compare_sounds(sound: media_files.Sound, clip: media_files.Sound) -> SoundComparison:
     size = 1 << (len(sound) + len(clip)).bit_length()
     product = np.fft.irfft(np.fft.rfft(sound, size) * np.conj(np.fft.rfft(clip, size)))
     at = int(np.argmax(product))
     loudness = float(np.sqrt((sound**2).sum() * (clip**2).sum())) or 1.0
-    return Heard(
+    return SoundComparison(
         float(product[at]) / loudness, (at if at < size // 2 else at - size) / media_files.RATE
     )
 
 
-def read_by_ffmpeg(path: Path) -> media_files.Sound:
+def read_with_ffmpeg(path: Path) -> media_files.Sound:
     """The file as FFmpeg itself reads it, one frame after the other, in this process: it is ours.
     Empty where it cannot."""
     resampler = av.AudioResampler("s16", "mono", media_files.RATE)
@@ -93,24 +93,24 @@ def read_by_ffmpeg(path: Path) -> media_files.Sound:
     return (np.concatenate(blocks) / 32768).astype(np.float32)
 
 
-class Judge:
+class FormatChecker:
     def __init__(self, transcriber: Transcriber, clip: media_files.Sound) -> None:
         self._transcriber = transcriber
         self._clip = clip
         self._said = self._heard(media_files.SPEECH / f"{_CLIP}.flac")
 
     def row(self, path: Path, container: str, codec: str) -> Row:
-        sound = read_by_ffmpeg(path)
-        itself = compared(sound, self._clip) if len(sound) else Heard(0, 0)
+        sound = read_with_ffmpeg(path)
+        itself = compare_sounds(sound, self._clip) if len(sound) else SoundComparison(0, 0)
         try:
             return self._of(path, container, codec, itself)
         except PlayheadError as error:
             verdict = "WRONG" if itself.good else "not read by FFmpeg itself"
             return Row(container, codec, f"{type(error).__name__}: {error}", verdict=verdict)
 
-    def _of(self, path: Path, container: str, codec: str, itself: Heard) -> Row:
+    def _of(self, path: Path, container: str, codec: str, itself: SoundComparison) -> Row:
         facts = probe(path)
-        heard = compared(np.concatenate(list(decode(path))), self._clip)
+        heard = compare_sounds(np.concatenate(list(decode(path))), self._clip)
         said = self._heard(path) if heard.good else None
         wrong, late = self._words(said) if said else (None, None)
         fine = (
@@ -131,7 +131,7 @@ class Judge:
             container,
             codec,
             f"{facts.container}, {facts.codec}",
-            round(heard.like, 3),
+            round(heard.similarity, 3),
             round(heard.shift_seconds * 1000, 1),
             wrong and round(wrong, 3),
             late and round(late * 1000),
@@ -163,7 +163,9 @@ def _bare(said: Transcript) -> list[str]:
     return ["".join(filter(str.isalnum, word.word.lower())) or "-" for word in said.words]
 
 
-def rows(judge: Judge, clip: media_files.Sound, containers: tuple[str, ...]) -> Iterator[Row]:
+def rows(
+    judge: FormatChecker, clip: media_files.Sound, containers: tuple[str, ...]
+) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording"
         for container, codec in product(
@@ -182,7 +184,7 @@ def rows(judge: Judge, clip: media_files.Sound, containers: tuple[str, ...]) -> 
 def main(transcriber: str, containers: tuple[str, ...], as_json: bool) -> None:
     """Write, probe, decode and transcribe a clip in every kind of file."""
     clip = media_files.speech(_CLIP)
-    judge = Judge(PiecewiseTranscriber(LocalWhisper(transcriber)), clip)
+    judge = FormatChecker(PiecewiseTranscriber(LocalWhisper(transcriber)), clip)
     found = list(rows(judge, clip, containers))
     print_rows(found, as_json=as_json)
     wrong = sum(row.verdict == "WRONG" for row in found)

@@ -61,7 +61,7 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
-    def take(self, name: str, path: Path) -> None:
+    def check(self, name: str, path: Path) -> None:
         begin = time.monotonic()
         self.files += 1
         self._try(name, lambda: probe(path))
@@ -82,7 +82,7 @@ class Tally:
             self.wrong.append(f"{name}: {error!r}")
 
 
-class Watch:
+class MemoryWatcher:
     """The memory of the processes sandbox, at its peak, looked at again and again."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class Watch:
         self._over = threading.Event()
 
     @contextmanager
-    def looking(self) -> Iterator[None]:
+    def watch(self) -> Iterator[None]:
         thread = threading.Thread(target=self._look)
         thread.start()
         try:
@@ -107,11 +107,11 @@ class Watch:
                     self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
 
 
-def judged(sort: str, files: Iterable[tuple[str, Path]], *, bombs: bool = False) -> Row:
-    tally, watch, begin = Tally(bombs), Watch(), time.monotonic()
-    with watch.looking():
+def check_files(sort: str, files: Iterable[tuple[str, Path]], *, bombs: bool = False) -> Row:
+    tally, watch, begin = Tally(bombs), MemoryWatcher(), time.monotonic()
+    with watch.watch():
         for name, path in files:
-            tally.take(name, path)
+            tally.check(name, path)
     here = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # of KiB
     return Row(
         sort,
@@ -126,10 +126,10 @@ def judged(sort: str, files: Iterable[tuple[str, Path]], *, bombs: bool = False)
     )
 
 
-def lists(folder: Path) -> Row:
+def check_playlists(folder: Path) -> Row:
     with watch_tripwire(folder) as canary:
-        row = judged(
-            "lists", _written(folder, hostile_files.playlist_files(canary.path, canary.url))
+        row = check_files(
+            "lists", _write_files(folder, hostile_files.playlist_files(canary.path, canary.url))
         )
         opened, called = canary.count_accesses()
     if opened or called:
@@ -137,31 +137,31 @@ def lists(folder: Path) -> Row:
     return row
 
 
-def _written(folder: Path, contents: dict[str, bytes]) -> Iterator[tuple[str, Path]]:
+def _write_files(folder: Path, contents: dict[str, bytes]) -> Iterator[tuple[str, Path]]:
     for name, content in contents.items():
         path = folder / name
         path.write_bytes(content)
         yield name, path
 
 
-def _made(folder: Path, makers: dict[str, hostile_files.Maker]) -> Iterator[tuple[str, Path]]:
+def _make_files(folder: Path, makers: dict[str, hostile_files.Maker]) -> Iterator[tuple[str, Path]]:
     for name, make in makers.items():
         path = make(folder)
         yield name, path
         path.unlink()
 
 
-def _bent(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Path]]:
+def _mutate_files(folder: Path, count: int, seed: int) -> Iterator[tuple[str, Path]]:
     for number, path in enumerate(hostile_files.mutated_files(folder, count, seed=seed)):
         yield f"{path.name} {number}", path
 
 
 def rows(folder: Path, mutations: int, seed: int) -> Iterator[Row]:
-    yield lists(folder)
-    yield judged("bombs", _made(folder, hostile_files.BOMBS), bombs=True)
-    yield judged("slow bombs", _made(folder, hostile_files.SLOW_BOMBS), bombs=True)
-    yield judged("absurd headers", _made(folder, hostile_files.ABSURD))
-    yield judged("mutations", _bent(folder, mutations, seed))
+    yield check_playlists(folder)
+    yield check_files("bombs", _make_files(folder, hostile_files.BOMBS), bombs=True)
+    yield check_files("slow bombs", _make_files(folder, hostile_files.SLOW_BOMBS), bombs=True)
+    yield check_files("absurd headers", _make_files(folder, hostile_files.ABSURD))
+    yield check_files("mutations", _mutate_files(folder, mutations, seed))
 
 
 @click.command()

@@ -32,7 +32,7 @@ import dagster as dg
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 
 from benchmarks import answer_quality, seeding
-from benchmarks.deployment import Deployment, Killing
+from benchmarks.deployment import Deployment, KillPlan
 from benchmarks.environments import Home, json_option, print_rows, temporary_home, wait_until
 from pipeline_assets.runs import IN_PROGRESS_STATUSES
 from playhead.core.records import STAGES
@@ -100,29 +100,35 @@ def trial(home: Home, kills: int, a_phase: int, recordings: int, seed: int) -> I
 
 
 def _run(home: Home, phase: _Phase, kills: int, ids: list[str], dice: random.Random) -> Row:
-    before = (_runs(home), answer_quality.made_again(home), answer_quality.embedded_again(home))
+    before = (
+        _runs(home),
+        answer_quality.count_repeated_attempts(home),
+        answer_quality.count_repeated_embeddings(home),
+    )
     with Deployment(home, dice) as deployment:
         phase.begin(deployment)
-        wait_until(lambda: _at_work(home), seconds=_START_SECONDS, every=0.1)
+        wait_until(lambda: _has_started(home), seconds=_START_SECONDS, every=0.1)
         began = time.monotonic()
         killing = deployment.kill(kills)
-        at, end = _settled(home, phase, killing)
+        at, end = _wait_until_settled(home, phase, killing)
         ended = time.monotonic() if at is None else at
         last = killing.last
         if phase.name == "model change":
             _switch(home)
-        found = {name: n for name, n in answer_quality.complaints(home, ids).items() if n}
+        found = {name: n for name, n in answer_quality.count_complaints(home, ids).items() if n}
         return Row(
             phase=phase.name,
-            kills=killing.made.total(),
-            victims=json.dumps(dict(sorted(killing.made.items()))),
+            kills=killing.done.total(),
+            victims=json.dumps(dict(sorted(killing.done.items()))),
             seconds=round(ended - began, 1),
             converged=None if at is None else round(max(0.0, at - last), 1),
             end=end,
             runs=_runs(home) - before[0],
-            made_again=answer_quality.made_again(home) - before[1],
-            embedded_again=answer_quality.embedded_again(home) - before[2],
-            outdated=answer_quality.outdated_in_dagster(home) if phase.name == "backfill" else None,
+            made_again=answer_quality.count_repeated_attempts(home) - before[1],
+            embedded_again=answer_quality.count_repeated_embeddings(home) - before[2],
+            outdated=answer_quality.count_outdated_in_dagster(home)
+            if phase.name == "backfill"
+            else None,
             complaints=json.dumps(found) if found else "",
             load_average=round(os.getloadavg()[0], 1),
         )
@@ -137,7 +143,7 @@ def _backfill(home: Home) -> _Phase:
             "allPartitions": True,
             "tags": [],
         }
-        wait_until(lambda: _launched(home, deployment, params), seconds=_START_SECONDS)
+        wait_until(lambda: _launch_backfill(home, deployment, params), seconds=_START_SECONDS)
 
     def ended() -> str | None:
         newest = home.instance.get_backfills(limit=1)[0]
@@ -147,7 +153,7 @@ def _backfill(home: Home) -> _Phase:
     return _Phase("backfill", begin, ended)
 
 
-def _launched(home: Home, deployment: Deployment, params: dict[str, Any]) -> bool:
+def _launch_backfill(home: Home, deployment: Deployment, params: dict[str, Any]) -> bool:
     answer = home.log.with_name("answer.json")
     answer.unlink(missing_ok=True)
     query = ["-t", _LAUNCH, "-v", json.dumps({"params": params}), "-o", str(answer)]
@@ -175,20 +181,20 @@ def _model_change(home: Home) -> _Phase:
 def _switch(home: Home) -> None:
     """To the set that was built; what was searched before is let go, and settings follow. Past
     the gate, which asks for meaning where seeded sentences have none."""
-    services = answer_quality.today(home)
+    services = answer_quality.current_services(home)
     before, built = services.search.embedding_sets.live()
     services.search.embedding_sets.activate(built)
     os.environ["PLAYHEAD_EMBEDDER"] = built.name
     ModelSwitch(services, services.engines.embedders).retire(before)
 
 
-def _settled(home: Home, phase: _Phase, killing: Killing) -> tuple[float | None, str]:
+def _wait_until_settled(home: Home, phase: _Phase, killing: KillPlan) -> tuple[float | None, str]:
     """Since when nothing is under way any more, and the end of what was begun."""
     deadline, since, end = time.monotonic() + _PATIENCE_SECONDS, None, "never"
     while time.monotonic() < deadline:
         found = None
         with suppress(*DATABASE_ERRORS):
-            found = phase.ended() if _quiet(home) else None
+            found = phase.ended() if _is_idle(home) else None
         since, end = (since or time.monotonic(), found) if found else (None, end)
         if since and killing.left:
             killing.left = 0  # nothing is left to be killed at
@@ -198,12 +204,12 @@ def _settled(home: Home, phase: _Phase, killing: Killing) -> tuple[float | None,
     return None, end
 
 
-def _quiet(home: Home) -> bool:
+def _is_idle(home: Home) -> bool:
     unfinished = dg.RunsFilter(statuses=IN_PROGRESS_STATUSES)
     return home.idle and not home.instance.get_runs_count(unfinished)
 
 
-def _at_work(home: Home) -> bool:
+def _has_started(home: Home) -> bool:
     return bool(home.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
 
 
@@ -224,9 +230,7 @@ def main(
     """KILLS in all, at most so many A PHASE, over this many RECORDINGS."""
     rows: list[Row] = []
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # that the database is away is known
-    with temporary_home(
-        transcriber="stub", embedder="stub", chunking=seeding.CHUNKING
-    ) as home:
+    with temporary_home(transcriber="stub", embedder="stub", chunking=seeding.CHUNKING) as home:
         os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
         try:
             for row in trial(home, kills, a_phase, recordings, seed):

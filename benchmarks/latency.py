@@ -69,8 +69,8 @@ def measure(home: Home, way: str, upload: Upload, files: Sequence[Path]) -> Row:
         time.sleep(_IDLE_SECONDS)
         done, recording = upload(home, file)
         wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.05)
-        started.append(_started(home, recording) - done)
-        ready.append(_ready(home, recording) - done)
+        started.append(_started_at(home, recording) - done)
+        ready.append(_ready_at(home, recording) - done)
     return Row(
         way=way,
         uploads=len(files),
@@ -98,7 +98,7 @@ def rows(uploads: int) -> Iterator[Row]:
         yield measure(home, "dropped", drop, files[uploads:])
 
 
-def _started(home: Home, recording: Recording) -> float:
+def _started_at(home: Home, recording: Recording) -> float:
     """When the first step over the recording began, in seconds of the clock."""
     runs = home.instance.get_runs(dg.RunsFilter(tags={PARTITION_NAME_TAG: recording.partition_key}))
     begun = [
@@ -107,7 +107,7 @@ def _started(home: Home, recording: Recording) -> float:
     return min(moment for moment in begun if moment is not None)
 
 
-def _ready(home: Home, recording: Recording) -> float:
+def _ready_at(home: Home, recording: Recording) -> float:
     moments = [
         row["finished_at"].timestamp() for row in home.services.pipeline.results.lineage(recording)
     ]

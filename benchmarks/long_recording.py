@@ -65,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LongRecording:
     """A recording, and what is said in it; ``beginning``: in its first minutes, which are a file of
     their own."""
 
@@ -76,12 +76,12 @@ class Said:
     beginning_text: str
 
 
-def make(folder: Path, speech: Path, seconds: float, uncut: float) -> Said:
+def make_recording(folder: Path, speech: Path, seconds: float, uncut: float) -> LongRecording:
     """Written in the memory of the clips."""
     clips = [item for item in manifest(speech) if item.language == "en" and item.seconds > 2.9]
     text = _write(folder / "long.flac", clips, seconds)
     beginning = _write(folder / "beginning.flac", clips, min(uncut, seconds))
-    return Said(folder / "long.flac", seconds, text, folder / "beginning.flac", beginning)
+    return LongRecording(folder / "long.flac", seconds, text, folder / "beginning.flac", beginning)
 
 
 def _write(file: Path, clips: list[Spoken], seconds: float) -> str:
@@ -92,7 +92,7 @@ def _write(file: Path, clips: list[Spoken], seconds: float) -> str:
         for clip, pause in zip(cycle(clips), cycle(_PAUSES), strict=False):
             if done >= seconds * RATE:
                 break
-            spoken = _another_time(np.concatenate(list(decode(clip.path))), chance)
+            spoken = _vary(np.concatenate(list(decode(clip.path))), chance)
             for sound in (spoken, media_files.silence(pause)):
                 frame = _frame(sound, done)
                 container.mux(stream.encode(frame))
@@ -102,7 +102,7 @@ def _write(file: Path, clips: list[Spoken], seconds: float) -> str:
     return " ".join(said)
 
 
-def _another_time(sound: Samples, chance: np.random.Generator) -> Samples:
+def _vary(sound: Samples, chance: np.random.Generator) -> Samples:
     """The same words, softer and in some noise: no piece of the recording is like another."""
     noise = chance.normal(0.0, chance.uniform(0.0005, 0.005), len(sound))
     return (sound * chance.uniform(0.4, 0.95) + noise).astype(np.float32)
@@ -116,7 +116,7 @@ def _frame(sound: Samples, at: int) -> av.AudioFrame:
 
 
 @dataclass
-class Noting:
+class LoggingRecognizer:
     """The local engine; every piece that it begins is a line in a file, which outlives it."""
 
     listener: LocalWhisper
@@ -136,11 +136,11 @@ class Noting:
         return self.listener.recognize(sound, language=language)
 
 
-def work(url: str, recording_id: str, file: Path, transcriber: str, log: Path) -> None:
+def run_worker(url: str, recording_id: str, file: Path, transcriber: str, log: Path) -> None:
     """The worker. What came of it is written beside its log."""
     database = Database(url)
     [recording] = Recordings(database).get_many([recording_id])
-    whole = PiecewiseTranscriber(Noting(LocalWhisper(transcriber), log))
+    whole = PiecewiseTranscriber(LoggingRecognizer(LocalWhisper(transcriber), log))
     finished = TranscriptPieces(database).of(recording, whole.engine)
     transcript = whole.transcribe(file, language="en", progress=lambda _: None, finished=finished)
     peak = _peak_kib() / 1024
@@ -154,7 +154,7 @@ def _peak_kib() -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
-def measure(home: Home, said: Said, kills: int, transcriber: str) -> Row:
+def measure(home: Home, said: LongRecording, kills: int, transcriber: str) -> Row:
     recording = home.services.ingest.add(said.file, org_id=home.settings.org).recording
     log = said.file.with_name("log.txt")
     log.touch()
@@ -164,7 +164,7 @@ def measure(home: Home, said: Said, kills: int, transcriber: str) -> Row:
     share = max(1, round(said.seconds / LocalWhisper.max_seconds / (kills + 1)))
     for _ in range(kills):
         _kill_after(share, task)
-    _through(task)
+    _run_to_end(task)
     wall, cpu = time.monotonic() - start, _children_cpu() - cpu
     told = json.loads(log.with_suffix(".json").read_text())
     begun = log.read_text().splitlines()
@@ -177,9 +177,11 @@ def measure(home: Home, said: Said, kills: int, transcriber: str) -> Row:
         cpu_seconds_a_second=round(cpu / told["seconds"], 3),
         peak_mib=round(told["peak"]),
         word_errors=_errors(said.text, told["text"]),
-        beginning_word_errors=_errors(said.beginning_text, _pieced(said.beginning, transcriber)),
+        beginning_word_errors=_errors(
+            said.beginning_text, _transcribe_in_pieces(said.beginning, transcriber)
+        ),
         beginning_word_errors_uncut=_errors(
-            said.beginning_text, _uncut(said.beginning, transcriber)
+            said.beginning_text, _transcribe_whole(said.beginning, transcriber)
         ),
     )
 
@@ -190,7 +192,7 @@ _Task = tuple[str, str, Path, str, Path]
 def _kill_after(pieces: int, task: _Task) -> None:
     """Kill a worker in the middle of a piece, after it has begun so many and one more."""
     before = len(task[-1].read_text().splitlines())
-    worker = multiprocessing.get_context("spawn").Process(target=work, args=task)
+    worker = multiprocessing.get_context("spawn").Process(target=run_worker, args=task)
     worker.start()
     while worker.is_alive() and len(task[-1].read_text().splitlines()) <= before + pieces:
         time.sleep(_LOOK_SECONDS)
@@ -199,8 +201,8 @@ def _kill_after(pieces: int, task: _Task) -> None:
     worker.join()
 
 
-def _through(task: _Task) -> None:
-    worker = multiprocessing.get_context("spawn").Process(target=work, args=task)
+def _run_to_end(task: _Task) -> None:
+    worker = multiprocessing.get_context("spawn").Process(target=run_worker, args=task)
     worker.start()
     worker.join()
     if worker.exitcode:
@@ -212,12 +214,12 @@ def _children_cpu() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
-def _pieced(file: Path, transcriber: str) -> str:
+def _transcribe_in_pieces(file: Path, transcriber: str) -> str:
     whole = PiecewiseTranscriber(LocalWhisper(transcriber))
     return whole.transcribe(file, language="en", progress=lambda _: None).text
 
 
-def _uncut(file: Path, transcriber: str) -> str:
+def _transcribe_whole(file: Path, transcriber: str) -> str:
     model = WhisperModel(
         transcriber, device="cpu", compute_type="int8", files=whisper_files(transcriber)
     )
@@ -233,7 +235,7 @@ def rows(hours: float, speech: Path, kills: int, transcriber: str, uncut: float)
     """A tenth of the length first: memory must be the same."""
     for seconds, times in ((hours * 360, 0), (hours * 3600, kills)):
         with temporary_home(transcriber=transcriber) as home:
-            said = make(home.settings.home.parent, speech, seconds, uncut * 60)
+            said = make_recording(home.settings.home.parent, speech, seconds, uncut * 60)
             yield measure(home, said, times, transcriber)
 
 

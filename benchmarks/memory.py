@@ -70,7 +70,7 @@ def measure(seconds: float, transcriber: str) -> Row:
         wall = time.monotonic() - start
         if code:
             raise home.failure()
-        words, chunks, duration = _made(home, arrival.recording.id)
+        words, chunks, duration = _count_results(home, arrival.recording.id)
         return Row(
             audio_seconds=round(duration),
             file_mib=round(file.stat().st_size / (1 << 20), 1),
@@ -82,7 +82,7 @@ def measure(seconds: float, transcriber: str) -> Row:
         )
 
 
-def _made(home: Home, recording_id: str) -> tuple[int, int, float]:
+def _count_results(home: Home, recording_id: str) -> tuple[int, int, float]:
     """Words, chunks and seconds, so that nobody measures an empty run."""
     [recording] = home.services.pipeline.recordings.get_many([recording_id])
     results = {row["stage"]: row for row in home.services.pipeline.results.lineage(recording)}

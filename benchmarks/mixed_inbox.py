@@ -82,7 +82,7 @@ class Killer:
         return time.monotonic() + self._dice.uniform(0, _LONGEST_LIFE_SECONDS)
 
 
-class Judge:
+class ResultChecker:
     """Compares what there is with what was given."""
 
     def __init__(self, home: Home, samples: Sequence[Sample], *, hears: bool) -> None:
@@ -201,7 +201,7 @@ def trial(home: Home, count: int, kills: int, seed: int) -> tuple[Trial, list[Ro
         drop(home, samples)
         settle(home, killer)
         seconds = time.monotonic() - start
-    judge = Judge(home, samples, hears=home.settings.transcriber != "stub")
+    judge = ResultChecker(home, samples, hears=home.settings.transcriber != "stub")
     complaints = list(judge.complaints())
     if killer.killed < kills:
         complaints.append(f"only {killer.killed} of {kills} kills found a worker")

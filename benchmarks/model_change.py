@@ -49,7 +49,7 @@ where not exists (
     select from embeddings e where e.set_id = %(set_id)s and e.chunk_id = chunk)"""
 
 
-class Counted(WordLlama):
+class CountingEmbedder(WordLlama):
     """Counts while building; the questions are embedded by another."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Counted(WordLlama):
 
 
 @dataclass
-class Answers:
+class SearchCounts:
     """What the asking thread saw."""
 
     asked: int = 0
@@ -94,7 +94,7 @@ class Row:
     load_average: float
 
 
-class Asker(threading.Thread):
+class SearchThread(threading.Thread):
     """Asks through services of its own, as another process would."""
 
     def __init__(self, home: Home, ids: Sequence[str]) -> None:
@@ -104,7 +104,7 @@ class Asker(threading.Thread):
         self._ended = threading.Event()
         self._dice = random.Random(1)
         self._lock = threading.Lock()
-        self._answers = Answers()
+        self._answers = SearchCounts()
 
     def run(self) -> None:
         settings = self._home.settings
@@ -123,10 +123,10 @@ class Asker(threading.Thread):
                 self._ask(search)
                 self._ended.wait(max(0.0, _EVERY_SECONDS - (time.monotonic() - begun)))
 
-    def take(self) -> Answers:
+    def take_counts(self) -> SearchCounts:
         """What was answered since the last time."""
         with self._lock:
-            answers, self._answers = self._answers, Answers()
+            answers, self._answers = self._answers, SearchCounts()
         return answers
 
     def end(self) -> None:
@@ -161,15 +161,15 @@ class Asker(threading.Thread):
         return bool(strangers) and search.sets.get(found.searched.id).state != "retired"
 
 
-def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
+def run_steps(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
     ids = seeding.seed(home.services, home.instance, recordings, sentences)
-    counted = Counted()
+    counted = CountingEmbedder()
     embedders = EmbedderRegistry("stub", {"stub": StubEmbedder, "wordllama": lambda: counted})
     services = replace(home.services, engines=replace(home.services.engines, embedders=embedders))
     sets = ModelSwitch(services, embedders)
     first = services.search.embedding_sets.live()[0]
     second = sets.add("wordllama", author="benchmark", confirmed_usd=None)
-    asker = Asker(home, ids)
+    asker = SearchThread(home, ids)
     asker.start()
     steps: dict[str, Callable[[], object]] = {
         "search alone": lambda: time.sleep(5),
@@ -184,7 +184,7 @@ def change(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
         "search after": lambda: time.sleep(5),
     }
     for step, take in steps.items():
-        yield _measured(step, take, asker, counted)
+        yield _measure(step, take, asker, counted)
     asker.end()
 
 
@@ -193,13 +193,13 @@ def _build(home: Home, services: PipelineServices) -> None:
     InProcessRunner(services, home.instance, definitions).run_until_done(None)
 
 
-def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Counted) -> Row:
-    asker.take()
+def _measure(step: str, take: Callable[[], object], asker: SearchThread, counted: CountingEmbedder) -> Row:
+    asker.take_counts()
     calls, texts, begun = counted.calls, len(counted.texts), time.monotonic()
     take()
     seconds = time.monotonic() - begun
     time.sleep(2 * _EVERY_SECONDS)  # for what was asked during it to be answered
-    answers, embedded = asker.take(), len(counted.texts) - texts
+    answers, embedded = asker.take_counts(), len(counted.texts) - texts
     return Row(
         step=step,
         seconds=round(seconds, 3),
@@ -223,10 +223,8 @@ def _measured(step: str, take: Callable[[], object], asker: Asker, counted: Coun
 @json_option
 def main(recordings: int, sentences: int, as_json: bool) -> None:
     """Build, switch, back, switch, retire, while somebody searches."""
-    with temporary_home(
-        transcriber="stub", embedder="stub", chunking=seeding.CHUNKING
-    ) as home:
-        print_rows(change(home, recordings, sentences), as_json=as_json)
+    with temporary_home(transcriber="stub", embedder="stub", chunking=seeding.CHUNKING) as home:
+        print_rows(run_steps(home, recordings, sentences), as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Row:
     same: bool
 
 
-class Hashed:
+class HashingSink:
     """A file that is hashed and forgotten."""
 
     def __init__(self) -> None:
@@ -63,23 +63,23 @@ class Hashed:
         return len(data)
 
 
-class Peak:
+class PeakMemory:
     """The most memory this process had, in MiB."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self.before = self.most = self._now()
+        self.before = self.maximum = self._now()
 
     def _now(self) -> float:
         return float(self._process.memory_info().rss / 2**20)
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watch(self) -> Iterator[None]:
         done = threading.Event()
 
         def watch() -> None:
             while not done.wait(0.02):
-                self.most = max(self.most, self._now())
+                self.maximum = max(self.maximum, self._now())
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -90,7 +90,7 @@ class Peak:
             watcher.join()
 
 
-def made(size: int) -> Iterator[bytes]:
+def make_parts(size: int) -> Iterator[bytes]:
     """Parts none of which is like another."""
     noise = os.urandom(PART_BYTES)
     for start in range(0, size, PART_BYTES):
@@ -102,7 +102,7 @@ def send(bucket: Bucket, size: int) -> str:
     digest = hashlib.sha256()
 
     def hashed() -> Iterator[bytes]:
-        for part in made(size):
+        for part in make_parts(size):
             digest.update(part)
             yield part
 
@@ -114,15 +114,15 @@ def fetch(bucket: Bucket) -> str:
     found = bucket.find("large")
     if found is None:
         raise click.ClickException("The object that was just sent is not there.")
-    sink = Hashed()
+    sink = HashingSink()
     bucket.download(found, sink)
     return sink.digest.hexdigest()
 
 
 def measure(way: str, bucket: Bucket, line: TcpProxy, size: int, sums: set[str]) -> Row:
     sent, received, cuts = line.sent, line.received, line.cuts
-    peak, begun = Peak(), time.monotonic()
-    with peak.watched():
+    peak, begun = PeakMemory(), time.monotonic()
+    with peak.watch():
         sums.add(send(bucket, size) if way.startswith("up") else fetch(bucket))
     seconds = time.monotonic() - begun
     carried = line.sent - sent if way.startswith("up") else line.received - received
@@ -132,7 +132,7 @@ def measure(way: str, bucket: Bucket, line: TcpProxy, size: int, sums: set[str])
         seconds=round(seconds, 1),
         mib_a_second=round(size / 2**20 / seconds),
         before_mib=round(peak.before),
-        peak_mib=round(peak.most),
+        peak_mib=round(peak.maximum),
         cuts=line.cuts - cuts,
         again_mib=round((carried - size) / 2**20, 2),
         same=len(sums) == 1,

@@ -31,7 +31,7 @@ from dagster._core.scheduler.instigation import InstigatorType
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from benchmarks import seeding
-from benchmarks.browser import Seen, at_a_browser
+from benchmarks.browser import StepTiming, open_browser
 from benchmarks.environments import (
     Home,
     free_port,
@@ -76,27 +76,27 @@ class Row:
     load_average: float
 
 
-def at_the_browser(home: Home, url: str, ids: Sequence[str], shots: Path | None) -> Iterator[Row]:
+def measure_browser(home: Home, url: str, ids: Sequence[str], shots: Path | None) -> Iterator[Row]:
     title, chosen = seeding.own_word(len(ids) - 1), ids[:_CHOSEN]
     counted, done, worked = f"Materialized ({len(ids) + 1})", [], []
-    with at_a_browser(url, _ASSET, shots) as person:
+    with open_browser(url, _ASSET, shots) as person:
         for _ in range(_ROUNDS):
             _another_comes(home)
-            person.look_at_partitions("partitions, one being new", counted)
-            person.look_at_partitions("partitions, none being new", counted)
-            person.look_around(ids[-1], title, partitions=_partitions(home))
-            person.ask_for_backfill(chosen)
+            person.open_partitions("partitions, one being new", counted)
+            person.open_partitions("partitions, none being new", counted)
+            person.open_asset_pages(ids[-1], title, partitions=_partitions(home))
+            person.launch_backfill(chosen)
             asked = time.monotonic()
-            person.look_at_backfills()
+            person.open_backfills()
             done.append(_ended(home) - asked)
             worked.append(_at_work(home))
-        for step, seen in person.seen.items():
+        for step, seen in person.timings.items():
             yield row_of_browser(step, seen)
     yield row(f"backfill of {_CHOSEN}, done", done)
     yield row(f"backfill of {_CHOSEN}, at work", worked)
 
 
-def at_the_daemon(home: Home, url: str, ids: Sequence[str]) -> Iterator[Row]:
+def measure_daemon(home: Home, url: str, ids: Sequence[str]) -> Iterator[Row]:
     """A larger backfill, and what the sensors took meanwhile and before, by what they found."""
     begun = time.monotonic()
     _ask_for_backfill(url, ids[:_BACKFILLED])
@@ -109,7 +109,7 @@ def at_the_daemon(home: Home, url: str, ids: Sequence[str]) -> Iterator[Row]:
         yield row(f"tick of {state.instigator_name}", took[::-1])
 
 
-def at_the_plan(home: Home) -> Iterator[Row]:
+def measure_plan(home: Home) -> Iterator[Row]:
     """With nothing to be done, then with all passages to be cut anew; and the work of a tick."""
     yield row("playhead plan, nothing differs", _seconds(lambda: home.run("playhead", "plan")))
     os.environ["PLAYHEAD_CHUNKING"] = _COARSER
@@ -163,9 +163,9 @@ def rows(count: int, sentences: int, shots: Path | None) -> Iterator[Row]:
         with home.dagster(port):
             url = f"http://127.0.0.1:{port}"
             some_fail(home)
-            yield from at_the_browser(home, url, ids, shots)
-            yield from at_the_daemon(home, url, ids)
-        yield from at_the_plan(home)
+            yield from measure_browser(home, url, ids, shots)
+            yield from measure_daemon(home, url, ids)
+        yield from measure_plan(home)
 
 
 def row(step: str, seconds: Sequence[float]) -> Row:
@@ -174,7 +174,7 @@ def row(step: str, seconds: Sequence[float]) -> Row:
     return Row(step, len(seconds), first, median, round(max(seconds), 2), "", load)
 
 
-def row_of_browser(step: str, seen: Sequence[Seen]) -> Row:
+def row_of_browser(step: str, seen: Sequence[StepTiming]) -> Row:
     longest = max(seen, key=lambda page: page.query_seconds)
     return replace(
         row(step, [page.seconds for page in seen]),

@@ -209,9 +209,7 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
 @json_option
 def main(recordings: int, sentences: int, corrections: int, as_json: bool) -> None:
     """Nothing changed, then one word, some times over."""
-    with temporary_home(
-        transcriber="stub", embedder="stub", chunking=json.dumps(_SIZES)
-    ) as home:
+    with temporary_home(transcriber="stub", embedder="stub", chunking=json.dumps(_SIZES)) as home:
         print_rows(rows(home, recordings, sentences, corrections), as_json=as_json)
 
 

@@ -31,11 +31,11 @@ import click
 from benchmarks import seeding
 from benchmarks.charts import chart
 from benchmarks.environments import (
+    Cost,
     Home,
-    Spent,
     json_option,
+    measure_cost,
     print_rows,
-    spent,
     temporary_home,
     wait_until,
 )
@@ -45,7 +45,7 @@ _RATE = 16_000  # Hz
 _PATIENCE_SECONDS = 1800.0
 _SENTENCES = 2
 
-Way = Callable[[Home, list[Path]], Spent]
+Way = Callable[[Home, list[Path]], Cost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +78,32 @@ def _tiny(path: Path, number: int) -> Path:
     return path
 
 
-def daemon_one_by_one(home: Home, files: list[Path]) -> Spent:
+def daemon_one_by_one(home: Home, files: list[Path]) -> Cost:
     with home.dagster():
-        before = spent(home)
+        before = measure_cost(home)
         for file in files:
             file.rename(home.inbox / file.name)
             wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.2)
-        return spent(home) - before
+        return measure_cost(home) - before
 
 
-def daemon_at_once(home: Home, files: list[Path]) -> Spent:
+def daemon_at_once(home: Home, files: list[Path]) -> Cost:
     with home.dagster():
-        before = spent(home)
+        before = measure_cost(home)
         for file in files:
             file.rename(home.inbox / file.name)
         wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS)
-        return spent(home) - before
+        return measure_cost(home) - before
 
 
-def watch_one_by_one(home: Home, files: list[Path]) -> Spent:
+def watch_one_by_one(home: Home, files: list[Path]) -> Cost:
     with home.running("playhead", "process", "--watch"):
         warm = _tiny(files[0].with_name("first.wav"), -random.randrange(1 << 30))
         _take_through(home, warm)
-        before = spent(home)
+        before = measure_cost(home)
         for file in files:
             _take_through(home, file)
-        return spent(home) - before
+        return measure_cost(home) - before
 
 
 def _take_through(home: Home, file: Path) -> None:
@@ -111,11 +111,11 @@ def _take_through(home: Home, file: Path) -> None:
     wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.05)
 
 
-def process_at_once(home: Home, files: list[Path]) -> Spent:
+def process_at_once(home: Home, files: list[Path]) -> Cost:
     home.run("playhead", "add", *map(str, files))
-    before = spent(home)
+    before = measure_cost(home)
     home.run("playhead", "process")
-    return spent(home) - before
+    return measure_cost(home) - before
 
 
 def measure(way: str, run: Way, home: Home, count: int, present: int) -> Row:
@@ -128,7 +128,7 @@ def measure(way: str, run: Way, home: Home, count: int, present: int) -> Row:
         runs=cost.runs,
         wall_seconds=round(cost.wall, 1),
         recordings_an_hour=round(3600 * count / cost.wall),
-        cpu_seconds=round(cost.ours / count, 3),
+        cpu_seconds=round(cost.programs / count, 3),
         postgres_cpu_seconds=round(cost.postgres / count, 3),
         sessions=round(cost.sessions / count, 2),
         load_average=round(os.getloadavg()[0], 1),

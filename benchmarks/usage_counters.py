@@ -36,7 +36,7 @@ _CALL_SECONDS = 0.5  # as a provider takes, so that some are killed within a cal
 _MAKERS: dict[str, Callable[[], Embedder]] = {"stub": StubEmbedder, "wordllama": WordLlama}
 
 
-class Counted:
+class CountingEmbedder:
     """An embedder that leaves a trace."""
 
     def __init__(self, name: str, embedder: Embedder, log: Path) -> None:
@@ -61,7 +61,7 @@ class Counted:
         return self._embedder.embed(texts)
 
 
-def embedded(settings: Settings) -> Counter[tuple[str, str]]:
+def count_embedded(settings: Settings) -> Counter[tuple[str, str]]:
     """How often each text was embedded: by (embedder's name, text hash)."""
     log = settings.home / _LOG
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
@@ -71,7 +71,7 @@ def embedded(settings: Settings) -> Counter[tuple[str, str]]:
 
 def _engines(settings: Settings) -> Engines:
     def maker(name: str) -> Callable[[], Embedder]:
-        return lambda: Counted(name, _MAKERS[name](), settings.home / _LOG)
+        return lambda: CountingEmbedder(name, _MAKERS[name](), settings.home / _LOG)
 
     embedders = EmbedderRegistry(settings.embedder, {name: maker(name) for name in _MAKERS})
     return replace(build_engines(settings), embedders=embedders)

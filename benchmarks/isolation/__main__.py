@@ -22,9 +22,14 @@ from dataclasses import dataclass
 import click
 
 from benchmarks.environments import json_option, print_rows
-from benchmarks.isolation.attacker import Visitor
-from benchmarks.isolation.chaos import Mayhem, Tally
-from benchmarks.isolation.tenants import Town, at_home, inhabited, misplaced
+from benchmarks.isolation.attacker import Attacker
+from benchmarks.isolation.chaos import FaultInjector, Tally
+from benchmarks.isolation.tenants import (
+    TenantDatabase,
+    count_misplaced_rows,
+    create_tenants,
+    use_home,
+)
 from playhead.core.settings import load_settings
 from playhead.postgres.database import Database
 from playhead.services.context import open_services
@@ -60,24 +65,24 @@ def main(rows: int, organisations: int, workers: int, as_json: bool) -> None:
     """ROWS rows of answers, in ORGANISATIONS organisations, asked for by WORKERS."""
     if poolers.find_pgbouncer() is None:
         raise click.ClickException("pgbouncer is not installed (Debian: apt install pgbouncer)")
-    with inhabited(organisations) as town:
-        row = _visited(town, rows, workers)
+    with create_tenants(organisations) as town:
+        row = _measure(town, rows, workers)
     print_rows([row], as_json=as_json)
     sys.exit(1 if row.foreign or row.misplaced else 0)
 
 
-def _visited(town: Town, rows: int, workers: int) -> Row:
+def _measure(town: TenantDatabase, rows: int, workers: int) -> Row:
     with closing(Database(town.url)) as database, open_services(load_settings()) as services:
-        ways = len(Visitor(database, services, town.residents[0]).ways)
+        ways = len(Attacker(database, services, town.tenants[0]).ways)
     tally = Tally(workers, ways)
-    mayhem, began = Mayhem(town.url, town.residents, tally), time.monotonic()
-    with poolers.run_pooler(town.url) as through, at_home(town.home, through):
-        mayhem.until(rows, workers)
+    mayhem, began = FaultInjector(town.url, town.tenants, tally), time.monotonic()
+    with poolers.run_pooler(town.url) as through, use_home(town.home, through):
+        mayhem.run_until(rows, workers)
     seconds = time.monotonic() - began
     with closing(Database(town.url)) as database:
-        astray = misplaced(database)
+        astray = count_misplaced_rows(database)
     return Row(
-        organisations=len(town.residents),
+        organisations=len(town.tenants),
         **tally.sums(),
         misplaced=astray,
         sessions_killed=mayhem.sessions_killed,

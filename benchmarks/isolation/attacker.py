@@ -14,8 +14,8 @@ from typing import Any, get_args
 import numpy as np
 from psycopg import sql
 
-from benchmarks.isolation.http_like import Face
-from benchmarks.isolation.tenants import Resident, others_named, word
+from benchmarks.isolation.http_like import ApiUser
+from benchmarks.isolation.tenants import Tenant, names_other_tenant, random_word
 from benchmarks.isolation.ways import Way
 from playhead.core.call_context import CallContext
 from playhead.core.records import Recording, SearchFilter
@@ -31,14 +31,14 @@ _ROLES: tuple[Role, ...] = get_args(Role)
 _NEAR = np.ones(3, np.float32)
 
 
-class Visitor:
+class Attacker:
     """``ways``: what it does, by name."""
 
-    def __init__(self, database: Database, services: Services, example: Resident) -> None:
+    def __init__(self, database: Database, services: Services, example: Tenant) -> None:
         self._database, self._services = database, services
         [self._set] = services.search.embedding_sets.live()
         self._saying = {
-            name for name, value in example.keys.items() if others_named(str(value), "nobody")
+            name for name, value in example.keys.items() if names_other_tenant(str(value), "nobody")
         }
         self.ways = (
             {
@@ -48,13 +48,13 @@ class Visitor:
             | {f"statement {n}": self._statement(sent) for n, sent in tenant_statements().items()}
             | self._reads()
             | self._writes()
-            | Face(services).ways()
+            | ApiUser(services).ways()
         )
 
     def _table(self, name: str) -> Way:
         query = sql.SQL("select {name}::text from {name} limit 2000")
 
-        def look(tenant: Resident, _other: Resident) -> Iterable[object]:
+        def look(tenant: Tenant, _other: Tenant) -> Iterable[object]:
             seen = self._database.as_role(tenant.org, random.choice(_ROLES))
             with seen.transaction() as connection:
                 return connection.execute(query.format(name=sql.Identifier(name))).fetchall()
@@ -64,7 +64,7 @@ class Visitor:
     def _statement(self, sent: bytes) -> Way:
         names = set(re.findall(r"%\((\w+)\)", sent.decode()))
 
-        def look(tenant: Resident, other: Resident) -> Iterable[object]:
+        def look(tenant: Tenant, other: Tenant) -> Iterable[object]:
             values = {name: other.keys.get(name, other.keys["recording_id"]) for name in names}
             seen = self._database.as_role(tenant.org, random.choice(_ROLES))
             with (
@@ -74,7 +74,7 @@ class Visitor:
                 cursor = connection.execute(sent, values)
                 return cursor.fetchall() if cursor.description else []
 
-        return Way(look, says=bool(names & self._saying))
+        return Way(look, names_other=bool(names & self._saying))
 
     def _reads(self) -> dict[str, Way]:
         services, search = self._services, self._search
@@ -91,20 +91,20 @@ class Visitor:
                 lambda tenant, other: [recordings.get(tenant.org, other.recording.id)]
             ),
             "transcript": Way(
-                lambda tenant, _: [content.transcript(tenant.recording, tenant.heard)]
+                lambda tenant, _: [content.transcript(tenant.recording, tenant.transcript_id)]
             ),
             "transcript of another": Way(
-                lambda tenant, other: [content.transcript(tenant.recording, other.heard)]
+                lambda tenant, other: [content.transcript(tenant.recording, other.transcript_id)]
             ),
             "transcript of another's, called ours": Way(
                 lambda tenant, other: [
-                    services.pipeline.versions.current(_called_ours(tenant, other))
+                    services.pipeline.versions.current(_under_own_org(tenant, other))
                 ],
-                says=True,
+                names_other=True,
             ),
             "names in another's, called ours": Way(
                 lambda tenant, other: services.pipeline.versions.speaker_names(
-                    _called_ours(tenant, other)
+                    _under_own_org(tenant, other)
                 ).items()
             ),
             "chunks": Way(lambda tenant, _: content.chunks(tenant.recording, CHUNK_RECIPE.hash)),
@@ -168,7 +168,7 @@ class Visitor:
             services.pipeline.versions,
         )
         return {
-            "add": Way(lambda tenant, _: [recordings.add(_arrival(tenant))]),
+            "add": Way(lambda tenant, _: [recordings.add(_new_recording(tenant))]),
             "name a speaker": Way(
                 lambda tenant, _: versions.name_speaker(tenant.recording, "Ada", tenant.canary)
             ),
@@ -183,33 +183,31 @@ class Visitor:
             ),
             "add a member": Way(
                 lambda tenant, _: services.access.members.add(
-                    tenant.org, f"{tenant.canary} {word()}", "reader"
+                    tenant.org, f"{tenant.canary} {random_word()}", "reader"
                 )
             ),
             "make a token": Way(self._token),
             "reserve and settle": Way(self._spend),
             "choose another's": Way(
-                lambda tenant, other: ledger.pin(tenant.recording, other.heard, "me")
+                lambda tenant, other: ledger.pin(tenant.recording, other.transcript_id, "me")
             ),
             "go on with another's conversation": Way(self._turn),
-            "write another's": Way(self._write_for, says=True),
+            "write another's": Way(self._write_for, names_other=True),
         }
 
-    def _search(
-        self, tenant: Resident, near: Any, recording: str | None = None
-    ) -> Iterable[object]:
+    def _search(self, tenant: Tenant, near: Any, recording: str | None = None) -> Iterable[object]:
         filters = SearchFilter(recordings=(recording,)) if recording else SearchFilter()
         words = random.choice(["same words", "canary", "everybody canary00 canary01"])
         return self._services.search.chunks.find(
             words, near, self._set, org_id=tenant.org, filters=filters, limit=50
         )
 
-    def _token(self, tenant: Resident, _other: Resident) -> Iterable[object]:
+    def _token(self, tenant: Tenant, _other: Tenant) -> Iterable[object]:
         tokens = self._services.access.tokens
         _, text = tokens.create(tenant.org, tenant.canary, tenant.canary, ["read"], 1)
         return [tokens.bearer(text)]
 
-    def _spend(self, tenant: Resident, _other: Resident) -> Iterable[object]:
+    def _spend(self, tenant: Tenant, _other: Tenant) -> Iterable[object]:
         spend = self._services.provider_use.spend
         context = CallContext(tenant.org, tenant.canary, {tenant.recording.id: 1.0})
         intended = ReservationRequest(uuid.uuid4(), "q", tenant.canary, "embeddings", 0.01)
@@ -218,22 +216,22 @@ class Visitor:
             spend.settle(tenant.org, permit.attempt_id, Settlement(cost_usd=0.01))
         return [permit]
 
-    def _turn(self, tenant: Resident, other: Resident) -> Iterable[object]:
+    def _turn(self, tenant: Tenant, other: Tenant) -> Iterable[object]:
         turn = NewTurn(tenant.canary, False, None, {}, [], [])
         return [
             self._services.search.conversations.add(tenant.org, other.keys["conversation"], turn)
         ]
 
-    def _write_for(self, tenant: Resident, other: Resident) -> Iterable[object]:
+    def _write_for(self, tenant: Tenant, other: Tenant) -> Iterable[object]:
         statement = b"insert into members (org_id, name, role) values (%(org)s, 'me', 'owner')"
         return [self._database.as_role(tenant.org, "playhead_app").run(statement, org=other.org)]
 
 
-def _called_ours(tenant: Resident, other: Resident) -> Recording:
+def _under_own_org(tenant: Tenant, other: Tenant) -> Recording:
     """As whoever has seen a recording of another might send it."""
     return replace(other.recording, org_id=tenant.org)
 
 
-def _arrival(tenant: Resident) -> Recording:
+def _new_recording(tenant: Tenant) -> Recording:
     sha256 = f"{random.randrange(200):064x}"  # that others have as well
     return factories.make_recording(org_id=tenant.org, title=tenant.canary, sha256=sha256)

@@ -16,17 +16,17 @@ from multiprocessing.process import BaseProcess
 
 import psycopg
 
-from benchmarks.isolation.attacker import Visitor
-from benchmarks.isolation.tenants import Resident, others_named
+from benchmarks.isolation.attacker import Attacker
+from benchmarks.isolation.tenants import Tenant, names_other_tenant
 from benchmarks.isolation.ways import Way
 from playhead.core.errors import PlayheadError
 from playhead.core.settings import load_settings
 from playhead.postgres.database import Database
 from playhead.services.context import open_services
 
-_AMONG_CHUNKS = 0.3  # of all that is asked: there most of the rows are
+_CHUNKS_SHARE = 0.3  # of all that is asked: there most of the rows are
 _KILL_SECONDS = 1.0  # from one session to the next
-_WORKERS_TOO = 0.2  # of those times
+_WORKER_KILL_SHARE = 0.2  # of those times
 
 
 class Tally:
@@ -50,7 +50,7 @@ class Tally:
         return {name: sum(self._counts[i :: self._width]) for i, name in enumerate(self.NAMES)}
 
 
-def work(residents: Sequence[Resident], tally: Tally, worker: int) -> None:
+def run_worker(residents: Sequence[Tenant], tally: Tally, worker: int) -> None:
     """Until it is killed."""
     logging.disable()  # of lost connections, which it is all about
     random.seed()
@@ -61,12 +61,12 @@ def work(residents: Sequence[Resident], tally: Tally, worker: int) -> None:
         while visitor is None:
             with suppress(PlayheadError, psycopg.Error):
                 services = opened.enter_context(open_services(settings))
-                visitor = Visitor(database, services, residents[0])
+                visitor = Attacker(database, services, residents[0])
         ways = list(visitor.ways.values())
         chunks = list(visitor.ways).index("table chunks")
         while True:
-            number = chunks if random.random() < _AMONG_CHUNKS else _next(ways, tally)
-            tally.add(worker, number, counts(ways[number], *random.sample(residents, 2)))
+            number = chunks if random.random() < _CHUNKS_SHARE else _next(ways, tally)
+            tally.add(worker, number, count_rows(ways[number], *random.sample(residents, 2)))
 
 
 def _next(ways: Sequence[Way], tally: Tally) -> int:
@@ -79,28 +79,30 @@ def _next(ways: Sequence[Way], tally: Tally) -> int:
     return number
 
 
-def counts(way: Way, tenant: Resident, other: Resident) -> tuple[int, int, int, int, int]:
+def count_rows(way: Way, tenant: Tenant, other: Tenant) -> tuple[int, int, int, int, int]:
     """As ``Tally.NAMES``. The words of an error are looked at as a row is."""
     rows = foreign = refused = interrupted = 0
     try:
-        for row in way.look(tenant, other) or ():
+        for row in way.query(tenant, other) or ():
             rows += 1
-            foreign += others_named(str(row), tenant.org)
+            foreign += names_other_tenant(str(row), tenant.org)
     except (PlayheadError, psycopg.Error) as error:
-        interrupted = int(_is_of_a_kill(error))
+        interrupted = int(_is_interruption(error))
         refused = 1 - interrupted
-        foreign += others_named(_told(error, other if way.says else None), tenant.org)
+        foreign += names_other_tenant(
+            _error_text(error, other if way.names_other else None), tenant.org
+        )
     return rows, foreign, 1, refused, interrupted
 
 
-def _is_of_a_kill(error: PlayheadError | psycopg.Error) -> bool:
+def _is_interruption(error: PlayheadError | psycopg.Error) -> bool:
     """Else it is without the right, or keys that do not fit."""
     if isinstance(error, PlayheadError):
         return error.retryable
     return isinstance(error, psycopg.OperationalError)
 
 
-def _told(error: PlayheadError | psycopg.Error, sent: Resident | None) -> str:
+def _error_text(error: PlayheadError | psycopg.Error, sent: Tenant | None) -> str:
     """All that an error says, without the names that it was sent."""
     told = f"{error} {error.remedy}" if isinstance(error, PlayheadError) else str(error)
     for name in (sent.canary, sent.org) if sent else ():
@@ -108,16 +110,16 @@ def _told(error: PlayheadError | psycopg.Error, sent: Resident | None) -> str:
     return told
 
 
-class Mayhem:
+class FaultInjector:
     """Workers, and what kills them and their sessions. ``url``: of the server itself."""
 
-    def __init__(self, url: str, residents: Sequence[Resident], tally: Tally) -> None:
+    def __init__(self, url: str, residents: Sequence[Tenant], tally: Tally) -> None:
         self._url = url
         self._residents, self._tally = residents, tally
         self._context = multiprocessing.get_context("fork")
         self.sessions_killed = self.workers_killed = 0
 
-    def until(self, rows: int, workers: int) -> None:
+    def run_until(self, rows: int, workers: int) -> None:
         """Raises ``RuntimeError`` where a worker ends that nobody killed."""
         busy = [self._start(number) for number in range(workers)]
         try:
@@ -126,7 +128,7 @@ class Mayhem:
                 self._kill_sessions()
                 if not all(process.is_alive() for process in busy):
                     raise RuntimeError("A worker ended by itself.")
-                if random.random() < _WORKERS_TOO:
+                if random.random() < _WORKER_KILL_SHARE:
                     number = random.randrange(workers)
                     self._end(busy[number])
                     self.workers_killed += 1
@@ -137,7 +139,7 @@ class Mayhem:
 
     def _start(self, number: int) -> BaseProcess:
         process = self._context.Process(
-            target=work, args=(self._residents, self._tally, number), daemon=True
+            target=run_worker, args=(self._residents, self._tally, number), daemon=True
         )
         process.start()
         return process

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from click.testing import CliRunner
 
-from benchmarks.isolation.tenants import SAME, Resident
+from benchmarks.isolation.tenants import SAME, Tenant
 from benchmarks.isolation.ways import Way
 from playhead.answers.conversations import ConversationHistory
 from playhead.answers.service import AnswerService
@@ -28,7 +28,7 @@ _RARELY = 0.1  # a clip is decoded and encoded, which takes as long as hundreds 
 _LIMIT = 20
 
 
-class Face:
+class ApiUser:
     """As a person of one organisation uses it."""
 
     def __init__(self, services: Services) -> None:
@@ -38,10 +38,10 @@ class Face:
         return self._searches() | self._answers() | _commands() | _exports() | _notebook()
 
     def _searches(self) -> dict[str, Way]:
-        def in_recording(tenant: Resident, whose: Resident) -> Iterable[object]:
+        def in_recording(tenant: Tenant, whose: Tenant) -> Iterable[object]:
             return self._hits(tenant, SAME, SearchFilter(recordings=(whose.recording.id,)))
 
-        def by_speaker(tenant: Resident, whose: Resident) -> Iterable[object]:
+        def by_speaker(tenant: Tenant, whose: Tenant) -> Iterable[object]:
             return self._hits(tenant, SAME, SearchFilter(speakers=(whose.canary,)))
 
         return {
@@ -53,17 +53,17 @@ class Face:
             "search in a recording": Way(lambda tenant, _: in_recording(tenant, tenant)),
             "search in another's recording": Way(in_recording),
             "search by a speaker": Way(lambda tenant, _: by_speaker(tenant, tenant)),
-            "search by another's speaker": Way(by_speaker, says=True),
+            "search by another's speaker": Way(by_speaker, names_other=True),
         }
 
     def _answers(self) -> dict[str, Way]:
-        def turns(tenant: Resident, whose: Resident) -> Iterable[object]:
+        def turns(tenant: Tenant, whose: Tenant) -> Iterable[object]:
             return self._kept(tenant).turns(whose.keys["conversation"])
 
-        def go_on(tenant: Resident, whose: Resident) -> Iterable[object]:
+        def go_on(tenant: Tenant, whose: Tenant) -> Iterable[object]:
             return [self._ask(tenant)(SAME, conversation=whose.keys["conversation"])]
 
-        def in_recording(tenant: Resident, other: Resident) -> Iterable[object]:
+        def in_recording(tenant: Tenant, other: Tenant) -> Iterable[object]:
             return [self._ask(tenant)(SAME, filters=SearchFilter(recordings=(other.recording.id,)))]
 
         return {
@@ -76,19 +76,19 @@ class Face:
             "turns of another's": Way(turns),
         }
 
-    def _search(self, tenant: Resident) -> SearchService:
+    def _search(self, tenant: Tenant) -> SearchService:
         return open_search(self._services, tenant.org)
 
     def _hits(
-        self, tenant: Resident, query: str, filters: SearchFilter = NO_FILTER
+        self, tenant: Tenant, query: str, filters: SearchFilter = NO_FILTER
     ) -> Iterable[object]:
         found = self._search(tenant)(query, filters=filters, limit=_LIMIT)
         return [*found.hits, found.note]
 
-    def _ask(self, tenant: Resident) -> AnswerService:
+    def _ask(self, tenant: Tenant) -> AnswerService:
         return AnswerService(self._services, self._search(tenant), ExtractiveAnswerer())
 
-    def _kept(self, tenant: Resident) -> ConversationHistory:
+    def _kept(self, tenant: Tenant) -> ConversationHistory:
         return ConversationHistory(self._services, tenant.org)
 
 
@@ -96,26 +96,26 @@ def _commands() -> dict[str, Way]:
     """That look: at all that is there, at a recording, at a conversation."""
     ways: dict[str, Way] = {}
     for name in ("list", "members", "tokens", "spend", "quarantine", "conversations"):
-        ways[f"command {name}"] = Way(partial(_look_around, name))
+        ways[f"command {name}"] = Way(partial(_list_command, name))
     for name in ("status", "show", "versions", "speakers"):
-        ways |= _of_both(f"command {name}", [name])
+        ways |= _own_and_foreign(f"command {name}", [name])
     return ways
 
 
-def _look_around(command: str, tenant: Resident, _other: Resident) -> Iterator[object]:
-    return _run(tenant, command)
+def _list_command(command: str, tenant: Tenant, _other: Tenant) -> Iterator[object]:
+    return _run_command(tenant, command)
 
 
 def _exports() -> dict[str, Way]:
-    ways = _of_both("document", ["document"])
+    ways = _own_and_foreign("document", ["document"])
     for wanted in FORMATS:
-        ways |= _of_both(f"transcript as {wanted}", ["transcript", "--as", wanted])
+        ways |= _own_and_foreign(f"transcript as {wanted}", ["transcript", "--as", wanted])
 
-    def clip(tenant: Resident, whose: Resident) -> Iterator[object]:
+    def clip(tenant: Tenant, whose: Tenant) -> Iterator[object]:
         with TemporaryDirectory(dir=".") as folder:  # at home, which goes with all that is in it
             path = Path(folder) / "clip.opus"
             stretch = ("--from", "0", "--to", "0.5", "--output", str(path))
-            yield from _run(tenant, "clip", whose.recording.id, *stretch)
+            yield from _run_command(tenant, "clip", whose.recording.id, *stretch)
             yield f"{path.stat().st_size} bytes"
 
     return ways | {
@@ -124,16 +124,16 @@ def _exports() -> dict[str, Way]:
     }
 
 
-def _of_both(name: str, command: list[str]) -> dict[str, Way]:
+def _own_and_foreign(name: str, command: list[str]) -> dict[str, Way]:
     """A command about a recording: one's own, and another's."""
 
-    def look(tenant: Resident, whose: Resident) -> Iterable[object]:
-        return _run(tenant, *command, whose.recording.id)
+    def look(tenant: Tenant, whose: Tenant) -> Iterable[object]:
+        return _run_command(tenant, *command, whose.recording.id)
 
     return {name: Way(lambda tenant, _: look(tenant, tenant)), f"{name} of another's": Way(look)}
 
 
-def _run(tenant: Resident, *arguments: str) -> Iterator[object]:
+def _run_command(tenant: Tenant, *arguments: str) -> Iterator[object]:
     """What a command says, and raises at the end."""
     done = CliRunner().invoke(playhead, [*arguments, "--org", tenant.org])
     yield from done.output.splitlines()
@@ -144,25 +144,25 @@ def _run(tenant: Resident, *arguments: str) -> Iterator[object]:
 
 
 def _notebook() -> dict[str, Way]:
-    def of_all(tenant: Resident, _other: Resident) -> Iterator[object]:
+    def of_all(tenant: Tenant, _other: Tenant) -> Iterator[object]:
         with Library(tenant.org) as home:
             for frame in (home.recordings(), home.chunks(), home.words(), home.spend("recording")):
                 yield from _rows(frame)
 
-    def found(tenant: Resident, _other: Resident) -> Iterator[object]:
+    def found(tenant: Tenant, _other: Tenant) -> Iterator[object]:
         with Library(tenant.org) as home:
             yield from _rows(home.search(SAME))
             yield from _rows(home.ask(SAME))
 
-    def words(tenant: Resident, whose: Resident) -> Iterator[object]:
+    def words(tenant: Tenant, whose: Tenant) -> Iterator[object]:
         with Library(tenant.org) as home:
             yield from _rows(home.words(whose.recording.id))
 
-    def chunks(tenant: Resident, whose: Resident) -> Iterator[object]:
+    def chunks(tenant: Tenant, whose: Tenant) -> Iterator[object]:
         with Library(tenant.org) as home:
             yield from _rows(home.chunks(whose.recording.id))
 
-    def go_on(tenant: Resident, other: Resident) -> Iterator[object]:
+    def go_on(tenant: Tenant, other: Tenant) -> Iterator[object]:
         with Library(tenant.org) as home:
             yield from _rows(home.ask(SAME, conversation=other.keys["conversation"]))
 

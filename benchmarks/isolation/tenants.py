@@ -37,27 +37,27 @@ _PASSAGES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Resident:
+class Tenant:
     """An organisation, its first recording, and what names its rows, as ``neighbours`` has it."""
 
     org: str
     canary: str
     recording: Recording
-    heard: int
+    transcript_id: int
     keys: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
+class TenantDatabase:
     """A server's database, the home beside it, and who lives there."""
 
     url: str
     home: Path
-    residents: Sequence[Resident]
+    tenants: Sequence[Tenant]
 
 
 @contextmanager
-def inhabited(count: int) -> Iterator[Town]:
+def create_tenants(count: int) -> Iterator[TenantDatabase]:
     """On a server of its own; this process is at home there, see ``at_home``."""
     with TemporaryDirectory(prefix="playhead-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
@@ -67,18 +67,18 @@ def inhabited(count: int) -> Iterator[Town]:
             create_database(server.url("postgres"), "playhead")
             url = server.url("playhead")
             migrate(url)
-            with at_home(home, url):
+            with use_home(home, url):
                 database, media = Database(url), stores.create_media_store(load_settings())
                 residents = _settle_in(database, media, count)
                 database.close()
-                yield Town(url, home, residents)
+                yield TenantDatabase(url, home, residents)
         finally:
             server.detach()
             server.stop()
 
 
 @contextmanager
-def at_home(home: Path, url: str) -> Iterator[None]:
+def use_home(home: Path, url: str) -> Iterator[None]:
     """While inside, settings are those of this home and database and nobody else's."""
     home.mkdir(parents=True, exist_ok=True)
     variables = {"PLAYHEAD_HOME": str(home), "DATABASE_URL": url}
@@ -86,34 +86,34 @@ def at_home(home: Path, url: str) -> Iterator[None]:
         yield
 
 
-def others_named(text: str, org: str) -> bool:
+def names_other_tenant(text: str, org: str) -> bool:
     """Whether a text has the name or the canary of another organisation."""
     return any(f"org-{named}" != org for named in _NAMED.findall(text))
 
 
-def misplaced(database: Database) -> int:
+def count_misplaced_rows(database: Database) -> int:
     """Stored rows, as their owner sees them, that name another organisation than theirs."""
     found = 0
     query = sql.SQL("select org_id, {name}::text as everything from {name}")
     for name in relations_with_org(database, "rp"):
         with database.connection() as connection:
             for row in connection.execute(query.format(name=sql.Identifier(name))):
-                found += others_named(row["everything"], row["org_id"])
+                found += names_other_tenant(row["everything"], row["org_id"])
     return found
 
 
-def word() -> str:
+def random_word() -> str:
     """One that nobody has used."""
     return f"{random.randrange(1 << 40):x}"
 
 
-def _settle_in(database: Database, media: MediaStore, count: int) -> list[Resident]:
+def _settle_in(database: Database, media: MediaStore, count: int) -> list[Tenant]:
     """The organisations, with a row in every table and a file in the store."""
     worker, sha256 = PipelineDriver(database), f"{0:064x}"
     clips = cycle(sorted(SPEECH.glob("*.flac")))
     residents = []
     for number in range(count):
-        org, canary = f"org-{number:02}", f"canary{number:02}x{word()}"
+        org, canary = f"org-{number:02}", f"canary{number:02}x{random_word()}"
         recording = factories.add_recording(database, org_id=org, sha256=sha256, title=canary)
         media.commit(media.stage(next(clips)), recording)
         texts = [f"{SAME} {place} {canary}" for place in range(_PASSAGES)]
@@ -129,7 +129,7 @@ def _settle_in(database: Database, media: MediaStore, count: int) -> list[Reside
         heard = worker.current(recording, "transcript")
         assert heard is not None
         keys = row_keys(database, recording, canary)
-        residents.append(Resident(org, canary, recording, heard.id, keys))
+        residents.append(Tenant(org, canary, recording, heard.id, keys))
     worker.results.close()
     return residents
 

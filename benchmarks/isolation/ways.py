@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from benchmarks.isolation.tenants import Resident
+from benchmarks.isolation.tenants import Tenant
 
 #: For the first, who has heard of the keys of the second. A write may give nothing.
-Look = Callable[[Resident, Resident], Iterable[object] | None]
+Query = Callable[[Tenant, Tenant], Iterable[object] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,6 @@ class Way:
     """``says``: the other's name is among what is sent, and an error may say what it was sent.
     ``weight``: how often it is taken, beside 1."""
 
-    look: Look
-    says: bool = False
+    query: Query
+    names_other: bool = False
     weight: float = 1.0

@@ -27,7 +27,7 @@ from functools import partial
 
 import click
 
-from benchmarks.environments import Home, json_option, print_rows, spent, temporary_home
+from benchmarks.environments import Home, json_option, measure_cost, print_rows, temporary_home
 from benchmarks.pipeline_vs_handwritten.floor import BareFloor, SameJobFloor
 from benchmarks.pipeline_vs_handwritten.ours import Ours
 from benchmarks.pipeline_vs_handwritten.trial import Open, Row, Surroundings, Trial
@@ -56,7 +56,7 @@ def _database(home: Home, contender: str, name: str) -> str:
 
 def _cpu_seconds(home: Home) -> float:
     """Of this process and of Postgres, all connections."""
-    return time.process_time() + spent(home).postgres
+    return time.process_time() + measure_cost(home).postgres
 
 
 @click.command()

@@ -64,8 +64,9 @@ class EngineSelection:
 class Recording:
     """One distinct file of an organisation.
 
-    ``partition_key`` names it in Dagster (``core/partition_keys.py``). ``transcriber`` and ``writer`` are the names of engines
-    that a person chose for this recording; None means the engines of the settings.
+    ``partition_key`` names it in Dagster (``core/partition_keys.py``). ``transcriber`` and
+    ``writer`` are the names of engines that a person chose for this recording; None means the
+    engines of the settings.
     """
 
     id: str

@@ -183,7 +183,8 @@ def _translate_error(url: str, told: str) -> PlayheadError:
             f"{url} denied access: {reason}",
             remedy="Check its credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY, or a role). They must "
-            "allow to list, read, write and delete there, and AWS_REGION must be the bucket's region.",
+            "allow to list, read, write and delete there, and AWS_REGION must be the region of the "
+            "bucket.",
         )
     return StorageUnavailable(
         f"{url} did not respond: {reason}",

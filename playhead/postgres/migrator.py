@@ -1,8 +1,8 @@
 """Creates the schema in an empty database, and applies migrations to an older one.
 
 ``schema/`` holds today's schema, a file per area; ``migrations/NNNN_name.sql`` leads there from an
-older release, each applied once, in order, in a transaction of its own. A migration is never changed
-once released; every change is made in both places, and a test compares the results.
+older release, each applied once, in order, in a transaction of its own. A released migration is
+never changed; every change is made in both places, and a test compares the results.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def _require_released(applied: set[str]) -> None:
         raise DatabaseUnsuitable(
             "This database was created by a version of Playhead from before its first release.",
             remedy="With that version, export what people corrected (playhead transcript RECORDING "
-            "--as json). Then start with a new PLAYHEAD_HOME (or DATABASE_URL), add the files of the "
-            "old home's media folder again, and apply the corrections (playhead correct).",
+            "--as json). Then start with a new PLAYHEAD_HOME (or DATABASE_URL), add the files of "
+            "the old home's media folder again, and apply the corrections (playhead correct).",
         )
 
 

@@ -1,52 +1,67 @@
-"""JSON Schemas for text models, and parsing of their answers. Pure functions."""
+"""JSON answers of text models: the schema that is sent, and the validation of what comes back.
+
+Both come from one pydantic model. Pure functions.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, TypeVar
 
-_OUTERMOST_BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
+import jiter
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+M = TypeVar("M", bound="ReplyModel")
 
 
 class SchemaMismatch(ValueError):
     """An answer does not match the schema. The message completes "The reply …"."""
 
 
-def object_schema(**properties: Any) -> dict[str, Any]:
-    """Return the schema of an object with exactly these properties, all required, in this order."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+class ReplyModel(BaseModel):
+    """Base of the objects in a reply. Types are strict; unknown properties are ignored."""
+
+    model_config = ConfigDict(
+        strict=True, extra="ignore", frozen=True, json_schema_extra={"additionalProperties": False}
+    )
 
 
-def array_schema(items: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
+def reply_schema(model: type[ReplyModel]) -> dict[str, Any]:
+    """Return the JSON Schema that a model server is asked to follow."""
+    return model.model_json_schema()
 
 
-def parse_object(answer: str) -> dict[str, Any]:
-    """Return the JSON object in an answer.
+def parse_reply(model: type[M], answer: str) -> M:
+    """Return the validated JSON object in an answer.
 
     Servers that cannot enforce a schema put text or code fences around it. Raises
     ``SchemaMismatch``.
     """
-    found = _OUTERMOST_BRACES.search(answer)
-    try:
-        value = json.loads(found.group()) if found else None
-    except (ValueError, RecursionError) as error:
-        raise SchemaMismatch("contains invalid JSON") from error
-    if not isinstance(value, dict):
+    start, end = answer.find("{"), answer.rfind("}") + 1
+    if start < 0 or end <= start:
         raise SchemaMismatch("contains no JSON object")
-    return value
+    try:
+        return model.model_validate(jiter.from_json(answer[start:end].encode()))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise SchemaMismatch(f"is invalid at {place or 'its top'}: {problem['msg']}") from error
+    except ValueError as error:
+        raise SchemaMismatch(f"contains invalid JSON: {error}") from error
 
 
-def require_fields(value: Any, *names: str) -> list[Any]:
-    """Return the values of these fields, None for those that are missing.
+def parse_partial(text: str) -> tuple[Any, bool]:
+    """Return the JSON value in the beginning of an answer, and True if it is complete.
 
-    All are None if ``value`` is not an object.
+    Of an incomplete value the last element may be cut off. None if there is no value yet.
     """
-    return [value.get(name) if isinstance(value, dict) else None for name in names]
+    start, end = text.find("{"), text.rfind("}") + 1
+    if start < 0:
+        return None, False
+    try:
+        return jiter.from_json(text[start:end].encode()), True
+    except ValueError:
+        pass
+    try:
+        return jiter.from_json(text[start:].encode(), partial_mode="trailing-strings"), False
+    except ValueError:
+        return None, False

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from click import Command, Group
 
+from docs.generate import variable_name
 from playhead.cli.main import playhead
 from playhead.core.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
 _README = (_ROOT / "README.md").read_text("utf-8")
+_PAGES = sorted((_ROOT / "docs").rglob("*.md"))
 _COMMANDS = dict(playhead.commands)
 
 
@@ -49,9 +51,10 @@ def run(environment: dict[str, str], *command: str) -> str:
 
 
 def normalize(output: str) -> list[str]:
-    """Return the lines from the list on, without ids and paths."""
+    """Return the lines from the list on, without ids, dates and paths."""
     tail = output[output.index("== playhead list") :]
     tail = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", tail)
+    tail = re.sub(r"\b\d{4}-\d{2}-\d{2}-([a-z0-9-]+)-[0-9a-f]{8}\b", r"DATE-\1-ID", tail)
     tail = re.sub(r"file://\S*#", "file://#", tail)
     return [" ".join(line.split()) for line in tail.splitlines() if line.strip()]
 
@@ -59,7 +62,9 @@ def normalize(output: str) -> list[str]:
 def test_demo_prints_the_output_in_the_readme(demo: tuple[str, str]) -> None:
     example = re.search(r"compares -->\n```text\n(.*?)```", _README, re.DOTALL)
     assert example is not None
-    assert normalize(demo[0]) == normalize(example[1])
+    printed = iter(normalize(demo[0]))
+    missing = [line for line in normalize(example[1]) if line not in printed]  # same order
+    assert missing == []
 
 
 def test_second_demo_runs_no_model(demo: tuple[str, str]) -> None:
@@ -81,14 +86,8 @@ def test_japanese_speech_is_found_in_japanese(
     assert hit["start_seconds"] == pytest.approx(0.8, abs=0.5)
 
 
-@pytest.mark.parametrize("name", sorted(_COMMANDS))
-def test_readme_names_every_command(name: str) -> None:
-    assert re.search(rf"playhead {name}\b", _README)
-
-
 def test_commands_in_the_documents_exist() -> None:
-    documents = [_README, *(path.read_text("utf-8") for path in (_ROOT / "docs").rglob("*.md"))]
-    for document in documents:
+    for document in [_README, *(path.read_text("utf-8") for path in _PAGES)]:
         for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL):
             for line in block.splitlines():
                 if match := re.match(r"playhead (\w+)(.*)", line):
@@ -103,18 +102,18 @@ def assert_valid_usage(command: Command, arguments: str) -> None:
     assert set(re.findall(r"--[\w-]+", arguments)) <= options
 
 
-def test_settings_are_in_the_readme_and_the_example() -> None:
+def test_settings_are_in_the_example() -> None:
     example = (_ROOT / ".env.example").read_text("utf-8")
-    for name in Settings.model_fields:
-        prefixed = name not in ("database_url", "openai_api_key")
-        variable = f"PLAYHEAD_{name.upper()}" if prefixed else name.upper()
-        assert f"| `{variable}` |" in _README
-        assert variable in example
+    for name, field in Settings.model_fields.items():
+        assert re.search(rf"^#{variable_name(name, field)}=", example, re.MULTILINE)
 
 
-def test_files_linked_in_the_readme_exist() -> None:
-    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", _README):
-        assert (_ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "page", [_ROOT / "README.md", *_PAGES], ids=lambda page: str(page.relative_to(_ROOT))
+)
+def test_files_linked_in_the_documents_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
 
 
 def test_make_targets_in_the_readme_exist() -> None:

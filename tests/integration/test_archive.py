@@ -82,5 +82,8 @@ def test_reconciliation_follows_the_archive(pipeline: Pipeline, add: Add) -> Non
     assert pipeline.services.files.media.has(old)
     recordings.unarchive("default", [old.id])
     assert reconcile.execute_in_process(instance=instance).success
-    assert set(instance.get_dynamic_partitions("recordings")) == {old.partition_key, new.partition_key}
+    assert set(instance.get_dynamic_partitions("recordings")) == {
+        old.partition_key,
+        new.partition_key,
+    }
     assert pipeline.materialised("embeddings") == {old.id, new.id}

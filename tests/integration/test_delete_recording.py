@@ -235,7 +235,9 @@ def test_dagster_events_of_a_deleted_recording_are_rejected(pipeline: Pipeline, 
     pipeline.run(other)
     delete(pipeline.services, pipeline.instance, [ours.id])
     for event in (
-        dg.AssetMaterialization("document", partition=ours.partition_key, metadata={"preview": SPOKEN}),
+        dg.AssetMaterialization(
+            "document", partition=ours.partition_key, metadata={"preview": SPOKEN}
+        ),
         dg.AssetObservation("transcript", partition=ours.partition_key, description=SPOKEN),
         dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey("transcript"),
@@ -244,7 +246,9 @@ def test_dagster_events_of_a_deleted_recording_are_rejected(pipeline: Pipeline, 
             metadata={"beginning": SPOKEN},
             partition=ours.partition_key,
         ),
-        dg.AssetMaterialization("document", partition=other.partition_key, metadata={"preview": "plain"}),
+        dg.AssetMaterialization(
+            "document", partition=other.partition_key, metadata={"preview": "plain"}
+        ),
     ):
         pipeline.instance.report_runless_asset_event(event)
     assert pipeline.materialised("document") == {other.id}

@@ -36,7 +36,7 @@ RETIRED_WORDS: Final = (
     r"\bthe face\b",
     r"\bfor ever\b",
     r"\binsist_on_\w+",
-    r"\b_?(?:MOST|LEAST|LONGEST|SHORTEST|FEWEST)_[A-Z_]+\b",
+    r"\b_?(?!most_common\b)(?:MOST|LEAST|LONGEST|SHORTEST|FEWEST)_[A-Z_]+\b",
     r"\bPATIENCE_SECONDS\b",
     r"\b_LOOK_SECONDS\b",
     r"\bNot here:",

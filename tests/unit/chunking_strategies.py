@@ -34,7 +34,7 @@ class Spaces:
 
 
 class Bytes:
-    """A tokenizer with one token per byte, the extreme of byte-level vocabularies: four per emoji."""
+    """A tokenizer with one token per byte, like the extreme of byte-level vocabularies."""
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
         sizes = [len(character.encode("utf-8", "surrogatepass")) for character in text]

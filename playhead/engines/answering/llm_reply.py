@@ -7,11 +7,11 @@ requests, and ``playhead/answers`` verifies the citations.
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import ValidationError
 
 from playhead.core.protocols.answerer import (
     AnswerRequest,
@@ -22,13 +22,7 @@ from playhead.core.protocols.answerer import (
 )
 from playhead.core.text import one_line
 from playhead.core.timecode import format_timecode
-from playhead.providers.json_schema import (
-    SchemaMismatch,
-    array_schema,
-    object_schema,
-    parse_object,
-    require_fields,
-)
+from playhead.providers.json_schema import ReplyModel, parse_partial, parse_reply, reply_schema
 
 INSTRUCTIONS: Final = (
     "You answer questions from passages of recordings, and from nothing else. The passages stand "
@@ -46,15 +40,27 @@ SCHEMA_HINT: Final = (
     '"citations": [{"passage": 1, "quote": "…"}]}]}'
 )
 
-_CITATION: Final = object_schema(passage={"type": "integer"}, quote={"type": "string"})
-_SENTENCE: Final = object_schema(text={"type": "string"}, citations=array_schema(_CITATION))
-#: ``found`` comes first, so that sentences streamed early are known to count.
-SCHEMA: Final = object_schema(found={"type": "boolean"}, sentences=array_schema(_SENTENCE))
 
-_SENTENCES: Final = re.compile(r'"sentences"\s*:\s*\[')
-_NOT_FOUND: Final = re.compile(r'"found"\s*:\s*false')
-_BETWEEN: Final = re.compile(r"[\s,]*")
-_DECODER: Final = json.JSONDecoder()
+class _CitationReply(ReplyModel):
+    passage: int
+    quote: str
+
+
+class _SentenceReply(ReplyModel):
+    text: str
+    citations: list[_CitationReply]
+
+    def draft(self) -> DraftSentence:
+        cited = (DraftCitation(citation.passage, citation.quote) for citation in self.citations)
+        return DraftSentence(self.text, tuple(cited))
+
+
+class _AnswerReply(ReplyModel):
+    found: bool  # first, so that sentences streamed early are known to count
+    sentences: list[_SentenceReply]
+
+
+SCHEMA: Final = reply_schema(_AnswerReply)
 
 
 def format_question(request: AnswerRequest, excerpts: Sequence[Excerpt]) -> str:
@@ -83,65 +89,44 @@ def parse_sentences(answer: str) -> list[DraftSentence]:
 
     Raises ``SchemaMismatch`` for an answer that does not follow the schema.
     """
-    value = parse_object(answer)
-    if not isinstance(value.get("found"), bool):
-        raise SchemaMismatch("does not say whether anything was found")
-    sentences = value.get("sentences")
-    if not isinstance(sentences, list):
-        raise SchemaMismatch("has no list of sentences")
-    statements = [_parse_sentence(sentence) for sentence in sentences]
-    return statements if value["found"] else []
-
-
-def _parse_sentence(sentence: Any) -> DraftSentence:
-    text, citations = require_fields(sentence, "text", "citations")
-    if not isinstance(text, str) or not isinstance(citations, list):
-        raise SchemaMismatch("has a sentence without text or citations")
-    return DraftSentence(text, tuple(map(_parse_citation, citations)))
-
-
-def _parse_citation(citation: Any) -> DraftCitation:
-    passage, quote = require_fields(citation, "passage", "quote")
-    if type(passage) is not int or not isinstance(quote, str):
-        raise SchemaMismatch("has a citation without passage or quote")
-    return DraftCitation(passage, quote)
+    reply = parse_reply(_AnswerReply, answer)
+    return [sentence.draft() for sentence in reply.sentences] if reply.found else []
 
 
 class SentenceStream:
-    """Parser of one streamed attempt, passing complete sentences to the sink."""
+    """Parser of one streamed attempt, passing complete sentences to the sink.
+
+    A sentence is known to be complete when the next one begins, or the answer ends.
+    """
 
     def __init__(self, sink: AnswerSink) -> None:
         sink.start_over()
         self.heard: list[DraftSentence] = []
-        self._audience = sink
+        self._sink = sink
         self._text = ""
-        self._at: int | None = None
 
     def feed(self, more: str) -> None:
         self._text += more
-        if "}" in more:  # else no sentence can have come to its end
-            for statement in self._completed():
-                self.heard.append(statement)
-                self._audience.on_sentence(statement)
+        if "{" in more or "}" in more:  # otherwise no sentence can have become complete
+            for sentence in self._complete()[len(self.heard) :]:
+                self.heard.append(sentence)
+                self._sink.on_sentence(sentence)
 
-    def _completed(self) -> Iterator[DraftSentence]:
-        if self._at is None:
-            opened = _SENTENCES.search(self._text)
-            if not opened or _NOT_FOUND.search(self._text, 0, opened.start()):
-                return
-            self._at = opened.end()
-        while (decoded := self._next(self._at)) is not None:
-            statement, self._at = decoded
-            yield statement
-
-    def _next(self, at: int) -> tuple[DraftSentence, int] | None:
-        """Return the next sentence with its end, or None if it is incomplete or invalid.
+    def _complete(self) -> list[DraftSentence]:
+        """Return the complete sentences, up to the first invalid one.
 
         The complete answer is parsed again at the end and reports what is invalid.
         """
-        between = _BETWEEN.match(self._text, at)
-        try:
-            value, end = _DECODER.raw_decode(self._text, between.end() if between else at)
-            return _parse_sentence(value), end
-        except (ValueError, RecursionError):
-            return None
+        value, whole = parse_partial(self._text)
+        if not isinstance(value, dict) or value.get("found") is False:
+            return []
+        sentences = value.get("sentences")
+        if not isinstance(sentences, list):
+            return []
+        drafts: list[DraftSentence] = []
+        for sentence in sentences if whole else sentences[:-1]:
+            try:
+                drafts.append(_SentenceReply.model_validate(sentence).draft())
+            except ValidationError:
+                break
+        return drafts

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from playhead.core.records import Kind, Transcript, content_hash
 from playhead.core.text import one_line
 from playhead.engines.writing.timed_sentences import SpokenSentence
 from playhead.providers.json_schema import (
+    ReplyModel,
     SchemaMismatch,
-    array_schema,
-    object_schema,
-    parse_object,
-    require_fields,
+    parse_reply,
+    reply_schema,
 )
 
 INSTRUCTIONS: Final = (
@@ -41,10 +40,23 @@ SCHEMA_HINT: Final = (
     '"paragraphs": [{"text": "…", "cites": [1, 2]}]}]}'
 )
 
-_TEXT: Final = {"type": "string"}
-_PARAGRAPH: Final = object_schema(text=_TEXT, cites=array_schema({"type": "integer"}))
-_SECTION: Final = object_schema(heading=_TEXT, paragraphs=array_schema(_PARAGRAPH))
-SCHEMA: Final = object_schema(title=_TEXT, sections=array_schema(_SECTION))
+
+class _ParagraphReply(ReplyModel):
+    text: str
+    cites: list[int]
+
+
+class _SectionReply(ReplyModel):
+    heading: str
+    paragraphs: list[_ParagraphReply]
+
+
+class _WriteUpReply(ReplyModel):
+    title: str
+    sections: list[_SectionReply]
+
+
+SCHEMA: Final = reply_schema(_WriteUpReply)
 
 #: Hash of the whole prompt except the recording, as the prompt's part of the recipe.
 PROMPT_HASH: Final = content_hash([INSTRUCTIONS, MERGE, SCHEMA_HINT, SCHEMA])[:16]
@@ -125,31 +137,28 @@ def parse_write_up(answer: str, known: Collection[int]) -> WriteUp:
     Raises ``SchemaMismatch``.
     """
     _reject_prompt_echo(answer)
-    value = parse_object(answer)
-    title, sections = value.get("title"), value.get("sections")
-    if not isinstance(title, str) or not isinstance(sections, list) or not sections:
-        raise SchemaMismatch("has no title, or no section")
-    return WriteUp(one_line(title), tuple(_part(section, known) for section in sections))
+    reply = parse_reply(_WriteUpReply, answer)
+    if not reply.sections:
+        raise SchemaMismatch("has no section")
+    sections = tuple(_section(section, known) for section in reply.sections)
+    return WriteUp(one_line(reply.title), sections)
 
 
-def _part(section: Any, known: Collection[int]) -> WriteUpSection:
-    heading, paragraphs = require_fields(section, "heading", "paragraphs")
-    if not isinstance(heading, str) or not isinstance(paragraphs, list) or not paragraphs:
-        raise SchemaMismatch("has a section without heading or paragraphs")
-    return WriteUpSection(
-        one_line(heading), tuple(_paragraph(paragraph, known) for paragraph in paragraphs)
-    )
+def _section(section: _SectionReply, known: Collection[int]) -> WriteUpSection:
+    if not section.paragraphs:
+        raise SchemaMismatch("has a section without paragraphs")
+    paragraphs = tuple(_paragraph(paragraph, known) for paragraph in section.paragraphs)
+    return WriteUpSection(one_line(section.heading), paragraphs)
 
 
-def _paragraph(paragraph: Any, known: Collection[int]) -> Paragraph:
-    text, cites = require_fields(paragraph, "text", "cites")
-    if not isinstance(text, str) or not (line := one_line(text)):
+def _paragraph(paragraph: _ParagraphReply, known: Collection[int]) -> Paragraph:
+    if not (line := one_line(paragraph.text)):
         raise SchemaMismatch("has a paragraph without text")
-    if not isinstance(cites, list) or not cites:
+    if not paragraph.cites:
         raise SchemaMismatch("has a paragraph without citations")
-    if invented := [cite for cite in cites if type(cite) is not int or cite not in known]:
+    if invented := [cite for cite in paragraph.cites if cite not in known]:
         raise SchemaMismatch(f"cites a line that does not exist: {invented[0]!r}")
-    return Paragraph(line, tuple(sorted(set(cites))))
+    return Paragraph(line, tuple(sorted(set(paragraph.cites))))
 
 
 def _reject_prompt_echo(answer: str) -> None:
