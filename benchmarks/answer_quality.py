@@ -1,7 +1,6 @@
-"""What must be true of an installation when everything has settled: counts of complaints, each of
-which must be 0.
+"""Checks of an installation after all work has finished: counts that must all be 0.
 
-Not here: how it came to settle (``kills.py``).
+``kills.py`` uses them.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from playhead.services.context import PipelineServices
 
 _HITS = 10
 _QUESTIONS = 60
-_AT_ONCE = 500
-_SAME = 0.999  # a model is not bit-stable
+_BATCH = 500
+_MIN_COSINE = 0.999  # a model is not bit-stable
 
-#: Each counts what should not be.
-_LEDGER: dict[str, LiteralString] = {
+#: Each query counts rows that must not exist.
+_RESULT_QUERIES: dict[str, LiteralString] = {
     "not ready": "select count(*) from recordings where stages_done < 5",
     "dead letters": "select count(*) from dead_letters where resolved_at is null",
     "left running": "select count(*) from stage_results where state = 'running'",
@@ -68,7 +67,8 @@ _LEDGER: dict[str, LiteralString] = {
         left join stage_results s on s.id = cur.result_id and s.recipe_hash = c.recipe_hash
         where s.id is null or not c.is_current""",
     "sets lacking recordings": """
-        select count(*) from embedding_sets e, missing_recordings(e.id) where e.state <> 'retired'""",
+        select count(*) from embedding_sets e, missing_recordings(e.id)
+        where e.state <> 'retired'""",
     "vectors not cached": """
         select count(*) from embeddings v join chunks c on c.id = v.chunk_id
         where not exists (
@@ -76,8 +76,8 @@ _LEDGER: dict[str, LiteralString] = {
             where k.org_id = c.org_id and k.set_id = v.set_id and k.text_hash = c.text_hash)""",
 }
 
-_DAGSTER: dict[str, LiteralString] = {
-    "told twice by one run": """
+_DAGSTER_QUERIES: dict[str, LiteralString] = {
+    "reported twice by one run": """
         select count(*) from (
             select from event_logs
             where dagster_event_type = 'ASSET_MATERIALIZATION' and run_id <> ''
@@ -94,7 +94,7 @@ _CURRENT: LiteralString = """
     join recordings r on r.id = cur.recording_id
     where cur.set_id in (0, active_set())"""
 
-_TOLD: LiteralString = """
+_REPORTED: LiteralString = """
     select distinct on (l.asset_key, l.partition) l.partition, l.asset_key, t.value
     from event_logs l
     left join asset_event_tags t on t.event_id = l.id and t.key = 'dagster/data_version'
@@ -108,25 +108,25 @@ _VECTORS: LiteralString = """
     select c.text, v.vector from embeddings v join chunks c on c.id = v.chunk_id
     where v.set_id = %(set)s"""
 
-_PASSAGE: LiteralString = """
+_OWN_CHUNK: LiteralString = """
     select c.text from chunks c
     join embeddings v on v.chunk_id = c.id and v.set_id = active_set()
     where c.recording_id = %(id)s and c.text like %(word)s order by c.id limit 1"""
 
 
 def current_services(home: Home) -> PipelineServices:
-    """The playhead with the settings of this moment."""
+    """Return services with the settings of this moment."""
     settings = load_settings()
     return replace(home.services, settings=settings, engines=build_engines(settings))
 
 
 def count_complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:
-    """By what is wrong; ``ids``: the recordings in the order they were seeded."""
+    """Return counts by problem; ``ids`` are the recordings in the order they were seeded."""
     services = current_services(home)
     differing = services.pipeline.plans.differences(desired_recipes(services), Scope())
     return {
-        **_counts(app_url(home.settings), _LEDGER),
-        **_counts(_dagster(home), _DAGSTER),
+        **_counts(app_url(home.settings), _RESULT_QUERIES),
+        **_counts(_dagster(home), _DAGSTER_QUERIES),
         "not of today's recipe": sum(difference.recordings for difference in differing),
         "embedded and lost": len(count_embedded(home.settings).keys() - _cached(home)),
         "not materialised": _count_missing_events(home),
@@ -136,21 +136,23 @@ def count_complaints(home: Home, ids: Sequence[str]) -> dict[str, int]:
 
 
 def count_outdated_in_dagster(home: Home) -> int:
-    """Partitions whose newest materialisation is not of the result that readers see."""
-    with psycopg.connect(app_url(home.settings)) as ours, psycopg.connect(_dagster(home)) as theirs:
-        current = {(key, stage): version for key, stage, version in ours.execute(_CURRENT)}
-        told = {(key, *json.loads(asset)): version for key, asset, version in theirs.execute(_TOLD)}
-    return sum(told.get(key) != version for key, version in current.items())
+    """Count partitions whose newest materialization is not of the current result."""
+    with psycopg.connect(app_url(home.settings)) as app, psycopg.connect(_dagster(home)) as dagster:
+        current = {(key, stage): version for key, stage, version in app.execute(_CURRENT)}
+        reported = {
+            (key, *json.loads(asset)): version for key, asset, version in dagster.execute(_REPORTED)
+        }
+    return sum(reported.get(key) != version for key, version in current.items())
 
 
 def count_repeated_attempts(home: Home) -> int:
-    """Attempts beyond the first, over all results so far."""
-    again: LiteralString = "select sum(attempt - 1) from stage_results where attempt > 1"
-    return _counts(app_url(home.settings), {"again": again})["again"]
+    """Count attempts beyond the first, over all results so far."""
+    query: LiteralString = "select sum(attempt - 1) from stage_results where attempt > 1"
+    return _counts(app_url(home.settings), {"again": query})["again"]
 
 
 def count_repeated_embeddings(home: Home) -> int:
-    """Texts that were embedded more than once with a model, each further time counted."""
+    """Count texts embedded more than once with a model, each further time counted."""
     counts: Counter[tuple[str, str]] = count_embedded(home.settings)
     return counts.total() - len(counts)
 
@@ -171,29 +173,31 @@ def _cached(home: Home) -> set[tuple[str, str]]:
 
 
 def _count_missing_events(home: Home) -> int:
-    told = {
+    reported = {
         stage: home.instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in STAGES
     }
-    return sum(len(home.services.pipeline.audit.created(stage) - told[stage]) for stage in STAGES)
+    return sum(
+        len(home.services.pipeline.audit.created(stage) - reported[stage]) for stage in STAGES
+    )
 
 
 def _count_wrong_vectors(services: PipelineServices) -> int:
-    """Vectors that are not what their set's model makes of their chunk's text."""
+    """Count vectors that differ from their set's model applied to their chunk's text."""
     count = 0
     with psycopg.connect(app_url(services.settings)) as connection:
         register_vector(connection)
         for target in services.embedding_targets():
             rows = connection.execute(_VECTORS, {"set": target.embedding_set.id}).fetchall()
-            for start in range(0, len(rows), _AT_ONCE):
-                texts, kept = zip(*rows[start : start + _AT_ONCE], strict=True)
-                found = np.stack([vector.to_numpy() for vector in kept])
-                alike = np.sum(target.embedder.embed(texts) * found, axis=1)
-                count += int(np.count_nonzero(alike < _SAME))
+            for start in range(0, len(rows), _BATCH):
+                texts, stored = zip(*rows[start : start + _BATCH], strict=True)
+                found = np.stack([vector.to_numpy() for vector in stored])
+                cosines = np.sum(target.embedder.embed(texts) * found, axis=1)
+                count += int(np.count_nonzero(cosines < _MIN_COSINE))
     return count
 
 
 def _count_not_found(services: PipelineServices, ids: Sequence[str]) -> int:
-    """Recordings that a passage of their own, with the word that is theirs alone, does not find."""
+    """Count recordings not found by a chunk of their own with their unique word."""
     search = SearchService(
         services.search.chunks,
         services.search.embedding_sets,
@@ -205,7 +209,7 @@ def _count_not_found(services: PipelineServices, ids: Sequence[str]) -> int:
     with psycopg.connect(app_url(services.settings)) as connection:
         for number in range(0, len(ids), max(1, len(ids) // _QUESTIONS)):
             own = {"id": ids[number], "word": f"%{seeding.own_word(number)}%"}
-            row = connection.execute(_PASSAGE, own).fetchone()
+            row = connection.execute(_OWN_CHUNK, own).fetchone()
             hits = search(row[0], limit=_HITS).hits if row else []
             count += ids[number] not in {hit.recording for hit in hits}
     return count

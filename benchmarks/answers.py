@@ -1,19 +1,19 @@
-"""Whether answers are in the recordings, open where they were said, and are not made up.
+"""Measure whether answers are in the recordings, open where they were said, and are not made up.
 
     python -m benchmarks.answers --speech FOLDER [--transcriber whisper-base] [--misses] [--json]
 
 FOLDER holds recordings and a ``MANIFEST.tsv`` with a column ``file``. They go through the whole
-pipeline, with the local listener and MiniLM; then every question of ``answers.tsv`` is asked of the
-offline answerer. The questions were written by hand from the reference texts of the recordings, in
-words of their own where there are other words; beside each stand the recording and the words from
-which on one must listen. A hundred are about the same things and not answered there.
+pipeline, with the local transcriber and MiniLM; then every question of ``answers.tsv`` is put to
+the extractive answerer. The questions were written by hand from the reference texts of the
+recordings, in other words where there are any; beside each are the recording and the words from
+which on it is answered. A hundred are about the same topics and not answered there.
 
-Half of them, by the words that answer, were looked at when the figures of
-``playhead/engines/answering/extractive.py`` were chosen ("chosen by"); the others were not ("held out").
+Half of them, by the words that answer, were used to choose the constants of
+``playhead/engines/answering/extractive.py`` ("chosen by"); the others were not ("held out").
 
 ``opens_right``: the first citation begins within two seconds of the words, of those answered.
-``valid``: citations whose quote stands word for word in the transcript at exactly their second,
-which is looked up here without the code that makes citations.
+``valid``: citations whose quote is word for word in the transcript at exactly their second, which
+is checked here without the code that creates citations.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from playhead.services.context import Services
 
 _QUESTIONS = Path(__file__).with_suffix(".tsv")
 _WITHIN_SECONDS = 2.0
-_ALIKE = 0.5  # of the reference's words and those that were heard
+_MIN_SIMILARITY = 0.5  # between the reference's words and the recognized ones
 _SAME_SECOND = 0.05
 _NUMBERS = "zero one two three four five six seven eight nine".split()
 _DIGITS = {str(number): word for number, word in enumerate(_NUMBERS)}
 
 Split = Literal["chosen by", "held out"]
-#: Words with the second at which each begins.
+#: Words, each with the second at which it begins.
 TimedWords = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``recording`` and ``words`` are empty where no recording answers."""
+    """A question; ``recording`` and ``words`` are empty where no recording answers."""
 
     text: str
     recording: str
@@ -63,17 +63,20 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredQuestion:
-    """``off``: seconds from the words to where the first citation opens; None: another recording,
-    or nothing."""
+    """A question and its answer.
+
+    ``distance``: seconds from the words to where the first citation opens; None if it opens another
+    recording or there is none.
+    """
 
     question: Question
     answer: Answer
-    off: float | None
+    distance: float | None
     valid: int
 
     @property
     def is_right(self) -> bool:
-        return self.off is not None and self.off <= _WITHIN_SECONDS
+        return self.distance is not None and self.distance <= _WITHIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,46 +106,48 @@ def ingest(home: Home, folder: Path) -> None:
     home.run("playhead", "process")
 
 
-def answer_questions(services: Services, wanted: Sequence[Question]) -> Iterator[AnsweredQuestion]:
-    """Each question by itself."""
+def answer_questions(
+    services: Services, questions: Sequence[Question]
+) -> Iterator[AnsweredQuestion]:
+    """Answer each question by itself."""
     answers = AnswerService(services, open_search(services, "default"), ExtractiveAnswerer())
-    heard = dict(_timed_words(services))
-    for question in wanted:
+    timed_words = dict(_timed_words(services))
+    for question in questions:
         answer = answers(question.text)
-        valid = sum(_is_valid(case, heard[str(case.title)]) for case in answer.citations)
-        yield AnsweredQuestion(question, answer, _distance(question, answer, heard), valid)
+        valid = sum(_is_valid(case, timed_words[str(case.title)]) for case in answer.citations)
+        yield AnsweredQuestion(question, answer, _distance(question, answer, timed_words), valid)
 
 
-def make_rows(told: Sequence[AnsweredQuestion]) -> Iterator[Row]:
+def make_rows(answered: Sequence[AnsweredQuestion]) -> Iterator[Row]:
     splits: tuple[Split | Literal["all"], ...] = ("chosen by", "held out", "all")
     for split in splits:
         for name, there in (("in the recordings", True), ("not there", False)):
-            of = [
+            cases = [
                 case
-                for case in told
+                for case in answered
                 if bool(case.question.recording) == there and split in ("all", case.question.split)
             ]
-            yield _row(split, name, of)
+            yield _row(split, name, cases)
 
 
-def _row(split: Split | Literal["all"], name: str, of: Sequence[AnsweredQuestion]) -> Row:
-    answered = [case for case in of if case.answer.found]
+def _row(split: Split | Literal["all"], name: str, cases: Sequence[AnsweredQuestion]) -> Row:
+    answered = [case for case in cases if case.answer.found]
     right = sum(case.is_right for case in answered)
     return Row(
         split=split,
         questions=name,
-        asked=len(of),
+        asked=len(cases),
         answered=len(answered),
-        not_there=len(of) - len(answered),
+        not_there=len(cases) - len(answered),
         opens_right=right,
         right_percent=round(100 * right / len(answered), 1) if answered else None,
-        citations=sum(len(case.answer.citations) for case in of),
-        valid=sum(case.valid for case in of),
+        citations=sum(len(case.answer.citations) for case in cases),
+        valid=sum(case.valid for case in cases),
     )
 
 
 def _timed_words(services: Services) -> Iterator[tuple[str, TimedWords]]:
-    """By title: every word of a transcript at its second."""
+    """Yield, by title, every word of a transcript at its second."""
     for status in services.pipeline.recordings.statuses("default"):
         transcript = services.pipeline.versions.current(
             services.pipeline.recordings.get("default", status.id)
@@ -157,36 +162,38 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def _is_valid(citation: Citation, heard: TimedWords) -> bool:
-    said, link = _words(citation.quote or ""), str(citation.link)
+def _is_valid(citation: Citation, timed_words: TimedWords) -> bool:
+    words, link = _words(citation.quote or ""), str(citation.link)
     return any(
-        [word for word, _ in heard[at : at + len(said)]] == said
+        [word for word, _ in timed_words[at : at + len(words)]] == words
         and abs(second - float(link.rpartition("#t=")[2])) <= _SAME_SECOND
-        for at, (_, second) in enumerate(heard)
+        for at, (_, second) in enumerate(timed_words)
     )
 
 
-def _distance(question: Question, answer: Answer, heard: dict[str, TimedWords]) -> float | None:
+def _distance(
+    question: Question, answer: Answer, timed_words: dict[str, TimedWords]
+) -> float | None:
     if not question.recording or not answer.citations:
         return None
     first = answer.citations[0]
     if first.title != question.recording or first.start_seconds is None:
         return None
-    return abs(first.start_seconds - _find_second(question.words, heard[question.recording]))
+    return abs(first.start_seconds - _find_second(question.words, timed_words[question.recording]))
 
 
-def _find_second(words: str, heard: TimedWords) -> float:
-    """The second at which the reference's words begin in what was heard, which differs a little."""
-    wanted = [_DIGITS.get(word, word) for word in _words(words)]
-    there = [_DIGITS.get(word, word) for word, _ in heard]
+def _find_second(words: str, timed_words: TimedWords) -> float:
+    """Return the second at which the reference's words begin in a slightly different transcript."""
+    questions = [_DIGITS.get(word, word) for word in _words(words)]
+    there = [_DIGITS.get(word, word) for word, _ in timed_words]
     similarity = [
-        SequenceMatcher(None, wanted, there[at : at + len(wanted)], autojunk=False).ratio()
+        SequenceMatcher(None, questions, there[at : at + len(questions)], autojunk=False).ratio()
         for at in range(len(there))
     ]
     best = max(range(len(there)), key=lambda at: similarity[at])
-    if similarity[best] < _ALIKE:
-        raise click.ClickException(f"Nobody heard: {words}")
-    return heard[best][1]
+    if similarity[best] < _MIN_SIMILARITY:
+        raise click.ClickException(f"Not in the transcript: {words}")
+    return timed_words[best][1]
 
 
 @click.command()
@@ -196,20 +203,20 @@ def _find_second(words: str, heard: TimedWords) -> float:
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
 )
 @click.option("--transcriber", default="whisper-base", show_default=True)
-@click.option("--misses", is_flag=True, help="Print what was answered wrongly, or not.")
+@click.option("--misses", is_flag=True, help="Print wrong and missing answers.")
 @json_option
 def main(speech: Path, transcriber: str, misses: bool, as_json: bool) -> None:
-    """Ask what is in the recordings of SPEECH, and what is not."""
+    """Ask questions about the recordings of SPEECH, answered there or not."""
     with temporary_home(transcriber=transcriber, embedder="minilm") as home:
         ingest(home, speech)
-        told = list(answer_questions(home.services, load_questions()))
-    print_rows(make_rows(told), as_json=as_json)
-    for case in told if misses else ():
+        answered = list(answer_questions(home.services, load_questions()))
+    print_rows(make_rows(answered), as_json=as_json)
+    for case in answered if misses else ():
         if case.answer.found != bool(case.question.recording) or (
             case.answer.found and not case.is_right
         ):
-            said = " / ".join(str(sentence.text) for sentence in case.answer.sentences)
-            click.echo(f"{case.question.text}\n    {case.off} {said or 'not there'}")
+            words = " / ".join(str(sentence.text) for sentence in case.answer.sentences)
+            click.echo(f"{case.question.text}\n    {case.distance} {words or 'not there'}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""A person at a headless browser, who looks at an asset in Dagster's UI and backfills it.
+"""A person at a headless browser who opens an asset in Dagster's UI and backfills it.
 
-A step lasts until what it is about can be seen. Not here: what there is to be seen, and the
-figures (``partition_pages.py``). Needs Chromium, and the package that drives it: ``pip install
---group browser``.
+A step lasts until its subject is visible. ``partition_pages.py`` has the steps and the figures.
+Needs Chromium, and the package that drives it: ``pip install --group browser``.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _SELECT_ALL = re.compile(r"Select all \(\d+\)")
 
 @dataclass(frozen=True, slots=True)
 class StepTiming:
-    """One time that a step was done. ``query``: the GraphQL operation that took longest."""
+    """One execution of a step. ``query``: the slowest GraphQL operation."""
 
     seconds: float
     query: str
@@ -38,7 +37,7 @@ class StepTiming:
 
 
 class BrowserUser:
-    """``seen``: each time, by step."""
+    """A person in the UI; ``timings`` has each execution by step."""
 
     def __init__(self, page: Page, url: str, asset: str, shots: Path | None) -> None:
         self.timings: dict[str, list[StepTiming]] = defaultdict(list)
@@ -51,16 +50,16 @@ class BrowserUser:
         expect.set_options(timeout=1000 * _PATIENCE_SECONDS)
         page.on("requestfinished", self._note)
 
-    def open_partitions(self, step: str, counted: str) -> None:
-        """The asset's, of which so many are counted, as the page says it."""
+    def open_partitions(self, step: str, expected_count: str) -> None:
+        """Open the asset's partitions, and wait for the number that the page shows."""
         page = self._page
         with self._timed(step):
             page.goto(f"{self._asset_page}?view=partitions")
-            expect(page.get_by_text(counted)).to_be_visible()
+            expect(page.get_by_text(expected_count)).to_be_visible()
             expect(page.get_by_text(_KEY).first).to_be_visible()
 
     def open_asset_pages(self, partition: str, title: str, partitions: int) -> None:
-        """The asset's other pages, and that of a partition whose metadata has ``title``."""
+        """Open the asset's other pages, and a partition whose metadata has ``title``."""
         page = self._page
         with self._timed("asset page"):
             self._open_asset()
@@ -70,21 +69,24 @@ class BrowserUser:
         with self._timed("lineage"):
             page.goto(f"{self._asset_page}?view=lineage")
             counts = page.get_by_text(f"{partitions:,} partitions")
-            expect(counts).to_have_count(2)  # the asset's, and of the one before it
+            expect(counts).to_have_count(2)  # of the asset and its parent
 
     def launch_backfill(self, ids: Sequence[str]) -> None:
-        """From the asset's page, in both ways that the dialog has to choose several: all whose
-        key contains what is typed, and then, having taken those back, one by one."""
+        """Launch a backfill from the asset's page, with both ways to choose partitions.
+
+        First all partitions whose key contains a typed text are chosen and deselected, then each
+        partition is chosen by itself.
+        """
         page = self._page
         self._open_asset()
         with self._timed("dialog of Materialize"):
             page.get_by_role("button", name=re.compile("Materialize")).first.click()
             page.get_by_text("Select a partition or create one").click()
             expect(page.get_by_text(_SELECT_ALL)).to_be_visible()
-        moment = ids[0][:12]  # ids begin with the time
+        prefix = ids[0][:12]  # ids begin with the time
         with self._timed("all of a moment chosen"):
-            self._tick(moment, _SELECT_ALL)
-        self._tick(moment, _SELECT_ALL, wanted=False)
+            self._tick(prefix, _SELECT_ALL)
+        self._tick(prefix, _SELECT_ALL, checked=False)
         with self._timed(f"{len(ids)} chosen one by one"):
             for identity in ids:
                 self._tick(identity, identity)
@@ -104,19 +106,19 @@ class BrowserUser:
         expect(self._page.get_by_text("made_from")).to_be_visible()
         expect(self._page.get_by_text("Latest check results")).to_be_visible()  # comes last
 
-    def _tick(self, typed: str, what: str | re.Pattern[str], *, wanted: bool = True) -> None:
-        """Type into the filter, and tick what it leaves."""
+    def _tick(self, typed: str, what: str | re.Pattern[str], *, checked: bool = True) -> None:
+        """Type into the filter, and tick the remaining line."""
         self._page.get_by_placeholder("Filter partitions").fill(typed)
         line = self._page.get_by_role("menuitem").filter(has_text=what)
         line.locator("svg").click()
-        expect(line.get_by_role("checkbox")).to_be_checked(checked=wanted)
+        expect(line.get_by_role("checkbox")).to_be_checked(checked=checked)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
         self._queries.clear()
-        begun = time.monotonic()
+        started_at = time.monotonic()
         yield
-        seconds, load = time.monotonic() - begun, os.getloadavg()[0]
+        seconds, load = time.monotonic() - started_at, os.getloadavg()[0]
         longest, query = max(self._queries, default=(0.0, ""))
         self.timings[step].append(StepTiming(seconds, query, longest, load))
         if self._shots:
@@ -131,7 +133,10 @@ class BrowserUser:
 
 @contextmanager
 def open_browser(url: str, asset: str, shots: Path | None) -> Iterator[BrowserUser]:
-    """``shots``: a folder for a picture of each step. Raises ``ClickException``."""
+    """Yield a person at a browser; ``shots`` is a folder for a picture of each step.
+
+    Raises ``ClickException`` if Chromium is missing.
+    """
     program = _chromium()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])

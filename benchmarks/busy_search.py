@@ -1,13 +1,13 @@
-"""Searches by many at once while many recordings come in: how long they wait, and what fails.
+"""Concurrent searches while many recordings are ingested: waiting times and failures.
 
     python -m benchmarks.busy_search [--searchers 50] [--present 2000] [--arriving 1000] [--json]
 
-Recordings are PRESENT (seeded, with MiniLM's vectors, indexed as the clock would have it); then as
-many as ARRIVING are added and made by ``playhead process``, the stub transcriber and MiniLM,
-while SEARCHERS ask, each for a moment that is there, through the services of one process as a server's
-would. Each pauses as a person does between two questions, for ``--pause`` seconds in the mean.
-Seconds are those from a question to its hits. ``lost``: answers without the recording that was
-asked for among the first ten. The words are made up, and twice as many tokens as English ones.
+PRESENT recordings are seeded, with MiniLM's vectors and the indexes that the schedule would build;
+then ARRIVING recordings are added and processed by ``playhead process``, the stub transcriber and
+MiniLM, while SEARCHERS search, each for a moment that exists, through the services of one process
+like a server. Each pauses as a person does between two questions, ``--pause`` seconds on average.
+Seconds are those from a question to its hits. ``lost``: answers without the requested recording
+among the first ten. The words are made up, and twice as many tokens as English ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ALONE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was asked in one stretch of time."""
+    """The searches of one period."""
 
     meanwhile: str
     searchers: int
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass
 class SearchCounts:
-    """Of all searchers together."""
+    """Counts over all searchers."""
 
     failed: int = 0
     lost: int = 0
@@ -64,17 +64,17 @@ class SearchCounts:
 
 
 class Searchers:
-    """Ask until they are told to end."""
+    """Threads that search until they are stopped."""
 
     def __init__(self, search: SearchService, ids: Sequence[str], count: int, pause: float) -> None:
         self._search = search
         self._ids = ids
         self._pause = pause
-        self._ended = threading.Event()
+        self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._asked = SearchCounts()
+        self._counts = SearchCounts()
         self._threads = [
-            threading.Thread(target=self._ask_on, args=(number,)) for number in range(count)
+            threading.Thread(target=self._run, args=(number,)) for number in range(count)
         ]
 
     def __enter__(self) -> Searchers:
@@ -83,32 +83,32 @@ class Searchers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def take_counts(self) -> SearchCounts:
-        """What was asked since the last time."""
+        """Return the counts since the last call, and reset them."""
         with self._lock:
-            asked, self._asked = self._asked, SearchCounts()
-        return asked
+            counts, self._counts = self._counts, SearchCounts()
+        return counts
 
-    def _ask_on(self, number: int) -> None:
-        dice = random.Random(number)
-        while not self._ended.wait(dice.expovariate(1 / self._pause)):
-            self._ask(dice.randrange(len(self._ids)))
+    def _run(self, number: int) -> None:
+        rng = random.Random(number)
+        while not self._stop.wait(rng.expovariate(1 / self._pause)):
+            self._search_once(rng.randrange(len(self._ids)))
 
-    def _ask(self, number: int) -> None:
-        begun = time.monotonic()
+    def _search_once(self, number: int) -> None:
+        started_at = time.monotonic()
         try:
-            hits = self._search(seeding.sentence_of(number)).hits
+            hits = self._search(seeding.first_sentence(number)).hits
         except PlayheadError:
             hits = None
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started_at
         with self._lock:
-            self._asked.seconds.append(seconds)
-            self._asked.failed += hits is None
-            self._asked.lost += hits is not None and all(
+            self._counts.seconds.append(seconds)
+            self._counts.failed += hits is None
+            self._counts.lost += hits is not None and all(
                 hit.recording != self._ids[number] for hit in hits
             )
 
@@ -128,24 +128,26 @@ def measure(home: Home, searchers: Searchers, count: int, arriving: int) -> Iter
     with searchers:
         for meanwhile, step in steps.items():
             searchers.take_counts()
-            begun = time.monotonic()
+            started_at = time.monotonic()
             step()
-            yield _row(meanwhile, time.monotonic() - begun, searchers.take_counts(), count, home)
+            yield _row(
+                meanwhile, time.monotonic() - started_at, searchers.take_counts(), count, home
+            )
 
 
-def _row(meanwhile: str, seconds: float, asked: SearchCounts, searchers: int, home: Home) -> Row:
-    parts = statistics.quantiles(asked.seconds, n=100)
+def _row(meanwhile: str, seconds: float, counts: SearchCounts, searchers: int, home: Home) -> Row:
+    parts = statistics.quantiles(counts.seconds, n=100)
     return Row(
         meanwhile=meanwhile,
         searchers=searchers,
         seconds=round(seconds, 1),
-        asked=len(asked.seconds),
-        failed=asked.failed,
-        lost=asked.lost,
+        asked=len(counts.seconds),
+        failed=counts.failed,
+        lost=counts.lost,
         p50=round(parts[49], 3),
         p95=round(parts[94], 3),
         p99=round(parts[98], 3),
-        slowest=round(max(asked.seconds), 3),
+        slowest=round(max(counts.seconds), 3),
         ready=home.services.pipeline.recordings.ready(),
         load_average=round(os.getloadavg()[0], 1),
     )
@@ -158,7 +160,7 @@ def _row(meanwhile: str, seconds: float, asked: SearchCounts, searchers: int, ho
 @click.option("--arriving", type=click.IntRange(min=1), default=1000, show_default=True)
 @json_option
 def main(count: int, pause: float, present: int, arriving: int, as_json: bool) -> None:
-    """SEARCHERS ask while ARRIVING recordings are made."""
+    """Run SEARCHERS while ARRIVING recordings are processed."""
     with temporary_home(transcriber="stub", embedder="minilm") as home:
         ids = seeding.seed(home.services, home.instance, present, _SENTENCES)
         home.services.search.vector_indexes.maintain()

@@ -1,4 +1,4 @@
-"""Line charts as SVG, by hand: what a plot of a few measured points needs and no more."""
+"""Line charts as SVG, drawn by hand: just enough for plots of a few measured points."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ Lines = Mapping[str, Sequence[tuple[float, float]]]
 
 _COLOURS = ("#3b6fb6", "#c4622d", "#4a8f4f", "#8a5aa8")
 _WIDTH, _HEIGHT = 740, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 180, 40, 40  # names of lines stand to the right
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 180, 40, 40  # names of lines are on the right
 
 
 def chart(below: str, panels: Mapping[str, Lines]) -> str:
-    """A panel for each title, one under the other; its lines by name. The way across is
-    logarithmic, the way up begins at nothing."""
+    """Return a panel for each title, one under the other, with its lines by name.
+
+    The horizontal axis is logarithmic, the vertical axis begins at zero.
+    """
     drawn = "".join(
         f'<g transform="translate(0,{number * _HEIGHT})">{_panel(title, below, lines)}</g>'
         for number, (title, lines) in enumerate(panels.items())
@@ -28,11 +30,11 @@ def chart(below: str, panels: Mapping[str, Lines]) -> str:
 
 def _panel(title: str, below: str, lines: Lines) -> str:
     points = [point for line in lines.values() for point in line]
-    least, most = (log10(choose(x for x, _ in points)) for choose in (min, max))
+    minimum, maximum = (log10(choose(x for x, _ in points)) for choose in (min, max))
     top = max(y for _, y in points) or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = (log10(x) - least) / ((most - least) or 1.0)
+        across = (log10(x) - minimum) / ((maximum - minimum) or 1.0)
         return (
             _LEFT + across * (_WIDTH - _LEFT - _RIGHT),
             _HEIGHT - _BOTTOM - y / top * (_HEIGHT - _TOP - _BOTTOM),

@@ -1,9 +1,8 @@
-"""The programs of a deployment, each started again when it dies, and a hand that kills them.
+"""The programs of a deployment, restarted when they die, and a thread that kills them.
 
-Code server, daemon and warm worker run as systemd would run them; the keeper sees to Postgres.
-``Deployment`` starts again and kills on a thread of its own, so that whoever waits for a database
-that is away does not keep it from either. Not here: what the programs are given to do, and what
-must be true in the end (``kills.py``).
+Code server, daemon and warm worker run as under systemd; the supervisor restarts Postgres.
+``Deployment`` restarts and kills on a thread of its own, so that waiting for an unavailable
+database does not block it. ``kills.py`` gives the programs work and checks the result.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ import psutil
 from benchmarks.environments import Home, free_port
 from playhead.postgres.database_urls import embedded_server
 
-_LOOK_SECONDS = 0.1  # systemd's own pause before it starts a service again
+_POLL_SECONDS = 0.1  # systemd's own pause before it starts a service again
 _PAUSES_SECONDS = (0.3, 3.0)
 _STOP_SECONDS = 10.0
 _WORKSPACE = """load_from:
@@ -35,7 +34,7 @@ _WORKSPACE = """load_from:
 
 @dataclass(slots=True)
 class Program:
-    """A program and its present process."""
+    """A program and its current process."""
 
     name: str
     command: Sequence[str]
@@ -48,7 +47,7 @@ class Program:
 
 @dataclass(slots=True)
 class KillPlan:
-    """Kills that are still to be made, those that were, by victim, and when the last one was."""
+    """The number of kills left, those done by victim, and the time of the last one."""
 
     left: int
     done: Counter[str] = field(default_factory=Counter)
@@ -56,22 +55,24 @@ class KillPlan:
 
 
 class Deployment(threading.Thread):
-    """From ``with`` on its parts run, with the environment of that moment. ``kill`` begins the
-    killing; ``killing.left`` is 0 when it is over."""
+    """A thread that runs the programs inside ``with``, with the environment of that moment.
 
-    def __init__(self, home: Home, dice: random.Random) -> None:
+    ``kill`` starts killing; ``killing.left`` is 0 when it is over.
+    """
+
+    def __init__(self, home: Home, rng: random.Random) -> None:
         super().__init__(daemon=True)
         port = free_port()
         self.workspace = home.log.with_name("workspace.yaml")
         self.workspace.write_text(_WORKSPACE.format(port=port))
         self.killing = KillPlan(0)
         self._home = home
-        self._dice = dice
-        self._ended = threading.Event()
+        self._rng = rng
+        self._stop = threading.Event()
         self._next = 0.0
         dagster, module = [sys.executable, "-m", "dagster"], "benchmarks.usage_counters"
         server = ["api", "grpc", "-m", module, "-a", "defs", "-p", str(port)]
-        self._parts = [
+        self._programs = [
             Program("code server", [*dagster, *server, "--location-name", "playhead"]),
             Program(
                 "daemon",
@@ -80,11 +81,13 @@ class Deployment(threading.Thread):
             Program("warm worker", [sys.executable, "-m", module]),
         ]
         self._victims: Mapping[str, Callable[[], list[psutil.Process]]] = {
-            **{part.name: self._processes_of(part) for part in self._parts},
+            **{program.name: self._processes_of(program) for program in self._programs},
             "run worker": self._run_workers,
-            "keeper": self._supervisors,
+            "supervisor": self._supervisors,
             "postmaster": self._postmasters,
-            "backend": lambda: [process for it in self._postmasters() for process in it.children()],
+            "backend": lambda: [
+                process for postmaster in self._postmasters() for process in postmaster.children()
+            ],
         }
 
     def __enter__(self) -> Deployment:
@@ -97,60 +100,62 @@ class Deployment(threading.Thread):
         _error: BaseException | None,
         _at: TracebackType | None,
     ) -> None:
-        self._ended.set()
+        self._stop.set()
         self.join()
-        for part in self._parts:
-            if part.process and part.runs:
-                part.process.terminate()
-        for part in self._parts:
+        for program in self._programs:
+            if program.process and program.runs:
+                program.process.terminate()
+        for program in self._programs:
             with suppress(subprocess.TimeoutExpired):
-                if part.process:
-                    part.process.wait(_STOP_SECONDS)
+                if program.process:
+                    program.process.wait(_STOP_SECONDS)
         for process in self._own_processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def kill(self, count: int) -> KillPlan:
-        """Begin to kill; the kills are counted in what is returned."""
+        """Start killing, and return the plan in which the kills are counted."""
         self.killing = KillPlan(count)
         return self.killing
 
     def run(self) -> None:
-        while not self._ended.wait(_LOOK_SECONDS):
-            for part in self._parts:
-                if not part.runs:
-                    part.process = self._start(part)
+        while not self._stop.wait(_POLL_SECONDS):
+            for program in self._programs:
+                if not program.runs:
+                    program.process = self._start(program)
             if self.killing.left and time.monotonic() >= self._next:
                 self._kill_one()
-                self._next = time.monotonic() + self._dice.uniform(*_PAUSES_SECONDS)
+                self._next = time.monotonic() + self._rng.uniform(*_PAUSES_SECONDS)
 
     def _kill_one(self) -> None:
-        """One process, of a kind chosen among those that run."""
-        there = {name: found for name, find in self._victims.items() if (found := find())}
-        name = self._dice.choice(sorted(there))
+        """Kill one process, of a kind chosen among the running ones."""
+        running = {name: found for name, find in self._victims.items() if (found := find())}
+        name = self._rng.choice(sorted(running))
         with suppress(psutil.NoSuchProcess):
-            self._dice.choice(there[name]).kill()
+            self._rng.choice(running[name]).kill()
             self.killing.done[name] += 1
             self.killing.last = time.monotonic()
             self.killing.left = max(0, self.killing.left - 1)
 
-    def _start(self, part: Program) -> subprocess.Popen[bytes]:
+    def _start(self, program: Program) -> subprocess.Popen[bytes]:
         with self._home.log.open("ab") as log:
-            log.write(f"\n--- {time.strftime('%H:%M:%S')} {part.name} starts\n".encode())
+            log.write(f"\n--- {time.strftime('%H:%M:%S')} {program.name} starts\n".encode())
             log.flush()
-            return subprocess.Popen(part.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            return subprocess.Popen(
+                program.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
 
     def _workspace_path(self) -> str:
         return str(self.workspace)
 
-    def _processes_of(self, part: Program) -> Callable[[], list[psutil.Process]]:
+    def _processes_of(self, program: Program) -> Callable[[], list[psutil.Process]]:
         def find() -> list[psutil.Process]:
-            return [psutil.Process(part.process.pid)] if part.process and part.runs else []
+            return [psutil.Process(program.process.pid)] if program.process and program.runs else []
 
         return find
 
     def _run_workers(self) -> list[psutil.Process]:
-        """Of any code server, also one that was killed."""
+        """Return the run workers of any code server, also of a killed one."""
         return [
             process
             for process in self._own_processes()
@@ -173,7 +178,7 @@ class Deployment(threading.Thread):
         return []
 
     def _own_processes(self) -> list[psutil.Process]:
-        """Every process of this home but the keeper and this one."""
+        """Return every process of this home but the supervisor and this one."""
         return [
             process
             for process in psutil.process_iter()

@@ -1,7 +1,6 @@
-"""What the benchmarks share: an installation of Playhead of their own, and what it costs.
+"""Shared by the benchmarks: a Playhead installation of their own, and its costs.
 
-A ``Home`` lives in a temporary folder with its own database server, inbox and Dagster, and is
-gone afterwards. Not here: what is measured (a file each beside this one).
+A ``Home`` is a temporary folder with its own database server, inbox and Dagster.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON lin
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """An installation: settings, the services of its database, the log of what it says."""
+    """An installation: settings, the services of its database, and the log of its programs."""
 
     settings: Settings
     services: PipelineServices
@@ -60,17 +59,17 @@ class Home:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to take in or to process."""
+        """Return True if nothing is left to ingest or to process."""
         return not any(self.inbox.iterdir()) and not self.services.pipeline.recordings.backlog()
 
     def start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """A program of the virtual environment, its words to the log."""
+        """Start a program of the virtual environment with its output in the log."""
         with self.log.open("ab") as log:
             command = [str(_PROGRAMS / program), *arguments]
             return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def run(self, program: str, *arguments: str) -> None:
-        """``start``, and wait for its success. Raises ``ClickException`` with the log."""
+        """Start a program and wait for its success. Raises ``ClickException`` with the log."""
         if self.start(program, *arguments).wait():
             raise self.failure()
 
@@ -79,7 +78,7 @@ class Home:
 
     @contextmanager
     def running(self, program: str, *arguments: str) -> Iterator[psutil.Process]:
-        """``start``, and end it with all that it started."""
+        """Start a program, and end it with all its children."""
         child = self.start(program, *arguments)
         process = psutil.Process(child.pid)
         try:
@@ -95,8 +94,10 @@ class Home:
 
     @contextmanager
     def dagster(self, port: int = 0) -> Iterator[psutil.Process]:
-        """``dagster dev`` as ``make dev`` has it, on a free port if none is given; its sensors
-        have looked once."""
+        """Run ``dagster dev`` like ``make dev``, until its sensors have ticked once.
+
+        A free port is used if none is given.
+        """
         workspace = str(_REPOSITORY / "workspace.yaml")
         arguments = ("dev", "-w", workspace, "--port", str(port or free_port()))
         with self.running("dagster", *arguments) as process:
@@ -111,8 +112,10 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds of wall and CPU since some moment, runs, and sessions that were opened at the
-    databases. ``ours`` is the CPU of all programs started from here."""
+    """Wall and CPU seconds, runs, and database sessions since some moment.
+
+    ``programs`` is the CPU of all programs started from here.
+    """
 
     wall: float
     programs: float
@@ -132,8 +135,10 @@ class Cost:
 
 @contextmanager
 def temporary_home(**engines: str) -> Iterator[Home]:
-    """An installation whose engines have these names. This process is moved into it, its
-    settings become environment variables, and both are as before in the end."""
+    """Yield an installation whose engines have these names.
+
+    This process changes into its folder and takes its settings from the environment, until the end.
+    """
     with ExitStack() as stack:
         folder = Path(
             stack.enter_context(
@@ -154,15 +159,15 @@ def temporary_home(**engines: str) -> Iterator[Home]:
 
 
 def measure_cost(home: Home) -> Cost:
-    """So far. This process itself does not count: it only looks."""
-    me = psutil.Process()
-    reaped = me.cpu_times()
+    """Return the cost so far, without this process itself, which only measures."""
+    own_process = psutil.Process()
+    own_times = own_process.cpu_times()
     server = embedded_server(home.settings).pid
     return Cost(
         wall=time.monotonic(),
-        programs=_cpu_seconds(me.children(recursive=True))
-        + reaped.children_user
-        + reaped.children_system,
+        programs=_cpu_seconds(own_process.children(recursive=True))
+        + own_times.children_user
+        + own_times.children_system,
         postgres=_cpu_seconds([psutil.Process(server), *psutil.Process(server).children()])
         if server
         else 0.0,
@@ -181,10 +186,10 @@ def _sessions(settings: Settings) -> int:
     return int(row[0])
 
 
-def wait_until(holds: Callable[[], bool], *, seconds: float, every: float = 0.5) -> None:
-    """Raises ``TimeoutError``."""
+def wait_until(condition: Callable[[], bool], *, seconds: float, every: float = 0.5) -> None:
+    """Wait until the condition holds. Raises ``TimeoutError``."""
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"Not so after {seconds:.0f} s.")
         time.sleep(every)
@@ -198,7 +203,7 @@ def free_port() -> int:
 
 
 def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """With those of their children that have ended."""
+    """Return the CPU seconds of the processes and of their ended children."""
     seconds = 0.0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
@@ -209,7 +214,7 @@ def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
 
 @contextmanager
 def environment(variables: dict[str, str]) -> Iterator[None]:
-    """While inside, these are the only settings."""
+    """Use these variables as the only settings inside the context."""
     before = dict(os.environ)
     for name in before:
         if name.startswith(_OURS):
@@ -223,7 +228,7 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def print_rows(rows: Iterable[DataclassInstance], *, as_json: bool) -> None:
-    """Each row as JSON when it is there, or all as a table at the end."""
+    """Print each row as JSON when it is there, or all as a table at the end."""
     table: Table | None = None
     for row in rows:
         values = asdict(row)

@@ -1,11 +1,11 @@
-"""Every container and audio codec that FFmpeg can write here, through Playhead's eyes and ears.
+"""Every container and audio codec that FFmpeg can write here, read by Playhead.
 
     python -m benchmarks.formats [--transcriber whisper-tiny.en] [--container NAME]… [--json]
 
 A spoken clip is written in each kind, probed, decoded and transcribed. Its sound must be that of
-the clip, at its second (by cross-correlation), and its words those that the same engine hears in
-the clip, at their times. What FFmpeg writes but cannot read itself, or stamps with other times, is
-counted and no more. Exit code 1 when anything else is wrong.
+the clip, at its second (by cross-correlation), and its words those that the same engine recognizes
+in the clip, at their times. Kinds that FFmpeg writes but cannot read itself, or stamps with other
+times, are only counted. The exit code is 1 if anything else is wrong.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from playhead.media.probe import probe
 from tests.support import media_files, media_formats
 
 _CLIP = "en_austen_0890"
-_LIKE = 0.5  # of 1: what low bit rates leave of a sound is less like it
+_MIN_SIMILARITY = 0.5  # of 1: low bit rates change the sound
 _SHIFT_SECONDS = 0.1  # an encoder's delay, where the container does not state it: up to 70 ms
-_WRONG_WORDS = 0.4  # codecs of one bit a sample cost words
+_WRONG_WORDS = 0.4  # codecs of one bit per sample cost words
 _WORD_SECONDS = 0.25
-#: FFmpeg's parser is nine packets behind there, and says of a packet the time of the one it reads.
+#: FFmpeg's parser is nine packets behind here, and gives a packet the time of the one it reads.
 _STAMPED_LATE = {("asf", "flac"), ("wtv", "flac")}
 
 
 @dataclass(frozen=True, slots=True)
 class SoundComparison:
-    """How a sound compares with the clip's: cosine at the best shift, and that shift."""
+    """A sound compared with the clip: the cosine at the best shift, and that shift."""
 
     similarity: float
     shift_seconds: float
 
     @property
     def good(self) -> bool:
-        return self.similarity >= _LIKE
+        return self.similarity >= _MIN_SIMILARITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,10 @@ def compare_sounds(sound: media_files.Sound, clip: media_files.Sound) -> SoundCo
 
 
 def read_with_ffmpeg(path: Path) -> media_files.Sound:
-    """The file as FFmpeg itself reads it, one frame after the other, in this process: it is ours.
-    Empty where it cannot."""
+    """Return the file as FFmpeg itself reads it, frame by frame, in this process.
+
+    The result is empty if FFmpeg cannot read it.
+    """
     resampler = av.AudioResampler("s16", "mono", media_files.RATE)
     try:
         with av.open(str(path)) as container:
@@ -97,70 +99,72 @@ class FormatChecker:
     def __init__(self, transcriber: Transcriber, clip: media_files.Sound) -> None:
         self._transcriber = transcriber
         self._clip = clip
-        self._said = self._heard(media_files.SPEECH / f"{_CLIP}.flac")
+        self._clip_transcript = self._transcribe(media_files.SPEECH / f"{_CLIP}.flac")
 
     def row(self, path: Path, container: str, codec: str) -> Row:
         sound = read_with_ffmpeg(path)
-        itself = compare_sounds(sound, self._clip) if len(sound) else SoundComparison(0, 0)
+        reference = compare_sounds(sound, self._clip) if len(sound) else SoundComparison(0, 0)
         try:
-            return self._of(path, container, codec, itself)
+            return self._check(path, container, codec, reference)
         except PlayheadError as error:
-            verdict = "WRONG" if itself.good else "not read by FFmpeg itself"
+            verdict = "WRONG" if reference.good else "not read by FFmpeg itself"
             return Row(container, codec, f"{type(error).__name__}: {error}", verdict=verdict)
 
-    def _of(self, path: Path, container: str, codec: str, itself: SoundComparison) -> Row:
+    def _check(self, path: Path, container: str, codec: str, reference: SoundComparison) -> Row:
         facts = probe(path)
-        heard = compare_sounds(np.concatenate(list(decode(path))), self._clip)
-        said = self._heard(path) if heard.good else None
-        wrong, late = self._words(said) if said else (None, None)
-        fine = (
-            heard.good
-            and abs(heard.shift_seconds) <= _SHIFT_SECONDS
+        comparison = compare_sounds(np.concatenate(list(decode(path))), self._clip)
+        transcript = self._transcribe(path) if comparison.good else None
+        wrong, delay = self._compare_words(transcript) if transcript else (None, None)
+        passed = (
+            comparison.good
+            and abs(comparison.shift_seconds) <= _SHIFT_SECONDS
             and wrong is not None
-            and late is not None
+            and delay is not None
             and wrong <= _WRONG_WORDS
-            and abs(late - heard.shift_seconds) <= _WORD_SECONDS
+            and abs(delay - comparison.shift_seconds) <= _WORD_SECONDS
         )
-        if fine:
+        if passed:
             verdict = "ok"
         elif (container, codec) in _STAMPED_LATE:
             verdict = "late, as FFmpeg stamps it"
         else:
-            verdict = "WRONG" if itself.good else "not read by FFmpeg itself"
+            verdict = "WRONG" if reference.good else "not read by FFmpeg itself"
         return Row(
             container,
             codec,
             f"{facts.container}, {facts.codec}",
-            round(heard.similarity, 3),
-            round(heard.shift_seconds * 1000, 1),
+            round(comparison.similarity, 3),
+            round(comparison.shift_seconds * 1000, 1),
             wrong and round(wrong, 3),
-            late and round(late * 1000),
+            delay and round(delay * 1000),
             verdict,
         )
 
-    def _heard(self, path: Path) -> Transcript:
+    def _transcribe(self, path: Path) -> Transcript:
         return self._transcriber.transcribe(path, language="en", progress=lambda _: None)
 
-    def _words(self, said: Transcript) -> tuple[float, float]:
-        """The share of words that differ from what is heard in the clip, and how much later those
-        that do not begin, in the median."""
-        before, now = self._said.words, said.words
-        aligned = jiwer.process_words(" ".join(_bare(self._said)), " ".join(_bare(said)) or "-")
-        late = [
-            now[there].start - before[here].start
+    def _compare_words(self, transcript: Transcript) -> tuple[float, float]:
+        """Return the share of words that differ from the clip's, and the median delay of the
+        others."""
+        before, now = self._clip_transcript.words, transcript.words
+        aligned = jiwer.process_words(
+            " ".join(_plain_words(self._clip_transcript)), " ".join(_plain_words(transcript)) or "-"
+        )
+        delay = [
+            now[other_index].start - before[index].start
             for chunk in aligned.alignments[0]
             if chunk.type == "equal"
-            for here, there in zip(
+            for index, other_index in zip(
                 range(chunk.ref_start_idx, chunk.ref_end_idx),
                 range(chunk.hyp_start_idx, chunk.hyp_end_idx),
                 strict=True,
             )
         ]
-        return aligned.wer, median(late) if late else float("inf")
+        return aligned.wer, median(delay) if delay else float("inf")
 
 
-def _bare(said: Transcript) -> list[str]:
-    return ["".join(filter(str.isalnum, word.word.lower())) or "-" for word in said.words]
+def _plain_words(transcript: Transcript) -> list[str]:
+    return ["".join(filter(str.isalnum, word.word.lower())) or "-" for word in transcript.words]
 
 
 def rows(

@@ -1,11 +1,11 @@
-"""Files that mean harm, through Playhead's eyes and ears: what they reach, what they cost.
+"""Hostile files, read by Playhead: what they reach and what they cost.
 
     python -m benchmarks.hostile [--mutations 2000] [--seed 4] [--json]
 
-Lists that point at a canary file and a canary port, bombs, absurd headers, and files bent by a
-seeded dice are probed and decoded. Exit code 1 when the canary was touched, a bomb was not called
-one, or anything came of a file but facts, sound, or an error of the recording. The seconds and the
-memory are those of the processes sandbox, and of this one.
+Playlists that point at a canary file and a canary port, bombs, absurd headers, and files mutated
+with a seeded random generator are probed and decoded. The exit code is 1 if the canary was touched,
+a bomb was not rejected as such, or a file gave anything but facts, sound, or an error of the
+recording. Seconds and memory are those of the sandboxed processes and of this one.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from playhead.media.probe import probe
 from tests.support import hostile_files
 from tests.support.sandbox_probe import watch_tripwire
 
-_LOOK_SECONDS = 0.005
+_POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of files of a sort. ``errors``: how many had which."""
+    """The results for one kind of files. ``errors``: counts by class."""
 
     sort: str
     files: int
     seconds: float
-    longest_seconds: float
+    max_seconds: float
     peak_inside_mib: int
     peak_here_mib: int
     facts: int
@@ -52,11 +52,12 @@ class Row:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the files of a sort so far. ``bombs``: nothing else may."""
+    """The results of one kind of files so far. With ``bombs`` every file must be rejected as a
+    bomb."""
 
     bombs: bool = False
     files: int = 0
-    longest: float = 0.0
+    maximum: float = 0.0
     facts: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -66,11 +67,11 @@ class Tally:
         self.files += 1
         self._try(name, lambda: probe(path))
         self._try(name, lambda: sum(map(len, decode(path))))
-        self.longest = max(self.longest, time.monotonic() - begin)
+        self.maximum = max(self.maximum, time.monotonic() - begin)
 
-    def _try(self, name: str, look: Callable[[], object]) -> None:
+    def _try(self, name: str, action: Callable[[], object]) -> None:
         try:
-            look()
+            action()
             self.facts += 1
             if self.bombs:
                 self.wrong.append(f"{name} passed")
@@ -78,32 +79,32 @@ class Tally:
             self.errors[type(error).__name__] += 1
             if self.bombs and not isinstance(error, DecodingTooCostly):
                 self.wrong.append(f"{name}: {type(error).__name__}")
-        except Exception as error:  # whatever else it is, it is what we look for
+        except Exception as error:  # any other error is a finding
             self.wrong.append(f"{name}: {error!r}")
 
 
 class MemoryWatcher:
-    """The memory of the processes sandbox, at its peak, looked at again and again."""
+    """The peak memory of the sandboxed processes, sampled."""
 
     def __init__(self) -> None:
         self.peak_bytes = 0
-        self._over = threading.Event()
+        self._stop = threading.Event()
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._look)
+        thread = threading.Thread(target=self._poll)
         thread.start()
         try:
             yield
         finally:
-            self._over.set()
+            self._stop.set()
             thread.join()
 
-    def _look(self) -> None:
-        here = psutil.Process()
-        while not self._over.wait(_LOOK_SECONDS):
+    def _poll(self) -> None:
+        own_process = psutil.Process()
+        while not self._stop.wait(_POLL_SECONDS):
             with suppress(psutil.Error):
-                for process in here.children(recursive=True):
+                for process in own_process.children(recursive=True):
                     self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
 
 
@@ -112,14 +113,14 @@ def check_files(sort: str, files: Iterable[tuple[str, Path]], *, bombs: bool = F
     with watch.watch():
         for name, path in files:
             tally.check(name, path)
-    here = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # of KiB
+    own_process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # of KiB
     return Row(
         sort,
         tally.files,
         round(time.monotonic() - begin, 1),
-        round(tally.longest, 2),
+        round(tally.maximum, 2),
         watch.peak_bytes >> 20,
-        here,
+        own_process,
         tally.facts,
         dict(tally.errors),
         tally.wrong,
@@ -169,10 +170,10 @@ def rows(folder: Path, mutations: int, seed: int) -> Iterator[Row]:
 @click.option("--seed", default=4, show_default=True)
 @json_option
 def main(mutations: int, seed: int, as_json: bool) -> None:
-    """Probe and decode files that mean harm."""
-    around = sandbox.restrictions()
-    click.echo(f"walls: {', '.join(around.active)}", err=True)
-    click.echo(f"missing: {', '.join(around.missing) or 'none'}", err=True)
+    """Probe and decode hostile files."""
+    limits = sandbox.restrictions()
+    click.echo(f"restrictions: {', '.join(limits.active)}", err=True)
+    click.echo(f"missing: {', '.join(limits.missing) or 'none'}", err=True)
     with tempfile.TemporaryDirectory() as folder:
         found = list(rows(Path(folder), mutations, seed))
     print_rows(found, as_json=as_json)

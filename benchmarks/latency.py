@@ -1,14 +1,14 @@
-"""From an upload's end to its first step's start, on an idle system as ``make dev`` has it.
+"""From an upload's end to its first step's start, on an idle system like ``make dev``.
 
     python -m benchmarks.latency [--uploads 50] [--json]
 
-Dagster's services and the warm worker run, with the ``stub`` engines; one recording at a time
-comes in, each when the one before is ready and a second has passed. Two ways in:
+Dagster's services and the warm worker run, with the ``stub`` engines; one recording at a time is
+uploaded, each when the previous one is ready and a second has passed. Two ways:
 
-- ``added``: from the commit of ``Catalogue.add``, as after ``playhead add``
+- ``added``: from the commit of ``Recordings.add``, as after ``playhead add``
 - ``dropped``: from the moment its writer closes the file in the inbox
 
-Seconds to the start of the run's step as Dagster has it, and to the recording being ready.
+Seconds to the start of the run's step as Dagster records it, and to the recording being ready.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from pipeline_assets.tags import PARTITION_NAME_TAG
 from playhead.core.records import Recording
 from playhead.postgres.coordination.liveness import WORKER
 
-_PATIENCE_SECONDS = 120.0
+_TIMEOUT_SECONDS = 120.0
 _IDLE_SECONDS = 1.0
 
-#: Brings a file in; when that was done, and the recording that came of it.
+#: Adds a file; returns the time when that was done, and the recording.
 Upload = Callable[[Home, Path], tuple[float, Recording]]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way in, measured: percentiles of seconds since the upload's end."""
+    """One way, measured: percentiles of seconds since the upload's end."""
 
     way: str
     uploads: int
@@ -55,12 +55,12 @@ def add(home: Home, file: Path) -> tuple[float, Recording]:
 
 
 def drop(home: Home, file: Path) -> tuple[float, Recording]:
-    sound, known = file.read_bytes(), _ids(home)
+    sound, known_ids = file.read_bytes(), _ids(home)
     with (home.inbox / file.name).open("wb") as writer:
         writer.write(sound)
     done = time.time()
-    wait_until(lambda: _ids(home) > known, seconds=_PATIENCE_SECONDS, every=0.02)
-    return done, home.services.pipeline.recordings.get_many(sorted(_ids(home) - known))[0]
+    wait_until(lambda: _ids(home) > known_ids, seconds=_TIMEOUT_SECONDS, every=0.02)
+    return done, home.services.pipeline.recordings.get_many(sorted(_ids(home) - known_ids))[0]
 
 
 def measure(home: Home, way: str, upload: Upload, files: Sequence[Path]) -> Row:
@@ -68,7 +68,7 @@ def measure(home: Home, way: str, upload: Upload, files: Sequence[Path]) -> Row:
     for file in files:
         time.sleep(_IDLE_SECONDS)
         done, recording = upload(home, file)
-        wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.05)
+        wait_until(lambda: home.idle, seconds=_TIMEOUT_SECONDS, every=0.05)
         started.append(_started_at(home, recording) - done)
         ready.append(_ready_at(home, recording) - done)
     return Row(
@@ -89,8 +89,8 @@ def rows(uploads: int) -> Iterator[Row]:
         home.running("playhead", "process", "--watch"),
         home.dagster(),
     ):
-        attended = home.services.liveness.is_alive
-        wait_until(lambda: attended(WORKER), seconds=_PATIENCE_SECONDS)
+        is_alive = home.services.liveness.is_alive
+        wait_until(lambda: is_alive(WORKER), seconds=_TIMEOUT_SECONDS)
         folder = home.settings.home.parent / "files"
         folder.mkdir()
         files = tiny_recordings(folder, 2 * uploads)
@@ -99,19 +99,19 @@ def rows(uploads: int) -> Iterator[Row]:
 
 
 def _started_at(home: Home, recording: Recording) -> float:
-    """When the first step over the recording began, in seconds of the clock."""
+    """Return when the first step over the recording began, in seconds of the clock."""
     runs = home.instance.get_runs(dg.RunsFilter(tags={PARTITION_NAME_TAG: recording.partition_key}))
-    begun = [
+    start_times = [
         step.start_time for run in runs for step in home.instance.get_run_step_stats(run.run_id)
     ]
-    return min(moment for moment in begun if moment is not None)
+    return min(start for start in start_times if start is not None)
 
 
 def _ready_at(home: Home, recording: Recording) -> float:
-    moments = [
+    finish_times = [
         row["finished_at"].timestamp() for row in home.services.pipeline.results.lineage(recording)
     ]
-    return float(max(moments))
+    return float(max(finish_times))
 
 
 def _ids(home: Home) -> set[str]:
@@ -119,7 +119,7 @@ def _ids(home: Home) -> set[str]:
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
-    """The least value that so many percent do not exceed."""
+    """Return the smallest value that so many percent do not exceed."""
     place = -(-len(values) * percent // 100) - 1
     return round(sorted(values)[place], 3)
 
@@ -128,7 +128,7 @@ def _percentile(values: Sequence[float], percent: int) -> float:
 @click.option("--uploads", type=click.IntRange(min=2), default=50, show_default=True)
 @json_option
 def main(uploads: int, as_json: bool) -> None:
-    """UPLOADS single recordings each way."""
+    """Measure UPLOADS single recordings each way."""
     print_rows(rows(uploads), as_json=as_json)
 
 

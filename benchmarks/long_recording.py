@@ -1,14 +1,14 @@
-"""A long recording through the local transcriber: time, memory, kills, and what cutting costs.
+"""A long recording through the local transcriber: time, memory, kills, and the cost of pieces.
 
     python -m benchmarks.long_recording [--hours 4] [--speech FOLDER] [--kills 5]
                                         [--transcriber whisper-tiny.en] [--uncut 10] [--json]
 
 Real speech with pauses as FLAC: the clips of FOLDER one after the other, over and over, each time
-at another volume and in other noise. A worker
-process transcribes it with its pieces in Postgres, is killed -9 after a share of the pieces, KILLS
-times, and then let through. ``heard_again``: pieces that were begun more often than once.
-``peak_mib`` is of the worker that finished, CPU of all. The first ``--uncut`` minutes
-are compared with faster-whisper itself, which hears them in one go.
+at another volume and with other noise. A worker process transcribes it with its pieces in Postgres,
+is killed -9 after a share of the pieces, KILLS times, and then runs to the end. ``heard_again``:
+pieces that were begun more than once. ``peak_mib`` is of the worker that finished, CPU of all. The
+first ``--uncut`` minutes are compared with faster-whisper itself, which transcribes them as a
+whole.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 from faster_whisper import WhisperModel
 
 from benchmarks.environments import Home, json_option, print_rows, temporary_home
-from benchmarks.word_error_rate import Spoken, manifest, normalise
+from benchmarks.word_error_rate import ReferenceClip, manifest, normalise
 from playhead.core.audio import Samples
 from playhead.core.packaged_models import WHISPER_MODELS, whisper_files
 from playhead.core.protocols.transcriber import Recognition
@@ -45,12 +45,12 @@ from playhead.postgres.pipeline.transcript_pieces import TranscriptPieces
 from tests.support import media_files
 
 _PAUSES = (0.4, 0.9, 2.5, 0.6, 6.0)  # seconds between clips, in turn
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Errors are shares of the words that are said."""
+    """The measurement. Errors are shares of the spoken words."""
 
     audio_seconds: float
     kills: int
@@ -66,8 +66,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class LongRecording:
-    """A recording, and what is said in it; ``beginning``: in its first minutes, which are a file of
-    their own."""
+    """A recording and its text; ``beginning`` is a file of its first minutes."""
 
     file: Path
     seconds: float
@@ -77,35 +76,35 @@ class LongRecording:
 
 
 def make_recording(folder: Path, speech: Path, seconds: float, uncut: float) -> LongRecording:
-    """Written in the memory of the clips."""
+    """Write the recording in constant memory."""
     clips = [item for item in manifest(speech) if item.language == "en" and item.seconds > 2.9]
     text = _write(folder / "long.flac", clips, seconds)
     beginning = _write(folder / "beginning.flac", clips, min(uncut, seconds))
     return LongRecording(folder / "long.flac", seconds, text, folder / "beginning.flac", beginning)
 
 
-def _write(file: Path, clips: list[Spoken], seconds: float) -> str:
-    said: list[str] = []
+def _write(file: Path, clips: list[ReferenceClip], seconds: float) -> str:
+    references: list[str] = []
     with av.open(str(file), "w") as container:
         stream = container.add_stream("flac", rate=RATE, layout="mono")
-        done, chance = 0, np.random.default_rng(len(clips))
+        done, rng = 0, np.random.default_rng(len(clips))
         for clip, pause in zip(cycle(clips), cycle(_PAUSES), strict=False):
             if done >= seconds * RATE:
                 break
-            spoken = _vary(np.concatenate(list(decode(clip.path))), chance)
-            for sound in (spoken, media_files.silence(pause)):
+            speech_ = _vary(np.concatenate(list(decode(clip.path))), rng)
+            for sound in (speech_, media_files.silence(pause)):
                 frame = _frame(sound, done)
                 container.mux(stream.encode(frame))
                 done += len(sound)
-            said.append(clip.reference)
+            references.append(clip.reference)
         container.mux(stream.encode(None))
-    return " ".join(said)
+    return " ".join(references)
 
 
-def _vary(sound: Samples, chance: np.random.Generator) -> Samples:
-    """The same words, softer and in some noise: no piece of the recording is like another."""
-    noise = chance.normal(0.0, chance.uniform(0.0005, 0.005), len(sound))
-    return (sound * chance.uniform(0.4, 0.95) + noise).astype(np.float32)
+def _vary(sound: Samples, rng: np.random.Generator) -> Samples:
+    """Return the same words, softer and with some noise, so that no two pieces are equal."""
+    noise = rng.normal(0.0, rng.uniform(0.0005, 0.005), len(sound))
+    return (sound * rng.uniform(0.4, 0.95) + noise).astype(np.float32)
 
 
 def _frame(sound: Samples, at: int) -> av.AudioFrame:
@@ -117,9 +116,9 @@ def _frame(sound: Samples, at: int) -> av.AudioFrame:
 
 @dataclass
 class LoggingRecognizer:
-    """The local engine; every piece that it begins is a line in a file, which outlives it."""
+    """The local engine, which logs every piece that it begins to a file."""
 
-    listener: LocalWhisper
+    recognizer: LocalWhisper
     log: Path
     engine: Engine = field(init=False)
 
@@ -128,60 +127,62 @@ class LoggingRecognizer:
     max_seconds = LocalWhisper.max_seconds
 
     def __post_init__(self) -> None:
-        self.engine = self.listener.engine
+        self.engine = self.recognizer.engine
 
     def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
         with self.log.open("a") as log:
             log.write(f"{len(sound)} {hashlib.sha256(sound.tobytes()).hexdigest()}\n")
-        return self.listener.recognize(sound, language=language)
+        return self.recognizer.recognize(sound, language=language)
 
 
 def run_worker(url: str, recording_id: str, file: Path, transcriber: str, log: Path) -> None:
-    """The worker. What came of it is written beside its log."""
+    """Transcribe as the worker process, and write the result beside the log."""
     database = Database(url)
     [recording] = Recordings(database).get_many([recording_id])
-    whole = PiecewiseTranscriber(LoggingRecognizer(LocalWhisper(transcriber), log))
-    finished = TranscriptPieces(database).of(recording, whole.engine)
-    transcript = whole.transcribe(file, language="en", progress=lambda _: None, finished=finished)
+    transcriber_ = PiecewiseTranscriber(LoggingRecognizer(LocalWhisper(transcriber), log))
+    finished = TranscriptPieces(database).of(recording, transcriber_.engine)
+    transcript = transcriber_.transcribe(
+        file, language="en", progress=lambda _: None, finished=finished
+    )
     peak = _peak_kib() / 1024
-    told = {"text": transcript.text, "seconds": transcript.duration_seconds, "peak": peak}
-    log.with_suffix(".json").write_text(json.dumps(told))
+    result = {"text": transcript.text, "seconds": transcript.duration_seconds, "peak": peak}
+    log.with_suffix(".json").write_text(json.dumps(result))
 
 
 def _peak_kib() -> int:
-    """Of this process alone: what getrusage tells begins with what its parent had."""
+    """Return the peak of this process alone; getrusage starts with its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0])
 
 
-def measure(home: Home, said: LongRecording, kills: int, transcriber: str) -> Row:
-    recording = home.services.ingest.add(said.file, org_id=home.settings.org).recording
-    log = said.file.with_name("log.txt")
+def measure(home: Home, recording_: LongRecording, kills: int, transcriber: str) -> Row:
+    recording = home.services.ingest.add(recording_.file, org_id=home.settings.org).recording
+    log = recording_.file.with_name("log.txt")
     log.touch()
     url = app_url(home.settings)
-    task = url, recording.id, said.file, transcriber, log
+    task = url, recording.id, recording_.file, transcriber, log
     start, cpu = time.monotonic(), _children_cpu()
-    share = max(1, round(said.seconds / LocalWhisper.max_seconds / (kills + 1)))
+    share = max(1, round(recording_.seconds / LocalWhisper.max_seconds / (kills + 1)))
     for _ in range(kills):
         _kill_after(share, task)
     _run_to_end(task)
     wall, cpu = time.monotonic() - start, _children_cpu() - cpu
-    told = json.loads(log.with_suffix(".json").read_text())
-    begun = log.read_text().splitlines()
+    result = json.loads(log.with_suffix(".json").read_text())
+    begun_pieces = log.read_text().splitlines()
     return Row(
-        audio_seconds=round(told["seconds"]),
+        audio_seconds=round(result["seconds"]),
         kills=kills,
-        pieces=len(set(begun)),
-        heard_again=len(begun) - len(set(begun)),
+        pieces=len(set(begun_pieces)),
+        heard_again=len(begun_pieces) - len(set(begun_pieces)),
         wall_seconds=round(wall, 1),
-        cpu_seconds_a_second=round(cpu / told["seconds"], 3),
-        peak_mib=round(told["peak"]),
-        word_errors=_errors(said.text, told["text"]),
+        cpu_seconds_a_second=round(cpu / result["seconds"], 3),
+        peak_mib=round(result["peak"]),
+        word_errors=_errors(recording_.text, result["text"]),
         beginning_word_errors=_errors(
-            said.beginning_text, _transcribe_in_pieces(said.beginning, transcriber)
+            recording_.beginning_text, _transcribe_in_pieces(recording_.beginning, transcriber)
         ),
         beginning_word_errors_uncut=_errors(
-            said.beginning_text, _transcribe_whole(said.beginning, transcriber)
+            recording_.beginning_text, _transcribe_whole(recording_.beginning, transcriber)
         ),
     )
 
@@ -190,13 +191,13 @@ _Task = tuple[str, str, Path, str, Path]
 
 
 def _kill_after(pieces: int, task: _Task) -> None:
-    """Kill a worker in the middle of a piece, after it has begun so many and one more."""
+    """Kill a worker in the middle of a piece, after it has begun one more than so many."""
     before = len(task[-1].read_text().splitlines())
     worker = multiprocessing.get_context("spawn").Process(target=run_worker, args=task)
     worker.start()
     while worker.is_alive() and len(task[-1].read_text().splitlines()) <= before + pieces:
-        time.sleep(_LOOK_SECONDS)
-    time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
+    time.sleep(_POLL_SECONDS)
     worker.kill()
     worker.join()
 
@@ -210,13 +211,13 @@ def _run_to_end(task: _Task) -> None:
 
 
 def _children_cpu() -> float:
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _transcribe_in_pieces(file: Path, transcriber: str) -> str:
-    whole = PiecewiseTranscriber(LocalWhisper(transcriber))
-    return whole.transcribe(file, language="en", progress=lambda _: None).text
+    transcriber_ = PiecewiseTranscriber(LocalWhisper(transcriber))
+    return transcriber_.transcribe(file, language="en", progress=lambda _: None).text
 
 
 def _transcribe_whole(file: Path, transcriber: str) -> str:
@@ -232,11 +233,11 @@ def _errors(reference: str, text: str) -> float:
 
 
 def rows(hours: float, speech: Path, kills: int, transcriber: str, uncut: float) -> Iterator[Row]:
-    """A tenth of the length first: memory must be the same."""
+    """Yield a tenth of the length first: its memory must be the same."""
     for seconds, times in ((hours * 360, 0), (hours * 3600, kills)):
         with temporary_home(transcriber=transcriber) as home:
-            said = make_recording(home.settings.home.parent, speech, seconds, uncut * 60)
-            yield measure(home, said, times, transcriber)
+            recording_ = make_recording(home.settings.home.parent, speech, seconds, uncut * 60)
+            yield measure(home, recording_, times, transcriber)
 
 
 @click.command()
@@ -254,7 +255,7 @@ def rows(hours: float, speech: Path, kills: int, transcriber: str, uncut: float)
 def main(
     hours: float, speech: Path, kills: int, transcriber: str, uncut: float, as_json: bool
 ) -> None:
-    """A recording of HOURS, after one of a tenth."""
+    """Transcribe a recording of HOURS, after one of a tenth."""
     print_rows(rows(hours, speech.absolute(), kills, transcriber, uncut), as_json=as_json)
 
 

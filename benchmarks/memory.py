@@ -4,7 +4,7 @@
 
 Both recordings are the English clips of ``tests/fixtures/speech`` one after the other, over and
 over, as FLAC; each is processed in a home and a process of its own. The peak is the kernel's
-(``ru_maxrss``) of the process that works; Postgres apart.
+(``ru_maxrss``) for the worker process, without Postgres.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Row:
 
 
 def make_long(path: Path, seconds: float) -> Path:
-    """Real speech of this length or up to a clip more, written in the memory of the clips."""
+    """Write real speech of this length, or up to a clip more, in constant memory."""
     sounds = [
         media_files.speech(clip.path.stem) for clip in media_files.clips() if clip.language == "en"
     ]
@@ -60,17 +60,17 @@ def make_long(path: Path, seconds: float) -> Path:
 
 
 def measure(seconds: float, transcriber: str) -> Row:
-    """Raises ``ClickException`` with the log when it does not become ready."""
+    """Process one recording. Raises ``ClickException`` with the log if it does not become ready."""
     with temporary_home(transcriber=transcriber) as home:
         file = make_long(home.settings.home.parent / "long.flac", seconds)
-        arrival = home.services.ingest.add(file, org_id=home.settings.org)
+        result = home.services.ingest.add(file, org_id=home.settings.org)
         start = time.monotonic()
         child = home.start("playhead", "process")
         _, code, usage = os.wait4(child.pid, 0)
         wall = time.monotonic() - start
         if code:
             raise home.failure()
-        words, chunks, duration = _count_results(home, arrival.recording.id)
+        words, chunks, duration = _count_results(home, result.recording.id)
         return Row(
             audio_seconds=round(duration),
             file_mib=round(file.stat().st_size / (1 << 20), 1),
@@ -83,7 +83,7 @@ def measure(seconds: float, transcriber: str) -> Row:
 
 
 def _count_results(home: Home, recording_id: str) -> tuple[int, int, float]:
-    """Words, chunks and seconds, so that nobody measures an empty run."""
+    """Return words, chunks and seconds, so that an empty run is noticed."""
     [recording] = home.services.pipeline.recordings.get_many([recording_id])
     results = {row["stage"]: row for row in home.services.pipeline.results.lineage(recording)}
     transcript = home.services.pipeline.content.transcript(
@@ -103,7 +103,7 @@ def rows(hours: float, transcriber: str) -> Iterator[Row]:
 @click.option("--transcriber", default="whisper-tiny.en", show_default=True)
 @json_option
 def main(hours: float, transcriber: str, as_json: bool) -> None:
-    """A recording of 10 minutes, then one of HOURS."""
+    """Process a recording of 10 minutes, then one of HOURS."""
     print_rows(rows(hours, transcriber), as_json=as_json)
 
 

@@ -1,12 +1,11 @@
-"""Files of every sort at once in the inbox, the run worker killed at random, and what became
-of each file.
+"""Files of every kind at once in the inbox, with run workers killed at random.
 
     python -m benchmarks.mixed_inbox [--count 200] [--kills 10] [--transcriber stub] [--json]
 
-The files (``samples.py``) go into a fresh inbox under ``dagster dev``. In the end every good
-recording must be ready and every bad one failed with its own reason, none missing, none twice,
-no file lost, however often the run worker is killed -9. Exit code 1 when anything is otherwise,
-each complaint on a line; ``--keep-log FILE`` has what Dagster said.
+The files (``samples.py``) go into a fresh inbox under ``dagster dev``. At the end every good
+recording must be ready and every bad one failed with its own reason, none missing, none twice, no
+file lost, however often the run worker is killed -9. The exit code is 1 if anything is otherwise,
+each complaint on a line; ``--keep-log FILE`` stores Dagster's output.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ from benchmarks.environments import Home, json_option, temporary_home
 from benchmarks.samples import SORTS, Sample, make_samples
 from playhead.core.records import STAGES, Recording
 
-_PATIENCE_SECONDS = 3600.0
-_LOOK_SECONDS = 0.25
-_LONGEST_LIFE_SECONDS = 30.0  # of a worker that is to be killed
+_TIMEOUT_SECONDS = 3600.0
+_POLL_SECONDS = 0.25
+_MAX_LIFE_SECONDS = 30.0  # of a worker that is to be killed
 _FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one sort of files. ``recordings``: of different bytes."""
+    """The results of one kind of files. ``recordings``: of different bytes."""
 
     sort: str
     files: int
@@ -50,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How it went as a whole."""
+    """The results of the whole trial."""
 
     files: int
     kills: int
@@ -67,39 +66,39 @@ class Killer:
         self.killed = 0
         self._dagster = dagster
         self._kills = kills
-        self._dice = random.Random(seed)
-        self._moments: dict[int, float] = {}
+        self._rng = random.Random(seed)
+        self._kill_times: dict[int, float] = {}
 
-    def strike(self) -> None:
-        """Kill whoever's moment has come."""
+    def kill_due(self) -> None:
+        """Kill the workers whose time has come."""
         for worker in run_workers(self._dagster):
-            moment = self._moments.setdefault(worker.pid, self._moment())
-            if self.killed < self._kills and time.monotonic() >= moment:
+            kill_time = self._kill_times.setdefault(worker.pid, self._draw_kill_time())
+            if self.killed < self._kills and time.monotonic() >= kill_time:
                 worker.kill()
                 self.killed += 1
 
-    def _moment(self) -> float:
-        return time.monotonic() + self._dice.uniform(0, _LONGEST_LIFE_SECONDS)
+    def _draw_kill_time(self) -> float:
+        return time.monotonic() + self._rng.uniform(0, _MAX_LIFE_SECONDS)
 
 
 class ResultChecker:
-    """Compares what there is with what was given."""
+    """Compares the installation with the given files."""
 
-    def __init__(self, home: Home, samples: Sequence[Sample], *, hears: bool) -> None:
+    def __init__(self, home: Home, samples: Sequence[Sample], *, transcribes: bool) -> None:
         self._home = home
-        self._hears = hears
+        self._transcribes = transcribes
         self._samples = {sample.sha256: sample for sample in reversed(samples)}
         self._statuses = {
             status.id: status
             for status in home.services.pipeline.recordings.statuses(home.settings.org)
         }
-        self._told = {
+        self._reported = {
             stage: home.instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in STAGES
         }
-        self._complaints = {sample.sha256: list(self._of(sample)) for sample in samples}
+        self._complaints = {sample.sha256: list(self._check(sample)) for sample in samples}
 
     def complaints(self) -> Iterator[str]:
-        """What is not as it should be, a sentence each."""
+        """Yield a sentence for each problem."""
         if len(self._statuses) != len(self._samples):
             yield f"{len(self._statuses)} recordings of {len(self._samples)} different files"
         yield from (f"left in the inbox: {path.name!r}" for path in self._home.inbox.iterdir())
@@ -110,12 +109,12 @@ class ResultChecker:
     def row(self, sort: str, samples: Sequence[Sample]) -> Row:
         hashes = {sample.sha256 for sample in samples}
         found = [self._recording(sha256) for sha256 in hashes]
-        ends = [self._statuses[recording.id].status for recording in found if recording]
+        final_states = [self._statuses[recording.id].status for recording in found if recording]
         wrong = sum(bool(self._complaints[sha256]) for sha256 in hashes)
-        ready, failed = ends.count("ready"), ends.count("failed")
+        ready, failed = final_states.count("ready"), final_states.count("failed")
         return Row(sort, len(samples), len(hashes), ready, failed, wrong)
 
-    def _of(self, sample: Sample) -> Iterator[str]:
+    def _check(self, sample: Sample) -> Iterator[str]:
         recording = self._recording(sample.sha256)
         if recording is None:
             yield "is missing"
@@ -125,11 +124,11 @@ class ResultChecker:
         if stored.hexdigest() != sample.sha256:
             yield "is not stored as it was"
         if sample.reason is None:
-            yield from self._of_good(sample, recording)
+            yield from self._check_good(sample, recording)
         else:
-            yield from self._of_bad(sample.reason, recording)
+            yield from self._check_bad(sample.reason, recording)
 
-    def _of_good(self, sample: Sample, recording: Recording) -> Iterator[str]:
+    def _check_good(self, sample: Sample, recording: Recording) -> Iterator[str]:
         status = self._statuses[recording.id]
         if status.status != "ready":
             yield f"is {status.status}, not ready: {status.error}"
@@ -137,30 +136,34 @@ class ResultChecker:
         rows = self._home.services.pipeline.results.lineage(recording)
         if tuple(row["stage"] for row in rows) != STAGES:
             yield f"has the results {[row['stage'] for row in rows]}"
-        untold = [stage for stage, ids in self._told.items() if recording.partition_key not in ids]
-        if untold:
-            yield f"is not materialised in Dagster at {untold}"
+        missing = [
+            stage for stage, ids in self._reported.items() if recording.partition_key not in ids
+        ]
+        if missing:
+            yield f"is not materialised in Dagster at {missing}"
         words = self._home.services.pipeline.content.transcript(
             recording, rows[1]["result_id"]
         ).words
-        if self._hears and bool(words) != sample.spoken:
+        if self._transcribes and bool(words) != sample.spoken:
             yield f"has {len(words)} words"
 
-    def _of_bad(self, reason: str, recording: Recording) -> Iterator[str]:
+    def _check_bad(self, reason: str, recording: Recording) -> Iterator[str]:
         status = self._statuses[recording.id]
         error = status.error or {}
         found = (status.status, error.get("stage"), error.get("class"))
         if found != ("failed", "raw_media", reason):
             yield f"should fail with {reason}, but: {found}"
-        if told := [stage for stage, ids in self._told.items() if recording.partition_key in ids]:
-            yield f"is materialised in Dagster at {told}"
+        if reported := [
+            stage for stage, ids in self._reported.items() if recording.partition_key in ids
+        ]:
+            yield f"is materialised in Dagster at {reported}"
 
     def _recording(self, sha256: str) -> Recording | None:
         return self._home.services.pipeline.recordings.with_bytes(self._home.settings.org, sha256)
 
 
 def run_workers(dagster: psutil.Process) -> list[psutil.Process]:
-    """What Dagster's default launcher makes: a process a run, spawned by the code server."""
+    """Return the processes of Dagster's default launcher, one per run."""
     found = []
     for process in dagster.children(recursive=True):
         try:
@@ -172,23 +175,25 @@ def run_workers(dagster: psutil.Process) -> list[psutil.Process]:
 
 
 def drop(home: Home, samples: Sequence[Sample]) -> None:
-    """Copy all files into the inbox, as a person does: in place, one after the other."""
+    """Copy all files into the inbox as a person does: in place, one after the other."""
     for sample in samples:
         (home.inbox / sample.path.name).write_bytes(sample.path.read_bytes())
 
 
 def settle(home: Home, killer: Killer) -> None:
-    """Wait, killing, until nothing waits and no run is left unfinished. Gives up in the end:
-    the judge says what is missing."""
+    """Wait, killing workers, until no recording is pending and no run unfinished.
+
+    It gives up after a time; the checker then reports the missing results.
+    """
     unfinished = dg.RunsFilter(
         statuses=[status for status in dg.DagsterRunStatus if status not in _FINISHED]
     )
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if home.idle and not home.instance.get_runs_count(unfinished):
             return
-        killer.strike()
-        time.sleep(_LOOK_SECONDS)
+        killer.kill_due()
+        time.sleep(_POLL_SECONDS)
 
 
 def trial(home: Home, count: int, kills: int, seed: int) -> tuple[Trial, list[Row]]:
@@ -201,12 +206,12 @@ def trial(home: Home, count: int, kills: int, seed: int) -> tuple[Trial, list[Ro
         drop(home, samples)
         settle(home, killer)
         seconds = time.monotonic() - start
-    judge = ResultChecker(home, samples, hears=home.settings.transcriber != "stub")
-    complaints = list(judge.complaints())
+    checker = ResultChecker(home, samples, transcribes=home.settings.transcriber != "stub")
+    complaints = list(checker.complaints())
     if killer.killed < kills:
         complaints.append(f"only {killer.killed} of {kills} kills found a worker")
     rows = [
-        judge.row(sort, [sample for sample in samples if sample.sort == sort]) for sort in SORTS
+        checker.row(sort, [sample for sample in samples if sample.sort == sort]) for sort in SORTS
     ]
     runs = home.instance.get_runs_count()
     return Trial(len(samples), killer.killed, runs, round(seconds, 1), seed, complaints), rows
@@ -233,7 +238,7 @@ def report(trial: Trial, rows: Sequence[Row], *, as_json: bool) -> None:
 @click.command()
 @click.option("--count", type=click.IntRange(min=10), default=200, show_default=True)
 @click.option("--kills", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--seed", type=int, help="Of the moments of the kills. [default: random]")
+@click.option("--seed", type=int, help="Of the times of the kills. [default: random]")
 @click.option("--transcriber", default="whisper-tiny.en", show_default=True)
 @click.option("--keep-log", type=click.Path(path_type=Path), help="Where to keep Dagster's log.")
 @json_option

@@ -1,14 +1,14 @@
-"""A whole change of the embedding model under search: build, switch, back, switch, retire.
+"""A complete change of the embedding model under search: build, switch, back, switch, retire.
 
     python -m benchmarks.model_change [--recordings 4600] [--sentences 19] [--json]
 
-Seeds ready recordings in the set of the ``stub`` embedder (about 22 chunks each), then builds
-a set with ``wordllama`` through the plan's runs, judges it, switches to it, goes back, switches
-again and retires the first set. Meanwhile a thread asks every 100 ms for a sentence of a known
-recording, in which every recording has a word of its own. An answer is *failed* (an error),
-*empty*, *wrong* (the recording is not among the hits) or *mixed* (a hit is no passage of the one
-set that was searched). Calls are counted at the embedder; the fewest possible is one for each 64
-different texts.
+Ready recordings are seeded in the set of the ``stub`` embedder (about 22 chunks each); then a set
+with ``wordllama`` is built through the plan's runs, evaluated, activated, rolled back, activated
+again, and the first set is retired. Meanwhile a thread searches every 100 ms for a sentence of a
+known recording, in which every recording has a unique word. An answer is *failed* (an error),
+*empty*, *wrong* (the recording is not among the hits) or *mixed* (a hit is not a chunk of the one
+set that was searched). Calls are counted at the embedder; ``min_calls`` is one per 64 different
+texts.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from playhead.search.service import SearchResult, SearchService
 from playhead.services.context import PipelineServices, open_services
 from playhead.services.model_switch import ModelSwitch
 
-_EVERY_SECONDS = 0.1
+_INTERVAL_SECONDS = 0.1
 _HITS = 50  # as many as each leg gives
 
 #: Chunks that have no vector in the set.
-_STRANGERS = b"""
+_MISSING_CHUNKS = b"""
 select chunk from unnest(%(chunks)s::uuid[]) as chunk
 where not exists (
     select from embeddings e where e.set_id = %(set_id)s and e.chunk_id = chunk)"""
 
 
 class CountingEmbedder(WordLlama):
-    """Counts while building; the questions are embedded by another."""
+    """Counts the calls of the build; queries use another embedder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class CountingEmbedder(WordLlama):
 
 @dataclass
 class SearchCounts:
-    """What the asking thread saw."""
+    """The results of the search thread."""
 
     asked: int = 0
     failed: int = 0
@@ -77,7 +77,7 @@ class SearchCounts:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A step of the change, and what was answered during it. Latency in seconds."""
+    """A step of the change, and the searches during it. Latency in seconds."""
 
     step: str
     seconds: float
@@ -89,20 +89,20 @@ class Row:
     median: float
     slowest: float
     calls: int
-    fewest_calls: int
+    min_calls: int
     texts: int
     load_average: float
 
 
 class SearchThread(threading.Thread):
-    """Asks through services of its own, as another process would."""
+    """Searches through services of its own, like another process."""
 
     def __init__(self, home: Home, ids: Sequence[str]) -> None:
         super().__init__(daemon=True)
         self._home = home
         self._ids = ids
-        self._ended = threading.Event()
-        self._dice = random.Random(1)
+        self._stop = threading.Event()
+        self._rng = random.Random(1)
         self._lock = threading.Lock()
         self._answers = SearchCounts()
 
@@ -118,59 +118,59 @@ class SearchThread(threading.Thread):
                 settings.org,
             )
             self._database = database
-            while not self._ended.is_set():
-                begun = time.monotonic()
-                self._ask(search)
-                self._ended.wait(max(0.0, _EVERY_SECONDS - (time.monotonic() - begun)))
+            while not self._stop.is_set():
+                started_at = time.monotonic()
+                self._search_once(search)
+                self._stop.wait(max(0.0, _INTERVAL_SECONDS - (time.monotonic() - started_at)))
 
     def take_counts(self) -> SearchCounts:
-        """What was answered since the last time."""
+        """Return the counts since the last call, and reset them."""
         with self._lock:
             answers, self._answers = self._answers, SearchCounts()
         return answers
 
-    def end(self) -> None:
-        self._ended.set()
+    def stop(self) -> None:
+        self._stop.set()
         self.join()
 
-    def _ask(self, search: SearchService) -> None:
-        number = self._dice.randrange(len(self._ids))
-        begun = time.monotonic()
+    def _search_once(self, search: SearchService) -> None:
+        number = self._rng.randrange(len(self._ids))
+        started_at = time.monotonic()
         try:
-            found = search(seeding.sentence_of(number), limit=_HITS)
+            found = search(seeding.first_sentence(number), limit=_HITS)
         except PlayheadError:
             found = None
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started_at
         mixed = bool(found and found.searched and self._mixed(search, found))
         with self._lock:
             self._answers.asked += 1
             self._answers.seconds.append(seconds)
             self._answers.failed += found is None
             self._answers.empty += found is not None and not found.hits
-            known = self._ids[number]
+            expected = self._ids[number]
             self._answers.wrong += bool(found and found.hits) and all(
-                hit.recording != known for hit in (found.hits if found else [])
+                hit.recording != expected for hit in (found.hits if found else [])
             )
             self._answers.mixed += mixed
 
     def _mixed(self, search: SearchService, found: SearchResult) -> bool:
-        """A set that was retired meanwhile cannot be looked into any more."""
+        """Return True if a hit is not in the searched set; retired sets are not checked."""
         assert found.searched is not None
         chunks = [hit.chunk for hit in found.hits]
-        strangers = self._database.rows(_STRANGERS, chunks=chunks, set_id=found.searched.id)
-        return bool(strangers) and search.sets.get(found.searched.id).state != "retired"
+        missing = self._database.rows(_MISSING_CHUNKS, chunks=chunks, set_id=found.searched.id)
+        return bool(missing) and search.sets.get(found.searched.id).state != "retired"
 
 
 def run_steps(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
     ids = seeding.seed(home.services, home.instance, recordings, sentences)
-    counted = CountingEmbedder()
-    embedders = EmbedderRegistry("stub", {"stub": StubEmbedder, "wordllama": lambda: counted})
+    embedder = CountingEmbedder()
+    embedders = EmbedderRegistry("stub", {"stub": StubEmbedder, "wordllama": lambda: embedder})
     services = replace(home.services, engines=replace(home.services.engines, embedders=embedders))
     sets = ModelSwitch(services, embedders)
     first = services.search.embedding_sets.live()[0]
     second = sets.add("wordllama", author="benchmark", confirmed_usd=None)
-    asker = SearchThread(home, ids)
-    asker.start()
+    search_thread = SearchThread(home, ids)
+    search_thread.start()
     steps: dict[str, Callable[[], object]] = {
         "search alone": lambda: time.sleep(5),
         "build": lambda: _build(home, services),
@@ -183,9 +183,9 @@ def run_steps(home: Home, recordings: int, sentences: int) -> Iterator[Row]:
         "retire": lambda: sets.retire(first),
         "search after": lambda: time.sleep(5),
     }
-    for step, take in steps.items():
-        yield _measure(step, take, asker, counted)
-    asker.end()
+    for step, action in steps.items():
+        yield _measure(step, action, search_thread, embedder)
+    search_thread.stop()
 
 
 def _build(home: Home, services: PipelineServices) -> None:
@@ -193,13 +193,15 @@ def _build(home: Home, services: PipelineServices) -> None:
     InProcessRunner(services, home.instance, definitions).run_until_done(None)
 
 
-def _measure(step: str, take: Callable[[], object], asker: SearchThread, counted: CountingEmbedder) -> Row:
-    asker.take_counts()
-    calls, texts, begun = counted.calls, len(counted.texts), time.monotonic()
-    take()
-    seconds = time.monotonic() - begun
-    time.sleep(2 * _EVERY_SECONDS)  # for what was asked during it to be answered
-    answers, embedded = asker.take_counts(), len(counted.texts) - texts
+def _measure(
+    step: str, action: Callable[[], object], search_thread: SearchThread, embedder: CountingEmbedder
+) -> Row:
+    search_thread.take_counts()
+    calls, texts, started_at = embedder.calls, len(embedder.texts), time.monotonic()
+    action()
+    seconds = time.monotonic() - started_at
+    time.sleep(2 * _INTERVAL_SECONDS)  # until searches that started during the step have ended
+    answers, embedded = search_thread.take_counts(), len(embedder.texts) - texts
     return Row(
         step=step,
         seconds=round(seconds, 3),
@@ -210,8 +212,8 @@ def _measure(step: str, take: Callable[[], object], asker: SearchThread, counted
         mixed=answers.mixed,
         median=round(statistics.median(answers.seconds or [0.0]), 3),
         slowest=round(max(answers.seconds or [0.0]), 3),
-        calls=counted.calls - calls,
-        fewest_calls=-(-len(set(counted.texts[texts:])) // TEXTS_PER_CALL),
+        calls=embedder.calls - calls,
+        min_calls=-(-len(set(embedder.texts[texts:])) // TEXTS_PER_CALL),
         texts=embedded,
         load_average=round(os.getloadavg()[0], 1),
     )
@@ -222,7 +224,7 @@ def _measure(step: str, take: Callable[[], object], asker: SearchThread, counted
 @click.option("--sentences", type=click.IntRange(min=1), default=19, show_default=True)
 @json_option
 def main(recordings: int, sentences: int, as_json: bool) -> None:
-    """Build, switch, back, switch, retire, while somebody searches."""
+    """Build, switch, back, switch and retire while a thread searches."""
     with temporary_home(transcriber="stub", embedder="stub", chunking=seeding.CHUNKING) as home:
         print_rows(run_steps(home, recordings, sentences), as_json=as_json)
 

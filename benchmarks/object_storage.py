@@ -1,12 +1,12 @@
-"""A large file to a bucket and back, over a line that is cut on the way.
+"""A large file to a bucket and back, over a connection that is cut on the way.
 
     python -m benchmarks.object_storage [--gigabytes 5] [--json]
 
-A real server that speaks S3 (``rclone serve s3``) keeps what is sent in a temporary folder. The
-file is made as it is read and never stored on this side; what comes back is hashed and dropped.
-Each way is gone once whole and once with all connections cut at 60 %, for a second. ``again_mib``:
-what was carried beside the object: headers, and bytes carried twice. Memory is this process's, in
-which the line runs and the server does not, sampled every 20 ms.
+A real S3 server (``rclone serve s3``) stores the object in a temporary folder. The file is
+generated as it is read and never stored on this side; the download is hashed and dropped. Each
+direction runs once uninterrupted and once with all connections cut at 60 %, for a second.
+``again_mib``: bytes transferred beside the object: headers, and bytes transferred twice. Memory is
+this process's, in which the proxy runs but not the server, sampled every 20 ms.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from benchmarks.environments import json_option, print_rows
 from playhead.media.object_storage import PART_BYTES, Bucket
 from tests.support.s3_server import KEY, SECRET, TcpProxy, open_proxy, serve_s3
 
-_CUT_AT = 0.6
+_CUT_SHARE = 0.6
 _DOWN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way, once."""
+    """One direction, once."""
 
     way: str
     gib: float
@@ -48,7 +48,7 @@ class Row:
 
 
 class HashingSink:
-    """A file that is hashed and forgotten."""
+    """A file-like object that hashes and drops its data."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
@@ -64,7 +64,7 @@ class HashingSink:
 
 
 class PeakMemory:
-    """The most memory this process had, in MiB."""
+    """The maximum memory of this process, in MiB."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -77,11 +77,11 @@ class PeakMemory:
     def watch(self) -> Iterator[None]:
         done = threading.Event()
 
-        def watch() -> None:
+        def poll() -> None:
             while not done.wait(0.02):
                 self.maximum = max(self.maximum, self._now())
 
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=poll)
         watcher.start()
         try:
             yield
@@ -91,7 +91,7 @@ class PeakMemory:
 
 
 def make_parts(size: int) -> Iterator[bytes]:
-    """Parts none of which is like another."""
+    """Yield parts that are all different."""
     noise = os.urandom(PART_BYTES)
     for start in range(0, size, PART_BYTES):
         part = start.to_bytes(8) + noise[8:]
@@ -101,31 +101,31 @@ def make_parts(size: int) -> Iterator[bytes]:
 def send(bucket: Bucket, size: int) -> str:
     digest = hashlib.sha256()
 
-    def hashed() -> Iterator[bytes]:
+    def hash_parts() -> Iterator[bytes]:
         for part in make_parts(size):
             digest.update(part)
             yield part
 
-    bucket.upload("large", hashed(), size)
+    bucket.upload("large", hash_parts(), size)
     return digest.hexdigest()
 
 
 def fetch(bucket: Bucket) -> str:
-    found = bucket.find("large")
-    if found is None:
+    stored = bucket.find("large")
+    if stored is None:
         raise click.ClickException("The object that was just sent is not there.")
-    sink = HashingSink()
-    bucket.download(found, sink)
-    return sink.digest.hexdigest()
+    hashing_sink = HashingSink()
+    bucket.download(stored, hashing_sink)
+    return hashing_sink.digest.hexdigest()
 
 
-def measure(way: str, bucket: Bucket, line: TcpProxy, size: int, sums: set[str]) -> Row:
-    sent, received, cuts = line.sent, line.received, line.cuts
-    peak, begun = PeakMemory(), time.monotonic()
+def measure(way: str, bucket: Bucket, proxy: TcpProxy, size: int, sums: set[str]) -> Row:
+    sent, received, cuts = proxy.sent, proxy.received, proxy.cuts
+    peak, started_at = PeakMemory(), time.monotonic()
     with peak.watch():
         sums.add(send(bucket, size) if way.startswith("up") else fetch(bucket))
-    seconds = time.monotonic() - begun
-    carried = line.sent - sent if way.startswith("up") else line.received - received
+    seconds = time.monotonic() - started_at
+    transferred = proxy.sent - sent if way.startswith("up") else proxy.received - received
     return Row(
         way=way,
         gib=round(size / 2**30, 2),
@@ -133,34 +133,34 @@ def measure(way: str, bucket: Bucket, line: TcpProxy, size: int, sums: set[str])
         mib_a_second=round(size / 2**20 / seconds),
         before_mib=round(peak.before),
         peak_mib=round(peak.maximum),
-        cuts=line.cuts - cuts,
-        again_mib=round((carried - size) / 2**20, 2),
+        cuts=proxy.cuts - cuts,
+        again_mib=round((transferred - size) / 2**20, 2),
         same=len(sums) == 1,
     )
 
 
 def rows(folder: Path, size: int) -> Iterator[Row]:
     sums: set[str] = set()
-    with serve_s3(folder / "served", etag_hash="") as server, open_proxy(server) as line:
+    with serve_s3(folder / "served", etag_hash="") as server, open_proxy(server) as proxy:
         server.bucket("trial")
-        line.down_seconds = _DOWN_SECONDS
-        bucket = Bucket("s3://trial", endpoint=line.endpoint)
+        proxy.down_seconds = _DOWN_SECONDS
+        bucket = Bucket("s3://trial", endpoint=proxy.endpoint)
         for way in ("up", "up, cut at 60 %"):
             if "cut" in way:
                 bucket.delete("large")
                 sums.clear()
-                line.cut_when_sent = line.sent + int(size * _CUT_AT)
-            yield measure(way, bucket, line, size, sums)
-        yield measure("down", bucket, line, size, sums)
-        line.cut_when_received = line.received + int(size * _CUT_AT)
-        yield measure("down, cut at 60 %", bucket, line, size, sums)
+                proxy.cut_when_sent = proxy.sent + int(size * _CUT_SHARE)
+            yield measure(way, bucket, proxy, size, sums)
+        yield measure("down", bucket, proxy, size, sums)
+        proxy.cut_when_received = proxy.received + int(size * _CUT_SHARE)
+        yield measure("down, cut at 60 %", bucket, proxy, size, sums)
 
 
 @click.command()
 @click.option("--gigabytes", default=5.0, show_default=True, help="Of 2**30 bytes.")
 @json_option
 def main(gigabytes: float, as_json: bool) -> None:
-    """Measure sending and fetching one large object."""
+    """Measure the upload and download of one large object."""
     os.environ |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
     with tempfile.TemporaryDirectory(prefix="playhead-") as folder:
         print_rows(rows(Path(folder), int(gigabytes * 2**30)), as_json=as_json)

@@ -1,5 +1,5 @@
-"""Passages in organisations of several sizes: recordings, chunks and vectors as they stand after
-the pipeline, without the results between. Not here: how vectors are made (``topics.py``)."""
+"""Chunks in organisations of several sizes: recordings, chunks and vectors as the pipeline stores
+them, without the intermediate results. ``topics.py`` generates the vectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from playhead.postgres.search.embedding_sets import EmbeddingSet
 
 SIZES = (10, 1_000, 10_000, 100_000)
 SHARES = (0.5, 0.05, 0.005, 0.0005)
-_A_RECORDING = 50  # passages, of three topics
+_CHUNKS_PER_RECORDING = 50  # passages, of three topics
 _BLOCK = 1_000  # recordings written in one transaction
 _BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 ENGINE = Engine("topics", "mixture-1")
@@ -43,67 +43,70 @@ _COPY_VECTORS: LiteralString = (
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is written. A place for each passage: its vector, organisation, the share of that one's
-    recordings that came after its own, and who speaks (a place in ``SHARES``, or -1). Recordings
-    are ranges of passages."""
+    """The rows to write.
+
+    Each chunk has its vector, its organisation, the share of that organisation's recordings that
+    came later than its own, and its speaker (an index in ``SHARES``, or -1). Recordings are ranges
+    of chunks.
+    """
 
     vectors: Vectors
     orgs: NDArray[np.int64]
-    later: NDArray[np.float64]
+    share_after: NDArray[np.float64]
     speakers: NDArray[np.int64]
     recordings: list[range]
     names: tuple[str, ...]
 
 
-def organisations(chunks: int) -> dict[str, int]:
-    """How many passages each has: those of the fixed sizes that leave room, and the rest."""
+def organisation_sizes(chunks: int) -> dict[str, int]:
+    """Return the number of chunks per organisation: fixed sizes that fit, and the rest."""
     sizes = {f"org-of-{size}": size for size in SIZES if 2 * size <= chunks}
     return sizes | {"the-rest": chunks - sum(sizes.values())}
 
 
 def draw(chunks: int) -> Rows:
-    """The same rows each time. Recordings of all organisations come mixed, as they do."""
-    dice = np.random.default_rng(7)
-    sizes = organisations(chunks)
-    whole = [
-        (org, min(_A_RECORDING, size - start))
+    """Return the same rows each time, with the recordings of all organisations mixed."""
+    rng = np.random.default_rng(7)
+    sizes = organisation_sizes(chunks)
+    recordings = [
+        (org, min(_CHUNKS_PER_RECORDING, size - start))
         for org, size in enumerate(sizes.values())
-        for start in range(0, size, _A_RECORDING)
+        for start in range(0, size, _CHUNKS_PER_RECORDING)
     ]
-    whole = [whole[at] for at in dice.permutation(len(whole))]
-    owners, counts = np.array(whole).T
+    recordings = [recordings[at] for at in rng.permutation(len(recordings))]
+    owner_of, counts = np.array(recordings).T
     ends = counts.cumsum()
-    told = np.repeat(dice.integers(TOPICS, size=(len(whole), 3)), counts, axis=0)
-    topics = told[np.arange(chunks), dice.integers(3, size=chunks)]
+    topics_of_recording = np.repeat(rng.integers(TOPICS, size=(len(recordings), 3)), counts, axis=0)
+    topics = topics_of_recording[np.arange(chunks), rng.integers(3, size=chunks)]
     bands = np.cumsum(sorted(SHARES))
-    speakers = len(SHARES) - 1 - np.searchsorted(bands, dice.random(chunks), side="right")
+    speakers = len(SHARES) - 1 - np.searchsorted(bands, rng.random(chunks), side="right")
     return Rows(
-        _vectors(topics, dice),
-        np.repeat(owners, counts),
-        np.repeat(_share_after(owners), counts),
+        _vectors(topics, rng),
+        np.repeat(owner_of, counts),
+        np.repeat(_share_after(owner_of), counts),
         speakers,
         [range(end - count, end) for end, count in zip(ends, counts, strict=True)],
         tuple(sizes),
     )
 
 
-def _vectors(topics: NDArray[np.int64], dice: np.random.Generator) -> Vectors:
-    model, made = Topics(), np.empty((len(topics), DIMENSIONS), np.float32)
+def _vectors(topics: NDArray[np.int64], rng: np.random.Generator) -> Vectors:
+    model, vectors = Topics(), np.empty((len(topics), DIMENSIONS), np.float32)
     for start in range(0, len(topics), 50_000):
-        made[start : start + 50_000] = model.draw(topics[start : start + 50_000], dice)
-    return made
+        vectors[start : start + 50_000] = model.draw(topics[start : start + 50_000], rng)
+    return vectors
 
 
-def _share_after(owners: NDArray[np.int64]) -> NDArray[np.float64]:
-    after = np.empty(len(owners))
-    for org in np.unique(owners):
-        places = np.flatnonzero(owners == org)
+def _share_after(owner_of: NDArray[np.int64]) -> NDArray[np.float64]:
+    after = np.empty(len(owner_of))
+    for org in np.unique(owner_of):
+        places = np.flatnonzero(owner_of == org)
         after[places] = 1 - (np.arange(len(places)) + 1) / len(places)
     return after
 
 
-def write(url: str, rows: Rows, searched: EmbeddingSet) -> None:
-    """By COPY, without looking whether what is referred to is there: results are left out."""
+def write(url: str, rows: Rows, embedding_set: EmbeddingSet) -> None:
+    """Write the rows by COPY, without checking references, since results are left out."""
     with psycopg.connect(url, autocommit=True) as connection:
         register_vector(connection)
         connection.execute("set session_replication_role = replica")
@@ -111,41 +114,56 @@ def write(url: str, rows: Rows, searched: EmbeddingSet) -> None:
             connection.execute("insert into organisations (id) values (%s)", [name])
         for start in range(0, len(rows.recordings), _BLOCK):
             with connection.transaction():
-                _write(connection, rows, searched, rows.recordings[start : start + _BLOCK])
+                _write(connection, rows, embedding_set, rows.recordings[start : start + _BLOCK])
         connection.execute("vacuum analyze")
 
 
 def _write(
-    connection: psycopg.Connection, rows: Rows, searched: EmbeddingSet, block: Sequence[range]
+    connection: psycopg.Connection, rows: Rows, embedding_set: EmbeddingSet, block: Sequence[range]
 ) -> None:
-    ids = {passages.start: new_recording_id() for passages in block}
-    orgs = {passages.start: rows.names[rows.orgs[passages.start]] for passages in block}
+    ids = {span.start: new_recording_id() for span in block}
+    orgs = {span.start: rows.names[rows.orgs[span.start]] for span in block}
     with connection.cursor().copy(_COPY_RECORDINGS) as copy:
         for at, identity in ids.items():
-            told = (identity, orgs[at], sha256(identity.encode()).hexdigest(), 1000, "recording")
-            copy.write_row((*told, identity, identity, ".wav", 5, came(rows.later[at])))
-    chunk_ids = {at: uuid4() for passages in block for at in passages}
+            topics_of_recording = (
+                identity,
+                orgs[at],
+                sha256(identity.encode()).hexdigest(),
+                1000,
+                "recording",
+            )
+            copy.write_row(
+                (
+                    *topics_of_recording,
+                    identity,
+                    identity,
+                    ".wav",
+                    5,
+                    arrival_time(rows.share_after[at]),
+                )
+            )
+    chunk_ids = {at: uuid4() for span in block for at in span}
     with connection.cursor().copy(_COPY_CHUNKS) as copy:
-        for passages in block:
-            for place, at in enumerate(passages):
-                text, begun = f"passage {at} says little", 10.0 * place
-                name = speaker(int(rows.speakers[at]))
-                owner = (orgs[passages.start], ids[passages.start])
+        for span in block:
+            for position, at in enumerate(span):
+                text, start = f"passage {at} says little", 10.0 * position
+                name = speaker_name(int(rows.speakers[at]))
+                owner = (orgs[span.start], ids[span.start])
                 row = ("recipe", 0, "transcript", sha256(text.encode()).hexdigest(), 0, text)
-                spoken = (place, 0, len(text), begun, begun + 10, name, 4, "[]", "english")
+                spoken = (position, 0, len(text), start, start + 10, name, 4, "[]", "english")
                 copy.write_row((chunk_ids[at], *owner, *row, *spoken))
     with connection.cursor().copy(_COPY_VECTORS) as copy:
         copy.set_types(["int4", "text", "uuid", "int4", "vector"])
-        for passages in block:
-            for at in passages:
-                org = orgs[passages.start]
-                copy.write_row((searched.id, org, chunk_ids[at], 0, rows.vectors[at]))
+        for span in block:
+            for at in span:
+                org = orgs[span.start]
+                copy.write_row((embedding_set.id, org, chunk_ids[at], 0, rows.vectors[at]))
 
 
-def came(later: float) -> datetime:
-    """When a recording came that a share of the others came after."""
-    return _BEGIN + (1 - later) * timedelta(days=1000)
+def arrival_time(share_after: float) -> datetime:
+    """Return the arrival time of a recording by the share of the others that came later."""
+    return _BEGIN + (1 - share_after) * timedelta(days=1000)
 
 
-def speaker(place: int) -> str | None:
-    return None if place < 0 else f"speaker of {SHARES[place]:.2%}"
+def speaker_name(position: int) -> str | None:
+    return None if position < 0 else f"speaker of {SHARES[position]:.2%}"

@@ -1,7 +1,9 @@
-"""Measure the language and the file map of a checkout: ``python -m benchmarks.plain_words [FOLDER]``.
+"""Measure the language and the file map of a checkout.
+
+    python -m benchmarks.plain_words [FOLDER]
 
 Compare two states of the project by naming each checkout in turn; the figures are defined here and
-depend on nothing else of the folder that is measured.
+depend on nothing else in the measured folder.
 """
 
 from __future__ import annotations
@@ -28,46 +30,50 @@ _SAME_IDEA = {
     "__init__", "__main__", "conftest", "openai", "extractive", "stub", "service", "protocol",
     "vector_indexes", "conversations", "database", "engines", "recordings", "plans", "search",
     "transcript", "document", "embeddings", "chunks", "process", "inbox", "models", "tokens",
-    "spend", "prune", "access", "exports", "ask",
+    "spend", "prune", "access", "exports", "ask", "ingest", "llm_reply", "model_switch", "probe",
+    "orphaned_runs", "provider_batches", "rate_limits",
 }  # fmt: skip
 #: First words that are verbs in the imperative; extend it where an honest verb is missing.
 VERBS = frozenset(
     """
-    abort accept accumulate acquire activate adapt add adjust adopt advance aggregate align allow answer
-    append apply archive arrange ask assemble assert assign attach attempt authenticate average avoid
-    balance batch be begin bind block bound break build bump bundle cache calculate call cancel capture
-    carry catch change check choose chunk claim classify clean clear close collapse collect combine
-    commit compare compile complete compose compress compute configure confirm connect consume contain
-    continue convert copy correct count cover create cut deactivate dead-letter debounce decide declare
-    decode decorate decrease decrypt deduplicate defer define delete deliver demand deny derive describe
-    deserialize detect determine diff disable discard disconnect dispatch display divide download drain
-    draw drop dump embed emit empty enable encode encrypt end enforce enqueue ensure enter erase escape
-    establish estimate evaluate evict examine exchange exclude execute exit expand expect expire explain
-    export express extend extract fail feed fetch fill filter find finish fit fix flag flatten flush fold
-    follow force forget format forward free freeze fuse gather generate get give grant group grow guard
-    guess halve handle hash help hide hold identify ignore import include increase increment index infer
-    ingest inherit initialize initialise insert inspect install interpolate interpret intersect
-    invalidate invert invoke issue iterate join judge jump keep kill label lay leave lend let lift limit
-    link list listen load locate lock log look lower lowercase maintain make mark match materialise
-    materialize measure memoize merge migrate mix mock monitor move multiply name narrow negotiate
-    normalise normalize note notice notify number observe offer omit open order output overlap overwrite
-    pack pad pair park parse pass pause peek pick pin place play plot point poll populate post predict
-    prefer prepare prepend present preserve prevent price print probe process produce project prompt
-    propagate protect prove provide prune publish pull purge push put query queue quote raise rank rate
-    re-encode re-raise reach read rebuild receive recognise recognize recompute reconcile reconnect
-    record recover redirect reduce refresh refuse refute register reject relabel relate release reload
-    remember remove rename render repair repeat replace replay reply report request require requeue
-    rerank rescale reserve reset reshape resolve respond restore restrict resume retire retrieve retry
-    return reuse reverse revoke rewrite roll rotate round route run sample sanitise sanitize save say
-    scale scan schedule score search seed seek seize select send separate serialise serialize serve set
-    settle shift shorten show shrink shut shuffle sign signal simulate skip sleep slice snap sort spawn
-    speak spell split spread stage start state stop store stream strip stub submit subscribe substitute
-    subtract suggest sum summarise summarize supervise supply support suppress suspend swap sweep switch
-    sync synchronise synchronize synthesise tag take tell terminate test throttle tidy tile time
-    tokenize tokenise touch track transcode transcribe transform translate transliterate trigger trim
-    truncate try turn unarchive undo unify uninstall unlink unlock unpack unpin unregister update upload
-    upsert use validate vary verify view visit wait wake walk warn watch weigh weight widen wrap write
-    yield zip
+    abort accept accumulate acquire activate adapt add adjust adopt advance aggregate align
+    allow answer append apply archive arrange ask assemble assert assign attach attempt
+    authenticate average avoid balance batch be begin bind block bound break build bump bundle
+    cache calculate call cancel capture carry catch change check choose chunk claim classify
+    clean clear close collapse collect combine commit compare compile complete compose compress
+    compute configure confirm connect consume contain continue convert copy correct count cover
+    create cut deactivate dead-letter debounce decide declare decode decorate decrease decrypt
+    deduplicate defer define delete deliver demand deny derive describe deserialize detect
+    determine diff disable discard disconnect dispatch display divide download drain draw drop
+    dump embed emit empty enable encode encrypt end enforce enqueue ensure enter erase escape
+    establish estimate evaluate evict examine exchange exclude execute exit expand expect expire
+    explain export express extend extract fail feed fetch fill filter find finish fit fix flag
+    flatten flush fold follow force forget format forward free freeze fuse gather generate get
+    give grant group grow guard guess halve handle hash help hide hold identify ignore import
+    include increase increment index infer ingest inherit initialise initialize insert inspect
+    install interpolate interpret intersect invalidate invert invoke issue iterate join judge
+    jump keep kill label lay leave lend let lift limit link list listen load locate lock log
+    look lower lowercase maintain make manage mark match materialise materialize measure memoize
+    merge migrate mix mock monitor move multiply name narrow negotiate normalise normalize note
+    notice notify number observe offer omit open order output overlap overwrite pack pad pair
+    park parse pass pause peek pick pin place play plot point poll populate post predict prefer
+    prepare prepend present preserve prevent price print probe process produce project prompt
+    propagate protect prove provide prune publish pull purge push put query queue quote raise
+    rank rate re-encode re-raise reach read rebuild receive recognise recognize recompute
+    reconcile reconnect record recover redirect reduce refresh refuse refute register reject
+    relabel relate release reload remember remove rename render repair repeat replace replay
+    reply report request requeue require rerank rescale reserve reset reshape resolve respond
+    restore restrict resume retire retrieve retry return reuse reverse revoke rewrite roll
+    rotate round route run sample sanitise sanitize save say scale scan schedule score search
+    seed seek seize select send separate serialise serialize serve set settle shift shorten show
+    shrink shuffle shut sign signal simulate skip sleep slice snap sort spawn speak spell split
+    spread stage start state stay stop store stream strip stub submit subscribe substitute
+    subtract suggest sum summarise summarize supervise supply support suppress suspend swap
+    sweep switch sync synchronise synchronize synthesise tag take tell terminate test throttle
+    tidy tile time tokenise tokenize touch track transcode transcribe transform translate
+    transliterate trigger trim truncate try turn unarchive undo unify uninstall unlink unlock
+    unpack unpin unregister update upload upsert use vacuum validate vary verify view visit wait
+    wake walk warn watch weigh weight widen wrap write yield zip
     """.split()
 )
 
@@ -103,8 +109,7 @@ def _tracked(folder: Path, *patterns: str) -> list[Path]:
 
 
 def _files(folder: Path, packages: tuple[str, ...]) -> Iterator[Path]:
-    for path in _tracked(folder, *(f"{package}/*.py" for package in packages)):
-        yield path
+    yield from _tracked(folder, *(f"{package}/*.py" for package in packages))
 
 
 def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -1,12 +1,12 @@
-"""Recordings through a provider that fails: an aimock over a real socket, of whose answers a tenth
-each are 500, 429, broken and cut off, and a tenth come 2 s late.
+"""Recordings through a provider that fails: an aimock over a real socket with injected faults.
 
     python -m benchmarks.provider_faults --recordings 1000
 
-Once without faults and once with them, each on a database of its own; each recording by itself, as
-those are that come one by one. Counted are requests, by the
-server's own journal and by our books, which must agree; recordings that are not ready; rows that
-are there twice. Needs `make fakes`.
+A tenth each of its answers are 500, 429, malformed and cut off, and a tenth come 2 s late. It runs
+once without faults and once with them, each on a database of its own, and processes every recording
+by itself, like recordings that arrive one by one. Requests are counted by the server's own journal
+and by our spend log, which must agree, as are recordings that are not ready, and duplicate rows.
+Needs ``make fakes``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _PATHS = {
     "/v1/responses": "responses",
     "/v1/embeddings": "embeddings",
 }
-_TWICE = """
+_DUPLICATES = """
 select count(*) from (
     select 1 from stage_results where state = 'done'
     group by org_id, recording_id, stage having count(*) > 1
@@ -67,8 +67,10 @@ select count(*) from (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``requests``: by the server's journal; ``booked``: by ours. ``apart``: endpoints and
-    outcomes that the two count differently."""
+    """``requests``: by the server's journal; ``booked``: by our spend log.
+
+    ``apart``: endpoints and outcomes that the two count differently.
+    """
 
     faults: bool
     recordings: int
@@ -88,13 +90,13 @@ class Row:
 @json_option
 def main(recordings: int, workers: int, as_json: bool) -> None:
     """Compare a provider that fails with one that does not."""
-    rows = [_measured(recordings, workers, faults=faults) for faults in (False, True)]
+    rows = [_measure(recordings, workers, faults=faults) for faults in (False, True)]
     print_rows(rows, as_json=as_json)
     click.echo(f"requests: {rows[1].requests / rows[0].requests:.2f} times as many", err=True)
     sys.exit(any(row.ready < row.recordings or row.apart or row.rows_twice for row in rows))
 
 
-def _measured(count: int, workers: int, *, faults: bool) -> Row:
+def _measure(count: int, workers: int, *, faults: bool) -> Row:
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
         url = stack.enter_context(_aimock(late=faults))
@@ -115,12 +117,12 @@ def _measured(count: int, workers: int, *, faults: bool) -> Row:
         )
         stack.callback(embedded_server(settings).stop)
         services = stack.enter_context(open_pipeline_services(settings, build_engines(settings)))
-        recordings = list(_taken_in(services, Path(folder), count))
+        recordings = list(_add_recordings(services, Path(folder), count))
         if faults:
             _control(url, "/chaos", _FAULTS)
-        begun = time.perf_counter()
-        _work(services, recordings, workers)
-        seconds = time.perf_counter() - begun
+        started_at = time.perf_counter()
+        _process(services, recordings, workers)
+        seconds = time.perf_counter() - started_at
         return _row(services, url, count, seconds, faults=faults)
 
 
@@ -137,8 +139,8 @@ def _aimock(*, late: bool) -> Iterator[str]:
             process.terminate()
 
 
-def _taken_in(services: PipelineServices, folder: Path, count: int) -> Iterator[Recording]:
-    """The same words at as many volumes, so that no two files are the same."""
+def _add_recordings(services: PipelineServices, folder: Path, count: int) -> Iterator[Recording]:
+    """Yield recordings of the same words at different volumes, so that all files differ."""
     sound = np.concatenate(list(decode(_CLIP)))
     for number in range(count):
         file = folder / f"{number}.wav"
@@ -152,14 +154,16 @@ def _taken_in(services: PipelineServices, folder: Path, count: int) -> Iterator[
         file.unlink()
 
 
-def _work(services: PipelineServices, recordings: Sequence[Recording], workers: int) -> None:
-    """Until nothing waits any more: what failed is tried again, as the step's policy would; what
-    is parked goes on when its time has come."""
+def _process(services: PipelineServices, recordings: Sequence[Recording], workers: int) -> None:
+    """Process until no recording is pending.
+
+    Failed recordings are retried like by the step's policy; parked ones resume after their time.
+    """
     shards = [recordings[start::workers] for start in range(workers)]
     tries = 0
     while tries < 3:
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(partial(_take, services, last=tries == 2), shards))
+            list(pool.map(partial(_process_shard, services, is_final=tries == 2), shards))
         tries += 1
         while parked := services.pipeline.recordings.parked():
             click.echo(f"{len(parked)} parked", err=True)
@@ -171,21 +175,24 @@ def _work(services: PipelineServices, recordings: Sequence[Recording], workers: 
             return
 
 
-def _take(services: PipelineServices, recordings: Sequence[Recording], *, last: bool) -> None:
-    turn = RunAttempt("faults", is_final=last, log=lambda _: None)
+def _process_shard(
+    services: PipelineServices, recordings: Sequence[Recording], *, is_final: bool
+) -> None:
+    attempt = RunAttempt("faults", is_final=is_final, log=lambda _: None)
     targets, current = (
         services.embedding_targets(),
         services.pipeline.results.current_results(recordings),
     )
 
-    def tell(_work: RecordingContext, _stage: Stage, _made: StageOutcome) -> None: ...
+    def ignore_outcome(_work: RecordingContext, _stage: Stage, _outcome: StageOutcome) -> None: ...
 
-    with StageExecutor(tell) as hands:
+    with StageExecutor(ignore_outcome) as executor:
         for recording in recordings:
-            hands.run(
-                RecordingContext(services, recording, turn, targets, current[recording.id]), STAGES
+            executor.run(
+                RecordingContext(services, recording, attempt, targets, current[recording.id]),
+                STAGES,
             )
-            hands.finish()  # alone: how many share a request depends on how slow the provider is
+            executor.finish()  # one by one: batch sizes would depend on the provider's speed
 
 
 def _row(services: PipelineServices, url: str, count: int, seconds: float, *, faults: bool) -> Row:
@@ -195,7 +202,7 @@ def _row(services: PipelineServices, url: str, count: int, seconds: float, *, fa
         for entry in _control(url, "/journal")
     )
     with psycopg.connect(app_url(services.settings)) as connection:
-        [(twice,)] = connection.execute(_TWICE).fetchall()
+        [(duplicates,)] = connection.execute(_DUPLICATES).fetchall()
         booked = Counter(
             {
                 (endpoint, done): attempts
@@ -216,7 +223,7 @@ def _row(services: PipelineServices, url: str, count: int, seconds: float, *, fa
         booked=booked.total(),
         apart=((journal - booked) + (booked - journal)).total(),
         quarantined=quarantined,
-        rows_twice=twice,
+        rows_twice=duplicates,
         seconds=round(seconds, 1),
     )
 

@@ -1,12 +1,12 @@
-"""What it costs when nothing changed, and when one word did.
+"""The cost of a run without changes, and of one corrected word.
 
     python -m benchmarks.rerun [--recordings 10000] [--sentences 7] [--corrections 5] [--json]
 
-Seeds recordings that are ready (``seeding.py``), then materialises all five assets of all of them
-again, a hundred to a run, as a backfill does. Then makes some talks of ten minutes, their passages
-as long as by default, and in each corrects a word and finishes it. Calls are counted at the
-engines; row versions in Postgres, by the place and the writing transaction of every row. Seeding
-is not in the seconds.
+Ready recordings are seeded (``seeding.py``); then all five assets of all of them are materialized
+again, a hundred per run, as by a backfill. Then some talks of ten minutes are processed, with
+chunks of the default size, and in each a word is corrected and the recording finished. Calls are
+counted at the engines; row versions in Postgres by the position and the writing transaction of
+every row. Seeding is not in the seconds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tests.support.synthetic_transcripts import make_talk
 
 _SENTENCES_A_TALK = 110  # 1,400 words
 
-#: Of talks the default sizes as MiniLM's window caps them, in the stub embedder's tokens: words.
+#: For talks: the default sizes as capped by MiniLM's window, in the stub embedder's tokens (words).
 _SIZES = json.loads(seeding.CHUNKING) | {"lecture": {"size": 190, "overlap": 19, "minimum": 38}}
 
 _CONTENT: dict[str, LiteralString] = {
@@ -61,7 +61,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class Calls:
-    """What the engines were asked for."""
+    """The calls of each engine."""
 
     transcriber: int = 0
     writer: int = 0
@@ -71,9 +71,12 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Rows of content tables: ``written`` were not there before, ``gone`` are not any more,
-    ``moved`` have another version, since what stands before them in their recording is longer
-    now. ``others``: those of either sort that are of another recording."""
+    """Rows of content tables.
+
+    ``written`` were not there before, ``gone`` are deleted, ``moved`` have another version, since
+    the text before them in their recording is longer now. ``others``: changed rows of other
+    recordings.
+    """
 
     what: str
     recordings: int
@@ -89,7 +92,7 @@ class Row:
     load_average: float
 
 
-def counting(calls: Calls) -> Engines:
+def counting_engines(calls: Calls) -> Engines:
     class Transcriber(StubTranscriber):
         def transcribe(self, media: Path, **how: Any) -> Transcript:
             calls.transcriber += 1
@@ -109,8 +112,8 @@ def counting(calls: Calls) -> Engines:
     return Engines(Transcriber(), Writer(), EmbedderRegistry("stub", {"stub": Embedder}))
 
 
-class Talker(StubTranscriber):
-    """Gives the same talk whatever it hears."""
+class TalkTranscriber(StubTranscriber):
+    """A transcriber that returns the same talk for any file."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -120,20 +123,20 @@ class Talker(StubTranscriber):
 
 
 def measure(
-    what: str, home: Home, concerned: Sequence[str], work: Callable[[dg.JobDefinition], None]
+    what: str, home: Home, own_ids: Sequence[str], action: Callable[[dg.JobDefinition], None]
 ) -> Row:
     calls = Calls()
-    services = replace(home.services, engines=counting(calls))
+    services = replace(home.services, engines=counting_engines(calls))
     job = build_definitions(services.settings, services=services).resolve_job_def(INGEST_RECORDING)
     before = row_versions(home)
-    begun = time.monotonic()
-    work(job)
-    seconds = time.monotonic() - begun
+    started_at = time.monotonic()
+    action(job)
+    seconds = time.monotonic() - started_at
     after = row_versions(home)
     changed = {row for row in before.keys() | after if before.get(row) != after.get(row)}
     return Row(
         what=what,
-        recordings=len(concerned),
+        recordings=len(own_ids),
         seconds=round(seconds, 1),
         transcriber_calls=calls.transcriber,
         writer_calls=calls.writer,
@@ -142,24 +145,24 @@ def measure(
         written=len(changed - before.keys()),
         gone=len(changed - after.keys()),
         moved=len(changed & before.keys() & after.keys()),
-        others=len({row for row in changed if row.recording not in concerned}),
+        others=len({row for row in changed if row.recording not in own_ids}),
         load_average=round(os.getloadavg()[0], 1),
     )
 
 
-class Known(NamedTuple):
-    """Which row it is, and whose."""
+class RowKey(NamedTuple):
+    """The table and key of a row, and its recording."""
 
     table: str
     key: str
     recording: str
 
 
-def row_versions(home: Home) -> dict[Known, str]:
+def row_versions(home: Home) -> dict[RowKey, str]:
     database = Database(app_url(home.settings))
     try:
         return {
-            Known(table, row["key"], str(row["recording_id"])): f"{row['ctid']} {row['xmin']}"
+            RowKey(table, row["key"], str(row["recording_id"])): f"{row['ctid']} {row['xmin']}"
             for table, sql in _CONTENT.items()
             for row in database.rows(sql.encode())
         }
@@ -170,7 +173,7 @@ def row_versions(home: Home) -> dict[Known, str]:
 def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Iterator[Row]:
     ids = seeding.seed(home.services, home.instance, recordings, sentences)
 
-    def everything(job: dg.JobDefinition) -> None:
+    def rerun_all(job: dg.JobDefinition) -> None:
         for start in range(0, len(ids), RECORDINGS_PER_RUN):
             part = ids[start : start + RECORDINGS_PER_RUN]
             tags = {
@@ -180,12 +183,12 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
             result = job.execute_in_process(instance=home.instance, tags=tags, run_config=_QUIET)
             assert result.success
 
-    def one_word(recording: Recording, job: dg.JobDefinition) -> None:
-        before = home.services.pipeline.versions.current(recording)
-        segment = dice.randrange(len(before.segments))
-        said = before.segments[segment].text.split()
-        said[dice.randrange(len(said))] = "Kowalczyk"
-        corrected = correct_segment(before, segment, " ".join(said))
+    def correct_word(recording: Recording, job: dg.JobDefinition) -> None:
+        previous = home.services.pipeline.versions.current(recording)
+        segment = rng.randrange(len(previous.segments))
+        words = previous.segments[segment].text.split()
+        words[rng.randrange(len(words))] = "Kowalczyk"
+        corrected = correct_segment(previous, segment, " ".join(words))
         home.services.pipeline.versions.correct(recording, corrected, "benchmark")
         run = RunSpec((recording,))
         result = job.execute_in_process(
@@ -193,13 +196,15 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
         )
         assert result.success
 
-    yield measure("everything again, nothing changed", home, ids, everything)
-    dice = random.Random(1)
+    yield measure("nothing changed", home, ids, rerun_all)
+    rng = random.Random(1)
     for number in range(corrections):
         title = f"talk {number}"
-        recording = seeding.process(home.services, Talker(number), title=title, kind="lecture")
+        recording = seeding.process(
+            home.services, TalkTranscriber(number), title=title, kind="lecture"
+        )
         home.instance.add_dynamic_partitions("recordings", [recording.partition_key])
-        yield measure("one word corrected", home, [recording.id], partial(one_word, recording))
+        yield measure("one word corrected", home, [recording.id], partial(correct_word, recording))
 
 
 @click.command()
@@ -208,7 +213,7 @@ def rows(home: Home, recordings: int, sentences: int, corrections: int) -> Itera
 @click.option("--corrections", type=click.IntRange(min=1), default=5, show_default=True)
 @json_option
 def main(recordings: int, sentences: int, corrections: int, as_json: bool) -> None:
-    """Nothing changed, then one word, some times over."""
+    """Rerun without changes, then correct one word, several times."""
     with temporary_home(transcriber="stub", embedder="stub", chunking=json.dumps(_SIZES)) as home:
         print_rows(rows(home, recordings, sentences, corrections), as_json=as_json)
 

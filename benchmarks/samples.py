@@ -1,7 +1,6 @@
-"""Files of every sort for a trial of the inbox: good, broken, doubled, and oddly named.
+"""Files of every kind for a trial of the inbox: good, broken, duplicated, and oddly named.
 
-Each knows how Playhead must judge it. Not here: the trial itself (``mixed_inbox.py``), how
-media is written (``tests/media_files.py``).
+Each has the result that Playhead must report. ``mixed_inbox.py`` runs the trial.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tests.support import media_files
 
 _CLIPS = ("en_jfk", "en_austen_0870", "en_austen_0890", "en_austen_0920", "en_austen_0930")
 _CONTAINERS = (".wav", ".flac", ".mp3", ".ogg", ".webm", ".mp4", ".m4a", ".mov")
-_CUT_OFF = (".flac", ".m4a", ".mov", ".mp3", ".mp4", ".wav", ".webm")
+_TRUNCATABLE = (".flac", ".m4a", ".mov", ".mp3", ".mp4", ".wav", ".webm")
 _VIDEOS = (".mp4", ".mov", ".webm")
 
 _HOSTILE = (
@@ -40,7 +39,7 @@ _HOSTILE = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A file and what must come of it: ready, or failed at ``raw_media`` with ``reason``."""
+    """A file and its expected result: ready, or failed at ``raw_media`` with ``reason``."""
 
     path: Path
     sort: str
@@ -51,8 +50,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """How one sort is made (from a path without suffix and a number) and judged. ``share``:
-    files of it in a hundred."""
+    """How one kind of files is written (from a path without suffix and a number) and its result.
+
+    ``share``: files of this kind per hundred.
+    """
 
     share: int
     make: Callable[[Path, int], Path]
@@ -61,8 +62,10 @@ class Sort:
 
 
 def make_samples(folder: Path, count: int) -> list[Sample]:
-    """About ``count`` files, at least one of each sort; no two of equal bytes but those of the
-    sorts ``copy`` and ``zero bytes``."""
+    """Write about ``count`` files, at least one of each kind.
+
+    No two have equal bytes but those of the kinds ``copy`` and ``zero bytes``.
+    """
     samples = []
     for name, sort in SORTS.items():
         for number in range(max(1, round(count * sort.share / 100))):
@@ -73,7 +76,7 @@ def make_samples(folder: Path, count: int) -> list[Sample]:
 
 
 def _good(path: Path, number: int) -> Path:
-    """Every container in turn; some are videos."""
+    """Write every container in turn, some of them as videos."""
     suffix = _CONTAINERS[number % len(_CONTAINERS)]
     video = suffix in _VIDEOS and number % 3 == 0
     make = media_files.make_video if video else media_files.make_audio
@@ -87,13 +90,13 @@ def _silent(path: Path, number: int) -> Path:
 
 
 def _cut_off(path: Path, number: int) -> Path:
-    suffix = _CUT_OFF[number % len(_CUT_OFF)]
+    suffix = _TRUNCATABLE[number % len(_TRUNCATABLE)]
     return media_files.truncate(media_files.make_audio(path.with_suffix(suffix), _sound(number)))
 
 
 def _text(path: Path, number: int) -> Path:
     path = path.with_suffix(".mp4")
-    path.write_text(f"Minutes of meeting {number}\n" * 50, encoding="utf-8")
+    path.write_text(f"Notes of meeting {number}\n" * 50, encoding="utf-8")
     return path
 
 
@@ -116,7 +119,7 @@ def _zero_bytes(path: Path, _number: int) -> Path:
 
 
 def _copy(path: Path, number: int) -> Path:
-    """The good file of the same number again, under another name."""
+    """Write the good file of the same number again under another name."""
     [original] = path.parent.glob(f"good {number:03}.*")
     path = path.with_suffix(original.suffix)
     path.write_bytes(original.read_bytes())
@@ -131,12 +134,12 @@ def _hostile(path: Path, number: int) -> Path:
 
 
 def _sound(number: int) -> media_files.Sound:
-    """Speech, with a silence of its own length after it."""
+    """Return speech followed by a silence of its own length."""
     spoken = media_files.speech(_CLIPS[number % len(_CLIPS)])
     return np.concatenate([spoken, media_files.silence(0.1 + number / 500)])
 
 
-#: In the order they are made: copies come after the good.
+#: In the order of creation: copies come after the good files.
 SORTS: dict[str, Sort] = {
     "good": Sort(60, _good, spoken=True),
     "copy": Sort(8, _copy, spoken=True),

@@ -1,11 +1,11 @@
 """Many recordings at once, without running the pipeline: rows as it would have written them.
 
-One recording goes through the real stages, and says placeholders. The others are its copies with
-words of the same length in their place: one that is the copy's own, in every sentence, and some
-of a vocabulary of 4,096. So no two texts are alike, no word is everywhere, and all positions
-stay; hashes are made as the pipeline makes them, so a plan finds nothing to do. Rows go in by COPY.
-
-Not here: Dagster's events. ``reconcile`` tells Dagster what the ledger has and it has not.
+One recording of placeholder words goes through the real stages. The others are its copies with
+words of the same length in place of the placeholders: one that is unique to the copy, in every
+sentence, and some of a vocabulary of 4,096. So no two texts are equal, no word is everywhere, and
+all positions stay; hashes are computed as in the pipeline, so that a plan finds no differences.
+Rows are written by COPY. Dagster's events are not written; ``reconcile`` reports the results to
+Dagster.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from playhead.postgres.database_urls import app_url
 from playhead.postgres.pipeline.recordings import new_recording_id
 from playhead.services.context import PipelineServices
 
-_PLACEHOLDER = re.compile(r"xxxxxx(\d\d)")  # 00 stands for the copy's own word
+_PLACEHOLDER = re.compile(r"xxxxxx(\d\d)")  # 00 is the copy's own word
 _OWN = "xxxxxx00"
 _PLACEHOLDERS = 60
 _SYLLABLES = "ba de fi go ku la me ni".split()
 _BLOCK = 500
 
-#: For sentences to be chunks of their own: PLAYHEAD_CHUNKING.
+#: A value for PLAYHEAD_CHUNKING with which every sentence is a chunk.
 CHUNKING = '{"recording": {"size": 12, "overlap": 0, "minimum": 8}}'
 
 _COPIES: dict[str, LiteralString] = {
@@ -87,23 +87,25 @@ _BINARY: dict[str, list[str]] = {
 
 
 class TemplateTranscriber(StubTranscriber):
-    """Says the template's sentences, under the same name as the stub transcriber."""
+    """Returns the template's sentences, under the name of the stub transcriber."""
 
     def __init__(self, sentences: int) -> None:
         self._sentences = sentences
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
-        spoken = [word for number in range(self._sentences) for word in _sentence(number)]
-        words = tuple(Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(spoken))
-        end, text = len(spoken) / 2, " ".join(spoken)
+        words_ = [word for number in range(self._sentences) for word in _sentence(number)]
+        words = tuple(Word(word, at / 2, (at + 1) / 2) for at, word in enumerate(words_))
+        end, text = len(words_) / 2, " ".join(words_)
         return Transcript(text, "en", end, words, (Segment(text, 0.0, end),))
 
 
 def seed(
     services: PipelineServices, instance: dg.DagsterInstance | None, count: int, sentences: int
 ) -> list[str]:
-    """``count`` ready recordings of ``sentences`` spoken sentences each; their ids. With
-    ``CHUNKING``, a chunk a sentence, and those of a short document."""
+    """Write ``count`` ready recordings of ``sentences`` sentences each, and return their ids.
+
+    With ``CHUNKING`` each has a chunk per sentence, and those of a short document.
+    """
     template = _template(services, sentences)
     copies = _Copies(services, template)
     ids: list[str] = []
@@ -117,34 +119,34 @@ def seed(
     return ids
 
 
-def sentence_of(number: int) -> str:
-    """The first sentence of a copy."""
-    return _said_by(number, " ".join(_sentence(0)))
+def first_sentence(number: int) -> str:
+    """Return the first sentence of a copy."""
+    return _fill_placeholders(number, " ".join(_sentence(0)))
 
 
 def _sentence(number: int) -> list[str]:
-    """Twelve placeholders, the first that of the own word."""
-    dice = random.Random(number)
-    spoken = [f"xxxxxx{dice.randrange(1, _PLACEHOLDERS):02d}" for _ in range(11)]
-    return [_OWN, *spoken[:-1], f"{spoken[-1]}."]
+    """Return twelve placeholders, the first that of the copy's own word."""
+    rng = random.Random(number)
+    words_ = [f"xxxxxx{rng.randrange(1, _PLACEHOLDERS):02d}" for _ in range(11)]
+    return [_OWN, *words_[:-1], f"{words_[-1]}."]
 
 
-def _said_by(copy: int, text: str) -> str:
-    """The text with the copy's words for its placeholders."""
+def _fill_placeholders(copy: int, text: str) -> str:
+    """Return the text with the copy's words for its placeholders."""
     return _PLACEHOLDER.sub(lambda match: _word(copy, int(match[1])), text)
 
 
 def own_word(copy: int) -> str:
-    """In every sentence of this copy, and of no other."""
+    """Return the word that is in every sentence of this copy, and of no other."""
     return f"w{copy:07d}"
 
 
 def _word(copy: int, place: int) -> str:
-    """Eight letters."""
+    """Return a word of eight letters."""
     if place == 0:
         return own_word(copy)
-    drawn = (copy * 2654435761 + place * 40503) >> 7  # Knuth's multiplicative hash
-    return "".join(_SYLLABLES[drawn >> 3 * power & 7] for power in range(4))
+    value = (copy * 2654435761 + place * 40503) >> 7  # Knuth's multiplicative hash
+    return "".join(_SYLLABLES[value >> 3 * power & 7] for power in range(4))
 
 
 def _template(services: PipelineServices, sentences: int) -> Recording:
@@ -154,8 +156,10 @@ def _template(services: PipelineServices, sentences: int) -> Recording:
 def process(
     services: PipelineServices, transcriber: Transcriber, *, title: str, kind: Kind = "recording"
 ) -> Recording:
-    """One recording through the real stages, of what this transcriber says."""
-    making = replace(services, engines=replace(services.engines, transcriber=transcriber))
+    """Run one recording through the real stages, with the text of this transcriber."""
+    template_services = replace(
+        services, engines=replace(services.engines, transcriber=transcriber)
+    )
     with TemporaryDirectory() as folder:
         file = Path(folder) / "template.wav"
         with wave.open(str(file), "wb") as sound:
@@ -163,22 +167,22 @@ def process(
             sound.writeframes(uuid4().bytes * 1000)
         org = services.settings.org
         recording = services.ingest.add(file, org_id=org, title=title, kind=kind).recording
-    work = RecordingContext(
-        making,
+    context = RecordingContext(
+        template_services,
         recording,
         RunAttempt("seed", is_final=True, log=print),
         services.embedding_targets(),
         {},
     )
-    with StageExecutor(lambda *_: None) as hands:
-        hands.run(work, STAGES)
-        hands.finish()
+    with StageExecutor(lambda *_: None) as executor:
+        executor.run(context, STAGES)
+        executor.finish()
     return recording
 
 
 @dataclass(slots=True)
 class _Rows:
-    """The template's rows, as they stand."""
+    """The template's rows."""
 
     results: list[DictRow]
     content: Mapping[str, DictRow]
@@ -186,19 +190,17 @@ class _Rows:
 
 
 class _Copies:
-    """Writes copies of the template, a block in a transaction."""
+    """Writes copies of the template, one block per transaction."""
 
     def __init__(self, services: PipelineServices, template: Recording) -> None:
-        self._lane = services.embedding_targets()[0]
+        self._target = services.embedding_targets()[0]
         self._template = template
         url = app_url(services.settings)
         self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
         register_vector(self._connection)
         self._rows = self._read()
-        self._shared = {
-            chunk["text_hash"] for chunk in self._rows.chunks
-        }  # passages of several copies
-        self._next = 1 + self._one("select max(id) as n from stage_results")["n"]
+        self._shared = {chunk["text_hash"] for chunk in self._rows.chunks}  # in several copies
+        self._next = 1 + self._fetch_row("select max(id) as n from stage_results")["n"]
 
     def write(self, numbers: range) -> list[str]:
         tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COPIES}
@@ -226,7 +228,7 @@ class _Copies:
 
     def _read(self) -> _Rows:
         key = {"id": self._template.id}
-        results = self._all(
+        results = self._fetch_rows(
             "select s.*, c.set_id from stage_results s "
             "join current_results c on c.result_id = s.id "
             "where s.recording_id = %(id)s order by s.id",
@@ -235,31 +237,39 @@ class _Copies:
         return _Rows(
             results,
             {
-                "raw_media": self._one("select * from raw_media where recording_id = %(id)s", key),
-                "transcripts": self._one(
+                "raw_media": self._fetch_row(
+                    "select * from raw_media where recording_id = %(id)s", key
+                ),
+                "transcripts": self._fetch_row(
                     "select * from transcripts where recording_id = %(id)s", key
                 ),
-                "documents": self._one("select * from documents where recording_id = %(id)s", key),
+                "documents": self._fetch_row(
+                    "select * from documents where recording_id = %(id)s", key
+                ),
             },
-            self._all("select * from chunks where recording_id = %(id)s order by id", key),
+            self._fetch_rows("select * from chunks where recording_id = %(id)s order by id", key),
         )
 
-    def _all(self, sql: LiteralString, key: Mapping[str, Any] | None = None) -> list[DictRow]:
+    def _fetch_rows(
+        self, sql: LiteralString, key: Mapping[str, Any] | None = None
+    ) -> list[DictRow]:
         return self._connection.execute(sql, key).fetchall()
 
-    def _one(self, sql: LiteralString, key: Mapping[str, Any] | None = None) -> DictRow:
-        [row] = self._all(sql, key)
+    def _fetch_row(self, sql: LiteralString, key: Mapping[str, Any] | None = None) -> DictRow:
+        [row] = self._fetch_rows(sql, key)
         return row
 
     def _copy(self, number: int, identity: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
         own, org = own_word(number), self._template.org_id
-        made = {row["stage"]: content_hash([row["stage"], identity]) for row in self._rows.results}
+        hashes = {
+            row["stage"]: content_hash([row["stage"], identity]) for row in self._rows.results
+        }
         owner = (org, identity)
         yield (
             "recordings",
-            (identity, org, made["raw_media"], 1000, "recording", own, identity, ".wav", 5),
+            (identity, org, hashes["raw_media"], 1000, "recording", own, identity, ".wav", 5),
         )
-        outputs = {row["output_hash"]: made[row["stage"]] for row in self._rows.results}
+        outputs = {row["output_hash"]: hashes[row["stage"]] for row in self._rows.results}
         result_ids: dict[str, int] = {}
         for row in self._rows.results:
             result_ids[row["stage"]] = self._next
@@ -267,7 +277,7 @@ class _Copies:
             self._next += 1
         yield from self._content(number, owner, result_ids)
         for chunk in self._rows.chunks:
-            text = _said_by(number, chunk["text"])
+            text = _fill_placeholders(number, chunk["text"])
             values = chunk | {
                 "id": uuid4(),
                 "recording_id": identity,
@@ -281,7 +291,7 @@ class _Copies:
         recipe = next(row["recipe_hash"] for row in self._rows.results if row["stage"] == "chunks")
         yield (
             "embedded_recordings",
-            (result_ids["embeddings"], *owner, self._lane.embedding_set.id, recipe),
+            (result_ids["embeddings"], *owner, self._target.embedding_set.id, recipe),
         )
 
     def _result(
@@ -326,7 +336,7 @@ class _Copies:
             yield table, (result_ids[stage], *owner, *cells)
 
     def _embed(self, tables: dict[str, list[tuple[Any, ...]]]) -> None:
-        chunks, target = tables["chunks"], self._lane
+        chunks, target = tables["chunks"], self._target
         vectors = target.embedder.embed([row[8] for row in chunks])
         results = {row[2]: row[0] for row in tables["stage_results"] if row[3] == "embeddings"}
         for row, vector in zip(chunks, vectors, strict=True):
@@ -346,7 +356,7 @@ class _Copies:
 
 def _cell(name: str, value: Any, copy: int) -> Any:
     if isinstance(value, str):
-        return _said_by(copy, value)
+        return _fill_placeholders(copy, value)
     if name in _JSON:
-        return _said_by(copy, json.dumps(value))
+        return _fill_placeholders(copy, json.dumps(value))
     return value

@@ -1,19 +1,20 @@
-"""Recordings an hour where transcribing and embedding take no time: the cost of the rest.
+"""Recordings per hour if transcribing and embedding take no time: the cost of the rest.
 
     python -m benchmarks.throughput [--few 20] [--many 400] [--json]
     python -m benchmarks.throughput --present 1000 --present 100000 --many 1000 --plot FILE.svg
 
 With the ``stub`` engines, over distinct tiny WAV files, in a home of their own each:
 
-- ``daemon, one by one``: a file is put in ``dagster dev``'s inbox when the one before is ready
-- ``watch, one by one``: a file is added when the one before is ready, to a warm worker
+- ``daemon, one by one``: a file is put in ``dagster dev``'s inbox when the previous one is ready
+- ``watch, one by one``: a file is added when the previous one is ready, to a warm worker
 - ``daemon, at once``: all files are put in the inbox at once
 - ``process, at once``: all files are added, then ``playhead process``
 
-With ``--present``, the second and the fourth where so many recordings are there already (seeded,
-and told to Dagster). Time runs from the first file given (``process``: from its start) to all
-ready. CPU seconds are those of every process started, that of Postgres apart; sessions are those
-opened at the databases. Start-up of daemon and warm worker, and seeding, are in none of them.
+With ``--present``, the second and the fourth, where so many recordings are present already (seeded
+and reported to Dagster). Time runs from the first file (``process``: from its start) until all are
+ready. CPU seconds are those of every process started, without Postgres, which is listed apart;
+sessions are those opened at the databases. The start of daemon and warm worker, and seeding, are
+not included.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from benchmarks.environments import (
 from pipeline_assets.maintenance.missing_events import report_missing_events
 
 _RATE = 16_000  # Hz
-_PATIENCE_SECONDS = 1800.0
+_TIMEOUT_SECONDS = 1800.0
 _SENTENCES = 2
 
 Way = Callable[[Home, list[Path]], Cost]
@@ -50,7 +51,7 @@ Way = Callable[[Home, list[Path]], Cost]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way, measured. CPU seconds and sessions a recording."""
+    """One way, measured. CPU seconds and sessions per recording."""
 
     way: str
     present: int
@@ -65,7 +66,7 @@ class Row:
 
 
 def tiny_recordings(folder: Path, count: int) -> list[Path]:
-    """Files of a tenth of a second, no two alike."""
+    """Write files of a tenth of a second, all different."""
     start = random.randrange(1 << 30)  # so that no two calls give the same bytes
     return [_tiny(folder / f"recording-{number:04}.wav", start + number) for number in range(count)]
 
@@ -73,7 +74,7 @@ def tiny_recordings(folder: Path, count: int) -> list[Path]:
 def _tiny(path: Path, number: int) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, _RATE, 0, "NONE", ""))
-        # Noise: of some thousand files with a repeated number one was once read as damaged media.
+        # Noise: a repeated number once was read as damaged media, in one of some thousand files.
         file.writeframes(random.Random(number).randbytes(_RATE // 5))
     return path
 
@@ -83,7 +84,7 @@ def daemon_one_by_one(home: Home, files: list[Path]) -> Cost:
         before = measure_cost(home)
         for file in files:
             file.rename(home.inbox / file.name)
-            wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.2)
+            wait_until(lambda: home.idle, seconds=_TIMEOUT_SECONDS, every=0.2)
         return measure_cost(home) - before
 
 
@@ -92,23 +93,23 @@ def daemon_at_once(home: Home, files: list[Path]) -> Cost:
         before = measure_cost(home)
         for file in files:
             file.rename(home.inbox / file.name)
-        wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS)
+        wait_until(lambda: home.idle, seconds=_TIMEOUT_SECONDS)
         return measure_cost(home) - before
 
 
 def watch_one_by_one(home: Home, files: list[Path]) -> Cost:
     with home.running("playhead", "process", "--watch"):
-        warm = _tiny(files[0].with_name("first.wav"), -random.randrange(1 << 30))
-        _take_through(home, warm)
+        warm_up = _tiny(files[0].with_name("first.wav"), -random.randrange(1 << 30))
+        _process_one(home, warm_up)
         before = measure_cost(home)
         for file in files:
-            _take_through(home, file)
+            _process_one(home, file)
         return measure_cost(home) - before
 
 
-def _take_through(home: Home, file: Path) -> None:
+def _process_one(home: Home, file: Path) -> None:
     home.services.ingest.add(file, org_id=home.settings.org)
-    wait_until(lambda: home.idle, seconds=_PATIENCE_SECONDS, every=0.05)
+    wait_until(lambda: home.idle, seconds=_TIMEOUT_SECONDS, every=0.05)
 
 
 def process_at_once(home: Home, files: list[Path]) -> Cost:
@@ -147,8 +148,8 @@ def rows(few: int, many: int) -> Iterator[Row]:
             yield measure(way, run, home, count, 0)
 
 
-def rows_among(present: int, few: int, many: int) -> Iterator[Row]:
-    """Where ``present`` recordings are there already."""
+def measure_among(present: int, few: int, many: int) -> Iterator[Row]:
+    """Yield rows where ``present`` recordings exist already."""
     engines = {"transcriber": "stub", "embedder": "stub"}
     with temporary_home(**engines, chunking=seeding.CHUNKING) as home:
         seeding.seed(home.services, home.instance, present, _SENTENCES)
@@ -164,33 +165,36 @@ def rows_among(present: int, few: int, many: int) -> Iterator[Row]:
 @click.option("--plot", type=click.Path(path_type=Path), help="Where to draw it, as SVG.")
 @json_option
 def main(few: int, many: int, present: tuple[int, ...], plot: Path | None, as_json: bool) -> None:
-    """FEW recordings one by one, MANY at once; among so many PRESENT."""
+    """Process FEW recordings one by one and MANY at once, among so many PRESENT."""
     measured: list[Row] = []
 
-    def kept(found: Iterable[Row]) -> Iterator[Row]:
-        for row in found:
+    def collect(measured_rows: Iterable[Row]) -> Iterator[Row]:
+        for row in measured_rows:
             measured.append(row)
             yield row
 
-    among = (row for count in present for row in rows_among(count, few, many))
-    print_rows(kept(among if present else rows(few, many)), as_json=as_json)
+    rows_among = (row for count in present for row in measure_among(count, few, many))
+    print_rows(collect(rows_among if present else rows(few, many)), as_json=as_json)
     if plot:
         plot.write_text(draw(measured))
 
 
 def draw(measured: Sequence[Row]) -> str:
     ways = sorted({row.way for row in measured})
-    picked = {way: [row for row in measured if row.way == way] for way in ways}
+    rows_by_way = {way: [row for row in measured if row.way == way] for way in ways}
     return chart(
         "recordings present",
         {
-            "recordings an hour": {
-                way: [(row.present, row.recordings_an_hour) for row in found]
-                for way, found in picked.items()
+            "recordings per hour": {
+                way: [(row.present, row.recordings_an_hour) for row in measured_rows]
+                for way, measured_rows in rows_by_way.items()
             },
-            "CPU seconds a recording, Postgres's too": {
-                way: [(row.present, row.cpu_seconds + row.postgres_cpu_seconds) for row in found]
-                for way, found in picked.items()
+            "CPU seconds per recording, with Postgres": {
+                way: [
+                    (row.present, row.cpu_seconds + row.postgres_cpu_seconds)
+                    for row in measured_rows
+                ]
+                for way, measured_rows in rows_by_way.items()
             },
         },
     )

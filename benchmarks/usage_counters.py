@@ -1,10 +1,9 @@
-"""What the programs of ``kills.py`` load: Playhead as it is, with embedders that write down every
-text they are asked for before they embed it.
+"""The programs of ``kills.py``: Playhead with embedders that log every text before embedding it.
 
     dagster api grpc -m benchmarks.usage_counters -a defs ...    the code server
     python -m benchmarks.usage_counters                          the warm worker
 
-Texts are counted across all processes, also those that are killed: a line a call, appended.
+Texts are counted across all processes, also killed ones: one line per call, appended.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from playhead.services.context import open_pipeline_services
 from resources.dagster_storage import open_instance
 
 _LOG = "embedded.txt"
-_CALL_SECONDS = 0.5  # as a provider takes, so that some are killed within a call
+_CALL_SECONDS = 0.5  # like a provider, so that some processes are killed during a call
 _MAKERS: dict[str, Callable[[], Embedder]] = {"stub": StubEmbedder, "wordllama": WordLlama}
 
 
 class CountingEmbedder:
-    """An embedder that leaves a trace."""
+    """An embedder that logs its texts."""
 
     def __init__(self, name: str, embedder: Embedder, log: Path) -> None:
         self.price = embedder.price
@@ -56,13 +55,13 @@ class CountingEmbedder:
     def embed(self, texts: Sequence[str]) -> Vectors:
         line = json.dumps([self._name, [text_hash(text) for text in texts]])
         with self._log.open("ab") as log:
-            os.write(log.fileno(), f"{line}\n".encode())  # one write: calls never mix
+            os.write(log.fileno(), f"{line}\n".encode())  # a single write: calls never mix
         time.sleep(_CALL_SECONDS)
         return self._embedder.embed(texts)
 
 
 def count_embedded(settings: Settings) -> Counter[tuple[str, str]]:
-    """How often each text was embedded: by (embedder's name, text hash)."""
+    """Count how often each text was embedded, by (embedder's name, text hash)."""
     log = settings.home / _LOG
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
     calls = [json.loads(line) for line in lines]
@@ -79,13 +78,13 @@ def _engines(settings: Settings) -> Engines:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What the code server loads."""
+    """Return the definitions for the code server."""
     settings = load_settings()
     return build_definitions(settings, engines=_engines(settings))
 
 
 def main() -> None:
-    """The warm worker."""
+    """Run the warm worker."""
     settings = load_settings()
     with (
         open_pipeline_services(settings, _engines(settings)) as services,

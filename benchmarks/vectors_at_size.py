@@ -1,17 +1,16 @@
-"""The vector leg at a million passages: is what is nearest found, in organisations of every size
-and under filters of every width, and how long does it take?
+"""Vector search at a million chunks: recall and latency for all organisation and filter sizes.
 
     python -m benchmarks.vectors_at_size --chunks 1000000 --json > measured.jsonl
 
 Each question goes to ``nearest`` as the application's role, for one organisation; the answer is
-held against all distances, computed outside the database. Beside it the same vectors in plain
-pgvector: one HNSW index for everybody, organisations kept apart by a policy, at its defaults
-(ef_search 40) and with an iterative scan. Questions are drawn from the same topics and stand in no
-row.
+compared with all distances, computed outside the database. Beside it the same vectors are searched
+in plain pgvector: one HNSW index for all, organisations separated by a policy, at its defaults
+(ef_search 40) and with an iterative scan. Questions are drawn from the same topics and are not in
+any row.
 
-Filters: ``since`` lets through the youngest recordings, ``speaker`` passages anywhere. CPU is that
-of the server's process that answers, which other work on the machine changes little. A million
-needs 8 GB of disk. Not here: the rows (``passages.py``) and their vectors (``topics.py``).
+Filters: ``since`` selects the newest recordings, ``speaker`` chunks anywhere. CPU is that of the
+server process that answers, which other work on the machine changes little. A million chunks need
+8 GB of disk. ``passages.py`` writes the rows and ``topics.py`` generates their vectors.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from numpy.typing import NDArray
 from pgvector.psycopg import register_vector
 
 from benchmarks.charts import Lines, chart
-from benchmarks.passages import ENGINE, SHARES, Rows, came, draw, speaker, write
+from benchmarks.passages import ENGINE, SHARES, Rows, arrival_time, draw, speaker_name, write
 from benchmarks.topics import DIMENSIONS, TOPICS, Topics, Vectors
 from playhead.core.settings import Settings
 from playhead.postgres.database import Database
@@ -44,8 +43,11 @@ _DEPTH = 10
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one way found in one organisation under one filter: recall@10 from 0 to 1, answers with
-    less than there is, seconds to answer, seconds of the server's CPU."""
+    """The results of one way in one organisation under one filter.
+
+    Recall@10 from 0 to 1, answers with fewer rows than there are, seconds per answer, and CPU
+    seconds of the server.
+    """
 
     way: str
     org: str
@@ -61,14 +63,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How one asks. ``sql`` has a place for conditions on ``since`` and ``speaker``."""
+    """One way to search. ``sql`` has parameters for ``since`` and ``speaker``."""
 
     name: str
     settings: tuple[LiteralString, ...]
     sql: LiteralString
 
 
-_NARROWED: LiteralString = (
+_FILTER: LiteralString = (
     "row(null, null, array_remove(array[%(speaker)s], null), null, null, %(since)s::timestamptz,"
     " null, null, null)::search_filter"
 )
@@ -79,7 +81,7 @@ _PLAIN: LiteralString = (
     " order by vector <=> %(q)s limit 10"
 )
 WAYS = (
-    Way("playhead", (), f"select distance from nearest(1, %(q)s, {_NARROWED}, 10)"),
+    Way("playhead", (), f"select distance from nearest(1, %(q)s, {_FILTER}, 10)"),
     Way("plain pgvector", (), _PLAIN),
     Way(
         "one index, iterative scan",
@@ -90,12 +92,12 @@ WAYS = (
 
 
 class Trial:
-    """The questions, put to one organisation after another."""
+    """Runs the questions in one organisation after another."""
 
     def __init__(self, url: str, rows: Rows, questions: int) -> None:
-        dice = np.random.default_rng(99)
+        rng = np.random.default_rng(99)
         self._rows = rows
-        self._questions = Topics().draw(dice.integers(TOPICS, size=questions), dice)
+        self._questions = Topics().draw(rng.integers(TOPICS, size=questions), rng)
         self._connection = psycopg.connect(url, autocommit=True)
         register_vector(self._connection)
 
@@ -103,50 +105,50 @@ class Trial:
         rows = self._rows
         for org, name in enumerate(rows.names):
             of_org = rows.orgs == org
-            yield from self._of(ways, name, "none", of_org, None, None)
-            for place, share in enumerate(SHARES):
-                since = came(share)
-                chosen = of_org & (rows.later <= share)
-                yield from self._of(ways, name, f"since {share:.2%}", chosen, since, None)
-                chosen = of_org & (rows.speakers == place)
-                yield from self._of(
-                    ways, name, f"speaker {share:.2%}", chosen, None, speaker(place)
+            yield from self._measure(ways, name, "none", of_org, None, None)
+            for index, share in enumerate(SHARES):
+                since = arrival_time(share)
+                mask = of_org & (rows.share_after <= share)
+                yield from self._measure(ways, name, f"since {share:.2%}", mask, since, None)
+                mask = of_org & (rows.speakers == index)
+                yield from self._measure(
+                    ways, name, f"speaker {share:.2%}", mask, None, speaker_name(index)
                 )
 
-    def _of(
+    def _measure(
         self,
         ways: Sequence[Way],
         org: str,
-        told: str,
-        chosen: NDArray[np.bool_],
+        filter_name: str,
+        mask: NDArray[np.bool_],
         since: datetime | None,
-        said_by: str | None,
+        speaker: str | None,
     ) -> Iterator[Cell]:
-        there = int(chosen.sum())
-        if not there:
+        available = int(mask.sum())
+        if not available:
             return
-        reach, wanted = self._reach(chosen), min(_DEPTH, there)
+        limits, depth = self._limits(mask), min(_DEPTH, available)
         for way in ways:
-            values = {"since": since, "speaker": said_by}
-            found, seconds, cpu = self._ask(way, org, values)
+            values = {"since": since, "speaker": speaker}
+            answers, seconds, cpu = self._ask(way, org, values)
             recalls = [
-                sum(distance <= far + 1e-5 for distance in answer) / wanted
-                for answer, far in zip(found, reach, strict=True)
+                sum(distance <= distances + 1e-5 for distance in answer) / depth
+                for answer, distances in zip(answers, limits, strict=True)
             ]
             p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
-            short = sum(len(answer) < wanted for answer in found)
+            short = sum(len(answer) < depth for answer in answers)
             recall = float(np.mean(recalls))
-            yield Cell(way.name, org, told, there, recall, short, p50, p95, p99, cpu)
+            yield Cell(way.name, org, filter_name, available, recall, short, p50, p95, p99, cpu)
 
     def _ask(
         self, way: Way, org: str, values: Mapping[str, Any]
     ) -> tuple[list[list[float]], list[float], float]:
-        """Answers, seconds of each, and CPU seconds of one."""
-        found, seconds = [], []
+        """Return the answers, the seconds of each, and the CPU seconds of one."""
+        answers, seconds = [], []
         pid = self._connection.info.backend_pid
         before = _cpu_seconds(pid)
         for question in self._questions:
-            begun = time.perf_counter()
+            started_at = time.perf_counter()
             with self._connection.transaction():
                 self._connection.execute(
                     "select set_config('playhead.org', %s, true), "
@@ -158,30 +160,30 @@ class Trial:
                 answer = self._connection.execute(
                     way.sql, {"q": question, **values}, prepare=False
                 ).fetchall()
-            seconds.append(time.perf_counter() - begun)
-            found.append([row[0] for row in answer])
-        return found, seconds, (_cpu_seconds(pid) - before) / len(self._questions)
+            seconds.append(time.perf_counter() - started_at)
+            answers.append([row[0] for row in answer])
+        return answers, seconds, (_cpu_seconds(pid) - before) / len(self._questions)
 
-    def _reach(self, chosen: NDArray[np.bool_]) -> Vectors:
-        """How far the tenth nearest is from each question, or the last."""
-        places = np.flatnonzero(chosen)
-        wanted = min(_DEPTH, len(places))
-        best = np.full((len(self._questions), wanted), 9, np.float32)
+    def _limits(self, mask: NDArray[np.bool_]) -> Vectors:
+        """Return the distance of the tenth nearest vector of each question, or of the last."""
+        places = np.flatnonzero(mask)
+        depth = min(_DEPTH, len(places))
+        best = np.full((len(self._questions), depth), 9, np.float32)
         for start in range(0, len(places), 50_000):
             block = self._rows.vectors[places[start : start + 50_000]]
-            far = np.concatenate([best, 1 - self._questions @ block.T], axis=1)
-            best = np.partition(far, wanted - 1, axis=1)[:, :wanted]
-        reach: Vectors = best.max(axis=1)
-        return reach
+            distances = np.concatenate([best, 1 - self._questions @ block.T], axis=1)
+            best = np.partition(distances, depth - 1, axis=1)[:, :depth]
+        limits: Vectors = best.max(axis=1)
+        return limits
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of a process on this machine, so far."""
+    """Return the CPU seconds of a process on this machine so far."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def build_plain(url: str) -> float:
-    """The same vectors as pgvector's documentation has them; the seconds its index took."""
+    """Create the same vectors as in pgvector's documentation; return the index's build seconds."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "create table plain as"
@@ -193,14 +195,14 @@ def build_plain(url: str) -> float:
         connection.execute("create policy own on plain using (org_id = current_org())")
         connection.execute("grant select on plain to playhead_app")
         connection.execute("set maintenance_work_mem = '3GB'")
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         connection.execute(
             "create index plain_nearest on plain using hnsw (vector vector_cosine_ops)"
         )
-        took = time.perf_counter() - begun
+        build_seconds = time.perf_counter() - started_at
         connection.execute("create index on plain (org_id)")
         connection.execute("analyze plain")
-    return took
+    return build_seconds
 
 
 def index_bytes(url: str) -> dict[str, int]:
@@ -242,16 +244,16 @@ def main(chunks: int, questions: int, home: Path, as_json: bool, plot: Path | No
 def _prepare(url: str, rows: Rows) -> dict[str, float]:
     """Written and indexed, unless that was done before; what it took."""
     database = Database(url)
-    sets, took = EmbeddingSets(database), {}
+    sets, build_seconds = EmbeddingSets(database), {}
     if not sets.all():
-        searched = sets.add("topics", ENGINE, DIMENSIONS)
-        write(url, rows, searched)
-        begun = time.perf_counter()
-        VectorIndexes(database).maintain(searched)
-        took["seconds to index, one for each"] = time.perf_counter() - begun
-        took["seconds to index, one for all"] = build_plain(url)
+        embedding_set = sets.add("topics", ENGINE, DIMENSIONS)
+        write(url, rows, embedding_set)
+        started_at = time.perf_counter()
+        VectorIndexes(database).maintain(embedding_set)
+        build_seconds["seconds to index, one for each"] = time.perf_counter() - started_at
+        build_seconds["seconds to index, one for all"] = build_plain(url)
     database.close()
-    return took | {f"bytes of {name}": size for name, size in index_bytes(url).items()}
+    return build_seconds | {f"bytes of {name}": size for name, size in index_bytes(url).items()}
 
 
 def _table(cells: Sequence[Cell]) -> str:
@@ -269,8 +271,8 @@ def _table(cells: Sequence[Cell]) -> str:
 
 
 def _plot(cells: Sequence[Cell]) -> str:
-    """By how many passages there are to find among."""
-    measures = {"recall@10": "recall", "milliseconds of CPU a question": "cpu"}
+    """Plot by the number of chunks to search."""
+    measures = {"recall@10": "recall", "milliseconds of CPU per question": "cpu"}
     panels: dict[str, Lines] = {}
     for title, name in measures.items():
         scale = 1e3 if name == "cpu" else 1.0

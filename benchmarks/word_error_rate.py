@@ -3,13 +3,13 @@
     python -m benchmarks.word_error_rate FOLDER [--model whisper-base] [--rounds 1] [--json]
 
 FOLDER holds audio and a ``MANIFEST.tsv`` with the columns file, seconds, language and
-reference_text. Both sides have the same weights, loaded before any clock runs, detect the
-language themselves and take turns at going first, so that a busy machine slows both (processor
-time, "cpu", is steadier there). Of several rounds the fastest counts, a file and side.
+reference_text. Both sides have the same weights, loaded before any clock runs, detect the language
+themselves and take turns at going first, so that a busy machine slows both (processor time, "cpu",
+is steadier there). Of several rounds the fastest counts, per file and side.
 
-Reference and text go through one normaliser: lower case, punctuation and symbols removed by
-Unicode category, spaces collapsed, numbers as they are. Japanese, Chinese and Thai, which put no
-spaces between words, are compared by character.
+Reference and text go through one normaliser: lower case, punctuation and symbols removed by Unicode
+category, spaces collapsed, numbers unchanged. Japanese, Chinese and Thai, which have no spaces
+between words, are compared by character.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _UNSPACED = frozenset({"ja", "zh", "th"})
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ReferenceClip:
     """One line of the manifest."""
 
     path: Path
@@ -48,8 +48,8 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one side made of a file, and the wall and processor seconds it took."""
+class SideResult:
+    """One side's text of a file, and its wall and processor seconds."""
 
     text: str
     seconds: float
@@ -58,7 +58,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A language's files together. Errors are a share of the reference (1.0 is 100 %)."""
+    """All files of a language. Errors are a share of the reference (1.0 is 100 %)."""
 
     language: str
     unit: str
@@ -79,9 +79,11 @@ class Score:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a language.")
 def main(folder: Path, model: str, rounds: int, as_json: bool) -> None:
     """Compare the local transcriber with plain faster-whisper on the audio of FOLDER."""
-    plain = WhisperModel(model, device="cpu", compute_type="int8", files=whisper_files(model))
-    spoken = [item for item in manifest(folder) if item.language in plain.supported_languages]
-    scores = list(compare(spoken, ours(model), lambda path: plainly(plain, path), rounds))
+    model_ = WhisperModel(model, device="cpu", compute_type="int8", files=whisper_files(model))
+    clips = [item for item in manifest(folder) if item.language in model_.supported_languages]
+    scores = list(
+        compare(clips, load_playhead(model), lambda path: transcribe_plain(model_, path), rounds)
+    )
     if as_json:
         for score in scores:
             click.echo(json.dumps({"model": model, **asdict(score)}))
@@ -89,79 +91,88 @@ def main(folder: Path, model: str, rounds: int, as_json: bool) -> None:
         Console().print(table(model, scores))
 
 
-def manifest(folder: Path) -> list[Spoken]:
-    """The files of a folder that have a reference."""
+def manifest(folder: Path) -> list[ReferenceClip]:
+    """Return the files of a folder that have a reference."""
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
         return [
-            Spoken(
+            ReferenceClip(
                 folder / row["file"], float(row["seconds"]), row["language"], row["reference_text"]
             )
             for row in csv.DictReader(file, delimiter="\t")
         ]
 
 
-def ours(model: str) -> Side:
-    """Playhead's transcriber, its weights loaded by the first call."""
+def load_playhead(model: str) -> Side:
+    """Return Playhead's transcriber; its weights are loaded by the first call."""
     whisper = PiecewiseTranscriber(LocalWhisper(model))
     return lambda path: whisper.transcribe(path, language=None, progress=lambda _: None).text
 
 
-def plainly(model: WhisperModel, path: Path) -> str:
-    """faster-whisper with its own defaults, and word times as Playhead needs them."""
+def transcribe_plain(model: WhisperModel, path: Path) -> str:
+    """Transcribe with faster-whisper's own defaults, with word times as Playhead needs them."""
     segments, _ = model.transcribe(str(path), word_timestamps=True)
     return " ".join(segment.text.strip() for segment in segments)
 
 
-def compare(spoken: Sequence[Spoken], ours: Side, plain: Side, rounds: int) -> Iterator[Score]:
-    """One score a language, in the manifest's order."""
-    ours(spoken[0].path), plain(spoken[0].path)  # warm: weights, voice detection, threads
-    heard = {item: listen(item.path, (ours, plain), rounds) for item in spoken}
-    for language in dict.fromkeys(item.language for item in spoken):
-        items = [item for item in spoken if item.language == language]
-        yield score(language, items, [heard[item] for item in items])
+def compare(
+    clips: Sequence[ReferenceClip], ours: Side, model_: Side, rounds: int
+) -> Iterator[Score]:
+    """Yield one score per language, in the manifest's order."""
+    ours(clips[0].path), model_(clips[0].path)  # warm: weights, voice detection, threads
+    results = {item: compare_file(item.path, (ours, model_), rounds) for item in clips}
+    for language in dict.fromkeys(item.language for item in clips):
+        items = [item for item in clips if item.language == language]
+        yield score(language, items, [results[item] for item in items])
 
 
-def listen(path: Path, sides: tuple[Side, Side], rounds: int) -> tuple[Heard, Heard]:
-    """What each side hears; who goes first changes with every round and with the path."""
-    tries: tuple[list[Heard], list[Heard]] = ([], [])
-    for turn in range(rounds):
-        first = (turn + len(path.name)) % 2
+def compare_file(
+    path: Path, sides: tuple[Side, Side], rounds: int
+) -> tuple[SideResult, SideResult]:
+    """Return the result of each side, which go first in turn by round and path."""
+    results_of: tuple[list[SideResult], list[SideResult]] = ([], [])
+    for round_number in range(rounds):
+        first = (round_number + len(path.name)) % 2
         for side in (first, 1 - first):
             start, cpu_start = time.perf_counter(), time.process_time()
             text = sides[side](path)
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-            tries[side].append(Heard(text, seconds, cpu_seconds))
-    ours, plain = (min(side, key=lambda heard: heard.seconds) for side in tries)
-    return ours, plain
+            results_of[side].append(SideResult(text, seconds, cpu_seconds))
+    ours, model_ = (min(side, key=lambda results: results.seconds) for side in results_of)
+    return ours, model_
 
 
-def score(language: str, items: Sequence[Spoken], heard: Sequence[tuple[Heard, Heard]]) -> Score:
-    """Errors over all words (or characters) of a language, not the mean of its files."""
+def score(
+    language: str, items: Sequence[ReferenceClip], results: Sequence[tuple[SideResult, SideResult]]
+) -> Score:
+    """Return the errors over all words (or characters) of a language, not the mean of its files."""
     references = [normalise(item.reference) for item in items]
     rate = jiwer.cer if language in _UNSPACED else jiwer.wer
-    ours, plain = zip(*heard, strict=True)
+    ours, model_ = zip(*results, strict=True)
     return Score(
         language=language,
         unit="characters" if language in _UNSPACED else "words",
         files=len(items),
         audio_seconds=sum(item.seconds for item in items),
         error_ours=rate(references, [normalise(result.text) for result in ours]),
-        error_plain=rate(references, [normalise(result.text) for result in plain]),
+        error_plain=rate(references, [normalise(result.text) for result in model_]),
         seconds_ours=sum(result.seconds for result in ours),
-        seconds_plain=sum(result.seconds for result in plain),
+        seconds_plain=sum(result.seconds for result in model_),
         cpu_seconds_ours=sum(result.cpu_seconds for result in ours),
-        cpu_seconds_plain=sum(result.cpu_seconds for result in plain),
+        cpu_seconds_plain=sum(result.cpu_seconds for result in model_),
     )
 
 
 def normalise(text: str) -> str:
-    """Lower case, without punctuation and symbols (categories P and S), one space between."""
-    kept = (" " if unicodedata.category(sign)[0] in "PS" else sign for sign in text.lower())
-    return " ".join("".join(kept).split())
+    """Return the text in lower case, without punctuation and symbols (categories P and S).
+
+    Words are separated by single spaces.
+    """
+    characters = (" " if unicodedata.category(sign)[0] in "PS" else sign for sign in text.lower())
+    return " ".join("".join(characters).split())
 
 
 def table(model: str, scores: Sequence[Score]) -> Table:
-    """The scores as a person reads them."""
+    """Return the scores as a table."""
     result = Table(title=f"{model}: Playhead beside plain faster-whisper")
     heads = "in,of,files,audio s,ours %,plain %,ours s,plain s,wall,cpu"
     for head in heads.split(","):

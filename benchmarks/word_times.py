@@ -1,12 +1,12 @@
-"""How far words are from where they were said, by where their times come from.
+"""Errors of word times, by their source.
 
     python -m benchmarks.word_times [--transcriber whisper-base] [--minutes 3] [--json]
 
 The English clips of ``tests/fixtures/speech`` one after the other, half a second apart, over and
-over: each clip heard alone by the local engine says when its words begin, and where the clip is in
-the whole is known, so the reference knows no piece and no cut. The same engine then hears the
-whole as one that gives word times (native), as one that gives segments, and as one that gives text
-alone, with each aligner and with none.
+over: the local engine transcribes each clip alone, which gives the times of its words, and the
+position of the clip in the whole is known, so that the reference is independent of pieces. The same
+engine then transcribes the whole as one that gives word times (native), as one that gives segments,
+and as one that gives only text, with each aligner and with none.
 """
 
 from __future__ import annotations
@@ -51,85 +51,91 @@ class Row:
     cpu_seconds_a_second: float
 
 
-class Without:
-    """A listener that keeps word times, or all times, to itself; what it says is heard once, so
-    that only times are compared."""
+class UntimedRecognizer:
+    """A recognizer that returns stored recognitions without word times, or without all times.
+
+    Since the text is the same, only times are compared.
+    """
 
     price = FREE
     concurrency = 1
 
-    def __init__(self, heard: dict[bytes, Recognition], gives: str) -> None:
-        self._heard = heard
-        self._gives = gives
+    def __init__(self, recognitions: dict[bytes, Recognition], output: str) -> None:
+        self._recognitions = recognitions
+        self._output = output
         self.max_seconds = LocalWhisper.max_seconds
 
     @property
     def engine(self) -> Engine:
-        return Engine("without", self._gives)
+        return Engine("without", self._output)
 
     def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
-        said = self._heard[sound.tobytes()]
-        segments = said.segments if self._gives == "segments" else None
-        return Recognition(said.text, said.language, None, segments)
+        recognition = self._recognitions[sound.tobytes()]
+        segments = recognition.segments if self._output == "segments" else None
+        return Recognition(recognition.text, recognition.language, None, segments)
 
 
-class Remembering:
-    """The local engine, and what it said of each piece."""
+class RecordingRecognizer:
+    """The local engine, which stores its recognition of each piece."""
 
     price = FREE
     concurrency = 1
 
-    def __init__(self, listener: SpeechRecognizer) -> None:
-        self._listener = listener
-        self.engine = listener.engine
-        self.max_seconds = listener.max_seconds
-        self.heard: dict[bytes, Recognition] = {}
+    def __init__(self, recognizer: SpeechRecognizer) -> None:
+        self._recognizer = recognizer
+        self.engine = recognizer.engine
+        self.max_seconds = recognizer.max_seconds
+        self.recognitions: dict[bytes, Recognition] = {}
 
     def recognize(self, sound: Samples, *, language: str | None) -> Recognition:
-        said = self._listener.recognize(sound, language=language)
-        self.heard[sound.tobytes()] = said
-        return said
+        recognition = self._recognizer.recognize(sound, language=language)
+        self.recognitions[sound.tobytes()] = recognition
+        return recognition
 
 
-def make(folder: Path, minutes: float, listener: SpeechRecognizer) -> tuple[Path, list[Word]]:
-    """The file, and every word of it at its second."""
+def make_recording(
+    folder: Path, minutes: float, recognizer: SpeechRecognizer
+) -> tuple[Path, list[Word]]:
+    """Write the file, and return it with every word at its second."""
     names = [
         clip.path.stem
         for clip in media_files.clips()
         if clip.language == "en" and clip.seconds > 2.9
     ]
     pause = np.zeros(round(_PAUSE_SECONDS * RATE), np.float32)
-    known = {
-        name: listener.recognize(media_files.speech(name), language="en").words or ()
+    reference = {
+        name: recognizer.recognize(media_files.speech(name), language="en").words or ()
         for name in names
     }
-    parts: list[Samples] = []
+    sounds: list[Samples] = []
     words: list[Word] = []
     done = 0
     for name in cycle(names):
         if done >= minutes * 60 * RATE:
             break
         at = done / RATE
-        words += [Word(word.word, at + word.start, at + word.end) for word in known[name]]
-        parts += [media_files.speech(name), pause]
-        done += len(parts[-2]) + len(pause)
-    file = media_files.make_audio(folder / "known.flac", np.concatenate(parts))
+        words += [Word(word.word, at + word.start, at + word.end) for word in reference[name]]
+        sounds += [media_files.speech(name), pause]
+        done += len(sounds[-2]) + len(pause)
+    file = media_files.make_audio(folder / "known.flac", np.concatenate(sounds))
     return file, words
 
 
-def row(listener: SpeechRecognizer, gives: str, aligner: str, file: Path, known: list[Word]) -> Row:
+def measure(
+    recognizer: SpeechRecognizer, output: str, aligner: str, file: Path, reference: list[Word]
+) -> Row:
     local = None if aligner in ("", "none") else LocalWhisper(aligner, beam_size=1)
     cpu = time.process_time()
-    transcript = PiecewiseTranscriber(listener, aligner=local).transcribe(
+    transcript = PiecewiseTranscriber(recognizer, aligner=local).transcribe(
         file, language="en", progress=lambda _: None
     )
     cpu = time.process_time() - cpu
-    errors = _errors(transcript, known)
+    errors = _errors(transcript, reference)
     return Row(
-        engine_gives=gives,
+        engine_gives=output,
         aligner=aligner,
         timing=transcript.timing,
-        words=len(known),
+        words=len(reference),
         found=len(errors),
         p50=round(float(np.percentile(errors, 50)), 2),
         p95=round(float(np.percentile(errors, 95)), 2),
@@ -139,23 +145,29 @@ def row(listener: SpeechRecognizer, gives: str, aligner: str, file: Path, known:
     )
 
 
-def _errors(transcript: Transcript, known: list[Word]) -> list[float]:
-    mates = align([word.word for word in known], [word.word for word in transcript.words])
+def _errors(transcript: Transcript, reference: list[Word]) -> list[float]:
+    matches = align([word.word for word in reference], [word.word for word in transcript.words])
     return [
-        abs(known[mate].start - word.start)
-        for word, mate in zip(transcript.words, mates, strict=True)
-        if mate is not None
+        abs(reference[match].start - word.start)
+        for word, match in zip(transcript.words, matches, strict=True)
+        if match is not None
     ]
 
 
 def rows(transcriber: str, minutes: float) -> Iterator[Row]:
-    listener = Remembering(LocalWhisper(transcriber))
+    recognizer = RecordingRecognizer(LocalWhisper(transcriber))
     with tempfile.TemporaryDirectory() as folder:
-        file, known = make(Path(folder), minutes, listener)
-        yield row(listener, "words", "", file, known)
-        for gives in ("segments", "text"):
+        file, reference = make_recording(Path(folder), minutes, recognizer)
+        yield measure(recognizer, "words", "", file, reference)
+        for output in ("segments", "text"):
             for aligner in (*WHISPER_MODELS, "none"):
-                yield row(Without(listener.heard, gives), gives, aligner, file, known)
+                yield measure(
+                    UntimedRecognizer(recognizer.recognitions, output),
+                    output,
+                    aligner,
+                    file,
+                    reference,
+                )
 
 
 @click.command()
@@ -163,7 +175,7 @@ def rows(transcriber: str, minutes: float) -> Iterator[Row]:
 @click.option("--minutes", type=click.FloatRange(min=0.5), default=3.0, show_default=True)
 @json_option
 def main(transcriber: str, minutes: float, as_json: bool) -> None:
-    """Errors of word times: native, aligned, interpolated."""
+    """Measure errors of word times: native, aligned, interpolated."""
     print_rows(rows(transcriber, minutes), as_json=as_json)
 
 

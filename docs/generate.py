@@ -1,7 +1,7 @@
 """Generate what the documents list of the code: ``make docs``.
 
-``cli.md`` is generated from the commands, ``settings.md`` from the settings. Two tables inside other
-pages are generated too: retries in ``architecture.md`` and remote models in ``engines.md``.
+``cli.md`` is generated from the commands, ``settings.md`` from the settings. Two tables inside
+other pages are generated too: retries in ``architecture.md``, remote models in ``engines.md``.
 ``tests/unit/test_generated_docs.py`` compares all of them with the code.
 """
 
@@ -56,8 +56,8 @@ _SETTINGS_INTRODUCTION = f"""\
 {_GENERATED}
 
 Settings are environment variables, or lines of a file `.env` in the folder where you run Playhead
-([an example](../.env.example)). All invalid settings are reported together. `playhead doctor` checks
-whether what they name is available.
+([an example](../.env.example)). All invalid settings are reported together. `playhead doctor`
+checks whether what they name is available.
 
 | variable | default | meaning |
 |---|---|---|
@@ -68,7 +68,7 @@ _SETTINGS_NOTES = """\
 
 ```sh
 PLAYHEAD_PROVIDERS={"ollama": {"base_url": "http://localhost:11434/v1"}}
-PLAYHEAD_ENGINES={"*/meeting": {"writer": "ollama:llama3:8b"}, "acme/*": {"transcriber": "whisper-base"}}
+PLAYHEAD_ENGINES={"*/meeting": {"writer": "ollama:llama3:8b"}, "acme/*": {"writer": "extractive"}}
 PLAYHEAD_CHUNKING={"meeting": {"transcript": "segments", "size": 300, "overlap": 40, "minimum": 80}}
 ```
 
@@ -83,6 +83,34 @@ They are not settings of Playhead. They are read from the environment of the pro
 A changed engine or chunk size does not change existing results: `playhead plan` lists what differs
 and `playhead plan --apply` rebuilds it. Another `PLAYHEAD_EMBEDDER` is the exception: a schedule
 builds, evaluates and activates its embedding set, as `playhead models` does by hand.
+"""
+
+_RETRIES = """\
+| what fails | who retries | how often |
+| --- | --- | --- |
+| a provider call: time-out, 408, 409, 429, 5xx | provider client \
+| {client_attempts} attempts within {client_seconds:.0f} s |
+| a provider's response that fails validation | provider client | 1 retry, then quarantine |
+| a longer pause of a provider, a spent budget, an open circuit breaker \
+| nobody: the recording is parked \
+| until the pause ends, the next day, or `playhead engines resume` |
+| a part of an object in a bucket | object storage client \
+| {part_attempts} attempts within {part_minutes:.0f} minutes |
+| a stage, with a `TransientError` | the step's `RetryPolicy` \
+| {step_retries} retries, after about {first_delay:.0f} and {second_delay:.0f} s |
+| a stage, with a `PermanentError` | nobody | dead letter at once |
+| a run whose worker died \
+| Dagster's `run_retries`; `lost_retries_sensor` if Dagster lost the retry \
+| {run_retries} retries |
+| a result whose workers crash | `pending_recordings_sensor`, or the warm worker \
+| processed alone after {isolate_after} crashes, dead letter after {max_crashes} |
+| a run that never starts | `pending_recordings_sensor` \
+| {max_requests} requests with doubling pauses, then dead letter |
+| a recording in a plan | the plan \
+| {plan_tries} failures under one recipe, then left for a person |
+| a request in a provider batch | batch queue \
+| {batch_tries} batches without an answer, then sent directly |
+| a dead letter | a person | `playhead retry RECORDING`, from the failed stage on |
 """
 
 
@@ -186,69 +214,22 @@ def _nested_model(annotation: object) -> type[BaseModel] | None:
 
 def _retries() -> str:
     run_retries = yaml.safe_load((DOCS.parent / "dagster.yaml").read_text("utf-8"))["run_retries"]
-    delay = RETRY_POLICY.delay or 0
-    bucket_minutes = object_storage._RETRY_BUDGET.total_seconds() / 60
-    rows = (
-        (
-            "a provider call: time-out, 408, 409, 429, 5xx",
-            "provider client",
-            f"{limited_client.MAX_ATTEMPTS} attempts within "
-            f"{limited_client.PROVIDER_RETRY_BUDGET_SECONDS:.0f} s",
-        ),
-        (
-            "a provider's response that fails validation",
-            "provider client",
-            "1 retry, then quarantine",
-        ),
-        (
-            "a longer pause of a provider, a spent budget, an open circuit breaker",
-            "nobody: the recording is parked",
-            "until the pause ends, the next day, or `playhead engines resume`",
-        ),
-        (
-            "a part of an object in a bucket",
-            "object storage client",
-            f"{object_storage._TRIES} attempts within {bucket_minutes:.0f} minutes",
-        ),
-        (
-            "a stage, with a `TransientError`",
-            "the step's `RetryPolicy`",
-            f"{RETRY_POLICY.max_retries} retries, after about {delay:.0f} and {3 * delay:.0f} s",
-        ),
-        ("a stage, with a `PermanentError`", "nobody", "dead letter at once"),
-        (
-            "a run whose worker died",
-            "Dagster's `run_retries`; `lost_retries_sensor` if Dagster lost the retry",
-            f"{run_retries['max_retries']} retries",
-        ),
-        (
-            "a result whose workers crash",
-            "`pending_recordings_sensor`, or the warm worker",
-            f"processed alone after {stage_results.ISOLATE_AFTER_CRASHES} crashes, "
-            f"dead letter after {stage_results.MAX_ATTEMPTS}",
-        ),
-        (
-            "a run that never starts",
-            "`pending_recordings_sensor`",
-            f"{stage_results.MAX_REQUESTS} requests with doubling pauses, then dead letter",
-        ),
-        (
-            "a recording in a plan",
-            "the plan",
-            f"{plans.MAX_TRIES} failures under one recipe, then left for a person",
-        ),
-        (
-            "a request in a provider batch",
-            "batch queue",
-            f"{batch_queue.MAX_TRIES} batches without an answer, then sent directly",
-        ),
-        (
-            "a dead letter",
-            "a person",
-            "`playhead retry RECORDING`, from the failed stage on",
-        ),
+    first_delay = RETRY_POLICY.delay or 0
+    return _RETRIES.format(
+        client_attempts=limited_client.MAX_ATTEMPTS,
+        client_seconds=limited_client.PROVIDER_RETRY_BUDGET_SECONDS,
+        part_attempts=object_storage._TRIES,
+        part_minutes=object_storage._RETRY_BUDGET.total_seconds() / 60,
+        step_retries=RETRY_POLICY.max_retries,
+        first_delay=first_delay,
+        second_delay=first_delay * 3,  # exponential: 1, 3, 7 times the delay
+        run_retries=run_retries["max_retries"],
+        isolate_after=stage_results.ISOLATE_AFTER_CRASHES,
+        max_crashes=stage_results.MAX_ATTEMPTS,
+        max_requests=stage_results.MAX_REQUESTS,
+        plan_tries=plans.MAX_TRIES,
+        batch_tries=batch_queue.MAX_TRIES,
     )
-    return _table(("what fails", "who retries", "how often"), rows)
 
 
 def _models() -> str:

@@ -59,7 +59,7 @@ def openai_resource(settings: Settings) -> dg.ResourceDefinition:
         provider = settings.provider("openai")
         problem = missing_setting(settings, "openai")
         if provider is None or problem:
-            raise ModelUnavailable(problem or "", remedy="README.md lists all settings.")
+            raise ModelUnavailable(problem or "", remedy="docs/settings.md lists all settings.")
         key = provider.api_key.get_secret_value() if provider.api_key else "none"
         resource = OpenAIResource(api_key=key, base_url=provider.base_url)
         resource.setup_for_execution(context)

@@ -50,13 +50,15 @@ _CANCELLED = {BulkActionStatus.CANCELED, BulkActionStatus.CANCELING}
     description="Requests runs again whose workers died while the code server was down.",
 )
 def lost_retries_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    requests = [_retry_request(run) for run in _lost_retries(context.instance)]
+    requests = [_retry_request(run) for run in find_lost_retries(context.instance)]
     return dg.SensorResult(
         run_requests=requests, skip_reason=None if requests else "no retry was lost"
     )
 
 
-def _lost_retries(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
+def find_lost_retries(
+    instance: dg.DagsterInstance, *, grace: timedelta = _GRACE
+) -> Iterator[dg.DagsterRun]:
     """Yield failed runs that Dagster's own rule would retry but that it did not.
 
     They are tagged so that the daemon does not retry them, too.
@@ -68,7 +70,7 @@ def _lost_retries(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
         if not works_on_recordings(run) or AUTO_RETRY_RUN_ID_TAG in run.tags:
             continue
         if run.is_complete_and_waiting_to_retry:
-            if record.update_timestamp > now - _GRACE:
+            if record.update_timestamp > now - grace:
                 continue
             instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
         if _is_retryable(instance, run):

@@ -1,1 +1,1 @@
-"""Whether organisations stay apart under load: by every way to ask or to write."""
+"""Isolation of organisations under load, by every way to read or write."""

@@ -1,15 +1,15 @@
-"""Whether organisations stay apart under load, all through one connection of a pooler.
+"""Check that organisations stay isolated under load, all through one connection of a pooler.
 
     python -m benchmarks.isolation [--rows 1000000] [--organisations 20] [--workers 4] [--json]
 
-Organisations with the same bytes and words, and a canary of their own in titles, words, names
-and replies. Workers ask and write for organisations at random, through pgbouncer (``pool_mode``
+The organisations have the same bytes and words, and a unique canary in titles, words, names and
+replies. Workers read and write for organisations at random, through pgbouncer (``pool_mode``
 transaction, one connection to the server); meanwhile their sessions are terminated and they are
-killed (SIGKILL), at random. Every row of every answer is looked at for another organisation's name
+killed (SIGKILL), at random. Every row of every answer is searched for another organisation's name
 or canary: of every table and view as both roles, of every named statement given another's keys,
-of the services that the face and the pipeline use, and of the face itself: searches, answers,
-commands, exports, frames of the notebook; the words of every error, too. At the end every row that
-is stored is looked at, as its owner sees it. Any foreign row: exit code 1. Needs pgbouncer.
+of the services behind the HTTP API and the pipeline, and of the application code itself:
+searches, answers, commands, exports and frames of the notebook; error messages, too. At the end
+every stored row is searched as its owner. Any foreign row: exit code 1. Needs pgbouncer.
 """
 
 from __future__ import annotations
@@ -38,9 +38,12 @@ from tests.support import poolers
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``foreign``: rows of answers that were another's; ``misplaced``: stored rows with another's
-    canary. ``refused``: what was asked or written with another's keys; ``interrupted``: operations
-    that a kill ended."""
+    """The counts of a run.
+
+    ``foreign``: rows of answers that belong to another; ``misplaced``: stored rows with another's
+    canary. ``refused``: reads and writes with another's keys that failed; ``interrupted``:
+    operations that a kill ended.
+    """
 
     organisations: int
     rows: int
@@ -62,31 +65,40 @@ class Row:
 @click.option("--workers", type=click.IntRange(1), default=4, show_default=True)
 @json_option
 def main(rows: int, organisations: int, workers: int, as_json: bool) -> None:
-    """ROWS rows of answers, in ORGANISATIONS organisations, asked for by WORKERS."""
+    """Read ROWS rows of answers in ORGANISATIONS organisations with WORKERS."""
     if poolers.find_pgbouncer() is None:
         raise click.ClickException("pgbouncer is not installed (Debian: apt install pgbouncer)")
-    with create_tenants(organisations) as town:
-        row = _measure(town, rows, workers)
+    with create_tenants(organisations) as tenant_database:
+        row = _measure(tenant_database, rows, workers)
     print_rows([row], as_json=as_json)
     sys.exit(1 if row.foreign or row.misplaced else 0)
 
 
-def _measure(town: TenantDatabase, rows: int, workers: int) -> Row:
-    with closing(Database(town.url)) as database, open_services(load_settings()) as services:
-        ways = len(Attacker(database, services, town.tenants[0]).ways)
+def _measure(tenant_database: TenantDatabase, rows: int, workers: int) -> Row:
+    with (
+        closing(Database(tenant_database.url)) as database,
+        open_services(load_settings()) as services,
+    ):
+        ways = len(Attacker(database, services, tenant_database.tenants[0]).ways)
     tally = Tally(workers, ways)
-    mayhem, began = FaultInjector(town.url, town.tenants, tally), time.monotonic()
-    with poolers.run_pooler(town.url) as through, use_home(town.home, through):
-        mayhem.run_until(rows, workers)
-    seconds = time.monotonic() - began
-    with closing(Database(town.url)) as database:
-        astray = count_misplaced_rows(database)
+    injector, started_at = (
+        FaultInjector(tenant_database.url, tenant_database.tenants, tally),
+        time.monotonic(),
+    )
+    with (
+        poolers.run_pooler(tenant_database.url) as pooled_url,
+        use_home(tenant_database.home, pooled_url),
+    ):
+        injector.run_until(rows, workers)
+    seconds = time.monotonic() - started_at
+    with closing(Database(tenant_database.url)) as database:
+        misplaced_rows = count_misplaced_rows(database)
     return Row(
-        organisations=len(town.tenants),
+        organisations=len(tenant_database.tenants),
         **tally.sums(),
-        misplaced=astray,
-        sessions_killed=mayhem.sessions_killed,
-        workers_killed=mayhem.workers_killed,
+        misplaced=misplaced_rows,
+        sessions_killed=injector.sessions_killed,
+        workers_killed=injector.workers_killed,
         ways=ways,
         ways_untried=ways - sum(tally.tried),
         seconds=round(seconds, 1),

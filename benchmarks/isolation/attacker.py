@@ -1,5 +1,7 @@
-"""Who asks and writes for organisations at random: the tables as they are, every named statement,
-and the services that the face and the pipeline use. Not here: the face itself (``face.py``).
+"""Random reads and writes for an organisation with another's keys.
+
+They cover the tables, every named statement, and the services that the application code and the
+pipeline use; ``http_like.py`` adds the application code.
 """
 
 from __future__ import annotations
@@ -32,12 +34,12 @@ _NEAR = np.ones(3, np.float32)
 
 
 class Attacker:
-    """``ways``: what it does, by name."""
+    """Holds the ``ways`` to read and write, by name."""
 
     def __init__(self, database: Database, services: Services, example: Tenant) -> None:
         self._database, self._services = database, services
         [self._set] = services.search.embedding_sets.live()
-        self._saying = {
+        self._naming_keys = {
             name for name, value in example.keys.items() if names_other_tenant(str(value), "nobody")
         }
         self.ways = (
@@ -45,7 +47,10 @@ class Attacker:
                 f"table {name}": self._table(name)
                 for name in relations_with_org(self._database, "rpv")
             }
-            | {f"statement {n}": self._statement(sent) for n, sent in tenant_statements().items()}
+            | {
+                f"statement {n}": self._statement(statement)
+                for n, statement in tenant_statements().items()
+            }
             | self._reads()
             | self._writes()
             | ApiUser(services).ways()
@@ -54,31 +59,31 @@ class Attacker:
     def _table(self, name: str) -> Way:
         query = sql.SQL("select {name}::text from {name} limit 2000")
 
-        def look(tenant: Tenant, _other: Tenant) -> Iterable[object]:
-            seen = self._database.as_role(tenant.org, random.choice(_ROLES))
-            with seen.transaction() as connection:
+        def run(tenant: Tenant, _other: Tenant) -> Iterable[object]:
+            as_role = self._database.as_role(tenant.org, random.choice(_ROLES))
+            with as_role.transaction() as connection:
                 return connection.execute(query.format(name=sql.Identifier(name))).fetchall()
 
-        return Way(look)
+        return Way(run)
 
-    def _statement(self, sent: bytes) -> Way:
-        names = set(re.findall(r"%\((\w+)\)", sent.decode()))
+    def _statement(self, statement: bytes) -> Way:
+        names = set(re.findall(r"%\((\w+)\)", statement.decode()))
 
-        def look(tenant: Tenant, other: Tenant) -> Iterable[object]:
-            values = {name: other.keys.get(name, other.keys["recording_id"]) for name in names}
-            seen = self._database.as_role(tenant.org, random.choice(_ROLES))
+        def run(tenant: Tenant, other: Tenant) -> Iterable[object]:
+            parameters = {name: other.keys.get(name, other.keys["recording_id"]) for name in names}
+            as_role = self._database.as_role(tenant.org, random.choice(_ROLES))
             with (
-                seen.transaction() as connection,
+                as_role.transaction() as connection,
                 connection.transaction(force_rollback=True),
             ):
-                cursor = connection.execute(sent, values)
+                cursor = connection.execute(statement, parameters)
                 return cursor.fetchall() if cursor.description else []
 
-        return Way(look, names_other=bool(names & self._saying))
+        return Way(run, names_other=bool(names & self._naming_keys))
 
     def _reads(self) -> dict[str, Way]:
         services, search = self._services, self._search
-        recordings, content, passages = (
+        recordings, content, chunk_search = (
             services.pipeline.recordings,
             services.pipeline.content,
             services.search.chunks,
@@ -116,7 +121,7 @@ class Attacker:
             "excerpts of another's": Way(
                 lambda tenant, other: services.search.excerpts.of(tenant.org, other.keys["chunks"])
             ),
-            "standing": Way(
+            "current results": Way(
                 lambda tenant, _: services.pipeline.results.current_results(
                     [tenant.recording]
                 ).values()
@@ -134,10 +139,12 @@ class Attacker:
                 lambda tenant, other: search(tenant, _NEAR, other.recording.id)
             ),
             "nearest": Way(
-                lambda tenant, _: passages.nearest(_NEAR, self._set, org_id=tenant.org, limit=50)
+                lambda tenant, _: chunk_search.nearest(
+                    _NEAR, self._set, org_id=tenant.org, limit=50
+                )
             ),
             "exactly": Way(
-                lambda tenant, _: passages.nearest_exact(
+                lambda tenant, _: chunk_search.nearest_exact(
                     _NEAR, self._set, org_id=tenant.org, limit=50
                 )
             ),
@@ -186,12 +193,12 @@ class Attacker:
                     tenant.org, f"{tenant.canary} {random_word()}", "reader"
                 )
             ),
-            "make a token": Way(self._token),
-            "reserve and settle": Way(self._spend),
+            "make a token": Way(self._create_token),
+            "reserve and settle": Way(self._reserve_and_settle),
             "choose another's": Way(
                 lambda tenant, other: ledger.pin(tenant.recording, other.transcript_id, "me")
             ),
-            "go on with another's conversation": Way(self._turn),
+            "go on with another's conversation": Way(self._add_turn),
             "write another's": Way(self._write_for, names_other=True),
         }
 
@@ -202,21 +209,21 @@ class Attacker:
             words, near, self._set, org_id=tenant.org, filters=filters, limit=50
         )
 
-    def _token(self, tenant: Tenant, _other: Tenant) -> Iterable[object]:
+    def _create_token(self, tenant: Tenant, _other: Tenant) -> Iterable[object]:
         tokens = self._services.access.tokens
         _, text = tokens.create(tenant.org, tenant.canary, tenant.canary, ["read"], 1)
         return [tokens.bearer(text)]
 
-    def _spend(self, tenant: Tenant, _other: Tenant) -> Iterable[object]:
+    def _reserve_and_settle(self, tenant: Tenant, _other: Tenant) -> Iterable[object]:
         spend = self._services.provider_use.spend
         context = CallContext(tenant.org, tenant.canary, {tenant.recording.id: 1.0})
-        intended = ReservationRequest(uuid.uuid4(), "q", tenant.canary, "embeddings", 0.01)
-        permit = spend.reserve(context, intended, None)
-        if permit.attempt_id is not None:
-            spend.settle(tenant.org, permit.attempt_id, Settlement(cost_usd=0.01))
-        return [permit]
+        request = ReservationRequest(uuid.uuid4(), "q", tenant.canary, "embeddings", 0.01)
+        reservation = spend.reserve(context, request, None)
+        if reservation.attempt_id is not None:
+            spend.settle(tenant.org, reservation.attempt_id, Settlement(cost_usd=0.01))
+        return [reservation]
 
-    def _turn(self, tenant: Tenant, other: Tenant) -> Iterable[object]:
+    def _add_turn(self, tenant: Tenant, other: Tenant) -> Iterable[object]:
         turn = NewTurn(tenant.canary, False, None, {}, [], [])
         return [
             self._services.search.conversations.add(tenant.org, other.keys["conversation"], turn)
@@ -228,10 +235,10 @@ class Attacker:
 
 
 def _under_own_org(tenant: Tenant, other: Tenant) -> Recording:
-    """As whoever has seen a recording of another might send it."""
+    """Return another's recording under the own organisation's id, like a forged request."""
     return replace(other.recording, org_id=tenant.org)
 
 
 def _new_recording(tenant: Tenant) -> Recording:
-    sha256 = f"{random.randrange(200):064x}"  # that others have as well
+    sha256 = f"{random.randrange(200):064x}"  # which others have as well
     return factories.make_recording(org_id=tenant.org, title=tenant.canary, sha256=sha256)

@@ -1,5 +1,6 @@
-"""Workers who ask without end, what comes of it, and what kills them and their sessions. Not here:
-what they ask (``visitor.py``, ``face.py``).
+"""Workers that read and write without end, and a thread that kills them and their sessions.
+
+``attacker.py`` and ``http_like.py`` list their operations.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from playhead.core.settings import load_settings
 from playhead.postgres.database import Database
 from playhead.services.context import open_services
 
-_CHUNKS_SHARE = 0.3  # of all that is asked: there most of the rows are
-_KILL_SECONDS = 1.0  # from one session to the next
-_WORKER_KILL_SHARE = 0.2  # of those times
+_CHUNKS_SHARE = 0.3  # of all operations, since this table has the most rows
+_KILL_SECONDS = 1.0  # between kills of sessions
+_WORKER_KILL_SHARE = 0.2  # of these kills
 
 
 class Tally:
-    """What came of it, in memory that outlives a killed worker: a line of counts each."""
+    """Counts of every worker in memory that outlives a killed worker."""
 
     NAMES = ("rows", "foreign", "operations", "refused", "interrupted")
 
@@ -40,8 +41,8 @@ class Tally:
         self.tried = multiprocessing.RawArray("b", ways)
 
     def add(self, worker: int, number: int, counts: Sequence[int]) -> None:
-        for place, count in enumerate(counts):
-            self._counts[worker * self._width + place] += count
+        for index, count in enumerate(counts):
+            self._counts[worker * self._width + index] += count
         interrupted = counts[-1]
         if not interrupted:
             self.tried[number] = 1
@@ -50,27 +51,27 @@ class Tally:
         return {name: sum(self._counts[i :: self._width]) for i, name in enumerate(self.NAMES)}
 
 
-def run_worker(residents: Sequence[Tenant], tally: Tally, worker: int) -> None:
-    """Until it is killed."""
-    logging.disable()  # of lost connections, which it is all about
+def run_worker(tenants: Sequence[Tenant], tally: Tally, worker: int) -> None:
+    """Read and write at random until the process is killed."""
+    logging.disable()  # connections are lost on purpose
     random.seed()
     settings = load_settings()
-    with ExitStack() as opened:
-        database = opened.enter_context(closing(Database(settings.database_url or "")))
+    with ExitStack() as stack:
+        database = stack.enter_context(closing(Database(settings.database_url or "")))
         visitor = None
         while visitor is None:
             with suppress(PlayheadError, psycopg.Error):
-                services = opened.enter_context(open_services(settings))
-                visitor = Attacker(database, services, residents[0])
+                services = stack.enter_context(open_services(settings))
+                visitor = Attacker(database, services, tenants[0])
         ways = list(visitor.ways.values())
         chunks = list(visitor.ways).index("table chunks")
         while True:
             number = chunks if random.random() < _CHUNKS_SHARE else _next(ways, tally)
-            tally.add(worker, number, count_rows(ways[number], *random.sample(residents, 2)))
+            tally.add(worker, number, count_rows(ways[number], *random.sample(tenants, 2)))
 
 
 def _next(ways: Sequence[Way], tally: Tally) -> int:
-    """One of those that nobody has tried, while there are any."""
+    """Return a way that has not been tried, while there are any, else a random one."""
     numbers = range(len(ways))
     untried = [number for number in numbers if not tally.tried[number]]
     [number] = random.choices(
@@ -80,7 +81,7 @@ def _next(ways: Sequence[Way], tally: Tally) -> int:
 
 
 def count_rows(way: Way, tenant: Tenant, other: Tenant) -> tuple[int, int, int, int, int]:
-    """As ``Tally.NAMES``. The words of an error are looked at as a row is."""
+    """Return the counts of ``Tally.NAMES``; error messages are checked like rows."""
     rows = foreign = refused = interrupted = 0
     try:
         for row in way.query(tenant, other) or ():
@@ -96,50 +97,50 @@ def count_rows(way: Way, tenant: Tenant, other: Tenant) -> tuple[int, int, int, 
 
 
 def _is_interruption(error: PlayheadError | psycopg.Error) -> bool:
-    """Else it is without the right, or keys that do not fit."""
+    """Return True if a kill caused the error, False for missing rights or wrong keys."""
     if isinstance(error, PlayheadError):
         return error.retryable
     return isinstance(error, psycopg.OperationalError)
 
 
-def _error_text(error: PlayheadError | psycopg.Error, sent: Tenant | None) -> str:
-    """All that an error says, without the names that it was sent."""
-    told = f"{error} {error.remedy}" if isinstance(error, PlayheadError) else str(error)
-    for name in (sent.canary, sent.org) if sent else ():
-        told = told.replace(name, "")
-    return told
+def _error_text(error: PlayheadError | psycopg.Error, named: Tenant | None) -> str:
+    """Return the text of an error, without the names that were sent."""
+    message = f"{error} {error.remedy}" if isinstance(error, PlayheadError) else str(error)
+    for name in (named.canary, named.org) if named else ():
+        message = message.replace(name, "")
+    return message
 
 
 class FaultInjector:
-    """Workers, and what kills them and their sessions. ``url``: of the server itself."""
+    """Runs the workers, and kills them and their sessions. ``url``: of the server itself."""
 
-    def __init__(self, url: str, residents: Sequence[Tenant], tally: Tally) -> None:
+    def __init__(self, url: str, tenants: Sequence[Tenant], tally: Tally) -> None:
         self._url = url
-        self._residents, self._tally = residents, tally
+        self._tenants, self._tally = tenants, tally
         self._context = multiprocessing.get_context("fork")
         self.sessions_killed = self.workers_killed = 0
 
     def run_until(self, rows: int, workers: int) -> None:
-        """Raises ``RuntimeError`` where a worker ends that nobody killed."""
-        busy = [self._start(number) for number in range(workers)]
+        """Run until so many rows were read. Raises ``RuntimeError`` if a worker ends by itself."""
+        processes = [self._start(number) for number in range(workers)]
         try:
             while self._tally.sums()["rows"] < rows:
                 time.sleep(random.uniform(0.5, 1.5) * _KILL_SECONDS)
                 self._kill_sessions()
-                if not all(process.is_alive() for process in busy):
+                if not all(process.is_alive() for process in processes):
                     raise RuntimeError("A worker ended by itself.")
                 if random.random() < _WORKER_KILL_SHARE:
                     number = random.randrange(workers)
-                    self._end(busy[number])
+                    self._end(processes[number])
                     self.workers_killed += 1
-                    busy[number] = self._start(number)
+                    processes[number] = self._start(number)
         finally:
-            for process in busy:
+            for process in processes:
                 self._end(process)
 
     def _start(self, number: int) -> BaseProcess:
         process = self._context.Process(
-            target=run_worker, args=(self._residents, self._tally, number), daemon=True
+            target=run_worker, args=(self._tenants, self._tally, number), daemon=True
         )
         process.start()
         return process

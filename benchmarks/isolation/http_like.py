@@ -1,5 +1,6 @@
-"""What people have in hand, tried with the keys of others: search, answers, the commands that show
-and export, and the notebook. Not here: the services behind them (``visitor.py``).
+"""Application code, tried with the keys of others: search, answers, commands, exports, notebook.
+
+``attacker.py`` tries the services behind it.
 """
 
 from __future__ import annotations
@@ -24,30 +25,30 @@ from playhead.notebook.library import Library
 from playhead.search.service import SearchService, open_search
 from playhead.services.context import Services
 
-_RARELY = 0.1  # a clip is decoded and encoded, which takes as long as hundreds of answers
+_RARELY = 0.1  # decoding and encoding a clip takes as long as hundreds of answers
 _LIMIT = 20
 
 
 class ApiUser:
-    """As a person of one organisation uses it."""
+    """Uses the application code for one organisation at a time."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def ways(self) -> dict[str, Way]:
-        return self._searches() | self._answers() | _commands() | _exports() | _notebook()
+        return self._search_ways() | self._answer_ways() | _commands() | _exports() | _notebook()
 
-    def _searches(self) -> dict[str, Way]:
-        def in_recording(tenant: Tenant, whose: Tenant) -> Iterable[object]:
-            return self._hits(tenant, SAME, SearchFilter(recordings=(whose.recording.id,)))
+    def _search_ways(self) -> dict[str, Way]:
+        def in_recording(tenant: Tenant, owner: Tenant) -> Iterable[object]:
+            return self._hits(tenant, SAME, SearchFilter(recordings=(owner.recording.id,)))
 
-        def by_speaker(tenant: Tenant, whose: Tenant) -> Iterable[object]:
-            return self._hits(tenant, SAME, SearchFilter(speakers=(whose.canary,)))
+        def by_speaker(tenant: Tenant, owner: Tenant) -> Iterable[object]:
+            return self._hits(tenant, SAME, SearchFilter(speakers=(owner.canary,)))
 
         return {
             "search": Way(lambda tenant, _: self._hits(tenant, SAME)),
             "search recordings": Way(
-                lambda tenant, _: self._search(tenant).recordings(SAME).recordings
+                lambda tenant, _: self._search_service(tenant).recordings(SAME).recordings
             ),
             "search another's words": Way(lambda tenant, other: self._hits(tenant, other.canary)),
             "search in a recording": Way(lambda tenant, _: in_recording(tenant, tenant)),
@@ -56,44 +57,50 @@ class ApiUser:
             "search by another's speaker": Way(by_speaker, names_other=True),
         }
 
-    def _answers(self) -> dict[str, Way]:
-        def turns(tenant: Tenant, whose: Tenant) -> Iterable[object]:
-            return self._kept(tenant).turns(whose.keys["conversation"])
+    def _answer_ways(self) -> dict[str, Way]:
+        def turns(tenant: Tenant, owner: Tenant) -> Iterable[object]:
+            return self._conversations(tenant).turns(owner.keys["conversation"])
 
-        def go_on(tenant: Tenant, whose: Tenant) -> Iterable[object]:
-            return [self._ask(tenant)(SAME, conversation=whose.keys["conversation"])]
+        def continue_conversation(tenant: Tenant, owner: Tenant) -> Iterable[object]:
+            return [self._answer_service(tenant)(SAME, conversation=owner.keys["conversation"])]
 
         def in_recording(tenant: Tenant, other: Tenant) -> Iterable[object]:
-            return [self._ask(tenant)(SAME, filters=SearchFilter(recordings=(other.recording.id,)))]
+            return [
+                self._answer_service(tenant)(
+                    SAME, filters=SearchFilter(recordings=(other.recording.id,))
+                )
+            ]
 
         return {
-            "answer": Way(lambda tenant, _: [self._ask(tenant)(SAME)]),
+            "answer": Way(lambda tenant, _: [self._answer_service(tenant)(SAME)]),
             "answer from another's recording": Way(in_recording),
-            "answer in a conversation": Way(lambda tenant, _: go_on(tenant, tenant)),
-            "answer in another's conversation": Way(go_on),
-            "conversations": Way(lambda tenant, _: self._kept(tenant).summaries(_LIMIT)),
+            "answer in a conversation": Way(
+                lambda tenant, _: continue_conversation(tenant, tenant)
+            ),
+            "answer in another's conversation": Way(continue_conversation),
+            "conversations": Way(lambda tenant, _: self._conversations(tenant).summaries(_LIMIT)),
             "turns": Way(lambda tenant, _: turns(tenant, tenant)),
             "turns of another's": Way(turns),
         }
 
-    def _search(self, tenant: Tenant) -> SearchService:
+    def _search_service(self, tenant: Tenant) -> SearchService:
         return open_search(self._services, tenant.org)
 
     def _hits(
         self, tenant: Tenant, query: str, filters: SearchFilter = NO_FILTER
     ) -> Iterable[object]:
-        found = self._search(tenant)(query, filters=filters, limit=_LIMIT)
-        return [*found.hits, found.note]
+        search_and_ask = self._search_service(tenant)(query, filters=filters, limit=_LIMIT)
+        return [*search_and_ask.hits, search_and_ask.note]
 
-    def _ask(self, tenant: Tenant) -> AnswerService:
-        return AnswerService(self._services, self._search(tenant), ExtractiveAnswerer())
+    def _answer_service(self, tenant: Tenant) -> AnswerService:
+        return AnswerService(self._services, self._search_service(tenant), ExtractiveAnswerer())
 
-    def _kept(self, tenant: Tenant) -> ConversationHistory:
+    def _conversations(self, tenant: Tenant) -> ConversationHistory:
         return ConversationHistory(self._services, tenant.org)
 
 
 def _commands() -> dict[str, Way]:
-    """That look: at all that is there, at a recording, at a conversation."""
+    """Return the commands that read: lists, a recording, a conversation."""
     ways: dict[str, Way] = {}
     for name in ("list", "members", "tokens", "spend", "quarantine", "conversations"):
         ways[f"command {name}"] = Way(partial(_list_command, name))
@@ -108,14 +115,16 @@ def _list_command(command: str, tenant: Tenant, _other: Tenant) -> Iterator[obje
 
 def _exports() -> dict[str, Way]:
     ways = _own_and_foreign("document", ["document"])
-    for wanted in FORMATS:
-        ways |= _own_and_foreign(f"transcript as {wanted}", ["transcript", "--as", wanted])
+    for export_format in FORMATS:
+        ways |= _own_and_foreign(
+            f"transcript as {export_format}", ["transcript", "--as", export_format]
+        )
 
-    def clip(tenant: Tenant, whose: Tenant) -> Iterator[object]:
-        with TemporaryDirectory(dir=".") as folder:  # at home, which goes with all that is in it
+    def clip(tenant: Tenant, owner: Tenant) -> Iterator[object]:
+        with TemporaryDirectory(dir=".") as folder:  # in the home, which is removed at the end
             path = Path(folder) / "clip.opus"
-            stretch = ("--from", "0", "--to", "0.5", "--output", str(path))
-            yield from _run_command(tenant, "clip", whose.recording.id, *stretch)
+            time_range = ("--from", "0", "--to", "0.5", "--output", str(path))
+            yield from _run_command(tenant, "clip", owner.recording.id, *time_range)
             yield f"{path.stat().st_size} bytes"
 
     return ways | {
@@ -125,58 +134,63 @@ def _exports() -> dict[str, Way]:
 
 
 def _own_and_foreign(name: str, command: list[str]) -> dict[str, Way]:
-    """A command about a recording: one's own, and another's."""
+    """Return a command for an own recording and one for another's."""
 
-    def look(tenant: Tenant, whose: Tenant) -> Iterable[object]:
-        return _run_command(tenant, *command, whose.recording.id)
+    def run(tenant: Tenant, owner: Tenant) -> Iterable[object]:
+        return _run_command(tenant, *command, owner.recording.id)
 
-    return {name: Way(lambda tenant, _: look(tenant, tenant)), f"{name} of another's": Way(look)}
+    return {name: Way(lambda tenant, _: run(tenant, tenant)), f"{name} of another's": Way(run)}
 
 
 def _run_command(tenant: Tenant, *arguments: str) -> Iterator[object]:
-    """What a command says, and raises at the end."""
-    done = CliRunner().invoke(playhead, [*arguments, "--org", tenant.org])
-    yield from done.output.splitlines()
-    if isinstance(done.exception, SystemExit):
-        raise AssertionError(done.output)  # asked wrongly, by us
-    if done.exception is not None:
-        raise done.exception
+    """Yield the output of a command, and raise its error at the end."""
+    result = CliRunner().invoke(playhead, [*arguments, "--org", tenant.org])
+    yield from result.output.splitlines()
+    if isinstance(result.exception, SystemExit):
+        raise AssertionError(result.output)  # wrong usage by this module
+    if result.exception is not None:
+        raise result.exception
 
 
 def _notebook() -> dict[str, Way]:
-    def of_all(tenant: Tenant, _other: Tenant) -> Iterator[object]:
-        with Library(tenant.org) as home:
-            for frame in (home.recordings(), home.chunks(), home.words(), home.spend("recording")):
-                yield from _rows(frame)
+    def read_frames(tenant: Tenant, _other: Tenant) -> Iterator[object]:
+        with Library(tenant.org) as library:
+            for frame in (
+                library.recordings(),
+                library.chunks(),
+                library.words(),
+                library.spend("recording"),
+            ):
+                yield from _iterate_rows(frame)
 
-    def found(tenant: Tenant, _other: Tenant) -> Iterator[object]:
-        with Library(tenant.org) as home:
-            yield from _rows(home.search(SAME))
-            yield from _rows(home.ask(SAME))
+    def search_and_ask(tenant: Tenant, _other: Tenant) -> Iterator[object]:
+        with Library(tenant.org) as library:
+            yield from _iterate_rows(library.search(SAME))
+            yield from _iterate_rows(library.ask(SAME))
 
-    def words(tenant: Tenant, whose: Tenant) -> Iterator[object]:
-        with Library(tenant.org) as home:
-            yield from _rows(home.words(whose.recording.id))
+    def read_words(tenant: Tenant, owner: Tenant) -> Iterator[object]:
+        with Library(tenant.org) as library:
+            yield from _iterate_rows(library.words(owner.recording.id))
 
-    def chunks(tenant: Tenant, whose: Tenant) -> Iterator[object]:
-        with Library(tenant.org) as home:
-            yield from _rows(home.chunks(whose.recording.id))
+    def read_chunks(tenant: Tenant, owner: Tenant) -> Iterator[object]:
+        with Library(tenant.org) as library:
+            yield from _iterate_rows(library.chunks(owner.recording.id))
 
-    def go_on(tenant: Tenant, other: Tenant) -> Iterator[object]:
-        with Library(tenant.org) as home:
-            yield from _rows(home.ask(SAME, conversation=other.keys["conversation"]))
+    def continue_conversation(tenant: Tenant, other: Tenant) -> Iterator[object]:
+        with Library(tenant.org) as library:
+            yield from _iterate_rows(library.ask(SAME, conversation=other.keys["conversation"]))
 
     return {
-        "notebook of all": Way(of_all),
-        "notebook search and answer": Way(found),
-        "notebook words": Way(lambda tenant, _: words(tenant, tenant)),
-        "notebook words of another's": Way(words),
-        "notebook chunks": Way(lambda tenant, _: chunks(tenant, tenant)),
-        "notebook chunks of another's": Way(chunks),
-        "notebook answer in another's conversation": Way(go_on),
+        "notebook of all": Way(read_frames),
+        "notebook search and answer": Way(search_and_ask),
+        "notebook words": Way(lambda tenant, _: read_words(tenant, tenant)),
+        "notebook words of another's": Way(read_words),
+        "notebook chunks": Way(lambda tenant, _: read_chunks(tenant, tenant)),
+        "notebook chunks of another's": Way(read_chunks),
+        "notebook answer in another's conversation": Way(continue_conversation),
     }
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[object]:
+def _iterate_rows(frame: pd.DataFrame) -> Iterator[object]:
     yield from frame.itertuples(index=False, name=None)
     yield frame.attrs

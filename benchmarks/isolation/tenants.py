@@ -1,5 +1,6 @@
-"""Who lives in the database that is asked: organisations with the same bytes and words, and a
-canary of their own in titles, words, names and replies. Not here: who asks (``visitor.py``).
+"""The organisations of the isolation benchmark, with the same bytes and words.
+
+Each has a unique canary in titles, words, names and replies. ``attacker.py`` queries them.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from tests.support.tenant_data import fill_tables, relations_with_org, row_keys
 
 SAME = "the very same words are said by everybody here"
 
-_NAMED = re.compile(r"(?:canary|org-)(\d\d)")
-_PASSAGES = 200
+_TENANT_NUMBER = re.compile(r"(?:canary|org-)(\d\d)")
+_CHUNKS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An organisation, its first recording, and what names its rows, as ``neighbours`` has it."""
+    """An organisation, its first recording, and the keys of its rows."""
 
     org: str
     canary: str
@@ -49,7 +50,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class TenantDatabase:
-    """A server's database, the home beside it, and who lives there."""
+    """A server's database, its home, and its organisations."""
 
     url: str
     home: Path
@@ -58,7 +59,7 @@ class TenantDatabase:
 
 @contextmanager
 def create_tenants(count: int) -> Iterator[TenantDatabase]:
-    """On a server of its own; this process is at home there, see ``at_home``."""
+    """Yield the organisations on a server of their own; this process uses its home."""
     with TemporaryDirectory(prefix="playhead-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         server = EmbeddedServer(Path(folder) / "postgres")
@@ -69,9 +70,9 @@ def create_tenants(count: int) -> Iterator[TenantDatabase]:
             migrate(url)
             with use_home(home, url):
                 database, media = Database(url), stores.create_media_store(load_settings())
-                residents = _settle_in(database, media, count)
+                tenants = _add_tenants(database, media, count)
                 database.close()
-                yield TenantDatabase(url, home, residents)
+                yield TenantDatabase(url, home, tenants)
         finally:
             server.detach()
             server.stop()
@@ -79,7 +80,7 @@ def create_tenants(count: int) -> Iterator[TenantDatabase]:
 
 @contextmanager
 def use_home(home: Path, url: str) -> Iterator[None]:
-    """While inside, settings are those of this home and database and nobody else's."""
+    """Use only the settings of this home and database inside the context."""
     home.mkdir(parents=True, exist_ok=True)
     variables = {"PLAYHEAD_HOME": str(home), "DATABASE_URL": url}
     with environment(variables), chdir(home):  # where no .env is
@@ -87,12 +88,12 @@ def use_home(home: Path, url: str) -> Iterator[None]:
 
 
 def names_other_tenant(text: str, org: str) -> bool:
-    """Whether a text has the name or the canary of another organisation."""
-    return any(f"org-{named}" != org for named in _NAMED.findall(text))
+    """Return True if a text has the name or the canary of another organisation."""
+    return any(f"org-{number}" != org for number in _TENANT_NUMBER.findall(text))
 
 
 def count_misplaced_rows(database: Database) -> int:
-    """Stored rows, as their owner sees them, that name another organisation than theirs."""
+    """Count stored rows, read as their owner, that name another organisation."""
     found = 0
     query = sql.SQL("select org_id, {name}::text as everything from {name}")
     for name in relations_with_org(database, "rp"):
@@ -103,20 +104,20 @@ def count_misplaced_rows(database: Database) -> int:
 
 
 def random_word() -> str:
-    """One that nobody has used."""
+    """Return a new random word."""
     return f"{random.randrange(1 << 40):x}"
 
 
-def _settle_in(database: Database, media: MediaStore, count: int) -> list[Tenant]:
-    """The organisations, with a row in every table and a file in the store."""
+def _add_tenants(database: Database, media: MediaStore, count: int) -> list[Tenant]:
+    """Add the organisations, with a row in every table and a file in the store."""
     worker, sha256 = PipelineDriver(database), f"{0:064x}"
-    clips = cycle(sorted(SPEECH.glob("*.flac")))
-    residents = []
+    clip_files = cycle(sorted(SPEECH.glob("*.flac")))
+    tenants = []
     for number in range(count):
         org, canary = f"org-{number:02}", f"canary{number:02}x{random_word()}"
         recording = factories.add_recording(database, org_id=org, sha256=sha256, title=canary)
-        media.commit(media.stage(next(clips)), recording)
-        texts = [f"{SAME} {place} {canary}" for place in range(_PASSAGES)]
+        media.commit(media.stage(next(clip_files)), recording)
+        texts = [f"{SAME} {index} {canary}" for index in range(_CHUNKS)]
         worker.probe(recording)
         worker.transcribe(recording, factories.make_transcript(" ".join(texts[:2])))
         worker.write(recording, written=_document(canary, texts[0]))
@@ -126,16 +127,16 @@ def _settle_in(database: Database, media: MediaStore, count: int) -> list[Tenant
         )
         worker.embed(recording)
         fill_tables(database, worker, recording, canary)
-        heard = worker.current(recording, "transcript")
-        assert heard is not None
+        transcript_result = worker.current(recording, "transcript")
+        assert transcript_result is not None
         keys = row_keys(database, recording, canary)
-        residents.append(Tenant(org, canary, recording, heard.id, keys))
+        tenants.append(Tenant(org, canary, recording, transcript_result.id, keys))
     worker.results.close()
-    return residents
+    return tenants
 
 
 def _document(title: str, text: str) -> Document:
-    """With a time that opens the media."""
+    """Return a document with a time that opens the media."""
     before = f"# {title}\n\n[00:00:00] "
     spans = (TimedSpan(len(before), len(before) + len(text), 0.0, 1.5, None),)
     return replace(factories.make_document(before + text, title), spans=spans)

@@ -1,4 +1,4 @@
-"""What a way to ask or to write is. Not here: which there are (``visitor.py``, ``face.py``)."""
+"""A way to read or write. ``attacker.py`` and ``http_like.py`` list them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from benchmarks.isolation.tenants import Tenant
 
-#: For the first, who has heard of the keys of the second. A write may give nothing.
+#: Runs for the first tenant with keys of the second. A write may return nothing.
 Query = Callable[[Tenant, Tenant], Iterable[object] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """``says``: the other's name is among what is sent, and an error may say what it was sent.
-    ``weight``: how often it is taken, beside 1."""
+    """A way to read or write.
+
+    ``names_other``: the other's name is sent, so that an error may contain it. ``weight``: how
+    often it is chosen, relative to 1.
+    """
 
     query: Query
     names_other: bool = False

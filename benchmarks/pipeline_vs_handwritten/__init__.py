@@ -1,1 +1,1 @@
-"""The engine room beside a floor written by hand: ``python -m benchmarks.pipeline_vs_handwritten``."""
+"""Playhead beside a hand-written pipeline: ``python -m benchmarks.pipeline_vs_handwritten``."""

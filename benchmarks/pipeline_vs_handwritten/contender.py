@@ -1,4 +1,4 @@
-"""What the benchmark asks of everybody it measures, ours and the floors."""
+"""The interface of everything that this benchmark measures."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ from playhead.core.records import Transcript
 
 
 class Answer(NamedTuple):
-    """What a search found, nearest first; ``model`` is the one it says it searched by."""
+    """The found texts, nearest first; ``model`` is the one that was searched by its own account."""
 
     model: str
     texts: list[str]
 
 
 class Contender(Protocol):
-    """Chunks and vectors of some transcripts in one database, made by one process."""
+    """Chunks and vectors of some transcripts in one database, written by one process."""
 
     name: str
 
     def close(self) -> None: ...
 
-    def keep(self, transcripts: Iterable[tuple[int, Transcript]]) -> None:
-        """Have these by their numbers, in place of what was there. Not timed."""
+    def store(self, transcripts: Iterable[tuple[int, Transcript]]) -> None:
+        """Store these transcripts by number, replacing previous ones. Not timed."""
 
     def update(self, embedder: Embedder) -> None:
-        """Cut and embed what is not as the transcripts say, by this embedder."""
+        """Chunk and embed what is out of date, with this embedder."""
 
     def index(self) -> None:
-        """Build what searching wants after a first load by model A."""
+        """Build the search indexes after a first load by model A."""
 
     def change_model(self, embedder: Embedder) -> None:
-        """Build the embedder's set beside the one that is served, index it, then serve it."""
+        """Build the embedder's set beside the current one, index it, then switch to it."""
 
     def ask(self, question: str, embedders: Mapping[str, Embedder]) -> Answer:
-        """Ten passages by meaning, of the set that is served; in any thread, one at a time."""
+        """Return ten chunks by vector from the current set; called by any thread, one at a time."""
         ...
 
     def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
-        """Number of the transcript, text and, if it has one, vector by this model of each chunk
-        that belongs in its set."""
+        """Yield the transcript's number, text and vector of each chunk of the model's set.
+
+        The vector is None if the chunk has none.
+        """
         ...

@@ -1,7 +1,7 @@
-"""The one embedder of this benchmark: deterministic, in the process, next to free.
+"""The embedder of this benchmark: deterministic, in the process, almost free.
 
-A vector is drawn by the text's hash and the model's name: the same for the same text, without
-any likeness between the models. Counts what it is asked for.
+A vector is drawn by the text's hash and the model's name: equal for equal texts, without any
+similarity between the models. It counts its calls and texts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STEPS = np.arange(1, DIMENSIONS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4
 
 
 class HashEmbedder:
-    """``calls`` and ``texts`` so far; ``model`` is "A" or "B"."""
+    """Counts ``calls`` and ``texts``; ``model`` is "A" or "B"."""
 
     dimensions = DIMENSIONS
     window_tokens = 512
@@ -44,7 +44,7 @@ class HashEmbedder:
         key = self.engine.model.encode()
         digests = (hashlib.blake2b(text.encode(), digest_size=8, key=key) for text in texts)
         seeds = np.array([int.from_bytes(digest.digest()) for digest in digests], np.uint64)
-        return _drawn(seeds)
+        return _draw(seeds)
 
 
 class DoomedEmbedder(HashEmbedder):
@@ -60,13 +60,16 @@ class DoomedEmbedder(HashEmbedder):
         return super().embed(texts)
 
 
-def _drawn(seeds: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Vectors:
-    """Unit rows, ``(len(seeds), DIMENSIONS)``: the finaliser of splitmix64 (Steele, Lea and
-    Flood, OOPSLA 2014) over each seed's own sequence."""
-    drawn = seeds[:, None] + _STEPS
-    drawn = (drawn ^ (drawn >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    drawn = (drawn ^ (drawn >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    drawn ^= drawn >> np.uint64(31)
-    vectors: Vectors = (drawn >> np.uint64(40)).astype(np.float32) - np.float32(2**23)
+def _draw(seeds: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Vectors:
+    """Return unit rows, ``(len(seeds), DIMENSIONS)``.
+
+    They are the finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014) over each seed's own
+    sequence.
+    """
+    values = seeds[:, None] + _STEPS
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    vectors: Vectors = (values >> np.uint64(40)).astype(np.float32) - np.float32(2**23)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors

@@ -1,22 +1,22 @@
-"""The practical floor: what a careful person would write by hand for this one job, and no more.
+"""The practical floor: what a careful person would write by hand for this one job.
 
-Two of them, over psycopg 3 and nothing of ours. ``BareFloor`` keeps texts and vectors:
+There are two of them, on psycopg 3 without Playhead's code. ``BareFloor`` stores texts and vectors:
 
-- windows of 500 words, each repeating the last 50 of the one before
-- every text is hashed; only those whose hash is new are cut, and of their chunks only those
-  with other words are written and embedded
+- windows of 500 words, each repeating the last 50 of the previous one
+- every text is hashed; only those with a new hash are split, and of their chunks only those with
+  other words are written and embedded
 - binary COPY; texts, vectors and hashes of 100 transcripts are one transaction
 - an HNSW index after the load; from then on rows are added to it one by one
-- a new model is a partition of its own, built beside from the stored chunks, then indexed; one
-  row says which is served, and a search reads that row first
+- a new model is a partition of its own, built beside from the stored chunks, then indexed; one row
+  names the current model, and a search reads that row first
 
-``SameJobFloor`` also keeps what we keep of a chunk: its characters, its first and last second,
-a ``tsvector`` (GIN after the load), a reference from vector to chunk. It reads the words' times
-as arrays, which is kinder than JSON.
+``SameJobFloor`` also stores what Playhead stores of a chunk: its characters, its first and last
+second, a ``tsvector`` (GIN after the load), a reference from vector to chunk. It reads the words'
+times as arrays, which is cheaper than JSON.
 
-Neither has sentences, cuts that heal, phrases, speakers, documents or languages; a ledger
-(recipes, attempts, lineage, errors, progress, two workers at once); organisations; a cache of
-vectors; checks of what was stored; chunks that keep their id.
+Neither has sentences, stable boundaries, phrases, speakers, documents or languages; stage results
+(recipes, attempts, lineage, errors, progress, concurrent workers); organisations; a cache of
+vectors; checks of the stored rows; chunks that keep their id.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from playhead.core.protocols.embedder import Embedder, Vectors
 from playhead.core.records import Transcript
 
 _SIZE, _OVERLAP = 500, 50  # words
-_TRANSCRIPTS_A_BATCH = 100
-_CHUNKS_A_BATCH = 2_000
-_MOST_CHUNKS = 1_000  # a transcript; a chunk's id is that of its transcript and its place
+_TRANSCRIPTS_PER_BATCH = 100
+_CHUNKS_PER_BATCH = 2_000
+_MAX_CHUNKS = 1_000  # per transcript; a chunk's id is made of its transcript's and its index
 
 _TABLES = """
 create extension if not exists vector;
@@ -78,7 +78,7 @@ _DELETE_VECTORS = "delete from vectors where chunk = any(%s)"
 _DELETE_CHUNKS = "delete from chunks where id = any(%s)"
 _COPY_VECTORS = "copy vectors from stdin (format binary)"
 
-# As much as fits: an index that outgrows it is built many times slower.
+# Enough memory: an index that outgrows it is built many times slower.
 _ROOM_FOR_AN_INDEX = "set maintenance_work_mem = '512MB'"
 _INDEX = {
     "A": "create index on vectors_a using hnsw (vector vector_cosine_ops)",
@@ -107,34 +107,34 @@ class BareFloor:
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
-        found = self._connection.execute("select from pg_tables where tablename = 'hashes'")
-        if not found.fetchall():
+        tables = self._connection.execute("select from pg_tables where tablename = 'hashes'")
+        if not tables.fetchall():
             self._connection.execute(_TABLES)
             self._connection.execute(self._chunk_table)
         register_vector(self._connection)
-        self._asking = psycopg.connect(url, autocommit=True)
-        register_vector(self._asking)
+        self._search_connection = psycopg.connect(url, autocommit=True)
+        register_vector(self._search_connection)
 
     def close(self) -> None:
         self._connection.close()
-        self._asking.close()
+        self._search_connection.close()
 
-    def keep(self, transcripts: Iterable[tuple[int, Transcript]]) -> None:
+    def store(self, transcripts: Iterable[tuple[int, Transcript]]) -> None:
         with self._connection.transaction():
-            for number, kept in transcripts:
-                times = [[w.start for w in kept.words], [w.end for w in kept.words]]
-                self._connection.execute(_KEEP_TRANSCRIPT, (number, kept.text, *times))
+            for number, transcript in transcripts:
+                times = [[w.start for w in transcript.words], [w.end for w in transcript.words]]
+                self._connection.execute(_KEEP_TRANSCRIPT, (number, transcript.text, *times))
 
     def update(self, embedder: Embedder) -> None:
-        """Cut and embed what changed since the last time, all of it the first time."""
+        """Split and embed what changed since the last time, everything the first time."""
         known = {row[0]: row[1] for row in self._rows("select transcript, hash from hashes")}
         changed = []
         for number, text in self._rows("select id, text from transcripts order by id"):
             digest = hashlib.sha256(text.encode()).digest()
             if known.get(number) != digest:
                 changed.append((number, text, digest))
-        for first in range(0, len(changed), _TRANSCRIPTS_A_BATCH):
-            batch = changed[first : first + _TRANSCRIPTS_A_BATCH]
+        for first in range(0, len(changed), _TRANSCRIPTS_PER_BATCH):
+            batch = changed[first : first + _TRANSCRIPTS_PER_BATCH]
             with self._connection.transaction():
                 self._write(batch, embedder, fresh=not known)
 
@@ -143,20 +143,20 @@ class BareFloor:
         self._connection.execute(_INDEX["A"])
 
     def change_model(self, embedder: Embedder) -> None:
-        """Build the set of the embedder's model beside the one that is served, then serve it."""
+        """Build the set of the embedder's model beside the current one, then switch to it."""
         chunks = self._rows(_ALL_CHUNKS)
-        for first in range(0, len(chunks), _CHUNKS_A_BATCH):
+        for first in range(0, len(chunks), _CHUNKS_PER_BATCH):
             with self._connection.transaction():
-                self._embed(chunks[first : first + _CHUNKS_A_BATCH], embedder)
+                self._embed(chunks[first : first + _CHUNKS_PER_BATCH], embedder)
         self._connection.execute(_ROOM_FOR_AN_INDEX)
         self._connection.execute(_INDEX[embedder.engine.model])
         self._connection.execute("update serving set model = %s", [embedder.engine.model])
 
     def ask(self, question: str, embedders: Mapping[str, Embedder]) -> Answer:
-        (model,) = self._asking.execute("select model from serving").fetchall()[0]
+        (model,) = self._search_connection.execute("select model from serving").fetchall()[0]
         vector = embedders[model].embed([question])[0]
-        found = self._asking.execute(_NEAREST, (vector, model)).fetchall()
-        return Answer(model, [text for (text,) in found])
+        rows = self._search_connection.execute(_NEAREST, (vector, model)).fetchall()
+        return Answer(model, [text for (text,) in rows])
 
     def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
         for number, text, vector in self._rows(_STORED, [model]):
@@ -169,7 +169,7 @@ class BareFloor:
         self, batch: Sequence[tuple[int, str, bytes]], embedder: Embedder, *, fresh: bool
     ) -> None:
         numbers = [number for number, _, _ in batch]
-        rows = self._cut(batch)
+        rows = self._split(batch)
         if not fresh:
             rows = self._changed(numbers, rows)
         with self._connection.cursor().copy(self._copy_chunks) as copy:
@@ -180,19 +180,19 @@ class BareFloor:
         self._connection.execute(_KEEP_HASHES, (numbers, [digest for _, _, digest in batch]))
 
     def _changed(self, numbers: Sequence[int], rows: Sequence[Row]) -> list[Row]:
-        """Those of the rows that are not stored; what is stored and not among them is deleted."""
+        """Return the rows that are not stored, and delete stored chunks that are outdated."""
         stored = set(self._rows(_STORED_CHUNKS, [numbers]))
-        gone = [number for number, _ in stored - {row[:2] for row in rows}]
-        self._connection.execute(_DELETE_VECTORS, [gone])
-        self._connection.execute(_DELETE_CHUNKS, [gone])
+        outdated = [number for number, _ in stored - {row[:2] for row in rows}]
+        self._connection.execute(_DELETE_VECTORS, [outdated])
+        self._connection.execute(_DELETE_CHUNKS, [outdated])
         return [row for row in rows if row[:2] not in stored]
 
-    def _cut(self, batch: Sequence[tuple[int, str, bytes]]) -> list[Row]:
+    def _split(self, batch: Sequence[tuple[int, str, bytes]]) -> list[Row]:
         rows: list[Row] = []
         for number, text, _ in batch:
             words = text.split(" ")
-            for place, (first, end) in enumerate(_windows(len(words))):
-                rows.append((number * _MOST_CHUNKS + place, " ".join(words[first:end])))
+            for index, (first, end) in enumerate(_windows(len(words))):
+                rows.append((number * _MAX_CHUNKS + index, " ".join(words[first:end])))
         return rows
 
     def _embed(self, chunks: Sequence[Row], embedder: Embedder) -> None:
@@ -216,12 +216,12 @@ class SameJobFloor(BareFloor):
         self._connection.execute(_INDEX_WORDS)
 
     def _changed(self, numbers: Sequence[int], rows: Sequence[Row]) -> list[Row]:
-        """Chunks behind a longer word have the same words elsewhere."""
-        places = [row[2:] * 2 + row[:2] for row in rows]
-        self._connection.cursor().executemany(_MOVE, places)
+        """Also move chunks after a longer word, which have the same words elsewhere."""
+        positions = [row[2:] * 2 + row[:2] for row in rows]
+        self._connection.cursor().executemany(_MOVE, positions)
         return super()._changed(numbers, rows)
 
-    def _cut(self, batch: Sequence[tuple[int, str, bytes]]) -> list[Row]:
+    def _split(self, batch: Sequence[tuple[int, str, bytes]]) -> list[Row]:
         numbers = [number for number, _, _ in batch]
         timed = self._rows("select id, starts, ends from transcripts where id = any(%s)", [numbers])
         times = {number: (starts, ends) for number, starts, ends in timed}
@@ -229,10 +229,10 @@ class SameJobFloor(BareFloor):
         for number, text, _ in batch:
             starts, ends = times[number]
             words = text.split(" ")
-            edges = list(accumulate((len(word) + 1 for word in words), initial=0))
-            for place, (first, end) in enumerate(_windows(len(words))):
-                at = edges[first], edges[end] - 1
-                row = (number * _MOST_CHUNKS + place, text[slice(*at)], *at)
+            offsets = list(accumulate((len(word) + 1 for word in words), initial=0))
+            for index, (first, end) in enumerate(_windows(len(words))):
+                span = offsets[first], offsets[end] - 1
+                row = (number * _MAX_CHUNKS + index, text[slice(*span)], *span)
                 rows.append((*row, starts[first], ends[end - 1]))
         return rows
 

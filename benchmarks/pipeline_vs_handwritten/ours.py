@@ -1,9 +1,8 @@
-"""Playhead at the same job: the real stages ``chunks`` and ``embeddings`` over the real ledger.
+"""Playhead in this benchmark: the real stages ``chunks`` and ``embeddings`` on real results.
 
-Recordings are seeded with a transcript and an empty document as done results of the ledger. The
-catalogue says which wait, and each of those is taken through both stages, as in a run; for a new
-model, which it does not wait for, all are. Not here: what Dagster adds
-(``benchmarks/throughput.py``).
+Recordings are seeded with a transcript and an empty document as finished results. Pending
+recordings are taken through both stages, as in a run; for a new model, for which none is pending,
+all are. ``benchmarks/throughput.py`` measures the cost of Dagster.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from playhead.postgres.pipeline.stage_results import Result, ResultKey
 from playhead.services.context import open_pipeline_services
 from tests.support import factories
 
-_TURN = RunAttempt(run_id="engine room", is_final=True, log=lambda line: None)
+_ATTEMPT = RunAttempt(run_id="benchmark", is_final=True, log=lambda line: None)
 _ORG = "default"
 
 _STORED = """
@@ -56,7 +55,7 @@ where s.engine ->> 'model' = %s
 order by 1, c.ordinal"""
 
 
-class Ours:
+class PlayheadContender:
     name = "ours"
 
     def __init__(self, url: str, home: Path) -> None:
@@ -71,97 +70,105 @@ class Ours:
         self._services = self._stack.enter_context(open_pipeline_services(settings, engines))
         self._connection = self._stack.enter_context(psycopg.connect(url, autocommit=True))
         register_vector(self._connection)
-        known = self._services.pipeline.recordings.get_many(
+        recordings = self._services.pipeline.recordings.get_many(
             list(self._services.pipeline.recordings.stored())
         )
-        self._recordings = {int(recording.title): recording for recording in known}
+        self._recordings = {int(recording.title): recording for recording in recordings}
 
     def close(self) -> None:
         self._stack.close()
 
-    def keep(self, transcripts: Iterable[tuple[int, Transcript]]) -> None:
-        for number, kept in transcripts:
+    def store(self, transcripts: Iterable[tuple[int, Transcript]]) -> None:
+        for number, transcript in transcripts:
             if number not in self._recordings:
                 self._recordings[number] = self._add(number)
-            self._seed(self._recordings[number], kept)
+            self._seed(self._recordings[number], transcript)
 
     def update(self, embedder: Embedder) -> None:
-        while waiting := self._services.pipeline.recordings.pending(limit=RECORDINGS_PER_RUN):
-            self._take_through(waiting, embedder)
+        while pending := self._services.pipeline.recordings.pending(limit=RECORDINGS_PER_RUN):
+            self._process(pending, embedder)
 
     def index(self) -> None:
         [first] = self._services.search.embedding_sets.live()
         self._services.search.vector_indexes.maintain(first)
 
     def change_model(self, embedder: Embedder) -> None:
-        added = self._services.search.embedding_sets.add("B", embedder.engine, embedder.dimensions)
-        known = list(self._recordings.values())
-        for start in range(0, len(known), RECORDINGS_PER_RUN):
-            self._take_through(known[start : start + RECORDINGS_PER_RUN], embedder)
-        self._services.search.vector_indexes.maintain(added)
-        self._services.search.embedding_sets.activate(added)
+        new_set = self._services.search.embedding_sets.add(
+            "B", embedder.engine, embedder.dimensions
+        )
+        stored = list(self._recordings.values())
+        for start in range(0, len(stored), RECORDINGS_PER_RUN):
+            self._process(stored[start : start + RECORDINGS_PER_RUN], embedder)
+        self._services.search.vector_indexes.maintain(new_set)
+        self._services.search.embedding_sets.activate(new_set)
 
     def ask(self, question: str, embedders: Mapping[str, Embedder]) -> Answer:
-        """By meaning alone: a question without words matches none."""
-        searched = self._services.search.embedding_sets.active()
-        assert searched is not None
-        [vector] = embedders[searched.name].embed([question])
+        """Search by vector only: a query without words has no text matches."""
+        embedding_set = self._services.search.embedding_sets.active()
+        assert embedding_set is not None
+        [vector] = embedders[embedding_set.name].embed([question])
         found = self._services.search.chunks.find(
-            "", vector, searched, org_id=_ORG, filters=NO_FILTER, limit=10
+            "", vector, embedding_set, org_id=_ORG, filters=NO_FILTER, limit=10
         )
-        return Answer(searched.name, [match.text for match in found])
+        return Answer(embedding_set.name, [match.text for match in found])
 
     def stored(self, model: str) -> Iterator[tuple[int, str, Vectors | None]]:
         for number, text, vector in self._connection.execute(_STORED, [model]):
             yield number, text, vector and vector.to_numpy()
 
-    def _take_through(self, recordings: Sequence[Recording], embedder: Embedder) -> None:
-        """As ``recordings.py`` does, which tells Dagster too."""
+    def _process(self, recordings: Sequence[Recording], embedder: Embedder) -> None:
+        """Run both stages like ``recordings.py``, without reporting to Dagster."""
         self._models[embedder.engine.model] = embedder
-        anew = EmbedderRegistry("A", self._makers)
-        services = replace(self._services, engines=replace(self._services.engines, embedders=anew))
+        current_embedders = EmbedderRegistry("A", self._makers)
+        services = replace(
+            self._services, engines=replace(self._services.engines, embedders=current_embedders)
+        )
         targets, current = (
             services.embedding_targets(),
             services.pipeline.results.current_results(recordings),
         )
-        with StageExecutor(_raise_error) as hands:
+        with StageExecutor(_raise_error) as executor:
             for recording in recordings:
-                work = RecordingContext(services, recording, _TURN, targets, current[recording.id])
-                hands.run(work, ["chunks", "embeddings"])
-            hands.finish()
+                context = RecordingContext(
+                    services, recording, _ATTEMPT, targets, current[recording.id]
+                )
+                executor.run(context, ["chunks", "embeddings"])
+            executor.finish()
 
     def _add(self, number: int) -> Recording:
         recording = self._services.pipeline.recordings.add(_recording(number))
         facts = factories.make_media_facts(0.0)
-        with self._made(recording, "raw_media", {}, "media") as to:
-            self._services.pipeline.content.put_media_facts(*to, recording, facts)
+        with self._finish_stage(recording, "raw_media", {}, "media") as write:
+            self._services.pipeline.content.put_media_facts(*write, recording, facts)
         return recording
 
-    def _seed(self, recording: Recording, kept: Transcript) -> None:
-        content, heard = self._services.pipeline.content, text_hash(kept.text)
-        written = Document("", "", "markdown", (), {"sections": []})
-        inputs = {"raw_media": "media", "heard": heard}
-        with self._made(recording, "transcript", inputs, heard) as to:
-            content.put_transcript(*to, recording, kept)
-        with self._made(recording, "document", {"transcript": heard}, f"of {heard}") as to:
-            content.put_document(*to, recording, written)
+    def _seed(self, recording: Recording, transcript: Transcript) -> None:
+        content, text_hash_ = self._services.pipeline.content, text_hash(transcript.text)
+        document = Document("", "", "markdown", (), {"sections": []})
+        inputs = {"raw_media": "media", "heard": text_hash_}
+        with self._finish_stage(recording, "transcript", inputs, text_hash_) as write:
+            content.put_transcript(*write, recording, transcript)
+        with self._finish_stage(
+            recording, "document", {"transcript": text_hash_}, f"of {text_hash_}"
+        ) as write:
+            content.put_document(*write, recording, document)
 
     @contextmanager
-    def _made(
+    def _finish_stage(
         self, recording: Recording, stage: Stage, inputs: dict[str, str], output_hash: str
     ) -> Iterator[tuple[Connection, Result]]:
-        recipe = Recipe(stage, "1", Engine("seed", "engine room"))
-        ledger = self._services.pipeline.results
+        recipe = Recipe(stage, "1", Engine("seed", "benchmark"))
+        results = self._services.pipeline.results
         with (
-            ledger.claim(ResultKey(recording, recipe, inputs), run_id="seed", detail="") as claim,
-            ledger.finish(claim, output_hash=output_hash) as to,
+            results.claim(ResultKey(recording, recipe, inputs), run_id="seed", detail="") as claim,
+            results.finish(claim, output_hash=output_hash) as write,
         ):
-            yield to
+            yield write
 
 
-def _raise_error(work: RecordingContext, stage: Stage, made: StageOutcome) -> None:
-    if isinstance(made, PlayheadError):
-        raise made
+def _raise_error(context: RecordingContext, stage: Stage, outcome: StageOutcome) -> None:
+    if isinstance(outcome, PlayheadError):
+        raise outcome
 
 
 def _recording(number: int) -> Recording:

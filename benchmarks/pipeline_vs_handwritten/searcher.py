@@ -1,8 +1,8 @@
-"""Somebody who asks all the time, and whether each answer is whole.
+"""A thread that searches continuously and checks each answer.
 
-The question is the words of a stored chunk. An answer names the model it searched by and the
-texts it found, nearest first; it is mixed unless these are, to that model, in that order. (The
-models of ``embedder.py`` know no likeness, so another model's order differs.)
+The question is the text of a stored chunk. An answer names the model it searched by and the texts
+it found, nearest first; it is mixed unless these are in the order of that model. (The models of
+``embedder.py`` have no similarity, so another model's order differs.)
 """
 
 from __future__ import annotations
@@ -41,22 +41,24 @@ class Answers:
 
 
 @contextmanager
-def asking(ask: Ask, question: str, embedders: Mapping[str, Embedder]) -> Iterator[Answers]:
-    """Asks every ``EVERY_SECONDS`` while the body runs, and once after it."""
+def ask_continuously(
+    ask: Ask, question: str, embedders: Mapping[str, Embedder]
+) -> Iterator[Answers]:
+    """Ask every ``EVERY_SECONDS`` while the body runs, and once after it."""
     answers = Answers()
-    over = threading.Event()
+    stop = threading.Event()
 
-    def go_on() -> None:
-        while not over.wait(EVERY_SECONDS):
+    def search_until_stopped() -> None:
+        while not stop.wait(EVERY_SECONDS):
             ask_once(answers, ask, question, embedders)
         ask_once(answers, ask, question, embedders)
 
-    thread = threading.Thread(target=go_on)
+    thread = threading.Thread(target=search_until_stopped)
     thread.start()
     try:
         yield answers
     finally:
-        over.set()
+        stop.set()
         thread.join()
 
 
@@ -65,18 +67,18 @@ def ask_once(answers: Answers, ask: Ask, question: str, embedders: Mapping[str, 
     start = time.monotonic()
     try:
         answer = ask(question, embedders)
-    except Exception:  # whatever it is, somebody got no answer
+    except Exception:  # any error means that there was no answer
         answers.failed += 1
         return
     answers.slowest = max(answers.slowest, time.monotonic() - start)
     answers.models.add(answer.model)
     if not answer.texts:
         answers.empty += 1
-    elif not _whole(question, answer, embedders[answer.model]):
+    elif not _is_consistent(question, answer, embedders[answer.model]):
         answers.mixed += 1
 
 
-def _whole(question: str, answer: Answer, embedder: Embedder) -> bool:
-    asked, *found = embedder.embed([question, *answer.texts])
-    similarity = np.array(found) @ asked
+def _is_consistent(question: str, answer: Answer, embedder: Embedder) -> bool:
+    query_vector, *vectors = embedder.embed([question, *answer.texts])
+    similarity = np.array(vectors) @ query_vector
     return bool(np.all(np.diff(similarity) < _TOLERANCE))

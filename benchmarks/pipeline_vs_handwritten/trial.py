@@ -1,7 +1,4 @@
-"""One contender through all steps, each timed and checked.
-
-Not here: who the contenders are and how rows are shown (``__main__.py``).
-"""
+"""One contender through all steps, each timed and checked."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ import click
 from benchmarks.pipeline_vs_handwritten import transcripts
 from benchmarks.pipeline_vs_handwritten.contender import Contender
 from benchmarks.pipeline_vs_handwritten.embedder import DoomedEmbedder, HashEmbedder
-from benchmarks.pipeline_vs_handwritten.searcher import asking
+from benchmarks.pipeline_vs_handwritten.searcher import ask_continuously
 
 _KILLED = 150  # transcripts
-_BEFORE_DEATH = 0.7  # of the texts that a contender makes of them
+_KILL_SHARE = 0.7  # of the chunks that a contender creates of them
 
 Open = Callable[[str], Contender]  # at a database's URL
 Stored = Counter[tuple[int, str, bool]]  # transcript, text, whether the vector is the text's
@@ -31,7 +28,7 @@ Stored = Counter[tuple[int, str, bool]]  # transcript, text, whether the vector 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step of one contender. ``of_the_floor`` is filled in by whoever knows the floor."""
+    """One step of one contender. ``of_the_floor`` is set later, when the floor is known."""
 
     step: str
     who: str
@@ -46,48 +43,51 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds of wall and of CPU."""
+    """Wall and CPU seconds."""
 
     wall: float
     cpu: float
 
-    def __add__(self, more: Cost) -> Cost:
-        return Cost(self.wall + more.wall, self.cpu + more.cpu)
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.wall + other.wall, self.cpu + other.cpu)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where a contender works: a database by its name (made empty) to its URL, and the CPU
-    seconds so far of all who work for it."""
+class Environment:
+    """The databases and costs of a contender.
+
+    ``make_database`` creates an empty database by name and returns its URL; ``cpu_seconds`` returns
+    the seconds so far of all processes that work for the contender.
+    """
 
     make_database: Callable[[str], str]
     cpu_seconds: Callable[[], float]
 
 
 class Trial:
-    def __init__(self, open_at: Open, around: Surroundings, count: int) -> None:
+    def __init__(self, open_at: Open, environment: Environment, count: int) -> None:
         self._open_at = open_at
-        self._around = around
+        self._environment = environment
         self._count = count
 
     def rows(self) -> Iterator[Row]:
         embedder = HashEmbedder("A")
-        with closing(self._open_at(self._around.make_database("undisturbed"))) as contender:
-            contender.keep((n, transcripts.transcript(n)) for n in range(self._count))
+        with closing(self._open_at(self._environment.make_database("undisturbed"))) as contender:
+            contender.store((n, transcripts.make_transcript(n)) for n in range(self._count))
             load = self._cost(partial(contender.update, embedder))
             index = self._cost(contender.index)
-            cold = _stored(contender, "A")
-            facts = f"{cold.total()} chunks"
+            cold_chunks = _stored(contender, "A")
+            facts = f"{cold_chunks.total()} chunks"
             yield _row(contender, "cold, without index", load, embedder.texts)
-            yield _row(contender, "cold", load + index, embedder.texts, _wrong(cold), facts)
-            yield self._again(contender, "nothing changed")
-            yield self._killed(cold)
-            edited = transcripts.to_edit(self._count)
-            contender.keep((n, transcripts.edited(n)) for n in edited)
-            yield self._again(contender, "one word changed in 1 %")
+            yield _row(contender, "cold", load + index, embedder.texts, _wrong(cold_chunks), facts)
+            yield self._rerun(contender, "nothing changed")
+            yield self._kill(cold_chunks)
+            edited = transcripts.edited_numbers(self._count)
+            contender.store((n, transcripts.make_edited(n)) for n in edited)
+            yield self._rerun(contender, "one word changed in 1 %")
             yield self._new_model(contender)
 
-    def _again(self, contender: Contender, step: str) -> Row:
+    def _rerun(self, contender: Contender, step: str) -> Row:
         embedder = HashEmbedder("A")
         cost = self._cost(partial(contender.update, embedder))
         return _row(contender, step, cost, embedder.texts, _wrong(_stored(contender, "A")))
@@ -95,46 +95,48 @@ class Trial:
     def _new_model(self, contender: Contender) -> Row:
         embedder = HashEmbedder("B")
         _, question, _ = next(contender.stored("A"))
-        askers = {name: HashEmbedder(name) for name in ("A", "B")}
-        with asking(contender.ask, question, askers) as answers:
+        embedders = {name: HashEmbedder(name) for name in ("A", "B")}
+        with ask_continuously(contender.ask, question, embedders) as answers:
             cost = self._cost(partial(contender.change_model, embedder))
         wrong = answers.bad + _wrong(_stored(contender, "B"))
-        by = " and ".join(sorted(answers.models))
-        facts = f"{answers.asked} answers by {by}, slowest {answers.slowest:.2f} s"
+        models = " and ".join(sorted(answers.models))
+        facts = f"{answers.asked} answers by {models}, slowest {answers.slowest:.2f} s"
         return _row(contender, "new model", cost, embedder.texts, wrong, facts)
 
-    def _killed(self, undisturbed: Stored) -> Row:
-        """Run again after a kill; wrong is what a run that was not killed does not have."""
+    def _kill(self, all_chunks: Stored) -> Row:
+        """Run again after a kill; wrong are the differences to a run that was not killed."""
         count = min(self._count, _KILLED)
-        url = self._around.make_database("killed")
+        url = self._environment.make_database("killed")
         with closing(self._open_at(url)) as contender:
-            contender.keep((n, transcripts.transcript(n)) for n in range(count))
-        whole = Counter({row: times for row, times in undisturbed.items() if row[0] < count})
-        _let_die(self._open_at, url, round(_BEFORE_DEATH * whole.total()))
+            contender.store((n, transcripts.make_transcript(n)) for n in range(count))
+        expected = Counter({row: times for row, times in all_chunks.items() if row[0] < count})
+        _run_killed(self._open_at, url, round(_KILL_SHARE * expected.total()))
         with closing(self._open_at(url)) as contender:
             facts = f"{_stored(contender, 'A').total()} chunks before"
             embedder = HashEmbedder("A")
             cost = self._cost(partial(contender.update, embedder))
             after = _stored(contender, "A")
-        wrong = _wrong(after) + (after - whole).total() + (whole - after).total()
+        wrong = _wrong(after) + (after - expected).total() + (expected - after).total()
         return _row(contender, "killed between two writes", cost, embedder.texts, wrong, facts)
 
     def _cost(self, work: Callable[[], None]) -> Cost:
-        wall, cpu = time.monotonic(), self._around.cpu_seconds()
+        wall, cpu = time.monotonic(), self._environment.cpu_seconds()
         work()
-        return Cost(time.monotonic() - wall, self._around.cpu_seconds() - cpu)
+        return Cost(time.monotonic() - wall, self._environment.cpu_seconds() - cpu)
 
 
-def _let_die(open_at: Open, url: str, last: int) -> None:
-    """Raises ``ClickException`` if it ends otherwise."""
-    child = multiprocessing.get_context("spawn").Process(target=_doomed, args=(open_at, url, last))
+def _run_killed(open_at: Open, url: str, last: int) -> None:
+    """Run until the process kills itself. Raises ``ClickException`` if it ends otherwise."""
+    child = multiprocessing.get_context("spawn").Process(
+        target=_run_doomed, args=(open_at, url, last)
+    )
     child.start()
     child.join()
     if child.exitcode != -signal.SIGKILL:
         raise click.ClickException(f"was to be killed, but ended with {child.exitcode}")
 
 
-def _doomed(open_at: Open, url: str, last: int) -> None:
+def _run_doomed(open_at: Open, url: str, last: int) -> None:
     open_at(url).update(DoomedEmbedder("A", last=last))
 
 
@@ -147,7 +149,7 @@ def _stored(contender: Contender, model: str) -> Stored:
 
 
 def _wrong(stored: Stored) -> int:
-    return sum(times for (_, _, right), times in stored.items() if not right)
+    return sum(times for (_, _, is_right), times in stored.items() if not is_right)
 
 
 def _row(

@@ -1,1 +1,1 @@
-"""How well Playhead finds: labelled questions through the real search."""
+"""Quality of search: labelled questions through the real search."""

@@ -1,8 +1,8 @@
-"""What is computed of ranked hits: measures of retrieval, of citations, of time.
+"""Figures computed from ranked hits: measures of retrieval, of citations, of time.
 
 Each question has one labelled answer, so recall at k is the share of questions with a hit in it
-among the first k, and a perfect ranking has nDCG 1. A hit counts when the second it opens at lies
-in the answer. Not here: asking (``ways.py``).
+among the first k, and a perfect ranking has nDCG 1. A hit counts if the second at which it opens is
+in the answer. ``ways.py`` runs the searches.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 
 from benchmarks.retrieval.labelled import Label
 
-DEEPEST = 10  # hits that are looked at
+MAX_DEPTH = 10  # hits that are evaluated
 _NEAR_SECONDS = 2.0
-#: Of what is said within a moment the times of words are only so exact.
+#: Word times are only this exact.
 _SLACK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """Where a hit opens."""
+class OpenedHit:
+    """The talk and the seconds that a hit opens."""
 
     talk: str
     start_seconds: float
@@ -31,25 +31,28 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """A question, its hits, best first, and the seconds the search took."""
+class SearchedQuestion:
+    """A question, its hits, best first, and the seconds of the search."""
 
     label: Label
-    hits: tuple[Opened, ...]
+    hits: tuple[OpenedHit, ...]
     seconds: float
 
     @property
-    def place(self) -> int | None:
-        """Of the first hit in the answer, from 1; None where none of the first ten is."""
-        for place, hit in enumerate(self.hits[:DEEPEST], 1):
-            if answers(hit, self.label):
-                return place
+    def rank(self) -> int | None:
+        """Return the rank of the first hit in the answer, from 1.
+
+        None if none of the first ten hits is in it.
+        """
+        for rank, hit in enumerate(self.hits[:MAX_DEPTH], 1):
+            if opens_in_answer(hit, self.label):
+                return rank
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Of a set of questions and the way they were searched; shares from 0 to 1."""
+    """The figures of a set of questions and a way to search; shares from 0 to 1."""
 
     asked_of: str
     way: str
@@ -63,8 +66,10 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """Two ways asked the same questions: to how many the one has the answer at a better place, and
-    the other. ``p``: how often chance alone would part them so far (sign test, two-sided)."""
+    """Two ways with the same questions: how many each ranks the answer better than the other.
+
+    ``p``: the probability that chance alone gives such a difference (sign test, two-sided).
+    """
 
     asked_of: str
     way: str
@@ -77,7 +82,7 @@ class Duel:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Of searches by a way, in milliseconds."""
+    """The latency of searches by a way, in milliseconds."""
 
     way: str
     searches: int
@@ -88,8 +93,10 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Citations:
-    """How far from its answer's first word the best hit of the right recording opens, in seconds;
-    ``within_2s`` is a share of the ``cited``, the questions that have such a hit at all."""
+    """Seconds between an answer's first word and where the best hit of its recording opens.
+
+    ``within_2s`` is a share of the ``cited``, the questions that have such a hit at all.
+    """
 
     asked_of: str
     way: str
@@ -100,59 +107,61 @@ class Citations:
     within_2s: float
 
 
-def answers(hit: Opened, label: Label) -> bool:
-    """Whether the hit opens in the labelled answer."""
+def opens_in_answer(hit: OpenedHit, label: Label) -> bool:
+    """Return True if the hit opens in the labelled answer."""
     return (
         hit.talk == label.talk
         and label.start_seconds - _SLACK_SECONDS <= hit.start_seconds < label.end_seconds
     )
 
 
-def recall(answered: Sequence[Answered], depth: int) -> float:
-    return sum((answer.place or DEEPEST + 1) <= depth for answer in answered) / len(answered)
+def recall(answered: Sequence[SearchedQuestion], depth: int) -> float:
+    return sum((answer.rank or MAX_DEPTH + 1) <= depth for answer in answered) / len(answered)
 
 
-def quality(asked_of: str, way: str, answered: Sequence[Answered]) -> Quality:
-    found = [answer.place for answer in answered if answer.place]
+def quality(asked_of: str, way: str, answered: Sequence[SearchedQuestion]) -> Quality:
+    ranks = [answer.rank for answer in answered if answer.rank]
     return Quality(
         asked_of=asked_of,
         way=way,
         questions=len(answered),
         recall_1=_rounded(recall(answered, 1)),
         recall_5=_rounded(recall(answered, 5)),
-        recall_10=_rounded(recall(answered, DEEPEST)),
-        ndcg_10=_rounded(sum(1 / log2(1 + place) for place in found) / len(answered)),
-        mrr_10=_rounded(sum(1 / place for place in found) / len(answered)),
+        recall_10=_rounded(recall(answered, MAX_DEPTH)),
+        ndcg_10=_rounded(sum(1 / log2(1 + rank) for rank in ranks) / len(answered)),
+        mrr_10=_rounded(sum(1 / rank for rank in ranks) / len(answered)),
     )
 
 
-def duel(asked_of: str, ways: Mapping[str, Sequence[Answered]], way: str, against: str) -> Duel:
-    """By the place of the answer among the first ten; further down all places are the same."""
-    places = [
-        [answer.place or DEEPEST + 1 for answer in answered]
+def duel(
+    asked_of: str, ways: Mapping[str, Sequence[SearchedQuestion]], way: str, against: str
+) -> Duel:
+    """Compare the ranks of the answer among the first ten; lower ranks count as equal."""
+    rank_lists = [
+        [answer.rank or MAX_DEPTH + 1 for answer in answered]
         for answered in (ways[way], ways[against])
     ]
-    better = sum(place < other for place, other in zip(*places, strict=True))
-    worse = sum(place > other for place, other in zip(*places, strict=True))
-    apart = better + worse
-    tail = sum(comb(apart, few) for few in range(min(better, worse) + 1)) / 2**apart
+    better = sum(rank < other for rank, other in zip(*rank_lists, strict=True))
+    worse = sum(rank > other for rank, other in zip(*rank_lists, strict=True))
+    decided = better + worse
+    tail = sum(comb(decided, count) for count in range(min(better, worse) + 1)) / 2**decided
     p = _rounded(min(1.0, 2 * tail), 4)
-    return Duel(asked_of, way, against, len(places[0]), better, worse, p)
+    return Duel(asked_of, way, against, len(rank_lists[0]), better, worse, p)
 
 
-def latency(way: str, answered: Sequence[Answered]) -> Latency:
+def latency(way: str, answered: Sequence[SearchedQuestion]) -> Latency:
     times = np.percentile([answer.seconds * 1000 for answer in answered], (50, 95, 99))
     return Latency(way, len(answered), *(_rounded(value, 1) for value in times))
 
 
-def citations(asked_of: str, way: str, answered: Sequence[Answered]) -> Citations:
+def citations(asked_of: str, way: str, answered: Sequence[SearchedQuestion]) -> Citations:
     errors = [
         abs(hit.start_seconds - answer.label.start_seconds)
         for answer in answered
         for hit in [next((hit for hit in answer.hits if hit.talk == answer.label.talk), None)]
         if hit
     ]
-    near = [error for error in errors if error <= _NEAR_SECONDS]
+    close = [error for error in errors if error <= _NEAR_SECONDS]
     return Citations(
         asked_of=asked_of,
         way=way,
@@ -160,7 +169,7 @@ def citations(asked_of: str, way: str, answered: Sequence[Answered]) -> Citation
         cited=len(errors),
         median_seconds=_rounded(np.median(errors), 2),
         p95_seconds=_rounded(np.percentile(errors, 95), 2),
-        within_2s=_rounded(len(near) / len(errors)),
+        within_2s=_rounded(len(close) / len(errors)),
     )
 
 

@@ -1,11 +1,11 @@
-"""How the labelled sets beside this file were made, from two documentation packages of Debian 12.
+"""Create the labelled sets beside this file from two documentation packages of Debian 12.
 
     apt-get download perl-doc python3.11-doc && dpkg -x …each… FOLDER
     python -m benchmarks.retrieval.harvest FOLDER
 
-A heading that asks is a question, what stands below it up to the next heading is its answer. The
-tutorials beside each FAQ are kept too, as text in which nobody's answer is. Code blocks go, and
-addresses of pages: nobody speaks them. Not here: reading the sets (``labelled.py``).
+A heading that ends with a question mark is a question, the text below it up to the next heading is
+its answer. The tutorials beside each FAQ are included as text that answers no question. Code blocks
+and addresses of pages are removed, since nobody speaks them. ``labelled.py`` reads the sets.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BOILERPLATE = frozenset(
     "NAME|VERSION|AUTHOR|AUTHORS|AUTHOR AND COPYRIGHT|COPYRIGHT|SEE ALSO|BUGS|HISTORY".split("|")
 )
 _ADDRESS = re.compile(r"(?:https?|ftp)://\S+|\b(?:\w+\.)*cpan\.org\S*")
-_LEAST_LETTERS = 80  # an answer shorter than that was all code
+_MIN_LETTERS = 80  # shorter answers consist of code
 
 
 class Page(HTMLParser):
@@ -59,7 +59,7 @@ class Page(HTMLParser):
             if tag == self._open[-1]:
                 self._open.pop()
         elif tag in {"h1", "h2", "h3", "h4"}:
-            heading = self._said()
+            heading = self._take_text()
             self.title = self.title or heading
             self.sections.append((heading, []))
         elif tag in {"p", "li", "dt", "dd"}:
@@ -70,14 +70,14 @@ class Page(HTMLParser):
             self._words.append(data)
 
     def _flush(self) -> None:
-        said = self._said()
-        if said and self.sections:
-            self.sections[-1][1].append(said)
+        text = self._take_text()
+        if text and self.sections:
+            self.sections[-1][1].append(text)
 
-    def _said(self) -> str:
-        said = " ".join(_ADDRESS.sub("", "".join(self._words)).split())
+    def _take_text(self) -> str:
+        text = " ".join(_ADDRESS.sub("", "".join(self._words)).split())
         self._words.clear()
-        return said
+        return text
 
 
 @click.command()
@@ -118,10 +118,10 @@ def _write(name: str, pages: Iterator[tuple[str, Page]]) -> None:
         for talk, page in pages:
             for heading, paragraphs in page.sections:
                 text = " ".join(paragraphs)
-                if heading in _BOILERPLATE or len(text) < _LEAST_LETTERS:
+                if heading in _BOILERPLATE or len(text) < _MIN_LETTERS:
                     continue
-                asks = "faq" in talk and heading.endswith("?")
-                row = {"talk": talk, "question": heading if asks else None, "text": text}
+                is_question = "faq" in talk and heading.endswith("?")
+                row = {"talk": talk, "question": heading if is_question else None, "text": text}
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

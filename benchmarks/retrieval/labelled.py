@@ -1,9 +1,9 @@
-"""The labelled sets: texts told as talks, questions, and the seconds at which each is answered.
+"""The labelled sets: texts turned into talks, questions, and the seconds of each answer.
 
-A set is ``sets/NAME.jsonl``, a line a section: its talk, the question it answers or null, its text.
-Told, a section takes as long as its words do at 150 a minute, one after the other; these times are
-made, all else is as people wrote it. Not here: where the texts come from (``sets/SOURCES.md``,
-``harvest.py``), laying them into Playhead (``telling.py``).
+A set is ``sets/NAME.jsonl``, with one line per section: its talk, the question it answers or null,
+and its text. As a talk, a section lasts as long as its words at 150 per minute, one section after
+the other; these times are synthetic, the rest is as people wrote it. ``sets/SOURCES.md`` and
+``harvest.py`` say where the texts come from; ``report.py`` adds them to Playhead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "sets"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """``question`` is None where the text is there to be overlooked."""
+    """A section; ``question`` is None for text that answers no question."""
 
     talk: str
     question: str | None
@@ -33,7 +33,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Asked is ``question``; the answer is told in ``talk`` between these seconds."""
+    """A question; its answer is in ``talk`` between these seconds."""
 
     question: str
     talk: str
@@ -43,7 +43,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What one recording says, and what may be asked of it."""
+    """One recording's transcript and the questions about it."""
 
     name: str
     transcript: Transcript
@@ -51,22 +51,22 @@ class Talk:
 
 
 def sections(name: str) -> list[Section]:
-    """A set as it is kept."""
+    """Return the stored sections of a set."""
     lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [Section(**json.loads(line)) for line in lines]
 
 
-def talks(told: Sequence[Section]) -> Iterator[Talk]:
-    """Neighbouring sections of one talk, as a recording of it would be heard."""
-    for name, group in groupby(told, key=lambda section: section.talk):
+def talks(sections_: Sequence[Section]) -> Iterator[Talk]:
+    """Yield the consecutive sections of each talk as a transcript."""
+    for name, group in groupby(sections_, key=lambda section: section.talk):
         yield _talk(name, list(group))
 
 
-def _talk(name: str, told: Sequence[Section]) -> Talk:
+def _talk(name: str, sections_: Sequence[Section]) -> Talk:
     words: list[Word] = []
     segments: list[Segment] = []
     labels: list[Label] = []
-    for section in told:
+    for section in sections_:
         start = len(words) * SECONDS_A_WORD
         for word in section.text.split():
             at = len(words)
@@ -76,5 +76,5 @@ def _talk(name: str, told: Sequence[Section]) -> Talk:
         if section.question:
             labels.append(Label(section.question, name, start, end))
     text = " ".join(segment.text for segment in segments)
-    heard = Transcript(text, "en", end, tuple(words), tuple(segments))
-    return Talk(name, heard, tuple(labels))
+    transcript = Transcript(text, "en", end, tuple(words), tuple(segments))
+    return Talk(name, transcript, tuple(labels))

@@ -1,6 +1,6 @@
-"""Labelled talks in a real installation: through the pipeline's own stages, chunker and embedder.
+"""Labelled talks in a real installation, through the pipeline's own stages and embedder.
 
-Only the listening is replaced, by one who knows the words. Not here: the talks (``labelled.py``).
+Only the transcriber is replaced, by one that returns the given words.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from playhead.engines.transcription.stub import StubTranscriber
 from playhead.services.context import PipelineServices
 
 
-class Teller(StubTranscriber):
-    """Says what it was given, whatever the file."""
+class TalkTranscriber(StubTranscriber):
+    """A transcriber that returns the given transcript for any file."""
 
-    def __init__(self, told: Transcript) -> None:
-        self._told = told
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
 
     def transcribe(self, media: Path, **how: Any) -> Transcript:
-        return self._told
+        return self._transcript
 
 
-def lay_in(services: PipelineServices, talks: Iterable[Talk]) -> dict[str, str]:
-    """Each talk as a recording that can be searched; their ids by name."""
+def add_talks(services: PipelineServices, talks: Iterable[Talk]) -> dict[str, str]:
+    """Add each talk as a searchable recording, and return their ids by name."""
     return {
-        talk.name: process(services, Teller(talk.transcript), title=talk.name, kind="lecture").id
+        talk.name: process(
+            services, TalkTranscriber(talk.transcript), title=talk.name, kind="lecture"
+        ).id
         for talk in talks
     }

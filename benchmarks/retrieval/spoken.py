@@ -1,7 +1,7 @@
-"""Real recordings heard by the real engine, and what is asked of them (``sets/speech.tsv``).
+"""Real recordings transcribed by the real engine, with questions (``sets/speech.tsv``).
 
-An answer is labelled by its first words in the reference text; when it is said, the engine's own
-word times tell. Not here: texts that are told (``labelled.py``).
+An answer is labelled by its first words in the reference text; the engine's own word times give its
+seconds.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from playhead.core.records import Transcript
 from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 from playhead.engines.transcription.whisper import LocalWhisper
 
-_LEAST_SHARE = 0.4  # of an answer's letters, in one piece, for it to count as heard
+_MIN_SHARE = 0.4  # of an answer's letters, contiguous, for it to count as recognized
 
 
-def heard(folder: Path, model: str) -> Iterator[Talk]:
-    """Each recording of ``folder`` that something is asked of; a label whose words the engine did
-    not hear is left out."""
+def transcribe_talks(folder: Path, model: str) -> Iterator[Talk]:
+    """Yield each recording of ``folder`` that has questions.
+
+    A label whose words were not recognized is left out.
+    """
     whisper = PiecewiseTranscriber(LocalWhisper(model))
     for file, rows in _questions().items():
         if (folder / file).exists():
@@ -39,21 +41,21 @@ def _questions() -> dict[str, list[dict[str, str]]]:
 
 
 def _labels(file: str, rows: list[dict[str, str]], transcript: Transcript) -> Iterator[Label]:
-    said = [_letters(word.word) for word in transcript.words]
-    ends = list(accumulate(map(len, said)))
-    matcher = SequenceMatcher(b="".join(said), autojunk=False)
+    words = [_letters(word.word) for word in transcript.words]
+    ends = list(accumulate(map(len, words)))
+    matcher = SequenceMatcher(b="".join(words), autojunk=False)
     for row in rows:
         answer = _letters(row["answer"])
         matcher.set_seq1(answer)
-        piece = matcher.find_longest_match()
-        if piece.size >= _LEAST_SHARE * len(answer):
-            first = max(0, piece.b - piece.a)
-            within = [
+        match = matcher.find_longest_match()
+        if match.size >= _MIN_SHARE * len(answer):
+            start = max(0, match.b - match.a)
+            answer_words = [
                 word
                 for word, end in zip(transcript.words, ends, strict=True)
-                if first < end <= max(first + len(answer), piece.b + piece.size)
+                if start < end <= max(start + len(answer), match.b + match.size)
             ]
-            yield Label(row["question"], file, within[0].start, within[-1].end)
+            yield Label(row["question"], file, answer_words[0].start, answer_words[-1].end)
 
 
 def _letters(text: str) -> str:

@@ -1,7 +1,7 @@
-"""The ways a question is searched: each leg alone, both fused, and fused with a reranker.
+"""The ways to search: each leg alone, both fused, and fused with a reranker.
 
-All are Playhead's own search from end to end; a way that leaves out a leg hands the room of
-passages no words, or no vector. Not here: what is computed of the hits (``figures.py``).
+All are Playhead's own search from end to end; a way without a leg passes no words, or no vector, to
+the chunk search. ``figures.py`` evaluates the hits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.retrieval.figures import DEEPEST, Answered, Opened
+from benchmarks.retrieval.figures import MAX_DEPTH, OpenedHit, SearchedQuestion
 from benchmarks.retrieval.labelled import Label
 from playhead.core.protocols.embedder import Embedder, Vectors
 from playhead.engines.registry import EmbedderRegistry
@@ -26,30 +26,41 @@ from playhead.search.sentence_cache import SentenceCache
 from playhead.search.service import SearchService
 from playhead.services.context import PipelineServices
 
-Asked = dict[str, list[Answered]]  # by way
+AnswersByWay = dict[str, list[SearchedQuestion]]  # by way
 
 
-class ByWords(ChunkSearch):
-    """Full text alone."""
+class TextSearch(ChunkSearch):
+    """Full-text search alone."""
 
     def find(
-        self, query: str, vector: NDArray[np.float32] | None, searched: EmbeddingSet, **how: Any
+        self,
+        query: str,
+        vector: NDArray[np.float32] | None,
+        searched: EmbeddingSet,
+        **how: Any,
     ) -> list[Match]:
         return super().find(query, None, searched, **how)
 
 
-class ByMeaning(ChunkSearch):
-    """Vectors alone."""
+class VectorSearch(ChunkSearch):
+    """Vector search alone."""
 
     def find(
-        self, query: str, vector: NDArray[np.float32] | None, searched: EmbeddingSet, **how: Any
+        self,
+        query: str,
+        vector: NDArray[np.float32] | None,
+        searched: EmbeddingSet,
+        **how: Any,
     ) -> list[Match]:
         return super().find("", vector, searched, **how)
 
 
-class Remembering:
-    """An embedder that embeds a text once: the sentences of what is found are the same by every
-    way, and thousands of searches need not wait for them again."""
+class CachingEmbedder:
+    """An embedder that embeds a text once.
+
+    The sentences of the hits are the same for every way, so thousands of searches need not wait for
+    them again.
+    """
 
     def __init__(self, embedder: Embedder) -> None:
         self.engine, self.price = embedder.engine, embedder.price
@@ -57,53 +68,55 @@ class Remembering:
         self.tokenizer, self.tokens = embedder.tokenizer, embedder.tokens
         self.batches = embedder.batches
         self._embedder = embedder
-        self._known: dict[str, NDArray[np.float32]] = {}
+        self._vectors: dict[str, NDArray[np.float32]] = {}
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         if new:
-            self._known.update(zip(new, self._embedder.embed(new), strict=True))
-        return np.array([self._known[text] for text in texts], np.float32)
+            self._vectors.update(zip(new, self._embedder.embed(new), strict=True))
+        return np.array([self._vectors[text] for text in texts], np.float32)
 
 
-def remembering(embedders: EmbedderRegistry) -> EmbedderRegistry:
-    """The default one, remembering."""
+def with_cache(embedders: EmbedderRegistry) -> EmbedderRegistry:
+    """Return the default embedder with a cache."""
     name = embedders.default
-    return EmbedderRegistry(name, {name: lambda: Remembering(embedders.named(name))})
+    return EmbedderRegistry(name, {name: lambda: CachingEmbedder(embedders.named(name))})
 
 
-def ways(
+def open_searches(
     services: PipelineServices, database: Database, embedders: EmbedderRegistry
 ) -> dict[str, SearchService]:
-    """By name, in the order of the table."""
-    legs = {"words": ByWords, "meaning": ByMeaning, "fused": ChunkSearch}
+    """Return the ways by name, in the order of the table."""
+    legs = {"words": TextSearch, "meaning": VectorSearch, "fused": ChunkSearch}
     searches = {
         name: SearchService(
-            passages=room(database),
+            passages=search_class(database),
             sets=services.search.embedding_sets,
             embedders=embedders,
             media=services.files.media,
             org_id=services.settings.org,
-            cache=SentenceCache(0),  # every question is the first
+            cache=SentenceCache(0),  # no cache between questions
         )
-        for name, room in legs.items()
+        for name, search_class in legs.items()
     }
     return searches | {"reranked": replace(searches["fused"], reranker=NearestSentence())}
 
 
-def by_way(
+def search_every_way(
     searches: Mapping[str, SearchService], labels: Iterable[Label], names: Mapping[str, str]
-) -> Asked:
-    """Every question by every way, the ways in turn so that a busy machine slows all; ``names``
-    are those of the talks by the ids of their recordings."""
-    asked: Asked = {way: [] for way in searches}
+) -> AnswersByWay:
+    """Search every question by every way, in turn so that a busy machine slows all.
+
+    ``names`` are those of the talks by the ids of their recordings.
+    """
+    answers: AnswersByWay = {way: [] for way in searches}
     for label in labels:
         for way, search in searches.items():
             start = time.perf_counter()
-            hits = search(label.question, limit=DEEPEST).hits
+            hits = search(label.question, limit=MAX_DEPTH).hits
             seconds = time.perf_counter() - start
-            opened = (
-                Opened(names[hit.recording], hit.start_seconds, hit.end_seconds) for hit in hits
+            opened_hits = (
+                OpenedHit(names[hit.recording], hit.start_seconds, hit.end_seconds) for hit in hits
             )
-            asked[way].append(Answered(label, tuple(opened), seconds))
-    return asked
+            answers[way].append(SearchedQuestion(label, tuple(opened_hits), seconds))
+    return answers

@@ -42,8 +42,8 @@ def vector_indexes(
 
 @dg.asset_check(
     asset=vector_indexes,
-    description=f"Fails if searches find less than {MIN_RECALL:.0%} of what an exact scan finds, in "
-    "organisations of every size, with and without a filter.",
+    description=f"Fails if searches find less than {MIN_RECALL:.0%} of what an exact scan finds, "
+    "in organisations of every size, with and without a filter.",
 )
 def vector_search_recall(playhead: dg.ResourceParam[PipelineServices]) -> dg.AssetCheckResult:
     active = playhead.search.embedding_sets.active()

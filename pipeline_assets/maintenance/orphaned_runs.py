@@ -20,10 +20,12 @@ from pipeline_assets.tags import NO_RUN_RETRIES
 from playhead.postgres.coordination.liveness import ProcessLiveness, run_role
 from playhead.services.context import Services
 
-_GRACE_SECONDS = 5.0  # between a run's start and its heartbeat, and between their ends
+GRACE_SECONDS = 5.0  # between a run's start and its heartbeat, and between their ends
 
 
-def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:
+def fail_orphaned_runs(
+    instance: dg.DagsterInstance, services: Services, *, grace_seconds: float = GRACE_SECONDS
+) -> int:
     """Fail runs without a live worker, free what they held, and return their number.
 
     Terminates stalled processes first. Results that the runs stored but did not report are
@@ -33,7 +35,7 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, services: Services) -> int:
     suspects = {run.run_id for run in _without_heartbeat(instance, services.liveness)}
     if not suspects:
         return 0
-    time.sleep(_GRACE_SECONDS)
+    time.sleep(grace_seconds)
     orphans = [
         run for run in _without_heartbeat(instance, services.liveness) if run.run_id in suspects
     ]

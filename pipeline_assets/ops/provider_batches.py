@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from playhead.providers.factory import open_batch_api
+from playhead.providers.clients import open_batch_api
 from playhead.services.context import PipelineServices
 
 

@@ -6,6 +6,7 @@ materialised or failed. Deletions of recordings that were interrupted are finish
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -36,28 +37,37 @@ def prune(
     yield dg.Output(None)
 
 
-def prune_history(
-    instance: dg.DagsterInstance, settings: Settings, now: datetime
-) -> tuple[int, int]:
-    """Delete old events, checks and runs, and return the numbers of deleted rows and runs.
+@dataclass(frozen=True, slots=True)
+class PruneLimits:
+    """Sizes of the transactions, and the time after which the rest waits for the next night."""
 
-    Stops after ``MAX_PRUNING_SECONDS``; the rest waits for the next night.
-    """
+    runs_per_batch: int = RUNS_PER_BATCH
+    checks_per_batch: int = CHECKS_PER_BATCH
+    max_seconds: float = MAX_PRUNING_SECONDS
+
+
+def prune_history(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    now: datetime,
+    limits: PruneLimits | None = None,
+) -> tuple[int, int]:
+    """Delete old events, checks and runs, and return the numbers of deleted rows and runs."""
     before = now - timedelta(days=HISTORY_DAYS)
     history = DagsterPruning(dagster_tables_url(settings), before)
     rows, runs = history.prune_backfills(), 0
-    for pruned in _batches(history):
+    for pruned in _batches(history, limits or PruneLimits()):
         rows, runs = rows + pruned.events, runs + len(pruned.runs)
         for run_id in pruned.runs:
             delete_run_files(instance, run_id)
     return rows, runs
 
 
-def _batches(history: DagsterPruning) -> Iterator[PruneResult]:
-    deadline = time.monotonic() + MAX_PRUNING_SECONDS
+def _batches(history: DagsterPruning, limits: PruneLimits) -> Iterator[PruneResult]:
+    deadline = time.monotonic() + limits.max_seconds
     for prune_batch, size in (
-        (history.prune_runs, RUNS_PER_BATCH),
-        (history.prune_checks, CHECKS_PER_BATCH),
+        (history.prune_runs, limits.runs_per_batch),
+        (history.prune_checks, limits.checks_per_batch),
     ):
         more = True
         while more and time.monotonic() < deadline:

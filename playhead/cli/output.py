@@ -22,7 +22,7 @@ PIPE_WIDTH = 200
 _Row = TypeVar("_Row")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would break `Column[Row](…)` in Python 3.11
 class Column(Generic[_Row]):
     """A column of a table. ``numeric`` columns are aligned right; ``no_wrap`` keeps one line."""
 

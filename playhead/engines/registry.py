@@ -29,7 +29,7 @@ from playhead.engines.remote import ClientFactory, RemoteEngines
 from playhead.engines.transcription.stub import StubTranscriber
 from playhead.engines.writing.extractive import ExtractiveWriter
 from playhead.postgres.search.embedding_sets import EmbeddingSet, same_engine
-from playhead.providers.factory import open_client
+from playhead.providers.clients import open_client
 from playhead.providers.model_names import RemoteModel, parse_remote_model
 
 _Adapter = TypeVar("_Adapter")

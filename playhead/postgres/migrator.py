@@ -42,7 +42,7 @@ def _sql_files(folder: str) -> dict[str, str]:
 
 
 def migrate(url: str) -> list[str]:
-    """Bring the database to today's schema. Returns the names of what was applied.
+    """Update the database to today's schema. Returns the names of what was applied.
 
     Safe to run by several processes at the same time. Raises ``DatabaseUnsuitable`` if the database
     cannot hold Playhead, or was created before the first release.

@@ -30,7 +30,7 @@ def create_client(settings: Settings, name: str) -> openai.OpenAI:
     provider = settings.provider(name)
     problem = missing_setting(settings, name)
     if provider is None or problem:
-        raise ModelUnavailable(problem or name, remedy="README.md lists all settings.")
+        raise ModelUnavailable(problem or name, remedy="docs/settings.md lists all settings.")
     return _client(provider)
 
 

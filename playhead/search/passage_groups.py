@@ -73,13 +73,13 @@ def group_passages(matches: Iterable[Match]) -> list[PassageGroup]:
     where: dict[_Place, int] = {}
     for number, match in enumerate(matches):
         new, first = PassageGroup((match,)), number
-        beside = {where.get(_place(match, step)) for step in (-1, 1)} if match.wanted else set()
+        beside = {where.get(_place(match, step)) for step in (-1, 1)} if match.is_current else set()
         for place in sorted(place for place in beside if place is not None):
             if len(new.matches) + len(made[place].matches) <= MAX_PER_GROUP:
                 new, first = new.merge(made.pop(place)), min(first, place)
         made[first] = new
         # An outdated chunk stays alone: its ordinal belongs to an earlier text.
-        where |= {_place(match): first for match in new.matches if match.wanted}
+        where |= {_place(match): first for match in new.matches if match.is_current}
     return [made[place] for place in sorted(made)]
 
 

@@ -28,6 +28,10 @@ class Home:
 
     def playhead(self, *arguments: str | Path, exits: int = 0) -> str:
         """Run a command, require its exit code, and return its stdout."""
+        return self.run(*arguments, exits=exits).stdout
+
+    def run(self, *arguments: str | Path, exits: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command, require its exit code, and return it with its output."""
         run = subprocess.run(
             [_PLAYHEAD, *arguments],
             env=self.environment,
@@ -38,7 +42,7 @@ class Home:
             check=False,
         )
         assert run.returncode == exits, run.stdout + run.stderr
-        return run.stdout
+        return run
 
     def json(self, *arguments: str | Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.playhead(*arguments, "--json").splitlines()]

@@ -153,6 +153,50 @@ def test_exit_code_is_two_for_wrong_usage_and_one_for_failure(home: Home) -> Non
     home.playhead("process", "01a20126-2c76-75ee-a0d8-85f69dacc231", exits=1)
 
 
+def test_recording_is_found_by_a_unique_prefix_of_its_key_or_id(home: Home) -> None:
+    home.playhead(
+        "add", write_tone(home.folder / "amber.wav", 1), write_tone(home.folder / "birch.wav", 2)
+    )
+    amber, birch = home.json("list")
+    key_prefix = amber["partition_key"].partition("amber")[0] + "amb"
+    for name in (amber["id"], amber["id"][:-1], amber["partition_key"], key_prefix):
+        assert home.json("show", name)[0]["recording"]["id"] == amber["id"]
+    day = amber["partition_key"][: len("2026-12-01")]
+    refused = home.run("status", day, exits=2)
+    assert refused.stdout == ""
+    assert f"{amber['partition_key']}  amber" in refused.stderr
+    assert f"{birch['partition_key']}  birch" in refused.stderr
+
+
+def test_old_names_of_commands_print_the_new_ones(home: Home) -> None:
+    [added] = home.json("add", write_tone(home.folder / "a.wav"))
+    planned = home.run("plan", "--patient", "--json")
+    assert "`playhead plan --patient` is now `playhead plan --batch`." in planned.stderr
+    assert planned.stdout == home.playhead("plan", "--batch", "--json")
+    deleted = home.run("forget", added["recording"], "--yes", "--json")
+    assert deleted.stderr.startswith("`playhead forget` is now `playhead delete`.\n")
+    assert json.loads(deleted.stdout)["look"]["found"] == []
+    assert home.json("list") == []
+    usage = home.playhead("--help") + home.playhead("plan", "--help")
+    assert "delete" in usage
+    assert "--batch" in usage
+    assert "forget" not in usage
+    assert "--patient" not in usage
+
+
+def test_text_output_names_recordings_by_their_keys(home: Home) -> None:
+    file = write_tone(home.folder / "amber.wav")
+    printed = [home.playhead("add", file)]
+    [amber] = home.json("list")
+    for command in (["add", file], ["list"], ["show"], ["retry"], ["archive"], ["unarchive"]):
+        names = [] if command[0] in ("add", "list") else [amber["id"]]
+        exits = 1 if command[0] == "retry" else 0
+        printed.append(home.playhead(*command, *names, exits=exits))
+    for output in printed:
+        assert amber["partition_key"] in output
+        assert amber["id"] not in output
+
+
 def test_recordings_of_another_organisation_are_hidden(home: Home) -> None:
     [recording] = home.json("add", write_tone(home.folder / "a.wav"))
     home.playhead("process")

@@ -79,62 +79,62 @@ def partition_keys(services: PipelineServices) -> set[str]:
 
 def test_deletion_leaves_no_byte_in_dumps_or_files(home: Home, pipeline: Pipeline) -> None:
     services = pipeline.services
-    ours = add_recording(services, TITLE, MARKED)
+    deleted = add_recording(services, TITLE, MARKED)
     failed = add_recording(services, "Deaf Zanzibar", FAILING)
     other = add_recording(services, "A plain talk")
-    pipeline.run(ours, failed, other, only=("raw_media", "transcript"))
-    pipeline.run(ours, other)
-    found = find_residue(services, *WORDS, ours.id, failed.id)
-    assert {needle for _, needle in found} == {*WORDS, ours.id, failed.id}
-    [report] = home.json("forget", ours.id, failed.id, "--yes")
+    pipeline.run(deleted, failed, other, only=("raw_media", "transcript"))
+    pipeline.run(deleted, other)
+    residue = find_residue(services, *WORDS, deleted.id, failed.id)
+    assert {needle for _, needle in residue} == {*WORDS, deleted.id, failed.id}
+    [report] = home.json("forget", deleted.id, failed.id, "--yes")
     assert report["look"]["found"] == []
     assert not find_residue(services, *WORDS)
-    assert not find_in_files(home.folder, ours.id, failed.id)
+    assert not find_in_files(home.folder, deleted.id, failed.id)
     assert [line["id"] for line in home.json("list")] == [other.id]
     assert {hit["recording"] for hit in home.json("search", "amber birch cedar")} == {other.id}
-    home.playhead("show", ours.id, exits=1)
+    home.playhead("show", deleted.id, exits=1)
 
 
 def test_deletion_leaves_no_byte_after_a_late_worker(
     home: Home, pipeline: Pipeline, transcriber: CanaryTranscriber
 ) -> None:
     services = pipeline.services
-    ours, other = add_recording(services, TITLE, MARKED), add_recording(services, "A plain talk")
+    deleted, other = add_recording(services, TITLE, MARKED), add_recording(services, "A plain talk")
     transcriber.hold = True
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(pipeline.run, ours, other)
+        run = pool.submit(pipeline.run, deleted, other)
         assert transcriber.transcribing.wait(60)
-        home.playhead("forget", ours.id, "--yes")
+        home.playhead("forget", deleted.id, "--yes")
         transcriber.go_on.set()
         run.result()
     assert not find_residue(services, *WORDS)
-    assert not find_in_files(home.folder, ours.id)
+    assert not find_in_files(home.folder, deleted.id)
     assert pipeline.materialised("embeddings") == {other.id}
 
 
 def test_deletion_needs_a_confirmation(home: Home, pipeline: Pipeline) -> None:
-    ours = add_recording(pipeline.services, TITLE, MARKED)
-    home.playhead("forget", ours.id, exits=1)
+    deleted = add_recording(pipeline.services, TITLE, MARKED)
+    home.playhead("forget", deleted.id, exits=1)
     home.playhead("forget", "01a20126-2c76-75ee-a0d8-85f69dacc231", "--yes", exits=1)
     home.playhead("forget", exits=2)
-    home.playhead("forget", ours.id, "--yes", "--org", "other", exits=1)
+    home.playhead("forget", deleted.id, "--yes", "--org", "other", exits=1)
     assert [line["title"] for line in home.json("list")] == [TITLE]
 
 
 def test_archived_recording_is_searchable_but_not_processed(home: Home, pipeline: Pipeline) -> None:
     services = pipeline.services
-    ours, other = add_recording(services, "An old talk"), add_recording(services, "A new talk")
-    pipeline.run(ours, other)
-    [report] = home.json("archive", ours.id)
-    assert report == {"recording": ours.id, "title": "An old talk", "archived": True}
+    deleted, other = add_recording(services, "An old talk"), add_recording(services, "A new talk")
+    pipeline.run(deleted, other)
+    [report] = home.json("archive", deleted.id)
+    assert report == {"recording": deleted.id, "title": "An old talk", "archived": True}
     assert partition_keys(services) == {other.id}
     assert [line["id"] for line in home.json("list")] == [other.id]
     assert [line["archived"] for line in home.json("list", "--archived")] == [True, False]
-    assert ours.id in {hit["recording"] for hit in home.json("search", "amber birch cedar")}
-    assert len(home.json("show", ours.id)[0]["lineage"]) == 5
-    home.playhead("unarchive", ours.id)
-    assert partition_keys(services) == {ours.id, other.id}
-    assert pipeline.materialised("embeddings") == {ours.id, other.id}
+    assert deleted.id in {hit["recording"] for hit in home.json("search", "amber birch cedar")}
+    assert len(home.json("show", deleted.id)[0]["lineage"]) == 5
+    home.playhead("unarchive", deleted.id)
+    assert partition_keys(services) == {deleted.id, other.id}
+    assert pipeline.materialised("embeddings") == {deleted.id, other.id}
     home.playhead("archive", exits=2)
     assert len(home.json("archive", "--before", "2100-01-01")) == 2
     assert home.json("list") == []

@@ -185,7 +185,7 @@ def test_empty_question_is_not_answered_or_stored(library: AnswerLibrary) -> Non
     library.add(ECHO)
     for question in ("", "  \n", "\x00"):
         answer = library.answer_service()(question)
-        assert (answer.found, answer.note) == (False, "Nothing was asked.")
+        assert (answer.found, answer.note) == (False, "The question is empty.")
     assert library.conversations().summaries(10) == []
 
 
@@ -352,7 +352,7 @@ def test_answer_about_a_recording_deleted_meanwhile_is_not_stored(library: Answe
     )
     assert answer.conversation is None
     assert answer.note
-    assert "nothing was kept" in answer.note
+    assert "the answer was not stored" in answer.note
     assert library.conversations().summaries(10) == []
 
 

@@ -30,14 +30,14 @@ def test_archived_recording_is_not_pending(recordings: Recordings, recording: Re
 def test_archive_by_age_is_limited_to_the_organisation(
     database: Database, recordings: Recordings
 ) -> None:
-    ours, theirs = (
+    own, foreign = (
         factories.add_recording(database),
         factories.add_recording(database, org_id="other"),
     )
     now = datetime.now(UTC)
     assert recordings.archive_before("default", now - timedelta(hours=1)) == {}
-    assert set(recordings.archive_before("default", now + timedelta(hours=1))) == {ours.id}
-    assert recordings.unarchived_keys() == [theirs.partition_key]
+    assert set(recordings.archive_before("default", now + timedelta(hours=1))) == {own.id}
+    assert recordings.unarchived_keys() == [foreign.partition_key]
 
 
 def test_archived_recording_is_left_out_only_of_the_list(

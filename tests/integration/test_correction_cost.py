@@ -117,8 +117,10 @@ def test_corrected_word_embeds_only_its_chunk_and_changes_no_other_vector(
 def test_word_shared_by_two_chunks_embeds_both(
     pipeline: Pipeline, ready: Recording, embedder: RecordingEmbedder, database: Database
 ) -> None:
-    heard, words = chunk_texts(database, "transcript"), TALK.text.split()
-    shared_words = (word for word in words if sum(word in text.split() for text in heard) == 2)
+    transcript_chunks, words = chunk_texts(database, "transcript"), TALK.text.split()
+    shared_words = (
+        word for word in words if sum(word in text.split() for text in transcript_chunks) == 2
+    )
     word = next(word for word in shared_words if words.count(word) == 1)
     correct_word(pipeline, ready, word, "Kowalczyk")
     both_chunks = [
@@ -150,9 +152,9 @@ def test_quoted_sentences_are_only_in_transcript_chunks(
     assert all(phrase in overview for phrase in document["metadata"]["key_phrases"])
     assert chunk_texts(database, "document") == [overview.strip()]
     sentences = re.findall(r"^(?:- )?\[\d\d:\d\d:\d\d\] (.*)$", quotes, re.MULTILINE)
-    heard = chunk_texts(database, "transcript")
+    transcript_chunks = chunk_texts(database, "transcript")
     assert len(sentences) > 10
-    assert all(any(sentence in text for text in heard) for sentence in sentences)
+    assert all(any(sentence in text for text in transcript_chunks) for sentence in sentences)
 
 
 def test_ten_corrected_quotes_embed_at_most_three_texts_once(

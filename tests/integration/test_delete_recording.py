@@ -100,23 +100,23 @@ def databases(services: PipelineServices) -> list[str]:
 
 def find_residue(services: PipelineServices, *needles: str) -> set[tuple[str, str]]:
     """Return (place, needle) everywhere but in the server's own files."""
-    found = find_in_files(services.settings.home, *needles)
+    residue = find_in_files(services.settings.home, *needles)
     for url in databases(services):
-        found |= {(url, needle) for needle in find_in_dump(url, *needles)}
-    return found
+        residue |= {(url, needle) for needle in find_in_dump(url, *needles)}
+    return residue
 
 
 def test_deletion_removes_all_traces_of_ready_and_failed_recordings(
     pipeline: Pipeline, add: Add
 ) -> None:
     services = pipeline.services
-    ours, failed, other = add(TITLE, MARKED), add("Deaf Zanzibar", FAILING), add("A plain talk")
-    pipeline.run(ours, failed, other, only=("raw_media", "transcript"))
-    pipeline.run(ours, other)
+    deleted, failed, other = add(TITLE, MARKED), add("Deaf Zanzibar", FAILING), add("A plain talk")
+    pipeline.run(deleted, failed, other, only=("raw_media", "transcript"))
+    pipeline.run(deleted, other)
     assert {word for _, word in find_residue(services, *WORDS)} == set(WORDS), (
         "the canaries get everywhere"
     )
-    report = delete(services, pipeline.instance, [ours.id, failed.id])
+    report = delete(services, pipeline.instance, [deleted.id, failed.id])
     assert report.found == []
     assert not find_residue(services, *WORDS)
     assert [status.id for status in services.pipeline.recordings.statuses("default")] == [other.id]
@@ -124,19 +124,19 @@ def test_deletion_removes_all_traces_of_ready_and_failed_recordings(
     assert pipeline.instance.get_dynamic_partitions("recordings") == [other.partition_key]
     with psycopg.connect(databases(services)[0]) as connection:
         rows = connection.execute("select recording_id::text from deleted_recordings").fetchall()
-    assert {row[0] for row in rows} == {ours.id, failed.id}
+    assert {row[0] for row in rows} == {deleted.id, failed.id}
 
 
 def test_deletion_keeps_only_the_id_in_the_list_of_deleted_recordings(
     pipeline: Pipeline, add: Add
 ) -> None:
-    ours, other = add(TITLE, MARKED), add("A plain talk")
-    pipeline.run(ours, other)
-    pipeline.run(ours)
-    delete(pipeline.services, pipeline.instance, [ours.id])
+    deleted, other = add(TITLE, MARKED), add("A plain talk")
+    pipeline.run(deleted, other)
+    pipeline.run(deleted)
+    delete(pipeline.services, pipeline.instance, [deleted.id])
     for url in databases(pipeline.services):
-        assert dump(url).count(ours.id) == 1
-    assert not find_in_files(pipeline.services.settings.home, ours.id)
+        assert dump(url).count(deleted.id) == 1
+    assert not find_in_files(pipeline.services.settings.home, deleted.id)
 
 
 def test_deletion_keeps_shared_runs_for_the_other_recordings(pipeline: Pipeline, add: Add) -> None:
@@ -156,10 +156,10 @@ def test_deletion_keeps_shared_runs_for_the_other_recordings(pipeline: Pipeline,
 
 
 def test_deletion_removes_the_recording_from_the_asset_page(pipeline: Pipeline, add: Add) -> None:
-    other, ours = add("A plain talk"), add(TITLE, MARKED)
+    other, deleted = add("A plain talk"), add(TITLE, MARKED)
     pipeline.run(other)
-    pipeline.run(ours)
-    delete(pipeline.services, pipeline.instance, [ours.id])
+    pipeline.run(deleted)
+    delete(pipeline.services, pipeline.instance, [deleted.id])
     for stage in STAGES:
         event = pipeline.instance.get_latest_materialization_event(dg.AssetKey(stage))
         assert event is not None
@@ -187,9 +187,9 @@ def test_deletion_removes_the_name_of_the_added_file(pipeline: Pipeline) -> None
             cursor=json.dumps({file.name: [1, 2]}),
         )
     )
-    [ours] = services.pipeline.recordings.statuses("default")
+    [deleted] = services.pipeline.recordings.statuses("default")
     assert find_residue(services, "Zanzibar", "quokka")
-    assert delete(services, instance, [ours.id]).found == []
+    assert delete(services, instance, [deleted.id]).found == []
     assert not find_residue(services, "Zanzibar", "quokka")
     assert instance.get_run_by_id(result.run_id) is None
 
@@ -198,31 +198,31 @@ def test_deletion_during_transcription_leaves_no_trace(
     pipeline: Pipeline, add: Add, transcriber: CanaryTranscriber
 ) -> None:
     services = pipeline.services
-    ours, other = add(TITLE, MARKED), add("A plain talk")
+    deleted, other = add(TITLE, MARKED), add("A plain talk")
     transcriber.hold = True
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(pipeline.run, ours, other)
+        run = pool.submit(pipeline.run, deleted, other)
         assert transcriber.transcribing.wait(60)
-        assert delete(services, pipeline.instance, [ours.id]).found == []
+        assert delete(services, pipeline.instance, [deleted.id]).found == []
         transcriber.go_on.set()
         result = run.result()
     assert result.success, "the run continues for the other recordings"
     assert pipeline.materialised("embeddings") == {other.id}
     assert not find_residue(services, *WORDS)
-    assert dump(databases(services)[1]).count(ours.id) == 1
+    assert dump(databases(services)[1]).count(deleted.id) == 1
 
 
 def test_deletion_during_embedding_leaves_no_vector(
     pipeline: Pipeline, add: Add, embedder: PausableEmbedder
 ) -> None:
     services = pipeline.services
-    ours = add(TITLE, MARKED)
-    pipeline.run(ours, only=("raw_media", "transcript", "document", "chunks"))
+    deleted = add(TITLE, MARKED)
+    pipeline.run(deleted, only=("raw_media", "transcript", "document", "chunks"))
     embedder.hold = True
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(pipeline.run, ours)
+        run = pool.submit(pipeline.run, deleted)
         assert embedder.embedding.wait(60)
-        delete(services, pipeline.instance, [ours.id])
+        delete(services, pipeline.instance, [deleted.id])
         embedder.go_on.set()
         run.result()
     with psycopg.connect(databases(services)[0]) as connection:
@@ -231,20 +231,20 @@ def test_deletion_during_embedding_leaves_no_vector(
 
 
 def test_dagster_events_of_a_deleted_recording_are_rejected(pipeline: Pipeline, add: Add) -> None:
-    ours, other = add(TITLE, MARKED), add("A plain talk")
+    deleted, other = add(TITLE, MARKED), add("A plain talk")
     pipeline.run(other)
-    delete(pipeline.services, pipeline.instance, [ours.id])
+    delete(pipeline.services, pipeline.instance, [deleted.id])
     for event in (
         dg.AssetMaterialization(
-            "document", partition=ours.partition_key, metadata={"preview": SPOKEN}
+            "document", partition=deleted.partition_key, metadata={"preview": SPOKEN}
         ),
-        dg.AssetObservation("transcript", partition=ours.partition_key, description=SPOKEN),
+        dg.AssetObservation("transcript", partition=deleted.partition_key, description=SPOKEN),
         dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey("transcript"),
             check_name="has_words",
             passed=True,
             metadata={"beginning": SPOKEN},
-            partition=ours.partition_key,
+            partition=deleted.partition_key,
         ),
         dg.AssetMaterialization(
             "document", partition=other.partition_key, metadata={"preview": "plain"}
@@ -262,10 +262,10 @@ def test_dagster_events_of_a_deleted_recording_are_rejected(pipeline: Pipeline, 
 def test_deletion_keeps_vectors_of_texts_shared_with_other_recordings(
     database: Database, worker: PipelineDriver
 ) -> None:
-    ours, other = factories.add_recording(database), factories.add_recording(database)
-    worker.run_all_stages(ours, ["mine alone", "ours together"])
+    deleted, other = factories.add_recording(database), factories.add_recording(database)
+    worker.run_all_stages(deleted, ["mine alone", "ours together"])
     worker.run_all_stages(other, ["ours together"])
-    RecordingDeletion(database).delete([ours.id])
+    RecordingDeletion(database).delete([deleted.id])
     assert factories.count_rows(database, b"embedding_cache") == 1
     assert factories.count_rows(database, b"embeddings") == 1
     assert factories.count_rows(database, b"chunks") == 1
@@ -276,52 +276,52 @@ def test_deletion_keeps_vectors_of_texts_shared_with_other_recordings(
 def test_deletion_removes_vectors_of_superseded_texts(
     database: Database, worker: PipelineDriver
 ) -> None:
-    ours = factories.add_recording(database)
-    worker.run_all_stages(ours, ["as it was first heard"])
-    worker.transcribe(ours, factories.make_transcript("corrected"), version="2")
-    worker.write(ours)
-    worker.chunk(ours, factories.make_chunks("corrected"))
-    worker.embed(ours)
+    deleted = factories.add_recording(database)
+    worker.run_all_stages(deleted, ["as it was first heard"])
+    worker.transcribe(deleted, factories.make_transcript("corrected"), version="2")
+    worker.write(deleted)
+    worker.chunk(deleted, factories.make_chunks("corrected"))
+    worker.embed(deleted)
     assert factories.count_rows(database, b"embedding_cache") == 2
-    RecordingDeletion(database).delete([ours.id])
+    RecordingDeletion(database).delete([deleted.id])
     assert factories.count_rows(database, b"embedding_cache") == 0
 
 
 def test_identifying_texts_exclude_texts_of_other_recordings(
     database: Database, worker: PipelineDriver
 ) -> None:
-    ours = factories.add_recording(database, title="Weekly meeting")
+    deleted = factories.add_recording(database, title="Weekly meeting")
     other = factories.add_recording(database, title="Weekly meeting")
-    worker.probe(ours)
-    worker.transcribe(ours, factories.make_transcript("nobody else says this"))
+    worker.probe(deleted)
+    worker.transcribe(deleted, factories.make_transcript("nobody else says this"))
     worker.probe(other)
     worker.transcribe(other, factories.make_transcript("what everybody says"))
-    assert RecordingDeletion(database).identifying_texts([ours.id]) == ["nobody else says this"]
+    assert RecordingDeletion(database).identifying_texts([deleted.id]) == ["nobody else says this"]
 
 
 @pytest.mark.parametrize("title", ["Introduction", "a b", "Talk"])
 def test_identifying_texts_exclude_common_titles(database: Database, title: str) -> None:
-    ours = factories.add_recording(database, title=title)
-    assert RecordingDeletion(database).identifying_texts([ours.id]) == []
+    deleted = factories.add_recording(database, title=title)
+    assert RecordingDeletion(database).identifying_texts([deleted.id]) == []
 
 
 def test_interrupted_deletion_is_finished_from_the_id(pipeline: Pipeline, add: Add) -> None:
     services = pipeline.services
-    ours = add(TITLE, MARKED)
-    pipeline.run(ours)
-    services.deletion.delete([ours.id])  # the process is killed here
-    assert services.deletion.unfinished() == [ours.id]
-    assert services.deletion.deleted([ours.id, "no such id"]) == [ours.id]
+    deleted = add(TITLE, MARKED)
+    pipeline.run(deleted)
+    services.deletion.delete([deleted.id])  # the process is killed here
+    assert services.deletion.unfinished() == [deleted.id]
+    assert services.deletion.deleted([deleted.id, "no such id"]) == [deleted.id]
     assert finish_deletion(services, pipeline.instance, services.deletion.unfinished()).found == []
     assert services.deletion.unfinished() == []
     assert not find_residue(services, *WORDS)
 
 
 def test_deleted_bytes_added_again_are_a_new_recording(pipeline: Pipeline, add: Add) -> None:
-    ours = add(TITLE, MARKED)
-    delete(pipeline.services, pipeline.instance, [ours.id])
+    deleted = add(TITLE, MARKED)
+    delete(pipeline.services, pipeline.instance, [deleted.id])
     again = add(TITLE, MARKED)
-    assert again.id != ours.id
+    assert again.id != deleted.id
     assert pipeline.run(again).success
     assert pipeline.materialised("embeddings") == {again.id}
 

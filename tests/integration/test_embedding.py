@@ -159,7 +159,7 @@ def test_threads_sharing_a_new_embedder_agree(tmp_path: Path, minilm: MiniLM) ->
 def test_text_over_the_window_is_rejected_by_index(embedder: Embedder) -> None:
     window = embedder.window_tokens
     too_long = "word " * (window + 1)
-    with pytest.raises(PermanentError, match=rf"Text 1 has .* reads {window}\b"):
+    with pytest.raises(PermanentError, match=rf"Text 1 has .* is {window}\b"):
         embedder.embed(["short", too_long])
 
 

@@ -97,7 +97,7 @@ def test_new_recordings_are_processed_between_runs_of_a_plan(
 
 
 def test_cancelled_run_that_does_not_stop_ends_its_process() -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     completed = subprocess.run(
         [sys.executable, "-c", STUBBORN_PROGRAM],
         cwd=REPOSITORY,
@@ -107,4 +107,4 @@ def test_cancelled_run_that_does_not_stop_ends_its_process() -> None:
     )
     assert completed.returncode == 1
     assert "does not stop" in completed.stderr
-    assert time.monotonic() - began < 50
+    assert time.monotonic() - started_at < 50

@@ -283,10 +283,10 @@ def test_same_bytes_under_another_name_are_the_existing_recording(
 def test_same_bytes_in_two_organisations_are_two_recordings(
     ingest: Ingest, file: Path, tmp_path: Path
 ) -> None:
-    ours = ingest.add(file, org_id="ours")
-    theirs = ingest.add(file, org_id="theirs")
-    assert not theirs.duplicate
-    assert theirs.recording.id != ours.recording.id
+    own = ingest.add(file, org_id="ours")
+    foreign = ingest.add(file, org_id="theirs")
+    assert not foreign.duplicate
+    assert foreign.recording.id != own.recording.id
     assert len(list_files(tmp_path / "media")) == 2
 
 

@@ -28,7 +28,7 @@ from playhead.postgres.database import Database
 from playhead.postgres.provider_use.rate_limits import InitialLimits
 from playhead.postgres.provider_use.spend import Spend
 from playhead.providers.client_protocol import ProviderCall, Reply
-from playhead.providers.factory import open_client
+from playhead.providers.clients import open_client
 from tests.support.provider_clients import AT_MOST, INVALID, USED, cent_per_token, open_provider
 from tests.support.provider_error_table import HttpAnswer, error_answer
 
@@ -154,8 +154,8 @@ def test_long_pause_is_raised_and_applies_to_all_workers(database: Database) -> 
                 openai.call()
             until = limited.value.until
             assert until is not None
-            left = until - datetime.now(UTC)
-            assert timedelta(minutes=9) < left < timedelta(minutes=11)
+            remaining = until - datetime.now(UTC)
+            assert timedelta(minutes=9) < remaining < timedelta(minutes=11)
         assert openai.script.request_count == 1
         assert openai.slept == []
 

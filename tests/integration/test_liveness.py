@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from playhead.core.records import Recording
-from playhead.postgres.coordination import liveness
-from playhead.postgres.coordination.liveness import ProcessLiveness, run_role
+from playhead.postgres.coordination.liveness import LivenessIntervals, ProcessLiveness, run_role
 from playhead.postgres.database import Database
 from playhead.postgres.pipeline.recordings import Recordings
 from tests.integration.test_claims import becomes_true
@@ -93,9 +91,8 @@ def test_role_of_a_killed_process_is_not_alive(
 
 
 def test_lost_session_is_replaced_with_all_its_roles(
-    process_liveness: ProcessLiveness, database: Database, monkeypatch: pytest.MonkeyPatch
+    process_liveness: ProcessLiveness, database: Database
 ) -> None:
-    monkeypatch.setattr(liveness, "_POLL_INTERVAL_SECONDS", 0.05)
     with process_liveness.hold("worker"), process_liveness.hold(run_role("1")):
         database.rows(b"select pg_terminate_backend(pid, 5000) from live_processes group by pid")
         assert becomes_true(lambda: process_liveness.not_alive(["worker", "run 1"]) == [])
@@ -113,15 +110,14 @@ def test_stalled_process_loses_its_claims_and_sessions(
     worker: PipelineDriver,
     recording: Recording,
     recordings: Recordings,
-    monkeypatch: pytest.MonkeyPatch,
+    database: Database,
 ) -> None:
-    monkeypatch.setattr(liveness, "STALLED_AFTER_SECONDS", 0.5)
-    monkeypatch.setattr(liveness, "_CONFIRM_SECONDS", 0.1)
+    intervals = LivenessIntervals(stalled_after_seconds=0.5, confirm_seconds=0.1)
+    impatient = ProcessLiveness(database, intervals)
     assert recordings.pending(limit=1) == []
     holder.send_signal(19)  # stopped, not killed
-    time.sleep(0.6)
-    assert process_liveness.not_alive([run_role("1")]) == ["run 1"]
-    assert process_liveness.terminate_stalled() >= 3
+    assert becomes_true(lambda: impatient.not_alive([run_role("1")]) == ["run 1"])
+    assert impatient.terminate_stalled() >= 3
     assert recordings.pending(limit=1) == [recording]
     assert worker.probe(recording)
 

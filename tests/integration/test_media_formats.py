@@ -47,5 +47,5 @@ def test_undecodable_codec_is_named(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[20:22] = b"\x34\x12"
     path.write_bytes(data)
-    with pytest.raises(UnreadableMedia, match=r"The audio codec is .*0x1234.*, which nothing"):
+    with pytest.raises(UnreadableMedia, match=r"The audio codec .*0x1234.* is not supported"):
         probe(path)

@@ -80,13 +80,13 @@ def test_member_is_added_once(members: Members) -> None:
 
 @pytest.mark.parametrize("name", ["", " Bob", "B\nb", "x" * 201])
 def test_member_name_must_be_printable(members: Members, name: str) -> None:
-    with pytest.raises(MemberRefused, match="cannot name"):
+    with pytest.raises(MemberRefused, match="not a valid name"):
         members.add("acme", name, "reader")
 
 
 @pytest.mark.parametrize("org", ["", "Acme", "a b", "x" * 64, "acme'; drop table members"])
 def test_organisation_name_must_be_plain(members: Members, org: str) -> None:
-    with pytest.raises(MemberRefused, match="cannot name"):
+    with pytest.raises(MemberRefused, match="not a valid name"):
         members.add_organisation(org)
 
 
@@ -131,7 +131,7 @@ def test_token_scopes_follow_the_members_role(tokens: Tokens, members: Members) 
 
 def test_token_cannot_exceed_the_members_scopes(tokens: Tokens, members: Members) -> None:
     members.add("acme", "Bob", "reader")
-    with pytest.raises(TooMuchAsked, match="may not manage, write"):
+    with pytest.raises(TooMuchAsked, match="does not allow: manage, write"):
         tokens.create("acme", "Bob", "uploads", ["read", "write", "manage"], None)
     with pytest.raises(NotFound):
         create_token(tokens, "Nobody")

@@ -263,7 +263,7 @@ def test_new_weights_under_the_same_name_are_not_mixed_with_old_vectors(
     found = search(updated.services, "amber")
     assert found.hits
     assert found.note is not None
-    assert "by words alone" in found.note
+    assert "full-text search only" in found.note
     result = updated.run(add("b.wav"))
     assert not result.success
     [failed] = [event for event in result.all_events if event.is_step_failure]
@@ -351,7 +351,7 @@ def test_rollback_before_a_switch_is_rejected(
     with_models: Pipeline, switch: ModelSwitch, add: Add
 ) -> None:
     with_models.run(add("a.wav"))
-    with pytest.raises(InvalidSetState, match="no set to go back to"):
+    with pytest.raises(InvalidSetState, match="no set to roll back to"):
         switch.rollback()
 
 

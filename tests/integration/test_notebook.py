@@ -147,7 +147,7 @@ def test_page_lists_every_column(database: Database) -> None:
     with playhead.open() as library:
         for name, (frame, _) in all_frames(library).items():
             [row] = re.findall(rf"^\| `{name}\(.*?\)` \| (.*) \|$", PAGE, re.MULTILINE)
-            columns = row.replace("what it is summed by", "recording").split(", ")
+            columns = row.replace("the value of `by`", "recording").split(", ")
             assert columns == list(frame.columns)
 
 

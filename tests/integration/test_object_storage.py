@@ -233,7 +233,7 @@ def test_deleted_file_is_reported_missing(store: MediaStore, small: Path) -> Non
     registered = [(recording.id, recording.suffix) for recording in (here, deleted)]
     assert store.missing(registered) == [deleted.id]
     assert not store.has(deleted)
-    with pytest.raises(MediaMissing, match="gone"), store.open_local(deleted):
+    with pytest.raises(MediaMissing, match="missing"), store.open_local(deleted):
         pass
 
 
@@ -250,7 +250,7 @@ def test_file_changed_during_the_upload_is_not_stored(
     staged = objects.stage(large)
     with large.open("r+b") as writer:
         writer.write(b"other bytes")
-    with pytest.raises(OSError, match="written to"):
+    with pytest.raises(OSError, match="changed while it was being stored"):
         objects.commit(staged, factories.make_recording())
     assert list_files(objects_folder) == []
 
@@ -373,9 +373,9 @@ def test_deletion_removes_objects_from_the_bucket(
 ) -> None:
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
-    ours, other = add("a.wav"), add("b.wav")
+    removed, other = add("a.wav"), add("b.wav")
     with dg.DagsterInstance.from_config(str(REPOSITORY)) as instance:
-        report = delete(pipeline.services, instance, [ours.id])
+        report = delete(pipeline.services, instance, [removed.id])
     assert report.found == []
     (stored,) = list_files(objects_folder)
     assert stored.stem == other.id

@@ -394,6 +394,6 @@ def test_search_is_text_only_while_the_provider_is_stopped(
             found = find(word)
             assert [hit.recording for hit in found.hits] == [recording.id]
             assert found.note is not None
-            assert "by words alone" in found.note
+            assert "full-text search only" in found.note
             assert "engines resume openai" in found.note
         assert embedder.contexts[-1] == CallContext("default", "search")

@@ -9,7 +9,6 @@ import pytest
 
 from playhead.core.errors import DatabaseUnavailable
 from playhead.postgres.database import Database
-from playhead.postgres.deletion import physical_erasure
 from playhead.postgres.deletion.physical_erasure import RowsStillVisible, erase
 from playhead.postgres.deletion.rows import RecordingDeletion
 from tests.support import factories
@@ -27,29 +26,23 @@ def test_erasure_keeps_every_index(database: Database, worker: PipelineDriver) -
         assert connection.execute(_INDEXES).fetchall() == before
 
 
-def test_erasure_is_not_finished_while_a_transaction_sees_the_rows(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(physical_erasure, "_LOCK_TIMEOUT_SECONDS", 0.2)
+def test_erasure_is_not_finished_while_a_transaction_sees_the_rows(database: Database) -> None:
     recording = factories.add_recording(database)
     with psycopg.connect(database.url) as reader:
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select 1")
         RecordingDeletion(database).delete([recording.id])
-        with pytest.raises(RowsStillVisible, match="still seen by"):
-            erase(database.url)
+        with pytest.raises(RowsStillVisible, match="still visible to"):
+            erase(database.url, lock_timeout_seconds=0.2)
     erase(database.url)
 
 
-def test_erasure_does_not_block_queries_on_a_busy_table(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(physical_erasure, "_LOCK_TIMEOUT_SECONDS", 0.2)
+def test_erasure_does_not_block_queries_on_a_busy_table(database: Database) -> None:
     with psycopg.connect(database.url) as user, psycopg.connect(database.url) as searcher:
         user.execute("select count(*) from chunks")
         searcher.execute("set statement_timeout = '5s'")
-        with pytest.raises(RowsStillVisible, match="used without end"):
-            erase(database.url)
+        with pytest.raises(RowsStillVisible, match="uses a table for too long"):
+            erase(database.url, lock_timeout_seconds=0.2)
         searcher.execute("select count(*) from chunks")
 
 

@@ -67,7 +67,7 @@ def test_half_a_file_is_reported_as_truncated(tmp_path: Path, suffix: str) -> No
 def test_mp4_with_its_index_first_is_reported_as_truncated(tmp_path: Path) -> None:
     path = tmp_path / "streaming.mp4"
     media_files.make_audio(path, media_files.speech(), options={"movflags": "faststart"})
-    with pytest.raises(TruncatedMedia, match=r"header says 11\.0 s"):
+    with pytest.raises(TruncatedMedia, match=r"header declares 11\.0 s"):
         probe(media_files.truncate(path, keep=0.6))
 
 

@@ -73,7 +73,7 @@ def context_for(recording: Recording) -> CallContext:
 
 
 def test_spend_is_empty_without_provider_calls(run: Run) -> None:
-    assert "Nothing was asked" in run("spend").output
+    assert "No provider requests yet" in run("spend").output
     assert parse_lines(run("spend", "--json")) == []
 
 
@@ -117,7 +117,7 @@ def test_stopped_provider_is_listed_until_resumed(run: Run, database: Database) 
     [row] = parse_lines(run("engines", "stopped", "--json"))
     assert (row["provider"], row["org_id"]) == ("openai", "default")
     assert "invalid_api_key" in run("engines", "stopped").output
-    assert "openai is asked again" in run("engines", "resume", "openai").output
+    assert "Resumed openai; requeued" in run("engines", "resume", "openai").output
     assert "No provider is stopped" in run("engines", "stopped").output
     assert "was not stopped" in run("engines", "resume", "openai").output
 

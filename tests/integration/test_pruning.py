@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.ops import prune
-from pipeline_assets.ops.prune import prune_history
+from pipeline_assets.ops.prune import PruneLimits, prune_history
 from pipeline_assets.policies import HISTORY_DAYS
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
@@ -36,10 +35,12 @@ def pipeline(
         yield Pipeline(services, instance, build_definitions(settings, engines=services.engines))
 
 
-def prune_after(pipeline: Pipeline, days: int = HISTORY_DAYS + 1) -> tuple[int, int]:
+def prune_after(
+    pipeline: Pipeline, limits: PruneLimits | None = None, *, days: int = HISTORY_DAYS + 1
+) -> tuple[int, int]:
     """Prune as of so many days from now."""
     now = datetime.now(UTC) + timedelta(days=days)
-    return prune_history(pipeline.instance, pipeline.services.settings, now)
+    return prune_history(pipeline.instance, pipeline.services.settings, now, limits)
 
 
 def count_events(pipeline: Pipeline) -> dict[str | None, int]:
@@ -100,7 +101,7 @@ def test_failed_partition_stays_failed_with_its_reason(pipeline: Pipeline, add: 
     pipeline.run(good, bad)
     pipeline.run(good, bad)
     before = failed_runs(pipeline, "raw_media")
-    assert before == {bad.id: "FAILURE"}
+    assert before == {bad.partition_key: "FAILURE"}
     prune_after(pipeline)
     assert failed_runs(pipeline, "raw_media") == before
     assert pipeline.instance.get_runs_count() == 1
@@ -130,25 +131,18 @@ def test_events_outside_of_runs_are_pruned_too(pipeline: Pipeline) -> None:
     assert record.asset_materialization.metadata["number"].value == 2
 
 
-def test_many_runs_are_pruned_in_batches(
-    pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prune, "RUNS_PER_BATCH", 1)
-    monkeypatch.setattr(prune, "CHECKS_PER_BATCH", 3)
+def test_many_runs_are_pruned_in_batches(pipeline: Pipeline, add: Add) -> None:
     recording = add("a.wav")
     for _ in range(3):
         pipeline.run(recording)
-    _, runs = prune_after(pipeline)
+    _, runs = prune_after(pipeline, PruneLimits(runs_per_batch=1, checks_per_batch=3))
     assert runs == 3
     assert count_events(pipeline) == {"ASSET_MATERIALIZATION": 5}
 
 
-def test_pruning_stops_at_its_time_limit(
-    pipeline: Pipeline, add: Add, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pruning_stops_at_its_time_limit(pipeline: Pipeline, add: Add) -> None:
     pipeline.run(add("a.wav"))
-    monkeypatch.setattr(prune, "MAX_PRUNING_SECONDS", 0)
-    assert prune_after(pipeline) == (0, 0)
+    assert prune_after(pipeline, PruneLimits(max_seconds=0)) == (0, 0)
 
 
 def test_nightly_job_prunes_and_finishes_deletions(pipeline: Pipeline, add: Add) -> None:

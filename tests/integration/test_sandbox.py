@@ -68,7 +68,7 @@ def test_playlist_reaches_no_other_file_and_no_host(tmp_path: Path) -> None:
 
 def test_playlist_is_rejected_as_such(tmp_path: Path) -> None:
     (tmp_path / "live.mp3").write_text("#EXTM3U\n#EXTINF:9,\nhttp://example.org/a.ts\n")
-    with pytest.raises(UnreadableMedia, match=r"a list of recordings elsewhere \(HLS\)"):
+    with pytest.raises(UnreadableMedia, match=r"a playlist of other files \(HLS\)"):
         probe(tmp_path / "live.mp3")
 
 

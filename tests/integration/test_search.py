@@ -268,7 +268,7 @@ def test_chunk_to_be_replaced_is_still_found(
 ) -> None:
     library.add(make_chunk("amber birch", 0), make_chunk("amber cedar", 1))
     library.database.run(
-        b"update chunks set wanted = false where ordinal = 0 and org_id = %(org)s",
+        b"update chunks set is_current = false where ordinal = 0 and org_id = %(org)s",
         org=library.org_id,
     )
     hits = library.search()("amber").hits

@@ -342,7 +342,7 @@ def test_search_command_highlights_the_words(
     assert "“\x1b[1mamber\x1b[0m \x1b[1mfirst\x1b[0m”" in result.stdout
     assert "Ada Lovelace" in result.stdout
     recordings_found = CliRunner().invoke(search_command, ["first", "--recordings", "--limit", "1"])
-    assert amber_lecture.id in recordings_found.stdout
+    assert amber_lecture.partition_key in recordings_found.stdout
 
 
 def test_search_command_rejects_invalid_times() -> None:

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from benchmarks.retrieval.figures import Quality, quality
 from benchmarks.retrieval.labelled import SETS, sections, talks
-from benchmarks.retrieval.report import lay_in
-from benchmarks.retrieval.ways import by_way, remembering, ways
+from benchmarks.retrieval.report import add_talks
+from benchmarks.retrieval.ways import open_searches, search_every_way, with_cache
 from playhead.core.settings import Settings
 from playhead.engines.registry import build_embedders
 from playhead.postgres.database import Database
@@ -41,7 +41,7 @@ def test_search_quality_is_not_below_its_floors(settings: Settings) -> None:
 
 
 def measure(settings: Settings) -> dict[str, Quality]:
-    embedders = remembering(build_embedders(settings))
+    embedders = with_cache(build_embedders(settings))
     engines = replace(stub_engines(), embedders=embedders)
     questions = [
         section
@@ -53,7 +53,9 @@ def measure(settings: Settings) -> dict[str, Quality]:
         closing(Database(app_url(settings))) as database,
     ):
         asked_talks = list(talks(questions))
-        names = {recording: name for name, recording in lay_in(services, asked_talks).items()}
+        names = {recording: name for name, recording in add_talks(services, asked_talks).items()}
         labels = [label for talk in asked_talks for label in talk.labels]
-        answers_by_way = by_way(ways(services, database, embedders), labels, names)
+        answers_by_way = search_every_way(
+            open_searches(services, database, embedders), labels, names
+        )
     return {way: quality("sample", way, answered) for way, answered in answers_by_way.items()}

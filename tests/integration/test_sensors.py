@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.ops.ingest_file import ingest_from_inbox
+from pipeline_assets.policies import SENSOR_GRACE_SECONDS
 from pipeline_assets.runs import INGEST_RECORDING
 from pipeline_assets.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -20,12 +22,13 @@ from pipeline_assets.tags import (
     PARTITION_NAME_TAG,
 )
 from playhead.core.records import Recording
+from playhead.inbox.local import InboxFolder
 from playhead.inbox.protocol import StabilityTracker
 from playhead.postgres.coordination.liveness import WORKER, run_role
 from playhead.postgres.pipeline.recordings import Recordings
 from playhead.services.context import PipelineServices
 from sensors.inbox import inbox_sensor
-from sensors.lost_retries import lost_retries_sensor
+from sensors.lost_retries import find_lost_retries, lost_retries_sensor
 from sensors.orphaned_runs import orphaned_runs_sensor
 from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import Pipeline, write_sound
@@ -45,18 +48,25 @@ class InboxTicker:
     """Runs the inbox sensor tick by tick and stores its cursor."""
 
     def __init__(self, services: PipelineServices, instance: dg.DagsterInstance) -> None:
-        self._services = services
+        self.services = services
         self._instance = instance
         self.cursor: str | None = None
 
     def tick(self) -> list[dg.RunRequest]:
         context = dg.build_sensor_context(
-            instance=self._instance, cursor=self.cursor, resources={"playhead": self._services}
+            instance=self._instance, cursor=self.cursor, resources={"playhead": self.services}
         )
         result = inbox_sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return list(result.run_requests or [])
+
+
+class OldFilesInbox(InboxFolder):
+    """An inbox whose files all arrived long ago."""
+
+    def age(self, name: str) -> float:
+        return 10 * SENSOR_GRACE_SECONDS
 
 
 @pytest.fixture
@@ -215,14 +225,15 @@ def test_recordings_not_taken_by_the_worker_are_requested(
 
 @requires_real_clock
 def test_inbox_files_are_left_to_a_running_worker(
-    services: PipelineServices, folder: Path, ticker: InboxTicker, monkeypatch: pytest.MonkeyPatch
+    services: PipelineServices, folder: Path, ticker: InboxTicker
 ) -> None:
     write_sound(folder / "talk.wav")
     with services.liveness.hold(WORKER):
         ticker.tick()
         ticker.tick()
         assert list_titles(services) == []
-        monkeypatch.setattr("sensors.inbox.SENSOR_GRACE_SECONDS", 0.0)
+        files = replace(services.files, inbox=OldFilesInbox(folder))
+        ticker.services = replace(services, files=files)
         ticker.tick()
         assert list_titles(services) == ["talk"]
 
@@ -371,14 +382,11 @@ def test_lost_retry_is_requested_again(retrying: dg.DagsterInstance) -> None:
     assert expected.items() <= request.tags.items()
 
 
-def test_missing_retry_is_requested_after_a_minute(
-    retrying: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_retry_is_found_after_a_pause(retrying: dg.DagsterInstance) -> None:
     run = make_dead_run(retrying, **{"dagster/will_retry": "true"})
     assert tick_retries_sensor(retrying) == []
-    monkeypatch.setattr("sensors.lost_retries._GRACE", timedelta(0))
-    [request] = tick_retries_sensor(retrying)
-    assert request.run_key == f"again {run.run_id}"
+    [lost] = find_lost_retries(retrying, grace=timedelta(0))
+    assert lost.run_id == run.run_id
     stored_run = retrying.get_run_by_id(run.run_id)
     assert stored_run is not None
     assert not stored_run.is_complete_and_waiting_to_retry, "else its backfill waits endlessly"

@@ -57,7 +57,7 @@ def remedy_statement(url: str) -> str:
     with pytest.raises(DatabaseUnsuitable, match="may not") as raised:
         migrate(url)
     introduction, _, statement = raised.value.remedy.partition(": ")
-    assert introduction.startswith("Let an administrator run")
+    assert introduction.startswith("Ask an administrator to run")
     return statement
 
 

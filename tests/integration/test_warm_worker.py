@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -16,13 +16,13 @@ import psycopg
 import pytest
 
 from pipeline_assets.definitions import build_definitions
-from pipeline_assets.maintenance import orphaned_runs
+from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
 from pipeline_assets.runs import INGEST_RECORDING
 from playhead.core.records import STAGES, Recording
 from playhead.core.settings import Settings
-from playhead.postgres.coordination import liveness
-from playhead.postgres.coordination.liveness import WORKER
-from playhead.postgres.database_urls import embedded_server
+from playhead.postgres.coordination.liveness import WORKER, LivenessIntervals, ProcessLiveness
+from playhead.postgres.database import Database
+from playhead.postgres.database_urls import app_url, embedded_server
 from playhead.services.context import PipelineServices, open_pipeline_services
 from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import stub_engines, write_sound
@@ -135,6 +135,7 @@ def wait_for_requests(home: WorkerHome) -> list[dg.RunRequest]:
     requests: list[dg.RunRequest] = []
 
     def has_requests() -> bool:
+        fail_orphaned_runs(home.instance, home.services, grace_seconds=0.5)
         result = pending_recordings_sensor(context)
         if isinstance(result, dg.SensorResult):
             requests.extend(result.run_requests or [])
@@ -167,7 +168,7 @@ def home(
             worker.wait()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 40) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -177,10 +178,10 @@ def wait_until(condition: Callable[[], bool], seconds: float = 40) -> None:
 def test_worker_starts_a_new_recording_at_once(home: WorkerHome) -> None:
     home.go.touch()
     home.start()
-    time.sleep(1)  # so that the worker's first query does not find the recording
+    wait_until(lambda: home.services.liveness.is_alive(WORKER))
     recording = home.add("a.wav")
-    wait_until(lambda: home.status(recording) == "ready", seconds=5)
-    wait_until(lambda: home.count_events(recording) == [1] * 4, seconds=5)
+    wait_until(lambda: home.status(recording) == "ready")
+    wait_until(lambda: home.count_events(recording) == [1] * 4)
 
 
 def test_worker_ingests_an_inbox_file_once_it_is_closed(home: WorkerHome) -> None:
@@ -195,12 +196,12 @@ def test_worker_ingests_an_inbox_file_once_it_is_closed(home: WorkerHome) -> Non
             file.flush()
             time.sleep(0.2)
         assert home.services.pipeline.recordings.statuses("default") == []
-    wait_until(lambda: not any(inbox.iterdir()), seconds=5)
+    wait_until(lambda: not any(inbox.iterdir()))
     [ingested] = home.services.pipeline.recordings.get_many(
         [recording.id for recording in home.services.pipeline.recordings.statuses("default")]
     )
     assert ingested.size_bytes == len(sound)
-    wait_until(lambda: home.status(ingested) == "ready", seconds=5)
+    wait_until(lambda: home.status(ingested) == "ready")
 
 
 def test_recording_of_a_killed_worker_is_finished_by_the_next(home: WorkerHome) -> None:
@@ -212,7 +213,7 @@ def test_recording_of_a_killed_worker_is_finished_by_the_next(home: WorkerHome) 
     home.go.touch()
     home.start()
     wait_until(lambda: home.status(recording) == "ready")
-    wait_until(lambda: home.count_events(recording) == [1] * 4, seconds=5)
+    wait_until(lambda: home.count_events(recording) == [1] * 4)
     failed_run = home.instance.get_run_by_id(newest_run.run_id)
     assert failed_run is not None
     assert failed_run.status is dg.DagsterRunStatus.FAILURE
@@ -222,12 +223,10 @@ def test_recording_of_a_killed_worker_is_finished_by_the_next(home: WorkerHome) 
     assert attempts == dict.fromkeys(STAGES, 1) | {"transcript": 2}
 
 
-def test_hung_worker_is_replaced_and_writes_nothing_when_it_wakes(
-    home: WorkerHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(liveness, "STALLED_AFTER_SECONDS", 2.0)
-    monkeypatch.setattr(liveness, "_CONFIRM_SECONDS", 0.5)
-    monkeypatch.setattr(orphaned_runs, "_GRACE_SECONDS", 0.5)
+def test_hung_worker_is_replaced_and_writes_nothing_when_it_wakes(home: WorkerHome) -> None:
+    intervals = LivenessIntervals(stalled_after_seconds=2.0, confirm_seconds=0.5)
+    watch = ProcessLiveness(Database(app_url(home.services.settings)), intervals)
+    home = replace(home, services=replace(home.services, liveness=watch))
     hung_worker = home.start()
     recording = home.add_and_wait()
     newest_run = home.newest_run()
@@ -243,7 +242,7 @@ def test_hung_worker_is_replaced_and_writes_nothing_when_it_wakes(
     wait_until(lambda: home.status(later) == "ready")
     assert home.services.pipeline.results.lineage(recording) == before
     assert {row["run_id"] for row in before if row["stage"] != "raw_media"} != {newest_run.run_id}
-    wait_until(lambda: home.count_events(recording) == [1] * 4, seconds=5)
+    wait_until(lambda: home.count_events(recording) == [1] * 4)
 
 
 def test_worker_stops_a_cancelled_run_and_releases_it(home: WorkerHome) -> None:
@@ -253,7 +252,7 @@ def test_worker_stops_a_cancelled_run_and_releases_it(home: WorkerHome) -> None:
     home.instance.report_run_canceled(newest_run)
     recordings = home.services.pipeline.recordings
     wait_until(lambda: recordings.pending(limit=9) == [recording], seconds=10)
-    wait_until(lambda: recordings.pending(limit=9, unrequested=True) == [], seconds=5)
+    wait_until(lambda: recordings.pending(limit=9, unrequested=True) == [])
     assert recordings.pending(limit=9) == [recording], "it is not begun again at once"
     assert recordings.dead_letters() == []
 
@@ -261,7 +260,7 @@ def test_worker_stops_a_cancelled_run_and_releases_it(home: WorkerHome) -> None:
         found = home.instance.get_run_by_id(newest_run.run_id)
         return found is not None and found.status is dg.DagsterRunStatus.CANCELED
 
-    wait_until(canceled, seconds=5)
+    wait_until(canceled)
 
 
 def test_stopped_worker_releases_its_recording_at_once(home: WorkerHome) -> None:
@@ -293,7 +292,7 @@ class TestOwnServer:
         wait_until(lambda: home.status(busy) == "ready", seconds=100)
         assert home.services.pipeline.recordings.dead_letters() == []
         assert worker.poll() is None
-        wait_until(lambda: home.count_events(busy) == [1] * 4, seconds=5)
+        wait_until(lambda: home.count_events(busy) == [1] * 4)
         assert home.services.liveness.is_alive(WORKER)
 
     def kill_server(self, home: WorkerHome) -> None:

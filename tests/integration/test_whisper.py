@@ -159,7 +159,7 @@ def test_progress_rises_to_the_end_of_the_recording(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", ["fr", "klingon", ""])
 def test_unsupported_language_is_rejected_with_a_remedy(language: str) -> None:
-    with pytest.raises(LanguageUnsupported, match="does not know the language") as caught:
+    with pytest.raises(LanguageUnsupported, match="does not support the language") as caught:
         transcribe(media_files.SPEECH / "en_jfk.flac", language=language)
     assert "whisper-base" in caught.value.remedy
 

@@ -155,8 +155,8 @@ class PipelineDriver:
         inputs: Mapping[str, Any],
         sets: Sequence[int] = NO_SET,
     ) -> AbstractContextManager[Claim]:
-        wanted = ResultKey(recording, recipe, inputs, sets)
-        return self.results.claim(wanted, run_id=self.run_id, detail="working")
+        key = ResultKey(recording, recipe, inputs, sets)
+        return self.results.claim(key, run_id=self.run_id, detail="working")
 
     def probe(self, recording: Recording, version: str = "1") -> bool:
         with self.claim(
@@ -228,9 +228,9 @@ class PipelineDriver:
         self, recording: Recording, chunk_recipe: Recipe, set_id: int, dimensions: int
     ) -> None:
         texts = self.uncached(recording, chunk_recipe, set_id)
-        asked = [text.text for text in texts.values()]
-        self.embedded_texts += asked
-        vectors = unit_vectors(asked, dimensions)
+        new_texts = [text.text for text in texts.values()]
+        self.embedded_texts += new_texts
+        vectors = unit_vectors(new_texts, dimensions)
         self.content.cache_vectors(recording.org_id, set_id, texts, vectors)
 
     def uncached(

@@ -38,7 +38,7 @@ class HttpAnswer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    cut: int | None = None
+    truncate_at: int | None = None
     seconds: float = 0.0
 
 
@@ -155,7 +155,10 @@ ANSWERS: dict[str, tuple[HttpAnswer, str]] = {
     "200, JSON cut short": (HttpAnswer(200, b'{"object": "li'), RETRY_ONCE),
     "200, empty": (HttpAnswer(200), RETRY_ONCE),
     "200, a page": (_page(200), NO_PROVIDER),
-    "the connection ends within the body": (HttpAnswer(200, b'{"object": "list"}', cut=5), RETRY),
+    "the connection ends within the body": (
+        HttpAnswer(200, b'{"object": "list"}', truncate_at=5),
+        RETRY,
+    ),
     "no answer in time": (HttpAnswer(200, b"{}", seconds=SLOW_SECONDS), RETRY),
 }
 NO_LISTENER = "nobody listens"
@@ -175,8 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers | {"content-length": str(len(answer.body))}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(answer.body[: answer.cut])
-        self.close_connection = answer.cut is not None
+        self.wfile.write(answer.body[: answer.truncate_at])
+        self.close_connection = answer.truncate_at is not None
 
     do_GET = do_POST = _answer  # noqa: N815
 

@@ -168,7 +168,7 @@ def serve_replies() -> Iterator[FakeProvider]:
             self.wfile.write(reply.body)
 
         def log_message(self, *_: Any) -> None:
-            """Quiet."""
+            """Print nothing."""
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server = FakeProvider(f"http://127.0.0.1:{http.server_port}/v1")

@@ -270,15 +270,15 @@ no such second
     assert [problem.partition(":")[0] for problem in messages] == [
         f"line {number}" for number in (6, 10, 14, 17, 23, 26, 30)
     ]
-    reasons = ["no times", "before it starts", "before the one above", "in no cue"]
-    reasons += ["empty line before it", "after the recording", "no times"]
+    reasons = ["invalid times", "before it starts", "before the one above", "outside any cue"]
+    reasons += ["empty line before it", "after the recording", "invalid times"]
     assert all(reason in problem for reason, problem in zip(reasons, messages, strict=True))
 
 
 def test_rejection_is_permanent_and_has_a_remedy() -> None:
     with pytest.raises(PermanentError) as refusal:
         read_captions("hello", "srt", TALK)
-    assert "nothing was changed" in refusal.value.remedy
+    assert "Nothing was changed" in refusal.value.remedy
 
 
 def test_one_wrong_time_does_not_reject_later_cues() -> None:
@@ -302,14 +302,14 @@ def test_empty_file_is_rejected(text: str, caption_format: CaptionFormat) -> Non
 
 
 def test_file_without_any_text_is_rejected() -> None:
-    assert problems("1\n00:00:01,000 --> 00:00:02,000\n\n") == ("there are no words in the file",)
-    assert problems('{"segments": []}', "json") == ("there are no words in the file",)
-    assert problems("WEBVTT\n\n", "vtt") == ("there are no words in the file",)
+    assert problems("1\n00:00:01,000 --> 00:00:02,000\n\n") == ("the file has no words",)
+    assert problems('{"segments": []}', "json") == ("the file has no words",)
+    assert problems("WEBVTT\n\n", "vtt") == ("the file has no words",)
 
 
 def test_webvtt_file_without_header_is_rejected() -> None:
     assert problems(write_captions(TALK, "srt"), "vtt") == (
-        "line 1: a WebVTT file begins with WEBVTT",
+        "line 1: a WebVTT file must start with WEBVTT",
     )
 
 
@@ -336,7 +336,9 @@ def test_cue_inside_the_webvtt_header_is_reported() -> None:
 
 def test_two_speakers_in_one_cue_are_rejected() -> None:
     text = "WEBVTT\n\n00:01:00.000 --> 00:01:30.000\n<v Ann>Hi <v Bob>Hello\n"
-    assert problems(text, "vtt") == ("line 3: several people speak in one cue; give each a cue",)
+    assert problems(text, "vtt") == (
+        "line 3: the cue has several speakers; use one cue per speaker",
+    )
 
 
 def test_json_of_wrong_shape_is_rejected_with_each_path() -> None:

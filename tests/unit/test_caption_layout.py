@@ -86,8 +86,8 @@ def test_caption_of_slow_words_ends_after_seven_seconds_and_reads_back() -> None
 
 def test_captions_of_untimed_segment_share_its_time_by_letters() -> None:
     text = " ".join(["aaaa"] * 40)
-    shown = layout(Transcript(text, "en", 12.0, (), (Segment(text, 0.0, 12.0),)))
-    assert [caption.start for caption in shown] == pytest.approx([0.0, 4.8, 9.7], abs=0.5)
+    captions = layout(Transcript(text, "en", 12.0, (), (Segment(text, 0.0, 12.0),)))
+    assert [caption.start for caption in captions] == pytest.approx([0.0, 4.8, 9.7], abs=0.5)
 
 
 def test_captions_of_unspaced_scripts_break_between_wide_characters() -> None:
@@ -103,8 +103,8 @@ def test_captions_keep_the_order_of_right_to_left_text() -> None:
     text = "هذا هو النص الأول، وهو طويل بما يكفي. " * 3 + "שלום לכולם."
     for caption_format in ("srt", "vtt"):
         spoken_so = make_spoken(text, speaker="ليلى")
-        shown = parse_webvtt(write_captions(spoken_so, caption_format), caption_format)
-        assert " ".join(caption.text.replace("\n", " ") for caption in shown).endswith(
+        captions = parse_webvtt(write_captions(spoken_so, caption_format), caption_format)
+        assert " ".join(caption.text.replace("\n", " ") for caption in captions).endswith(
             " ".join(text.split())
         )
 
@@ -156,10 +156,10 @@ def test_speaker_names_are_exported_and_labels_restored_on_import(
     before: Transcript, caption_format: CaptionFormat
 ) -> None:
     names = {"Ann": "Ada  Lovelace", "SPEAKER_00": "Ann", "Dr. <Q> & co": "A: 李 <b>"}
-    shown = with_names(before, names)
-    written = write_captions(shown, caption_format)
+    captions = with_names(before, names)
+    written = write_captions(captions, caption_format)
     if before.segments:
-        read = with_labels(read_captions(written, caption_format, shown), before, names)
+        read = with_labels(read_captions(written, caption_format, captions), before, names)
         assert [segment.speaker for segment in read] == [
             segment.speaker for segment in before.segments
         ]
@@ -169,8 +169,8 @@ def test_speaker_of_an_ambiguous_name_is_chosen_by_time() -> None:
     segments = tuple(Segment("Yes.", at, at + 1, f"SPEAKER_{at % 2}") for at in range(4))
     before = Transcript("Yes. Yes. Yes. Yes.", "en", 4.0, (), segments)
     names = {"SPEAKER_0": "Ann", "SPEAKER_1": "Ann"}
-    shown = with_names(before, names)
-    read = read_captions(write_captions(shown, "srt"), "srt", shown)
+    captions = with_names(before, names)
+    read = read_captions(write_captions(captions, "srt"), "srt", captions)
     assert with_labels(read, before, names) == segments
 
 

@@ -139,7 +139,7 @@ def test_character_longer_than_a_chunk_is_named() -> None:
         def count(self, text: str) -> int:
             return 20 * len(text)
 
-    with pytest.raises(InvalidSettings, match="'a' alone is 20 tokens"):
+    with pytest.raises(InvalidSettings, match="'a' alone has 20 tokens"):
         split("aa", ChunkingConfig("text", size=8, overlap=0, minimum=0), LettersOfTwentyTokens())
 
 

@@ -55,8 +55,8 @@ def test_renamed_speaker_is_reported_once() -> None:
         [replace(segment, speaker=name) for segment, name in zip(old.segments, names, strict=True)],
     )
     assert compare(old, new) == (Change("speaker", 2.0, "SPEAKER_00", "Ann"),)
-    nobody = correct_all(old, [replace(segment, speaker=None) for segment in old.segments])
-    assert compare(nobody, old) == (Change("speaker", 0.0, "", "SPEAKER_00"),)
+    unlabelled = correct_all(old, [replace(segment, speaker=None) for segment in old.segments])
+    assert compare(unlabelled, old) == (Change("speaker", 0.0, "", "SPEAKER_00"),)
 
 
 def test_speaker_change_without_a_space_is_reported() -> None:
@@ -89,9 +89,9 @@ def test_diff_accounts_for_every_changed_letter(
     new = correct_all(old, segments)
     changes = [change for change in compare(old, new) if change.what == "words"]
     assert bool(changes) == (old.text.split() != new.text.split())
-    gone = sum(len("".join(change.before.split())) for change in changes)
-    come = sum(len("".join(change.after.split())) for change in changes)
+    removed = sum(len("".join(change.before.split())) for change in changes)
+    added = sum(len("".join(change.after.split())) for change in changes)
     before, after = "".join(old.text.split()), "".join(new.text.split())
-    assert len(before) - gone == len(after) - come
+    assert len(before) - removed == len(after) - added
     assert [change.seconds for change in changes] == sorted(change.seconds for change in changes)
     assert all(change.before in old.text and change.after in new.text for change in changes)

@@ -36,17 +36,17 @@ def check_answer(answer: Answer | Exception) -> Answers:
 
 
 def test_transcript_is_the_same_for_the_same_number() -> None:
-    assert transcripts.transcript(7) == transcripts.transcript(7)
-    assert transcripts.transcript(7).text != transcripts.transcript(8).text
+    assert transcripts.make_transcript(7) == transcripts.make_transcript(7)
+    assert transcripts.make_transcript(7).text != transcripts.make_transcript(8).text
 
 
 def test_transcript_has_valid_times() -> None:
-    check_times(transcripts.transcript(7))
-    check_times(transcripts.edited(7))
+    check_times(transcripts.make_transcript(7))
+    check_times(transcripts.make_edited(7))
 
 
 def test_edit_changes_one_word_and_no_time() -> None:
-    before, after = transcripts.transcript(7), transcripts.edited(7)
+    before, after = transcripts.make_transcript(7), transcripts.make_edited(7)
     pairs = list(zip(before.words, after.words, strict=True))
     assert [(word.start, word.end) for word, _ in pairs] == [
         (word.start, word.end) for _, word in pairs
@@ -57,7 +57,7 @@ def test_edit_changes_one_word_and_no_time() -> None:
 
 
 def test_one_transcript_in_a_hundred_is_edited() -> None:
-    assert len(transcripts.to_edit(1000)) == 10
+    assert len(transcripts.edited_numbers(1000)) == 10
 
 
 def test_vectors_are_normalized_and_depend_only_on_text_and_model() -> None:

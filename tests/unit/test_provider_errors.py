@@ -95,10 +95,10 @@ def test_request_that_the_client_will_not_send_is_refused() -> None:
     assert decision.action == "refuse"
 
 
-def classify_stream(*events: bytes, cut: int | None = None) -> RetryDecision:
+def classify_stream(*events: bytes, truncate_at: int | None = None) -> RetryDecision:
     """Return the decision for a stream that begins well."""
     body = b"".join(b"data: " + event + b"\n\n" for event in (b'{"choices": []}', *events))
-    answer = HttpAnswer(200, body, {"content-type": "text/event-stream"}, cut)
+    answer = HttpAnswer(200, body, {"content-type": "text/event-stream"}, truncate_at)
     with serve_answers(lambda _path: answer) as url, open_client(url) as client:
         try:
             for _chunk in client.chat.completions.create(model="m", messages=[], stream=True):
@@ -111,7 +111,7 @@ def classify_stream(*events: bytes, cut: int | None = None) -> RetryDecision:
 
 
 def test_broken_stream_is_retried() -> None:
-    assert classify_stream(b'{"choices": []}', cut=30).action == "again"
+    assert classify_stream(b'{"choices": []}', truncate_at=30).action == "again"
 
 
 def test_server_error_within_a_stream_is_retried() -> None:

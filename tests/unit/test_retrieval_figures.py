@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.retrieval.figures import Answered, Opened, citations, duel, latency, quality
+from benchmarks.retrieval.figures import (
+    OpenedHit,
+    SearchedQuestion,
+    citations,
+    duel,
+    latency,
+    quality,
+)
 from benchmarks.retrieval.labelled import SETS, Label, Section, sections, talks
 
 LABEL = Label("Why?", "a talk", 10.0, 20.0)
 
 
-def make_answered(*starts: float, talk: str = "a talk", seconds: float = 0.1) -> Answered:
-    hits = tuple(Opened(talk, start, start + 1) for start in starts)
-    return Answered(LABEL, hits, seconds)
+def make_answered(*starts: float, talk: str = "a talk", seconds: float = 0.1) -> SearchedQuestion:
+    hits = tuple(OpenedHit(talk, start, start + 1) for start in starts)
+    return SearchedQuestion(LABEL, hits, seconds)
 
 
 def test_place_is_that_of_the_first_hit_in_the_answer() -> None:
-    assert make_answered(50.0, 12.0, 14.0).place == 2
+    assert make_answered(50.0, 12.0, 14.0).rank == 2
 
 
 def test_hit_in_another_talk_is_not_counted() -> None:
-    assert make_answered(12.0, talk="another").place is None
+    assert make_answered(12.0, talk="another").rank is None
 
 
 def test_hit_where_the_next_answer_begins_is_not_counted() -> None:
-    assert make_answered(20.0).place is None
+    assert make_answered(20.0).rank is None
 
 
 def test_answer_after_the_tenth_hit_is_not_found() -> None:
-    assert make_answered(*[50.0] * 10, 12.0).place is None
+    assert make_answered(*[50.0] * 10, 12.0).rank is None
 
 
 def test_quality_matches_a_calculation_by_hand() -> None:
@@ -80,4 +87,7 @@ def test_section_lasts_as_long_as_its_words() -> None:
 def test_label_sets_have_the_documented_number_of_questions() -> None:
     questions = {name: [section for section in sections(name) if section.question] for name in SETS}
 
-    assert {name: len(asked) for name, asked in questions.items()} == {"perl": 295, "python": 168}
+    assert {name: len(labelled) for name, labelled in questions.items()} == {
+        "perl": 295,
+        "python": 168,
+    }

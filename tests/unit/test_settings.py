@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from playhead.core.errors import InvalidSettings
-from playhead.core.settings import Chunking, Settings, load_settings
+from playhead.core.settings import (
+    Chunking,
+    EngineNames,
+    Provider,
+    Settings,
+    load_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +116,33 @@ def test_environment_takes_precedence_over_dot_env_file(
     monkeypatch.setenv("PLAYHEAD_ORG", "from-environment")
     settings = load_settings()
     assert (settings.org, settings.writer) == ("from-environment", "file")
+
+
+def test_old_names_of_provider_limits_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"old": "requests_a_minute", "new": "requests_per_minute"}
+    tokens = {"old": "tokens_a_minute", "new": "tokens_per_minute"}
+    providers = {name: {limits[name]: 7, tokens[name]: 70} for name in limits}
+    monkeypatch.setenv("PLAYHEAD_PROVIDERS", json.dumps(providers))
+    found = load_settings().providers
+    assert found["old"] == found["new"] == Provider(requests_per_minute=7, tokens_per_minute=70)
+    both = {"both": {"requests_a_minute": 7, "requests_per_minute": 8}}
+    assert "requests_a_minute" in problems(monkeypatch, PLAYHEAD_PROVIDERS=json.dumps(both))
+
+
+def test_old_name_of_the_stub_engines_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYHEAD_TRANSCRIBER", "instant")
+    monkeypatch.setenv("PLAYHEAD_EMBEDDER", "instant")
+    monkeypatch.setenv("PLAYHEAD_ENGINES", '{"acme/*": {"transcriber": "instant"}}')
+    settings = load_settings()
+    assert (settings.transcriber, settings.embedder) == ("stub", "stub")
+    assert settings.transcriber_for("acme", "lecture") == "stub"
+
+
+@pytest.mark.parametrize("model", [Settings, Chunking, EngineNames, Provider])
+def test_every_setting_has_a_description_of_one_sentence(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
 
 
 def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

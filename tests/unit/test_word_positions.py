@@ -128,7 +128,7 @@ def test_words_have_the_speaker_of_their_segment() -> None:
 def test_word_has_the_speaker_of_most_of_its_characters(
     text: str, words_: list[str], turns: list[tuple[str, str | None]]
 ) -> None:
-    segments = tuple(Segment(turn, i, i + 1, speaker) for i, (turn, speaker) in enumerate(turns))
+    segments = tuple(Segment(text_, i, i + 1, speaker) for i, (text_, speaker) in enumerate(turns))
     words = make_words(*words_)
     timeline = timed_text(make_transcript(text, *words, segments=segments)).timeline
     if word_timeline(text, words):

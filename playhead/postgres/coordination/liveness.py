@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -25,9 +26,7 @@ WORKER = "worker"  # the duty of whoever takes what waits as soon as it waits
 HEARTBEAT_SECONDS = 5.0
 #: After this long without a word a process counts as hung. Far more than a busy one needs.
 STALLED_AFTER_SECONDS = 60.0
-_POLL_INTERVAL_SECONDS = 0.5
 _CONNECT_SECONDS = 10
-_CONFIRM_SECONDS = 2 * HEARTBEAT_SECONDS  # a whole machine that slept wakes a process at a time
 
 _SQL = queries("liveness")
 
@@ -37,11 +36,27 @@ def run_role(run_id: str) -> str:
     return f"run {run_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class LivenessIntervals:
+    """Seconds between heartbeats, and after which a process counts as stalled.
+
+    ``poll_seconds``: between looks at this process's session. ``confirm_seconds``: between the two
+    looks at a stalled process before it is terminated; a machine that slept wakes its processes one
+    by one.
+    """
+
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    stalled_after_seconds: float = STALLED_AFTER_SECONDS
+    poll_seconds: float = 0.5
+    confirm_seconds: float = 2 * HEARTBEAT_SECONDS
+
+
 class ProcessLiveness:
     """Sends this process's heartbeats and checks those of others. Safe for several threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, intervals: LivenessIntervals | None = None) -> None:
         self._database = database
+        self._intervals = intervals or LivenessIntervals()
         self._roles: list[str] = []
         self._session: psycopg.Connection[Any] | None = None
         self._using = threading.Lock()
@@ -86,7 +101,7 @@ class ProcessLiveness:
     def not_alive(self, roles: Sequence[str]) -> list[str]:
         """Return those of the roles that no living process holds."""
         rows = self._database.rows(
-            _SQL["not_alive"], roles=list(roles), silent=STALLED_AFTER_SECONDS
+            _SQL["not_alive"], roles=list(roles), silent=self._intervals.stalled_after_seconds
         )
         return [row["role"] for row in rows]
 
@@ -95,13 +110,15 @@ class ProcessLiveness:
         suspects = self._stalled()
         if not suspects:
             return 0
-        time.sleep(_CONFIRM_SECONDS)
+        time.sleep(self._intervals.confirm_seconds)
         hung = suspects & self._stalled()
         row = self._database.row(_SQL["terminate"], names=sorted(hung))
         return int(row["ended"]) if row else 0
 
     def _stalled(self) -> set[str]:
-        rows = self._database.rows(_SQL["select_stalled"], silent=STALLED_AFTER_SECONDS)
+        rows = self._database.rows(
+            _SQL["select_stalled"], silent=self._intervals.stalled_after_seconds
+        )
         return {row["application_name"] for row in rows}
 
     def _connection(self) -> psycopg.Connection[Any]:
@@ -122,11 +139,12 @@ class ProcessLiveness:
     def _send_heartbeats(self) -> None:
         """Send heartbeats, and take all roles again as soon as the session was lost."""
         spoken = time.monotonic()
-        while not self._closed.wait(_POLL_INTERVAL_SECONDS):
+        while not self._closed.wait(self._intervals.poll_seconds):
             with self._using, suppress(psycopg.OperationalError):  # away: the next look tries
                 session = self._connection()
-                if time.monotonic() - spoken >= HEARTBEAT_SECONDS or not socket_is_idle(
-                    session.fileno()
+                if (
+                    time.monotonic() - spoken >= self._intervals.heartbeat_seconds
+                    or not socket_is_idle(session.fileno())
                 ):
                     session.execute(_SQL["heartbeat"])
                     spoken = time.monotonic()

@@ -8,6 +8,7 @@ server everything that holds text is rewritten, table by table (docs/decisions/0
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
@@ -17,7 +18,7 @@ from playhead.core.errors import TransientError
 from playhead.postgres.database import Connection, queries, unavailable
 
 _SQL = queries("physical_erasure")
-_LOCK_TIMEOUT_SECONDS = 60.0  # for transactions that began before
+LOCK_TIMEOUT_SECONDS = 60.0  # for transactions that began before
 _POLL_INTERVAL_SECONDS = 0.1
 
 
@@ -25,27 +26,41 @@ class RowsStillVisible(TransientError):
     """An open transaction can still see the deleted rows, or locks their table."""
 
 
-def erase(url: str) -> None:
-    """Write every table of the database anew that can hold words, and none of a deleted row with
-    it. A table waits for nobody longer than its own rewriting takes, the chunks without their
-    index of words, which is built after: meanwhile searches are slower. Raises ``StillSeen``,
-    ``DatabaseUnavailable``."""
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """A connection, and how long to wait for other transactions."""
+
+    connection: Connection
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+
+
+def erase(url: str, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
+    """Rewrite every table of the database that can hold text, without its deleted rows.
+
+    Waits for transactions that can still see them. No query waits longer than the rewriting of one
+    table takes; the full-text index of the chunks is built afterwards, and searches are slower in
+    the meantime. Raises ``RowsStillVisible`` or ``DatabaseUnavailable``.
+    """
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
             connection.execute(_SQL["set_lock_timeout"])
-            _wait_for_open_transactions(connection)
-            _for_each_table(connection, "tables", "rewrite")
+            session = _Session(connection, lock_timeout_seconds)
+            _wait_for_open_transactions(session)
+            _for_each_table(session, "tables", "rewrite")
             if connection.execute(_SQL["chunks"]).fetchone():
-                _rewrite_chunks(connection)
-            _for_each_table(connection, "vector_tables", "vacuum")
-            _retry_statement(connection, _SQL["rewrite_statistics"])
+                _rewrite_chunks(session)
+            _for_each_table(session, "vector_tables", "vacuum")
+            _retry_statement(session, _SQL["rewrite_statistics"])
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
 
 
 def clear_log(url: str) -> None:
-    """Let go of the log of changes up to now. The server does not use its files again
-    (``wal_recycle``), so their bytes go with them. Raises ``DatabaseUnavailable``."""
+    """Drop the write-ahead log up to now.
+
+    The server does not reuse its files (``wal_recycle``), so their bytes are deleted with them.
+    Raises ``DatabaseUnavailable``.
+    """
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             for name in ("checkpoint", "new_log_file", "checkpoint"):
@@ -62,39 +77,40 @@ def vacuum(url: str) -> None:
     """
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+            session = _Session(connection)
             for tables in ("tables", "chunks", "vector_tables"):
-                _for_each_table(connection, tables, "vacuum")
+                _for_each_table(session, tables, "vacuum")
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
 
 
-def _rewrite_chunks(connection: Connection) -> None:
+def _rewrite_chunks(session: _Session) -> None:
     """Rewrite the chunks table without its full-text index, which is built afterwards.
 
     With it, the lock that searches wait for would last three times as long.
     """
-    _retry_statement(connection, _SQL["drop_words_index"])
+    _retry_statement(session, _SQL["drop_words_index"])
     try:
-        _retry_statement(connection, _SQL["rewrite_chunks"])
+        _retry_statement(session, _SQL["rewrite_chunks"])
     finally:
-        _retry_statement(connection, _SQL["build_words_index"])
+        _retry_statement(session, _SQL["build_words_index"])
 
 
-def _for_each_table(connection: Connection, tables: str, statement: str) -> None:
-    for row in connection.execute(_SQL[tables]).fetchall():
+def _for_each_table(session: _Session, tables: str, statement: str) -> None:
+    for row in session.connection.execute(_SQL[tables]).fetchall():
         template = sql.SQL(_SQL[statement].decode())
-        _retry_statement(connection, template.format(table=sql.SQL(row["name"])))
+        _retry_statement(session, template.format(table=sql.SQL(row["name"])))
 
 
-def _retry_statement(connection: Connection, statement: bytes | sql.Composed) -> None:
+def _retry_statement(session: _Session, statement: bytes | sql.Composed) -> None:
     """Run a statement with a short lock timeout, and retry it.
 
     A statement that waits for a lock makes all later ones wait, so it asks briefly and again.
     """
-    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+    deadline = time.monotonic() + session.lock_timeout_seconds
     while True:
         try:
-            connection.execute(statement)
+            session.connection.execute(statement)
             return
         except psycopg.errors.LockNotAvailable as error:
             if time.monotonic() > deadline:
@@ -105,17 +121,19 @@ def _retry_statement(connection: Connection, statement: bytes | sql.Composed) ->
             time.sleep(_POLL_INTERVAL_SECONDS)
 
 
-def _wait_for_open_transactions(connection: Connection) -> None:
+def _wait_for_open_transactions(session: _Session) -> None:
     """Wait until no open transaction can see the deleted rows.
 
     Until then Postgres keeps a deleted row, also in a table that is rewritten.
     """
-    xid = _row(connection, "now")["xid"]
-    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
-    while onlookers := connection.execute(_SQL["open_transactions"], {"xid": xid}).fetchall():
+    xid = _row(session.connection, "now")["xid"]
+    deadline = time.monotonic() + session.lock_timeout_seconds
+    while onlookers := session.connection.execute(
+        _SQL["open_transactions"], {"xid": xid}
+    ).fetchall():
         for onlooker in onlookers:
             if onlooker["idle"]:
-                connection.execute(_SQL["cancel"], {"pid": onlooker["pid"]})
+                session.connection.execute(_SQL["cancel"], {"pid": onlooker["pid"]})
         if time.monotonic() > deadline:
             raise RowsStillVisible(
                 f"Deleted rows are still visible to {_names(onlookers)}.",

@@ -48,7 +48,7 @@ class Match:
     suffix: str
     chunk: str
     recipe: str
-    wanted: bool
+    is_current: bool
     source: Source
     ordinal: int
     text: str

@@ -41,7 +41,7 @@ def test_killed_server_restarts_without_a_new_attach(server: EmbeddedServer) -> 
     insert_word(server, "kept")
     before = server.pid
     kill_processes(*filter(None, [before]))
-    assert wait_until(lambda: server.pid not in (None, before), 10)
+    assert wait_until(lambda: server.pid not in (None, before), 120)
     assert list_words(server) == ["kept"]
 
 
@@ -50,7 +50,7 @@ def test_server_restarts_if_its_supervisor_was_killed_too(
 ) -> None:
     insert_word(server, "kept")
     kill_processes(supervisor_pid(folder), *all_pids(server))
-    assert wait_until(lambda: server.pid is not None, 10)
+    assert wait_until(lambda: server.pid is not None, 120)
     assert list_words(server) == ["kept"]
 
 
@@ -59,17 +59,28 @@ def test_server_restarts_if_its_recovery_is_killed(server: EmbeddedServer) -> No
     with psycopg.connect(server.attach()) as connection:  # enough that recovery takes a while
         connection.execute("create table much as select generate_series(1, 3000000) as number")
     kill_processes(*child_pids(server, "checkpointer"))
-    assert wait_until(lambda: bool(child_pids(server, "startup")), 60)
+    assert wait_until(lambda: bool(child_pids(server, "startup")), 120)
     kill_processes(*child_pids(server, "startup"))
-    assert wait_until(lambda: not child_pids(server, "startup"), 10)
+    assert wait_until(lambda: not child_pids(server, "startup"), 120)
     assert list_words(server) == ["kept"]
+
+
+def is_running(server: EmbeddedServer, text: str) -> bool:
+    """Return True if another session runs a query with this text."""
+    with psycopg.connect(server.url("postgres")) as watching:
+        row = watching.execute(
+            "select count(*) from pg_stat_activity where state = 'active'"
+            " and pid <> pg_backend_pid() and strpos(query, %s) > 0",
+            [text],
+        ).fetchone()
+    return row is not None and row[0] > 0
 
 
 def test_attach_waits_for_a_query_that_outlives_its_postmaster(server: EmbeddedServer) -> None:
     insert_word(server, "kept")
     with closing(psycopg.connect(server.url("postgres"))) as busy:
         busy.pgconn.send_query(b"select count(*) from generate_series(1, 1e7)")  # some seconds
-        time.sleep(0.2)
+        assert wait_until(lambda: is_running(server, "generate_series"), 120)
         kill_processes(*filter(None, [server.pid]))
         assert list_words(server) == ["kept"]
 
@@ -96,15 +107,15 @@ def test_killed_supervisor_is_replaced_and_the_server_continues(
     server.attach()
     before, old_supervisor = server.pid, supervisor_pid(folder)
     kill_processes(old_supervisor)
-    assert wait_until(lambda: pids_of(folder, "supervisor") not in ([], [old_supervisor]), 5)
+    assert wait_until(lambda: pids_of(folder, "supervisor") not in ([], [old_supervisor]), 120)
     assert server.pid == before
     server.detach()
-    assert wait_until(lambda: server.pid is None, LINGER_SECONDS + 3)
+    assert wait_until(lambda: server.pid is None, 120)
 
 
 def test_killed_initdb_leaves_nothing_behind(server: EmbeddedServer, folder: Path) -> None:
     user = start_user_process(folder)
-    assert wait_until((folder / "data.unfinished" / "base").exists, 5)
+    assert wait_until((folder / "data.unfinished" / "base").exists, 120)
     kill_processes(user.pid, *pids_of(folder))
     user.communicate()
     assert not (folder / "data").exists()
@@ -125,17 +136,17 @@ def test_server_stops_after_its_last_user_was_killed(folder: Path) -> None:
     assert server_pid(user) == EmbeddedServer(folder).pid
     kill_processes(user.pid)
     user.communicate()
-    assert wait_until(lambda: not pids_of(folder), LINGER_SECONDS + 3)
+    assert wait_until(lambda: not pids_of(folder), 120)
     assert not (folder / "data" / "postmaster.pid").exists()
 
 
 def test_server_stops_after_its_starter_was_killed_during_initdb(folder: Path) -> None:
     user = start_user_process(folder)
-    assert wait_until((folder / "data.unfinished").exists, 5)
+    assert wait_until((folder / "data.unfinished").exists, 120)
     kill_processes(user.pid)
     user.communicate()
-    assert wait_until((folder / "data").exists, 10)
-    assert wait_until(lambda: not pids_of(folder), LINGER_SECONDS + 5)
+    assert wait_until((folder / "data").exists, 120)
+    assert wait_until(lambda: not pids_of(folder), 120)
 
 
 def test_short_commands_in_a_row_share_a_server(folder: Path) -> None:
@@ -157,7 +168,7 @@ def test_stop_ends_the_server_and_attach_starts_it_again(
     server_pid(other)
     server.stop()
     assert server.pid is None
-    assert wait_until(lambda: not pids_of(folder, "supervisor import"), 2)
+    assert wait_until(lambda: not pids_of(folder, "supervisor import"), 120)
     assert list_words(server) == ["kept"]
     other.communicate()
 
@@ -184,7 +195,7 @@ def test_folder_name_may_have_any_characters(folder: Path, name: str) -> None:
     server.stop()
     assert list_words(server) == ["kept"]
     server.stop()
-    assert wait_until(lambda: not socket_folder(server).exists(), 2)
+    assert wait_until(lambda: not socket_folder(server).exists(), 120)
 
 
 def test_installation_path_unsafe_for_a_shell_is_rejected(
@@ -212,7 +223,7 @@ def test_home_that_was_moved_leaves_no_server_behind(folder: Path) -> None:
     server = EmbeddedServer(folder)
     server.attach()
     folder.rename(folder.with_name("gone"))
-    assert wait_until(lambda: not pids_of(folder), 3)
+    assert wait_until(lambda: not pids_of(folder), 120)
 
 
 def test_server_listens_only_on_its_socket_and_ignores_the_environment(

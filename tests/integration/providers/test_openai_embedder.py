@@ -171,7 +171,7 @@ def test_server_that_cannot_shorten_vectors_is_reported(
 ) -> None:
     refused = json_reply({"error": {"message": "dimensions is not supported"}}, 400)
     api.replies = [refused, refused, make_reply(make_rows(dimensions=768))]
-    with pytest.raises(ModelUnavailable, match="gives 768 dimensions, not 512"):
+    with pytest.raises(ModelUnavailable, match="returned 768 dimensions, not 512"):
         make_embedder(api, "nomic", PlainClient("ollama"), dimensions=512).embed(TEXTS)
     assert ["dimensions" in request.json for request in api.requests] == [True, True, False]
 

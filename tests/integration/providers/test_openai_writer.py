@@ -237,7 +237,7 @@ def test_merged_document_cites_only_what_its_parts_cited(api: FakeProvider) -> N
     parts = [make_notes(("A", [("a", [1])])), make_notes(("B", [("b", [3])]))]
     merged = make_notes(("C", [("c", [2])]))
     api.replies = [incomplete(), *map(completed_stream, [*parts, merged])]
-    with pytest.raises(InvalidProviderResponse, match="not given: 2"):
+    with pytest.raises(InvalidProviderResponse, match="does not exist: 2"):
         write_document(make_writer(api))
 
 
