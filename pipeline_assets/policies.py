@@ -10,8 +10,8 @@ import dagster as dg
 
 from pipeline_assets.tags import HEARTBEAT_TAG, MAX_RUNTIME_SECONDS_TAG
 
-#: Delays of minutes, not seconds: adapters retry errors that pass within seconds. Permanent errors are not
-#: retried.
+#: Delays of minutes, not seconds: adapters retry errors that pass within seconds. Permanent errors
+#: are not retried.
 RETRY_POLICY = dg.RetryPolicy(
     max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )

@@ -108,7 +108,6 @@ def _run_with_signals(work: Callable[[], None], *, stop: Callable[[], None]) -> 
     handles signals itself on the main thread and may swallow one between two steps, so runs execute
     on another thread.
     """
-
     asked: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:

@@ -55,7 +55,8 @@ def correct(
 ) -> None:
     """Correct RECORDING: one segment, or all of it with an edited FILE (SRT, WebVTT, JSON).
 
-    Unchanged words keep their times."""
+    Unchanged words keep their times.
+    """
     if (file is None) == (segment is None or text is None):
         raise click.UsageError("Give an edited FILE, or --segment and --text.")
     with open_services(load_settings()) as services:

@@ -87,7 +87,8 @@ def add(
 def process(recordings: tuple[str, ...], watch: bool) -> None:
     """Process all pending recordings, or only RECORDINGS, with Dagster.
 
-    Exits with 0 if all of them are ready or parked, with 1 if some failed."""
+    Exits with 0 if all of them are ready or parked, with 1 if some failed.
+    """
     ids: list[str] = []
     if recordings:
         with open_services(load_settings()) as services:

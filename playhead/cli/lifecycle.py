@@ -26,8 +26,10 @@ from playhead.services.context import Services, open_services
 def archive(
     recordings: tuple[str, ...], before: datetime | None, org: str | None, as_json: bool
 ) -> None:
-    """Remove RECORDINGS from Dagster's partitions. They are no longer processed, but stay
-    searchable with all their results."""
+    """Remove RECORDINGS from Dagster's partitions.
+
+    They are no longer processed, but stay searchable with all their results.
+    """
     if bool(recordings) == bool(before):
         raise click.UsageError("Use either RECORDINGS or --before DATE.")
     with open_services(load_settings()) as services:
@@ -60,8 +62,10 @@ def unarchive(recordings: tuple[str, ...], org: str | None, as_json: bool) -> No
 @org_option
 @json_option
 def delete(recordings: tuple[str, ...], yes: bool, org: str | None, as_json: bool) -> None:
-    """Delete RECORDINGS permanently: rows, vectors, files, events and logs. Then verify that
-    nothing is left."""
+    """Delete RECORDINGS permanently and verify that nothing is left.
+
+    Deletes rows, vectors, files, events and logs.
+    """
     with open_services(load_settings()) as services:
         deleted = services.deletion.deleted(recordings)  # deletions that may be unfinished
         existing = [recording for recording in recordings if recording not in deleted]

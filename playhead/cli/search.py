@@ -76,7 +76,8 @@ def search(
 ) -> None:
     """Find the moments about QUERY, by full text and by meaning.
 
-    A repeated option matches any of its values; different options must all match."""
+    A repeated option matches any of its values; different options must all match.
+    """
     with open_services(load_settings()) as services:
         filters = SearchFilter(
             kinds=kinds,

@@ -346,7 +346,7 @@ def load_settings(*, home: str | Path | None = None) -> Settings:
     except ValidationError as error:
         problems = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
         raise InvalidSettings(
-            "\n".join(problems), remedy="Correct these variables. docs/settings.md lists all settings."
+            "\n".join(problems), remedy="Correct these variables; docs/settings.md lists all."
         ) from error
 
 

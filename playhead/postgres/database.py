@@ -102,7 +102,7 @@ class Database:
             return connection.execute(sql, values, binary=binary).fetchone()
 
     def run(self, sql: bytes, **values: Any) -> int:
-        """Execute and say how many rows it touched."""
+        """Execute a statement and return the number of affected rows."""
         with self.connection() as connection:
             return connection.execute(sql, values).rowcount
 

@@ -63,7 +63,7 @@ def with_database(url: str, name: str) -> str:
 
 
 def create_database(url: str, name: str) -> None:
-    """Create ``name`` on the server of ``url`` unless it is there."""
+    """Create the database ``name`` on the server of ``url`` unless it exists."""
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(_SQL["lock"])  # two at once would trip over the template

@@ -1,1 +1,1 @@
-"""What all engines behind a network share: who asks, at what pace, for what money."""
+"""Clients of model providers: calls, retries, rate limits, budgets, and batches."""

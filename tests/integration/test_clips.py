@@ -95,7 +95,7 @@ def test_long_clip_does_not_fill_memory(tmp_path: Path) -> None:
     ("start", "end"), [(-1, 2), (5, 5), (7, 3), (9, 12), (20, 30), (float("nan"), 3), (0, 1e999)]
 )
 def test_seconds_outside_the_recording_are_rejected(start: float, end: float) -> None:
-    with pytest.raises(TimeOutOfRange, match=r"a recording of 11\.00 seconds"):
+    with pytest.raises(TimeOutOfRange, match=r"the recording of 11\.00 seconds"):
         ClipRange.between(11.0, start, end)
 
 

@@ -180,7 +180,7 @@ def test_missing_result_is_reported_with_the_command_that_creates_it(
 ) -> None:
     error = run(*command, added.id).exception
     assert isinstance(error, (StageNotReady, NothingToCorrect))
-    assert error.remedy == f"playhead process {added.id}"
+    assert error.remedy == f"playhead process {added.partition_key}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

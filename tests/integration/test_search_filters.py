@@ -142,7 +142,7 @@ def test_filter_for_many_recordings_equals_one_for_few(
     lectures = {library.add(f"amber {n}", kind="lecture").id for n in range(2)}
     filters = SearchFilter(kinds=("lecture",))
     assert {hit.recording for hit in library.search()("amber", filters=filters).hits} == lectures
-    row = database.row(b"select pg_get_functiondef('settled'::regproc) as made")
+    row = database.row(b"select pg_get_functiondef('resolve_filter'::regproc) as made")
     assert row is not None
     assert ":= 1000;" in row["made"]
     database.run(row["made"].replace(":= 1000;", ":= 0;").replace("%", "%%").encode())

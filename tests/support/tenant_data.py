@@ -100,7 +100,7 @@ def fill_tables(
             " values (%(org)s, 'p', %(secret)s, '')"
         ),
         (
-            "insert into provider_rate_limits (org_id, provider, set_requests, set_tokens,"
+            "insert into provider_rate_limits (org_id, provider, configured_requests, configured_tokens,"
             " requests_per_minute, tokens_per_minute, requests, tokens, filled_at)"
             " values (%(org)s, 'p', 1, 1, 1, 1, 1, 1, now())"
         ),

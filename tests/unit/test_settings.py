@@ -33,7 +33,7 @@ def problems(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
         monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings) as raised:
         load_settings()
-    assert "README.md" in raised.value.remedy
+    assert "docs/settings.md" in raised.value.remedy
     return str(raised.value)
 
 

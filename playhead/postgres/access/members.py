@@ -48,8 +48,10 @@ class Members:
         return [OrganisationFacts(**row) for row in self._database.rows(_SQL["organisations"])]
 
     def add_organisation(self, org_id: str) -> bool:
-        """Add an organisation. Return True if it is new; raises ``MemberRefused`` for an invalid
-        name."""
+        """Add an organisation and return True if it is new.
+
+        Raises ``MemberRefused`` for an invalid name.
+        """
         try:
             return bool(self._database.run(_SQL["add_organisation"], org_id=org_id))
         except psycopg.errors.CheckViolation:
@@ -68,8 +70,7 @@ class Members:
         return [Member(**row) for row in rows]
 
     def add(self, org_id: str, name: str, role: MemberRole) -> None:
-        """Add a member. Raises ``MemberRefused``, or ``NotFound`` if the organisation does not
-        exist."""
+        """Add a member. Raises ``MemberRefused`` or ``NotFound``."""
         values = {"org_id": org_id, "name": name, "role": role}
         try:
             added = self._within(org_id).run(_SQL["add"], **values)
@@ -117,8 +118,10 @@ def _no_organisation(org_id: str) -> NotFound:
 
 
 def _keep_an_owner(connection: Connection, org_id: str, name: str) -> None:
-    """Check that another owner exists. The owners stay locked, so that two cannot leave at the same
-    time."""
+    """Check that another owner exists.
+
+    The owners stay locked, so that two cannot leave at the same time.
+    """
     owners = [row["name"] for row in connection.execute(_SQL["owners"], {"org_id": org_id})]
     if owners == [name]:
         raise MemberRefused(

@@ -106,7 +106,10 @@ class ProcessLiveness:
         return [row["role"] for row in rows]
 
     def terminate_stalled(self) -> int:
-        """End the sessions of processes that hang; how many. Looks twice, some seconds apart."""
+        """Terminate the sessions of stalled processes. Returns their number.
+
+        Checks twice, some seconds apart.
+        """
         suspects = self._stalled()
         if not suspects:
             return 0

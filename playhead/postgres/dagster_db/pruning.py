@@ -23,8 +23,10 @@ _NO_RUN = [""]  # as Dagster stores what is told outside of runs
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """The numbers of deleted event rows and of runs whose events were deleted. ``more``: not
-    finished."""
+    """The numbers of deleted event rows, and the runs whose events were deleted.
+
+    ``more``: not everything was looked at.
+    """
 
     events: int
     runs: tuple[str, ...]

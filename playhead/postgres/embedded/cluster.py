@@ -117,8 +117,11 @@ class Cluster:
         return None
 
     def start(self, binaries: Path) -> None:
-        """Leave a server that is ready, or that is still recovering after START_SECONDS; one
-        that runs already will do. Raises ``DatabaseUnavailable``, ``DatabaseUnsuitable``."""
+        """Start the server unless it runs, and wait until it is ready.
+
+        Returns after START_SECONDS at the latest, while it may still be recovering. Raises
+        ``DatabaseUnavailable`` or ``DatabaseUnsuitable``.
+        """
         deadline = time.monotonic() + START_SECONDS
         while (lock := self.lock("server")) is None:
             if self.postmaster_pid():
@@ -157,7 +160,7 @@ class Cluster:
         os.close(lock)
 
     def kill_immediate(self) -> None:
-        """End a server whose folder was deleted or moved, which cannot shut down in order."""
+        """Kill a server whose folder was deleted or moved; it cannot shut down in order."""
         if self._postmaster:
             self._postmaster.send_signal(signal.SIGQUIT)
 
@@ -180,7 +183,7 @@ class Cluster:
         return bool(state != _SHUT_DOWN)
 
     def remove_socket_dir(self) -> None:
-        """Leave no empty folder in /tmp."""
+        """Remove an empty folder of the socket from /tmp."""
         if self.socket_folder != self.data:
             with suppress(OSError):
                 self.socket_folder.rmdir()
@@ -340,7 +343,7 @@ def _socket_folder(folder: Path, data: Path) -> Path:
 
 
 def _private_folder(path: Path, account: _Account) -> None:
-    """Make ``path``, 0700 and the account's; refuse what another has put there."""
+    """Create ``path`` with mode 0700 for the account. Refuses a folder of another user."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
         os.chown(path, account.uid, -1)

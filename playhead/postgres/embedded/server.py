@@ -51,9 +51,11 @@ class EmbeddedServer:
         self._cluster = Cluster(folder.resolve())
 
     def attach(self) -> str:
-        """Make this process a user, until ``detach`` or its end, and see to it that the server
-        answers. Cheap to repeat. Returns the URL of the database ``postgres``. Raises
-        ``DatabaseUnavailable`` or ``DatabaseUnsuitable``."""
+        """Register this process as a user, until ``detach`` or its end.
+
+        Returns the URL of the database ``postgres`` when the server answers. Cheap to repeat.
+        Raises ``DatabaseUnavailable`` or ``DatabaseUnsuitable``.
+        """
         deadline = time.monotonic() + START_SECONDS
         with _folder_errors(self._cluster.folder):
             self._cluster.folder.mkdir(parents=True, exist_ok=True)
@@ -76,8 +78,10 @@ class EmbeddedServer:
         return f"postgresql://postgres@/{quote(database, safe='')}?host={folder}&port=5432"
 
     def stop(self) -> None:
-        """Stop it now, whoever uses it; the next ``attach`` starts it again. Raises
-        ``DatabaseUnavailable`` or ``DatabaseUnsuitable``."""
+        """Stop the server at once, even if it is in use; the next ``attach`` starts it again.
+
+        Raises ``DatabaseUnavailable`` or ``DatabaseUnsuitable``.
+        """
         if self._cluster.folder.is_dir():
             with _folder_errors(self._cluster.folder):
                 self._cluster.stop()

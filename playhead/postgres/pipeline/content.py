@@ -173,8 +173,10 @@ class Content:
         return found
 
     def put_chunks(self, connection: Connection, cuts: Sequence[ChunkWrite]) -> None:
-        """Make the chunks of each result's recording and recipe exactly these. Those that are
-        searched and no longer wanted stay until ``put_embeddings`` lets go of them."""
+        """Replace the stored chunks of each result.
+
+        Old chunks stay searchable until ``put_embeddings`` has stored the new vectors.
+        """
         values = _chunked_by_recipe((cut.recording, cut.result.recipe_hash) for cut in cuts) | {
             "result_ids": [cut.result.id for cut in cuts],
             "languages": [cut.language for cut in cuts],
@@ -211,8 +213,11 @@ class Content:
         texts: Mapping[str, UncachedText],
         vectors: NDArray[np.float32],
     ) -> None:
-        """Keep vectors as soon as they are paid for, whatever becomes of the run; none for a
-        recording that was forgotten meanwhile. ``texts`` by hash, a row of ``vectors`` each."""
+        """Store vectors as soon as they are paid for, whether or not the run succeeds.
+
+        Stores none for a recording that was deleted in the meantime. ``texts`` are by hash, with
+        one row of ``vectors`` each.
+        """
         keep = partial(
             self._embedding(org_id).run,
             _SQL["cache_vectors"],
@@ -230,9 +235,11 @@ class Content:
     def put_embeddings(
         self, connection: Connection, embedded: Sequence[EmbeddingWrite], set_id: int
     ) -> None:
-        """Give every chunk its cached vector: from now on exactly these are searched, and what
-        no set searches any more goes. Raises ``ClaimLost`` when the chunks were cut anew
-        meanwhile, ``InvalidResult`` if a chunk has no vector."""
+        """Give every chunk its cached vector; from then on exactly these are searched.
+
+        Chunks that no set searches are deleted. Raises ``ClaimLost`` if the recording was chunked
+        again in the meantime, and ``InvalidEngineOutput`` if a chunk has no vector.
+        """
         values = _chunked_by_recipe(
             (write.recording, write.chunks.recipe_hash) for write in embedded
         ) | {

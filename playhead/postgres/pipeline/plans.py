@@ -157,8 +157,10 @@ class Plans:
         set_id: int | None = None,
         batch: bool = False,
     ) -> Plan | None:
-        """Decide that what differs in ``scope`` is made again; None where the set's plan is open
-        already."""
+        """Open a plan to rebuild the differences in ``scope``.
+
+        Returns None if the set already has an open plan.
+        """
         row = self._database.row(
             _SQL["open_plan"],
             stages=list(scope.stages),

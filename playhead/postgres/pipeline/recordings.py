@@ -89,7 +89,7 @@ class Recordings:
         self._database = database
 
     def add(self, recording: Recording) -> Recording:
-        """Register, or return the recording that already has these bytes in its organisation."""
+        """Register a recording, or return the one with the same bytes in its organisation."""
         with self._writing(recording.org_id).transaction() as connection:
             connection.execute(_SQL["add_organisation"], {"org_id": recording.org_id})
             while True:
@@ -189,8 +189,10 @@ class Recordings:
         return [_status(row) for row in rows]
 
     def requeue(self, org_id: str, ids: Sequence[str]) -> list[tuple[str, Stage]]:
-        """Take failed and parked recordings up again from the stage they stopped at; (id, stage)
-        of each that had."""
+        """Requeue failed and parked recordings at the stage where they stopped.
+
+        Returns (id, stage) of each that had stopped.
+        """
         rows = self._writing(org_id).rows(_SQL["requeue"], org_id=org_id, ids=_uuids(ids))
         return [(str(row["id"]), row["stage"]) for row in rows]
 
@@ -218,8 +220,10 @@ class Recordings:
         return {str(row["id"]) for row in self._database.rows(_SQL["parked"])}
 
     def mark_requested(self, ids: Sequence[str]) -> None:
-        """Note that a run was asked for, so that it is not asked for again before it had time
-        to begin. The pause doubles with every request that led to nothing, up to an hour."""
+        """Mark runs as requested, so that they are not requested again at once.
+
+        The pause doubles with every request without progress, up to an hour.
+        """
         self._database.run(_SQL["mark_requested"], ids=_uuids(ids))
 
     def backlog(self) -> list[BacklogRow]:

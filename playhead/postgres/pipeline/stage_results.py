@@ -117,8 +117,10 @@ class StageResults:
 
     @contextmanager
     def claim(self, wanted: ResultKey, *, run_id: str, detail: str) -> Iterator[Claim]:
-        """Find the result done, or wait until no other worker makes it and take it over. Leaving
-        without ``finish`` or ``fail`` leaves the row to the next worker."""
+        """Claim a result: find it done, or wait until no other worker holds it.
+
+        Leaving the block without ``finish`` or ``fail`` leaves the row to the next worker.
+        """
         with self._sessions.checkout() as session:
             [row] = self._begin(session, [wanted], run_id, detail)
             if row["state"] == _HELD:
@@ -205,8 +207,11 @@ class StageResults:
         connection.execute(_SQL["supersede"], {"ids": [result.id for result in results]})
 
     def fail(self, claim: Claim, error: PlayheadError, *, final: bool) -> None:
-        """Store the reason. ``final``: no further try will be made, so a dead letter is written
-        for a person. A lost claim is left alone."""
+        """Store the error of a failed attempt.
+
+        ``final``: there will be no other attempt, so a dead letter is written. A lost claim is
+        ignored.
+        """
         values = {
             "id": claim.id,
             "attempt": claim.attempt,
@@ -221,8 +226,7 @@ class StageResults:
         self._writing(_org_of(claims)).run(_SQL["release"], **_keys(claims))
 
     def park(self, claim: Claim, parked: Parked) -> None:
-        """Give the claim back, and lay its recording aside until what ``parked`` says. A lost
-        claim is left alone."""
+        """Release the claim and park its recording as ``parked`` says. A lost claim is ignored."""
         values = {
             "id": claim.id,
             "attempt": claim.attempt,
@@ -274,8 +278,10 @@ class StageResults:
         return found
 
     def pin(self, recording: Recording, result_id: int, by_whom: str | None) -> None:
-        """Put an earlier result in place on behalf of a person; None lets the pipeline choose
-        again."""
+        """Put an earlier result in place on behalf of a person.
+
+        None as ``by_whom`` lets the pipeline choose again.
+        """
         with self._writing(recording.org_id).transaction() as connection:
             _make_current(connection, [result_id], NO_SET, by_whom, progressed=True)
 

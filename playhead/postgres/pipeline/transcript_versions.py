@@ -73,7 +73,7 @@ class TranscriptVersions:
         return self._content.transcript(recording, self._current_result(recording).id)
 
     def correct(self, recording: Recording, corrected: Transcript, author: str) -> Version:
-        """Put a corrected transcript in place. Raises ``NothingToCorrect``."""
+        """Store a corrected transcript as current version. Raises ``NothingToCorrect``."""
         base = self._current_result(recording)
         output_hash = transcript_hash(corrected)
         if output_hash == base.output_hash:
@@ -98,7 +98,7 @@ class TranscriptVersions:
         return next(version for version in self.all(recording) if version.current)
 
     def restore(self, recording: Recording, number: int, author: str) -> Version:
-        """Put an earlier version in place. Raises ``NotFound``."""
+        """Make an earlier version current. Raises ``NotFound``."""
         self._results.pin(recording, self.get(recording, number).id, author)
         return self.get(recording, number)
 

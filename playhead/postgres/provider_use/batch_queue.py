@@ -102,8 +102,11 @@ class BatchQueue:
         max_usd: float,
         budget_usd: float | None,
     ) -> None:
-        """Ask it with the next batch. Asked for already: one request, for these recordings too.
-        Raises ``BudgetSpent`` where the organisation's day has no money left for it."""
+        """Queue a request for the next batch.
+
+        If it is queued already, it stays one request, for these recordings, too. Raises
+        ``BudgetExceeded`` if the organisation's daily budget does not cover it.
+        """
         row = self._within(context.org_id).row(
             _SQL["enqueue"],
             **_name(context.org_id, provider, request),
@@ -156,8 +159,11 @@ class BatchQueue:
         return bool(row["anything"])
 
     def start_batch(self, providers: Collection[str], *, quiet_seconds: float) -> bool:
-        """Begin a batch of what waits, at most as large as a provider takes, when nothing more
-        came for ``quiet_seconds`` or it is full. Whether one was begun."""
+        """Start a batch of pending requests, of at most the provider's maximum size.
+
+        Starts if nothing was queued for ``quiet_seconds``, or if the batch is full. Returns True if
+        one was started.
+        """
         values = {
             "id": uuid.uuid4(),
             "providers": list(providers),

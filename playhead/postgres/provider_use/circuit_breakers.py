@@ -49,8 +49,11 @@ class CircuitBreakers:
         return [OpenCircuit(**row) for row in read.rows(_SQL["list_open"], org_id=org_id)]
 
     def resume(self, org_id: str, provider: str) -> ResumeResult:
-        """Ask the provider again, at once, and take up all that the organisation laid aside: what
-        another provider or the day's budget keeps is laid aside again when it is tried."""
+        """Close the circuit breaker and requeue all parked recordings of the organisation.
+
+        Those that wait for another provider or for the daily budget are parked again when they are
+        tried.
+        """
         values = {"org_id": org_id, "provider": provider}
         with self._database.as_role(org_id, "playhead_pipeline").transaction() as connection:
             closed = connection.execute(_SQL["close"], values).rowcount

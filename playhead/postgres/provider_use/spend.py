@@ -91,8 +91,7 @@ class Spend:
     def reserve(
         self, context: CallContext, intended: ReservationRequest, budget_usd: float | None
     ) -> Reservation:
-        """Reserve the money for one attempt. Raises ``Forgotten`` where a recording it is for is
-        no more."""
+        """Reserve the cost of one attempt. Raises ``RecordingDeleted``."""
         shares = _shares(context.recordings)
         try:
             row = self._database.as_role(context.org_id, "playhead_pipeline").row(

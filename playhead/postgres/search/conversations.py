@@ -67,8 +67,10 @@ class Conversations:
         return [ConversationSummary(**row) for row in rows]
 
     def turns(self, org_id: str, conversation: str) -> list[DictRow]:
-        """Return the turns, oldest first, with sentences and citations as JSON. Raises
-        ``NotFound``."""
+        """Return the turns, oldest first, with sentences and citations as JSON.
+
+        Raises ``NotFound``.
+        """
         within = self._within(org_id)
         if within.row(_SQL["conversation"], conversation=conversation) is None:
             raise NotFound(
@@ -78,9 +80,12 @@ class Conversations:
         return within.rows(_SQL["turns"], conversation=conversation)
 
     def add(self, org_id: str, conversation: str | None, turn: NewTurn) -> str | None:
-        """Keep a turn, of a new conversation where None is given; the conversation's id, or None
-        where an organisation never had a recording, and nothing is kept. Raises ``Forgotten`` where
-        a recording that is cited is gone meanwhile; then nothing is kept either."""
+        """Store a turn of a conversation, or of a new one if None is given. Returns its id.
+
+        Returns None, and stores nothing, if the organisation never had a recording. Raises
+        ``RecordingDeleted`` if a cited recording was deleted in the meantime; nothing is stored
+        then.
+        """
         try:
             with self._within(org_id).transaction() as connection:
                 kept = conversation or _create(connection)

@@ -121,12 +121,14 @@ class EmbeddingSets:
         self._database.run(_SQL["record_gate"], id=embedding_set.id, gate=Jsonb(facts))
 
     def activate(self, embedding_set: EmbeddingSet) -> None:
-        """Search this set from now on; the one before stays as standby. Raises ``HalfBuilt`` when
-        a recording would go missing, ``NotLive`` for a retired set."""
+        """Search this set from now on; the previous one becomes standby.
+
+        Raises ``SetIncomplete`` if it lacks a recording, and ``InvalidSetState`` for a retired set.
+        """
         self._switch(_SQL["activate"], embedding_set)
 
     def retire(self, embedding_set: EmbeddingSet) -> None:
-        """Drop the set's vectors and indexes. Raises ``NotLive`` for the active one."""
+        """Delete the set's vectors and indexes. Raises ``InvalidSetState`` for the active one."""
         self._switch(_SQL["retire"], embedding_set)
 
     def _switch(self, sql: bytes, embedding_set: EmbeddingSet) -> DictRow | None:
