@@ -38,7 +38,7 @@ class CallContext:
     batch: bool = False
 
 
-_CURRENT: ContextVar[CallContext] = ContextVar("errand")
+_CURRENT: ContextVar[CallContext] = ContextVar("call_context")
 
 
 @contextmanager

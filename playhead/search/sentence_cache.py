@@ -26,8 +26,8 @@ class SentenceCache:
     Threads may share it; a sentence that two request at the same time is embedded twice.
     """
 
-    def __init__(self, most_bytes: int = MAX_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._bytes = 0
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[int, str], NDArray[np.float32]] = OrderedDict()
@@ -64,6 +64,6 @@ class SentenceCache:
                 if (set_id, of) not in self._known:
                     self._known[set_id, of] = vector.copy()  # not a view of a whole batch
                     self._bytes += vector.nbytes
-            while self._bytes > self._most_bytes:
+            while self._bytes > self._max_bytes:
                 _, oldest = self._known.popitem(last=False)
                 self._bytes -= oldest.nbytes

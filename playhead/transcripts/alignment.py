@@ -92,7 +92,7 @@ def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
         found = _anchors(here, there)
         if not found and (needed := _comparisons(here, there)) <= comparisons:
             comparisons -= needed
-            found = _longest_row(here, there)
+            found = _common_block(here, there)
         if found:
             edges = [(a - 1, b - 1), *((a + i, b + j) for i, j in found), (old_end, new_end)]
             pairs += edges[1:-1]
@@ -137,6 +137,6 @@ def _comparisons(old: Sequence[str], new: Sequence[str]) -> int:
     return sum(counts[word] for word in old)
 
 
-def _longest_row(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
+def _common_block(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
     row = SequenceMatcher(None, old, new, autojunk=False).find_longest_match()
     return [(row.a + at, row.b + at) for at in range(row.size)]

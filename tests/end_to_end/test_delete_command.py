@@ -86,7 +86,7 @@ def test_deletion_leaves_no_byte_in_dumps_or_files(home: Home, pipeline: Pipelin
     pipeline.run(deleted, other)
     residue = find_residue(services, *WORDS, deleted.id, failed.id)
     assert {needle for _, needle in residue} == {*WORDS, deleted.id, failed.id}
-    [report] = home.json("forget", deleted.id, failed.id, "--yes")
+    [report] = home.json("delete", deleted.id, failed.id, "--yes")
     assert report["look"]["found"] == []
     assert not find_residue(services, *WORDS)
     assert not find_in_files(home.folder, deleted.id, failed.id)
@@ -104,7 +104,7 @@ def test_deletion_leaves_no_byte_after_a_late_worker(
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(pipeline.run, deleted, other)
         assert transcriber.transcribing.wait(60)
-        home.playhead("forget", deleted.id, "--yes")
+        home.playhead("delete", deleted.id, "--yes")
         transcriber.go_on.set()
         run.result()
     assert not find_residue(services, *WORDS)
@@ -114,10 +114,10 @@ def test_deletion_leaves_no_byte_after_a_late_worker(
 
 def test_deletion_needs_a_confirmation(home: Home, pipeline: Pipeline) -> None:
     deleted = add_recording(pipeline.services, TITLE, MARKED)
-    home.playhead("forget", deleted.id, exits=1)
-    home.playhead("forget", "01a20126-2c76-75ee-a0d8-85f69dacc231", "--yes", exits=1)
-    home.playhead("forget", exits=2)
-    home.playhead("forget", deleted.id, "--yes", "--org", "other", exits=1)
+    home.playhead("delete", deleted.id, exits=1)
+    home.playhead("delete", "01a20126-2c76-75ee-a0d8-85f69dacc231", "--yes", exits=1)
+    home.playhead("delete", exits=2)
+    home.playhead("delete", deleted.id, "--yes", "--org", "other", exits=1)
     assert [line["title"] for line in home.json("list")] == [TITLE]
 
 

@@ -239,9 +239,9 @@ def test_foreign_result_cannot_be_pinned_or_read(
     assert TranscriptVersions(shared, ledger, Content(shared)).all(foreign) == []
     assert ledger.lineage(foreign) == []
     assert ledger.current_results([foreign])[other.id] == {}
-    with pytest.raises(Exception, match="forgotten"):
+    with pytest.raises(Exception, match="deleted"):
         ledger.pin(ours, row["id"], "somebody")
-    with pytest.raises(Exception, match="forgotten"):
+    with pytest.raises(Exception, match="deleted"):
         Content(shared).transcript(ours, row["id"])
 
 

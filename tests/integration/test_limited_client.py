@@ -315,7 +315,8 @@ def test_clients_of_one_installation_share_limits_and_budget(settings: Settings)
         other.execute(call)
     database = Database(str(settings.database_url))
     assert [row["provider"] for row in attempts(database)] == ["mine"]
-    assert database.rows(b"select configured_requests from provider_rate_limits") == [{"configured_requests": 7}]
+    limits = database.rows(b"select configured_requests from provider_rate_limits")
+    assert limits == [{"configured_requests": 7}]
     database.close()
 
 

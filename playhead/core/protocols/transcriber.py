@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from playhead.core.records import Engine, Price, Segment, SpeakerSource, Transcript, Word
 
-if TYPE_CHECKING:  # the face looks at this module and decodes nothing
+if TYPE_CHECKING:  # readers of this module that decode nothing need no numpy
     from playhead.core.audio import Samples
 
 UNKNOWN_LANGUAGE: Final = "und"  # ISO 639-2 "undetermined": nobody spoke and none was given

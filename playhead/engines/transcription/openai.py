@@ -55,7 +55,7 @@ _REQUEST: Final[Mapping[SpeechFormat, Mapping[str, Any]]] = {
     "text": {"response_format": "json"},
 }
 
-_MOST_OUTPUT_TOKENS: Final = 2_000
+_MAX_OUTPUT_TOKENS: Final = 2_000
 _LATE_SECONDS: Final = 1.0  # by which a last word may overrun; engines count in steps of up to that
 
 _Reply = Mapping[str, Any]
@@ -146,7 +146,7 @@ class OpenAIRecognizer:
     def _at_most(self, seconds: float) -> Usage:
         if self._rates.usd_per_million_input_tokens:  # billed by tokens
             tokens = math.ceil(seconds * AUDIO_TOKENS_PER_SECOND)
-            return Usage(tokens, _MOST_OUTPUT_TOKENS, seconds)
+            return Usage(tokens, _MAX_OUTPUT_TOKENS, seconds)
         return Usage(audio_seconds=seconds)
 
 

@@ -29,8 +29,8 @@ from playhead.engines.writing.markdown_page import Page, escape_heading
 from playhead.engines.writing.sentence_ranking import (
     Vector,
     key_phrases,
-    most_representative,
     phrase_extractor,
+    representative_sentences,
     split_by_topic,
     term_vectors,
 )
@@ -97,7 +97,7 @@ def _analyze(sentences: list[SpokenSentence], language: str) -> _Findings:
     for positions in ranges:
         part = [sentences[i] for i in positions]
         phrase = _unused_phrase((phrase for phrase, _ in key_phrases(extractor, part)), headed)
-        quotes = most_representative(vectors, positions, _QUOTES_PER_SECTION)
+        quotes = representative_sentences(vectors, positions, _QUOTES_PER_SECTION)
         found.append(DocumentSection(phrase, *spoken_seconds(part), [sentences[i] for i in quotes]))
     return _Findings(
         key_phrases(extractor, sentences)[:_KEY_PHRASES],
@@ -114,8 +114,8 @@ def _highlights(vectors: list[Vector], ranges: list[range]) -> list[int]:
     """
     if len(ranges) == 1:
         return []
-    best = [i for positions in ranges for i in most_representative(vectors, positions, 1)]
-    return most_representative(vectors, best, _HIGHLIGHTS)
+    best = [i for positions in ranges for i in representative_sentences(vectors, positions, 1)]
+    return representative_sentences(vectors, best, _HIGHLIGHTS)
 
 
 def _unused_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:

@@ -77,7 +77,9 @@ def term_vectors(sentences: Sequence[SpokenSentence], stop_words: Set[str]) -> l
     return [_unit({term: n * rarity[term] for term, n in count.items()}) for count in counts]
 
 
-def most_representative(vectors: Sequence[Vector], among: Sequence[int], count: int) -> list[int]:
+def representative_sentences(
+    vectors: Sequence[Vector], among: Sequence[int], count: int
+) -> list[int]:
     """Return the positions of the sentences that represent those at ``among`` best.
 
     There are at most ``count``, in order, and no two of them say the same.

@@ -85,7 +85,7 @@ def _text(said: Word | Segment) -> str:
 def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, int]]:
     """Yield the character ranges of sentences, in order, with overlong ones split.
 
-    Together they cover the whole text.
+    The ranges cover the whole text.
     """
     waiting = [*reversed(split_multilingual(transcript.text, language_runs(transcript)))]
     while waiting:

@@ -21,7 +21,7 @@ import psycopg
 from playhead.postgres.coordination.notifications import WorkListener
 from playhead.postgres.database import Database, queries, socket_is_idle, unavailable
 
-WORKER = "worker"  # the duty of whoever takes what waits as soon as it waits
+WORKER = "worker"  # role of a process that starts pending recordings at once
 
 HEARTBEAT_SECONDS = 5.0
 #: After this long without a word a process counts as hung. Far more than a busy one needs.

@@ -128,23 +128,23 @@ def _wait_for_open_transactions(session: _Session) -> None:
     """
     xid = _row(session.connection, "now")["xid"]
     deadline = time.monotonic() + session.lock_timeout_seconds
-    while onlookers := session.connection.execute(
+    while blockers := session.connection.execute(
         _SQL["open_transactions"], {"xid": xid}
     ).fetchall():
-        for onlooker in onlookers:
-            if onlooker["idle"]:
-                session.connection.execute(_SQL["cancel"], {"pid": onlooker["pid"]})
+        for blocker in blockers:
+            if blocker["idle"]:
+                session.connection.execute(_SQL["cancel"], {"pid": blocker["pid"]})
         if time.monotonic() > deadline:
             raise RowsStillVisible(
-                f"Deleted rows are still visible to {_names(onlookers)}.",
+                f"Deleted rows are still visible to {_names(blockers)}.",
                 remedy="Run the same command again when they have ended.",
             )
         time.sleep(_POLL_INTERVAL_SECONDS)
 
 
-def _names(onlookers: list[DictRow]) -> str:
+def _names(blockers: list[DictRow]) -> str:
     return ", ".join(
-        f"{onlooker['application_name'] or 'process'} {onlooker['pid']}" for onlooker in onlookers
+        f"{blocker['application_name'] or 'process'} {blocker['pid']}" for blocker in blockers
     )
 
 

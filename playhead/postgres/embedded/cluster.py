@@ -70,8 +70,8 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "wal_recycle": "off",  # or files of the log would keep it under a new name
     "client_connection_check_interval": "10s",  # a killed client's long query ends
-    # The keeper does. Postgres 18 itself waits for ever, deaf to a stop, when the process that
-    # recovers after a crash is killed in its turn.
+    # The supervisor restarts it. Postgres 18 itself waits without end, and cannot be stopped, when
+    # the process that recovers after a crash is killed, too.
     "restart_after_crash": "off",
 }
 

@@ -169,8 +169,8 @@ class BatchQueue:
             "providers": list(providers),
             "quiet_seconds": quiet_seconds,
             "tries": MAX_TRIES,
-            "most_requests": MAX_REQUESTS,
-            "most_bytes": MAX_BYTES,
+            "max_requests": MAX_REQUESTS,
+            "max_bytes": MAX_BYTES,
             "line_bytes": LINE_BYTES,
         }
         with self._database.transaction() as connection:

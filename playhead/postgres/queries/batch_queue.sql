@@ -49,7 +49,7 @@ with waiting as (
       and provider = any(%(providers)s)
     group by org_id, provider, endpoint, model
     having max(created_at) < now() - %(quiet_seconds)s * interval '1 second'
-        or count(*) >= %(most_requests)s
+        or count(*) >= %(max_requests)s
     order by min(id)
     limit 1
 ), picked as (
@@ -63,7 +63,7 @@ with waiting as (
     returning id
 )
 select id, (select array_agg(picked.id) from picked
-            where place = 1 or place <= %(most_requests)s and bytes <= %(most_bytes)s) as requests
+            where place = 1 or place <= %(max_requests)s and bytes <= %(max_bytes)s) as requests
 from batch
 
 -- name: put_into

@@ -1,5 +1,5 @@
 -- name: lock
--- Of the transaction: a pooler would keep a session's, and the next to migrate wait for ever.
+-- Wait for the migration lock. It belongs to the transaction: a pooler would keep a session lock.
 select pg_advisory_xact_lock(hashtext('playhead_migrations'))
 
 -- name: pgvector_version

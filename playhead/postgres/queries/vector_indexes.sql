@@ -33,14 +33,16 @@ select pg_try_advisory_lock(hashtext('playhead vector indexes')) as mine
 select pg_advisory_unlock(hashtext('playhead vector indexes'))
 
 -- name: broken
--- Whoever asks holds the lock, so nobody is building them. A rebuilding that was killed leaves its copy.
+-- Return invalid indexes. The caller holds the lock, so no build is in progress; a killed rebuild leaves
+-- its copy.
 select c.relname as name
 from pg_index i join pg_class c on c.oid = i.indexrelid
 where c.relname ~ '^embeddings_set_\d+_of_[0-9a-f]{16}(_cc(new|old)\d*)?$' and not i.indisvalid
 
 -- name: memory
--- For all of it at once where 2 GB allow: beyond, building takes many times as long. Beside its
--- halves a vector is reckoned at 1,000 bytes: 48 neighbours of 16, and some more.
+-- Set the memory of an index build to the size of the index, at most 2 GB: with less, building takes
+-- many times as long. A vector needs its half-precision values and 1,000 bytes: 48 neighbours of 16
+-- bytes, and overhead.
 select set_config('maintenance_work_mem', greatest(65536, least(2097152, count(*)
     * (%(dimensions)s * 2 + 1000) / 1024))::text || 'kB', false)
 from embeddings where set_id = %(set_id)s and org_id = %(org_id)s
