@@ -101,7 +101,8 @@ def fill_tables(
         ),
         (
             "insert into provider_rate_limits (org_id, provider, configured_requests,"
-            " configured_tokens, requests_per_minute, tokens_per_minute, requests, tokens, filled_at)"
+            " configured_tokens, requests_per_minute, tokens_per_minute, requests,"
+            " tokens, filled_at)"
             " values (%(org)s, 'p', 1, 1, 1, 1, 1, 1, now())"
         ),
         (
