@@ -149,7 +149,7 @@ def temporary_home(**engines: str) -> Iterator[Home]:
         variables = {f"PLAYHEAD_{name.upper()}": engine for name, engine in engines.items()}
         variables |= {"PLAYHEAD_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder)}
         stack.enter_context(environment(variables))
-        stack.enter_context(chdir(folder))  # where no .env is
+        stack.enter_context(chdir(folder))  # a folder without .env
         settings = load_settings()
         (settings.home / "inbox").mkdir(parents=True)
         stack.callback(embedded_server(settings).stop)

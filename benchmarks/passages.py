@@ -22,7 +22,7 @@ from playhead.postgres.search.embedding_sets import EmbeddingSet
 
 SIZES = (10, 1_000, 10_000, 100_000)
 SHARES = (0.5, 0.05, 0.005, 0.0005)
-_CHUNKS_PER_RECORDING = 50  # passages, of three topics
+_CHUNKS_PER_RECORDING = 50  # chunks of three topics
 _BLOCK = 1_000  # recordings written in one transaction
 _BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 ENGINE = Engine("topics", "mixture-1")

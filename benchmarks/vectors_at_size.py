@@ -242,7 +242,7 @@ def main(chunks: int, questions: int, home: Path, as_json: bool, plot: Path | No
 
 
 def _prepare(url: str, rows: Rows) -> dict[str, float]:
-    """Written and indexed, unless that was done before; what it took."""
+    """Write and index the rows unless that was done before; return seconds and index sizes."""
     database = Database(url)
     sets, build_seconds = EmbeddingSets(database), {}
     if not sets.all():

@@ -79,10 +79,12 @@ class Score:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a language.")
 def main(folder: Path, model: str, rounds: int, as_json: bool) -> None:
     """Compare the local transcriber with plain faster-whisper on the audio of FOLDER."""
-    model_ = WhisperModel(model, device="cpu", compute_type="int8", files=whisper_files(model))
-    clips = [item for item in manifest(folder) if item.language in model_.supported_languages]
+    plain_model = WhisperModel(model, device="cpu", compute_type="int8", files=whisper_files(model))
+    clips = [item for item in manifest(folder) if item.language in plain_model.supported_languages]
     scores = list(
-        compare(clips, load_playhead(model), lambda path: transcribe_plain(model_, path), rounds)
+        compare(
+            clips, load_playhead(model), lambda path: transcribe_plain(plain_model, path), rounds
+        )
     )
     if as_json:
         for score in scores:
@@ -115,11 +117,11 @@ def transcribe_plain(model: WhisperModel, path: Path) -> str:
 
 
 def compare(
-    clips: Sequence[ReferenceClip], ours: Side, model_: Side, rounds: int
+    clips: Sequence[ReferenceClip], ours: Side, plain: Side, rounds: int
 ) -> Iterator[Score]:
     """Yield one score per language, in the manifest's order."""
-    ours(clips[0].path), model_(clips[0].path)  # warm: weights, voice detection, threads
-    results = {item: compare_file(item.path, (ours, model_), rounds) for item in clips}
+    ours(clips[0].path), plain(clips[0].path)  # warm: weights, voice detection, threads
+    results = {item: compare_file(item.path, (ours, plain), rounds) for item in clips}
     for language in dict.fromkeys(item.language for item in clips):
         items = [item for item in clips if item.language == language]
         yield score(language, items, [results[item] for item in items])
@@ -137,8 +139,8 @@ def compare_file(
             text = sides[side](path)
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
             results_of[side].append(SideResult(text, seconds, cpu_seconds))
-    ours, model_ = (min(side, key=lambda results: results.seconds) for side in results_of)
-    return ours, model_
+    ours, plain = (min(side, key=lambda results: results.seconds) for side in results_of)
+    return ours, plain
 
 
 def score(
@@ -147,18 +149,18 @@ def score(
     """Return the errors over all words (or characters) of a language, not the mean of its files."""
     references = [normalise(item.reference) for item in items]
     rate = jiwer.cer if language in _UNSPACED else jiwer.wer
-    ours, model_ = zip(*results, strict=True)
+    ours, plain = zip(*results, strict=True)
     return Score(
         language=language,
         unit="characters" if language in _UNSPACED else "words",
         files=len(items),
         audio_seconds=sum(item.seconds for item in items),
         error_ours=rate(references, [normalise(result.text) for result in ours]),
-        error_plain=rate(references, [normalise(result.text) for result in model_]),
+        error_plain=rate(references, [normalise(result.text) for result in plain]),
         seconds_ours=sum(result.seconds for result in ours),
-        seconds_plain=sum(result.seconds for result in model_),
+        seconds_plain=sum(result.seconds for result in plain),
         cpu_seconds_ours=sum(result.cpu_seconds for result in ours),
-        cpu_seconds_plain=sum(result.cpu_seconds for result in model_),
+        cpu_seconds_plain=sum(result.cpu_seconds for result in plain),
     )
 
 

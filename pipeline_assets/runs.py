@@ -96,12 +96,12 @@ class RunSpec:
 
     @property
     def run_config(self) -> dict[str, Any]:
-        asked: dict[str, Any] = {"only": list(self.ids), "task": "finish"}
+        config: dict[str, Any] = {"only": list(self.ids), "task": "finish"}
         if self.plan is not None:
-            asked |= {"task": "plan", "plan": self.plan.id}
+            config |= {"task": "plan", "plan": self.plan.id}
         return {
             "ops": {
-                "rebuild_archived_recordings" if self.archived else "recordings": {"config": asked}
+                "rebuild_archived_recordings" if self.archived else "recordings": {"config": config}
             }
         }
 

@@ -4,6 +4,10 @@ A recording creates about thirty events. Stored one by one, each takes a transac
 dozen statements, and together they cost more than the pipeline's own work
 (docs/decisions/0005-warm-worker.md). Events that are lost when a worker is killed are reported by
 ``pipeline_assets/maintenance/missing_events.py``.
+
+Why our own: Dagster's ``DAGSTER_EVENT_BATCH_SIZE`` covers too little in 1.13.27. It can be deleted
+when Dagster batches asset events and step logs itself. Dagster's own ``has_table`` also leaks
+connections (#34058, #34154).
 """
 
 from __future__ import annotations
@@ -182,18 +186,18 @@ class BatchedEventLog(PostgresEventLogStorage):
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
         """Yield the connection that every statement of this storage uses."""
-        mine = self._thread
-        if mine.batch is not None:
-            yield mine.batch
+        state = self._thread
+        if state.batch is not None:
+            yield state.batch
             return
-        if not mine.connections:  # with an open transaction it could deadlock with itself
+        if not state.connections:  # with an open transaction it could deadlock with itself
             self.flush()
-        mine.connections += 1
+        state.connections += 1
         try:
             with super()._connect() as connection:
                 yield connection
         finally:
-            mine.connections -= 1
+            state.connections -= 1
 
     def _store_batch(self, events: Sequence[EventLogEntry]) -> None:
         table = SqlEventLogStorageTable

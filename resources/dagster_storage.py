@@ -2,6 +2,10 @@
 
 Runs and events are in the second database of our server, logs in our home folder. ``dagster dev``
 therefore works in a fresh clone without settings, and two homes do not affect each other.
+
+Why our own: dagster-postgres opens and closes a connection for nearly every statement, and its pool
+cannot be configured. Dagster #33935 and #33936 would make it configurable; when that is released,
+``_create_pooled_engine`` can be deleted.
 """
 
 from __future__ import annotations

@@ -38,15 +38,15 @@ def inbox_sensor(
     now = playhead.files.inbox.list_files()
     names = {_opaque_name(name): name for name in now}  # Dagster stores no file names
     listing = {key: now[name] for key, name in names.items()}
-    attended = playhead.liveness.is_alive(WORKER)
+    worker_alive = playhead.liveness.is_alive(WORKER)
     tracker = StabilityTracker(stable_seconds=0.0, seen=_load(context.cursor))
-    settled = [names[key] for key in tracker.complete(listing, time.time())]
-    settled = _not_taken_by_worker(settled, playhead, attended)
-    small = [name for name in settled if now[name][0] <= _LARGE_BYTES]
-    taken = sum(1 for _ in _take(context, playhead, small))
+    complete = [names[key] for key in tracker.complete(listing, time.time())]
+    complete = _not_taken_by_worker(complete, playhead, worker_alive)
+    small = [name for name in complete if now[name][0] <= _LARGE_BYTES]
+    ingested = sum(1 for _ in _take(context, playhead, small))
     requests = [
         _request(name)
-        for name in settled
+        for name in complete
         if name not in small and not _is_being_ingested(context.instance, name)
     ]
     return dg.SensorResult(
@@ -54,12 +54,12 @@ def inbox_sensor(
         cursor=json.dumps(listing),
         skip_reason=None
         if requests
-        else f"{taken} files ingested, {len(now) - taken} still being written",
+        else f"{ingested} files ingested, {len(now) - ingested} still being written",
     )
 
 
 def _not_taken_by_worker(
-    settled: Sequence[str], services: PipelineServices, attended: bool
+    complete: Sequence[str], services: PipelineServices, worker_alive: bool
 ) -> list[str]:
     """Return the files for this sensor to ingest.
 
@@ -67,8 +67,8 @@ def _not_taken_by_worker(
     """
     return [
         name
-        for name in settled
-        if not attended or services.files.inbox.age(name) > SENSOR_GRACE_SECONDS
+        for name in complete
+        if not worker_alive or services.files.inbox.age(name) > SENSOR_GRACE_SECONDS
     ]
 
 
@@ -80,12 +80,12 @@ def _take(
         if time.monotonic() > deadline:
             return
         try:
-            arrival = ingest_from_inbox(services, name)
+            result = ingest_from_inbox(services, name)
         except (OSError, PlayheadError) as error:  # this file only; the next tick tries again
             context.log.warning(f"{name!r} stays in the inbox: {error}")
             continue
-        word = "is already" if arrival.duplicate else "was added as"
-        context.log.info(f"A file {word} recording {arrival.recording.id}")
+        word = "is already" if result.duplicate else "was added as"
+        context.log.info(f"A file {word} recording {result.recording.id}")
         yield name
 
 

@@ -5,6 +5,8 @@ at that moment, the daemon notes that it will not retry and does not return to i
 at the end of ``auto_run_reexecution.py`` in 1.13.27). If the daemon itself dies at that moment, the
 run stays marked for a retry and its backfill never finishes. A sensor runs in the code server,
 which is therefore available when this one is evaluated.
+
+Not yet reported upstream. The sensor can be deleted when Dagster's daemon retries such runs.
 """
 
 from __future__ import annotations

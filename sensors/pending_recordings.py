@@ -47,12 +47,10 @@ def pending_recordings_sensor(
     busy = keys_in_progress(context.instance, keys)
     free = [recording for recording in waiting if recording.partition_key not in busy]
     added = missing_partition_keys(free, keys)
-    plans = group_into_runs(free, [*keys, *added])[:_RUNS_PER_TICK]
-    playhead.pipeline.recordings.mark_requested(
-        [identity for plan in plans for identity in plan.ids]
-    )
+    runs = group_into_runs(free, [*keys, *added])[:_RUNS_PER_TICK]
+    playhead.pipeline.recordings.mark_requested([identity for run in runs for identity in run.ids])
     return dg.SensorResult(
-        run_requests=[_request(plan) for plan in plans],
+        run_requests=[_request(run) for run in runs],
         dynamic_partitions_requests=[recordings_partitions.build_add_request(added)],
     )
 
@@ -71,15 +69,15 @@ def _not_taken_by_worker(services: PipelineServices) -> list[Recording]:
     return [recording for recording in waiting if recording.id in overdue]
 
 
-def _request(plan: RunSpec) -> dg.RunRequest:
+def _request(run: RunSpec) -> dg.RunRequest:
     # No run key: Dagster remembers keys permanently and would drop the run of a later attempt.
-    return dg.RunRequest(tags=dict(plan.tags), run_config=plan.run_config)
+    return dg.RunRequest(tags=dict(run.tags), run_config=run.run_config)
 
 
 def keys_in_progress(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
     job = ingest_recording.name
     runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS_STATUSES))
-    died = instance.get_runs(
+    failed = instance.get_runs(
         dg.RunsFilter(
             job_name=job,
             statuses=[dg.DagsterRunStatus.FAILURE],
@@ -87,5 +85,5 @@ def keys_in_progress(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[s
             updated_after=datetime.now(UTC) - _RETRY_GRACE,
         )
     )
-    to_come = [run for run in died if AUTO_RETRY_RUN_ID_TAG not in run.tags]
-    return {key for run in [*runs, *to_come] for key in partition_keys_of(run.tags, keys)}
+    retries = [run for run in failed if AUTO_RETRY_RUN_ID_TAG not in run.tags]
+    return {key for run in [*runs, *retries] for key in partition_keys_of(run.tags, keys)}

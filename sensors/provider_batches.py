@@ -20,7 +20,7 @@ def provider_batches_sensor(
 ) -> dg.SensorResult:
     if not playhead.provider_use.batches.has_work():
         return dg.SensorResult(skip_reason="no request is pending for a batch")
-    looking = dg.RunsFilter(job_name=sync_provider_batches.name, statuses=IN_PROGRESS_STATUSES)
-    if context.instance.get_runs(looking, limit=1):
+    in_progress = dg.RunsFilter(job_name=sync_provider_batches.name, statuses=IN_PROGRESS_STATUSES)
+    if context.instance.get_runs(in_progress, limit=1):
         return dg.SensorResult(skip_reason="a run is in progress")
     return dg.SensorResult(run_requests=[dg.RunRequest()])

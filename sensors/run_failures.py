@@ -21,17 +21,17 @@ from playhead.services.context import PipelineServices
 def run_failure_sensor(
     context: dg.RunFailureSensorContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.SkipReason:
-    buried = playhead.pipeline.results.dead_letter_crashed()
+    dead_letters = playhead.pipeline.results.dead_letter_crashed()
     run = context.dagster_run
     if works_on_recordings(run):
         keys = context.instance.get_dynamic_partitions(PARTITION_SET)
         affected = playhead.pipeline.recordings.by_partition_keys(
             sorted(partition_keys_of(run.tags, keys))
         )
-        buried += playhead.pipeline.results.dead_letter_stalled(
+        dead_letters += playhead.pipeline.results.dead_letter_stalled(
             [recording.id for recording in affected],
             run_id=run.run_id,
             message=context.failure_event.message or "The run failed before it started.",
         )
         report_missing_events_for_run(context.instance, playhead.pipeline.audit, run, keys)
-    return dg.SkipReason(f"{buried} dead letters written")
+    return dg.SkipReason(f"{dead_letters} dead letters written")

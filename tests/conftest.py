@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
         time_travel.keep_postgres_on_this_clock(patch)
         server.attach()
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        # Every test's database is hundreds of files, and none need outlive a power cut.
+        # Every test's database is hundreds of files, and none has to survive a power failure.
         connection.execute("alter system set fsync = off")
         connection.execute("select pg_reload_conf()")
     yield server

@@ -83,7 +83,7 @@ def use_home(home: Path, url: str) -> Iterator[None]:
     """Use only the settings of this home and database inside the context."""
     home.mkdir(parents=True, exist_ok=True)
     variables = {"PLAYHEAD_HOME": str(home), "DATABASE_URL": url}
-    with environment(variables), chdir(home):  # where no .env is
+    with environment(variables), chdir(home):  # a folder without .env
         yield
 
 

@@ -36,10 +36,10 @@ class TextSearch(ChunkSearch):
         self,
         query: str,
         vector: NDArray[np.float32] | None,
-        searched: EmbeddingSet,
+        embedding_set: EmbeddingSet,
         **how: Any,
     ) -> list[Match]:
-        return super().find(query, None, searched, **how)
+        return super().find(query, None, embedding_set, **how)
 
 
 class VectorSearch(ChunkSearch):
@@ -49,10 +49,10 @@ class VectorSearch(ChunkSearch):
         self,
         query: str,
         vector: NDArray[np.float32] | None,
-        searched: EmbeddingSet,
+        embedding_set: EmbeddingSet,
         **how: Any,
     ) -> list[Match]:
-        return super().find("", vector, searched, **how)
+        return super().find("", vector, embedding_set, **how)
 
 
 class CachingEmbedder:

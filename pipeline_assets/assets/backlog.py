@@ -26,13 +26,13 @@ _STALE_AFTER = timedelta(hours=2)
 )
 def backlog(playhead: dg.ResourceParam[PipelineServices]) -> dg.MaterializeResult[None]:
     waiting = playhead.pipeline.recordings.backlog()
-    letters = playhead.pipeline.recordings.dead_letters()
+    dead_letters = playhead.pipeline.recordings.dead_letters()
     now = datetime.now(UTC)
     oldest = max(((now - stage.oldest).total_seconds() for stage in waiting), default=0.0)
     return dg.MaterializeResult(
         metadata={
             "waiting": sum(stage.recordings for stage in waiting),
-            "failed": len(letters),
+            "failed": len(dead_letters),
             "oldest_seconds": round(oldest, 1),
             **{f"waiting_for_{stage.stage}": stage.recordings for stage in waiting},
         },
@@ -52,15 +52,18 @@ def model_check_result(models: Sequence[str], today: date) -> dg.AssetCheckResul
 
     Within 14 days of the shutdown the severity is ERROR.
     """
-    left = {model: days for model in models if (days := days_left(model, today)) is not None}
-    soonest = min(left.values(), default=WARN_DAYS + 1)
+    days_by_model = {
+        model: days for model in models if (days := days_left(model, today)) is not None
+    }
+    soonest = min(days_by_model.values(), default=WARN_DAYS + 1)
     return dg.AssetCheckResult(
         passed=soonest > WARN_DAYS,
         severity=dg.AssetCheckSeverity.ERROR
         if soonest <= ERROR_DAYS
         else dg.AssetCheckSeverity.WARN,
         metadata={
-            f"days left of {model}": dg.MetadataValue.int(days) for model, days in left.items()
+            f"days left of {model}": dg.MetadataValue.int(days)
+            for model, days in days_by_model.items()
         },
     )
 

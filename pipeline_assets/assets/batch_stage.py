@@ -46,76 +46,87 @@ class BatchStage:
     build_task: Callable[[RecordingContext, Sequence[EmbeddingTarget]], StageTask]
     process: Callable[[ClaimedTasks], list[StageResult]]
 
-    def __call__(self, works: Sequence[RecordingContext]) -> list[StageOutcome]:
+    def run(self, works: Sequence[RecordingContext]) -> list[StageOutcome]:
         """Run the stage for each recording and return its outcome for the active embedding set.
 
         An error for a set that is not searched yet is stored with the result and logged; it does
         not stop the recording.
         """
         groups = [capture_error(self.group_targets, work) for work in works]
-        made = self._run_all(
+        outcomes = self._run_all(
             [
-                (work, found if isinstance(found, PlayheadError) else found[0])
-                for work, found in zip(works, groups, strict=True)
+                (work, group if isinstance(group, PlayheadError) else group[0])
+                for work, group in zip(works, groups, strict=True)
             ]
         )
-        others = [
+        remaining = [
             (work, targets)
-            for work, found, result in zip(works, groups, made, strict=True)
-            if isinstance(result, StageResult) and not isinstance(found, PlayheadError)
-            for targets in found[1:]
+            for work, group, result in zip(works, groups, outcomes, strict=True)
+            if isinstance(result, StageResult) and not isinstance(group, PlayheadError)
+            for targets in group[1:]
         ]
-        for (work, targets), result in zip(others, self._run_all(others), strict=True):
+        for (work, targets), result in zip(remaining, self._run_all(remaining), strict=True):
             if isinstance(result, PlayheadError):
                 names = ", ".join(f"set {target.embedding_set.id}" for target in targets)
                 work.attempt.log(f"{work.recording.id}, {names}: {result} {result.remedy}")
-        return made
+        return outcomes
 
     def _run_all(
-        self, wanted: Sequence[tuple[RecordingContext, Sequence[EmbeddingTarget] | PlayheadError]]
+        self, requests: Sequence[tuple[RecordingContext, Sequence[EmbeddingTarget] | PlayheadError]]
     ) -> list[StageOutcome]:
         tasks = [
             targets
             if isinstance(targets, PlayheadError)
             else capture_error(self.build_task, work, targets)
-            for work, targets in wanted
+            for work, targets in requests
         ]
-        made: dict[int, StageOutcome] = {}
+        outcomes: dict[int, StageOutcome] = {}
         ready = [(number, task) for number, task in enumerate(tasks) if isinstance(task, StageTask)]
-        for _, alike in groupby(
+        for _, group in groupby(
             sorted(ready, key=_lock_order), key=lambda entry: _lock_order(entry)[:2]
         ):
-            made |= self._run_group(list(alike))
-        return [made[i] if isinstance(task, StageTask) else task for i, task in enumerate(tasks)]
+            outcomes |= self._run_group(list(group))
+        return [
+            outcomes[i] if isinstance(task, StageTask) else task for i, task in enumerate(tasks)
+        ]
 
     def _run_group(self, tasks: Sequence[_IndexedTask]) -> dict[int, StageOutcome]:
-        made: dict[int, StageOutcome] = {
+        outcomes: dict[int, StageOutcome] = {
             number: task.unchanged(current) for number, task in tasks if (current := task.current)
         }
-        left = [(number, task) for number, task in tasks if number not in made]
-        hasty = [(number, task) for number, task in left if not task.context.batch]
-        if len(hasty) > 1:
-            made |= self._run_batch(hasty)
-        for number, task in left:
-            if number not in made:
-                made[number] = capture_error(self._run_single, task)
-        return made
+        pending = [(number, task) for number, task in tasks if number not in outcomes]
+        batchable = [(number, task) for number, task in pending if not task.context.batch]
+        if len(batchable) > 1:
+            outcomes |= self._run_batch(batchable)
+        for number, task in pending:
+            if number not in outcomes:
+                outcomes[number] = capture_error(self._run_single, task)
+        return outcomes
 
     def _run_batch(self, tasks: Sequence[_IndexedTask]) -> Mapping[int, StageResult]:
         """Return the outcomes of the claimed tasks, or nothing if any of them fails."""
-        turn, results = tasks[0][1].context.attempt, tasks[0][1].context.services.pipeline.results
-        wanted = [task.key for _, task in tasks]
+        attempt, results = (
+            tasks[0][1].context.attempt,
+            tasks[0][1].context.services.pipeline.results,
+        )
+        keys = [task.key for _, task in tasks]
         try:
-            with results.try_claim_many(wanted, run_id=turn.run_id, detail=self.detail) as claims:
-                mine = [(*task, claim) for task, claim in zip(tasks, claims, strict=True) if claim]
-                open_ones = [entry for entry in mine if not entry[2].done]
-                made = self._process([open_one[1:] for open_one in open_ones]) if open_ones else []
+            with results.try_claim_many(keys, run_id=attempt.run_id, detail=self.detail) as claims:
+                claimed = [
+                    (*task, claim) for task, claim in zip(tasks, claims, strict=True) if claim
+                ]
+                unfinished = [entry for entry in claimed if not entry[2].done]
+                created = self._process([entry[1:] for entry in unfinished]) if unfinished else []
         except WorkerStopping:
             raise
         except Exception:  # the failing task fails again, alone, and is reported there
             return {}
-        found = {number: task.unchanged(claim.done) for number, task, claim in mine if claim.done}
-        return found | {entry[0]: outcome for entry, outcome in zip(open_ones, made, strict=True)}
+        unchanged = {
+            number: task.unchanged(claim.done) for number, task, claim in claimed if claim.done
+        }
+        return unchanged | {
+            entry[0]: outcome for entry, outcome in zip(unfinished, created, strict=True)
+        }
 
     def _process(self, claimed: ClaimedTasks) -> list[StageResult]:
         try:

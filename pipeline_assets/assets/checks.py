@@ -59,8 +59,8 @@ def check_specs() -> list[dg.AssetCheckSpec]:
 
 
 def check_media(facts: MediaFacts) -> tuple[Check, ...]:
-    lasts = {"duration_seconds": facts.duration_seconds}
-    return (Check("raw_media", "has_sound", facts.duration_seconds > 0, facts=lasts),)
+    duration = {"duration_seconds": facts.duration_seconds}
+    return (Check("raw_media", "has_sound", facts.duration_seconds > 0, facts=duration),)
 
 
 def check_transcript(transcript: Transcript) -> tuple[Check, ...]:
@@ -75,25 +75,27 @@ def check_transcript(transcript: Transcript) -> tuple[Check, ...]:
 
 
 def check_document(document: Document, duration_seconds: float) -> tuple[Check, ...]:
-    stand = all(
+    within_bounds = all(
         0 <= span.char_start < span.char_end <= len(document.content)
         and 0 <= span.start_seconds <= span.end_seconds <= duration_seconds + TOLERANCE_SECONDS
         for span in document.spans
     )
     return (
-        Check("document", "quotes_match_document", stand, facts={"spans": len(document.spans)}),
+        Check(
+            "document", "quotes_match_document", within_bounds, facts={"spans": len(document.spans)}
+        ),
     )
 
 
 def check_chunks(
-    made: Sequence[Chunk], texts: Mapping[Source, str], duration_seconds: float
+    chunks: Sequence[Chunk], texts: Mapping[Source, str], duration_seconds: float
 ) -> tuple[Check, ...]:
     """Check that chunks match their source text exactly and lie inside the media.
 
     ``texts`` holds the full text of each source.
     """
     exact = all(
-        texts[chunk.source][chunk.char_start : chunk.char_end] == chunk.text for chunk in made
+        texts[chunk.source][chunk.char_start : chunk.char_end] == chunk.text for chunk in chunks
     )
     inside = all(
         chunk.start_seconds is None
@@ -104,9 +106,9 @@ def check_chunks(
             <= chunk.end_seconds
             <= duration_seconds + TOLERANCE_SECONDS
         )
-        for chunk in made
+        for chunk in chunks
     )
-    count = {"chunks": len(made)}
+    count = {"chunks": len(chunks)}
     return (
         Check("chunks", "positions_exact", exact, facts=count),
         Check("chunks", "times_within_media", inside, facts=count),
@@ -115,8 +117,8 @@ def check_chunks(
 
 def check_embeddings(coverage: Coverage) -> tuple[Check, ...]:
     facts = {"vectors": coverage.vectors, "chunks": coverage.chunks}
-    whole = coverage.vectors == coverage.chunks
-    return (Check("embeddings", "every_chunk_has_vector", whole, facts=facts),)
+    complete = coverage.vectors == coverage.chunks
+    return (Check("embeddings", "every_chunk_has_vector", complete, facts=facts),)
 
 
 def check_evaluation(check: Check, partition: str) -> dg.AssetCheckEvaluation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from threading import Lock
 
 import dagster as dg
@@ -43,9 +44,6 @@ _ROWS_SHOWN = 50
 
 _TextKey = tuple[str, Source]  # recording id and source
 
-#: Chunking holds the GIL: one thread chunks while the other waits for the database.
-_CHUNKING_LOCK = Lock()
-
 SPEC = stage_spec(
     "chunks",
     after=("transcript", "document"),
@@ -83,40 +81,44 @@ def _recipe_for(work: RecordingContext, target: EmbeddingTarget) -> Recipe:
 
 
 def _task(work: RecordingContext, targets: Sequence[EmbeddingTarget]) -> StageTask:
-    heard, written = work.upstream("transcript"), work.upstream("document")
-    inputs = {"transcript": heard.output_hash, "document": written.output_hash}
+    transcript, document = work.upstream("transcript"), work.upstream("document")
+    inputs = {"transcript": transcript.output_hash, "document": document.output_hash}
     return StageTask(work, _recipe_for(work, targets[0]), inputs, targets)
 
 
-def _make(claimed: ClaimedTasks) -> list[StageResult]:
+def _make(lock: Lock, claimed: ClaimedTasks) -> list[StageResult]:
     stage_results, content = (
         claimed[0][0].context.services.pipeline.results,
         claimed[0][0].context.services.pipeline.content,
     )
     tasks = [task for task, _ in claimed]
     before = content.chunk_spans((task.context.recording, task.recipe.hash) for task in tasks)
-    read = [_read(task) for task in tasks]
-    with _CHUNKING_LOCK:
-        cuttings = [_chunk(task, *source, before) for task, source in zip(tasks, read, strict=True)]
-    hashes = [chunks_hash(cutting.made) for cutting in cuttings]
+    sources = [_read(task) for task in tasks]
+    with lock:
+        chunked_texts = [
+            _chunk(task, *source, before) for task, source in zip(tasks, sources, strict=True)
+        ]
+    hashes = [chunks_hash(chunked.chunks) for chunked in chunked_texts]
     with stage_results.finish_all([claim for _, claim in claimed], hashes) as (connection, results):
         stage_results.supersede(connection, results)
         content.put_chunks(
             connection,
             [
                 ChunkWrite(
-                    task.context.recording, result, chunking.made, chunking.transcript.language
+                    task.context.recording, result, chunked.chunks, chunked.transcript.language
                 )
-                for task, result, chunking in zip(tasks, results, cuttings, strict=True)
+                for task, result, chunked in zip(tasks, results, chunked_texts, strict=True)
             ],
         )
     return [
-        task.created(result, _describe(chunking.made), chunking.checks)
-        for task, result, chunking in zip(tasks, results, cuttings, strict=True)
+        task.created(result, _describe(chunked.chunks), chunked.checks)
+        for task, result, chunked in zip(tasks, results, chunked_texts, strict=True)
     ]
 
 
-CHUNKS = BatchStage("chunking", _group_by_recipe, _task, _make)
+def chunk_stage(lock: Lock) -> BatchStage:
+    """Return the stage. ``lock`` is held while texts are chunked, but not for database calls."""
+    return BatchStage("chunking", _group_by_recipe, _task, partial(_make, lock))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class _ChunkedTexts:
 
     transcript: TimedText
     document: Document
-    made: list[Chunk]
+    chunks: list[Chunk]
 
     @property
     def checks(self) -> tuple[checks.Check, ...]:
@@ -133,7 +135,7 @@ class _ChunkedTexts:
             "transcript": self.transcript.text,
             "document": self.document.content,
         }
-        return checks.check_chunks(self.made, texts, self.transcript.duration_seconds)
+        return checks.check_chunks(self.chunks, texts, self.transcript.duration_seconds)
 
 
 def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source, ChunkingConfig]:
@@ -141,13 +143,15 @@ def _configs(settings: Settings, kind: Kind, embedder: Embedder) -> dict[Source,
 
     Sizes are those set for the kind of recording, capped at the model's window.
     """
-    chosen = settings.chunking_for(kind)
+    setting = settings.chunking_for(kind)
     window = embedder.window_tokens
 
     def config(strategy: Strategy) -> ChunkingConfig:
-        return ChunkingConfig(strategy, chosen.size, chosen.overlap, chosen.minimum).capped(window)
+        return ChunkingConfig(strategy, setting.size, setting.overlap, setting.minimum).capped(
+            window
+        )
 
-    return {"transcript": config(chosen.transcript), "document": config(chosen.document)}
+    return {"transcript": config(setting.transcript), "document": config(setting.document)}
 
 
 def _read(task: StageTask) -> tuple[TimedText, Document]:
@@ -156,8 +160,8 @@ def _read(task: StageTask) -> tuple[TimedText, Document]:
         task.context.upstream,
         task.context.recording,
     )
-    heard = content.timed_text(recording, upstream("transcript").id)
-    return heard, content.document(recording, upstream("document").id)
+    transcript = content.timed_text(recording, upstream("transcript").id)
+    return transcript, content.document(recording, upstream("document").id)
 
 
 def _chunk(
@@ -182,30 +186,34 @@ def _chunk(
             before=before.get((recording.id, source), ()),
         )
 
-    heard = cut("transcript", transcript.text, transcript.timeline, transcript.language_runs)
-    own = document.content[: document.metadata.get("quotes_from")]  # the rest quotes the transcript
-    written = cut(
-        "document", own, Timeline.of(document.spans), document_languages(document, transcript)
+    transcript_chunks = cut(
+        "transcript", transcript.text, transcript.timeline, transcript.language_runs
     )
-    said = attach_sentences(heard, transcript_sentences(transcript))
-    made = [*said, *attach_sentences(written, document_quotes(document))]
-    return _ChunkedTexts(transcript, document, made)
+    text = document.content[
+        : document.metadata.get("quotes_from")
+    ]  # the rest quotes the transcript
+    document_chunks = cut(
+        "document", text, Timeline.of(document.spans), document_languages(document, transcript)
+    )
+    with_sentences = attach_sentences(transcript_chunks, transcript_sentences(transcript))
+    chunks = [*with_sentences, *attach_sentences(document_chunks, document_quotes(document))]
+    return _ChunkedTexts(transcript, document, chunks)
 
 
-def _describe(made: list[Chunk]) -> Metadata:
-    shown = [
+def _describe(chunks: list[Chunk]) -> Metadata:
+    rows = [
         dg.TableRecord(
             {
-                "source": passage.source,
-                "at": format_timecode(passage.start_seconds or 0.0),
-                "tokens": passage.token_count,
-                "text": passage.text[:160],
+                "source": chunk.source,
+                "at": format_timecode(chunk.start_seconds or 0.0),
+                "tokens": chunk.token_count,
+                "text": chunk.text[:160],
             }
         )
-        for passage in made[:_ROWS_SHOWN]
+        for chunk in chunks[:_ROWS_SHOWN]
     ]
     return {
-        "chunks": len(made),
-        "tokens": sum(passage.token_count for passage in made),
-        "passages": dg.MetadataValue.table(shown) if shown else "none",
+        "chunks": len(chunks),
+        "tokens": sum(chunk.token_count for chunk in chunks),
+        "passages": dg.MetadataValue.table(rows) if rows else "none",
     }

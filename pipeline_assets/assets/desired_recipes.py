@@ -23,28 +23,30 @@ def desired_recipes(services: PipelineServices) -> list[DesiredRecipe]:
 
     Engine selections whose engine is unavailable are left out.
     """
-    targets, wanted = services.embedding_targets(), []
-    for choice in services.pipeline.recordings.engine_selections():
+    targets, recipes = services.embedding_targets(), []
+    for selection in services.pipeline.recordings.engine_selections():
         with suppress(ModelUnavailable):
-            wanted += list(_desired_for(services.settings, services.engines, targets, choice))
-    return wanted
+            recipes += list(_desired_for(services.settings, services.engines, targets, selection))
+    return recipes
 
 
 def _desired_for(
     settings: Settings,
     engines: Engines,
     targets: Sequence[EmbeddingTarget],
-    choice: EngineSelection,
+    selection: EngineSelection,
 ) -> Iterator[DesiredRecipe]:
-    transcriber, writer = engines.transcriber_for(choice), engines.writer_for(choice)
-    yield DesiredRecipe(choice, 0, raw_media.RECIPE, FREE)
-    yield DesiredRecipe(choice, 0, transcript.recipe(transcriber), transcriber.price)
-    yield DesiredRecipe(choice, 0, document.recipe(writer), writer.price)
+    transcriber, writer = engines.transcriber_for(selection), engines.writer_for(selection)
+    yield DesiredRecipe(selection, 0, raw_media.RECIPE, FREE)
+    yield DesiredRecipe(selection, 0, transcript.recipe(transcriber), transcriber.price)
+    yield DesiredRecipe(selection, 0, document.recipe(writer), writer.price)
     for target in targets:
-        cut = chunks.recipe(settings, choice.kind, target.embedder)
-        yield DesiredRecipe(choice, target.embedding_set.id, cut, FREE)
-        embedded = embeddings.recipe(target.embedder)
-        yield DesiredRecipe(choice, target.embedding_set.id, embedded, target.embedder.price)
+        chunk_recipe = chunks.recipe(settings, selection.kind, target.embedder)
+        yield DesiredRecipe(selection, target.embedding_set.id, chunk_recipe, FREE)
+        embedding_recipe = embeddings.recipe(target.embedder)
+        yield DesiredRecipe(
+            selection, target.embedding_set.id, embedding_recipe, target.embedder.price
+        )
 
 
 def changed_parts(before: Json, now: Json) -> tuple[str, ...]:

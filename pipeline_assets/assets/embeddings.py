@@ -51,22 +51,22 @@ def _make(claimed: ClaimedTasks) -> list[StageResult]:
     tasks, claims = [task for task, _ in claimed], [claim for _, claim in claimed]
     [target], services = tasks[0].targets, tasks[0].context.services
     chunks = [task.context.upstream("chunks", target.embedding_set.id) for task in tasks]
-    for done, of in _fill_cache(tasks, chunks, target):
+    for done, total in _fill_cache(tasks, chunks, target):
         services.pipeline.results.progress(
-            claims, 100 * done // of, f"embedded {done} of {of} passages"
+            claims, 100 * done // total, f"embedded {done} of {total} passages"
         )
     hashes = [
         content_hash([result.output_hash, task.recipe.hash])
         for task, result in zip(tasks, chunks, strict=True)
     ]
     with services.pipeline.results.finish_all(claims, hashes) as (connection, results):
-        embedded = [
+        writes = [
             EmbeddingWrite(task.context.recording, result, chunks_result)
             for task, result, chunks_result in zip(tasks, results, chunks, strict=True)
         ]
         services.pipeline.results.supersede(connection, results)
-        services.pipeline.content.put_embeddings(connection, embedded, target.embedding_set.id)
-    coverages = services.pipeline.content.coverage(embedded, target.embedding_set.id)
+        services.pipeline.content.put_embeddings(connection, writes, target.embedding_set.id)
+    coverages = services.pipeline.content.coverage(writes, target.embedding_set.id)
     return [
         task.created(result, _describe(target, coverage), checks.check_embeddings(coverage))
         for task, result, coverage in zip(tasks, results, coverages, strict=True)
@@ -102,17 +102,17 @@ def _fill_cache(
     }
     texts = services.pipeline.content.uncached_texts(org_id, recipes, target.embedding_set.id)
     hashes = list(texts)
-    awaited: BatchPending | None = None
+    pending: BatchPending | None = None
     for batch in target.embedder.batches([text.text for text in texts.values()]):
         services.raise_if_stopping()
         try:
             part = hashes[batch.start : batch.stop]
             _embed(services, org_id, target, {key: texts[key] for key in part})
         except BatchPending as error:
-            awaited = error
+            pending = error
         yield batch.stop, len(hashes)
-    if awaited:
-        raise awaited
+    if pending:
+        raise pending
 
 
 def _embed(
@@ -128,10 +128,10 @@ def _embed(
     set_id = target.embedding_set.id
     with services.pipeline.results.lock_texts(org_id, set_id, list(texts)):
         if missing := services.pipeline.content.uncached_of(org_id, set_id, list(texts)):
-            wanted = {key: texts[key] for key in missing}
-            with call_context(_call_context_for(wanted)):
-                vectors = target.embedder.embed([text.text for text in wanted.values()])
-            services.pipeline.content.cache_vectors(org_id, set_id, wanted, vectors)
+            uncached = {key: texts[key] for key in missing}
+            with call_context(_call_context_for(uncached)):
+                vectors = target.embedder.embed([text.text for text in uncached.values()])
+            services.pipeline.content.cache_vectors(org_id, set_id, uncached, vectors)
 
 
 def _call_context_for(texts: Mapping[str, UncachedText]) -> CallContext:

@@ -10,9 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 
 from pipeline_assets.assets.batch_stage import BatchStage
-from pipeline_assets.assets.chunks import CHUNKS
+from pipeline_assets.assets.chunks import chunk_stage
 from pipeline_assets.assets.document import make_document
 from pipeline_assets.assets.embeddings import EMBEDDINGS
 from pipeline_assets.assets.raw_media import make_raw_media
@@ -29,7 +30,12 @@ _SINGLE: dict[Stage, Callable[[RecordingContext], StageResult]] = {
     "transcript": make_transcript,
     "document": make_document,
 }
-_BATCHED: dict[Stage, BatchStage] = {"chunks": CHUNKS, "embeddings": EMBEDDINGS}
+#: Chunking holds the GIL: one thread chunks while the other waits for the database.
+_CHUNKING_LOCK = Lock()
+_BATCHED: dict[Stage, BatchStage] = {
+    "chunks": chunk_stage(_CHUNKING_LOCK),
+    "embeddings": EMBEDDINGS,
+}
 
 OnOutcome = Callable[[RecordingContext, Stage, StageOutcome], None]
 _Batch = list[tuple[RecordingContext, Sequence[Stage]]]
@@ -43,9 +49,9 @@ class StageExecutor:
     whose stage failed does not continue.
     """
 
-    def __init__(self, tell: OnOutcome) -> None:
-        self._tell = tell
-        self._threads = ThreadPoolExecutor(_BATCH_THREADS, "together")
+    def __init__(self, on_outcome: OnOutcome) -> None:
+        self._on_outcome = on_outcome
+        self._threads = ThreadPoolExecutor(_BATCH_THREADS, "batch")
         self._busy: deque[tuple[Future[None], _Outcomes]] = deque()
         self._group: _Batch = []
         self._since = 0.0
@@ -55,19 +61,19 @@ class StageExecutor:
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
-        for _future, told in self._busy:
-            self._report_all(told)
+        for _future, outcomes in self._busy:
+            self._report_all(outcomes)
 
     def run(self, work: RecordingContext, stages: Sequence[Stage]) -> None:
         """Run a recording through ``stages``, in their order.
 
         Raises ``WorkerStopping``.
         """
-        began = time.monotonic()
+        started = time.monotonic()
         for stage in _SINGLE:
             if stage in stages and not self._run_single(work, stage):
                 return
-        self._since = self._since if self._group else began
+        self._since = self._since if self._group else started
         self._group.append((work, stages))
         if time.monotonic() - self._since > _BATCH_WAIT_SECONDS or len(self._group) == _MAX_BATCH:
             self._submit_batch()
@@ -81,50 +87,50 @@ class StageExecutor:
             self._submit_batch()
         while self._busy:
             self._wait_for_batches()
-        told: _Outcomes = []
+        outcomes: _Outcomes = []
         try:
-            _run_batch(self._group, told)
+            _run_batch(self._group, outcomes)
         finally:
-            self._report_all(told)
+            self._report_all(outcomes)
 
     def _run_single(self, work: RecordingContext, stage: Stage) -> bool:
         work.services.raise_if_stopping()
-        made = capture_error(_SINGLE[stage], work)
-        self._tell(work, stage, made)
-        return isinstance(made, StageResult)
+        outcome = capture_error(_SINGLE[stage], work)
+        self._on_outcome(work, stage, outcome)
+        return isinstance(outcome, StageResult)
 
     def _submit_batch(self) -> None:
         if len(self._busy) == _BATCH_THREADS:
             self._wait_for_batches()
         group, self._group = self._group, []
-        told: _Outcomes = []
-        self._busy.append((self._threads.submit(_run_batch, group, told), told))
+        outcomes: _Outcomes = []
+        self._busy.append((self._threads.submit(_run_batch, group, outcomes), outcomes))
 
     def _wait_for_batches(self) -> None:
-        future, told = self._busy.popleft()
+        future, outcomes = self._busy.popleft()
         try:
             future.result()
         finally:
-            self._report_all(told)
+            self._report_all(outcomes)
 
-    def _report_all(self, told: _Outcomes) -> None:
-        for entry in told:
-            self._tell(*entry)
+    def _report_all(self, outcomes: _Outcomes) -> None:
+        for outcome in outcomes:
+            self._on_outcome(*outcome)
 
 
-def _run_batch(group: _Batch, told: _Outcomes) -> None:
+def _run_batch(group: _Batch, outcomes: _Outcomes) -> None:
     """Run a batch through the batched stages and append each outcome to the given list.
 
     Outcomes are appended as they become known, since ``WorkerStopping`` may end the batch early.
     """
     failed: set[str] = set()
-    for stage, make in _BATCHED.items():
+    for stage, batch_stage in _BATCHED.items():
         works = [
             work for work, stages in group if stage in stages and work.recording.id not in failed
         ]
         if works:
             works[0].services.raise_if_stopping()
-        for work, made in zip(works, make(works), strict=True):
-            told.append((work, stage, made))
-            if not isinstance(made, StageResult):
+        for work, outcome in zip(works, batch_stage.run(works), strict=True):
+            outcomes.append((work, stage, outcome))
+            if not isinstance(outcome, StageResult):
                 failed.add(work.recording.id)

@@ -5,7 +5,6 @@ ones are materialised one by one, the bad ones are not, and the run fails and na
 (docs/decisions/0001-multi-asset-step.md).
 """
 
-import gc
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,53 +44,48 @@ def recordings(
 ) -> Iterator[dg.AssetMaterialization]:
     """Run each recording of the run through the selected stages."""
     store = playhead.pipeline.recordings
-    wanted = (
+    selected = (
         store.get_many(config.only)
         if config.only
         else store.by_partition_keys(context.partition_keys)
     )
     stages = [stage for stage in STAGES if dg.AssetKey(stage) in context.selected_asset_keys]
-    process_recordings(context, config, playhead, wanted, stages)
-    yield from ()
+    process_recordings(context, config, playhead, selected, stages)
+    yield from ()  # Dagster wants a generator; the events are logged inside
 
 
 def process_recordings(
     context: Context,
     config: RunConfig,
     services: PipelineServices,
-    wanted: Sequence[Recording],
+    recordings: Sequence[Recording],
     stages: Sequence[Stage],
 ) -> None:
     """Run recordings through the stages.
 
     Raises ``Failure`` at the end if any of them failed.
     """
-    if not gc.get_freeze_count():
-        # Exclude everything loaded so far from garbage collection. Only once per process:
-        # otherwise garbage that exists when the next run starts would never be freed.
-        gc.collect()
-        gc.freeze()
-    turn = RunAttempt(
+    attempt = RunAttempt(
         run_id=context.run.run_id,
         is_final=context.retry_number >= RETRY_POLICY.max_retries,
         log=context.log.info,
     )
     if context.retry_number:
         failed = {letter.id for letter in services.pipeline.recordings.dead_letters()}
-        left_alone = failed | services.pipeline.recordings.parked()
-        wanted = [recording for recording in wanted if recording.id not in left_alone]
-    telling = EventReporter(context)
+        excluded = failed | services.pipeline.recordings.parked()
+        recordings = [recording for recording in recordings if recording.id not in excluded]
+    reporter = EventReporter(context)
     try:
-        with StageExecutor(telling.report) as hands:
+        with StageExecutor(reporter.report) as executor:
             for work in _recording_contexts(
-                services, wanted, turn, batch=_uses_batches(config, services)
+                services, recordings, attempt, batch=_uses_batches(config, services)
             ):
-                hands.run(work, _stages_to_run(config, work, stages))
-            hands.finish()
+                executor.run(work, _stages_to_run(config, work, stages))
+            executor.finish()
     except WorkerStopping:
         raise dg.Failure("Stopped; unfinished work was released.", allow_retries=False) from None
-    if telling.failures:
-        raise _failure(telling.failures)
+    if reporter.failures:
+        raise _failure(reporter.failures)
 
 
 class EventReporter:
@@ -101,20 +95,20 @@ class EventReporter:
         self.failures: list[tuple[Recording, PlayheadError]] = []
         self._context = context
         self._stopped: set[str] = set()
-        self._told = _already_reported(context) if context.retry_number else {}
+        self._reported = _already_reported(context) if context.retry_number else {}
 
-    def report(self, work: RecordingContext, stage: Stage, made: StageOutcome) -> None:
-        if isinstance(made, StageResult):
-            if work.recording.partition_key not in self._told.get(dg.AssetKey(stage), ()):
-                _log_materialization(self._context, work.recording, stage, made)
-        elif isinstance(made, ClaimLost):
-            self._context.log.warning(str(made))
-        elif isinstance(made, Parked):
-            self._report_parked(work.recording, stage, made)
+    def report(self, work: RecordingContext, stage: Stage, outcome: StageOutcome) -> None:
+        if isinstance(outcome, StageResult):
+            if work.recording.partition_key not in self._reported.get(dg.AssetKey(stage), ()):
+                _log_materialization(self._context, work.recording, stage, outcome)
+        elif isinstance(outcome, ClaimLost):
+            self._context.log.warning(str(outcome))
+        elif isinstance(outcome, Parked):
+            self._report_parked(work.recording, stage, outcome)
         else:
-            self.failures.append((work.recording, made))
-            self._context.log_event(_observation(stage, work.recording, made))
-            self._context.log.error(f"{work.recording.id}: {made} {made.remedy}")
+            self.failures.append((work.recording, outcome))
+            self._context.log_event(_observation(stage, work.recording, outcome))
+            self._context.log.error(f"{work.recording.id}: {outcome} {outcome.remedy}")
 
     def _report_parked(self, recording: Recording, stage: Stage, parked: Parked) -> None:
         """Log that a recording is parked and add an observation with the reason.
@@ -123,9 +117,9 @@ class EventReporter:
         recording that needs a person is logged as an error, each reason once per run.
         """
         self._context.log_event(_observation(stage, recording, parked))
-        stopped = parked.until is None and str(parked) not in self._stopped
-        log = self._context.log.error if stopped else self._context.log.warning
-        if stopped:
+        is_new = parked.until is None and str(parked) not in self._stopped
+        log = self._context.log.error if is_new else self._context.log.warning
+        if is_new:
             self._stopped.add(str(parked))
         log(f"{recording.id} is parked: {parked} {parked.remedy}")
 
@@ -142,23 +136,25 @@ def _uses_batches(config: RunConfig, services: PipelineServices) -> bool:
 
 
 def _recording_contexts(
-    services: PipelineServices, wanted: Sequence[Recording], turn: RunAttempt, *, batch: bool
+    services: PipelineServices, recordings: Sequence[Recording], attempt: RunAttempt, *, batch: bool
 ) -> Iterator[RecordingContext]:
     """Yield the recordings with their current results.
 
     A recording that has calls in a provider batch stays in batch mode.
     """
-    targets, left = services.embedding_targets(), deque(wanted)
-    while left:
-        current = services.pipeline.results.current_results(list(left))
+    targets, remaining = services.embedding_targets(), deque(recordings)
+    while remaining:
+        current = services.pipeline.results.current_results(list(remaining))
         waiting = services.provider_use.batches.recordings_in_batch_mode(
-            [recording.id for recording in left]
+            [recording.id for recording in remaining]
         )
-        looked = time.monotonic()
-        while left and time.monotonic() - looked < _RESULTS_TTL_SECONDS:
-            recording = left.popleft()
-            waits = batch or recording.id in waiting
-            yield RecordingContext(services, recording, turn, targets, current[recording.id], waits)
+        read_at = time.monotonic()
+        while remaining and time.monotonic() - read_at < _RESULTS_TTL_SECONDS:
+            recording = remaining.popleft()
+            in_batch = batch or recording.id in waiting
+            yield RecordingContext(
+                services, recording, attempt, targets, current[recording.id], in_batch
+            )
 
 
 def _stages_to_run(

@@ -173,28 +173,28 @@ def claim_task(task: StageTask, *, detail: str) -> Iterator[Claim]:
     is final if it is not retryable or this is the last attempt, and users notice that the result is
     missing. ``Parked`` returns the claim.
     """
-    turn, ledger = task.context.attempt, task.context.services.pipeline.results
+    attempt, results = task.context.attempt, task.context.services.pipeline.results
     if current := task.current:
         yield Claim(current.id, task.key, current.attempt, current)
         return
-    final = turn.is_final and task.is_user_visible
-    with ledger.claim(task.key, run_id=turn.run_id, detail=detail) as claim:
+    final = attempt.is_final and task.is_user_visible
+    with results.claim(task.key, run_id=attempt.run_id, detail=detail) as claim:
         try:
             with call_context(call_context_for([task])):
                 yield claim
         except (WorkerStopping, ClaimLost):
             raise
         except Parked as parked:
-            ledger.park(claim, parked)
+            results.park(claim, parked)
             raise
         except PlayheadError as error:
-            hopeless = not error.retryable and task.is_user_visible
-            ledger.fail(claim, error, final=final or hopeless)
+            permanent = not error.retryable and task.is_user_visible
+            results.fail(claim, error, final=final or permanent)
             raise
         except Exception as error:
-            unforeseen = UnexpectedError.of(error, task.context.recording)
-            ledger.fail(claim, unforeseen, final=final)
-            raise unforeseen from error
+            unexpected = UnexpectedError.of(error, task.context.recording)
+            results.fail(claim, unexpected, final=final)
+            raise unexpected from error
 
 
 def call_context_for(tasks: Sequence[StageTask]) -> CallContext:
@@ -208,13 +208,13 @@ def call_context_for(tasks: Sequence[StageTask]) -> CallContext:
     return CallContext(recordings[0].org_id, tasks[0].recipe.stage, weights, batch)
 
 
-def capture_error(make: Callable[..., T], *given: Any) -> T | PlayheadError:
+def capture_error(make: Callable[..., T], *args: Any) -> T | PlayheadError:
     """Call ``make`` and return its value, or the ``PlayheadError`` that it raised.
 
     Raises ``WorkerStopping``.
     """
     try:
-        return make(*given)
+        return make(*args)
     except WorkerStopping:
         raise
     except PlayheadError as error:

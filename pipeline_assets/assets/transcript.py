@@ -43,8 +43,8 @@ def recipe(transcriber: Transcriber) -> Recipe:
 def make_transcript(work: RecordingContext) -> StageResult:
     services, recording = work.services, work.recording
     media = work.upstream("raw_media")
-    if kept := _pinned_result(work, media):
-        return StageResult(kept, unchanged=True)
+    if pinned := _pinned_result(work, media):
+        return StageResult(pinned, unchanged=True)
     inputs = {"raw_media": media.output_hash, "language": recording.language}
     if recording.speakers != "none":
         inputs["speakers"] = recording.speakers
@@ -90,21 +90,21 @@ def _pinned_result(work: RecordingContext, media: Result) -> Result | None:
 
 def _progress(work: RecordingContext, claim: Claim, duration: float) -> Callable[[float], None]:
     """Return a callback that stores progress at each percent and logs it at each ten percent."""
-    told = -1
+    reported = -1
 
     def progress(seconds: float) -> None:
-        nonlocal told
+        nonlocal reported
         work.services.raise_if_stopping()
         percent = min(99, int(100 * seconds / duration)) if duration else 0
-        if percent <= told:
+        if percent <= reported:
             return
         detail = (
             f"transcribed {format_short_timecode(seconds)} of {format_short_timecode(duration)}"
         )
         work.services.pipeline.results.progress([claim], percent, detail)
-        if percent // 10 > told // 10:
+        if percent // 10 > reported // 10:
             work.attempt.log(f"{claim.recording.id}: {detail}")
-        told = percent
+        reported = percent
 
     return progress
 

@@ -23,19 +23,19 @@ from playhead.services.recall import MIN_RECALL, RecallBySize, measure_recall
 def vector_indexes(
     context: dg.AssetExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> dg.MaterializeResult[None]:
-    taken = playhead.search.vector_indexes.maintain()
-    for index in taken:
+    changed = playhead.search.vector_indexes.maintain()
+    for index in changed:
         context.log.info(f"{index.action}: {index.name} of {index.org_id}, set {index.set_id}")
-    there = [
+    sizes = [
         index.bytes
         for index in playhead.search.vector_indexes.index_states()
         if index.bytes is not None
     ]
     return dg.MaterializeResult(
         metadata={
-            "indexes": len(there),
-            "bytes": sum(there),
-            **Counter(str(index.action) for index in taken),
+            "indexes": len(sizes),
+            "bytes": sum(sizes),
+            **Counter(str(index.action) for index in changed),
         }
     )
 

@@ -33,14 +33,14 @@ def main(recordings: tuple[str, ...], as_json: bool) -> None:
 
     Exits with 0 if nothing of them was found afterwards, otherwise with 1.
     """
-    settings, began = load_settings(), time.monotonic()
+    settings, started = load_settings(), time.monotonic()
     with open_services(settings) as services, open_instance() as instance:
         unfinished = services.deletion.deleted(recordings)
         new = [recording for recording in recordings if recording not in unfinished]
         reports = [delete(services, instance, new)] if new else []
         reports += [finish_deletion(services, instance, unfinished)] if unfinished else []
     for report in reports:
-        _print_report(report, time.monotonic() - began, as_json)
+        _print_report(report, time.monotonic() - started, as_json)
     if settings.database_url is not None and not as_json:
         click.echo(_EXTERNAL_SERVER)
     if any(report.found for report in reports):

@@ -116,11 +116,11 @@ def _cancel(services: PipelineServices, identity: int) -> None:
 
 
 def _format_plan(plan: Plan) -> str:
-    what = f"set {plan.set_id}" if plan.set_id else "+".join(plan.stages)
+    target = f"set {plan.set_id}" if plan.set_id else "+".join(plan.stages)
     limits = [str(limit) for limit in (plan.org_id, plan.kind, plan.since) if limit]
     scope = " ".join(limits) or "everything"
     return (
-        f"{plan.id:4d}  {plan.state:<9}  {what}  {scope}  by {plan.author}, "
+        f"{plan.id:4d}  {plan.state:<9}  {target}  {scope}  by {plan.author}, "
         f"{plan.created_at:%Y-%m-%d %H:%M}, ${plan.estimated_usd:.2f}"
     )
 
@@ -129,13 +129,13 @@ def _format_reason(line: EstimateLine) -> str:
     return f"{line.reason}: {', '.join(line.moved)}" if line.moved else line.reason
 
 
-def _at_most(line: EstimateLine, number: str) -> str:
+def _format_maximum(line: EstimateLine, number: str) -> str:
     """Mark a number of a downstream stage as a maximum."""
     return f"≤ {number}" if line.reason == "downstream" else number
 
 
 def _format_seconds(line: EstimateLine) -> str:
-    return "?" if line.seconds is None else _at_most(line, f"{line.seconds:,.0f} s")
+    return "?" if line.seconds is None else _format_maximum(line, f"{line.seconds:,.0f} s")
 
 
 _COLUMNS = (
@@ -143,11 +143,17 @@ _COLUMNS = (
     Column[EstimateLine]("set", lambda line: line.set or "", numeric=True),
     Column[EstimateLine]("what", _format_reason),
     Column[EstimateLine](
-        "recordings", lambda line: _at_most(line, f"{line.recordings:,}"), numeric=True
+        "recordings", lambda line: _format_maximum(line, f"{line.recordings:,}"), numeric=True
     ),
-    Column[EstimateLine]("calls", lambda line: _at_most(line, f"{line.calls:,}"), numeric=True),
-    Column[EstimateLine]("tokens", lambda line: _at_most(line, f"{line.tokens:,}"), numeric=True),
-    Column[EstimateLine]("US$", lambda line: _at_most(line, f"{line.usd:.2f}"), numeric=True),
+    Column[EstimateLine](
+        "calls", lambda line: _format_maximum(line, f"{line.calls:,}"), numeric=True
+    ),
+    Column[EstimateLine](
+        "tokens", lambda line: _format_maximum(line, f"{line.tokens:,}"), numeric=True
+    ),
+    Column[EstimateLine](
+        "US$", lambda line: _format_maximum(line, f"{line.usd:.2f}"), numeric=True
+    ),
     Column[EstimateLine]("time", _format_seconds, numeric=True),
 )
 

@@ -22,7 +22,7 @@ import dagster as dg
 from pipeline_assets.commands.entry_point import run
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.maintenance.orphaned_runs import fail_orphaned_runs
-from pipeline_assets.worker.in_process_runner import InProcessRunner
+from pipeline_assets.worker.in_process_runner import InProcessRunner, freeze_loaded_objects
 from pipeline_assets.worker.worker import Worker
 from playhead.core.errors import DatabaseUnavailable
 from playhead.core.settings import load_settings
@@ -76,29 +76,28 @@ def main(recordings: tuple[str, ...], watch: bool) -> None:
         open_pipeline_services(settings, build_engines(settings)) as services,
         open_instance() as instance,
     ):
-        processor = InProcessRunner(
-            services, instance, build_definitions(settings, services=services)
-        )
-        with _print_progress(services.pipeline.recordings, processor.working):
+        runner = InProcessRunner(services, instance, build_definitions(settings, services=services))
+        with _print_progress(services.pipeline.recordings, runner.working):
             if watch:
-                worker = Worker(services, instance, processor)
+                worker = Worker(services, instance, runner)
                 _run_with_signals(worker.run, stop=worker.stop)
                 return
-            work = partial(_work, processor, services, instance, recordings)
-            _run_with_signals(work, stop=processor.stop)
-        code = _report(services.pipeline.recordings, sorted({*processor.handled, *recordings}))
+            work = partial(_work, runner, services, instance, recordings)
+            _run_with_signals(work, stop=runner.stop)
+        code = _report(services.pipeline.recordings, sorted({*runner.handled, *recordings}))
     sys.exit(code)
 
 
 def _work(
-    processor: InProcessRunner,
+    runner: InProcessRunner,
     services: Services,
     instance: dg.DagsterInstance,
     recordings: Sequence[str],
 ) -> None:
+    freeze_loaded_objects()
     services.pipeline.results.dead_letter_crashed()
     fail_orphaned_runs(instance, services)
-    processor.run_until_done(recordings or None)
+    runner.run_until_done(recordings or None)
 
 
 def _run_with_signals(work: Callable[[], None], *, stop: Callable[[], None]) -> None:
@@ -108,10 +107,10 @@ def _run_with_signals(work: Callable[[], None], *, stop: Callable[[], None]) -> 
     handles signals itself on the main thread and may swallow one between two steps, so runs execute
     on another thread.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)  # uses no lock: a signal may interrupt its own handler
+        received.append(number)  # uses no lock: a signal may interrupt its own handler
         signal.signal(number, signal.SIG_DFL)
 
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -120,7 +119,7 @@ def _run_with_signals(work: Callable[[], None], *, stop: Callable[[], None]) -> 
         with ThreadPoolExecutor(1) as worker:
             done = worker.submit(work)
             while not wait([done], timeout=_SIGNAL_POLL_SECONDS).done:
-                if asked:
+                if received:
                     stop()
             done.result()
     finally:

@@ -57,10 +57,10 @@ def finish_deletion(
     for path in _logs_containing(settings, [*names, *written_forms(words)]):
         path.unlink(missing_ok=True)
     _erase(settings)
-    look = _scan_for_residue(services, [*names, *written_forms(words)])
-    if not look.found:
+    report = _scan_for_residue(services, [*names, *written_forms(words)])
+    if not report.found:
         services.deletion.mark_erased(ids)
-    return look
+    return report
 
 
 def _delete_from_dagster(
@@ -88,9 +88,9 @@ def _logs_containing(settings: Settings, needles: Sequence[str]) -> Iterator[Pat
 
     Such a file is deleted as a whole, since a log line may continue in the next.
     """
-    look = ScanReport()
-    scan_files(look, settings.home / "dagster", needles, ())
-    return map(Path, look.found)
+    report = ScanReport()
+    scan_files(report, settings.home / "dagster", needles, ())
+    return map(Path, report.found)
 
 
 def _erase(settings: Settings) -> None:
@@ -105,12 +105,12 @@ def _erase(settings: Settings) -> None:
 
 
 def _scan_for_residue(services: Services, needles: Sequence[str]) -> ScanReport:
-    look, settings = ScanReport(), services.settings
+    report, settings = ScanReport(), services.settings
     for url in (app_url(settings), dagster_tables_url(settings)):
-        scan_database(look, url, needles)
-    scan_names(look, services.files.media.names(), needles)
+        scan_database(report, url, needles)
+    scan_names(report, services.files.media.names(), needles)
     places = (settings.media_location, settings.inbox_location)
-    besides = [settings.home / "models", settings.home / "spool"]
-    besides += [place for place in places if isinstance(place, Path)]
-    scan_files(look, settings.home, needles, besides=besides)
-    return look
+    excluded = [settings.home / "models", settings.home / "spool"]
+    excluded += [place for place in places if isinstance(place, Path)]
+    scan_files(report, settings.home, needles, excluded=excluded)
+    return report

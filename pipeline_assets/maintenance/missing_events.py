@@ -26,17 +26,17 @@ def report_missing_events_for_run(
 
     ``keys`` holds all partition keys in Dagster's order.
     """
-    told = instance.get_asset_partitions_for_run(
+    reported = instance.get_asset_partitions_for_run(
         run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION
     )
-    made = audit.results(sorted(partition_keys_of(run.tags, keys)), STAGES)
+    results = audit.results(sorted(partition_keys_of(run.tags, keys)), STAGES)
     return _log_materializations(
         instance,
         (
             result
-            for result in made
+            for result in results
             if result.run_id == run.run_id
-            and result.partition_key not in told.get(dg.AssetKey(result.stage), ())
+            and result.partition_key not in reported.get(dg.AssetKey(result.stage), ())
         ),
     )
 
@@ -45,8 +45,8 @@ def report_missing_events(instance: dg.DagsterInstance, audit: ResultAudit) -> i
     """Report the results of all partitions without a materialisation and return their number."""
     count = 0
     for stage in STAGES:
-        told = instance.get_materialized_partitions(dg.AssetKey(stage))
-        unreported = iter(sorted(audit.created(stage) - told))
+        reported = instance.get_materialized_partitions(dg.AssetKey(stage))
+        unreported = iter(sorted(audit.created(stage) - reported))
         while keys := list(islice(unreported, _RESULTS_PER_BATCH)):
             count += _log_materializations(instance, audit.results(keys, [stage]))
     return count

@@ -52,8 +52,8 @@ def fail_orphaned_runs(
 
 
 def _without_heartbeat(
-    instance: dg.DagsterInstance, attendance: ProcessLiveness
+    instance: dg.DagsterInstance, liveness: ProcessLiveness
 ) -> list[dg.DagsterRun]:
     started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     runs = {run_role(run.run_id): run for run in started if sends_heartbeat(run)}
-    return [runs[duty] for duty in attendance.not_alive(list(runs))]
+    return [runs[role] for role in liveness.not_alive(list(runs))]

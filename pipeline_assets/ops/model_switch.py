@@ -44,7 +44,7 @@ class Step:
     that a set lacks; ``judge`` evaluates a complete set and activates it if it passes.
     """
 
-    what: Literal["begin", "build", "judge"]
+    action: Literal["begin", "build", "judge"]
     set: EmbeddingSet | None = None
 
 
@@ -73,7 +73,7 @@ def _take_step(change: ModelSwitch, step: Step) -> str:
     if step.set is None:
         added = change.add(change.embedders.default, author=AUTHOR, confirmed_usd=None)
         return f"Set {added.id} ({added.name}) was created, since the settings name it."
-    if step.what == "build":
+    if step.action == "build":
         change.build(step.set, author=AUTHOR, confirmed_usd=None)
         return f"Set {step.set.id} lacks recordings; they are embedded now."
     return f"Set {step.set.id} is active now: {change.activate(step.set)}"

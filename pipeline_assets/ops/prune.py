@@ -29,8 +29,8 @@ def prune(
     context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
     if unfinished := playhead.deletion.unfinished():
-        look = finish_deletion(playhead, context.instance, unfinished)
-        context.log.info(f"Scanned for {len(unfinished)} deleted recordings; found: {look.found}")
+        report = finish_deletion(playhead, context.instance, unfinished)
+        context.log.info(f"Scanned for {len(unfinished)} deleted recordings; found: {report.found}")
     playhead.provider_use.batches.prune()
     events, runs = prune_history(context.instance, playhead.settings, datetime.now(UTC))
     context.log.info(f"{events} rows of events and checks and {runs} runs were pruned.")

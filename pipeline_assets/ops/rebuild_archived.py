@@ -24,6 +24,6 @@ def rebuild_archived_recordings(
     context: dg.OpExecutionContext, config: RunConfig, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.Output[None]]:
     plan = playhead.pipeline.plans.get(config.plan or 0)
-    wanted = playhead.pipeline.recordings.get_many(config.only or [])
-    process_recordings(context, config, playhead, wanted, plan.stages)
+    recordings = playhead.pipeline.recordings.get_many(config.only or [])
+    process_recordings(context, config, playhead, recordings, plan.stages)
     yield dg.Output(None)

@@ -37,7 +37,7 @@ def reconcile(
         "partitions_added": added,
         "partitions_removed": removed,
         "results_taken_back": playhead.pipeline.content.invalidate_incomplete(),
-        "told": report_missing_events(context.instance, playhead.pipeline.audit),
+        "reported": report_missing_events(context.instance, playhead.pipeline.audit),
         "buried": playhead.pipeline.results.dead_letter_crashed(),
     }
     yield dg.AssetObservation("backlog", metadata=facts)

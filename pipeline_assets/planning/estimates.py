@@ -39,7 +39,7 @@ class EstimateLine:
 def price_lines(
     services: PipelineServices,
     differences: Sequence[Difference],
-    wanted: Sequence[DesiredRecipe],
+    desired_recipes: Sequence[DesiredRecipe],
     *,
     batch: bool = False,
 ) -> list[EstimateLine]:
@@ -51,7 +51,7 @@ def price_lines(
         services.pipeline.plans.averages(),
         services.pipeline.plans.seconds_per_recording(),
     )
-    recipes = {desired.recipe.hash: desired for desired in wanted}
+    recipes = {desired_recipe.recipe.hash: desired_recipe for desired_recipe in desired_recipes}
     lines: dict[tuple[object, ...], EstimateLine] = {}
     for difference in differences:
         line = _estimate_line(
@@ -68,7 +68,7 @@ def total_usd(lines: Sequence[EstimateLine]) -> float:
 
 def _estimate_line(
     difference: Difference,
-    wanted: DesiredRecipe | None,
+    desired_recipe: DesiredRecipe | None,
     averages: Averages,
     durations: Mapping[tuple[Stage, str], float],
     batch: bool,
@@ -78,13 +78,13 @@ def _estimate_line(
         _calls(difference.stage, averages, count),
         _tokens(difference.stage, averages, count),
     )
-    usd = (wanted.price if wanted else FREE).cost_usd(
+    usd = (desired_recipe.price if desired_recipe else FREE).cost_usd(
         calls=calls,
         tokens=tokens,
         audio_seconds=difference.audio_seconds if count else 0.0,
         batch=batch,
     )
-    recipe = wanted.recipe if wanted else None
+    recipe = desired_recipe.recipe if desired_recipe else None
     seconds = _seconds_per_recording(difference.stage, recipe, durations)
     compared = recipe if difference.reason == "stale" else None
     return EstimateLine(
@@ -130,13 +130,13 @@ def _tokens(stage: Stage, averages: Averages, count: int) -> float:
 
 
 def _seconds_per_recording(
-    stage: Stage, wanted: Recipe | None, durations: Mapping[tuple[Stage, str], float]
+    stage: Stage, recipe: Recipe | None, durations: Mapping[tuple[Stage, str], float]
 ) -> float | None:
     """Return seconds per recording with this recipe, or None if nothing is known.
 
     A new recipe gets the average of all recipes of the stage.
     """
-    if wanted and (stage, wanted.hash) in durations:
-        return durations[stage, wanted.hash]
-    alike = [seconds for (made, _), seconds in durations.items() if made == stage]
-    return sum(alike) / len(alike) if alike else None
+    if recipe and (stage, recipe.hash) in durations:
+        return durations[stage, recipe.hash]
+    known_seconds = [seconds for (of_stage, _), seconds in durations.items() if of_stage == stage]
+    return sum(known_seconds) / len(known_seconds) if known_seconds else None

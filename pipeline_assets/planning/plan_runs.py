@@ -26,9 +26,9 @@ def run_requests_for_plans(
     plans = services.pipeline.plans.under_way()
     if not plans or len(busy) >= PLANNED_RECORDINGS:
         return
-    wanted, known = desired_recipes(services), set(keys)
+    recipes, known = desired_recipes(services), set(keys)
     for plan in plans:
-        batch = services.pipeline.plans.batch(plan, wanted, PLANNED_RECORDINGS)
+        batch = services.pipeline.plans.batch(plan, recipes, PLANNED_RECORDINGS)
         free = [recording for recording in batch if recording.partition_key not in busy]
         present = [recording for recording in free if recording.partition_key in known]
         archived = [recording for recording in free if recording.partition_key not in known]

@@ -29,14 +29,14 @@ def stop_on_termination(
     Yields an event that is set afterwards if the run was cancelled; the run then stays cancelled in
     Dagster. If the run does not stop within 60 seconds, the process exits with 1.
     """
-    over, canceled = threading.Event(), threading.Event()
-    arguments = (instance, run_id, stop, over, canceled)
+    ended, canceled = threading.Event(), threading.Event()
+    arguments = (instance, run_id, stop, ended, canceled)
     watcher = threading.Thread(target=_watch, args=arguments, daemon=True)
     watcher.start()
     try:
         yield canceled
     finally:
-        over.set()
+        ended.set()
         watcher.join()
     if canceled.is_set() and (run := instance.get_run_by_id(run_id)):
         instance.report_run_canceled(run)
@@ -46,17 +46,17 @@ def _watch(
     instance: dg.DagsterInstance,
     run_id: str,
     stop: threading.Event,
-    over: threading.Event,
+    ended: threading.Event,
     canceled: threading.Event,
 ) -> None:
-    while not over.wait(_POLL_INTERVAL_SECONDS):
+    while not ended.wait(_POLL_INTERVAL_SECONDS):
         status = _status(instance, run_id)
         if status in _CANCELED:
             canceled.set()
         elif status is not dg.DagsterRunStatus.FAILURE:
             continue
         stop.set()
-        if not over.wait(_KILL_AFTER_SECONDS):
+        if not ended.wait(_KILL_AFTER_SECONDS):
             sys.stderr.write(f"Run {run_id} was canceled but does not stop; this worker exits.\n")
             os._exit(1)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +22,19 @@ _POLL_INTERVAL_SECONDS = 1.0  # for another worker's progress
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+def freeze_loaded_objects() -> None:
+    """Exclude everything loaded so far from garbage collection.
+
+    Call it once, at the start of a worker, before any run leaves garbage that would never be freed.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 class InProcessRunner:
     """Executes Dagster runs in this process, one at a time.
 
-    ``handled``: ids of the recordings that were started. ``leaving``: set by ``stop``, from any
+    ``handled``: ids of the recordings that were started. ``stopping``: set by ``stop``, from any
     thread. ``working``: set while there is progress to show.
     """
 
@@ -32,7 +42,7 @@ class InProcessRunner:
         self, services: PipelineServices, instance: dg.DagsterInstance, definitions: dg.Definitions
     ) -> None:
         self.handled: set[str] = set()
-        self.leaving = threading.Event()
+        self.stopping = threading.Event()
         self.working = threading.Event()
         self._services = services
         self._instance = instance
@@ -40,7 +50,7 @@ class InProcessRunner:
 
     def stop(self) -> None:
         """Release the work of the current run and start no other run."""
-        self.leaving.set()
+        self.stopping.set()
         self._services.stopping.set()
 
     def run_until_done(self, only: Sequence[str] | None) -> None:
@@ -53,7 +63,7 @@ class InProcessRunner:
         while (waiting := self._pending(only)) or self._held_by_other_worker(only):
             self.handled.update(recording.id for recording in waiting)
             self._make_runs(waiting)
-        while only is None and self.run_plans(unless=self.leaving.is_set):
+        while only is None and self.run_plans(unless=self.stopping.is_set):
             self.working.set()
 
     def drain(self) -> None:
@@ -62,7 +72,7 @@ class InProcessRunner:
         A recording that made no progress is retried after the same growing pauses as in the sensor.
         """
         recordings = self._services.pipeline.recordings
-        while not self.leaving.is_set() and (
+        while not self.stopping.is_set() and (
             waiting := recordings.pending(limit=RECORDINGS_PER_RUN, unrequested=True)
         ):
             self.working.set()
@@ -74,37 +84,37 @@ class InProcessRunner:
 
         Stops between two runs if ``unless()`` is true, because something more urgent came.
         """
-        if self.leaving.is_set() or not self._services.pipeline.plans.under_way():
+        if self.stopping.is_set() or not self._services.pipeline.plans.under_way():
             return False
-        keys, made = self._instance.get_dynamic_partitions(PARTITION_SET), False
-        for plan in run_requests_for_plans(self._services, keys):
+        keys, progressed = self._instance.get_dynamic_partitions(PARTITION_SET), False
+        for run in run_requests_for_plans(self._services, keys):
             self.working.set()
-            self.handled.update(plan.ids)
-            self._run(plan)
-            made = True
-            if unless() or self.leaving.is_set():
+            self.handled.update(run.ids)
+            self._run(run)
+            progressed = True
+            if unless() or self.stopping.is_set():
                 break
         self.working.clear()
-        return made
+        return progressed
 
     def _make_runs(self, waiting: Sequence[Recording]) -> None:
-        for plan in self._plans(waiting):
-            self._run(plan)
+        for run in self._plans(waiting):
+            self._run(run)
 
     def _pending(self, only: Sequence[str] | None) -> list[Recording]:
-        if self.leaving.is_set():
+        if self.stopping.is_set():
             return []
         return self._services.pipeline.recordings.pending(
-            limit=RECORDINGS_PER_RUN, only=only, besides=self.handled
+            limit=RECORDINGS_PER_RUN, only=only, exclude=self.handled
         )
 
     def _held_by_other_worker(self, only: Sequence[str] | None) -> bool:
         """Return True, after a pause, if another worker holds any of the recordings."""
-        if only is None or self.leaving.is_set():
+        if only is None or self.stopping.is_set():
             return False
         statuses = self._services.pipeline.recordings.statuses(None, only)
         busy = any(status.live for status in statuses)
-        return busy and not self.leaving.wait(_POLL_INTERVAL_SECONDS)
+        return busy and not self.stopping.wait(_POLL_INTERVAL_SECONDS)
 
     def _plans(self, waiting: Sequence[Recording]) -> Iterator[RunSpec]:
         if len(waiting) == 1:  # no range is needed; reading 100,000 keys is slow
@@ -116,22 +126,22 @@ class InProcessRunner:
             self._instance.add_dynamic_partitions(PARTITION_SET, added)
         yield from group_into_runs(waiting, [*keys, *added])
 
-    def _run(self, plan: RunSpec) -> None:
+    def _run(self, run: RunSpec) -> None:
         self._services.stopping.clear()
-        if self.leaving.is_set():  # stop() sets both events, so none is missed here
+        if self.stopping.is_set():  # stop() sets both events, so none is missed here
             return
-        self._services.pipeline.recordings.mark_requested(plan.ids)
+        self._services.pipeline.recordings.mark_requested(run.ids)
         run_id = str(uuid.uuid4())
         with stop_on_termination(self._instance, run_id, self._services.stopping) as canceled:
-            self._definitions.resolve_job_def(plan.job).execute_in_process(
+            self._definitions.resolve_job_def(run.job).execute_in_process(
                 instance=self._instance,
                 run_id=run_id,
-                tags={**plan.tags, **NO_RUN_RETRIES, **LAUNCHED_BY_WORKER},
-                run_config=plan.run_config | _QUIET,
-                asset_selection=plan.assets,
+                tags={**run.tags, **NO_RUN_RETRIES, **LAUNCHED_BY_WORKER},
+                run_config=run.run_config | _QUIET,
+                asset_selection=run.assets,
                 raise_on_error=False,
             )
-        if canceled.is_set():  # by a person, so it is not started again at once
-            self._services.pipeline.recordings.mark_requested(plan.ids)
-        elif self.leaving.is_set():
-            self._services.pipeline.recordings.release(plan.ids)
+        if canceled.is_set():  # canceled by a person, so it is not started again at once
+            self._services.pipeline.recordings.mark_requested(run.ids)
+        elif self.stopping.is_set():
+            self._services.pipeline.recordings.release(run.ids)

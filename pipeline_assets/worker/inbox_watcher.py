@@ -26,16 +26,16 @@ class InboxWatcher(threading.Thread):
     def __init__(self, services: PipelineServices) -> None:
         super().__init__(daemon=True)
         self._services = services
-        self._told: deque[str] = deque()
+        self._names: deque[str] = deque()
         self._wake = threading.Event()
         self._closed = False
 
     def run(self) -> None:
-        settling = StabilityTracker()
+        tracker = StabilityTracker()
         with self._services.files.inbox.watch(self._notify):
             while not self._closed:
-                self._ingest_complete(settling)
-                self._wake.wait(settling.wait(time.monotonic()))
+                self._ingest_complete(tracker)
+                self._wake.wait(tracker.wait(time.monotonic()))
                 self._wake.clear()
 
     def close(self) -> None:
@@ -44,15 +44,15 @@ class InboxWatcher(threading.Thread):
         self.join()
 
     def _notify(self, name: str) -> None:
-        self._told.append(name)
+        self._names.append(name)
         self._wake.set()
 
-    def _ingest_complete(self, settling: StabilityTracker) -> None:
+    def _ingest_complete(self, tracker: StabilityTracker) -> None:
         now = time.monotonic()
-        while self._told:
-            settling.closed(self._told.popleft(), now)
+        while self._names:
+            tracker.closed(self._names.popleft(), now)
         try:
-            names = settling.complete(self._services.files.inbox.list_files(), now)
+            names = tracker.complete(self._services.files.inbox.list_files(), now)
         except (OSError, PlayheadError) as error:
             click.echo(f"The inbox cannot be read: {error}", err=True)
             return
@@ -63,11 +63,11 @@ class InboxWatcher(threading.Thread):
 
     def _ingest(self, name: str) -> None:
         try:
-            arrival = ingest_from_inbox(self._services, name)
+            result = ingest_from_inbox(self._services, name)
         except FileNotFoundError:
             return  # ingested by the sensor, or removed by the user
         except (OSError, PlayheadError) as error:
             click.echo(f"{name!r} stays in the inbox: {error}", err=True)
             return
-        word = "is already" if arrival.duplicate else "was added as"
-        click.echo(f"{name!r} {word} {arrival.recording.partition_key}")
+        word = "is already" if result.duplicate else "was added as"
+        click.echo(f"{name!r} {word} {result.recording.partition_key}")

@@ -52,8 +52,8 @@ class CitedSentence:
     cites: tuple[int, ...]
 
 
-#: Called with each proved sentence and its citations, or with None if the answerer starts over: the
-#: sentences so far are then void.
+#: Called with each checked sentence and its citations, or with None if the answerer starts over:
+#: the sentences so far no longer count.
 SentenceCallback = Callable[[CitedSentence | None, tuple[Citation, ...]], None]
 
 
@@ -61,17 +61,17 @@ SentenceCallback = Callable[[CitedSentence | None, tuple[Citation, ...]], None]
 class CitationChecker:
     """An ``AnswerSink`` that accepts only sentences whose citations are proved.
 
-    ``spoken`` returns the transcript of a recording; ``link`` returns a link to an excerpt's
+    ``transcript_of`` returns the transcript of a recording; ``link`` returns a link to an excerpt's
     recording at a second.
     """
 
     request: AnswerRequest
-    spoken: Callable[[str], TimedText | None]
+    transcript_of: Callable[[str], TimedText | None]
     link: Callable[[Excerpt, float], str]
     callback: SentenceCallback
     sentences: list[CitedSentence] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)  # of each citation, as they stand
+    words: list[str] = field(default_factory=list)  # of each citation, as in the transcript
     left_out: int = 0
 
     def start_over(self) -> None:
@@ -79,15 +79,15 @@ class CitationChecker:
             self.callback(None, ())
         self.sentences, self.citations, self.words, self.left_out = [], [], [], 0
 
-    def on_sentence(self, statement: DraftSentence) -> None:
+    def on_sentence(self, draft: DraftSentence) -> None:
         """Check a sentence and store it if it is proved and new.
 
         See ``AnswerSink``.
         """
-        text = sanitize(statement.text)
+        text = sanitize(draft.text)
         proofs: list[Citation] = []
-        if text and not self._invents(text, statement):
-            proofs = [proof for draft in statement.cited if (proof := self._find_citation(draft))]
+        if text and not self._invents(text, draft):
+            proofs = [proof for draft in draft.cited if (proof := self._find_citation(draft))]
         if not proofs:
             self.left_out += 1
             return
@@ -101,21 +101,25 @@ class CitationChecker:
         if not 1 <= cited.excerpt <= len(self.request.excerpts):
             return None
         excerpt = self.request.excerpts[cited.excerpt - 1]
-        stands = find_quote(cited.quote, excerpt)
-        if stands is None:
+        quote_range = find_quote(cited.quote, excerpt)
+        if quote_range is None:
             return None
-        start, end = quote_times(excerpt, stands, self.spoken(excerpt.recording))
-        known = [
+        start, end = quote_times(excerpt, quote_range, self.transcript_of(excerpt.recording))
+        existing = [
             citation
             for citation in self.citations
             if (citation.recording, citation.start_seconds, citation.end_seconds)
             == (excerpt.recording, start, end)
         ]
-        return known[0] if known else self._new(excerpt, excerpt.text[slice(*stands)], start, end)
+        return (
+            existing[0]
+            if existing
+            else self._new(excerpt, excerpt.text[slice(*quote_range)], start, end)
+        )
 
     def _new(self, excerpt: Excerpt, quote: str, start: float, end: float) -> Citation:
         """Create a citation with the next number."""
-        made = Citation(
+        citation = Citation(
             number=len(self.citations) + 1,
             state="current",
             recording=excerpt.recording,
@@ -128,15 +132,15 @@ class CitationChecker:
             link=self.link(excerpt, start),
             chunk=excerpt.chunk,
         )
-        self.citations.append(made)
+        self.citations.append(citation)
         self.words.append(quote)
-        return made
+        return citation
 
     def _invents(self, text: str, statement: DraftSentence) -> bool:
         """Return whether the text has a number found in neither question nor sources."""
-        told = [self.request.question]
+        sources = [self.request.question]
         for draft in statement.cited:
             if 1 <= draft.excerpt <= len(self.request.excerpts):
                 excerpt = self.request.excerpts[draft.excerpt - 1]
-                told += [excerpt.text, excerpt.title]
-        return not numbers_in([text]) <= numbers_in(told)
+                sources += [excerpt.text, excerpt.title]
+        return not numbers_in([text]) <= numbers_in(sources)

@@ -46,13 +46,13 @@ class StoredTurn:
 
         Only sentences whose citations are all current are included.
         """
-        holds = {citation.number for citation in self.citations if citation.state == "current"}
-        told = [
+        current = {citation.number for citation in self.citations if citation.state == "current"}
+        sentences = [
             sentence.text
             for sentence in self.sentences
-            if sentence.text and holds.issuperset(sentence.cites)
+            if sentence.text and current.issuperset(sentence.cites)
         ]
-        return ConversationTurn(self.question or "", " ".join(told))
+        return ConversationTurn(self.question or "", " ".join(sentences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +89,28 @@ class ConversationHistory:
 
         Raises ``NotFound`` if there is no such conversation.
         """
-        spoken = cache(TranscriptCache(self.services, self.org_id).get)
+        transcript_of = cache(TranscriptCache(self.services, self.org_id).get)
         rows = self.services.search.conversations.turns(self.org_id, conversation)
-        return [self._turn(row, spoken) for row in rows]
+        return [self._turn(row, transcript_of) for row in rows]
 
-    def _turn(self, row: dict[str, Any], spoken: Callable[[str], TimedText | None]) -> StoredTurn:
+    def _turn(
+        self, row: dict[str, Any], transcript_of: Callable[[str], TimedText | None]
+    ) -> StoredTurn:
         sentences = [
             CitedSentence(sentence["text"], tuple(sentence["cites"]))
             for sentence in row.pop("sentences")
         ]
-        citations = [self._citation(citation, spoken) for citation in row.pop("citations")]
+        citations = [self._citation(citation, transcript_of) for citation in row.pop("citations")]
         return StoredTurn(**row, sentences=tuple(sentences), citations=tuple(citations))
 
-    def _citation(self, row: Json, spoken: Callable[[str], TimedText | None]) -> Citation:
+    def _citation(self, row: Json, transcript_of: Callable[[str], TimedText | None]) -> Citation:
         number, recording = row["number"], row["recording"]
         if recording is None:
             return Citation(number, "forgotten")
         title, quote = sanitize(row["title"]), sanitize(row["quote"])
-        transcript = spoken(recording)
-        said = transcript and find_quote_near(row["quote"], row["start_seconds"], transcript)
-        if not said:
+        transcript = transcript_of(recording)
+        times = transcript and find_quote_near(row["quote"], row["start_seconds"], transcript)
+        if not times:
             return Citation(number, "corrected", recording, title, quote=quote)
         return Citation(
             number=number,
@@ -116,9 +118,9 @@ class ConversationHistory:
             recording=recording,
             title=title,
             quote=quote,
-            start_seconds=said[0],
-            end_seconds=said[1],
-            timecode=format_timecode(said[0]),
-            link=media_link(self.services.files.media.link(recording, row["suffix"]), said[0]),
+            start_seconds=times[0],
+            end_seconds=times[1],
+            timecode=format_timecode(times[0]),
+            link=media_link(self.services.files.media.link(recording, row["suffix"]), times[0]),
             chunk=row["chunk"],
         )

@@ -33,50 +33,58 @@ def find_quote(quote: str, excerpt: Excerpt) -> Range | None:
     None if it does not occur or is too short to prove anything.
     """
     words = _words(quote)
-    said = any(_words(line.text) == words for line in excerpt.lines)
-    return next(find_all(quote, excerpt.text), None) if said or len(words) >= MIN_WORDS else None
+    is_sentence = any(_words(line.text) == words for line in excerpt.lines)
+    return (
+        next(find_all(quote, excerpt.text), None)
+        if is_sentence or len(words) >= MIN_WORDS
+        else None
+    )
 
 
 def find_all(quote: str, text: str) -> Iterator[Range]:
     """Yield all ranges of characters in which the words of the quote occur in the text."""
-    wanted = _words(quote)
-    found = [*_WORD.finditer(text)]
-    there = [_fold(word.group()) for word in found]
-    for at in range(len(there) - len(wanted) + 1) if wanted else ():
-        if there[at] == wanted[0] and there[at : at + len(wanted)] == wanted:
-            yield found[at].start(), found[at + len(wanted) - 1].end()
+    needle = _words(quote)
+    matches = [*_WORD.finditer(text)]
+    words = [_fold(word.group()) for word in matches]
+    for at in range(len(words) - len(needle) + 1) if needle else ():
+        if words[at] == needle[0] and words[at : at + len(needle)] == needle:
+            yield matches[at].start(), matches[at + len(needle) - 1].end()
 
 
-def quote_times(excerpt: Excerpt, stands: Range, spoken: TimedText | None) -> tuple[float, float]:
+def quote_times(
+    excerpt: Excerpt, quote_range: Range, transcript: TimedText | None
+) -> tuple[float, float]:
     """Return the start and end in seconds of the words in a range of the excerpt.
 
     They come from the transcript's words, or from the sentence of the excerpt if the transcript is
     not the one that the excerpt was created from.
     """
-    start, end = (excerpt.char_start + edge for edge in stands)
-    if spoken and spoken.text[start:end] == excerpt.text[stands[0] : stands[1]]:
-        [(first, last)] = spoken.timeline.seconds([(start, end)])
+    start, end = (excerpt.char_start + offset for offset in quote_range)
+    if transcript and transcript.text[start:end] == excerpt.text[quote_range[0] : quote_range[1]]:
+        [(first, last)] = transcript.timeline.seconds([(start, end)])
         if first is not None and last is not None:
             return first, last
-    line = _line_at(excerpt, stands[0])
+    line = _line_at(excerpt, quote_range[0])
     return line.start_seconds, line.end_seconds
 
 
-def find_quote_near(quote: str, seconds: float, spoken: TimedText) -> tuple[float, float] | None:
+def find_quote_near(
+    quote: str, seconds: float, transcript: TimedText
+) -> tuple[float, float] | None:
     """Return the times of a quote in the current transcript, or None.
 
     It must occur within ``NEAR_SECONDS`` of ``seconds``; the nearest match is returned.
     """
-    timeline = spoken.timeline
+    timeline = transcript.timeline
     rows = np.flatnonzero(np.abs(timeline.start_seconds - seconds) <= NEAR_SECONDS)
     if not len(rows):
         return None
     begin = int(timeline.char_starts[rows[0]])
     end = int(timeline.char_ends[rows[-1]]) + 2 * len(quote)
-    found = [
-        (begin + first, begin + last) for first, last in find_all(quote, spoken.text[begin:end])
+    ranges = [
+        (begin + first, begin + last) for first, last in find_all(quote, transcript.text[begin:end])
     ]
-    timed = [(a, b) for a, b in timeline.seconds(found) if a is not None and b is not None]
+    timed = [(a, b) for a, b in timeline.seconds(ranges) if a is not None and b is not None]
     near = [word for word in timed if abs(word[0] - seconds) <= NEAR_SECONDS]
     return min(near, key=lambda word: abs(word[0] - seconds), default=None)
 

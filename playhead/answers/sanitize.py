@@ -29,7 +29,9 @@ _URL: Final = re.compile(
     re.IGNORECASE,
 )
 _MAIL: Final = re.compile(r"(\w)@(?=\w)")
-_DOMAIN_DOT: Final = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2,})")  # of names that a reader links
+_DOMAIN_DOT: Final = re.compile(
+    r"(?<=\w)\.(?=[^\W\d_]{2,})"
+)  # in domain names, which viewers turn into links
 _CITATION: Final = re.compile(r"[\[【［〔]\s*\^?\d[^\[\]【】［］]{0,20}[\]】］〕]")
 _MARKUP: Final = str.maketrans(
     {"[": "(", "]": ")", "<": "‹", ">": "›", "`": "'", "*": None, "|": "/", "\\": None, "~": None}
@@ -40,14 +42,14 @@ _SPACE_BEFORE: Final = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
 
 def sanitize(text: str) -> str:
     """Return the text as one line without links, markup or citation marks."""
-    while (bare := _strip_markup(text)) != text:  # what was taken out may have stood within a link
-        text = bare
+    while (stripped := _strip_markup(text)) != text:  # the removed part may have been inside a link
+        text = stripped
     return text
 
 
 def _strip_markup(text: str) -> str:
-    seen = one_line(_INVISIBLE.sub("", unescape(unicodedata.normalize("NFC", text))))
-    bare = _PICTURE_OR_LINK.sub(r"\1", _TAG.sub(" ", seen))
-    unlinked = _MAIL.sub(r"\1 at ", _URL.sub(LINK, bare))
-    unmarked = _CITATION.sub(" ", _DOMAIN_DOT.sub(" dot ", unlinked))
-    return _SPACE_BEFORE.sub("", one_line(_LINE_MARK.sub("", unmarked.translate(_MARKUP))))
+    visible = one_line(_INVISIBLE.sub("", unescape(unicodedata.normalize("NFC", text))))
+    bare = _PICTURE_OR_LINK.sub(r"\1", _TAG.sub(" ", visible))
+    without_links = _MAIL.sub(r"\1 at ", _URL.sub(LINK, bare))
+    without_citations = _CITATION.sub(" ", _DOMAIN_DOT.sub(" dot ", without_links))
+    return _SPACE_BEFORE.sub("", one_line(_LINE_MARK.sub("", without_citations.translate(_MARKUP))))

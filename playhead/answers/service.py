@@ -35,9 +35,9 @@ from playhead.services.context import Services
 
 NOT_FOUND: Final = "That is not in your recordings."
 
-_HITS: Final = 8  # whose passages an answer is written from
-_MAX_QUESTION_CHARACTERS: Final = 2_000  # characters; what is beyond is not read, and it is said so
-_EARLIER_TURNS: Final = 3  # that tell what a question means
+_HITS: Final = 8  # hits whose passages an answer is written from
+_MAX_QUESTION_CHARACTERS: Final = 2_000  # the rest is not read, and the note says so
+_EARLIER_TURNS: Final = 3  # turns that give a question its context
 _TOO_LONG: Final = (
     f"Only the first {_MAX_QUESTION_CHARACTERS:,} characters of the question were read."
 )
@@ -84,18 +84,18 @@ class AnswerService:
     ) -> Answer:
         """Answer a question, and store it with its answer.
 
-        ``hearer`` is called with every sentence as soon as it is written and proved.
+        ``on_sentence`` is called with every sentence as soon as it is written and proved.
         ``conversation`` is the id of an earlier answer's conversation to continue. If the answerer
         is unavailable, the offline answerer is used, and ``note`` reports it. Raises ``NotFound``
         if the conversation is not the organisation's.
         """
         earlier = self._earlier(conversation)
-        asked, note = _truncate(question)
-        if not asked:
+        text, note = _truncate(question)
+        if not text:
             return _not_found(question, self.answerer, _NO_QUESTION)
-        answer, words = self._answer(asked, filters, earlier, on_sentence)
-        noted = replace(answer, note=_join_notes([note, answer.note]))
-        return self._store(noted, words, conversation)
+        answer, words = self._answer(text, filters, earlier, on_sentence)
+        with_note = replace(answer, note=_join_notes([note, answer.note]))
+        return self._store(with_note, words, conversation)
 
     def _earlier(self, conversation: str | None) -> list[ConversationTurn]:
         if conversation is None:
@@ -105,35 +105,35 @@ class AnswerService:
 
     def _answer(
         self,
-        asked: str,
+        question: str,
         filters: SearchFilter,
         earlier: Sequence[ConversationTurn],
         on_sentence: SentenceCallback,
     ) -> tuple[Answer, list[str]]:
         """Return the answer with the original words of its citations."""
-        meant = " ".join([*(turn.question for turn in earlier[-1:]), asked])
-        found = self.search(meant, filters=replace(filters, source="transcript"), limit=_HITS)
+        query = " ".join([*(turn.question for turn in earlier[-1:]), question])
+        found = self.search(query, filters=replace(filters, source="transcript"), limit=_HITS)
         if found.searched is None or found.question is None or not found.hits:
-            return _not_found(asked, self.answerer, found.note), []
+            return _not_found(question, self.answerer, found.note), []
         with call_context(CallContext(self.org_id, ANSWER, _share_excerpts(found))):
             similarity = _QuestionSimilarity(
                 self.services.search.excerpts, self.org_id, found.question
             )
             passages = dict.fromkeys(chunk for hit in found.hits for chunk in hit.chunks)
             excerpts = self.services.search.excerpts.of(self.org_id, list(passages))
-            request = AnswerRequest(asked, excerpts, similarity, found.searched.name, earlier)
-            minutes = self._citation_checker(request, on_sentence)
-            engine, note = self._write(request, minutes)
-        notes = [found.note, note, _left_out_note(minutes.left_out)]
+            request = AnswerRequest(question, excerpts, similarity, found.searched.name, earlier)
+            checker = self._citation_checker(request, on_sentence)
+            engine, note = self._write(request, checker)
+        notes = [found.note, note, _left_out_note(checker.left_out)]
         answer = Answer(
-            question=asked,
-            found=bool(minutes.sentences),
-            sentences=tuple(minutes.sentences),
-            citations=tuple(minutes.citations),
+            question=question,
+            found=bool(checker.sentences),
+            sentences=tuple(checker.sentences),
+            citations=tuple(checker.citations),
             note=_join_notes(notes),
             engine=engine,
         )
-        return answer, minutes.words
+        return answer, checker.words
 
     @property
     def org_id(self) -> str:
@@ -142,24 +142,24 @@ class AnswerService:
     def _citation_checker(
         self, request: AnswerRequest, on_sentence: SentenceCallback
     ) -> CitationChecker:
-        spoken = cache(TranscriptCache(self.services, self.org_id).get)
-        return CitationChecker(request, spoken, self._link, on_sentence)
+        transcript_of = cache(TranscriptCache(self.services, self.org_id).get)
+        return CitationChecker(request, transcript_of, self._link, on_sentence)
 
     def _link(self, excerpt: Excerpt, seconds: float) -> str:
         return media_link(
             self.services.files.media.link(excerpt.recording, excerpt.suffix), seconds
         )
 
-    def _write(self, request: AnswerRequest, minutes: CitationChecker) -> tuple[Engine, str | None]:
+    def _write(self, request: AnswerRequest, checker: CitationChecker) -> tuple[Engine, str | None]:
         """Write the answer, and return the engine that wrote it and its note."""
         try:
-            return self.answerer.engine, self.answerer.answer(request, minutes)
+            return self.answerer.engine, self.answerer.answer(request, checker)
         except (*VECTORS_UNAVAILABLE, RequestRejected) as error:
-            minutes.start_over()
-            instead = ExtractiveAnswerer()
-            instead.answer(request, minutes)
+            checker.start_over()
+            fallback = ExtractiveAnswerer()
+            fallback.answer(request, checker)
             return (
-                instead.engine,
+                fallback.engine,
                 f"The answer is quoted instead of written. {error} {error.remedy}",
             )
 
@@ -170,16 +170,18 @@ class AnswerService:
             answer.note,
             asdict(answer.engine),
             [asdict(sentence) for sentence in answer.sentences],
-            [_row(*told) for told in zip(answer.citations, words, strict=True)],
+            [_row(*entry) for entry in zip(answer.citations, words, strict=True)],
         )
         try:
-            kept = self.services.search.conversations.add(self.org_id, conversation, turn)
+            conversation_id = self.services.search.conversations.add(
+                self.org_id, conversation, turn
+            )
         except RecordingDeleted:
             note = _join_notes(
                 [answer.note, "A recording was deleted meanwhile, so the answer was not stored."]
             )
             return replace(answer, note=note)
-        return replace(answer, conversation=kept)
+        return replace(answer, conversation=conversation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +201,10 @@ class _QuestionSimilarity:
 
 def _truncate(question: str) -> tuple[str, str | None]:
     """Return the question as one line, truncated if too long, and a note if it was."""
-    asked = one_line(question)
-    if len(asked) <= _MAX_QUESTION_CHARACTERS:
-        return asked, None
-    return asked[:_MAX_QUESTION_CHARACTERS], _TOO_LONG
+    line = one_line(question)
+    if len(line) <= _MAX_QUESTION_CHARACTERS:
+        return line, None
+    return line[:_MAX_QUESTION_CHARACTERS], _TOO_LONG
 
 
 def _not_found(question: str, answerer: Answerer, note: str | None) -> Answer:

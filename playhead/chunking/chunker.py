@@ -109,13 +109,15 @@ def chunk(
     """
     timeline.check_order()
     counter = TokenCounter(text, tokenizer, config.size)
-    kept = stable_boundaries(text, before)
+    boundaries = stable_boundaries(text, before)
     if config.strategy == "markdown":
-        ranges = list(_Markdown(counter, config, language_runs, outline(text), kept).ranges())
+        ranges = list(_Markdown(counter, config, language_runs, outline(text), boundaries).ranges())
     else:
         turns = _speaker_turns(timeline) if config.strategy == "segments" else frozenset()
         units = list(_sentence_units(counter, (0, len(text)), language_runs, turns))
-        ranges = pack(units, counter, overlap=config.overlap, minimum=config.minimum, kept=kept)
+        ranges = pack(
+            units, counter, overlap=config.overlap, minimum=config.minimum, boundaries=boundaries
+        )
     return tuple(_chunks(source, counter, ranges, timeline, language_runs))
 
 
@@ -144,18 +146,18 @@ def _chunks(
 
 def _language(language_runs: LanguageRuns, start: int, end: int) -> str:
     """Return the language with the most characters in the range, the first of equals."""
-    here = language_runs_within(language_runs, start, end)
+    runs = language_runs_within(language_runs, start, end)
     lengths: Counter[str] = Counter()
-    for (at, language), (until, _) in pairwise([*here, (end - start, "")]):
+    for (at, language), (until, _) in pairwise([*runs, (end - start, "")]):
         lengths[language] += until - at
     return max(lengths, key=lambda language: lengths[language])
 
 
 def _speaker_turns(timeline: Timeline) -> frozenset[int]:
     """Return where another speaker begins, or the same one after a long pause."""
-    others = np.diff(timeline.voices) != 0
+    changes = np.diff(timeline.speaker_indices) != 0
     pauses = timeline.start_seconds[1:] - timeline.end_seconds[:-1]
-    turns = timeline.char_starts[1:][others | (pauses > LONG_PAUSE_SECONDS)]
+    turns = timeline.char_starts[1:][changes | (pauses > LONG_PAUSE_SECONDS)]
     return frozenset(turns.tolist())
 
 
@@ -163,15 +165,15 @@ def _sentence_units(
     counter: TokenCounter,
     within: Range,
     language_runs: LanguageRuns,
-    turns: frozenset[int] = frozenset(),
+    speaker_turns: frozenset[int] = frozenset(),
 ) -> Iterator[Unit]:
     """Yield the sentences of a range, split at speaker turns as well."""
     start, end = within
-    here = language_runs_within(language_runs, start, end)
-    starts = {start + at for at, _ in split_multilingual(counter.text[start:end], here)}
-    for left, right in pairwise(sorted({*starts, *turns, start, end})):
-        edge = Boundary.TURN if left in turns else Boundary.SENTENCE
-        yield from counter.units(left, right, edge)
+    runs = language_runs_within(language_runs, start, end)
+    starts = {start + at for at, _ in split_multilingual(counter.text[start:end], runs)}
+    for begin, until in pairwise(sorted({*starts, *speaker_turns, start, end})):
+        edge = Boundary.TURN if begin in speaker_turns else Boundary.SENTENCE
+        yield from counter.units(begin, until, edge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class _Markdown:
     config: ChunkingConfig
     language_runs: LanguageRuns
     outline: Outline
-    kept: frozenset[int]
+    boundaries: frozenset[int]
 
     def ranges(self) -> Iterator[Range]:
         return self._merge_small_sections([self.outline.root])
@@ -194,11 +196,11 @@ class _Markdown:
         run: list[Unit] = []
         run_start = sections[0].start
         for section in sections:
-            whole = list(
+            units = list(
                 islice(self.counter.units(section.start, section.end, Boundary.SENTENCE), 2)
             )
-            if len(whole) < 2:
-                run += whole
+            if len(units) < 2:
+                run += units
                 continue
             if sum(unit.tokens for unit in run) >= self.config.minimum:
                 yield from self._pack(run, overlap=0)
@@ -230,5 +232,5 @@ class _Markdown:
             yield from _sentence_units(counter, at, self.language_runs)
 
     def _pack(self, units: Sequence[Unit], overlap: int) -> list[Range]:
-        minimum, kept = self.config.minimum, self.kept
-        return pack(units, self.counter, overlap=overlap, minimum=minimum, kept=kept)
+        minimum, boundaries = self.config.minimum, self.boundaries
+        return pack(units, self.counter, overlap=overlap, minimum=minimum, boundaries=boundaries)

@@ -41,18 +41,18 @@ def pack(
     *,
     overlap: int,
     minimum: int,
-    kept: Set[int] = frozenset(),
+    boundaries: Set[int] = frozenset(),
 ) -> list[Range]:
     """Return the ranges of the chunks, in order and without white space at their ends.
 
-    The ranges cover every unit. Each has at most ``ruler.size`` tokens and begins with at most
-    ``overlap`` tokens of the previous one. The last has at least ``minimum`` tokens of its own
-    where possible. ``kept`` are the characters at which a chunk should end if it has at least
+    The ranges cover every unit. Each has at most the counter's ``size`` tokens and begins with at
+    most ``overlap`` tokens of the previous one. The last has at least ``minimum`` tokens of its own
+    where possible. ``boundaries`` are the characters at which a chunk should end if it has at least
     ``minimum`` tokens and not too many.
     """
     if not units:
         return []
-    packer = _Packer(units, counter, overlap, minimum, kept)
+    packer = _Packer(units, counter, overlap, minimum, boundaries)
     return packer.with_overlap(packer.cuts())
 
 
@@ -63,15 +63,15 @@ class _Packer:
         counter: TokenCounter,
         overlap: int,
         minimum: int,
-        kept: Set[int],
+        boundaries: Set[int],
     ) -> None:
         self.units = units
         self.counter = counter
         self.overlap = overlap
         self.minimum = minimum
         self.totals = list(accumulate((unit.tokens for unit in units), initial=0))
-        self.seams = [i for i, unit in enumerate(units) if unit.starts_new_chunk]
-        self.kept = [i for i, unit in enumerate(units, start=1) if unit.end in kept]
+        self.hard_breaks = [i for i, unit in enumerate(units) if unit.starts_new_chunk]
+        self.boundaries = [i for i, unit in enumerate(units, start=1) if unit.end in boundaries]
 
     def cuts(self) -> list[int]:
         """Return the index of the first unit of each chunk, and ``len(units)``."""
@@ -88,31 +88,37 @@ class _Packer:
 
     def _best_cut(self, first: int) -> int:
         begins_alone = first == 0 or self.units[first].starts_new_chunk
-        room = self.counter.size - (0 if begins_alone else self.overlap)
+        max_tokens = self.counter.size - (0 if begins_alone else self.overlap)
         stop = self._stop(first)
-        last = bisect_right(self.totals, self.totals[first] + room) - 1
+        last = bisect_right(self.totals, self.totals[first] + max_tokens) - 1
         last = min(max(last, first + 1), stop)
-        turn = self._first_turn(first, last)
-        if turn is not None:
-            return turn
+        speaker_turn = self._first_turn(first, last)
+        if speaker_turn is not None:
+            return speaker_turn
         if last == stop:
             return last
-        kept = _first_from(self.kept, self._enough(first), stop)
-        return kept if kept <= last else self._new_cut(first, last, room, min(kept, stop))
+        boundary = _first_from(self.boundaries, self._enough(first), stop)
+        return (
+            boundary
+            if boundary <= last
+            else self._new_cut(first, last, max_tokens, min(boundary, stop))
+        )
 
-    def _new_cut(self, first: int, last: int, room: int, ahead: int) -> int:
-        """Choose a new boundary where a chunk of ``room`` tokens is nearly full.
+    def _new_cut(self, first: int, last: int, max_tokens: int, next_boundary: int) -> int:
+        """Choose a new boundary where a chunk of ``max_tokens`` tokens is nearly full.
 
-        If this chunk and the next together reach ``ahead``, where the next must end, the two are
-        balanced. A chunk may be only half full if that is the only way to keep a sentence whole.
+        If this chunk and the next together reach ``next_boundary``, where the next must end, the
+        two are balanced. A chunk may be only half full if that is the only way to keep a sentence
+        whole.
         """
-        most = min(
-            room - int(SLACK * self.counter.size), self._sum(first, ahead) / (1 + TARGET_FILL)
+        upper_limit = min(
+            max_tokens - int(SLACK * self.counter.size),
+            self._sum(first, next_boundary) / (1 + TARGET_FILL),
         )
         low = min(self._enough(first), last)
-        high = max(low, min(bisect_right(self.totals, self.totals[first] + most) - 1, last))
-        full = min(self._place(first, TARGET_FILL * most), high)
-        half = min(max(self._place(first, most / 2), low), high)
+        high = max(low, min(bisect_right(self.totals, self.totals[first] + upper_limit) - 1, last))
+        full = min(self._place(first, TARGET_FILL * upper_limit), high)
+        half = min(max(self._place(first, upper_limit / 2), low), high)
 
         def rank(place: int) -> tuple[Boundary, int, int, int]:
             return (
@@ -134,7 +140,7 @@ class _Packer:
 
     def _stop(self, first: int) -> int:
         """Return where a chunk from ``first`` must end at the latest, whatever its size."""
-        return _first_from(self.seams, first + 1, len(self.units))
+        return _first_from(self.hard_breaks, first + 1, len(self.units))
 
     def _first_turn(self, first: int, last: int) -> int | None:
         """Return the first speaker turn that gives the chunk ``minimum`` tokens, or None."""
@@ -143,8 +149,8 @@ class _Packer:
 
     def _boundary_rank(self, place: int) -> int:
         unit = self.units[place]
-        behind = self.counter.text[unit.start : unit.start + BOUNDARY_HASH_CHARS]
-        return zlib.crc32(behind.encode("utf-8", "surrogatepass"))
+        following = self.counter.text[unit.start : unit.start + BOUNDARY_HASH_CHARS]
+        return zlib.crc32(following.encode("utf-8", "surrogatepass"))
 
     def _balance_last_two(self, cuts: list[int]) -> list[int]:
         """Merge a last chunk under ``minimum`` with the previous one, or balance both."""
@@ -155,14 +161,14 @@ class _Packer:
             return cuts
         if self._tokens(first, end) <= self.counter.size:
             return [*rest, first, end]
-        fair = min(range(first + 1, end), key=lambda place: self._imbalance(first, place, end))
-        fits = max(self._tokens(first, fair), self._tokens(fair, end)) <= self.counter.size
-        return [*rest, first, fair if fits else cut, end]
+        balanced = min(range(first + 1, end), key=lambda place: self._imbalance(first, place, end))
+        fits = max(self._tokens(first, balanced), self._tokens(balanced, end)) <= self.counter.size
+        return [*rest, first, balanced if fits else cut, end]
 
     def _imbalance(self, first: int, place: int, end: int) -> tuple[int, Boundary, int]:
-        left, right = self._sum(first, place), self._sum(place, end)
-        missing = max(0, self.minimum - min(left, right))
-        return missing, self.units[place].boundary, abs(left - right)
+        before, after = self._sum(first, place), self._sum(place, end)
+        missing = max(0, self.minimum - min(before, after))
+        return missing, self.units[place].boundary, abs(before - after)
 
     def with_overlap(self, cuts: Sequence[int]) -> list[Range]:
         """Return the ranges between boundaries, extended by the overlap before each."""
@@ -177,8 +183,8 @@ class _Packer:
         if first > previous and allowance > 0 and not self.units[first].starts_new_chunk:
             for start in self._overlap_starts(previous, first, allowance):
                 shared = self.counter.count(start, self.units[first - 1].end)
-                whole = self.counter.count(start, self.units[end - 1].end)
-                if shared <= allowance and whole <= self.counter.size:
+                total = self.counter.count(start, self.units[end - 1].end)
+                if shared <= allowance and total <= self.counter.size:
                     return start
         return self.units[first].start
 

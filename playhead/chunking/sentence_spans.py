@@ -15,20 +15,20 @@ from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import TimedText
 
 
-def transcript_sentences(spoken: TimedText) -> tuple[TimedSpan, ...]:
+def transcript_sentences(transcript: TimedText) -> tuple[TimedSpan, ...]:
     """Return the timed sentences of a transcript, split at segments as well.
 
     A single speaker's sentence may be a minute long.
     """
-    text = spoken.text
-    starts = [start for start, _ in split_multilingual(text, spoken.language_runs)]
-    edges = sorted({*starts, *spoken.breaks, len(text)})
-    ranges = [strip_range(text, *edge) for edge in pairwise(edges)]
-    said = [(start, end) for start, end in ranges if start < end]
+    text = transcript.text
+    starts = [start for start, _ in split_multilingual(text, transcript.language_runs)]
+    edges = sorted({*starts, *transcript.breaks, len(text)})
+    ranges = [strip_range(text, *pair) for pair in pairwise(edges)]
+    sentence_ranges = [(start, end) for start, end in ranges if start < end]
     return tuple(
         TimedSpan(*at, start_seconds, end_seconds)
         for at, (start_seconds, end_seconds) in zip(
-            said, spoken.timeline.seconds(said), strict=True
+            sentence_ranges, transcript.timeline.seconds(sentence_ranges), strict=True
         )
         if start_seconds is not None and end_seconds is not None
     )
@@ -40,19 +40,19 @@ def document_quotes(document: Document) -> tuple[TimedSpan, ...]:
     Of quotes with the same times only the longest is returned, so that a key phrase does not
     replace its sentence.
     """
-    longest: dict[tuple[float, float], TimedSpan] = {}
+    quotes: dict[tuple[float, float], TimedSpan] = {}
     for span in document.spans:
         seconds = (span.start_seconds, span.end_seconds)
-        if seconds not in longest or _length(longest[seconds]) < _length(span):
-            longest[seconds] = span
-    return tuple(sorted(longest.values(), key=lambda span: span.char_start))
+        if seconds not in quotes or _length(quotes[seconds]) < _length(span):
+            quotes[seconds] = span
+    return tuple(sorted(quotes.values(), key=lambda span: span.char_start))
 
 
-def attach_sentences(chunks: Sequence[Chunk], phrases: Sequence[TimedSpan]) -> Iterator[Chunk]:
+def attach_sentences(chunks: Sequence[Chunk], sentences: Sequence[TimedSpan]) -> Iterator[Chunk]:
     """Yield the chunks with the sentences of their source that each overlaps."""
     ranges = [(chunk.char_start, chunk.char_end) for chunk in chunks]
-    rows = zip(chunks, *Timeline.of(phrases).within(ranges), strict=True)
-    return (replace(chunk, phrases=tuple(phrases[first:last])) for chunk, first, last in rows)
+    rows = zip(chunks, *Timeline.of(sentences).within(ranges), strict=True)
+    return (replace(chunk, phrases=tuple(sentences[first:last])) for chunk, first, last in rows)
 
 
 def _length(span: TimedSpan) -> int:

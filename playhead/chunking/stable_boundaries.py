@@ -16,20 +16,20 @@ def stable_boundaries(text: str, before: Sequence[ChunkSpan]) -> frozenset[int]:
 
     ``before`` is in order. A boundary is found if the text before or after it is unchanged.
     """
-    kept: set[int] = set()
-    was, now = 0, 0
+    boundaries: set[int] = set()
+    old_end, new_end = 0, 0
     for span, after in pairwise(before):
-        end = _end(text, span, after, now, now + span.char_end - was)
-        if end is not None:
-            kept.add(end)
-            was, now = span.char_end, end
-    return frozenset(kept)
+        boundary = _end(text, span, after, new_end, new_end + span.char_end - old_end)
+        if boundary is not None:
+            boundaries.add(boundary)
+            old_end, new_end = span.char_end, boundary
+    return frozenset(boundaries)
 
 
 def _end(
     text: str, chunk_span: ChunkSpan, after: ChunkSpan, earliest: int, likely: int
 ) -> int | None:
-    """Return where the chunk ``one`` ends in the new text, or None if it is not found."""
+    """Return where the chunk ends in the new text, or None if it is not found."""
     tail = chunk_span.text[-_CONTEXT:]
     if text.endswith(tail, 0, likely):
         return likely

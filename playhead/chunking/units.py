@@ -85,8 +85,8 @@ class TokenCounter:
         """
         edges = [*self._hard_breaks(start, end), end]
         yield from self._fitting(start, edges[0], edge, Boundary.SENTENCE)
-        for left, right in pairwise(edges):
-            unit, *rest = self._fitting(left, right, Boundary.GRAPHEME, Boundary.SENTENCE)
+        for begin, until in pairwise(edges):
+            unit, *rest = self._fitting(begin, until, Boundary.GRAPHEME, Boundary.SENTENCE)
             yield unit._replace(starts_new_chunk=True)
             yield from rest
 
@@ -100,8 +100,8 @@ class TokenCounter:
         elif grain in _FINER:
             pattern, finer = _FINER[grain]
             for piece in pattern.finditer(self.text, start, end):
-                begins = edge if piece.start() == start else finer
-                yield from self._fitting(*piece.span(), begins, finer)
+                boundary = edge if piece.start() == start else finer
+                yield from self._fitting(*piece.span(), boundary, finer)
         else:
             raise _too_many_tokens(self.text[start:end], tokens, self.size)
 
@@ -117,12 +117,12 @@ class TokenCounter:
         """
         if not self._has_long_runs or not _LONG_RUN.search(self.text, start, end):
             return []
-        seams: list[int] = []
+        breaks: list[int] = []
         for a, b in self.tokenizer.offsets(self.text[start:end]):
             parts = _parts(self.text, start + a, start + b) if b - a > _SAFE_CHARACTERS else []
             if all(self.count(*part) > 1 for part in parts[:-1]):
-                seams.extend(left for left, _ in parts[1:])
-        return seams
+                breaks.extend(begin for begin, _ in parts[1:])
+        return breaks
 
 
 def _parts(text: str, start: int, end: int) -> list[Range]:

@@ -118,10 +118,10 @@ class InvalidCorrection(PermanentError):
     """
 
     def __init__(self, problems: Sequence[str], *, remedy: str) -> None:
-        told = [*problems[:MAX_PROBLEMS_SHOWN]]
-        if more := len(problems) - len(told):
-            told.append(f"and {more} more")
-        super().__init__("\n".join(told), remedy=remedy)
+        shown = [*problems[:MAX_PROBLEMS_SHOWN]]
+        if more := len(problems) - len(shown):
+            shown.append(f"and {more} more")
+        super().__init__("\n".join(shown), remedy=remedy)
         self.problems = tuple(problems)
 
 

@@ -34,8 +34,8 @@ def shutdown_date(model: str) -> date | None:
 
     A dated snapshot (``gpt-4o-2024-08-06``) is shut down with its model.
     """
-    named = [name for name in _SHUTDOWN_DATES if model == name or model.startswith(f"{name}-20")]
-    return _SHUTDOWN_DATES[max(named, key=len)] if named else None
+    matches = [name for name in _SHUTDOWN_DATES if model == name or model.startswith(f"{name}-20")]
+    return _SHUTDOWN_DATES[max(matches, key=len)] if matches else None
 
 
 def days_left(model: str, today: date) -> int | None:

@@ -189,7 +189,7 @@ def _paths(name: str, file: _File) -> tuple[Path, ...]:
 
 def _path(name: str, part: str) -> Path:
     package, _, inside = part.partition("/")
-    spec = find_spec(package)  # of a top-level package: finds the folder, runs no code of it
+    spec = find_spec(package)  # finds the folder of a package without running its code
     for folder in (spec.submodule_search_locations if spec else None) or ():
         if (path := Path(folder, inside)).is_file():
             return path

@@ -16,7 +16,7 @@ MAX_SLUG_CHARACTERS: Final = 40
 #: Hexadecimal digits from the random end of a recording's id.
 ID_CHARACTERS: Final = 8
 
-_MAX_TITLE_CHARACTERS: Final = 200  # that are transliterated; more never reach the slug
+_MAX_TITLE_CHARACTERS: Final = 200  # transliterated characters; more never reach the slug
 _SEPARATORS: Final = re.compile("[^a-z0-9]+")
 
 

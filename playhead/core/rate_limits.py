@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class ProviderLimits:
     """Rate limits reported by a provider; None where it does not report a limit.
 
-    ``…_a_minute`` is the rate at which the allowance refills, ``…_left`` the amount that may be
+    ``…_per_minute`` is the rate at which the allowance refills, ``…_left`` the amount that may be
     sent immediately.
     """
 

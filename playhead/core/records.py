@@ -23,7 +23,7 @@ Source = Literal["transcript", "document"]
 #: not at all.
 SpeakerSource = Literal["none", "tracks", "channels"]
 #: Source of word times, best first: the engine's own, aligned with a local model's words for the
-#: same audio, or interpolated over the stretches with speech.
+#: same audio, or interpolated over the time with speech.
 Timing = Literal["native", "aligned", "interpolated"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -77,10 +77,10 @@ class Recording:
     title: str
     language: str | None  # None: detect it
     partition_key: str
-    suffix: str  # of the stored file, ".flac"; "" where the name gave none we know
+    suffix: str  # of the stored file, ".flac"; "" if it is not a known one
     transcriber: str | None = None
     writer: str | None = None
-    speakers: SpeakerSource = "none"  # what tells them apart
+    speakers: SpeakerSource = "none"  # how speakers are separated
 
     @property
     def engine_selection(self) -> EngineSelection:
@@ -101,7 +101,7 @@ class MediaFacts:
     sample_rate: int  # Hz
     channels: int
     duration_seconds: float
-    streams: tuple[str, ...]  # one readable line a stream, "audio: opus, 48000 Hz, 2 channels"
+    streams: tuple[str, ...]  # one readable line per stream, "audio: opus, 48000 Hz, 2 channels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,13 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech, usually a sentence or the words between two breaths, in seconds."""
+    """A part of the speech, usually a sentence or the words between two breaths, in seconds."""
 
     text: str
     start: float
     end: float
     speaker: str | None = None
-    language: str | None = None  # ISO 639-1, where it is not the transcript's
+    language: str | None = None  # ISO 639-1, if it differs from the transcript's
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +203,12 @@ class Chunk:
     ordinal: int  # from 0, in order of char_start, within its source
     char_start: int
     char_end: int
-    start_seconds: float | None  # None: no character of it has a time
+    start_seconds: float | None  # None: no character has a time
     end_seconds: float | None
     speaker: str | None
     token_count: int
-    phrases: tuple[TimedSpan, ...] = ()  # its sentences that have a time, in source characters
-    language: str | None = None  # of most of it, where that is not the recording's
+    phrases: tuple[TimedSpan, ...] = ()  # sentences with times, in source characters
+    language: str | None = None  # main language, if it differs from the recording's
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ class SearchFilter:
 
     ``speakers`` are given names or labels, ``languages`` are ISO 639-1 codes. ``since`` (inclusive)
     and ``until`` (exclusive) limit when recordings were added. ``from_seconds`` and ``to_seconds``
-    select chunks that overlap this stretch of their recording.
+    select chunks that overlap this time range of their recording.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -302,12 +302,12 @@ class Price:
         self, *, calls: float, tokens: float, audio_seconds: float, batch: bool = False
     ) -> float:
         """Return the price in US dollars of an amount of work."""
-        at_once = (
+        full_price = (
             calls * self.usd_per_call
             + tokens / 1_000_000 * self.usd_per_million_tokens
             + audio_seconds / 60 * self.usd_per_audio_minute
         )
-        return at_once * self.batch_discount if batch else at_once
+        return full_price * self.batch_discount if batch else full_price
 
 
 FREE = Price()

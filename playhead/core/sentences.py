@@ -47,7 +47,7 @@ def language_runs_within(language_runs: LanguageRuns, start: int, end: int) -> L
     return merge_runs((max(0, at - start), language) for at, language in language_runs if at < end)
 
 
-@lru_cache(maxsize=1)  # asked twice in a row: where to cut, and which phrases to time
+@lru_cache(maxsize=1)  # called twice in a row: to split a text, and to time its sentences
 def split_multilingual(text: str, language_runs: LanguageRuns) -> tuple[Range, ...]:
     """Return the sentences of a text in several languages, each split by its language's rules.
 

@@ -33,7 +33,7 @@ OrgId = Annotated[str, Field(pattern=f"^{_ORG}$")]
 
 
 #: Value of ``PLAYHEAD_ALIGNER`` for no aligner: words without times are interpolated over the
-#: stretches with speech.
+#: time with speech.
 NO_ALIGNER = "none"
 #: Earlier names of engines, which are still accepted.
 _ENGINE_ALIASES = {"instant": "stub"}
@@ -65,7 +65,7 @@ class Chunking(BaseModel):
         description="How documents are chunked: `text` by whole sentences, `markdown` by whole "
         "sections where they fit.",
     )
-    size: Annotated[int, Field(ge=8)] = Field(  # less, and one character may not fit
+    size: Annotated[int, Field(ge=8)] = Field(  # in a smaller chunk one character may not fit
         default=500,
         description="Maximum tokens per chunk; if it exceeds the embedding model's window, all "
         "three sizes are scaled down in proportion.",
@@ -340,9 +340,9 @@ def load_settings(*, home: str | Path | None = None) -> Settings:
     ``home`` replaces the setting of that name if it is not None. Raises ``InvalidSettings`` with a
     message that lists every problem.
     """
-    given: dict[str, Any] = {} if home is None else {"home": home}
+    overrides: dict[str, Any] = {} if home is None else {"home": home}
     try:
-        return Settings(**given)
+        return Settings(**overrides)
     except ValidationError as error:
         problems = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
         raise InvalidSettings(

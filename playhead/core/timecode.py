@@ -8,8 +8,8 @@ def format_timecode(seconds: float) -> str:
 
     The time is rounded down, so that playback from it includes the start of what follows.
     """
-    whole = int(seconds)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    total = int(seconds)
+    return f"{total // 3600:02d}:{total // 60 % 60:02d}:{total % 60:02d}"
 
 
 def format_short_timecode(seconds: float) -> str:

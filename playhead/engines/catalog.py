@@ -51,7 +51,7 @@ class EngineFacts:
     languages: str = ""
     dimensions: int | None = None
     window_tokens: int | None = None
-    usd_a_million_tokens: tuple[float, float] | None = (0.0, 0.0)  # read, written
+    usd_a_million_tokens: tuple[float, float] | None = (0.0, 0.0)  # input, output
     usd_an_audio_minute: float | None = 0.0
     ends: date | None = None
     ended: bool = False
@@ -77,10 +77,10 @@ def _local(settings: Settings) -> Iterator[EngineFacts]:
 
     ``stub`` invents its results, for benchmarks.
     """
-    heard = {"whisper-base": "99", "whisper-tiny.en": "en", "stub": "any"}
+    languages = {"whisper-base": "99", "whisper-tiny.en": "en", "stub": "any"}
     for name in (*WHISPER_MODELS, "stub"):
         chosen = name in _named(settings, "transcriber")
-        yield EngineFacts("transcriber", name, chosen, True, ("words", "segments"), heard[name])
+        yield EngineFacts("transcriber", name, chosen, True, ("words", "segments"), languages[name])
     roles: tuple[Role, ...] = ("writer", "answerer")
     for role in roles:
         yield EngineFacts(role, "extractive", "extractive" in _named(settings, role), True)
@@ -104,13 +104,13 @@ def _in_settings(settings: Settings, today: date) -> Iterator[EngineFacts]:
     They include models of other servers and models newer than the catalog. An answerer is a text
     model like a writer.
     """
-    makers: dict[Role, Callable[[str, bool], Model]] = {
+    factories: dict[Role, Callable[[str, bool], Model]] = {
         "transcriber": lambda name, _: speech_model(name),
-        "writer": lambda name, own: text_model(name, of_openai=own),
-        "answerer": lambda name, own: text_model(name, of_openai=own),
-        "embedder": lambda name, own: vector_model(name, of_openai=own),
+        "writer": lambda name, of_openai: text_model(name, of_openai=of_openai),
+        "answerer": lambda name, of_openai: text_model(name, of_openai=of_openai),
+        "embedder": lambda name, of_openai: vector_model(name, of_openai=of_openai),
     }
-    for role, row in makers.items():
+    for role, row in factories.items():
         for name in sorted(_named(settings, role)):
             if named := parse_remote_model(name):
                 provider = settings.provider(named.provider)
@@ -120,8 +120,8 @@ def _in_settings(settings: Settings, today: date) -> Iterator[EngineFacts]:
 
 def _named(settings: Settings, role: Role) -> set[str]:
     """Return the engine names in settings: the default, and those for organisations and kinds."""
-    others = [getattr(engine, role, None) for engine in settings.engines.values()]
-    return {getattr(settings, role), *filter(None, others)}
+    names = [getattr(engine, role, None) for engine in settings.engines.values()]
+    return {getattr(settings, role), *filter(None, names)}
 
 
 def _remote(settings: Settings, role: Role, name: str, row: Model, today: date) -> EngineFacts:

@@ -45,33 +45,33 @@ class EngineRegistry(Generic[_Adapter]):
     def __init__(
         self,
         purpose: str,
-        makers: Mapping[str, Callable[[], _Adapter]],
+        factories: Mapping[str, Callable[[], _Adapter]],
         remote: Callable[[RemoteModel], _Adapter] | None = None,
     ) -> None:
         self._purpose = purpose
-        self._makers = makers
+        self._factories = factories
         self._remote = remote
-        self._made: dict[str, _Adapter] = {}
-        self._making = Lock()
+        self._engines: dict[str, _Adapter] = {}
+        self._lock = Lock()
 
     def named(self, name: str) -> _Adapter:
         """Return the engine with this name or earlier name, building it at the first call.
 
         Raises ``ModelUnavailable`` for an unknown name, or a provider that is missing in settings.
         """
-        name = name if name in self._makers else current_engine_name(name)
-        with self._making:
-            if name not in self._made:
-                self._made[name] = self._make(name)
-        return self._made[name]
+        name = name if name in self._factories else current_engine_name(name)
+        with self._lock:
+            if name not in self._engines:
+                self._engines[name] = self._make(name)
+        return self._engines[name]
 
     def _make(self, name: str) -> _Adapter:
-        if name in self._makers:
-            return self._makers[name]()
+        if name in self._factories:
+            return self._factories[name]()
         if self._remote and (model := parse_remote_model(name)):
             return self._remote(model)
         raise ModelUnavailable(
-            f"There is no {self._purpose} {name!r}, only {', '.join(sorted(self._makers))}.",
+            f"There is no {self._purpose} {name!r}, only {', '.join(sorted(self._factories))}.",
             remedy="Use one of these, or a provider's model: openai:<model>. `playhead engines` "
             "lists all.",
         )
@@ -83,10 +83,10 @@ class EmbedderRegistry(EngineRegistry[Embedder]):
     def __init__(
         self,
         default: str,
-        makers: Mapping[str, Callable[[], Embedder]],
+        factories: Mapping[str, Callable[[], Embedder]],
         remote: Callable[[RemoteModel], Embedder] | None = None,
     ) -> None:
-        super().__init__("embedder", makers, remote)
+        super().__init__("embedder", factories, remote)
         self.default = default
 
     def of(self, embedding_set: EmbeddingSet) -> Embedder:
@@ -105,7 +105,7 @@ class EmbedderRegistry(EngineRegistry[Embedder]):
         return embedder
 
 
-def _no_override(_choice: EngineSelection) -> None:
+def _no_override(_selection: EngineSelection) -> None:
     return None
 
 
@@ -131,21 +131,21 @@ class Engines:
     transcriber: Transcriber
     writer: Writer
     embedders: EmbedderRegistry
-    others: EngineOverrides = EngineOverrides()
+    overrides: EngineOverrides = EngineOverrides()
 
-    def transcriber_for(self, choice: EngineSelection) -> Transcriber:
+    def transcriber_for(self, selection: EngineSelection) -> Transcriber:
         """Return the transcriber of a recording.
 
         Raises ``ModelUnavailable`` for an unknown name.
         """
-        return self.others.transcriber(choice) or self.transcriber
+        return self.overrides.transcriber(selection) or self.transcriber
 
-    def writer_for(self, choice: EngineSelection) -> Writer:
+    def writer_for(self, selection: EngineSelection) -> Writer:
         """Return the writer of a recording.
 
         Raises ``ModelUnavailable`` for an unknown name.
         """
-        return self.others.writer(choice) or self.writer
+        return self.overrides.writer(selection) or self.writer
 
 
 def build_engines(settings: Settings, client_factory: ClientFactory = open_client) -> Engines:
@@ -156,27 +156,27 @@ def build_engines(settings: Settings, client_factory: ClientFactory = open_clien
     remote = RemoteEngines(settings, client_factory)
     aligners = EngineRegistry[SpeechRecognizer | None]("aligner", _aligners(settings))
 
-    def listening(model: RemoteModel) -> Transcriber:
+    def build_transcriber(model: RemoteModel) -> Transcriber:
         return _piecewise(
             lambda: remote.recognizer(model), lambda: aligners.named(settings.aligner)
         )
 
-    transcribers = EngineRegistry("transcriber", _transcribers(settings), listening)
+    transcribers = EngineRegistry("transcriber", _transcribers(settings), build_transcriber)
     writers = EngineRegistry("writer", _writers(), remote.writer)
     embedders = build_embedders(settings, client_factory)
-    wanted: list[tuple[str, EngineRegistry[Any], str | None]] = [
+    named_engines: list[tuple[str, EngineRegistry[Any], str | None]] = [
         ("PLAYHEAD_ALIGNER", aligners, settings.aligner),
         ("PLAYHEAD_TRANSCRIBER", transcribers, settings.transcriber),
         ("PLAYHEAD_WRITER", writers, settings.writer),
         ("PLAYHEAD_EMBEDDER", embedders, settings.embedder),
         ("PLAYHEAD_ANSWERER", _answerers(settings, client_factory), settings.answerer),
     ]
-    for place, names in settings.engines.items():
-        wanted += [
-            (f"PLAYHEAD_ENGINES.{place}", transcribers, names.transcriber),
-            (f"PLAYHEAD_ENGINES.{place}", writers, names.writer),
+    for setting, names in settings.engines.items():
+        named_engines += [
+            (f"PLAYHEAD_ENGINES.{setting}", transcribers, names.transcriber),
+            (f"PLAYHEAD_ENGINES.{setting}", writers, names.writer),
         ]
-    _require_known(wanted)
+    _require_known(named_engines)
 
     def transcriber_of(engine_selection: EngineSelection) -> Transcriber | None:
         name = engine_selection.transcriber or settings.transcriber_for(
@@ -198,10 +198,10 @@ def build_engines(settings: Settings, client_factory: ClientFactory = open_clien
     )
 
 
-def _require_known(wanted: Sequence[tuple[str, EngineRegistry[Any], str | None]]) -> None:
+def _require_known(named_engines: Sequence[tuple[str, EngineRegistry[Any], str | None]]) -> None:
     """Raise ``InvalidSettings`` with every variable whose engine is unknown."""
     problems = []
-    for variable, engines, name in wanted:
+    for variable, engines, name in named_engines:
         try:
             if name:
                 engines.named(name)
@@ -259,8 +259,8 @@ def _writers() -> dict[str, Callable[[], Writer]]:
 
 
 def _answerers(settings: Settings, client_factory: ClientFactory) -> EngineRegistry[Answerer]:
-    makers: dict[str, Callable[[], Answerer]] = {"extractive": ExtractiveAnswerer}
-    return EngineRegistry("answerer", makers, RemoteEngines(settings, client_factory).answerer)
+    factories: dict[str, Callable[[], Answerer]] = {"extractive": ExtractiveAnswerer}
+    return EngineRegistry("answerer", factories, RemoteEngines(settings, client_factory).answerer)
 
 
 def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
@@ -276,7 +276,7 @@ def _embedders(settings: Settings) -> dict[str, Callable[[], Embedder]]:
 
 
 def _piecewise(
-    listener: Callable[[], SpeechRecognizer],
+    recognizer: Callable[[], SpeechRecognizer],
     aligner: Callable[[], SpeechRecognizer | None] = lambda: None,
 ) -> Transcriber:
     """Build a transcriber for recordings of any length from an engine for single pieces.
@@ -285,7 +285,7 @@ def _piecewise(
     """
     from playhead.engines.transcription.piecewise import PiecewiseTranscriber
 
-    return PiecewiseTranscriber(listener(), aligner=aligner())
+    return PiecewiseTranscriber(recognizer(), aligner=aligner())
 
 
 def _whisper(name: str, **options: int) -> SpeechRecognizer:

@@ -52,13 +52,13 @@ class RemoteEngines:
         from playhead.providers.openai_client import create_client
 
         client = create_client(self.settings, model.provider)
-        own = self._provider(model).api_key is None
+        self_hosted = self._provider(model).api_key is None
         return OpenAIRecognizer(
             self._client(model),
             client,
             speech_model(model.model),
             rates=self._rates(model),
-            concurrency=1 if own else _CONCURRENT_PIECES,
+            concurrency=1 if self_hosted else _CONCURRENT_PIECES,
         )
 
     def writer(self, model: RemoteModel) -> Writer:

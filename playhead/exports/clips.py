@@ -52,7 +52,7 @@ class ClipRange:
         return cls(max(0.0, start), min(end, duration_seconds))
 
 
-def write_clip(media: Path, facts: MediaFacts, wanted: ClipRange, output: Path) -> None:
+def write_clip(media: Path, facts: MediaFacts, clip: ClipRange, output: Path) -> None:
     """Write a clip to ``output``, encoded according to its suffix, one of ``SUFFIXES``.
 
     Uses constant memory, whatever the length. Raises ``OSError``, ``EmptyFile`` if there is no
@@ -61,7 +61,7 @@ def write_clip(media: Path, facts: MediaFacts, wanted: ClipRange, output: Path) 
     encoding = ENCODINGS[output.suffix.lower()]
     form = encoding.pcm_format(facts.sample_rate, facts.channels)
     with atomic_write(output) as path:
-        blocks = decode_range(media, form, wanted.start, wanted.end)
+        blocks = decode_range(media, form, clip.start, clip.end)
         if not encode(path, encoding, form, blocks):
             raise EmptyFile(
                 "The file has no sound in this range.",
@@ -69,8 +69,8 @@ def write_clip(media: Path, facts: MediaFacts, wanted: ClipRange, output: Path) 
             )
 
 
-def _out_of_range(what: str, duration_seconds: float) -> TimeOutOfRange:
+def _out_of_range(range_text: str, duration_seconds: float) -> TimeOutOfRange:
     return TimeOutOfRange(
-        f"The range {what} is outside the recording of {duration_seconds:.2f} seconds.",
+        f"The range {range_text} is outside the recording of {duration_seconds:.2f} seconds.",
         remedy=f"Use seconds from 0 to {duration_seconds:.2f}, with the start before the end.",
     )

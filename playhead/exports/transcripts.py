@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final, Literal, get_args
 
 from playhead.core.media_links import timestamp_link
@@ -44,21 +43,21 @@ class _Paragraph:
 
 
 def export_transcript(
-    transcript: Transcript, names: dict[str, str], wanted: ExportFormat, heading: Heading
+    transcript: Transcript, names: dict[str, str], export_format: ExportFormat, heading: Heading
 ) -> str:
-    """Return the transcript in the format ``wanted``.
+    """Return the transcript in the format ``export_format``.
 
     ``names`` are the speakers' names by label. A transcript without words gives an empty but valid
     file.
     """
-    shown = with_names(transcript, names)
-    if wanted == "txt":
+    named = with_names(transcript, names)
+    if export_format == "txt":
         return "\n".join(
-            f"{_segment_text(paragraph)}\n" for paragraph in _paragraphs(shown.segments)
+            f"{_segment_text(paragraph)}\n" for paragraph in _paragraphs(named.segments)
         )
-    if wanted == "md":
-        return _markdown(shown, heading)
-    return write_captions(shown, wanted)
+    if export_format == "md":
+        return _markdown(named, heading)
+    return write_captions(named, export_format)
 
 
 def _markdown(transcript: Transcript, heading: Heading) -> str:
@@ -79,22 +78,20 @@ def _segment_text(paragraph: _Paragraph) -> str:
 
 
 def _paragraphs(segments: Sequence[Segment]) -> Iterator[_Paragraph]:
-    held: list[Segment] = []
-    for segment, after in pairwise(
-        [*(segment for segment in segments if segment.text.strip()), None]
-    ):
-        assert segment is not None
-        held.append(segment)
-        if after is None or _ends_paragraph(held, after):
-            text = one_line("\n".join(part.text for part in held))
-            yield _Paragraph(held[0].start, segment.speaker, text)
-            held = []
+    paragraph: list[Segment] = []
+    spoken = [segment for segment in segments if segment.text.strip()]
+    for segment, after in zip(spoken, [*spoken[1:], None], strict=False):
+        paragraph.append(segment)
+        if after is None or _ends_paragraph(paragraph, after):
+            text = one_line("\n".join(part.text for part in paragraph))
+            yield _Paragraph(paragraph[0].start, segment.speaker, text)
+            paragraph = []
 
 
-def _ends_paragraph(held: Sequence[Segment], after: Segment) -> bool:
-    last = held[-1]
+def _ends_paragraph(paragraph: Sequence[Segment], after: Segment) -> bool:
+    last = paragraph[-1]
     return (
         after.speaker != last.speaker
         or after.start - last.end >= _PAUSE_SECONDS
-        or sum(len(segment.text) for segment in held) >= _MAX_PARAGRAPH_CHARACTERS
+        or sum(len(segment.text) for segment in paragraph) >= _MAX_PARAGRAPH_CHARACTERS
     )

@@ -38,7 +38,7 @@ class InboxBucket:
         if self._bucket.find(name) == found:
             self._bucket.delete(name)
 
-    def watch(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
+    def watch(self, on_file: Callable[[str], None]) -> AbstractContextManager[None]:
         """Return a context that reports nothing: a bucket has no events and is polled."""
         return nullcontext()
 

@@ -47,8 +47,8 @@ class InboxFolder:
                 file.unlink()
 
     @contextmanager
-    def watch(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Call ``tell`` with each file that a writer closes or moves in, by inotify.
+    def watch(self, on_file: Callable[[str], None]) -> Iterator[None]:
+        """Call ``on_file`` with each file that a writer closes or moves in, by inotify.
 
         On systems other than Linux, and in a network folder, no file is reported.
         """
@@ -58,10 +58,12 @@ class InboxFolder:
         from watchdog.observers.inotify import InotifyObserver
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        observer = InotifyObserver(generate_full_events=True)  # else a file moved in looks created
+        observer = InotifyObserver(
+            generate_full_events=True
+        )  # otherwise a moved file looks created
         kinds: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent]
         observer.schedule(
-            _EventForwarder(self._folder, tell), str(self._folder), event_filter=kinds
+            _EventForwarder(self._folder, on_file), str(self._folder), event_filter=kinds
         )
         observer.start()
         try:
@@ -72,11 +74,11 @@ class InboxFolder:
 
 
 class _EventForwarder(FileSystemEventHandler):
-    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, on_file: Callable[[str], None]) -> None:
         self._folder = folder
-        self._tell = tell
+        self._on_file = on_file
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = Path(os.fsdecode(event.dest_path or event.src_path))
         if path.parent == self._folder:
-            self._tell(path.name)
+            self._on_file(path.name)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-CLOSED_SECONDS = 0.25  # a writer that closes and goes on at once has not finished
+CLOSED_SECONDS = 0.25  # a writer may close a file and continue at once
 STABLE_SECONDS = 5.0
 
 #: Size of each file by name, and a number that changes when the file is written to, as of one
@@ -44,8 +44,8 @@ class Inbox(Protocol):
         """
         ...
 
-    def watch(self, tell: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Call ``tell`` with the name of each complete file, from a separate thread.
+    def watch(self, on_file: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Call ``on_file`` with the name of each complete file, from a separate thread.
 
         Files are only reported if the inbox supports events.
         """

@@ -46,11 +46,11 @@ class BucketStore:
                 size += len(block)
         return StagedFile(source, digest.hexdigest(), size)
 
-    def commit(self, received: StagedFile, recording: Recording) -> None:
+    def commit(self, staged: StagedFile, recording: Recording) -> None:
         key = storage_key(recording.id, recording.suffix)
-        self._bucket.upload(key, _parts(received), received.size_bytes)
+        self._bucket.upload(key, _parts(staged), staged.size_bytes)
 
-    def release(self, received: StagedFile) -> None:
+    def release(self, staged: StagedFile) -> None:
         """Leave the source alone, since it was not copied."""
 
     def delete_unregistered(self, recording: Recording) -> None:
@@ -82,35 +82,33 @@ class BucketStore:
             yield f"{self._bucket.url}/{found.key}"
 
     def remove_orphans(self, known: Collection[tuple[str, str]]) -> list[str]:
-        places = {storage_key(identity, suffix) for identity, suffix in known}
+        keys = {storage_key(identity, suffix) for identity, suffix in known}
         before = time.time() - ORPHAN_SECONDS
-        lost = [
+        orphans = [
             found.key
             for found in self._bucket.list_all()
-            if found.key not in places
+            if found.key not in keys
             and _OURS.fullmatch(found.key)
             and found.modified.timestamp() < before
         ]
-        for key in lost:
+        for key in orphans:
             self._bucket.delete(key)
-        return [*lost, *self._spool.remove_unused()]
+        return [*orphans, *self._spool.remove_unused()]
 
     def missing(self, known: Collection[tuple[str, str]]) -> list[str]:
-        there = {found.key for found in self._bucket.list_all()}
-        return [
-            identity for identity, suffix in known if storage_key(identity, suffix) not in there
-        ]
+        keys = {found.key for found in self._bucket.list_all()}
+        return [identity for identity, suffix in known if storage_key(identity, suffix) not in keys]
 
 
-def _parts(received: StagedFile) -> Iterator[bytes]:
+def _parts(staged: StagedFile) -> Iterator[bytes]:
     """Yield the staged file in parts of ``PART_BYTES``.
 
     Raises ``OSError`` before the end if its content has changed since it was staged.
     """
     digest = hashlib.sha256()
-    with received.path.open("rb") as reader:
+    with staged.path.open("rb") as reader:
         while block := reader.read(PART_BYTES):
             digest.update(block)
             yield block
-    if digest.hexdigest() != received.sha256:
+    if digest.hexdigest() != staged.sha256:
         raise OSError("The file changed while it was being stored.")

@@ -45,15 +45,15 @@ class PcmFormat:
     channels: int
 
 
-def decode(path: Path, *, voice: AudioChannel = MIXDOWN) -> Iterator[Samples]:
+def decode(path: Path, *, audio_channel: AudioChannel = MIXDOWN) -> Iterator[Samples]:
     """Decode a voice as 16 kHz mono blocks in ``[-1, 1]``, at most about ten seconds each.
 
     Damaged packets are left out; their time is silent. Raises ``EmptyFile`` (zero bytes, or no
     sample), ``NoAudioTrack`` (also if the requested track does not exist), ``TruncatedMedia`` (an
     MP4 without its index), ``UnreadableMedia``, ``DecodingTooCostly``, and ``DecoderUnavailable``.
     """
-    whole = _decode(path, voice, PcmFormat(RATE, 1), 0.0, None)
-    return (pcm[:, 0].astype(np.float32) / np.float32(32768) for pcm in whole)
+    blocks = _decode(path, audio_channel, PcmFormat(RATE, 1), 0.0, None)
+    return (pcm[:, 0].astype(np.float32) / np.float32(32768) for pcm in blocks)
 
 
 def decode_range(path: Path, form: PcmFormat, start: float, end: float) -> Iterator[Pcm]:
@@ -65,10 +65,10 @@ def decode_range(path: Path, form: PcmFormat, start: float, end: float) -> Itera
 
 
 def _decode(
-    path: Path, voice: AudioChannel, form: PcmFormat, start: float, end: float | None
+    path: Path, audio_channel: AudioChannel, form: PcmFormat, start: float, end: float | None
 ) -> Iterator[Pcm]:
     size_bytes, samples = path.stat().st_size, 0
-    task = {"do": "decode", **asdict(voice), **asdict(form), "start": start, "end": end}
+    task = {"do": "decode", **asdict(audio_channel), **asdict(form), "start": start, "end": end}
     for kind, payload in run_sandboxed(path, task):
         if kind == "sound":
             count = len(payload) // (2 * form.channels)

@@ -16,7 +16,7 @@ from pathlib import Path
 from playhead.core.errors import DownloadCacheFull
 from playhead.media.object_storage import Bucket, StoredObject
 
-_SPARE_BYTES = 1 << 30  # left to the database and the logs
+_SPARE_BYTES = 1 << 30  # reserved for the database and the logs
 
 
 class DownloadCache:

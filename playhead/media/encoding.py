@@ -13,7 +13,7 @@ import av
 from playhead.core.audio import Pcm
 from playhead.media.decode import PcmFormat
 
-_RATE: Final = 48_000  # Hz; all of Opus is, and more is for no ear
+_RATE: Final = 48_000  # Hz; that of all Opus files, and more than can be heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,10 @@ def encode(path: Path, encoding: Encoding, form: PcmFormat, blocks: Iterable[Pcm
     with av.open(str(path), "w", format=encoding.container) as container:
         stream = container.add_stream(encoding.encoder, rate=form.rate, layout=layout)
         for frame in _frames(blocks, form, layout):
-            frame.pts, frame.time_base = samples, Fraction(1, form.rate)  # AAC would begin late
+            frame.pts, frame.time_base = (
+                samples,
+                Fraction(1, form.rate),
+            )  # otherwise AAC begins late
             samples += frame.samples
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

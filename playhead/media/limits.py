@@ -38,7 +38,7 @@ MAX_MEMORY_BYTES: Final = 1 << 30
 #: inspect.
 MAX_STREAMS: Final = 256
 
-MAX_OPEN_FILES: Final = 16  # the media, FFmpeg's second handle on it, and the way out
+MAX_OPEN_FILES: Final = 16  # the media, FFmpeg's second handle on it, and the socket
 
 _REMEDY: Final = (
     "If the recording is genuine, convert it to FLAC, MP3 or M4A, or split it into parts, and "
@@ -74,5 +74,5 @@ def require_length(seconds: float, size_bytes: int) -> None:
         )
 
 
-def decoding_too_costly(what: str) -> DecodingTooCostly:
-    return DecodingTooCostly(f"Decoding was stopped: {what}.", remedy=_REMEDY)
+def decoding_too_costly(reason: str) -> DecodingTooCostly:
+    return DecodingTooCostly(f"Decoding was stopped: {reason}.", remedy=_REMEDY)

@@ -45,15 +45,15 @@ class LocalStore:
             raise
         return StagedFile(target, digest.hexdigest(), size)
 
-    def commit(self, received: StagedFile, recording: Recording) -> None:
+    def commit(self, staged: StagedFile, recording: Recording) -> None:
         path = self.path(recording)
         path.parent.mkdir(parents=True, exist_ok=True)
-        received.path.replace(path)
+        staged.path.replace(path)
         _sync_folder(path.parent)
-        _sync_folder(self._folder)  # which names the folder, when it is new
+        _sync_folder(self._folder)  # it holds the name of the shard folder, which may be new
 
-    def release(self, received: StagedFile) -> None:
-        received.path.unlink(missing_ok=True)
+    def release(self, staged: StagedFile) -> None:
+        staged.path.unlink(missing_ok=True)
 
     def delete_unregistered(self, recording: Recording) -> None:
         self.path(recording).unlink(missing_ok=True)
@@ -82,14 +82,14 @@ class LocalStore:
         return map(str, self._files())
 
     def remove_orphans(self, known: Collection[tuple[str, str]]) -> list[str]:
-        places = {self._folder / storage_key(identity, suffix) for identity, suffix in known}
+        paths = {self._folder / storage_key(identity, suffix) for identity, suffix in known}
         before = time.time() - ORPHAN_SECONDS
-        lost = [
-            path for path in self._files() if path not in places and path.stat().st_mtime < before
+        orphans = [
+            path for path in self._files() if path not in paths and path.stat().st_mtime < before
         ]
-        for path in lost:
+        for path in orphans:
             path.unlink(missing_ok=True)
-        return list(map(str, lost))
+        return list(map(str, orphans))
 
     def missing(self, known: Collection[tuple[str, str]]) -> list[str]:
         return [

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 #: MiB or more (its quotas), so an object may have 156 GiB.
 PART_BYTES: Final = 16 << 20
 
-_PART_TIME: Final = timedelta(minutes=5)  # a part in at least 0.5 Mbit/s
-_STALL: Final = timedelta(seconds=30)  # without a byte
-_RETRY_BUDGET: Final = timedelta(minutes=3)  # a part's; what is signed is good for five
-_TRIES: Final = 30  # a part's; with pauses of up to 15 s its patience ends first
+_PART_TIME: Final = timedelta(minutes=5)  # per part: at least 0.5 Mbit/s
+_STALL: Final = timedelta(seconds=30)  # without receiving a byte
+_RETRY_BUDGET: Final = timedelta(minutes=3)  # per part; a signed request is valid for five minutes
+_TRIES: Final = 30  # per part; with pauses of up to 15 s the retry budget ends first
 _LINK_TIME: Final = timedelta(days=1)
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
@@ -63,14 +63,14 @@ class Bucket:
 
     ``url`` is ``s3://bucket/prefix``, ``gs://…`` or ``az://account/container/prefix``. ``endpoint``
     is the address of an S3-compatible server other than Amazon's, addressed by path. A failed
-    request is retried for ``patience``.
+    request is retried for ``retry_budget``.
     """
 
     def __init__(
-        self, url: str, *, endpoint: str | None = None, patience: timedelta = _RETRY_BUDGET
+        self, url: str, *, endpoint: str | None = None, retry_budget: timedelta = _RETRY_BUDGET
     ) -> None:
         self.url = url.rstrip("/")
-        self._store = _open(self.url, endpoint, patience)
+        self._store = _open(self.url, endpoint, retry_budget)
 
     def upload(self, key: str, blocks: Iterable[bytes], size: int) -> None:
         """Store ``blocks``, each of ``PART_BYTES`` except the last, ``size`` bytes in total.
@@ -85,7 +85,7 @@ class Bucket:
                 iter(blocks),
                 use_multipart=size > PART_BYTES,
                 chunk_size=PART_BYTES,
-                max_concurrency=1,  # in order, so that no more than one is ever sent twice
+                max_concurrency=1,  # in order, so that at most one part is sent twice
             )
 
     def download(self, found: StoredObject, to: Sink) -> None:
@@ -148,14 +148,14 @@ class Bucket:
             raise _translate_error(self.url, str(error)) from error
 
 
-def _open(url: str, endpoint: str | None, patience: timedelta) -> ObjectStore:
+def _open(url: str, endpoint: str | None, retry_budget: timedelta) -> ObjectStore:
     client: ClientConfig = {"timeout": _PART_TIME, "read_timeout": _STALL}
-    retries: RetryConfig = {"max_retries": _TRIES, "retry_timeout": patience}
+    retries: RetryConfig = {"max_retries": _TRIES, "retry_timeout": retry_budget}
     if not endpoint or not url.startswith("s3:"):
         return from_url(url, client_options=client, retry_config=retries)
     client["allow_http"] = endpoint.startswith("http:")
-    own: S3Config = {"endpoint": endpoint, "virtual_hosted_style_request": False}
-    return from_url(url, config=own, client_options=client, retry_config=retries)
+    config: S3Config = {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    return from_url(url, config=config, client_options=client, retry_config=retries)
 
 
 def _stored_object(meta: obstore.ObjectMeta) -> StoredObject:
@@ -166,14 +166,14 @@ def _etag(meta: obstore.ObjectMeta) -> str:
     return (meta["e_tag"] or "").strip('"')
 
 
-def _translate_error(url: str, told: str) -> PlayheadError:
+def _translate_error(url: str, message: str) -> PlayheadError:
     """Convert an error message of the library to an error of ours.
 
     The library reports a refused listing, and a missing bucket, only in its message.
     """
-    reason = told.partition("\n")[0]
-    status = _STATUS.search(told)
-    if _NO_BUCKET.search(told):
+    reason = message.partition("\n")[0]
+    status = _STATUS.search(message)
+    if _NO_BUCKET.search(message):
         return StorageAccessDenied(
             f"There is no bucket at {url}.",
             remedy="Create it, or correct PLAYHEAD_MEDIA or PLAYHEAD_INBOX.",

@@ -47,15 +47,15 @@ def _parse_facts(payload: bytes) -> MediaFacts:
     Raises ``UnreadableMedia`` if they are invalid.
     """
     try:
-        said: dict[str, Any] = json.loads(payload)
+        fields: dict[str, Any] = json.loads(payload)
         facts = MediaFacts(
-            container=sanitize_text(said["container"]),
-            codec=sanitize_text(said["codec"]),
-            media_type=sanitize_text(said["media_type"]),
-            sample_rate=int(said["sample_rate"]),
-            channels=int(said["channels"]),
-            duration_seconds=float(said["duration_seconds"]),
-            streams=tuple(sanitize_text(line) for line in said["streams"][:MAX_STREAMS]),
+            container=sanitize_text(fields["container"]),
+            codec=sanitize_text(fields["codec"]),
+            media_type=sanitize_text(fields["media_type"]),
+            sample_rate=int(fields["sample_rate"]),
+            channels=int(fields["channels"]),
+            duration_seconds=float(fields["duration_seconds"]),
+            streams=tuple(sanitize_text(line) for line in fields["streams"][:MAX_STREAMS]),
         )
     except (ValueError, LookupError, TypeError) as error:
         raise _no_result() from error

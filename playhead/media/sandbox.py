@@ -4,6 +4,8 @@ Each of our processes has one fork server, started when it is first needed
 (``sandboxed/fork_server.py``); it forks a restricted process for each file
 (``sandboxed/restrictions.py``). Nothing from there is trusted beyond its form, and however the
 process ends, that is an error of the recording.
+
+Why our own: on PyPI, ``landlock`` is in development and ``pyseccomp`` is from 2021.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _ERRORS: Final[dict[str, type[PermanentError]]] = {
     error.__name__: error
     for error in (DecodingTooCostly, EmptyFile, NoAudioTrack, TruncatedMedia, UnreadableMedia)
 }
-_LIMITS: Final = {signal.SIGKILL, signal.SIGXCPU}  # how the kernel ends what goes over one
+_LIMITS: Final = {signal.SIGKILL, signal.SIGXCPU}  # from the kernel, for exceeding a limit
 _AGAIN: Final = "Upload the recording again from its source, or convert it first."
 
 
@@ -66,11 +68,11 @@ class SandboxProcess:
 
         Raises ``DecoderUnavailable`` if it does not start.
         """
-        self._control, theirs = socket.socketpair()
-        with theirs:
-            self.process = _started(theirs)
+        self._control, child_end = socket.socketpair()
+        with child_end:
+            self.process = _started(child_end)
         self._lock = threading.Lock()
-        self.walls = self._ready()
+        self.restrictions = self._ready()
 
     def start_task(
         self, task: dict[str, Any], media: BinaryIO
@@ -80,17 +82,17 @@ class SandboxProcess:
         The first receives its results, the second how it ended. Raises ``OSError`` if the fork
         server is gone.
         """
-        line, theirs = socket.socketpair()
-        own, keepers = socket.socketpair()
-        descriptors = [media.fileno(), theirs.fileno(), keepers.fileno()]
-        with theirs, keepers, self._lock:
+        results, child_results = socket.socketpair()
+        exit_status, child_exit_status = socket.socketpair()
+        descriptors = [media.fileno(), child_results.fileno(), child_exit_status.fileno()]
+        with child_results, child_exit_status, self._lock:
             try:
                 socket.send_fds(self._control, [json.dumps(task).encode()], descriptors)
             except OSError:
-                line.close()
-                own.close()
+                results.close()
+                exit_status.close()
                 raise
-        return line, own
+        return results, exit_status
 
     def close(self) -> None:
         self._control.close()
@@ -105,15 +107,15 @@ class SandboxProcess:
 
     def _ready(self) -> Restrictions:
         self._control.settimeout(_START_SECONDS)
-        said = b""
+        report = b""
         with suppress(OSError):
-            said = self._control.recv(_MAX_BYTES)
-        if not said:
+            report = self._control.recv(_MAX_BYTES)
+        if not report:
             self.process.kill()
             self.close()
             raise _unavailable("The decoding process does not start.")
         self._control.settimeout(None)
-        return Restrictions(**{name: tuple(lines) for name, lines in json.loads(said).items()})
+        return Restrictions(**{name: tuple(lines) for name, lines in json.loads(report).items()})
 
 
 def _started(control: socket.socket) -> subprocess.Popen[bytes]:
@@ -163,7 +165,7 @@ class _SandboxHolder:
         self._lock, self._fork_server = (
             threading.Lock(),
             None,
-        )  # nobody here would release the old one
+        )  # no thread of this process would release the old lock
 
 
 _holder = _SandboxHolder()
@@ -176,7 +178,7 @@ def restrictions() -> Restrictions:
 
     Raises ``DecoderUnavailable`` if it does not start.
     """
-    return _holder.get().walls
+    return _holder.get().restrictions
 
 
 def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
@@ -186,11 +188,11 @@ def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
     died without a report, and ``DecoderUnavailable`` if the sandbox does not start.
     """
     with path.open("rb", buffering=0) as media:
-        line, own = _start_task(task, media)
-    with closing(line), closing(own):
-        line.settimeout(STALLED_AFTER_SECONDS)
+        results, exit_status = _start_task(task, media)
+    with closing(results), closing(exit_status):
+        results.settimeout(STALLED_AFTER_SECONDS)
         try:
-            for kind, payload in receive(line):
+            for kind, payload in receive(results):
                 if kind == "end":
                     return
                 if kind == "error":
@@ -202,7 +204,7 @@ def run_sandboxed(path: Path, task: dict[str, Any]) -> Iterator[Message]:
             ) from error
         except ProtocolError as error:
             raise _crashed("it sent an invalid message") from error
-        raise _exit_error(own)
+        raise _exit_error(exit_status)
 
 
 def _start_task(task: dict[str, Any], media: BinaryIO) -> tuple[socket.socket, socket.socket]:
@@ -217,11 +219,11 @@ def _start_task(task: dict[str, Any], media: BinaryIO) -> tuple[socket.socket, s
 
 def _parse_payload(payload: bytes) -> PermanentError:
     try:
-        said = json.loads(payload)
-        error = _ERRORS[said["class"]]
-        return error(sanitize_text(said["message"]), remedy=sanitize_text(said["remedy"]))
-    except (ValueError, LookupError, TypeError) as garbled:
-        raise ProtocolError("an error") from garbled
+        fields = json.loads(payload)
+        error_class = _ERRORS[fields["class"]]
+        return error_class(sanitize_text(fields["message"]), remedy=sanitize_text(fields["remedy"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ProtocolError("an error") from error
 
 
 def sanitize_text(text: Any) -> str:
@@ -232,30 +234,30 @@ def sanitize_text(text: Any) -> str:
     return "".join(letter for letter in str(text)[:500] if letter.isprintable())
 
 
-def _exit_error(own: socket.socket) -> PermanentError | DecoderUnavailable:
+def _exit_error(exit_status: socket.socket) -> PermanentError | DecoderUnavailable:
     """Return the error for a process that disconnected before it had finished."""
-    own.settimeout(_END_SECONDS)
-    said = b""
+    exit_status.settimeout(_END_SECONDS)
+    report = b""
     with suppress(OSError):
-        said = own.recv(_MAX_BYTES)
-    if not said:
+        report = exit_status.recv(_MAX_BYTES)
+    if not report:
         return _unavailable("The decoding process was terminated from outside.")
-    ended = json.loads(said)
-    number = -ended["code"]
+    usage = json.loads(report)
+    number = -usage["code"]
     if number in _LIMITS:
         return decoding_too_costly(
-            f"it used {ended['cpu_seconds']:.0f} seconds of processor time and "
-            f"{ended['peak_bytes'] >> 20} MiB of memory"
+            f"it used {usage['cpu_seconds']:.0f} seconds of processor time and "
+            f"{usage['peak_bytes'] >> 20} MiB of memory"
         )
     names = {Signal.value: Signal.name for Signal in signal.Signals}
-    return _crashed(names.get(number, f"exit code {ended['code']}"))
+    return _crashed(names.get(number, f"exit code {usage['code']}"))
 
 
-def _crashed(how: str) -> UnreadableMedia:
-    return UnreadableMedia(f"The decoder crashed on the file ({how}).", remedy=_AGAIN)
+def _crashed(cause: str) -> UnreadableMedia:
+    return UnreadableMedia(f"The decoder crashed on the file ({cause}).", remedy=_AGAIN)
 
 
-def _unavailable(what: str) -> DecoderUnavailable:
+def _unavailable(message: str) -> DecoderUnavailable:
     return DecoderUnavailable(
-        what, remedy="It is tried again. If it stays so, run `playhead doctor`."
+        message, remedy="It is tried again. If it stays so, run `playhead doctor`."
     )

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 Kind = Literal["sound", "facts", "error", "working", "end"]
 Message = tuple[Kind, bytes]
 
-RATE: Final = 16_000  # Hz, what Whisper and Silero hear
+RATE: Final = 16_000  # Hz, the sample rate of Whisper and Silero
 
 _LETTERS: Final[dict[Kind, bytes]] = {
     "sound": b"s",  # mono at RATE, signed 16 bit, little-endian
@@ -26,7 +26,7 @@ _LETTERS: Final[dict[Kind, bytes]] = {
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _HEAD: Final = struct.Struct("<cI")
-_MAX_BYTES: Final = 1 << 20  # thirty seconds of sound; blocks are of ten, and cut at this
+_MAX_BYTES: Final = 1 << 20  # thirty seconds of sound; blocks of ten seconds, split at this size
 
 
 class ProtocolError(Exception):

@@ -15,7 +15,7 @@ from playhead.core.errors import MediaMissing
 from playhead.core.records import Recording
 
 BLOCK_BYTES = 1 << 20
-ORPHAN_SECONDS = 24 * 3600  # what no recording has after a day, no one is working on
+ORPHAN_SECONDS = 24 * 3600  # after a day, no process is still registering the file
 
 #: Suffixes that a stored file may have, so that players recognise it. A name is user input: any
 #: other suffix is dropped.
@@ -50,14 +50,14 @@ class MediaStore(Protocol):
         """
         ...
 
-    def commit(self, received: StagedFile, recording: Recording) -> None:
+    def commit(self, staged: StagedFile, recording: Recording) -> None:
         """Store a staged file as the recording's, atomically; it is durable on return.
 
         Raises ``OSError`` if its content has changed since it was staged.
         """
         ...
 
-    def release(self, received: StagedFile) -> None:
+    def release(self, staged: StagedFile) -> None:
         """Release a staged file, whether or not it was committed."""
         ...
 

@@ -94,22 +94,24 @@ def to_frame(rows: Iterable[Mapping[str, Any]], columns: Columns) -> pd.DataFram
     return pd.DataFrame(values, columns=list(columns)).astype(dict(columns))
 
 
-def words_frame(recording: str, said: Transcript, names: Mapping[str, str]) -> pd.DataFrame:
+def words_frame(recording: str, transcript: Transcript, names: Mapping[str, str]) -> pd.DataFrame:
     """Return a frame with a row per word and its speaker.
 
     ``names`` are the speakers' names by label; a label without one is used as it is.
     """
-    timeline = timed_text(said).timeline
-    count = len(timeline) if said.words else 0
-    called = np.array([names.get(name, name) if name else None for name in timeline.names], object)
+    timeline = timed_text(transcript).timeline
+    count = len(timeline) if transcript.words else 0
+    speakers = np.array(
+        [names.get(name, name) if name else None for name in timeline.names], object
+    )
     at = zip(timeline.char_starts[:count], timeline.char_ends[:count], strict=True)
     columns = {
         "recording": [recording] * count,
         "position": np.arange(count),
-        "word": [said.text[start:end] for start, end in at],
+        "word": [transcript.text[start:end] for start, end in at],
         "start_seconds": timeline.start_seconds[:count],
         "end_seconds": timeline.end_seconds[:count],
-        "speaker": called[timeline.voices[:count]],
+        "speaker": speakers[timeline.speaker_indices[:count]],
     }
     return pd.DataFrame(columns).astype(dict(WORDS))
 
@@ -119,11 +121,11 @@ def concat_frames(frames: Iterable[pd.DataFrame], columns: Columns) -> pd.DataFr
     return pd.concat([to_frame([], columns), *frames], ignore_index=True)
 
 
-def hits_frame(found: SearchResult) -> pd.DataFrame:
+def hits_frame(result: SearchResult) -> pd.DataFrame:
     """Return the hits of a search, best first; ``attrs`` has the ``note``."""
-    made = to_frame(({name: getattr(hit, name) for name in HITS} for hit in found.hits), HITS)
-    made.attrs["note"] = found.note
-    return made
+    frame = to_frame(({name: getattr(hit, name) for name in HITS} for hit in result.hits), HITS)
+    frame.attrs["note"] = result.note
+    return frame
 
 
 def citations_frame(answer: Answer) -> pd.DataFrame:
@@ -131,14 +133,14 @@ def citations_frame(answer: Answer) -> pd.DataFrame:
 
     There is no row if the answer was not found. ``attrs`` has the other fields of the answer.
     """
-    cited = {citation.number: citation for citation in answer.citations}
+    citations = {citation.number: citation for citation in answer.citations}
     rows = (
-        {name: getattr(cited[number], name, None) for name in CITATIONS}
+        {name: getattr(citations[number], name, None) for name in CITATIONS}
         | {"sentence": at, "text": sentence.text}
         for at, sentence in enumerate(answer.sentences, 1)
         for number in sentence.cites
     )
-    made = to_frame(rows, CITATIONS)
-    about = ("question", "found", "note", "conversation")
-    made.attrs |= {name: getattr(answer, name) for name in about}
-    return made
+    frame = to_frame(rows, CITATIONS)
+    fields = ("question", "found", "note", "conversation")
+    frame.attrs |= {name: getattr(answer, name) for name in fields}
+    return frame

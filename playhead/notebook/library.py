@@ -40,13 +40,13 @@ class Library:
 
     def __init__(self, org: str | None = None, *, home: str | Path | None = None) -> None:
         settings = load_settings(home=home)
-        with ExitStack() as opened:
-            services = opened.enter_context(open_services(settings))
+        with ExitStack() as stack:
+            services = stack.enter_context(open_services(settings))
             self.org = services.require_organisation(org)
             search = open_search(services, self.org)
             answers = AnswerService(services, search, build_answerer(settings))
-            self._opened: _Opened | None = _Opened(services, search, answers)
-            self._closing = opened.pop_all()
+            self._open_library: _Opened | None = _Opened(services, search, answers)
+            self._closing = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +56,7 @@ class Library:
 
     def close(self) -> None:
         """Close the library; closing it again has no effect."""
-        self._opened = None
+        self._open_library = None
         self._closing.close()
 
     def search(
@@ -92,9 +92,9 @@ class Library:
         """
         tables = self._open.services.search.tables
         self._require_recording(recording)
-        said = tables.transcripts(self.org, recording)
-        made = (frames.words_frame(*transcript) for transcript in said)
-        return frames.concat_frames(made, frames.WORDS)
+        transcripts = tables.transcripts(self.org, recording)
+        word_frames = (frames.words_frame(*transcript) for transcript in transcripts)
+        return frames.concat_frames(word_frames, frames.WORDS)
 
     def chunks(self, recording: str | None = None) -> pd.DataFrame:
         """Return the searchable chunks of a recording, or of all recordings.
@@ -119,11 +119,11 @@ class Library:
 
     @property
     def _open(self) -> _Opened:
-        if self._opened is None:
+        if self._open_library is None:
             raise LibraryClosed(
                 "This library is closed.", remedy="Open a new one: playhead.open()."
             )
-        return self._opened
+        return self._open_library
 
     def _require_recording(self, recording: str | None) -> None:
         if recording is not None:

@@ -25,18 +25,18 @@ Role = Literal["playhead_app", "playhead_pipeline"]
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
-#: How the server knows all sessions of one process, and a person who it is.
+#: The application_name of all sessions of this process.
 _PROCESS = f"playhead-{socket.gethostname()[:24]}-{os.getpid()}-{os.urandom(4).hex()}"
 _POOL_SIZE = 4  # a worker does one thing at a time; the sensor and progress need a few more
 POOL_TIMEOUT_SECONDS = 30.0  # an embedded server comes back from a crash in about 3 s
 
 
 @cache
-def queries(room: str) -> Mapping[str, bytes]:
-    """Return the SQL of ``queries/<room>.sql`` by the names in its ``-- name:`` lines."""
-    text = files("playhead.postgres").joinpath("queries", f"{room}.sql").read_text("utf-8")
-    _, *named = _NAME.split(text)
-    return {name: sql.strip().encode() for name, sql in zip(named[::2], named[1::2], strict=True)}
+def queries(name: str) -> Mapping[str, bytes]:
+    """Return the SQL of ``queries/<name>.sql`` by the names in its ``-- name:`` lines."""
+    text = files("playhead.postgres").joinpath("queries", f"{name}.sql").read_text("utf-8")
+    _, *parts = _NAME.split(text)
+    return {name: sql.strip().encode() for name, sql in zip(parts[::2], parts[1::2], strict=True)}
 
 
 class Database:
@@ -173,9 +173,9 @@ def socket_is_idle(descriptor: int) -> bool:
 
     A closed connection always has; 100 times cheaper than ``SELECT 1``.
     """
-    look = select.poll()
-    look.register(descriptor, select.POLLIN)
-    return not look.poll(0)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return not poll.poll(0)
 
 
 def check(connection: Connection) -> None:

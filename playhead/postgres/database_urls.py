@@ -66,7 +66,9 @@ def create_database(url: str, name: str) -> None:
     """Create the database ``name`` on the server of ``url`` unless it exists."""
     try:
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(_SQL["lock"])  # two at once would trip over the template
+            connection.execute(
+                _SQL["lock"]
+            )  # two concurrent creations would collide on the template
             if connection.execute(_SQL["exists"], {"name": name}).fetchone():
                 return
             create = sql.SQL("create database {}").format(sql.Identifier(name))

@@ -76,8 +76,8 @@ class BatchApi:
         Does nothing while another process does it. Raises ``openai.OpenAIError`` if a provider
         fails; steps that were completed before stay completed.
         """
-        with self._queue.exclusive() as mine:
-            return self._sync_all() if mine else SyncResult()
+        with self._queue.exclusive() as acquired:
+            return self._sync_all() if acquired else SyncResult()
 
     def _sync_all(self) -> SyncResult:
         ended = answered = submitted = 0
@@ -88,9 +88,9 @@ class BatchApi:
                 self._submit(batch)
                 submitted += 1
             else:
-                taken = self._collect(batch)
-                ended += taken is not None
-                answered += taken or 0
+                collected = self._collect(batch, batch.remote_id)
+                ended += collected is not None
+                answered += collected or 0
         return SyncResult(submitted, ended, answered)
 
     def _submit(self, batch: Batch) -> None:
@@ -116,19 +116,18 @@ class BatchApi:
             metadata={_NAME: batch.id},
         )
 
-    def _collect(self, batch: Batch) -> int | None:
+    def _collect(self, batch: Batch, remote_id: str) -> int | None:
         """Return the number of answers collected, or None while the batch is in progress."""
-        assert batch.remote_id is not None
         client = self._clients(batch.provider)
-        remote = client.batches.retrieve(batch.remote_id)
+        remote = client.batches.retrieve(remote_id)
         if remote.status not in _ENDED:
             return None
         answered = 0
         for file in filter(None, (remote.output_file_id, remote.error_file_id)):
             answers = self._answers(client, batch, file)
-            while some := dict(islice(answers, _MAX_CONCURRENT_ANSWERS)):
-                self._queue.answers(batch, some)
-                answered += len(some)
+            while batch_answers := dict(islice(answers, _MAX_CONCURRENT_ANSWERS)):
+                self._queue.answers(batch, batch_answers)
+                answered += len(batch_answers)
         self._queue.end(batch, _error(remote))
         _delete_remote_files(client, remote)
         return answered

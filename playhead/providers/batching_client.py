@@ -44,27 +44,27 @@ class BatchingClient:
     def provider(self) -> str:
         return self._provider_client.provider
 
-    def execute(self, ask: ProviderCall[T]) -> T:
+    def execute(self, call: ProviderCall[T]) -> T:
         """Execute a call, through a batch if its context allows one.
 
         A call is sent directly if no batch answers it, or if the answer is an error or invalid. See
         ``ProviderClient.execute``.
         """
-        if not (ask.deferrable and batch_allowed()):
-            return self._provider_client.execute(ask)
+        if not (call.deferrable and batch_allowed()):
+            return self._provider_client.execute(call)
         try:
-            return self._answer(ask, ask.deferrable)
+            return self._answer(call, call.deferrable)
         except _SentDirectly:
-            return self._provider_client.execute(ask)
+            return self._provider_client.execute(call)
 
-    def _answer(self, ask: ProviderCall[T], deferrable: Deferrable[T]) -> T:
+    def _answer(self, call: ProviderCall[T], deferrable: Deferrable[T]) -> T:
         context, queue = current_call_context(), self._queue()
         request = BatchRequest(deferrable.path, deferrable.body)
         answer = queue.answer(context.org_id, self.provider, request)
         if answer is None:
             if queue.should_send_directly(context.org_id, self.provider, request):
                 raise _SentDirectly
-            max_usd = self._cost_of(ask.model, ask.max_usage) * batch_discount(self.provider)
+            max_usd = self._cost_of(call.model, call.max_usage) * batch_discount(self.provider)
             queue.enqueue(
                 context,
                 self.provider,

@@ -62,7 +62,7 @@ class ProviderClient(Protocol):
     @property
     def provider(self) -> str: ...
 
-    def execute(self, ask: ProviderCall[T]) -> T:
+    def execute(self, call: ProviderCall[T]) -> T:
         """Return the value of the reply, waiting and retrying for seconds if necessary.
 
         Raises ``Parked`` (a pause of minutes, a spent budget, an open circuit breaker, a batch),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Importing OpenAI's library takes most of a second, which local engines do not need: modules that
 # use it are imported inside functions.
 
-_OPEN_LOCK = Lock()  # the first of several threads opens the database
+_OPEN_LOCK = Lock()  # one of several threads opens the database
 
 
 def open_client(
@@ -46,11 +46,11 @@ def open_client(
         raise InvalidSettings(
             f"No such provider: {name!r}.", remedy="Add it to PLAYHEAD_PROVIDERS."
         )
-    beginning = InitialLimits(provider.requests_per_minute, provider.tokens_per_minute)
+    initial_limits = InitialLimits(provider.requests_per_minute, provider.tokens_per_minute)
     database = cache(lambda: _database(app_url(settings)))
     provider_client = LimitedClient(
         name,
-        cache(lambda: ProviderState.of(database(), name, beginning)),
+        cache(lambda: ProviderState.of(database(), name, initial_limits)),
         price_of=price_of,
         budget_usd=settings.daily_budget_usd,
     )

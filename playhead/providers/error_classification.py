@@ -75,60 +75,60 @@ class RequestInfo:
         return f"{self.provider} ({self.endpoint}, {self.model})"
 
 
-def classify_error(error: Exception, asked: RequestInfo) -> RetryDecision | None:
+def classify_error(error: Exception, request: RequestInfo) -> RetryDecision | None:
     """Return the decision for an error, or None if it is not the provider's."""
     if isinstance(error, openai.APIResponseValidationError):
-        return _retry_once(asked, error.response.content, error.status_code)
+        return _retry_once(request, error.response.content, error.status_code)
     if isinstance(error, openai.APIStatusError):
-        return _classify_status(error, asked)
+        return _classify_status(error, request)
     if isinstance(error, openai.APIConnectionError | httpx2.TransportError):  # within a stream
         return RetryDecision(
-            "again", _classify_unavailable(asked, type(error.__cause__ or error).__name__)
+            "again", _classify_unavailable(request, type(error.__cause__ or error).__name__)
         )
     if isinstance(error, json.JSONDecodeError):
-        return _retry_once(asked, error.doc.encode("utf-8", "surrogatepass"), 200)
+        return _retry_once(request, error.doc.encode("utf-8", "surrogatepass"), 200)
     if isinstance(error, InvalidProviderResponse):
-        return _not_an_endpoint(asked) if _is_page(error.reply) else RetryDecision("doubt", error)
+        return _not_an_endpoint(request) if _is_page(error.reply) else RetryDecision("doubt", error)
     if isinstance(error, openai.APIError):
-        return _classify_stream_error(error, asked)
+        return _classify_stream_error(error, request)
     if isinstance(error, openai.OpenAIError):  # before anything was sent
         return RetryDecision(
-            "refuse", RequestRejected(f"{asked}: {error}", remedy="See the message.")
+            "refuse", RequestRejected(f"{request}: {error}", remedy="See the message.")
         )
     return None
 
 
-def _classify_status(error: openai.APIStatusError, asked: RequestInfo) -> RetryDecision:
-    status, said = error.status_code, _ErrorBody.by(error)
-    if said.has(_NO_MODEL) and status in (400, 403, 404, 422):
-        return RetryDecision("refuse", _model_missing(asked), status=status)
-    if status in _ACCESS_DENIED or (status in (400, 429) and said.concerns(_BILLING)):
-        return RetryDecision("stop", _open_circuit(asked, status, said.code), status=status)
-    if status == 413 or (status in (400, 422, 429) and said.has(_TOO_LONG)):
-        return RetryDecision("refuse", _input_too_long(asked, said), status=status)
+def _classify_status(error: openai.APIStatusError, request: RequestInfo) -> RetryDecision:
+    status, body = error.status_code, _ErrorBody.by(error)
+    if body.has(_NO_MODEL) and status in (400, 403, 404, 422):
+        return RetryDecision("refuse", _model_missing(request), status=status)
+    if status in _ACCESS_DENIED or (status in (400, 429) and body.concerns(_BILLING)):
+        return RetryDecision("stop", _open_circuit(request, status, body.code), status=status)
+    if status == 413 or (status in (400, 422, 429) and body.has(_TOO_LONG)):
+        return RetryDecision("refuse", _input_too_long(request, body), status=status)
     if status in _TRANSIENT or status >= 500:
         wait = retry_after(error.response.headers)
         return RetryDecision(
             "again",
-            _classify_unavailable(asked, f"status {status}"),
+            _classify_unavailable(request, f"status {status}"),
             wait=wait,
             pause_all=status == 429 or wait is not None,
             status=status,
         )
-    if status < 400 or status == 405 or (status == 404 and not said.names_parameter):
-        return _not_an_endpoint(asked, status)
-    return RetryDecision("refuse", _rejected(asked, status, said), status=status)
+    if status < 400 or status == 405 or (status == 404 and not body.names_parameter):
+        return _not_an_endpoint(request, status)
+    return RetryDecision("refuse", _rejected(request, status, body), status=status)
 
 
-def _classify_stream_error(error: openai.APIError, asked: RequestInfo) -> RetryDecision:
+def _classify_stream_error(error: openai.APIError, request: RequestInfo) -> RetryDecision:
     """Classify an error that was sent after the status 200 of a stream."""
-    said = _ErrorBody.by(error)
-    if said.concerns(_BILLING):
-        return RetryDecision("stop", _open_circuit(asked, 200, said.code), status=200)
-    if said.has(_TOO_LONG):
-        return RetryDecision("refuse", _input_too_long(asked, said), status=200)
+    body = _ErrorBody.by(error)
+    if body.concerns(_BILLING):
+        return RetryDecision("stop", _open_circuit(request, 200, body.code), status=200)
+    if body.has(_TOO_LONG):
+        return RetryDecision("refuse", _input_too_long(request, body), status=200)
     return RetryDecision(
-        "again", _classify_unavailable(asked, "an error within the stream"), status=200
+        "again", _classify_unavailable(request, "an error within the stream"), status=200
     )
 
 
@@ -151,11 +151,11 @@ class _ErrorBody:
             _text(message)[:_MAX_MESSAGE_CHARACTERS],
         )
 
-    def concerns(self, what: re.Pattern[str]) -> bool:
-        return bool(what.fullmatch(self.code) or what.fullmatch(self.kind))
+    def concerns(self, pattern: re.Pattern[str]) -> bool:
+        return bool(pattern.fullmatch(self.code) or pattern.fullmatch(self.kind))
 
-    def has(self, what: re.Pattern[str]) -> bool:
-        return bool(what.fullmatch(self.code) or what.search(self.message))
+    def has(self, pattern: re.Pattern[str]) -> bool:
+        return bool(pattern.fullmatch(self.code) or pattern.search(self.message))
 
     @property
     def names_parameter(self) -> bool:
@@ -171,60 +171,62 @@ def _is_page(reply: bytes) -> bool:
     return reply.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
 
 
-def _retry_once(asked: RequestInfo, reply: bytes, status: int) -> RetryDecision:
+def _retry_once(request: RequestInfo, reply: bytes, status: int) -> RetryDecision:
     if _is_page(reply):
-        return _not_an_endpoint(asked, status)
+        return _not_an_endpoint(request, status)
     error = InvalidProviderResponse(
-        f"{asked} returned a response that is not JSON of the expected shape.",
+        f"{request} returned a response that is not JSON of the expected shape.",
         reply=reply,
         remedy="`playhead quarantine` shows the response.",
     )
     return RetryDecision("doubt", error, status=status)
 
 
-def _classify_unavailable(asked: RequestInfo, what: str) -> ProviderUnavailable:
+def _classify_unavailable(request: RequestInfo, problem: str) -> ProviderUnavailable:
     return ProviderUnavailable(
-        f"{asked} is unavailable: {what}.", remedy="It is tried again. See the provider's status."
+        f"{request} is unavailable: {problem}.",
+        remedy="It is tried again. See the provider's status.",
     )
 
 
-def _open_circuit(asked: RequestInfo, status: int, code: str) -> CircuitOpen:
+def _open_circuit(request: RequestInfo, status: int, code: str) -> CircuitOpen:
     """Return the error that opens the circuit breaker.
 
     It does not quote the provider's message, which may contain an API key.
     """
     plain = code if re.fullmatch(r"\w{1,60}", code) else "no code"
     return CircuitOpen(
-        f"{asked.provider} refuses all requests: status {status}, {plain}.",
+        f"{request.provider} refuses all requests: status {status}, {plain}.",
         until=None,
-        remedy=f"Check its key and billing, then: playhead engines resume {asked.provider}",
+        remedy=f"Check its key and billing, then: playhead engines resume {request.provider}",
     )
 
 
-def _model_missing(asked: RequestInfo) -> ModelUnavailable:
+def _model_missing(request: RequestInfo) -> ModelUnavailable:
     return ModelUnavailable(
-        f"{asked.provider} has no model {asked.model!r} for this key.",
+        f"{request.provider} has no model {request.model!r} for this key.",
         remedy="Set PLAYHEAD_TRANSCRIBER, PLAYHEAD_WRITER or PLAYHEAD_EMBEDDER to a model it has.",
     )
 
 
-def _input_too_long(asked: RequestInfo, said: _ErrorBody) -> InputTooLong:
+def _input_too_long(request: RequestInfo, body: _ErrorBody) -> InputTooLong:
     return InputTooLong(
-        f"The input is too long for {asked}: {said.message or said.code}",
+        f"The input is too long for {request}: {body.message or body.code}",
         remedy="Split it, or use a model with a larger limit.",
     )
 
 
-def _rejected(asked: RequestInfo, status: int, said: _ErrorBody) -> RequestRejected:
+def _rejected(request: RequestInfo, status: int, body: _ErrorBody) -> RequestRejected:
+    reason = body.message or body.code or "no reason"
     return RequestRejected(
-        f"{asked} rejected this input: status {status}, {said.message or said.code or 'no reason'}",
+        f"{request} rejected this input: status {status}, {reason}",
         remedy="A retry would fail the same way; another engine may accept it.",
     )
 
 
-def _not_an_endpoint(asked: RequestInfo, status: int | None = None) -> RetryDecision:
+def _not_an_endpoint(request: RequestInfo, status: int | None = None) -> RetryDecision:
     error = NotAnOpenAIEndpoint(
-        f"The server of {asked} is not an OpenAI-compatible API.",
+        f"The server of {request} is not an OpenAI-compatible API.",
         remedy="Correct its base_url in PLAYHEAD_PROVIDERS; it usually ends in /v1.",
     )
     return RetryDecision("refuse", error, status=status)

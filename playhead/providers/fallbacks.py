@@ -22,27 +22,27 @@ class FallbackChain(Generic[Variant]):
     Threads may share it: at worst each of them finds the working variant itself.
     """
 
-    def __init__(self, ways: Sequence[Variant]) -> None:
-        self._ways = ways
-        self._rung = 0
+    def __init__(self, variants: Sequence[Variant]) -> None:
+        self._variants = variants
+        self._index = 0
 
     @property
     def variant(self) -> Variant:
         """Return the variant that the next call tries first."""
-        return self._ways[self._rung]
+        return self._variants[self._index]
 
-    def call(self, ask: Callable[[Variant], T]) -> T:
+    def call(self, send: Callable[[Variant], T]) -> T:
         """Return the first answer, starting with the variant that worked last time.
 
         Raises the error of the last variant, or at once an error that no other variant would avoid.
         """
-        for rung in range(self._rung, len(self._ways)):
+        for index in range(self._index, len(self._variants)):
             try:
-                answer = ask(self._ways[rung])
+                answer = send(self._variants[index])
             except (RequestRejected, NotAnOpenAIEndpoint) as error:
-                if isinstance(error, InputTooLong) or rung + 1 == len(self._ways):
+                if isinstance(error, InputTooLong) or index + 1 == len(self._variants):
                     raise
             else:
-                self._rung = rung
+                self._index = index
                 return answer
-        raise AssertionError("a ladder has a way")  # unreachable: the last one returns or raises
+        raise ValueError("a FallbackChain needs at least one variant")

@@ -2,6 +2,9 @@
 
 One attempt: acquire the rate limit and wait for it, check the circuit breaker and the daily budget,
 send the request, record its usage, and classify the error if there is one.
+
+Why our own: stamina and tenacity would replace only the pause between attempts. pyrate-limiter has
+a bucket in Postgres, but learns no limits from response headers and cannot pause all workers.
 """
 
 from __future__ import annotations
@@ -60,10 +63,10 @@ class ProviderState:
     quarantine: Quarantine
 
     @classmethod
-    def of(cls, database: Database, provider: str, beginning: InitialLimits) -> ProviderState:
+    def of(cls, database: Database, provider: str, initial_limits: InitialLimits) -> ProviderState:
         """Return the state that is stored in this database."""
-        pace = RateLimiter(database, provider, beginning)
-        return cls(pace, Spend(database), CircuitBreakers(database), Quarantine(database))
+        rate_limiter = RateLimiter(database, provider, initial_limits)
+        return cls(rate_limiter, Spend(database), CircuitBreakers(database), Quarantine(database))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Backoff:
     """
 
     sleep: Callable[[float], None] = time.sleep
-    pause: Callable[[float], float] = lambda at_most: random.uniform(0, at_most)  # noqa: S311
+    pause: Callable[[float], float] = lambda maximum: random.uniform(0, maximum)  # noqa: S311
 
 
 BACKOFF = Backoff()
@@ -83,7 +86,7 @@ BACKOFF = Backoff()
 class LimitedClient:
     """A provider client that enforces limits and budgets.
 
-    ``books`` is called at the first call, so that creating an engine opens no database.
+    ``state`` is called at the first call, so that creating an engine opens no database.
     ``budget_usd`` is per organisation and day; None means no limit. Threads may share a client.
     """
 
@@ -94,24 +97,24 @@ class LimitedClient:
         *,
         price_of: PriceOf,
         budget_usd: float | None,
-        waiting: Backoff = BACKOFF,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         self._provider = provider
         self._state = state
         self._price_of = price_of
         self._budget_usd = budget_usd
-        self._waiting = waiting
+        self._backoff = backoff
 
     @property
     def provider(self) -> str:
         return self._provider
 
-    def execute(self, ask: ProviderCall[T]) -> T:
+    def execute(self, provider_call: ProviderCall[T]) -> T:
         """Execute a call with rate limits, budget and retries.
 
         See ``ProviderClient.execute``.
         """
-        call = _CallState(self._state(), current_call_context(), self._provider, ask)
+        call = _CallState(self._state(), current_call_context(), self._provider, provider_call)
         while True:
             attempt_id = self._acquire(call)
             reply = self._attempt(call, attempt_id)
@@ -125,28 +128,32 @@ class LimitedClient:
 
         Raises ``Parked``.
         """
-        context, used, left = call.context, call.call.max_usage, call.retry_budget
+        context, max_usage, remaining = call.context, call.call.max_usage, call.retry_budget
         while True:
-            turn = call.state.rate_limiter.acquire(
-                context.org_id, used.input_tokens + used.output_tokens, patience=left
+            grant = call.state.rate_limiter.acquire(
+                context.org_id,
+                max_usage.input_tokens + max_usage.output_tokens,
+                max_wait_seconds=remaining,
             )
-            if not turn.taken:
-                raise _no_grant(turn, call.request_info)
-            if turn.wait_seconds:
-                left -= turn.wait_seconds
-                self._waiting.sleep(turn.wait_seconds)
-            permit = call.state.spend.reserve(
+            if not grant.taken:
+                raise _no_grant(grant, call.request_info)
+            if grant.wait_seconds:
+                remaining -= grant.wait_seconds
+                self._backoff.sleep(grant.wait_seconds)
+            reservation = call.state.spend.reserve(
                 context, self._reservation_request(call), self._budget_usd
             )
-            if permit.attempt_id is not None:
-                return permit.attempt_id
-            if permit.refusal != "held":  # a pause began meanwhile; acquire() waits for it
-                raise _no_reservation(permit)
+            if reservation.attempt_id is not None:
+                return reservation.attempt_id
+            if reservation.refusal != "held":  # a pause started meanwhile; acquire() waits for it
+                raise _no_reservation(reservation)
 
     def _reservation_request(self, call: _CallState[T]) -> ReservationRequest:
-        ask = call.call
-        max_usd = self._price_of(ask.model, ask.max_usage)
-        return ReservationRequest(call.id, self._provider, ask.model, ask.endpoint, max_usd)
+        provider_call = call.call
+        max_usd = self._price_of(provider_call.model, provider_call.max_usage)
+        return ReservationRequest(
+            call.id, self._provider, provider_call.model, provider_call.endpoint, max_usd
+        )
 
     def _attempt(self, call: _CallState[T], attempt_id: int) -> Reply[T] | RetryDecision:
         """Make one attempt and record its cost, however it ends.
@@ -156,11 +163,11 @@ class LimitedClient:
         try:
             reply = call.call.send()
         except Exception as error:
-            verdict = classify_error(error, call.request_info)
-            self._settle(call, attempt_id, _usage_of_error(error), verdict, error)
-            if verdict is None:
+            decision = classify_error(error, call.request_info)
+            self._settle(call, attempt_id, _usage_of_error(error), decision, error)
+            if decision is None:
                 raise
-            return verdict
+            return decision
         except BaseException as error:
             self._settle(call, attempt_id, NO_USAGE, None, error)
             raise
@@ -174,7 +181,7 @@ class LimitedClient:
         call: _CallState[T],
         attempt_id: int,
         used: Usage,
-        verdict: RetryDecision | None = None,
+        decision: RetryDecision | None = None,
         error: BaseException | None = None,
     ) -> None:
         """Record the usage and cost of an attempt.
@@ -182,23 +189,23 @@ class LimitedClient:
         If the database is unavailable, a reply that was paid for is not discarded: the reservation
         expires.
         """
-        told = verdict.error if verdict else error
-        ended = Settlement(
+        reported = decision.error if decision else error
+        settlement = Settlement(
             cost_usd=self._price_of(call.call.model, used),
             used=used,
-            http_status=verdict.status if verdict else None if error else 200,
-            error_class=type(told).__name__ if told else None,
+            http_status=decision.status if decision else None if error else 200,
+            error_class=type(reported).__name__ if reported else None,
         )
         with suppress(DatabaseUnavailable):
-            call.state.spend.settle(call.context.org_id, attempt_id, ended)
+            call.state.spend.settle(call.context.org_id, attempt_id, settlement)
 
-    def _handle_error(self, call: _CallState[T], verdict: RetryDecision, attempt_id: int) -> None:
+    def _handle_error(self, call: _CallState[T], decision: RetryDecision, attempt_id: int) -> None:
         """Raise the error, or return if there is to be another attempt."""
-        if verdict.action == "again":
-            self._pause(call, verdict)
+        if decision.action == "again":
+            self._pause(call, decision)
             return
-        error = verdict.error
-        if verdict.action == "stop":
+        error = decision.error
+        if decision.action == "stop":
             call.state.circuit_breakers.open(
                 call.context.org_id, self._provider, reason=str(error), remedy=error.remedy
             )
@@ -211,28 +218,28 @@ class LimitedClient:
             )
         raise error
 
-    def _pause(self, call: _CallState[T], verdict: RetryDecision) -> None:
+    def _pause(self, call: _CallState[T], decision: RetryDecision) -> None:
         """Wait before another attempt, or raise if the retry budget is spent.
 
         A pause that applies to all workers is waited for when the rate limit is acquired again.
         """
-        seconds = verdict.wait
+        seconds = decision.wait
         if seconds is None:
             doubled = _FIRST_PAUSE_SECONDS * 2 ** (call.attempts - 1)
-            seconds = self._waiting.pause(min(doubled, _MAX_PAUSE_SECONDS))
+            seconds = self._backoff.pause(min(doubled, _MAX_PAUSE_SECONDS))
         call.waited_seconds += seconds
-        impatient = call.waited_seconds > call.retry_budget
-        if verdict.pause_all:
+        over_budget = call.waited_seconds > call.retry_budget
+        if decision.pause_all:
             call.rate_limited_count += 1
-            storm = call.rate_limited_count >= MAX_ATTEMPTS
-            pause = max(seconds, _REPEATED_429_SECONDS) if storm else seconds
+            repeated_429 = call.rate_limited_count >= MAX_ATTEMPTS
+            pause = max(seconds, _REPEATED_429_SECONDS) if repeated_429 else seconds
             until = call.state.rate_limiter.pause(call.context.org_id, pause)
-            if storm or impatient:
+            if repeated_429 or over_budget:
                 raise _rate_limited(call.request_info, until)
-        if impatient or call.attempts >= MAX_ATTEMPTS:
-            raise verdict.error
-        if not verdict.pause_all:
-            self._waiting.sleep(seconds)
+        if over_budget or call.attempts >= MAX_ATTEMPTS:
+            raise decision.error
+        if not decision.pause_all:
+            self._backoff.sleep(seconds)
 
 
 @dataclass(slots=True)
@@ -256,26 +263,26 @@ class _CallState(Generic[T]):
     @property
     def retry_budget(self) -> float:
         """Return the maximum waiting time, in seconds."""
-        attended = self.context.purpose in INTERACTIVE
-        return _INTERACTIVE_RETRY_BUDGET_SECONDS if attended else PROVIDER_RETRY_BUDGET_SECONDS
+        interactive = self.context.purpose in INTERACTIVE
+        return _INTERACTIVE_RETRY_BUDGET_SECONDS if interactive else PROVIDER_RETRY_BUDGET_SECONDS
 
     @property
     def request_info(self) -> RequestInfo:
         return RequestInfo(self.provider, self.call.model, self.call.endpoint)
 
 
-def _no_grant(turn: RateLimitGrant, asked: RequestInfo) -> Parked:
-    if turn.until is None:
-        return _circuit_open(turn.reason, turn.remedy)
-    return _rate_limited(asked, turn.until)
+def _no_grant(grant: RateLimitGrant, request: RequestInfo) -> Parked:
+    if grant.until is None:
+        return _circuit_open(grant.reason, grant.remedy)
+    return _rate_limited(request, grant.until)
 
 
-def _no_reservation(permit: Reservation) -> Parked:
-    if permit.refusal == "stopped":
-        return _circuit_open(permit.reason, permit.remedy)
+def _no_reservation(reservation: Reservation) -> Parked:
+    if reservation.refusal == "stopped":
+        return _circuit_open(reservation.reason, reservation.remedy)
     return BudgetExceeded(
-        permit.reason or "",
-        until=permit.until,
+        reservation.reason or "",
+        until=reservation.until,
         remedy="It continues tomorrow (UTC). To continue now, raise PLAYHEAD_DAILY_BUDGET_USD, "
         "then: playhead retry",
     )
@@ -285,12 +292,12 @@ def _circuit_open(reason: str | None, remedy: str | None) -> CircuitOpen:
     return CircuitOpen(reason or "", until=None, remedy=remedy or "")
 
 
-def _rate_limited(asked: RequestInfo, until: datetime) -> RateLimited:
+def _rate_limited(request: RequestInfo, until: datetime) -> RateLimited:
     return RateLimited(
-        f"{asked.provider} asks for a longer pause between requests.",
+        f"{request.provider} asks for a longer pause between requests.",
         until=until,
         remedy="It continues automatically. To continue now: "
-        f"playhead engines resume {asked.provider}",
+        f"playhead engines resume {request.provider}",
     )
 
 

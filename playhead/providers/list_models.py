@@ -39,8 +39,8 @@ def list_models(settings: Settings, provider: str) -> list[OfferedModel]:
             remedy="Check its base_url and key, and that it runs.",
         ) from error
     rows = json_object(raw.content).get("data")
-    named = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    offered = [OfferedModel(str(row["id"]), _shutdown_date(row)) for row in named if row.get("id")]
+    models = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    offered = [OfferedModel(str(row["id"]), _shutdown_date(row)) for row in models if row.get("id")]
     if not offered:
         raise NotAnOpenAIEndpoint(
             f"The response of {provider} has no list of models.", remedy="Check its base_url."
@@ -49,8 +49,8 @@ def list_models(settings: Settings, provider: str) -> list[OfferedModel]:
 
 
 def _shutdown_date(row: dict[str, object]) -> date | None:
-    said = row.get("shutdown_date")
+    value = row.get("shutdown_date")
     try:
-        return date.fromisoformat(str(said)[:10])
+        return date.fromisoformat(str(value)[:10])
     except ValueError:
         return shutdown_date(str(row["id"]))

@@ -164,8 +164,8 @@ def _row(rows: tuple[_M, ...], name: str) -> _M | None:
 
     A dated snapshot (``gpt-4o-2024-08-06``) has the row of its model.
     """
-    of_name = [row for row in rows if name == row.name or name.startswith(f"{row.name}-20")]
-    return replace(of_name[0], name=name) if of_name else None
+    matches = [row for row in rows if name == row.name or name.startswith(f"{row.name}-20")]
+    return replace(matches[0], name=name) if matches else None
 
 
 def speech_model(name: str) -> SpeechModel:
@@ -214,9 +214,9 @@ def billing_rates(provider: Provider, model: str) -> Rates:
     An unknown model of OpenAI is billed at the highest rates in the catalog, so that a budget
     holds; an unknown model of another provider costs nothing.
     """
-    known = rates_of(provider, model)
-    if known is not None:
-        return known
+    rates = rates_of(provider, model)
+    if rates is not None:
+        return rates
     return Rates() if provider.base_url else _HIGHEST_RATES
 
 

@@ -43,10 +43,10 @@ def _characters(pieces: Sequence[bytes]) -> list[tuple[int, int]]:
     """
     pairs, ended = [], 0
     for piece in pieces:
-        begun = sum(not 0x80 <= byte < 0xC0 for byte in piece)
+        started = sum(not 0x80 <= byte < 0xC0 for byte in piece)
         inside = 0x80 <= piece[0] < 0xC0  # continues the previous character
-        pairs.append((ended - inside, ended + begun))
-        ended += begun
+        pairs.append((ended - inside, ended + started))
+        ended += started
     return pairs
 
 

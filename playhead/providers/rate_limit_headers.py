@@ -32,10 +32,10 @@ def retry_after(headers: Headers) -> float | None:
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return min(milliseconds / 1000, MAX_PAUSE_SECONDS)
-    said = headers.get("retry-after")
-    seconds = _number(said)
-    if seconds is None and said is not None:
-        seconds = _until(said, headers.get("date"))
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is None and value is not None:
+        seconds = _until(value, headers.get("date"))
     return None if seconds is None else min(seconds, MAX_PAUSE_SECONDS)
 
 
@@ -50,13 +50,20 @@ def parse_limits(headers: Headers) -> ProviderLimits:
 
 def _bucket(headers: Headers, kind: str) -> tuple[float | None, float | None]:
     limit = _number(headers.get(f"x-ratelimit-limit-{kind}"))
-    left = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
+    remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
     if not limit or limit < 1:
-        return None, left
-    whole_in = parse_duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
-    if left is not None and left < limit * _SHARE_LEFT and whole_in and whole_in > 60:
-        return (limit - left) * 60 / whole_in, left  # a limit per day, not per minute
-    return limit, left
+        return None, remaining
+    reset_seconds = parse_duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
+    if (
+        remaining is not None
+        and remaining < limit * _SHARE_LEFT
+        and reset_seconds
+        and reset_seconds > 60
+    ):
+        return (
+            limit - remaining
+        ) * 60 / reset_seconds, remaining  # a limit per day, not per minute
+    return limit, remaining
 
 
 def parse_duration(duration: str) -> float | None:
@@ -80,11 +87,11 @@ def _until(date: str, now: str | None) -> float | None:
     Uses the server's own clock if it sent one, so that ours may be wrong.
     """
     with suppress(ValueError, TypeError):
-        then = parsedate_to_datetime(date)
+        target = parsedate_to_datetime(date)
         sent = parsedate_to_datetime(now) if now else datetime.now(UTC)
-        return max((_aware(then) - _aware(sent)) / timedelta(seconds=1), 0.0)
+        return max((_aware(target) - _aware(sent)) / timedelta(seconds=1), 0.0)
     return None
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -34,8 +34,8 @@ def json_object(content: bytes) -> Mapping[str, Any]:
     return value
 
 
-def invalid_response(why: str, reply: bytes) -> InvalidProviderResponse:
-    return InvalidProviderResponse(f"The response {why}.", reply=reply, remedy=_RETRY_REMEDY)
+def invalid_response(problem: str, reply: bytes) -> InvalidProviderResponse:
+    return InvalidProviderResponse(f"The response {problem}.", reply=reply, remedy=_RETRY_REMEDY)
 
 
 def plain_headers(headers: Headers) -> dict[str, str]:

@@ -32,9 +32,13 @@ T = TypeVar("T")
 #: Called at the start of an attempt; returns the callback that receives the text as it arrives.
 OnText = Callable[[], Callable[[str], None]]
 
-_OVERHEAD_TOKENS: Final = 50  # that a provider adds to a prompt
+_OVERHEAD_TOKENS: Final = 50  # added to a prompt by the provider
 _TERMINAL: Final = ("response.completed", "response.incomplete", "response.failed")
-_ENDS: Final = {"stop": "complete", "length": "too long", "content_filter": "refused"}  # of chat
+_ENDS: Final = {
+    "stop": "complete",
+    "length": "too long",
+    "content_filter": "refused",
+}  # finish reasons of chat completions
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Completion(Generic[T]):
 
     ended: Literal["complete", "too long", "refused"]
     value: T | None
-    why: str
+    reason: str
     used: Usage
 
 
@@ -102,68 +106,74 @@ class StructuredOutputClient:
         self._client = client
         self._model = model
         self._tokens = BpeTokenizer(model.encoding)
-        self._ladder = FallbackChain(_VARIANTS[:1] if model.known else _VARIANTS)
+        self._fallbacks = FallbackChain(_VARIANTS[:1] if model.known else _VARIANTS)
 
     def complete(
-        self, prompt: Prompt, believe: Callable[[str], T], listen: OnText = _ignore_text
+        self, prompt: Prompt, parse: Callable[[str], T], on_text: OnText = _ignore_text
     ) -> Completion[T]:
         """Request an answer and return it with its usage.
 
-        ``believe`` converts the text of a complete answer into a value, or raises ``ValueError``
-        with the end of the sentence "The reply …". The callback of ``listen`` receives the text
+        ``parse`` converts the text of a complete answer into a value, or raises ``ValueError``
+        with the end of the sentence "The reply …". The callback of ``on_text`` receives the text
         before that, as it arrives. Raises the errors of ``ProviderClient.execute``.
         """
-        at_most = Usage(self.size(prompt), self._model.output_tokens)
-        return self._ladder.call(lambda way: self._ask(prompt, at_most, way, believe, listen))
+        max_usage = Usage(self.size(prompt), self._model.output_tokens)
+        return self._fallbacks.call(
+            lambda variant: self._execute(prompt, max_usage, variant, parse, on_text)
+        )
 
     def size(self, prompt: Prompt) -> int:
         """Return the size of a prompt, in tokens."""
         texts = (prompt.instructions, prompt.text, prompt.hint, str(prompt.schema))
         return sum(map(self._tokens.count, texts)) + _OVERHEAD_TOKENS
 
-    def _ask(
+    def _execute(
         self,
         prompt: Prompt,
-        at_most: Usage,
-        way: _Variant,
-        believe: Callable[[str], T],
-        listen: OnText,
+        max_usage: Usage,
+        variant: _Variant,
+        parse: Callable[[str], T],
+        on_text: OnText,
     ) -> Completion[T]:
-        def reply(told: _StreamResult, headers: dict[str, str]) -> Reply[Completion[T]]:
-            used = _usage(told.usage, at_most)
-            if told.ended != "complete":
-                return Reply(Completion(told.ended, None, told.reason, used), used, headers)
+        def reply(result: _StreamResult, headers: dict[str, str]) -> Reply[Completion[T]]:
+            used = _usage(result.usage, max_usage)
+            if result.ended != "complete":
+                return Reply(Completion(result.ended, None, result.reason, used), used, headers)
             try:
-                value = believe(told.text)
+                value = parse(result.text)
             except ValueError as error:
-                raise invalid_response(str(error), told.content) from error
+                raise invalid_response(str(error), result.content) from error
             return Reply(Completion("complete", value, "", used), used, headers)
 
         def read(content: bytes) -> Reply[Completion[T]]:
             return reply(_complete(json_object(content), content), {})
 
         deferrable = None
-        if way.endpoint == "responses":
+        if variant.endpoint == "responses":
             deferrable = Deferrable("/v1/responses", self._response_body(prompt), read)
         return self._provider_client.execute(
             ProviderCall(
-                way.endpoint,
+                variant.endpoint,
                 self._model.name,
-                at_most,
-                lambda: reply(*self._send(prompt, way, listen())),
+                max_usage,
+                lambda: reply(*self._send(prompt, variant, on_text())),
                 deferrable,
             )
         )
 
     def _send(
-        self, prompt: Prompt, way: _Variant, hear: Callable[[str], None]
+        self, prompt: Prompt, variant: _Variant, on_delta: Callable[[str], None]
     ) -> tuple[_StreamResult, dict[str, str]]:
-        raw = self._responses(prompt) if way.endpoint == "responses" else self._chat(prompt, way)
+        raw = (
+            self._responses(prompt)
+            if variant.endpoint == "responses"
+            else self._chat(prompt, variant)
+        )
         if not raw.headers.get("content-type", "").startswith("text/event-stream"):
             raise invalid_response("is not a stream of events", raw.http_response.read())
-        read = _read_responses if way.endpoint == "responses" else _read_chat
+        read = _read_responses if variant.endpoint == "responses" else _read_chat
         with closing(raw.parse()) as stream:  # closes a partly read stream
-            return read(stream, hear), plain_headers(raw.headers)
+            return read(stream, on_delta), plain_headers(raw.headers)
 
     def _responses(self, prompt: Prompt) -> Any:
         body = self._response_body(prompt)
@@ -185,7 +195,7 @@ class StructuredOutputClient:
             body["temperature"] = 0
         return body
 
-    def _chat(self, prompt: Prompt, way: _Variant) -> Any:
+    def _chat(self, prompt: Prompt, variant: _Variant) -> Any:
         schema = {"name": "answer", "strict": True, "schema": prompt.schema}
         forms: dict[str, Any] = {
             "json_schema": {"type": "json_schema", "json_schema": schema},
@@ -198,22 +208,22 @@ class StructuredOutputClient:
                 {"role": "system", "content": f"{prompt.instructions} {prompt.hint}"},
                 {"role": "user", "content": prompt.text},
             ],
-            response_format=forms[way.form],
+            response_format=forms[variant.form],
             max_tokens=self._model.output_tokens,
-            stream_options=openai.omit if way.form == "text" else {"include_usage": True},
+            stream_options=openai.omit if variant.form == "text" else {"include_usage": True},
             store=False,
             stream=True,
         )
 
 
-def _read_responses(stream: Any, hear: Callable[[str], None]) -> _StreamResult:
-    came: list[str] = []
-    for event in _events(stream, came):
+def _read_responses(stream: Any, on_delta: Callable[[str], None]) -> _StreamResult:
+    received: list[str] = []
+    for event in _events(stream, received):
         if event.get("type") == "response.output_text.delta":
-            hear(event.get("delta") or "")
+            on_delta(event.get("delta") or "")
         if event.get("type") in _TERMINAL:
-            return _complete(event.get("response") or {}, _count_bytes(came))
-    raise invalid_response("is incomplete", _count_bytes(came))
+            return _complete(event.get("response") or {}, _count_bytes(received))
+    raise invalid_response("is incomplete", _count_bytes(received))
 
 
 def _complete(response: Mapping[str, Any], content: bytes) -> _StreamResult:
@@ -228,53 +238,53 @@ def _complete(response: Mapping[str, Any], content: bytes) -> _StreamResult:
     if refusals := [part.get("refusal") for part in parts if part.get("type") == "refusal"]:
         return _StreamResult("refused", "", str(refusals[0]), usage, content)
     if response.get("status") == "incomplete":
-        why = (response.get("incomplete_details") or {}).get("reason")
-        ended = "too long" if why == "max_output_tokens" else "refused"
-        return _StreamResult(ended, "", str(why), usage, content)
+        reason = (response.get("incomplete_details") or {}).get("reason")
+        ended = "too long" if reason == "max_output_tokens" else "refused"
+        return _StreamResult(ended, "", str(reason), usage, content)
     if response.get("status") != "completed":
         raise invalid_response(f"reports a failure: {response.get('error')}", content)
     text = "".join(part.get("text") or "" for part in parts if part.get("type") == "output_text")
     return _StreamResult("complete", text, "", usage, content)
 
 
-def _read_chat(stream: Any, hear: Callable[[str], None]) -> _StreamResult:
-    came: list[str] = []
+def _read_chat(stream: Any, on_delta: Callable[[str], None]) -> _StreamResult:
+    received: list[str] = []
     text, refusal = "", ""
     ended, usage = None, None
-    for chunk in _events(stream, came):
+    for chunk in _events(stream, received):
         usage = chunk.get("usage") or usage
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
             text += (more := delta.get("content") or "")
-            hear(more)
+            on_delta(more)
             refusal += delta.get("refusal") or ""
             ended = choice.get("finish_reason") or ended
     if ended not in _ENDS:
-        raise invalid_response("is incomplete", _count_bytes(came))
+        raise invalid_response("is incomplete", _count_bytes(received))
     if refusal:
-        return _StreamResult("refused", "", refusal, usage, _count_bytes(came))
-    return _StreamResult(_ENDS[ended], text, ended, usage, _count_bytes(came))
+        return _StreamResult("refused", "", refusal, usage, _count_bytes(received))
+    return _StreamResult(_ENDS[ended], text, ended, usage, _count_bytes(received))
 
 
-def _events(stream: Any, came: list[str]) -> Iterator[Mapping[str, Any]]:
-    """Yield the events as they arrive and append each to ``came``."""
+def _events(stream: Any, received: list[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield the events as they arrive and append each to ``received``."""
     try:
         for event in stream:
-            came.append(event.to_json(indent=None))
+            received.append(event.to_json(indent=None))
             yield event.to_dict()
     except ValueError as error:  # the library does not wrap it
-        raise invalid_response("has an event that is not JSON", _count_bytes(came)) from error
+        raise invalid_response("has an event that is not JSON", _count_bytes(received)) from error
 
 
-def _count_bytes(came: list[str]) -> bytes:
-    return "\n".join(chain(came, [""])).encode("utf-8", "surrogatepass")
+def _count_bytes(received: list[str]) -> bytes:
+    return "\n".join(chain(received, [""])).encode("utf-8", "surrogatepass")
 
 
-def _usage(usage: Any, at_most: Usage) -> Usage:
+def _usage(usage: Any, max_usage: Usage) -> Usage:
     """Return the reported usage; counts that are not reported are set to the maximum."""
-    asked = token_count(usage, "input_tokens", "prompt_tokens")
-    wrote = token_count(usage, "output_tokens", "completion_tokens")
+    input_tokens = token_count(usage, "input_tokens", "prompt_tokens")
+    output_tokens = token_count(usage, "output_tokens", "completion_tokens")
     return Usage(
-        at_most.input_tokens if asked is None else asked,
-        at_most.output_tokens if wrote is None else wrote,
+        max_usage.input_tokens if input_tokens is None else input_tokens,
+        max_usage.output_tokens if output_tokens is None else output_tokens,
     )

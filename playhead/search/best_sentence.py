@@ -26,15 +26,18 @@ class Sentence:
     match: Match
 
 
-def candidate_sentences(question: QueryContext, phrases: Sequence[Sentence]) -> list[Sentence]:
+def candidate_sentences(question: QueryContext, sentences: Sequence[Sentence]) -> list[Sentence]:
     """Return the few most likely sentences; embedding all would dominate the cost."""
-    return [phrases[at] for at in top_candidates(question, [phrase.text for phrase in phrases])]
+    return [
+        sentences[index]
+        for index in top_candidates(question, [sentence.text for sentence in sentences])
+    ]
 
 
-def best_sentence(question: QueryContext, phrases: Sequence[Sentence]) -> Sentence:
+def best_sentence(question: QueryContext, sentences: Sequence[Sentence]) -> Sentence:
     """Return the sentence that shares most words with the query and is closest to it.
 
     The first of equals is returned.
     """
-    scores = sentence_scores(question, [phrase.text for phrase in phrases])
-    return phrases[int(np.argmax(scores))]
+    scores = sentence_scores(question, [sentence.text for sentence in sentences])
+    return sentences[int(np.argmax(scores))]

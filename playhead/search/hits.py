@@ -56,29 +56,29 @@ class Hit:
     words: tuple[str, ...] = ()
 
 
-def build_hit(stretch: PassageGroup, moment: Sentence, media: MediaStore) -> Hit:
+def build_hit(group: PassageGroup, sentence: Sentence, media: MediaStore) -> Hit:
     """Build a hit, without its marks."""
-    best = stretch.best
-    link = media_link(media.link(best.recording, best.suffix), moment.start_seconds)
+    best = group.best
+    link = media_link(media.link(best.recording, best.suffix), sentence.start_seconds)
     return Hit(
         recording=best.recording,
         title=best.title,
         kind=best.kind,
         added=best.added,
-        text=moment.text,
-        start_seconds=moment.start_seconds,
-        end_seconds=moment.end_seconds,
+        text=sentence.text,
+        start_seconds=sentence.start_seconds,
+        end_seconds=sentence.end_seconds,
         score=best.score,
         source=best.source,
-        timecode=format_timecode(moment.start_seconds),
+        timecode=format_timecode(sentence.start_seconds),
         link=link,
-        passage=stretch.text,
-        text_range=moment.within,
-        chunk=moment.match.chunk,
-        chunks=tuple(match.chunk for match in stretch.matches),
-        speaker=moment.match.speaker,
-        matched=stretch.matched,
-        cosine=stretch.cosine,
+        passage=group.text,
+        text_range=sentence.within,
+        chunk=sentence.match.chunk,
+        chunks=tuple(match.chunk for match in group.matches),
+        speaker=sentence.match.speaker,
+        matched=group.matched,
+        cosine=group.cosine,
         config=best.config,
     )
 
@@ -89,30 +89,30 @@ def drop_duplicates(hits: Sequence[Hit]) -> list[Hit]:
     Of overlapping hits the transcript is preferred to a document written from it, at the rank of
     the better one.
     """
-    kept: list[Hit] = []
+    unique: list[Hit] = []
     for hit in hits:
-        same = next((at for at, other in enumerate(kept) if _overlaps(hit, other)), None)
-        if same is None:
-            kept.append(hit)
-        elif hit.source == "transcript" and kept[same].source == "document":
-            kept[same] = replace(hit, score=kept[same].score)
-    return kept
+        index = next((number for number, other in enumerate(unique) if _overlaps(hit, other)), None)
+        if index is None:
+            unique.append(hit)
+        elif hit.source == "transcript" and unique[index].source == "document":
+            unique[index] = replace(hit, score=unique[index].score)
+    return unique
 
 
 def mark_words(hits: Sequence[Hit], words: str, passages: ChunkSearch) -> list[Hit]:
     """Return the hits with the query's words marked, as full-text search matches them."""
-    found = [[match.span() for match in _WORD.finditer(hit.passage)] for hit in hits]
-    asked = {
+    spans_by_hit = [[match.span() for match in _WORD.finditer(hit.passage)] for hit in hits]
+    candidates = {
         (hit.config, hit.passage[start:end])
-        for hit, spans in zip(hits, found, strict=True)
+        for hit, spans in zip(hits, spans_by_hit, strict=True)
         for start, end in spans
     }
-    known = passages.matching_words(words, asked)
+    matching = passages.matching_words(words, candidates)
     return [
         _with_marks(
-            hit, [span for span in spans if (hit.config, hit.passage[slice(*span)]) in known]
+            hit, [span for span in spans if (hit.config, hit.passage[slice(*span)]) in matching]
         )
-        for hit, spans in zip(hits, found, strict=True)
+        for hit, spans in zip(hits, spans_by_hit, strict=True)
     ]
 
 

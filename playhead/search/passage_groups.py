@@ -47,21 +47,21 @@ class PassageGroup:
 
         Text that two chunks share appears once; only white space lies between chunks.
         """
-        first, *others = self.matches
-        return reduce(lambda text, match: _with(text, match, first.char_start), others, first.text)
+        first, *rest = self.matches
+        return reduce(lambda text, match: _with(text, match, first.char_start), rest, first.text)
 
     @property
     def sentences(self) -> list[Sentence]:
         """Return each sentence once; a chunk without timed sentences counts as one."""
-        found: dict[tuple[int, int], Sentence] = {}
+        sentences: dict[tuple[int, int], Sentence] = {}
         for match in self.matches:
-            for phrase in _sentences(match, self.matches[0].char_start):
-                found.setdefault(phrase.within, phrase)
-        return list(found.values())
+            for sentence in _sentences(match, self.matches[0].char_start):
+                sentences.setdefault(sentence.within, sentence)
+        return list(sentences.values())
 
     def merge(self, other: PassageGroup) -> PassageGroup:
-        both = (*self.matches, *other.matches)
-        return PassageGroup(tuple(sorted(both, key=lambda match: match.ordinal)))
+        matches = (*self.matches, *other.matches)
+        return PassageGroup(tuple(sorted(matches, key=lambda match: match.ordinal)))
 
 
 def group_passages(matches: Iterable[Match]) -> list[PassageGroup]:
@@ -69,18 +69,22 @@ def group_passages(matches: Iterable[Match]) -> list[PassageGroup]:
 
     A group has at most ``MAX_PER_GROUP`` chunks.
     """
-    made: dict[int, PassageGroup] = {}  # by the place of the best in it
-    where: dict[_Place, int] = {}
+    groups: dict[int, PassageGroup] = {}  # by the rank of the best match
+    group_numbers: dict[_Place, int] = {}
     for number, match in enumerate(matches):
-        new, first = PassageGroup((match,)), number
-        beside = {where.get(_place(match, step)) for step in (-1, 1)} if match.is_current else set()
-        for place in sorted(place for place in beside if place is not None):
-            if len(new.matches) + len(made[place].matches) <= MAX_PER_GROUP:
-                new, first = new.merge(made.pop(place)), min(first, place)
-        made[first] = new
+        group, number = PassageGroup((match,)), number
+        neighbours = (
+            {group_numbers.get(_place(match, step)) for step in (-1, 1)}
+            if match.is_current
+            else set()
+        )
+        for neighbour in sorted(neighbour for neighbour in neighbours if neighbour is not None):
+            if len(group.matches) + len(groups[neighbour].matches) <= MAX_PER_GROUP:
+                group, number = group.merge(groups.pop(neighbour)), min(number, neighbour)
+        groups[number] = group
         # An outdated chunk stays alone: its ordinal belongs to an earlier text.
-        where |= {_place(match): first for match in new.matches if match.is_current}
-    return [made[place] for place in sorted(made)]
+        group_numbers |= {_place(match): number for match in group.matches if match.is_current}
+    return [groups[neighbour] for neighbour in sorted(groups)]
 
 
 def _place(match: Match, step: int = 0) -> _Place:

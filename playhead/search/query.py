@@ -36,7 +36,7 @@ VECTORS_UNAVAILABLE = (
 #: 0.5 s and 200 took 3.5 s, because every chunk that has one of them is ranked by all of them.
 TEXT_SEARCH_ONLY = 32
 
-_SENTENCES = 1_000  # embedded for one question at most: 3 s of MiniLM on 2 cores
+_SENTENCES = 1_000  # maximum embedded per query: 3 s of MiniLM on 2 cores
 _WORD = re.compile(r"\w+")
 
 
@@ -80,7 +80,7 @@ class Query:
 
 
 def build_query(
-    text: str, searched: EmbeddingSet, embedders: EmbedderRegistry, memory: SentenceCache
+    text: str, embedding_set: EmbeddingSet, embedders: EmbedderRegistry, cache: SentenceCache
 ) -> Query:
     """Build the query for an embedding set.
 
@@ -94,8 +94,8 @@ def build_query(
         else [f"Full-text search used only the first {TEXT_SEARCH_ONLY} words of the query."]
     )
     try:
-        embed = partial(_embed, embedders.of(searched))
-        read = partial(memory.get_vectors, searched.id, embed=embed)
+        embed = partial(_embed, embedders.of(embedding_set))
+        read = partial(cache.get_vectors, embedding_set.id, embed=embed)
         return Query(text, words, read, embed([text])[0], tuple(notes))
     except VECTORS_UNAVAILABLE as error:
         notes.append(f"Used full-text search only. {error} {error.remedy}")
@@ -104,8 +104,8 @@ def build_query(
 
 def _first_words(text: str) -> str:
     """Return the text up to the last word that full-text search uses."""
-    beyond = next(islice(_WORD.finditer(text), TEXT_SEARCH_ONLY, None), None)
-    return text[: beyond.start()] if beyond else text
+    excess = next(islice(_WORD.finditer(text), TEXT_SEARCH_ONLY, None), None)
+    return text[: excess.start()] if excess else text
 
 
 def _embed(embedder: Embedder, texts: Sequence[str]) -> Vectors:

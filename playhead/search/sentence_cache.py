@@ -40,29 +40,29 @@ class SentenceCache:
         ``embed`` is called once for the texts that are not cached for this set.
         """
         hashes = [text_hash(text) for text in texts]
-        known = self._get(set_id, hashes)
-        new = {of: text for of, text in zip(hashes, texts, strict=True) if of not in known}
-        if new:
-            made = dict(zip(new, embed([*new.values()]), strict=True))
-            self._put(set_id, made)
-            known |= made
-        return np.array([known[of] for of in hashes], np.float32)
+        cached = self._get(set_id, hashes)
+        missing = {key: text for key, text in zip(hashes, texts, strict=True) if key not in cached}
+        if missing:
+            added = dict(zip(missing, embed([*missing.values()]), strict=True))
+            self._put(set_id, added)
+            cached |= added
+        return np.array([cached[key] for key in hashes], np.float32)
 
     def _get(self, set_id: int, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         found = {}
         with self._lock:
-            for of in hashes:
-                if (vector := self._known.get((set_id, of))) is not None:
-                    self._known.move_to_end((set_id, of))
-                    found[of] = vector
+            for key in hashes:
+                if (vector := self._known.get((set_id, key))) is not None:
+                    self._known.move_to_end((set_id, key))
+                    found[key] = vector
         return found
 
-    def _put(self, set_id: int, made: dict[str, NDArray[np.float32]]) -> None:
+    def _put(self, set_id: int, vectors: dict[str, NDArray[np.float32]]) -> None:
         """Store vectors, and evict the least recently used ones if there is no room."""
         with self._lock:
-            for of, vector in made.items():
-                if (set_id, of) not in self._known:
-                    self._known[set_id, of] = vector.copy()  # not a view of a whole batch
+            for key, vector in vectors.items():
+                if (set_id, key) not in self._known:
+                    self._known[set_id, key] = vector.copy()  # a view would keep the whole batch
                     self._bytes += vector.nbytes
             while self._bytes > self._max_bytes:
                 _, oldest = self._known.popitem(last=False)

@@ -32,13 +32,13 @@ from playhead.search.query import Query, build_query
 from playhead.search.sentence_cache import SentenceCache
 from playhead.services.context import Services
 
-MAX_HITS = 1_000  # hits of one search
-RERANK_DEPTH = 3  # moments told of each recording
+MAX_HITS = 1_000  # per search
+RERANK_DEPTH = 3  # moments per recording
 
-_SPARE_HITS = 5  # stretches read beside those wanted, since some tell the same moment
-_SMOOTH, _SECOND_VOTE = 3, 0.5  # of a reranker's order, fused by rank with the one found
-_DEPTH_FACTOR = 4  # times as many passages, where those were not enough
-_RECORDINGS_PER_QUERY = 32  # stretches whose sentences are embedded in one go
+_SPARE_HITS = 5  # additional groups, since some show the same moment
+_SMOOTH, _SECOND_VOTE = 3, 0.5  # rank fusion of the reranker's order with the original one
+_DEPTH_FACTOR = 4  # if there were not enough hits
+_RECORDINGS_PER_QUERY = 32  # groups whose sentences are embedded together
 _SearchState = TypeVar("_SearchState")  # moments or recordings
 _NO_VECTORS_NOTE = "No recording is ready to be searched yet: playhead list"
 
@@ -112,8 +112,8 @@ class SearchService:
         there are no more. Raises ``InvalidQuery``, and ``NotFound`` if the filter names something
         that the organisation does not have.
         """
-        hits, asked = self._searched(query, filters, limit, self._find_hits)
-        return SearchResult(hits, *_join_notes(asked), asked.question if asked else None)
+        hits, request = self._searched(query, filters, limit, self._find_hits)
+        return SearchResult(hits, *_join_notes(request), request.question if request else None)
 
     def recordings(
         self, query: str, *, filters: SearchFilter = NO_FILTER, limit: int = 10
@@ -122,8 +122,8 @@ class SearchService:
 
         Recordings are ordered by the total score of their best moments.
         """
-        found, asked = self._searched(query, filters, limit, self._recordings)
-        return RecordingSearchResult(found, *_join_notes(asked))
+        found, request = self._searched(query, filters, limit, self._recordings)
+        return RecordingSearchResult(found, *_join_notes(request))
 
     def _searched(
         self,
@@ -139,31 +139,35 @@ class SearchService:
         _validate(query, filters, limit)
         self.passages.require(filters, org_id=self.org_id)
         with call_context(CallContext(self.org_id, SEARCH)):
-            while searched := self.sets.active():
-                asked = _SearchRequest(
-                    build_query(query, searched, self.embedders, self.cache), searched, filters
+            while embedding_set := self.sets.active():
+                request = _SearchRequest(
+                    build_query(query, embedding_set, self.embedders, self.cache),
+                    embedding_set,
+                    filters,
                 )
-                found = read(asked, limit)
-                if found or self.sets.active() == searched:  # else it was switched meanwhile
-                    return found, asked
+                found = read(request, limit)
+                if (
+                    found or self.sets.active() == embedding_set
+                ):  # otherwise the set was switched meanwhile
+                    return found, request
         return [], None
 
-    def _find_hits(self, asked: _SearchRequest, limit: int) -> list[Hit]:
+    def _find_hits(self, request: _SearchRequest, limit: int) -> list[Hit]:
         page: list[Hit] = []
-        for found in self._expand_depth(asked, 2 * limit + _SPARE_HITS):
-            page = self._page(asked.question, found, limit)
+        for found in self._expand_depth(request, 2 * limit + _SPARE_HITS):
+            page = self._page(request.question, found, limit)
             if len(page) == limit:
                 break
-        return mark_words(page, asked.question.words, self.passages)
+        return mark_words(page, request.question.words, self.passages)
 
-    def _recordings(self, asked: _SearchRequest, limit: int) -> list[RecordingHit]:
-        within: dict[str, list[PassageGroup]] = {}
-        for found in self._expand_depth(asked, RERANK_DEPTH * limit + _SPARE_HITS):
-            within = _by_recording(found)
-            if len(within) >= limit:
+    def _recordings(self, request: _SearchRequest, limit: int) -> list[RecordingHit]:
+        groups: dict[str, list[PassageGroup]] = {}
+        for found in self._expand_depth(request, RERANK_DEPTH * limit + _SPARE_HITS):
+            groups = _by_recording(found)
+            if len(groups) >= limit:
                 break
-        best = sorted(within.values(), key=_weight, reverse=True)[:limit]
-        return [self._recording_hit(asked.question, result) for result in best]
+        best = sorted(groups.values(), key=_weight, reverse=True)[:limit]
+        return [self._recording_hit(request.question, result) for result in best]
 
     def _recording_hit(self, question: Query, found: Sequence[PassageGroup]) -> RecordingHit:
         hits = self._page(question, found[: RERANK_DEPTH + _SPARE_HITS], RERANK_DEPTH)
@@ -177,23 +181,23 @@ class SearchService:
             hits=mark_words(hits, question.words, self.passages),
         )
 
-    def _expand_depth(self, asked: _SearchRequest, depth: int) -> Iterator[list[PassageGroup]]:
+    def _expand_depth(self, request: _SearchRequest, depth: int) -> Iterator[list[PassageGroup]]:
         """Yield all results down to a depth, then down to greater depths.
 
         Ends when there are no more.
         """
         find = partial(
             self.passages.find,
-            asked.question.words,
-            asked.question.vector,
-            asked.searched,
+            request.question.words,
+            request.question.vector,
+            request.searched,
             org_id=self.org_id,
-            filters=asked.filters,
+            filters=request.filters,
         )
         depth = max(depth, self.reranker.depth if self.reranker else 0)
         while True:
             matches = find(limit=depth)
-            yield self._reranked(asked.question, group_passages(matches))
+            yield self._reranked(request.question, group_passages(matches))
             if len(matches) < depth:
                 return
             depth *= _DEPTH_FACTOR
@@ -201,23 +205,25 @@ class SearchService:
     def _reranked(self, question: Query, found: list[PassageGroup]) -> list[PassageGroup]:
         if self.reranker is None or not found:
             return found
-        read, rest = found[: self.reranker.depth], found[self.reranker.depth :]
-        sentences = [[phrase.text for phrase in group.sentences] for group in read]
+        head, rest = found[: self.reranker.depth], found[self.reranker.depth :]
+        sentences = [[sentence.text for sentence in group.sentences] for group in head]
         scores = self.reranker.scores(question, sentences)
-        return [*(read[at] for at in _fuse_ranks(scores)), *rest]
+        return [*(head[at] for at in _fuse_ranks(scores)), *rest]
 
     def _page(self, question: Query, found: Sequence[PassageGroup], limit: int) -> list[Hit]:
         """Return the hits for the first ``limit`` moments of these groups."""
         hits: list[Hit] = []
         rest = deque(found)
         while rest and len(hits) < limit:
-            wanted = min(max(limit - len(hits), _SPARE_HITS), _RECORDINGS_PER_QUERY)
-            some = [rest.popleft() for _ in range(min(wanted, len(rest)))]
-            likely = [candidate_sentences(question, group.sentences) for group in some]
-            question.closeness([phrase.text for phrases in likely for phrase in phrases])
-            moments = [best_sentence(question, phrases) for phrases in likely]
-            new = (build_hit(*told, self.media) for told in zip(some, moments, strict=True))
-            hits = drop_duplicates([*hits, *new])
+            count = min(max(limit - len(hits), _SPARE_HITS), _RECORDINGS_PER_QUERY)
+            batch = [rest.popleft() for _ in range(min(count, len(rest)))]
+            candidates = [candidate_sentences(question, group.sentences) for group in batch]
+            question.closeness(
+                [sentence.text for sentences in candidates for sentence in sentences]
+            )
+            moments = [best_sentence(question, sentences) for sentences in candidates]
+            page = (build_hit(*pair, self.media) for pair in zip(batch, moments, strict=True))
+            hits = drop_duplicates([*hits, *page])
         return hits[:limit]
 
 
@@ -239,28 +245,31 @@ def _fuse_ranks(scores: Sequence[float] | NDArray[np.float32]) -> list[int]:
     The original order has a full vote, the order of the scores a partial one: neither alone finds
     as much (docs/retrieval.md).
     """
-    places = range(len(scores))
-    again = {at: place for place, at in enumerate(sorted(places, key=lambda at: -scores[at]), 1)}
+    indices = range(len(scores))
+    reranked = {
+        index: rank
+        for rank, index in enumerate(sorted(indices, key=lambda index: -scores[index]), 1)
+    }
 
-    def votes(at: int) -> float:
-        return 1 / (_SMOOTH + at + 1) + _SECOND_VOTE / (_SMOOTH + again[at])
+    def votes(index: int) -> float:
+        return 1 / (_SMOOTH + index + 1) + _SECOND_VOTE / (_SMOOTH + reranked[index])
 
-    return sorted(places, key=votes, reverse=True)  # equals stay as they were
+    return sorted(indices, key=votes, reverse=True)  # stable: ties keep their order
 
 
 def _by_recording(found: Sequence[PassageGroup]) -> dict[str, list[PassageGroup]]:
-    within: dict[str, list[PassageGroup]] = {}
+    groups: dict[str, list[PassageGroup]] = {}
     for group in found:
-        within.setdefault(group.best.recording, []).append(group)
-    return within
+        groups.setdefault(group.best.recording, []).append(group)
+    return groups
 
 
 def _weight(found: Sequence[PassageGroup]) -> float:
     return sum(group.best.score for group in found[:RERANK_DEPTH])
 
 
-def _join_notes(asked: _SearchRequest | None) -> tuple[str | None, EmbeddingSet | None]:
-    return (asked.question.note, asked.searched) if asked else (_NO_VECTORS_NOTE, None)
+def _join_notes(request: _SearchRequest | None) -> tuple[str | None, EmbeddingSet | None]:
+    return (request.question.note, request.searched) if request else (_NO_VECTORS_NOTE, None)
 
 
 def _validate(query: str, filters: SearchFilter, limit: int) -> None:
@@ -270,7 +279,7 @@ def _validate(query: str, filters: SearchFilter, limit: int) -> None:
     """
     since, until = filters.since, filters.until
     begin, end = filters.from_seconds, filters.to_seconds
-    faults = {
+    conditions = {
         "the query is empty": not query.strip(),
         f"limit is {limit}, but must be from 1 to {MAX_HITS}": not 1 <= limit <= MAX_HITS,
         f"kind must be one of {', '.join(KINDS)}": not {*filters.kinds} <= {*KINDS},
@@ -278,7 +287,7 @@ def _validate(query: str, filters: SearchFilter, limit: int) -> None:
         "since must be before until": bool(since and until and since >= until),
         "from must be before to": (begin is not None and end is not None and begin >= end),
     }
-    if told := [fault for fault, is_so in faults.items() if is_so]:
+    if found := [fault for fault, invalid in conditions.items() if invalid]:
         raise InvalidQuery(
-            f"Invalid search: {'; '.join(told)}.", remedy="See playhead search --help"
+            f"Invalid search: {'; '.join(found)}.", remedy="See playhead search --help"
         )

@@ -52,17 +52,17 @@ class Ingest:
         cannot be read or stored, and the errors of ``MediaStore.stage``; nothing is registered
         then.
         """
-        received = self.media.stage(file)
+        staged = self.media.stage(file)
         try:
             return self._register(
-                received, name or file.name, org_id, title, kind, language, speakers
+                staged, name or file.name, org_id, title, kind, language, speakers
             )
         finally:
-            self.media.release(received)
+            self.media.release(staged)
 
     def _register(
         self,
-        received: StagedFile,
+        staged: StagedFile,
         name: str,
         org_id: str,
         title: str | None,
@@ -70,14 +70,14 @@ class Ingest:
         language: str | None,
         speakers: SpeakerSource,
     ) -> IngestResult:
-        if same := self.recordings.with_bytes(org_id, received.sha256):
-            if not self.media.has(same):
-                self.media.commit(received, same)
-            self.recordings.unarchive(org_id, [same.id])
-            return IngestResult(same, duplicate=True)
+        if existing := self.recordings.with_bytes(org_id, staged.sha256):
+            if not self.media.has(existing):
+                self.media.commit(staged, existing)
+            self.recordings.unarchive(org_id, [existing.id])
+            return IngestResult(existing, duplicate=True)
         identity = new_recording_id()
         plain_title = clean_title(title if title is not None else Path(name).stem)
-        wanted = Recording(
+        recording = Recording(
             id=identity,
             partition_key=build_partition_key(
                 datetime.now(UTC).date(),
@@ -86,19 +86,19 @@ class Ingest:
                 with_title=self.titles_in_partition_keys,
             ),
             org_id=org_id,
-            sha256=received.sha256,
-            size_bytes=received.size_bytes,
+            sha256=staged.sha256,
+            size_bytes=staged.size_bytes,
             kind=kind,
             title=plain_title,
             language=language,
             suffix=safe_suffix(name),
             speakers=speakers,
         )
-        self.media.commit(received, wanted)
-        registered = self.recordings.add(wanted)
-        if registered.id != wanted.id:  # the same bytes were ingested twice at the same time
-            self.media.delete_unregistered(wanted)
-        return IngestResult(registered, duplicate=registered.id != wanted.id)
+        self.media.commit(staged, recording)
+        registered = self.recordings.add(recording)
+        if registered.id != recording.id:  # the same bytes were ingested twice at the same time
+            self.media.delete_unregistered(recording)
+        return IngestResult(registered, duplicate=registered.id != recording.id)
 
 
 def clean_title(title: str) -> str:

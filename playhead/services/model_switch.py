@@ -80,10 +80,10 @@ class ModelSwitch:
 
         Raises ``EvaluationFailed`` with every fault.
         """
-        verdict = self.evaluate(embedding_set)
-        require_passed(verdict, embedding_set)
+        evaluation = self.evaluate(embedding_set)
+        require_passed(evaluation, embedding_set)
         self.services.search.embedding_sets.activate(embedding_set)
-        return verdict
+        return evaluation
 
     def rollback(self) -> EmbeddingSet:
         """Activate the set again that was active before, and return it.
@@ -100,12 +100,12 @@ class ModelSwitch:
             raise InvalidSetState(
                 "There is no set to roll back to.", remedy="`playhead models list` shows the sets."
             )
-        before = max(
+        previous = max(
             standby,
             key=lambda embedding_set: embedding_set.activated_at or embedding_set.created_at,
         )
-        self.services.search.embedding_sets.activate(before)
-        return before
+        self.services.search.embedding_sets.activate(previous)
+        return previous
 
     def retire(self, embedding_set: EmbeddingSet) -> None:
         """Delete a set's vectors and indexes and cancel the plan that builds it."""

@@ -58,14 +58,17 @@ def recall(answer: Sequence[DictRow], exact: Sequence[DictRow]) -> float:
     return sum(hit["distance"] <= reach for hit in answer) / len(exact) if exact else 1.0
 
 
-def measure_recall(searched: EmbeddingSet, passages: ChunkSearch) -> list[RecallBySize]:
+def measure_recall(embedding_set: EmbeddingSet, passages: ChunkSearch) -> list[RecallBySize]:
     """Return the recall per size of organisation, each from a random sample of organisations."""
     orgs: dict[str, list[str]] = {}
-    for org, vectors in passages.sizes(searched).items():
+    for org, vectors in passages.sizes(embedding_set).items():
         orgs.setdefault(_size(vectors), []).append(org)
     return [
         _measure(
-            size, random.sample(orgs[size], min(ORGANISATIONS, len(orgs[size]))), searched, passages
+            size,
+            random.sample(orgs[size], min(ORGANISATIONS, len(orgs[size]))),
+            embedding_set,
+            passages,
         )
         for size in (*_SIZES, _LARGEST)
         if size in orgs
@@ -73,33 +76,35 @@ def measure_recall(searched: EmbeddingSet, passages: ChunkSearch) -> list[Recall
 
 
 def _size(vectors: int) -> str:
-    return next((size for size, most in _SIZES.items() if vectors <= most), _LARGEST)
+    return next((size for size, maximum in _SIZES.items() if vectors <= maximum), _LARGEST)
 
 
 def _measure(
-    size: str, orgs: Sequence[str], searched: EmbeddingSet, passages: ChunkSearch
+    size: str, orgs: Sequence[str], embedding_set: EmbeddingSet, passages: ChunkSearch
 ) -> RecallBySize:
-    whole: list[float] = []
+    unfiltered: list[float] = []
     filtered: list[float] = []
     short = 0
     for org in orgs:
         half = passages.newer_half_filter(org_id=org)
-        for question in _questions(searched, passages, org):
-            for found, filters in ((whole, NO_FILTER), (filtered, half)):
+        for question in _questions(embedding_set, passages, org):
+            for recalls, filters in ((unfiltered, NO_FILTER), (filtered, half)):
                 answer, exact = (
-                    near(question, searched, org_id=org, limit=DEPTH, filters=filters)
-                    for near in (passages.nearest, passages.nearest_exact)
+                    search(question, embedding_set, org_id=org, limit=DEPTH, filters=filters)
+                    for search in (passages.nearest, passages.nearest_exact)
                 )
-                found.append(recall(answer, exact))
+                recalls.append(recall(answer, exact))
                 short += len(answer) < len(exact)
-    return RecallBySize(size, len(orgs), statistics.fmean(whole), statistics.fmean(filtered), short)
+    return RecallBySize(
+        size, len(orgs), statistics.fmean(unfiltered), statistics.fmean(filtered), short
+    )
 
 
 def _questions(
-    searched: EmbeddingSet, passages: ChunkSearch, org: str
+    embedding_set: EmbeddingSet, passages: ChunkSearch, org: str
 ) -> Iterator[NDArray[np.float32]]:
-    dice = np.random.default_rng()
-    for vector in passages.sample_vectors(searched, org_id=org, limit=QUESTIONS):
-        step = dice.standard_normal(len(vector), dtype=np.float32)
+    rng = np.random.default_rng()
+    for vector in passages.sample_vectors(embedding_set, org_id=org, limit=QUESTIONS):
+        step = rng.standard_normal(len(vector), dtype=np.float32)
         reach = _MOVED * np.linalg.norm(vector) / np.linalg.norm(step)
         yield vector + np.float32(reach) * step

@@ -20,7 +20,7 @@ from playhead.core.errors import ConfigurationError
 from playhead.core.sentences import split_sentences
 from playhead.engines.registry import EmbedderRegistry
 from playhead.postgres.search.chunk_search import ChunkSearch
-from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets
+from playhead.postgres.search.embedding_sets import EmbeddingSet, EmbeddingSets, InvalidSetState
 from playhead.services.recall import MIN_RECALL, recall
 
 QUESTIONS = 50
@@ -77,16 +77,20 @@ class EvaluationFailed(ConfigurationError):
 
 
 def evaluate(
-    chosen: EmbeddingSet, sets: EmbeddingSets, passages: ChunkSearch, embedders: EmbedderRegistry
+    candidate: EmbeddingSet, sets: EmbeddingSets, passages: ChunkSearch, embedders: EmbedderRegistry
 ) -> Evaluation:
-    """Compare ``chosen`` with the active set and store the evaluation with it."""
-    before = sets.active()
-    assert before is not None, "a set is chosen beside the active one"
-    items = passages.evaluation_samples(before, QUESTIONS)
-    old = _SetMeasurement(before, passages, embedders, items)
-    new = _SetMeasurement(chosen, passages, embedders, items)
-    verdict = Evaluation(
-        lacking=sets.progress(chosen).lacking,
+    """Compare ``candidate`` with the active set and store the evaluation with it."""
+    active = sets.active()
+    if active is None:
+        raise InvalidSetState(
+            "There is no active set to compare with.",
+            remedy="Process a recording first: playhead process",
+        )
+    items = passages.evaluation_samples(active, QUESTIONS)
+    old = _SetMeasurement(active, passages, embedders, items)
+    new = _SetMeasurement(candidate, passages, embedders, items)
+    evaluation = Evaluation(
+        lacking=sets.progress(candidate).lacking,
         questions=len(items),
         found=new.found,
         found_before=old.found,
@@ -95,16 +99,17 @@ def evaluate(
         latency=new.latency,
         latency_before=old.latency,
     )
-    sets.record_gate(chosen, {**asdict(verdict), "faults": verdict.faults})
-    return verdict
+    sets.record_gate(candidate, {**asdict(evaluation), "faults": evaluation.faults})
+    return evaluation
 
 
-def require_passed(verdict: Evaluation, chosen: EmbeddingSet) -> None:
+def require_passed(evaluation: Evaluation, embedding_set: EmbeddingSet) -> None:
     """Raise ``EvaluationFailed`` with every fault if the set did not pass."""
-    if verdict.faults:
+    if faults := "; ".join(evaluation.faults):
         raise EvaluationFailed(
-            f"{chosen.name} (set {chosen.id}) was not activated: {'; '.join(verdict.faults)}.",
-            remedy=f"See `playhead models status {chosen.id}`. Search keeps using the active set.",
+            f"{embedding_set.name} (set {embedding_set.id}) was not activated: {faults}.",
+            remedy=f"See `playhead models status {embedding_set.id}`. Search keeps using the "
+            "active set.",
         )
 
 
@@ -123,11 +128,11 @@ class _SetMeasurement:
         seconds: list[float] = []
         recalls: list[float] = []
         for item in items:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             with call_context(CallContext(item["org_id"], "gate")):
                 vector = embedder.embed([_question(item["text"])])[0]
             answer = passages.nearest(vector, embedding_set, org_id=item["org_id"], limit=DEPTH)
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - started)
             self.answers.append(answer)
             exact = passages.nearest_exact(
                 vector, embedding_set, org_id=item["org_id"], limit=DEPTH
@@ -157,10 +162,10 @@ def _same(row: DictRow, other: DictRow) -> bool:
     """Return True if two chunks overlap in time in the same recording."""
     if row["recording"] != other["recording"] or other["start_seconds"] is None:
         return False
-    apart = (
+    disjoint = (
         row["end_seconds"] < other["start_seconds"] or other["end_seconds"] < row["start_seconds"]
     )
-    return not apart
+    return not disjoint
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -20,7 +20,7 @@ Pair = tuple[int, int]
 #: is not paired, unless equally many words were replaced.
 MAX_COMPARISONS: Final = 8_000_000
 
-_SPACE: Final = r"\s\x1c-\x1f"  # what Python calls white space
+_SPACE: Final = r"\s\x1c-\x1f"  # white space as Python defines it
 _MARKS: Final = rf"[^\w{_SPACE}]*"
 _ATOM: Final = regex.compile(rf"{_MARKS}(?=[{UNSPACED}])\X{_MARKS}|[^{_SPACE}{UNSPACED}]+")
 
@@ -41,21 +41,21 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
     or, where a run of words was replaced by equally many, the word at the same position.
     """
     head, tail = _shared_ends(old, new)
-    middle = _alike(
+    middle = _patience_diff(
         [count_letters(word) or word for word in old[head : len(old) - tail]],
         [count_letters(word) or word for word in new[head : len(new) - tail]],
     )
     pairs = [(head + old_at, head + new_at) for old_at, new_at in middle]
     edges = [(head - 1, head - 1), *pairs, (len(old) - tail, len(new) - tail)]
-    mates: list[int | None] = [None] * len(new)
-    mates[:head] = range(head)
-    mates[len(new) - tail :] = range(len(old) - tail, len(old))
+    matches: list[int | None] = [None] * len(new)
+    matches[:head] = range(head)
+    matches[len(new) - tail :] = range(len(old) - tail, len(old))
     for old_at, new_at in pairs:
-        mates[new_at] = old_at
+        matches[new_at] = old_at
     for (old_at, new_at), (old_next, new_next) in pairwise(edges):
         if old_next - old_at == new_next - new_at:
-            mates[new_at + 1 : new_next] = range(old_at + 1, old_next)
-    return mates
+            matches[new_at + 1 : new_next] = range(old_at + 1, old_next)
+    return matches
 
 
 def count_letters(text: str) -> str:
@@ -73,7 +73,7 @@ def _shared(old: Iterable[str], new: Iterable[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
 
 
-def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
+def _patience_diff(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
     """Return pairs of equal words, increasing on both sides, by patience diff (Bram Cohen).
 
     Words that occur once on both sides split the text, and the parts in between are compared in the
@@ -88,13 +88,13 @@ def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
         pairs += [(a + at, b + at) for at in range(head)]
         pairs += [(old_end - at, new_end - at) for at in range(1, tail + 1)]
         a, b, old_end, new_end = a + head, b + head, old_end - tail, new_end - tail
-        here, there = old[a:old_end], new[b:new_end]
-        found = _anchors(here, there)
-        if not found and (needed := _comparisons(here, there)) <= comparisons:
-            comparisons -= needed
-            found = _common_block(here, there)
-        if found:
-            edges = [(a - 1, b - 1), *((a + i, b + j) for i, j in found), (old_end, new_end)]
+        old_part, new_part = old[a:old_end], new[b:new_end]
+        matches = _anchors(old_part, new_part)
+        if not matches and (cost := _comparisons(old_part, new_part)) <= comparisons:
+            comparisons -= cost
+            matches = _common_block(old_part, new_part)
+        if matches:
+            edges = [(a - 1, b - 1), *((a + i, b + j) for i, j in matches), (old_end, new_end)]
             pairs += edges[1:-1]
             groups += [(i + 1, k, j + 1, n) for (i, j), (k, n) in pairwise(edges)]
     return sorted(pairs)
@@ -103,20 +103,20 @@ def _alike(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
 def _anchors(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
     """Return the longest increasing sequence of words that occur exactly once on both sides."""
     old_counts, new_counts = Counter(old), Counter(new)
-    places = {word: at for at, word in enumerate(new) if new_counts[word] == 1}
-    return _rising(
+    positions = {word: at for at, word in enumerate(new) if new_counts[word] == 1}
+    return _increasing_subsequence(
         [
-            (at, places[word])
+            (at, positions[word])
             for at, word in enumerate(old)
-            if word in places and old_counts[word] == 1
+            if word in positions and old_counts[word] == 1
         ]
     )
 
 
-def _rising(pairs: Sequence[Pair]) -> list[Pair]:
+def _increasing_subsequence(pairs: Sequence[Pair]) -> list[Pair]:
     """Return the longest subsequence whose second items increase; the first items already do."""
-    lowest: list[int] = []  # the lowest end of a row of each length
-    last: list[int] = []  # and which pair that is
+    lowest: list[int] = []  # lowest end of a sequence, by its length
+    last: list[int] = []  # the index of that pair
     before: list[int] = []
     for at, (_, value) in enumerate(pairs):
         length = bisect_left(lowest, value)

@@ -31,7 +31,7 @@ SHORTFALL_SECONDS = 60.0
 
 _FORMATS: Final[dict[str, CaptionFormat]] = {".srt": "srt", ".vtt": "vtt", ".json": "json"}
 
-CaptionEntry = tuple[int, Segment]  # with the number of its line, in JSON of itself
+CaptionEntry = tuple[int, Segment]  # line number, or index in JSON, and segment
 
 
 def decode_text(data: bytes) -> str:
@@ -103,15 +103,15 @@ def read_captions(
     if not text.strip():
         raise _reject("the file is empty")
     if caption_format == "json":
-        place, found = "segments[{}]: {}", list(_from_json(text, transcript))
+        template, found = "segments[{}]: {}", list(_from_json(text, transcript))
     else:
-        place, found = "line {}: {}", list(_from_cues(text, caption_format, transcript))
+        template, found = "line {}: {}", list(_from_cues(text, caption_format, transcript))
     entries = [entry for entry in found if not isinstance(entry, ParseError)]
     faults = [entry for entry in found if isinstance(entry, ParseError)]
     faults += _find_misfits(entries, transcript.duration_seconds)
     if faults:
         faults.sort(key=lambda fault: fault.line)
-        raise _reject(*(place.format(fault.line, fault.what) for fault in faults))
+        raise _reject(*(template.format(fault.line, fault.message) for fault in faults))
     segments = tuple(segment for _, segment in entries if segment.text)
     _require_length(segments, transcript)
     return segments
@@ -135,7 +135,7 @@ class _ParsedLine:
     def entry(self) -> CaptionEntry:
         return self.line, self.segment
 
-    def goes_on(self, before: _ParsedLine) -> bool:
+    def continues(self, before: _ParsedLine) -> bool:
         """Return whether this cue continues ``before``.
 
         It does if it is the next caption of the same segment with the same speaker.
@@ -143,7 +143,7 @@ class _ParsedLine:
         earlier, other = before.caption, self.caption
         speaks = self.segment.speaker in (None, before.segment.speaker)
         return bool(
-            earlier and other and not other.begins and earlier.segment == other.segment and speaks
+            earlier and other and not other.is_first and earlier.segment == other.segment and speaks
         )
 
     def joined(self, after: _ParsedLine) -> _ParsedLine:
@@ -159,7 +159,7 @@ def _from_cues(
     for line in _parse(text, caption_format, transcript):
         if isinstance(line, ParseError):
             yield line
-        elif before and line.goes_on(before):
+        elif before and line.continues(before):
             before = before.joined(line)
         else:
             if before:
@@ -179,14 +179,14 @@ def _parse(
             yield cue
             continue
         try:
-            speaker, said = markup.read(cue.text)
+            speaker, words = markup.read(cue.text)
         except ValueError as error:
             yield ParseError(cue.line, str(error))
         else:
             caption = written.next_as(cue)
             start, end = written.seconds(cue, caption)
             language = _language_at(start, transcript)
-            yield _ParsedLine(cue.line, Segment(said, start, end, speaker, language), caption)
+            yield _ParsedLine(cue.line, Segment(words, start, end, speaker, language), caption)
 
 
 class _WrittenCaptions:
@@ -201,8 +201,8 @@ class _WrittenCaptions:
 
     def next_as(self, cue: Cue) -> Caption | None:
         """Return the first unused caption with exactly the cue's times, or None."""
-        same = self._captions.get((stamp(cue.start), stamp(cue.end)))
-        return same.pop(0) if same else None
+        captions = self._captions.get((stamp(cue.start), stamp(cue.end)))
+        return captions.pop(0) if captions else None
 
     def seconds(self, cue: Cue, caption: Caption | None) -> tuple[float, float]:
         """Return the exact start and end of a cue, in seconds."""
@@ -243,14 +243,14 @@ def _from_json(text: str, transcript: Transcript) -> Iterator[CaptionEntry | Par
     length, duration = file.duration_seconds, transcript.duration_seconds
     if length is not None and abs(length - duration) > TOLERANCE_SECONDS:
         raise _reject(f"duration_seconds: {length}, but the recording has {duration}")
-    for at, item in enumerate(file.segments):
+    for index, item in enumerate(file.segments):
         try:
             segment = EditedSegment.model_validate(item)
         except ValidationError as error:
-            yield from (ParseError(at, message) for message in _messages(error))
+            yield from (ParseError(index, message) for message in _messages(error))
         else:
             yield (
-                at,
+                index,
                 Segment(
                     segment.text.strip(),
                     segment.start,
@@ -263,8 +263,8 @@ def _from_json(text: str, transcript: Transcript) -> Iterator[CaptionEntry | Par
 
 def _messages(error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join(map(str, fault["loc"]))
-        yield f"{where}: {fault['msg']}" if where else fault["msg"]
+        location = ".".join(map(str, fault["loc"]))
+        yield f"{location}: {fault['msg']}" if location else fault["msg"]
 
 
 def _find_misfits(entries: Sequence[CaptionEntry], duration: float) -> Iterator[ParseError]:
@@ -275,7 +275,7 @@ def _find_misfits(entries: Sequence[CaptionEntry], duration: float) -> Iterator[
     before = Segment("", 0.0, 0.0)
     for place, segment in entries:
         faults = list(_find_impossible(segment, before, duration))
-        yield from (ParseError(place, what) for what in faults)
+        yield from (ParseError(place, message) for message in faults)
         before = before if faults else segment
 
 
@@ -295,10 +295,10 @@ def _find_impossible(segment: Segment, before: Segment, duration: float) -> Iter
 def _require_length(segments: Sequence[Segment], transcript: Transcript) -> None:
     if not segments:
         raise _reject("the file has no words")
-    spoken = max((segment.end for segment in transcript.segments), default=0.0)
+    speech_end = max((segment.end for segment in transcript.segments), default=0.0)
     end = segments[-1].end
-    if end < spoken / 2 and spoken - end > SHORTFALL_SECONDS:
+    if end < speech_end / 2 and speech_end - end > SHORTFALL_SECONDS:
         raise _reject(
-            f"the file ends at {stamp(end)}, but the speech in the recording at {stamp(spoken)}: "
-            "it belongs to another recording, or most of it is missing"
+            f"the file ends at {stamp(end)}, but the speech in the recording at "
+            f"{stamp(speech_end)}: it belongs to another recording, or most of it is missing"
         )

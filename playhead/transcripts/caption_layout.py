@@ -39,7 +39,7 @@ class Caption:
     """
 
     segment: int
-    begins: bool
+    is_first: bool
     start: float
     end: float
     speech_end: float
@@ -50,19 +50,21 @@ class Caption:
 class CaptionPart:
     """A unit that is never split: a word, or a character of scripts without spaces."""
 
-    at: int  # in the segment's text
+    at: int  # character in the segment's text
     text: str
-    spaced: bool  # whether white space stands before it
+    spaced: bool  # white space precedes it
     start: float
     end: float
 
 
 def layout_captions(transcript: Transcript, lead: Lead) -> Iterator[Caption]:
     """Yield the captions of a transcript in order, at least one per segment."""
-    stands = locate_words(transcript.text, [segment.text for segment in transcript.segments])
+    segment_ranges = locate_words(
+        transcript.text, [segment.text for segment in transcript.segments]
+    )
     words = word_timeline(transcript.text, transcript.words)
     for number, segment in enumerate(transcript.segments):
-        yield from _cut(number, segment, _pieces(segment, stands.get(number), words), lead)
+        yield from _cut(number, segment, _pieces(segment, segment_ranges.get(number), words), lead)
 
 
 def _cut(
@@ -81,9 +83,9 @@ def _cut(
         at, start = stop, pieces[stop].start
 
 
-def _pieces(segment: Segment, stands: Range | None, words: Timeline) -> list[CaptionPart]:
+def _pieces(segment: Segment, segment_range: Range | None, words: Timeline) -> list[CaptionPart]:
     ranges = edit_tokens(segment.text)
-    times = _times(segment, ranges, stands, words)
+    times = _times(segment, ranges, segment_range, words)
     before = 0
     pieces = []
     for (at, end), seconds in zip(ranges, times, strict=True):
@@ -93,7 +95,7 @@ def _pieces(segment: Segment, stands: Range | None, words: Timeline) -> list[Cap
 
 
 def _times(
-    segment: Segment, ranges: Sequence[Range], stands: Range | None, words: Timeline
+    segment: Segment, ranges: Sequence[Range], segment_range: Range | None, words: Timeline
 ) -> list[Seconds]:
     """Return the start and end in seconds of each range of the segment's text.
 
@@ -101,14 +103,14 @@ def _times(
     order and within the segment.
     """
     timed: Sequence[Seconds | tuple[None, None]] = []
-    if stands is not None:
-        shift = stands[0] - (len(segment.text) - len(segment.text.lstrip()))
+    if segment_range is not None:
+        shift = segment_range[0] - (len(segment.text) - len(segment.text.lstrip()))
         timed = words.seconds([(at + shift, end + shift) for at, end in ranges])
     if not any(start is not None for start, _ in timed):
         length = (segment.end - segment.start) / max(1, len(segment.text))
         timed = [(segment.start + at * length, segment.start + end * length) for at, end in ranges]
     latest, ordered = segment.start, []
-    for start, end in timed:  # one without a time, a dash by itself, goes with the one before
+    for start, end in timed:  # a part without a time, such as a dash, joins the previous one
         begin = min(max(latest, latest if start is None else start), max(latest, segment.end))
         latest = min(max(begin, begin if end is None else end), max(begin, segment.end))
         ordered.append((begin, latest))
@@ -120,13 +122,13 @@ def _count_fitting(leading: str, pieces: Sequence[CaptionPart], start: float) ->
 
     Fewer are taken if that ends a sentence, or at least a clause.
     """
-    most = 1
-    while most < len(pieces) and _fits(leading, pieces[: most + 1], start):
-        most += 1
-    if most == len(pieces):
-        return most
+    maximum = 1
+    while maximum < len(pieces) and _fits(leading, pieces[: maximum + 1], start):
+        maximum += 1
+    if maximum == len(pieces):
+        return maximum
     return max(
-        range(most // 2 + 1, most + 1), key=lambda size: (_ends(pieces[size - 1].text), size)
+        range(maximum // 2 + 1, maximum + 1), key=lambda size: (_ends(pieces[size - 1].text), size)
     )
 
 
@@ -147,14 +149,14 @@ def _lines(leading: str, pieces: Sequence[CaptionPart]) -> list[str]:
     texts = [" " * piece.spaced + piece.text for piece in pieces]
     if leading:
         texts[:1] = [leading, *(f" {text.lstrip()}" for text in texts[:1])]
-    whole = "".join(texts).lstrip()
-    if cell_len(whole) <= COLUMNS or len(texts) < 2:
-        return [whole]
+    line = "".join(texts).lstrip()
+    if cell_len(line) <= COLUMNS or len(texts) < 2:
+        return [line]
     widths = list(accumulate(map(cell_len, texts)))
 
     def worth(at: int) -> tuple[bool, int, int]:
-        longer = max(widths[at - 1], widths[-1] - widths[at - 1])
-        return longer <= COLUMNS, _ends(texts[at - 1]), -longer
+        max_width = max(widths[at - 1], widths[-1] - widths[at - 1])
+        return max_width <= COLUMNS, _ends(texts[at - 1]), -max_width
 
     at = max(range(1, len(texts)), key=worth)
     return ["".join(texts[:at]).lstrip(), "".join(texts[at:]).lstrip()]

@@ -36,56 +36,58 @@ def correct_all(transcript: Transcript, segments: Sequence[Segment]) -> Transcri
     segments do not cover the old text.
     """
     edit = _build_edit(transcript, [segment for segment in segments if segment.text.strip()])
-    spelled = {segment.text.strip(): segment.text for segment in transcript.segments}
+    original_texts = {segment.text.strip(): segment.text for segment in transcript.segments}
     texts = [edit.text[start:end] for start, end in edit.segment_ranges]
     return replace(
         transcript,
         text=edit.text,
         words=retime(transcript.words, edit, transcript.duration_seconds),
         segments=tuple(
-            replace(segment, text=spelled.get(text, text))  # engines may put a space before
+            replace(segment, text=original_texts.get(text, text))  # engines may put a space before
             for segment, text in zip(edit.segments, texts, strict=True)
         ),
     )
 
 
-def _build_edit(transcript: Transcript, said: Sequence[Segment]) -> Edit:
-    text, turns = transcript.text, _turns(transcript)
-    between = text[turns[0][1] : turns[1][0]] if turns[1:] else " "
-    old = [atom for turn in turns for atom in edit_tokens(text, *turn)]
-    new = [_pieces(segment.text.strip(), between if at else "") for at, segment in enumerate(said)]
-    pieces = [piece for turn in new for piece in turn]
-    mates = align([text[start:end] for start, end in old], [atom for _, atom in pieces])
-    corrected, placed = _compose(text, old, pieces, mates)
-    ends = accumulate(map(len, new))
-    moved = [
-        (placed[end - len(turn)][0], placed[end - 1][1])
-        for turn, end in zip(new, ends, strict=True)
+def _build_edit(transcript: Transcript, segments: Sequence[Segment]) -> Edit:
+    text, ranges = transcript.text, _segment_ranges(transcript)
+    between = text[ranges[0][1] : ranges[1][0]] if ranges[1:] else " "
+    old = [atom for tokens in ranges for atom in edit_tokens(text, *tokens)]
+    new = [
+        _pieces(segment.text.strip(), between if at else "") for at, segment in enumerate(segments)
     ]
-    return Edit(text, old, corrected, placed, mates, said, moved)
+    pieces = [piece for tokens in new for piece in tokens]
+    matches = align([text[start:end] for start, end in old], [atom for _, atom in pieces])
+    corrected, placed = _compose(text, old, pieces, matches)
+    ends = accumulate(map(len, new))
+    segment_ranges = [
+        (placed[end - len(tokens)][0], placed[end - 1][1])
+        for tokens, end in zip(new, ends, strict=True)
+    ]
+    return Edit(text, old, corrected, placed, matches, segments, segment_ranges)
 
 
-def _turns(transcript: Transcript) -> list[Range]:
+def _segment_ranges(transcript: Transcript) -> list[Range]:
     """Return the range of each segment in the text.
 
     Raises ``InvalidEngineOutput`` if the segments do not cover all of the text, because text
     outside every segment could not be corrected.
     """
     text, cursor = transcript.text, 0
-    turns: list[Range] = []
+    ranges: list[Range] = []
     for segment in transcript.segments:
         bare = segment.text.strip()
         start = text.find(bare, cursor)
         if start < 0 or text[cursor:start].strip():
             break
         cursor = start + len(bare)
-        turns.append((start, cursor))
-    if len(turns) < len(transcript.segments) or text[cursor:].strip():
+        ranges.append((start, cursor))
+    if len(ranges) < len(transcript.segments) or text[cursor:].strip():
         raise InvalidEngineOutput(
             f"after character {cursor} the transcript's text differs from its segments",
             remedy="Transcribe the recording again before you correct it.",
         )
-    return turns
+    return ranges
 
 
 def _pieces(text: str, before: str) -> list[tuple[str, str]]:
@@ -99,7 +101,7 @@ def _compose(
     text: str,
     old: Sequence[Range],
     pieces: Sequence[tuple[str, str]],
-    mates: Sequence[int | None],
+    matches: Sequence[int | None],
 ) -> tuple[str, list[Range]]:
     """Return the new text and the ranges of its tokens.
 
@@ -108,13 +110,13 @@ def _compose(
     parts: list[str] = []
     placed: list[Range] = []
     length, before, cursor = 0, -1, 0
-    for (gap, atom), mate in zip(pieces, mates, strict=True):
-        if mate is not None and mate == before + 1:
-            gap = text[cursor : old[mate][0]]
+    for (gap, atom), match in zip(pieces, matches, strict=True):
+        if match is not None and match == before + 1:
+            gap = text[cursor : old[match][0]]
         start = length + len(gap)
         length = start + len(atom)
         placed.append((start, length))
         parts += (gap, atom)
-        before, cursor = (-2, cursor) if mate is None else (mate, old[mate][1])
+        before, cursor = (-2, cursor) if match is None else (match, old[match][1])
     end = text[cursor:] if before == len(old) - 1 else ""
     return "".join(parts) + end, placed

@@ -10,7 +10,7 @@ from playhead.core.records import Segment, Transcript
 from playhead.core.sentences import UNSPACED
 from playhead.transcripts.alignment import count_letters
 
-Said = tuple[str | None, str]  # who, and what on one line
+CueText = tuple[str | None, str]  # speaker, and text on one line
 
 _WRAPPED: Final = re.compile(rf"(?<=[{UNSPACED}])\s*[\r\n]\s*(?=[{UNSPACED}])")
 _VOICE: Final = re.compile(r"<v(?:\.[^\s>]*)?(?:\s([^>]*))?>")
@@ -42,15 +42,15 @@ class WebVtt:
         escaped = html.escape(text, quote=False)
         return f"<v {name}>{escaped}" if name else escaped
 
-    def read(self, text: str) -> Said:
+    def read(self, text: str) -> CueText:
         """Parse the text of a cue into its speaker and its words on one line.
 
         Raises ``ValueError`` if several people speak in one cue.
         """
-        voices = _VOICE.findall(text)
-        if len(voices) > 1:
+        names = _VOICE.findall(text)
+        if len(names) > 1:
             raise ValueError("the cue has several speakers; use one cue per speaker")
-        name = one_line(html.unescape(voices[0])) if voices else ""
+        name = one_line(html.unescape(names[0])) if names else ""
         return name or None, one_line(html.unescape(_WEBVTT_TAG.sub("", text)))
 
 
@@ -81,25 +81,25 @@ class SubRip:
         return f"{name}:" if name or self._mark(one_line(segment.text[at:])) else ""
 
     def write(self, text: str, _speaker: str | None) -> str:
-        return _SUBRIP_MARKUP.sub(lambda found: found[0][0] + _JOINER + found[0][1:], text)
+        return _SUBRIP_MARKUP.sub(lambda match: match[0][0] + _JOINER + match[0][1:], text)
 
-    def read(self, text: str) -> Said:
-        text = _SUBRIP_TAG.sub(self._unless_said, one_line(text))
+    def read(self, text: str) -> CueText:
+        text = _SUBRIP_TAG.sub(self._keep_if_spoken, one_line(text))
         text = one_line(_PARTED.sub("", text))
         if mark := self._mark(text):
             return mark[:-2] or None, text[len(mark) :]
-        new = _NAME.match(text)
-        if new is None or self._says(new[1], text[new.end() :]):
+        prefix = _NAME.match(text)
+        if prefix is None or self._is_spoken(prefix[1], text[prefix.end() :]):
             return None, text
-        return new[1], text[new.end() :]
+        return prefix[1], text[prefix.end() :]
 
     def _mark(self, text: str) -> str:
         """Return the speaker name with its colon that the text begins with, or ""."""
         return next(filter(f"{text} ".startswith, self._marks), "")
 
-    def _says(self, name: str, rest: str) -> bool:
+    def _is_spoken(self, name: str, rest: str) -> bool:
         """Return whether the name is really spoken text to which a colon may have been added."""
         return f"{name}:" in self._text or count_letters(name + rest.split()[0]) in self._letters
 
-    def _unless_said(self, tag: re.Match[str]) -> str:
+    def _keep_if_spoken(self, tag: re.Match[str]) -> str:
         return tag[0] if tag[0] in self._text else ""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-NumberedLine = tuple[int, str]  # its number, from 1, and its text
+NumberedLine = tuple[int, str]  # line number from 1, and text
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _STAMP: Final = r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,3}))?"
@@ -36,7 +36,7 @@ class ParseError:
     """An error in a line of the file."""
 
     line: int
-    what: str
+    message: str
 
 
 def read_cues(text: str, *, webvtt: bool) -> Iterator[Cue | ParseError]:
@@ -59,8 +59,8 @@ def stamp(seconds: float, point: str = ".") -> str:
     """Format seconds as ``hh:mm:ss.mmm``, with more digits for hours if needed."""
     minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
     hours, minutes = divmod(minutes, 60)
-    whole, part = divmod(milliseconds, 1000)
-    return f"{hours:02d}:{minutes:02d}:{whole:02d}{point}{part:03d}"
+    second, part = divmod(milliseconds, 1000)
+    return f"{hours:02d}:{minutes:02d}:{second:02d}{point}{part:03d}"
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[list[NumberedLine]]:
@@ -81,9 +81,9 @@ def _cue(block: Sequence[NumberedLine]) -> Iterator[Cue | ParseError]:
     """
     for at, (number, line) in enumerate(block[:2], 1):
         if times := _TIMES.fullmatch(line):
-            said = block[at:]
-            yield Cue(number, *_seconds(times), "\n".join(line for _, line in said))
-            yield from _is_comment(said)
+            lines = block[at:]
+            yield Cue(number, *_seconds(times), "\n".join(line for _, line in lines))
+            yield from _is_comment(lines)
             return
     number, line = next(
         (candidate for candidate in block[:2] if _LIKE_TIMES.search(candidate[1])), block[0]
@@ -110,5 +110,5 @@ def _seconds(times: re.Match[str]) -> tuple[float, float]:
 
 
 def _milliseconds(hours: str, minutes: str, seconds: str, part: str) -> int:
-    whole = (int(hours) * 60 + int(minutes)) * 60 + int(seconds)
-    return 1000 * whole + int(part.ljust(3, "0"))
+    total = (int(hours) * 60 + int(minutes)) * 60 + int(seconds)
+    return 1000 * total + int(part.ljust(3, "0"))

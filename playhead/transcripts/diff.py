@@ -15,7 +15,7 @@ from playhead.transcripts.alignment import Range, align, edit_tokens
 from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import segment_timeline, word_timeline
 
-Pair = tuple[Range, Range]  # where a word was in the old text and is in the new one
+Pair = tuple[Range, Range]  # ranges of a word in the old and the new text
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,44 +37,52 @@ def compare(old: Transcript, new: Transcript) -> tuple[Change, ...]:
 
     White space and times are not compared.
     """
-    was, now = edit_tokens(old.text), edit_tokens(new.text)
-    mates = align([old.text[a:b] for a, b in was], [new.text[a:b] for a, b in now])
-    pairs = [(was[mate], atom) for atom, mate in zip(now, mates, strict=True) if mate is not None]
+    old_tokens, new_tokens = edit_tokens(old.text), edit_tokens(new.text)
+    matches = align([old.text[a:b] for a, b in old_tokens], [new.text[a:b] for a, b in new_tokens])
+    pairs = [
+        (old_tokens[match], atom)
+        for atom, match in zip(new_tokens, matches, strict=True)
+        if match is not None
+    ]
     changes = [*_text_changes(old, new, pairs), *_speaker_changes(old, new, pairs)]
     return tuple(sorted(changes, key=attrgetter("seconds")))
 
 
 def _text_changes(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterator[Change]:
     """Yield the differences between words that are unchanged."""
-    same = [(was, now) for was, now in pairs if old.text[slice(*was)] == new.text[slice(*now)]]
-    edges = [((0, 0), (0, 0)), *same, ((len(old.text),) * 2, (len(new.text),) * 2)]
+    unchanged = [
+        (old_range, new_range)
+        for old_range, new_range in pairs
+        if old.text[slice(*old_range)] == new.text[slice(*new_range)]
+    ]
+    edges = [((0, 0), (0, 0)), *unchanged, ((len(old.text),) * 2, (len(new.text),) * 2)]
     old_times, new_times = _timeline(old), _timeline(new)
-    for (was, now), (was_next, now_next) in pairwise(edges):
-        before = old.text[was[1] : was_next[0]].strip()
-        after = new.text[now[1] : now_next[0]].strip()
+    for (old_range, new_range), (old_next, new_next) in pairwise(edges):
+        before = old.text[old_range[1] : old_next[0]].strip()
+        after = new.text[new_range[1] : new_next[0]].strip()
         if before:
-            yield Change("words", _second(old_times, was[1]), before, after)
+            yield Change("words", _second(old_times, old_range[1]), before, after)
         elif after:
-            yield Change("words", _second(new_times, now[1]), before, after)
+            yield Change("words", _second(new_times, new_range[1]), before, after)
 
 
 def _speaker_changes(old: Transcript, new: Transcript, pairs: Sequence[Pair]) -> Iterator[Change]:
     """Yield the first occurrence of each change from one speaker to another."""
-    before = _speakers(old, [was for was, _ in pairs])
-    after = _speakers(new, [now for _, now in pairs])
-    firsts: dict[tuple[str, str], int] = {}
-    for old_name, other, (_, now) in zip(before, after, pairs, strict=True):
+    before = _speakers(old, [old_range for old_range, _ in pairs])
+    after = _speakers(new, [new_range for _, new_range in pairs])
+    first_occurrences: dict[tuple[str, str], int] = {}
+    for old_name, other, (_, new_range) in zip(before, after, pairs, strict=True):
         if old_name != other:
-            firsts.setdefault((old_name, other), now[0])
-    times = _timeline(new) if firsts else Timeline.of(())
-    for (old_name, other), first in firsts.items():
+            first_occurrences.setdefault((old_name, other), new_range[0])
+    times = _timeline(new) if first_occurrences else Timeline.of(())
+    for (old_name, other), first in first_occurrences.items():
         yield Change("speaker", _second(times, first), old_name, other)
 
 
 def _speakers(transcript: Transcript, ranges: Sequence[Range]) -> Iterator[str]:
     """Return the speaker of the segment that each range begins in; empty if unknown."""
-    turns = segment_timeline(transcript.text, transcript.segments)
-    speakers = turns.speakers([(start, start + 1) for start, _ in ranges])
+    timeline = segment_timeline(transcript.text, transcript.segments)
+    speakers = timeline.speakers([(start, start + 1) for start, _ in ranges])
     return (speaker or "" for speaker in speakers)
 
 

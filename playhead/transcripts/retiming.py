@@ -43,8 +43,8 @@ def retime(words: Sequence[Word], edit: Edit, duration_seconds: float) -> tuple[
     words they replace, or else the pause between the surrounding words as far as it lies in their
     segment; this may have no duration. They lie, like the actual speech, between the start of the
     unchanged word before and the end of the one after, so the error of a time is at most that
-    interval. A word beside text that never had times has none itself if the two cannot be told
-    apart.
+    interval. A word beside text that never had times has none itself if the two cannot be
+    distinguished.
     """
     if not words:
         return ()
@@ -52,20 +52,20 @@ def retime(words: Sequence[Word], edit: Edit, duration_seconds: float) -> tuple[
     lost: list[Word] = []
     added: list[Range] = []
     at = 0
-    stands = {old: new for new, old in enumerate(edit.matches) if old is not None}
-    for old_atoms, spoken in _units(words, edit):
-        stay = _keep_times(old_atoms, spoken, edit, stands)
-        if stay is None:
-            lost += spoken
+    new_indices = {old: new for new, old in enumerate(edit.matches) if old is not None}
+    for old_atoms, unit_words in _units(words, edit):
+        kept_unit = _keep_times(old_atoms, unit_words, edit, new_indices)
+        if kept_unit is None:
+            lost += unit_words
             continue
-        now, spoken = stay
-        added += edit.tokens[at : now.start]
-        at = now.stop
-        if spoken:
+        new_atoms, unit_words = kept_unit
+        added += edit.tokens[at : new_atoms.start]
+        at = new_atoms.stop
+        if unit_words:
             if added:
                 start = done[-1].end if done else 0.0
-                done += _fill_times(added, lost, start, spoken[0].start, edit)
-            done += spoken
+                done += _fill_times(added, lost, start, unit_words[0].start, edit)
+            done += unit_words
             lost, added = [], []
     added += edit.tokens[at:]
     done += _fill_times(added, lost, done[-1].end if done else 0.0, duration_seconds, edit)
@@ -74,8 +74,8 @@ def retime(words: Sequence[Word], edit: Edit, duration_seconds: float) -> tuple[
 
 def _units(words: Sequence[Word], edit: Edit) -> Iterator[tuple[range, list[Word]]]:
     """Yield the smallest groups of tokens and words that share characters."""
-    spots = locate_words(edit.old_text, [word.word for word in words])
-    timed = [(start, end, words[i]) for i, (start, end) in spots.items()]
+    ranges = locate_words(edit.old_text, [word.word for word in words])
+    timed = [(start, end, words[i]) for i, (start, end) in ranges.items()]
     old_atoms = edit.old_tokens
     atom = word = 0
     while atom < len(old_atoms):
@@ -95,23 +95,23 @@ def _units(words: Sequence[Word], edit: Edit) -> Iterator[tuple[range, list[Word
 
 
 def _keep_times(
-    old_atoms: range, spoken: list[Word], edit: Edit, stands: Mapping[int, int]
+    old_atoms: range, words: list[Word], edit: Edit, new_indices: Mapping[int, int]
 ) -> tuple[range, list[Word]] | None:
     """Return the range of a group in the new text and its words, or None if it changed.
 
     The words are as many as before.
     """
-    now = [stands[atom] for atom in old_atoms if atom in stands]
-    if not now:
+    new_atoms = [new_indices[atom] for atom in old_atoms if atom in new_indices]
+    if not new_atoms:
         return None
-    text = edit.text[edit.tokens[now[0]][0] : edit.tokens[now[-1]][1]]
+    text = edit.text[edit.tokens[new_atoms[0]][0] : edit.tokens[new_atoms[-1]][1]]
     start, end = edit.old_tokens[old_atoms[0]][0], edit.old_tokens[old_atoms[-1]][1]
     if text != edit.old_text[start:end]:
-        spelled = text.split()
-        if len(spelled) != len(spoken):
+        texts = text.split()
+        if len(texts) != len(words):
             return None
-        spoken = [replace(word, word=new) for word, new in zip(spoken, spelled, strict=True)]
-    return range(now[0], now[-1] + 1), spoken
+        words = [replace(word, word=new) for word, new in zip(words, texts, strict=True)]
+    return range(new_atoms[0], new_atoms[-1] + 1), words
 
 
 def _fill_times(
@@ -130,9 +130,9 @@ def _fill_times(
     else:
         if lost:
             start, end = _within(start, end, lost[0].start, lost[-1].end)
-        for segment, here in groupby(added, key=edit.segment_of):
+        for segment, atoms in groupby(added, key=edit.segment_of):
             first, last = _within(start, end, segment.start, segment.end)
-            yield from _tile_times([edit.text[slice(*atom)] for atom in here], first, last)
+            yield from _tile_times([edit.text[slice(*atom)] for atom in atoms], first, last)
             start = last
 
 
@@ -154,6 +154,6 @@ def _place_words(text: str, words: Sequence[Word]) -> tuple[Word, ...]:
 
     Those are all words, unless part of the text has none.
     """
-    while len(spots := locate_words(text, [word.word for word in words])) < len(words):
-        words = [words[i] for i in spots]
+    while len(ranges := locate_words(text, [word.word for word in words])) < len(words):
+        words = [words[i] for i in ranges]
     return tuple(words)

@@ -28,18 +28,18 @@ def with_labels(
     If two labels have the same name, the one that spoke at that time is used. A name that no label
     has becomes a new speaker.
     """
-    called: dict[str, list[str | None]] = {}
+    labels_by_name: dict[str, list[str | None]] = {}
     for label in dict.fromkeys(
         segment.speaker for segment in transcript.segments if segment.speaker
     ):
-        called.setdefault(one_line(_shown(label, names)), []).append(label)
+        labels_by_name.setdefault(one_line(_shown(label, names)), []).append(label)
 
-    def meant(segment: Segment) -> str | None:
-        labels = called.get(one_line(segment.speaker or ""), [segment.speaker])
-        then = _speaker_at(segment.start, transcript.segments)
-        return then if then in labels else labels[0]
+    def label_of(segment: Segment) -> str | None:
+        labels = labels_by_name.get(one_line(segment.speaker or ""), [segment.speaker])
+        current = _speaker_at(segment.start, transcript.segments)
+        return current if current in labels else labels[0]
 
-    return tuple(replace(segment, speaker=meant(segment)) for segment in segments)
+    return tuple(replace(segment, speaker=label_of(segment)) for segment in segments)
 
 
 def _shown(label: str, names: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
 _PACKED = {"char_starts": "<i4", "char_ends": "<i4", "start_seconds": "<f8", "end_seconds": "<f8"}
-_PACKED |= {"voices": "<i4"}
+_PACKED |= {"speaker_indices": "<i4"}
 _BYTES = sum(np.dtype(kind).itemsize for kind in _PACKED.values())
 
 
@@ -38,7 +38,7 @@ class Timeline:
     char_ends: Integers
     start_seconds: Floats
     end_seconds: Floats
-    voices: Integers
+    speaker_indices: Integers
     names: tuple[str | None, ...]
 
     @classmethod
@@ -72,9 +72,9 @@ class Timeline:
 
     def check_order(self) -> None:
         """Raise ``InvalidEngineOutput`` if either column of characters decreases."""
-        back = (np.diff(self.char_starts) < 0) | (np.diff(self.char_ends) < 0)
-        if back.any():
-            at = int(np.argmax(back))
+        decreasing = (np.diff(self.char_starts) < 0) | (np.diff(self.char_ends) < 0)
+        if decreasing.any():
+            at = int(np.argmax(decreasing))
             before, after = (f"{self.char_starts[i]} to {self.char_ends[i]}" for i in (at, at + 1))
             raise InvalidEngineOutput(
                 f"timed spans are out of order: characters {before} come before {after}",
@@ -97,11 +97,11 @@ class Timeline:
         """
         rows = np.column_stack(self.within(ranges))
         timed = rows[:, 0] < rows[:, 1]
-        edges = rows[timed].ravel()  # reduced from each to the next; every other one is wanted
+        edges = rows[timed].ravel()  # reduceat reduces from each edge to the next; use every second
         starts = np.minimum.reduceat(np.append(self.start_seconds, np.inf), edges)[::2]
         ends = np.maximum.reduceat(np.append(self.end_seconds, -np.inf), edges)[::2]
         found = zip(starts.tolist(), ends.tolist(), strict=True)
-        return [next(found) if here else (None, None) for here in timed.tolist()]
+        return [next(found) if has_time else (None, None) for has_time in timed.tolist()]
 
     def speakers(self, ranges: Sequence[Range]) -> list[str | None]:
         """Return the speaker with the longest speech, in seconds, in each range.
@@ -115,10 +115,14 @@ class Timeline:
         return [self._speaker(slice(first, last), *at) for first, last, at in rows]
 
     def _speaker(self, rows: slice, start: int, end: int) -> str | None:
-        starts, ends, voices = self.char_starts[rows], self.char_ends[rows], self.voices[rows]
-        if not len(voices):
+        starts, ends, indices = (
+            self.char_starts[rows],
+            self.char_ends[rows],
+            self.speaker_indices[rows],
+        )
+        if not len(indices):
             return None
         shared = np.minimum(ends, end) - np.maximum(starts, start)
         seconds = self.end_seconds[rows] - self.start_seconds[rows]
-        spoken = np.bincount(voices, shared / np.maximum(1, ends - starts) * seconds)
-        return self.names[int(voices[np.argmax(spoken[voices])])]
+        seconds_by_speaker = np.bincount(indices, shared / np.maximum(1, ends - starts) * seconds)
+        return self.names[int(indices[np.argmax(seconds_by_speaker[indices])])]

@@ -69,8 +69,8 @@ def _languages(transcript: Transcript) -> tuple[str, ...]:
     """Return the language of each segment found in the text; empty if there is only one."""
     if not any(segment.language for segment in transcript.segments):
         return ()
-    said = [transcript.segments[i].language for i in _segment_places(transcript)]
-    return tuple(language or transcript.language for language in said)
+    languages = [transcript.segments[i].language for i in _segment_places(transcript)]
+    return tuple(language or transcript.language for language in languages)
 
 
 def _segment_places(transcript: Transcript) -> dict[int, Range]:
@@ -109,11 +109,11 @@ def check_times(transcript: Transcript) -> None:
         *_time_faults("word", transcript.words, duration),
         *_time_faults("segment", transcript.segments, duration),
     ]
-    spoken = [word for word in transcript.words if word.word.strip()]
-    placed = locate_words(transcript.text, [word.word for word in spoken])
-    if missing := [word for i, word in enumerate(spoken) if i not in placed]:
+    words = [word for word in transcript.words if word.word.strip()]
+    placed = locate_words(transcript.text, [word.word for word in words])
+    if missing := [word for i, word in enumerate(words) if i not in placed]:
         faults.append(
-            f"{len(missing)} of {len(spoken)} words are not in the text in this order, "
+            f"{len(missing)} of {len(words)} words are not in the text in this order, "
             f"first {missing[0].word!r} at {missing[0].start:.2f} s"
         )
     if faults:
@@ -126,15 +126,15 @@ def check_times(transcript: Transcript) -> None:
 def _time_faults(name: str, timed: Sequence[Word | Segment], duration: float) -> Iterator[str]:
     start, end = 0.0, 0.0
     for number, item in enumerate(timed, 1):
-        what = f"{name} {number} ({item.start} to {item.end} s)"
+        label = f"{name} {number} ({item.start} to {item.end} s)"
         if not (math.isfinite(item.start) and math.isfinite(item.end)):
-            yield f"{what} has no finite times"
+            yield f"{label} has no finite times"
         if item.start < start - TOLERANCE_SECONDS or item.end < end - TOLERANCE_SECONDS:
-            yield f"{what} goes back in time: the previous one is {start} to {end} s"
+            yield f"{label} goes back in time: the previous one is {start} to {end} s"
         if item.end < item.start - TOLERANCE_SECONDS:
-            yield f"{what} ends before it starts"
+            yield f"{label} ends before it starts"
         if item.end > duration + TOLERANCE_SECONDS:
-            yield f"{what} ends after the recording, which ends at {duration} s"
+            yield f"{label} ends after the recording, which ends at {duration} s"
         start, end = item.start, item.end
 
 
@@ -144,14 +144,14 @@ def _by_speakers(words: Timeline, segments: Timeline) -> Timeline:
         return words
     at = np.searchsorted(segments.char_ends, words.char_starts, "right")
     at = np.minimum(at, len(segments) - 1)
-    voices = segments.voices[at]
+    speakers = segments.speaker_indices[at]
     before, after = segments.char_starts[at], segments.char_ends[at]
-    astride = np.flatnonzero((words.char_starts < before) | (after < words.char_ends))
+    crossing = np.flatnonzero((words.char_starts < before) | (after < words.char_ends))
     ranges = zip(
-        words.char_starts[astride].tolist(), words.char_ends[astride].tolist(), strict=True
+        words.char_starts[crossing].tolist(), words.char_ends[crossing].tolist(), strict=True
     )
-    voices[astride] = [segments.names.index(name) for name in segments.speakers(list(ranges))]
-    return replace(words, voices=voices, names=segments.names)
+    speakers[crossing] = [segments.names.index(name) for name in segments.speakers(list(ranges))]
+    return replace(words, speaker_indices=speakers, names=segments.names)
 
 
 def locate_words(text: str, pieces: Sequence[str]) -> dict[int, tuple[int, int]]:

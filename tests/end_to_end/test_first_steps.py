@@ -114,7 +114,7 @@ def test_tables_list_every_recording(
     spoken_home: Home, recordings: dict[str, dict[str, Any]]
 ) -> None:
     table = spoken_home.playhead("list")
-    assert all(line["id"] in table for line in recordings.values())
+    assert all(line["partition_key"] in table for line in recordings.values())
     text = spoken_home.playhead("show", recordings["Inaugural"]["id"])
     assert "Lineage" in text
     assert "00:00:0" in text

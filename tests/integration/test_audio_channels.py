@@ -19,7 +19,7 @@ ANN, BOB = media_files.speech("en_austen_0880"), media_files.speech("en_austen_0
 
 
 def decode_channel(path: Path, channel: AudioChannel) -> Samples:
-    return np.concatenate(list(decode(path, voice=channel)))
+    return np.concatenate(list(decode(path, audio_channel=channel)))
 
 
 def similarity(sound: Samples, other: Samples) -> float:

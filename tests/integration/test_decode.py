@@ -148,7 +148,7 @@ def test_channel_or_track_is_decoded_alone(tmp_path: Path) -> None:
     call = np.stack([left[:size], right[:size]])
     file = media_files.make_stereo(tmp_path / "call.wav", call)
     for number, clip in enumerate(call):
-        channel = np.concatenate(list(decode(file, voice=AudioChannel(0, number))))
+        channel = np.concatenate(list(decode(file, audio_channel=AudioChannel(0, number))))
         assert np.allclose(channel, clip, atol=1e-3)
     with pytest.raises(NoAudioTrack):
-        list(decode(file, voice=AudioChannel(1)))
+        list(decode(file, audio_channel=AudioChannel(1)))

@@ -40,11 +40,11 @@ class OtherTranscriber(StubTranscriber):
 
 
 def with_engines(
-    pipeline: Pipeline, others: EngineOverrides, default: Transcriber | None = None
+    pipeline: Pipeline, overrides: EngineOverrides, default: Transcriber | None = None
 ) -> Pipeline:
     engines_before = pipeline.services.engines
     engines = replace(
-        engines_before, others=others, transcriber=default or engines_before.transcriber
+        engines_before, overrides=overrides, transcriber=default or engines_before.transcriber
     )
     definitions = build_definitions(pipeline.services.settings, engines=engines)
     return Pipeline(replace(pipeline.services, engines=engines), pipeline.instance, definitions)

@@ -31,7 +31,7 @@ TEXT = "And so, my fellow Americans, ask not what your country can do for you. A
 @pytest.fixture
 def run(services: PipelineServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs a command."""
-    monkeypatch.chdir(tmp_path)  # where no .env is
+    monkeypatch.chdir(tmp_path)  # a folder without .env
     monkeypatch.setenv("DATABASE_URL", str(services.settings.database_url))
     monkeypatch.setenv("PLAYHEAD_HOME", str(services.settings.home))
 

@@ -128,7 +128,7 @@ def test_call_waiting_for_a_rate_limit_is_not_sent_after_the_breaker_opens(
     slow = InitialLimits(requests=60, tokens=1_000_000)
     with open_provider(database, initial_limits=slow, sleep=sleep) as openai:
         for _ in range(60):
-            openai.state.rate_limiter.acquire("default", 1, patience=0)
+            openai.state.rate_limiter.acquire("default", 1, max_wait_seconds=0)
 
         def call() -> str:
             with call_context(CallContext("default", "search")):

@@ -130,15 +130,15 @@ def test_worker_is_notified_of_new_and_released_recordings(
 ) -> None:
     listener = process_liveness.listener()
     listener.start()
-    assert listener.rung.wait(5), "it may have missed something before it listened"
-    listener.rung.clear()
+    assert listener.work_available.wait(5), "it may have missed something before it listened"
+    listener.work_available.clear()
     recording = factories.add_recording(database)
-    assert listener.rung.wait(5)
+    assert listener.work_available.wait(5)
     worker.run_all_stages(recording)
-    listener.rung.clear()
-    assert not listener.rung.wait(0.3), "progress wakes nobody"
+    listener.work_available.clear()
+    assert not listener.work_available.wait(0.3), "progress wakes nobody"
     recordings.release([recording.id])
-    assert listener.rung.wait(5)
+    assert listener.work_available.wait(5)
     listener.close()
 
 
@@ -147,11 +147,11 @@ def test_listener_recovers_after_its_session_was_lost(
 ) -> None:
     listener = process_liveness.listener()
     listener.start()
-    assert listener.rung.wait(5)
-    listener.rung.clear()
+    assert listener.work_available.wait(5)
+    listener.work_available.clear()
     database.rows(
         b"select pg_terminate_backend(pid, 5000) from pg_stat_activity"
         b" where query = 'listen playhead_pending'"
     )
-    assert listener.rung.wait(5)
+    assert listener.work_available.wait(5)
     listener.close()

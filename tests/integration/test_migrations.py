@@ -180,7 +180,7 @@ def test_user_without_create_privilege_is_rejected_with_a_remedy(
 ) -> None:
     url = empty_database()
     execute(url, "create role guest login")
-    with pytest.raises(DatabaseUnsuitable, match="may not") as raised:
+    with pytest.raises(DatabaseUnsuitable, match="lacks a permission") as raised:
         migrate(url.replace("postgres@", "guest@"))
     assert "playhead migrate" in raised.value.remedy
 

@@ -89,8 +89,10 @@ def test_dead_runs_of_the_ui_and_schedules_are_failed_too(
         tags={PARTITION_NAME_TAG: recording.partition_key},
         status=dg.DagsterRunStatus.STARTED,
     )
+    job = pipeline.definitions.resolve_job_def("switch_embedding_model")
     pipeline.instance.create_run_for_job(
-        pipeline.definitions.resolve_job_def("switch_embedding_model"),
+        job,
+        tags=dict(job.run_tags),
         status=dg.DagsterRunStatus.STARTED,
     )
     database = Database(str(services.settings.database_url))

@@ -68,7 +68,7 @@ def services(services: PipelineServices) -> PipelineServices:
 def environment(
     services: PipelineServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # where no .env is
+    monkeypatch.chdir(tmp_path)  # a folder without .env
     monkeypatch.setenv("DATABASE_URL", str(services.settings.database_url))
     monkeypatch.setenv("PLAYHEAD_HOME", str(services.settings.home))
     monkeypatch.setenv("PLAYHEAD_EMBEDDER", "stub")

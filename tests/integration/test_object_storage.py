@@ -159,7 +159,7 @@ def test_interrupted_download_resumes_from_the_received_byte(
 
 def test_unreachable_storage_is_a_retryable_error(url: str) -> None:
     unreachable = Bucket(
-        url, endpoint=f"http://127.0.0.1:{free_port()}", patience=timedelta(milliseconds=300)
+        url, endpoint=f"http://127.0.0.1:{free_port()}", retry_budget=timedelta(milliseconds=300)
     )
     with pytest.raises(StorageUnavailable) as raised:
         unreachable.find("a")

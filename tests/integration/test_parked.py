@@ -254,16 +254,16 @@ def test_stopped_provider_parks_all_recordings_until_resumed(
         assert embedder.provider.script.request_count == 1, "of 20, batched or single"
         assert pipeline.services.pipeline.recordings.dead_letters() == []
         detail = pipeline.services.pipeline.recordings.statuses("default")[0].detail
-        assert detail.startswith("until resumed: openai lets nobody in")
+        assert detail.startswith("until resumed: openai refuses all requests")
         listener = pipeline.services.liveness.listener()
         listener.start()
-        assert wait_until(listener.rung.is_set, 10)  # it listens now
-        listener.rung.clear()
+        assert wait_until(listener.work_available.is_set, 10)  # it listens now
+        listener.work_available.clear()
         assert (
             pipeline.services.provider_use.circuit_breakers.resume("default", "openai").recordings
             == 20
         )
-        assert wait_until(listener.rung.is_set, 10)
+        assert wait_until(listener.work_available.is_set, 10)
         listener.close()
         runner.drain()
     assert statuses(pipeline.services) == ["ready"] * 20

@@ -25,7 +25,7 @@ def split(sound: Samples, max_seconds: float) -> list[AudioPiece]:
     assert [piece.end for piece in pieces] == sorted({piece.end for piece in pieces})
     assert pieces[-1].end == len(sound)
     for piece in pieces:
-        parts = [sound[start:end] for start, end in piece.kept]
+        parts = [sound[start:end] for start, end in piece.ranges]
         assert np.array_equal(piece.sound, np.concatenate([sound[:0], *parts]))
     return pieces
 
@@ -66,7 +66,7 @@ def test_only_the_inner_part_of_a_long_silence_is_removed() -> None:
         [media_files.silence(30), clip, media_files.silence(30), clip, media_files.silence(30)]
     )
     (piece,) = split(sound, max_seconds=300)
-    (first, second) = piece.kept
+    (first, second) = piece.ranges
     for (start, end), at in ((first, 30.0), (second, 60 + len(clip) / RATE)):
         assert start / RATE == pytest.approx(at - 1.8, abs=0.3)
         assert end / RATE == pytest.approx(at + len(clip) / RATE + 1.8, abs=0.3)
@@ -79,12 +79,12 @@ def test_hours_of_silence_become_empty_pieces() -> None:
 
 
 def test_no_sound_is_one_empty_piece() -> None:
-    (piece,) = split_at_pauses(iter([]), longest=10)
-    assert (piece.kept, piece.end) == ((), 0)
+    (piece,) = split_at_pauses(iter([]), max_seconds=10)
+    assert (piece.ranges, piece.end) == ((), 0)
 
 
 @pytest.mark.parametrize("level", [1.0, 0.1, 0.01])
 def test_quiet_speech_is_kept(level: float) -> None:
     sound, _ = join_clips(pause=1.0)
     (piece,) = split(sound * np.float32(level), max_seconds=300)
-    assert piece.kept == ((0, len(sound)),)
+    assert piece.ranges == ((0, len(sound)),)

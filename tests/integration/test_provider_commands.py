@@ -34,7 +34,7 @@ def database(settings: Settings) -> Iterator[Database]:
 @pytest.fixture
 def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs a command."""
-    monkeypatch.chdir(tmp_path)  # where no .env is
+    monkeypatch.chdir(tmp_path)  # a folder without .env
     monkeypatch.setenv("DATABASE_URL", str(settings.database_url))
     monkeypatch.setenv("PLAYHEAD_HOME", str(settings.home))
 

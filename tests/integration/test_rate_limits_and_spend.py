@@ -54,14 +54,14 @@ def reserve_all_money(database: Database) -> int:
 def take_all_grants(database: Database) -> int:
     """Take all available grants, and return their number."""
     taken = 0
-    while open_limiter(database, requests=600).acquire("default", 1, patience=0).taken:
+    while open_limiter(database, requests=600).acquire("default", 1, max_wait_seconds=0).taken:
         taken += 1
     return taken
 
 
 @pytest.fixture
 def spend(database: Database) -> Spend:
-    open_limiter(database).acquire("default", 0, patience=0)  # as every attempt does first
+    open_limiter(database).acquire("default", 0, max_wait_seconds=0)  # as every attempt does first
     return Spend(database)
 
 
@@ -96,7 +96,7 @@ def test_budget_is_not_exceeded_by_concurrent_processes(
 ) -> None:
     url = fresh_database()
     database = Database(url)
-    open_limiter(database).acquire("default", 0, patience=0)
+    open_limiter(database).acquire("default", 0, max_wait_seconds=0)
     assert sum(run_processes(url, "money", 2)) == 100
     database.close()
 
@@ -106,7 +106,7 @@ def test_rate_limit_is_shared_by_concurrent_processes(
 ) -> None:
     url = fresh_database()
     database = Database(url)
-    open_limiter(database, requests=600).acquire("default", 1, patience=NO_LIMIT_SECONDS)
+    open_limiter(database, requests=600).acquire("default", 1, max_wait_seconds=NO_LIMIT_SECONDS)
     database.run(b"update provider_rate_limits set requests = 300")  # never full meanwhile
     before = limit_row(database)
     taken = sum(run_processes(url, "grants", 2))
@@ -127,7 +127,8 @@ def limit_row(database: Database) -> DictRow:
 def test_rate_limit_grants_taken_ahead_are_consecutive(database: Database) -> None:
     rate_limiter = open_limiter(database, requests=3)
     waits = [
-        rate_limiter.acquire("default", 1, patience=NO_LIMIT_SECONDS).wait_seconds for _ in range(6)
+        rate_limiter.acquire("default", 1, max_wait_seconds=NO_LIMIT_SECONDS).wait_seconds
+        for _ in range(6)
     ]
     assert waits == [0, 0, 0, *(pytest.approx(second, abs=9) for second in (20, 40, 60))]
 
@@ -136,9 +137,9 @@ def test_rate_limit_grant_beyond_the_patience_costs_nothing(
     database: Database,
 ) -> None:
     rate_limiter = open_limiter(database, requests=1)
-    assert rate_limiter.acquire("default", 1, patience=0).taken
+    assert rate_limiter.acquire("default", 1, max_wait_seconds=0).taken
     for _ in range(5):
-        grant = rate_limiter.acquire("default", 1, patience=10)
+        grant = rate_limiter.acquire("default", 1, max_wait_seconds=10)
         assert not grant.taken
         assert grant.wait_seconds == pytest.approx(60, abs=5)
 
@@ -147,36 +148,36 @@ def test_request_over_the_limit_per_minute_passes_and_the_next_one_waits(
     database: Database,
 ) -> None:
     rate_limiter = open_limiter(database, tokens=1000)
-    assert rate_limiter.acquire("default", 5000, patience=0).taken
-    after = rate_limiter.acquire("default", 1000, patience=NO_LIMIT_SECONDS)
+    assert rate_limiter.acquire("default", 5000, max_wait_seconds=0).taken
+    after = rate_limiter.acquire("default", 1000, max_wait_seconds=NO_LIMIT_SECONDS)
     assert after.wait_seconds == pytest.approx(300, abs=5)
 
 
 def test_pause_applies_to_all_and_the_longest_one_counts(database: Database) -> None:
     rate_limiter, other = open_limiter(database), open_limiter(database)
-    rate_limiter.acquire("default", 1, patience=0)
+    rate_limiter.acquire("default", 1, max_wait_seconds=0)
     until = rate_limiter.pause("default", 300)
     assert other.pause("default", 5) == until
-    grant = other.acquire("default", 1, patience=NO_LIMIT_SECONDS)
+    grant = other.acquire("default", 1, max_wait_seconds=NO_LIMIT_SECONDS)
     assert grant.wait_seconds == pytest.approx(301, abs=3)
-    assert rate_limiter.acquire("elsewhere", 1, patience=0).taken
+    assert rate_limiter.acquire("elsewhere", 1, max_wait_seconds=0).taken
 
 
 def test_changed_settings_replace_learnt_limits(database: Database) -> None:
-    open_limiter(database, requests=60).acquire("default", 1, patience=0)
+    open_limiter(database, requests=60).acquire("default", 1, max_wait_seconds=0)
     open_limiter(database, requests=60).update_limits(
         "default", ProviderLimits(requests_per_minute=7)
     )
-    open_limiter(database, requests=60).acquire("default", 1, patience=0)
+    open_limiter(database, requests=60).acquire("default", 1, max_wait_seconds=0)
     assert limit_row(database)["requests_per_minute"] == 7
-    open_limiter(database, requests=90).acquire("default", 1, patience=0)
+    open_limiter(database, requests=90).acquire("default", 1, max_wait_seconds=0)
     assert limit_row(database)["requests_per_minute"] == 90
 
 
 def test_remaining_requests_are_never_raised_by_headers(database: Database) -> None:
     rate_limiter = open_limiter(database, requests=60)
     for _ in range(50):
-        rate_limiter.acquire("default", 1, patience=0)
+        rate_limiter.acquire("default", 1, max_wait_seconds=0)
     rate_limiter.update_limits("default", ProviderLimits(requests_per_minute=60, requests_left=60))
     assert limit_row(database)["requests"] < 20
     rate_limiter.update_limits("default", ProviderLimits(requests_per_minute=60, requests_left=2))
@@ -243,6 +244,6 @@ def test_day_is_that_of_the_database_clock(
 
 def test_budget_is_per_organisation(spend: Spend, database: Database) -> None:
     assert reserve(spend, 1.0, 1.0).attempt_id is not None
-    open_limiter(database).acquire("other", 0, patience=0)
+    open_limiter(database).acquire("other", 0, max_wait_seconds=0)
     request = ReservationRequest(uuid.uuid4(), "openai", "m", "chat", 1.0)
     assert spend.reserve(CallContext("other", "search"), request, 1.0).attempt_id is not None

@@ -191,12 +191,12 @@ def test_pending_recordings_can_be_limited_and_excluded(
 ) -> None:
     first, second, third = [factories.add_recording(database) for _ in range(3)]
     assert recordings.pending(limit=9, only=[second.id, third.id]) == [second, third]
-    assert recordings.pending(limit=9, besides=[second.id]) == [first, third]
+    assert recordings.pending(limit=9, exclude=[second.id]) == [first, third]
     assert recordings.pending(limit=9, only=[]) == []
     with pytest.raises(NotFound):
         recordings.pending(limit=9, only=["talk.mp3"])
     with pytest.raises(NotFound, match=r"talk\.mp3"):
-        recordings.pending(limit=9, besides=iter(["talk.mp3"]))
+        recordings.pending(limit=9, exclude=iter(["talk.mp3"]))
 
 
 def test_run_requests_back_off_up_to_an_hour(

@@ -15,38 +15,38 @@ ROLES = ("playhead_app", "playhead_pipeline")
 #: Tables whose rows belong to no organisation, and why.
 SHARED = {
     "organisations": "its id is the organisation; policies compare that",
-    "embedding_sets": "names of models, and which is searched: the installation's",
-    "forgotten": "opaque ids; whose they were would be a trace",
-    "playhead_migrations": "the schema's own",
+    "embedding_sets": "model names and which set is searched, for the whole installation",
+    "deleted_recordings": "opaque ids and hashes; their organisation would be a trace",
+    "playhead_migrations": "the migrator's own table",
 }
 #: Shared tables that the roles may read; they may write none of them.
 READ_BY_ALL = {"embedding_sets"}
 
 #: Unique keys without the organisation, and why.
 UNIQUE_FOR_ALL = {
-    "plans_pkey": "the operator's: the roles may not touch plans",
-    "plans_one_a_set": "the operator's, and a set is the installation's",
+    "plans_pkey": "belongs to the operator; the roles have no access to plans",
+    "plans_one_per_set": "belongs to the operator; sets belong to the installation",
 }
 
 #: Security definer functions; each checks the organisation of the transaction.
-SECURITY_DEFINERS = {"matching", "nearest"}
+SECURITY_DEFINERS = {"search_text", "nearest"}
 
 TABLES = b"""
 select c.relname as name, c.relrowsecurity and c.relforcerowsecurity as forced, exists (
         select from pg_attribute a
-        where a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped) as whose,
+        where a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped) as has_org,
     array(select p.policyname::text from pg_policies p
           where p.schemaname = 'public' and p.tablename = c.relname and p.cmd = 'ALL'
             and p.permissive = 'PERMISSIVE' and p.roles @> %(roles)s::name[]
             and p.qual in ('(org_id = current_org())', '(id = current_org())')
-            and p.with_check = p.qual) as apart,
+            and p.with_check = p.qual) as isolating,
     array(select p.policyname::text from pg_policies p
           where p.schemaname = 'public' and p.tablename = c.relname
             and (p.roles && (%(roles)s::name[] || 'public'::name))) as policies,
     exists (select from unnest(%(roles)s::text[]) r
-            where has_table_privilege(r, c.oid, 'select')) as read,
+            where has_table_privilege(r, c.oid, 'select')) as readable,
     exists (select from unnest(%(roles)s::text[]) r
-            where has_table_privilege(r, c.oid, 'insert, update, delete, truncate')) as written,
+            where has_table_privilege(r, c.oid, 'insert, update, delete, truncate')) as writable,
     c.relispartition as partition
 from pg_class c
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1"""
@@ -65,8 +65,8 @@ join pg_attribute a on a.attrelid = f.conrelid and a.attname = 'org_id' and not 
 join pg_attribute b on b.attrelid = f.confrelid and not b.attisdropped
     and b.attname = case f.confrelid when 'organisations'::regclass then 'id' else 'org_id' end
 where f.contype = 'f' and not exists (
-    select from unnest(f.conkey, f.confkey) as pair (mine, theirs)
-    where mine = a.attnum and theirs = b.attnum)"""
+    select from unnest(f.conkey, f.confkey) as pair (referencing, referenced)
+    where referencing = a.attnum and referenced = b.attnum)"""
 
 VIEWS = b"""
 select relname as name from pg_class
@@ -77,7 +77,7 @@ FUNCTIONS = b"""
 select p.proname as name, exists (
         select from unnest(p.proconfig) as c where c like 'search_path=%%') as path_set,
     exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-            where a.grantee = 0) as anybodys
+            where a.grantee = 0) as public_execute
 from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prosecdef"""
 
 PRIVILEGES = b"""
@@ -100,22 +100,22 @@ def find_faults(database: Database) -> set[str]:
 def _check_tables(database: Database) -> Iterator[str]:
     for row in database.rows(TABLES, roles=list(ROLES)):
         name, shared = row["name"], row["name"] in SHARED
-        if not row["whose"] and not shared:
-            yield f"{name}: whose are its rows?"
-        if row["whose"] and shared:
-            yield f"{name}: is somebody's after all"
-        if (row["whose"] or name == "organisations") and not row["forced"]:
+        if not row["has_org"] and not shared:
+            yield f"{name}: has no org_id"
+        if row["has_org"] and shared:
+            yield f"{name}: has org_id though it is listed as shared"
+        if (row["has_org"] or name == "organisations") and not row["forced"]:
             yield f"{name}: row-level security is not forced"
-        if (row["whose"] or name == "organisations") and row["apart"] != row["policies"]:
+        if (row["has_org"] or name == "organisations") and row["isolating"] != row["policies"]:
             yield f"{name}: its policies are not those of enable_rls"
-        if not row["whose"] and name != "organisations" and row["written"]:
-            yield f"{name}: everybody's, and written"
-        if not row["whose"] and name not in {*READ_BY_ALL, "organisations"} and row["read"]:
-            yield f"{name}: everybody's, and read"
-        if row["partition"] and (row["read"] or row["written"]):
-            yield f"{name}: a partition that is not reached by its table"
+        if not row["has_org"] and name != "organisations" and row["writable"]:
+            yield f"{name}: shared but writable"
+        if not row["has_org"] and name not in {*READ_BY_ALL, "organisations"} and row["readable"]:
+            yield f"{name}: shared but readable"
+        if row["partition"] and (row["readable"] or row["writable"]):
+            yield f"{name}: a partition that is accessible beside its table"
     for row in database.rows(VIEWS):
-        yield f"{row['name']}: shows what its owner sees"
+        yield f"{row['name']}: view without security_invoker"
 
 
 def _check_keys(database: Database) -> Iterator[str]:
@@ -129,13 +129,13 @@ def _check_keys(database: Database) -> Iterator[str]:
 def _check_functions(database: Database) -> Iterator[str]:
     for row in database.rows(FUNCTIONS):
         if row["name"] not in SECURITY_DEFINERS:
-            yield f"{row['name']}: works as the owner"
+            yield f"{row['name']}: unlisted security definer"
         if not row["path_set"]:
-            yield f"{row['name']}: works as the owner, in a schema of the caller's"
-        if row["anybodys"]:
-            yield f"{row['name']}: works as the owner for anybody"
+            yield f"{row['name']}: security definer without search_path"
+        if row["public_execute"]:
+            yield f"{row['name']}: security definer executable by public"
     for row in database.rows(PRIVILEGES, roles=list(ROLES)):
-        yield f"{row['name']}: may more than its grants say"
+        yield f"{row['name']}: has more privileges than its grants"
 
 
 def test_every_database_object_isolates_organisations(
@@ -148,7 +148,7 @@ def test_every_database_object_isolates_organisations(
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
-        ("create table notes (words text)", "notes: whose are its rows?"),
+        ("create table notes (words text)", "notes: has no org_id"),
         (
             "create table notes (org_id text, words text)",
             "notes: row-level security is not forced",
@@ -186,24 +186,33 @@ def test_every_database_object_isolates_organisations(
             ),
             "of_plan: refers to any organisation's row",
         ),
-        ("grant select on forgotten to playhead_app", "forgotten: everybody's, and read"),
+        (
+            "grant select on deleted_recordings to playhead_app",
+            "deleted_recordings: shared but readable",
+        ),
         (
             "grant update on embedding_sets to playhead_app",
-            "embedding_sets: everybody's, and written",
+            "embedding_sets: shared but writable",
         ),
-        ("create view titles as select title from recordings", "titles: shows what its owner sees"),
+        (
+            "create view titles as select title from recordings",
+            "titles: view without security_invoker",
+        ),
         (
             (
                 "create function all_titles() returns bigint language sql security definer"
                 " as 'select count(*) from recordings'"
             ),
-            "all_titles: works as the owner",
+            "all_titles: unlisted security definer",
         ),
         (
             "grant select on embeddings_set_1 to playhead_app",
-            "embeddings_set_1: a partition that is not reached by its table",
+            "embeddings_set_1: a partition that is accessible beside its table",
         ),
-        ("alter schema public owner to playhead_app", "playhead_app: may more than its grants say"),
+        (
+            "alter schema public owner to playhead_app",
+            "playhead_app: has more privileges than its grants",
+        ),
     ],
 )
 def test_object_without_isolation_is_reported(

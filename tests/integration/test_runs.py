@@ -117,7 +117,7 @@ def test_stage_without_its_input_names_the_missing_stage(pipeline: Pipeline, add
     result = pipeline.run(add("a.wav"), only=("chunks",))
     assert not result.success
     [failed] = [event for event in result.all_events if event.is_step_failure]
-    assert "Materialise transcript first" in str(failed.step_failure_data.user_failure_data)
+    assert "Materialize transcript first" in str(failed.step_failure_data.user_failure_data)
 
 
 def test_transient_error_is_dead_lettered_only_on_the_final_attempt(

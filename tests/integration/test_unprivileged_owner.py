@@ -18,7 +18,7 @@ from pipeline_assets.definitions import build_definitions
 from playhead.core.errors import DatabaseUnsuitable
 from playhead.core.settings import Settings
 from playhead.postgres.embedded.server import EmbeddedServer
-from playhead.postgres.migrator import available, migrate
+from playhead.postgres.migrator import SCHEMA, available, migrate, schema_sql
 from playhead.search.service import SearchService
 from playhead.services.context import open_pipeline_services
 from tests.integration.conftest import Pipeline, stub_engines, write_sound
@@ -75,24 +75,22 @@ def test_missing_privileges_are_reported_with_the_sql_that_grants_them(
         migrations = connection.execute(
             "select name from playhead_migrations order by 1"
         ).fetchall()
-    assert [name for (name,) in migrations] == list(available())
+    assert [name for (name,) in migrations] == sorted([SCHEMA, *available()])
 
 
 def test_owner_who_may_create_roles_needs_no_administrator(
     server: EmbeddedServer, owner: str, administrator: psycopg.Connection
 ) -> None:
-    """Run the migrations with other role names, since the server has ours already."""
+    """Create the schema with other role names, since the server has ours already."""
     administrator.execute(sql.SQL("alter role {} createrole").format(sql.Identifier(owner)))
     add_pgvector(server, owner)
     with (
         psycopg.connect(url_of(server, owner), autocommit=True) as connection,
         connection.transaction(force_rollback=True),
     ):
-        for name, migration in available().items():
-            if name < "0016":
-                statements = migration.replace("playhead_app", f"app_of_{owner}")
-                statements = statements.replace("playhead_pipeline", f"pipeline_of_{owner}")
-                connection.execute(statements.encode())
+        statements = schema_sql().replace("playhead_app", f"app_of_{owner}")
+        statements = statements.replace("playhead_pipeline", f"pipeline_of_{owner}")
+        connection.execute(statements.encode())
         connection.execute(f"set local role app_of_{owner}".encode())
         assert connection.execute("select * from recordings").fetchall() == []
 

@@ -111,7 +111,8 @@ class WorkerHome:
         keys = [dg.AssetKey(stage) for stage in STAGES[1:]]
         found = [self.instance.fetch_materializations(key, limit=99).records for key in keys]
         return [
-            sum(record.partition_key == recording.id for record in records) for records in found
+            sum(record.partition_key == recording.partition_key for record in records)
+            for records in found
         ]
 
     def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:

@@ -262,6 +262,6 @@ def timeline_spans(timeline: Timeline) -> tuple[TimedSpan, ...]:
         timeline.char_ends.tolist(),
         timeline.start_seconds.tolist(),
         timeline.end_seconds.tolist(),
-        [timeline.names[voice] for voice in timeline.voices],
+        [timeline.names[voice] for voice in timeline.speaker_indices],
     )
     return tuple(map(TimedSpan, *columns))

@@ -52,7 +52,7 @@ def run_pooler(url: str) -> Iterator[str]:
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(_CONFIGURATION.format(folder=folder))
         command = [find_pgbouncer() or "pgbouncer", "-q", str(configuration)]
-        if os.geteuid() == 0:  # which pgbouncer refuses to be
+        if os.geteuid() == 0:  # pgbouncer refuses to run as root
             shutil.chown(folder, owner)
             command[1:1] = ["-u", owner]
         # Started in the folder of the server's socket: other users may not be able to enter it.

@@ -83,7 +83,7 @@ def open_provider(
         lambda: state,
         price_of=cent_per_token,
         budget_usd=budget_usd,
-        waiting=Backoff(sleep or slept.append, lambda at_most: at_most / 100),
+        backoff=Backoff(sleep or slept.append, lambda at_most: at_most / 100),
     )
     with serve_answers(script) as url, open_client(f"{url}/v1") as client:
         yield ClientUnderTest(script, client, state, provider_client, slept)

@@ -55,7 +55,7 @@ class PlainClient:
         for _ in range(self._tries - 1):
             with suppress(InvalidProviderResponse, openai.APIConnectionError):
                 return self._value(call)
-            sleep(0.5)  # a server that tore its stream has to be through with it
+            sleep(0.5)  # let a server that broke off its stream finish
         return self._value(call)
 
     def _value(self, call: ProviderCall[T]) -> T:

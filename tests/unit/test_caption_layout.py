@@ -58,11 +58,11 @@ def test_caption_is_at_most_two_lines_and_seven_seconds(transcript: Transcript) 
 @given(transcripts())
 def test_captions_of_a_segment_are_consecutive_and_complete(transcript: Transcript) -> None:
     captions = layout(transcript)
-    assert [caption.segment for caption in captions if caption.begins] == list(
+    assert [caption.segment for caption in captions if caption.is_first] == list(
         range(len(transcript.segments))
     )
     for caption, after in pairwise(captions):
-        assert after.begins or (caption.segment == after.segment and caption.end <= after.start)
+        assert after.is_first or (caption.segment == after.segment and caption.end <= after.start)
 
 
 def test_caption_ends_at_a_sentence_end_before_it_is_full() -> None:

@@ -37,7 +37,7 @@ def test_pause_of_years_is_limited_to_a_day() -> None:
 
 
 def test_retry_date_is_relative_to_the_providers_clock() -> None:
-    sent = datetime(2001, 1, 1, tzinfo=UTC)  # ours says something else
+    sent = datetime(2001, 1, 1, tzinfo=UTC)  # differs from our clock
     headers = {
         "retry-after": format_datetime(sent + timedelta(minutes=2), usegmt=True),
         "date": format_datetime(sent, usegmt=True),

@@ -101,7 +101,7 @@ class DraftSentence:
 class AnswerSink(Protocol):
     """Receiver of the sentences of an answer while it is written."""
 
-    def on_sentence(self, statement: DraftSentence) -> None: ...
+    def on_sentence(self, draft: DraftSentence) -> None: ...
 
     def start_over(self) -> None:
         """Discard all sentences received so far: the answer was interrupted and starts again."""

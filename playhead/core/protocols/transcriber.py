@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from playhead.core.records import Engine, Price, Segment, SpeakerSource, Transcript, Word
 
-if TYPE_CHECKING:  # readers of this module that decode nothing need no numpy
+if TYPE_CHECKING:  # modules that decode nothing need no numpy
     from playhead.core.audio import Samples
 
-UNKNOWN_LANGUAGE: Final = "und"  # ISO 639-2 "undetermined": nobody spoke and none was given
+UNKNOWN_LANGUAGE: Final = "und"  # ISO 639-2 "undetermined": no speech, and no language was given
 
 #: Called occasionally with the seconds of audio transcribed so far, which never decrease.
 Progress = Callable[[float], None]

@@ -26,7 +26,7 @@ from playhead.core.protocols.answerer import (
 )
 from playhead.core.records import Engine
 
-_VERSION: Final = "2"  # raise it with every change to what is chosen
+_VERSION: Final = "2"  # increase it with every change to the selection
 
 #: Minimum score of an answer: the weighted share of the question's words in it plus its cosine to
 #: the question. Of 51 questions that 19 recordings do not answer, none exceeded 1.14; of 105 that
@@ -39,15 +39,15 @@ CALIBRATED_EMBEDDERS: Final = "minilm"
 MIN_COVERAGE_ALONE: Final = 0.7
 
 _MAX_SENTENCES: Final = 3
-_NEARLY_AS_GOOD: Final = 0.9  # of the best sentence's score: what is said beside it
+_NEARLY_AS_GOOD: Final = 0.9  # share of the best score that further sentences need
 #: Factor on the share of words if the question has a single significant word, which proves less.
 _ONE_WORD: Final = 0.7
-_LONG_SECONDS: Final = 6.0  # a longer sentence is opened at the part of it that answers
-_BEFORE_SECONDS: Final = 3.0  # and any, where so much is said before that part
-_WORDS_VOTE: Final = 0.5  # of a part's words, beside its closeness
-_LONG_CHARACTERS: Final = 240  # of a longer one only that part is told
+_LONG_SECONDS: Final = 6.0  # a longer sentence is opened at its answering part
+_BEFORE_SECONDS: Final = 3.0  # so is a sentence with more speech before that part
+_WORDS_VOTE: Final = 0.5  # weight of a part's words, relative to its closeness
+_LONG_CHARACTERS: Final = 240  # of a longer sentence only that part is quoted
 _PART: Final = re.compile(r"(?<=[,;:–—、，；])\s*")
-_MIN_WORDS: Final = 3  # of a part
+_MIN_WORDS: Final = 3  # per part
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ def _candidates(request: AnswerRequest) -> list[_Candidate]:
         for number, excerpt in reversed([*enumerate(request.excerpts, 1)])
         for line in excerpt.lines
     }
-    told = [line.text for _, line in lines]
-    near = request.similarity.closeness(told) if told else None
+    texts = [line.text for _, line in lines]
+    near = request.similarity.closeness(texts) if texts else None
     shares = _coverage(request, [(lines[key], key[1].text) for key in lines])
     return [
         _Candidate(number, line, share, None if near is None else float(near[at]))
@@ -98,34 +98,41 @@ def _candidates(request: AnswerRequest) -> list[_Candidate]:
 
 def _coverage(request: AnswerRequest, lines: Sequence[tuple[int, str]]) -> list[float]:
     """Return the weighted share of the question's words in each (excerpt number, text)."""
-    asked: dict[str, AbstractSet[str]] = {}
-    had: list[AbstractSet[str]] = [frozenset()] * len(lines)
+    question_terms: dict[str, AbstractSet[str]] = {}
+    line_terms: list[AbstractSet[str]] = [frozenset()] * len(lines)
     rules = [request.excerpts[number - 1].stems for number, _ in lines]
     for stems in dict.fromkeys(rules):
-        places = [at for at, rule in enumerate(rules) if rule == stems]
-        texts = [request.question, *(lines[at][1] for at in places)]
-        asked[stems], *found = request.similarity.terms(stems, texts)
-        for at, terms in zip(places, found, strict=True):
-            had[at] = terms
-    seen = Counter(term for terms in had for term in terms)
+        places = [index for index, rule in enumerate(rules) if rule == stems]
+        texts = [request.question, *(lines[index][1] for index in places)]
+        question_terms[stems], *found = request.similarity.terms(stems, texts)
+        for index, terms in zip(places, found, strict=True):
+            line_terms[index] = terms
+    frequencies = Counter(term for terms in line_terms for term in terms)
     weights = {
-        term: math.log(1 + len(lines) / (1 + seen[term]))
-        for terms in asked.values()
+        term: math.log(1 + len(lines) / (1 + frequencies[term]))
+        for terms in question_terms.values()
         for term in terms
     }
-    return [_share(asked[stems], terms, weights) for stems, terms in zip(rules, had, strict=True)]
+    return [
+        _share(question_terms[stems], terms, weights)
+        for stems, terms in zip(rules, line_terms, strict=True)
+    ]
 
 
-def _share(asked: AbstractSet[str], had: AbstractSet[str], weights: dict[str, float]) -> float:
-    whole = math.fsum(weights[term] for term in asked)
-    share = math.fsum(weights[term] for term in asked & had) / whole if whole else 0.0
-    return share if len(asked) > 1 else _ONE_WORD * share
+def _share(
+    question_terms: AbstractSet[str], line_terms: AbstractSet[str], weights: dict[str, float]
+) -> float:
+    total = math.fsum(weights[term] for term in question_terms)
+    share = (
+        math.fsum(weights[term] for term in question_terms & line_terms) / total if total else 0.0
+    )
+    return share if len(question_terms) > 1 else _ONE_WORD * share
 
 
 def _select(candidates: Sequence[_Candidate], embedder: str) -> list[_Candidate]:
     """Return the sentences that answer the question, best first; may be empty."""
-    able = [candidate for candidate in candidates if _is_answer(candidate, embedder)]
-    ranked = sorted(able, key=lambda candidate: -candidate.score)[:_MAX_SENTENCES]
+    answers = [candidate for candidate in candidates if _is_answer(candidate, embedder)]
+    ranked = sorted(answers, key=lambda candidate: -candidate.score)[:_MAX_SENTENCES]
     return [
         candidate for candidate in ranked if candidate.score >= _NEARLY_AS_GOOD * ranked[0].score
     ]
@@ -151,7 +158,9 @@ def _answering_part(candidate: _Candidate, request: AnswerRequest) -> str:
         return candidate.line.text
     shares = _coverage(request, [(candidate.excerpt, part) for part in parts])
     best = int(np.argmax(near + _WORDS_VOTE * np.array(shares)))
-    before = seconds * sum(map(len, parts[:best])) / sum(map(len, parts))  # speech is even enough
+    before = (
+        seconds * sum(map(len, parts[:best])) / sum(map(len, parts))
+    )  # the speed of speech is nearly constant
     late = seconds > _LONG_SECONDS or before > _BEFORE_SECONDS
     return parts[best] if late else candidate.line.text
 

@@ -51,8 +51,8 @@ class _SentenceReply(ReplyModel):
     citations: list[_CitationReply]
 
     def draft(self) -> DraftSentence:
-        cited = (DraftCitation(citation.passage, citation.quote) for citation in self.citations)
-        return DraftSentence(self.text, tuple(cited))
+        citations = (DraftCitation(citation.passage, citation.quote) for citation in self.citations)
+        return DraftSentence(self.text, tuple(citations))
 
 
 class _AnswerReply(ReplyModel):
@@ -70,9 +70,9 @@ def format_question(request: AnswerRequest, excerpts: Sequence[Excerpt]) -> str:
         f"Earlier question: {one_line(turn.question)}\nAnswer: {one_line(turn.answer)}"
         for turn in request.earlier
     ]
-    told = [_format_excerpt(number, excerpt) for number, excerpt in enumerate(excerpts, 1)]
+    passages = [_format_excerpt(number, excerpt) for number, excerpt in enumerate(excerpts, 1)]
     question = f"Question: {one_line(request.question)}"
-    return "\n\n".join([*earlier, fence, *told, fence, question])
+    return "\n\n".join([*earlier, fence, *passages, fence, question])
 
 
 def _format_excerpt(number: int, excerpt: Excerpt) -> str:
@@ -101,15 +101,15 @@ class SentenceStream:
 
     def __init__(self, sink: AnswerSink) -> None:
         sink.start_over()
-        self.heard: list[DraftSentence] = []
+        self.sentences: list[DraftSentence] = []
         self._sink = sink
         self._text = ""
 
     def feed(self, more: str) -> None:
         self._text += more
         if "{" in more or "}" in more:  # otherwise no sentence can have become complete
-            for sentence in self._complete()[len(self.heard) :]:
-                self.heard.append(sentence)
+            for sentence in self._complete()[len(self.sentences) :]:
+                self.sentences.append(sentence)
                 self._sink.on_sentence(sentence)
 
     def _complete(self) -> list[DraftSentence]:
@@ -117,14 +117,14 @@ class SentenceStream:
 
         The complete answer is parsed again at the end and reports what is invalid.
         """
-        value, whole = parse_partial(self._text)
+        value, complete = parse_partial(self._text)
         if not isinstance(value, dict) or value.get("found") is False:
             return []
         sentences = value.get("sentences")
         if not isinstance(sentences, list):
             return []
         drafts: list[DraftSentence] = []
-        for sentence in sentences if whole else sentences[:-1]:
+        for sentence in sentences if complete else sentences[:-1]:
             try:
                 drafts.append(_SentenceReply.model_validate(sentence).draft())
             except ValidationError:

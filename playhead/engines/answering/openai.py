@@ -62,12 +62,12 @@ class OpenAIAnswerer:
         answer = self._structured_client.complete(prompt, parse_sentences, lambda: begin().feed)
         if answer.ended == "refused":
             raise RequestRejected(
-                f"The model refused to answer: {answer.why}",
+                f"The model refused to answer: {answer.reason}",
                 remedy="Set PLAYHEAD_ANSWERER to another model; `extractive` never refuses.",
             )
-        for statement in answer.value or ():
-            if statement not in attempts[-1].heard:
-                sink.on_sentence(statement)
+        for sentence in answer.value or ():
+            if sentence not in attempts[-1].sentences:
+                sink.on_sentence(sentence)
         return None if answer.ended == "complete" else _CUT_OFF
 
     def _prompt(self, request: AnswerRequest) -> Prompt:

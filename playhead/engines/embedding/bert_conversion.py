@@ -1,8 +1,9 @@
 """Convert BERT weights (safetensors, Hugging Face layout) to a CTranslate2 encoder folder.
 
 The conversion runs once, however many processes request it and even if some of them are killed. The
-layout is that of ``ctranslate2.converters.transformers.BertLoader``, which needs torch and
-transformers for the same work.
+layout is that of ``ctranslate2.converters.transformers.BertLoader``.
+
+Why our own: that loader needs transformers, which needs torch, for a conversion that runs once.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def convert_once(source: Path, folder: Path, *, quantisation: str) -> None:
 
 def _convert(source: Path, folder: Path, quantisation: str) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed conversion left
+    shutil.rmtree(partial, ignore_errors=True)  # left by a killed conversion
     partial.mkdir()
     spec = _spec(source)
     spec.validate()

@@ -113,7 +113,7 @@ def _mean(encoder: ctranslate2.Encoder, tokens: list[int]) -> Vectors:
 
 
 def _load(cache: Path) -> _Model:
-    import ctranslate2  # here, so that naming the engine costs nothing
+    import ctranslate2  # imported here, so that naming the engine costs nothing
 
     from playhead.engines.embedding.bert_conversion import convert_once
 
@@ -129,7 +129,7 @@ def _load(cache: Path) -> _Model:
             f"MiniLM's weights cannot be written to {cache}: {error}",
             remedy="Make the folder writable and free 50 MB there.",
         ) from error
-    except RuntimeError as error:  # what CTranslate2 raises for any file it cannot use
+    except RuntimeError as error:  # CTranslate2 raises it for any unusable file
         raise ModelUnavailable(
             f"MiniLM's translated weights in {folder} are damaged: {error}",
             remedy=f"Delete {folder}; it is created again.",

@@ -39,9 +39,9 @@ from playhead.providers.response_parsing import (
 #: request with a specific error.
 LIMITS: Final = RequestLimits(texts=2_048, tokens=300_000)
 
-_PREPROCESSING: Final = 1  # raise it with every change to what is sent for a text
-_BLANK: Final = " "  # what is sent for an empty text, which OpenAI refuses
-_UNIT_WITHIN: Final = 0.01  # OpenAI's vectors have length 1 but for rounding
+_PREPROCESSING: Final = 1  # increase it with every change to the text that is sent
+_BLANK: Final = " "  # sent for an empty text, which OpenAI refuses
+_UNIT_WITHIN: Final = 0.01  # OpenAI's vectors have length 1, except for rounding
 
 
 class _Variant(NamedTuple):
@@ -78,8 +78,8 @@ class OpenAIEmbedder:
         self._org = org
         self._shortened = shortened
         self._dimensions = shortened or model.dimensions
-        self._asking = Lock()
-        self._ladder = FallbackChain(_variants(model, shortened))
+        self._lock = Lock()
+        self._fallbacks = FallbackChain(_variants(model, shortened))
         self.tokenizer = BpeTokenizer(model.encoding)
         self.tokens: str = model.encoding
         self.window_tokens = model.window_tokens
@@ -101,7 +101,7 @@ class OpenAIEmbedder:
 
         For a model that is not in the catalog this makes one call.
         """
-        with self._asking:
+        with self._lock:
             if self._dimensions is None:
                 with call_context(CallContext(self._org, "check of an engine")):
                     self._dimensions = self._vectors(["How many dimensions?"], [4]).shape[1]
@@ -139,7 +139,7 @@ class OpenAIEmbedder:
         return [self.tokenizer.count(text or _BLANK) for text in texts]
 
     def _vectors(self, texts: Sequence[str], counts: Sequence[int]) -> Vectors:
-        vectors = self._ladder.call(lambda way: self._call(texts, sum(counts), way))
+        vectors = self._fallbacks.call(lambda variant: self._call(texts, sum(counts), variant))
         if self._dimensions is not None and vectors.shape[1] != self._dimensions:
             raise ModelUnavailable(
                 f"{self._model.name} returned {vectors.shape[1]} dimensions, "
@@ -148,20 +148,20 @@ class OpenAIEmbedder:
             )
         return vectors
 
-    def _call(self, texts: Sequence[str], tokens: int, way: _Variant) -> Vectors:
+    def _call(self, texts: Sequence[str], tokens: int, variant: _Variant) -> Vectors:
         body: dict[str, Any] = {
             "input": list(texts),
             "model": self._model.name,
-            "encoding_format": way.encoding,
+            "encoding_format": variant.encoding,
         }
-        if way.shorten:
+        if variant.shorten:
             body["dimensions"] = self._shortened
 
         def read(content: bytes) -> Reply[Vectors]:
             reply = json_object(content)
-            told = token_count(reply.get("usage"), "prompt_tokens", "total_tokens")
+            reported = token_count(reply.get("usage"), "prompt_tokens", "total_tokens")
             vectors = _parse(reply, content, len(texts), self._fix_norms)
-            return Reply(vectors, Usage(tokens if told is None else told))
+            return Reply(vectors, Usage(tokens if reported is None else reported))
 
         def send() -> Reply[Vectors]:
             raw = self._client.embeddings.with_raw_response.create(**body)
@@ -219,12 +219,12 @@ def _rows_by_index(data: Any, content: bytes, count: int) -> list[Any]:
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         raise invalid_response("has no vectors", content)
     rows = {str(row.get("index")): row.get("embedding") for row in data}
-    wanted = [str(position) for position in range(count)]
-    if len(data) != count or rows.keys() != set(wanted):
+    positions = [str(position) for position in range(count)]
+    if len(data) != count or rows.keys() != set(positions):
         raise invalid_response(
             f"has {len(data)} vectors for {count} texts, or not one per text", content
         )
-    return [rows[position] for position in wanted]
+    return [rows[position] for position in positions]
 
 
 def _vector(embedding: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -20,7 +20,7 @@ from playhead.engines.embedding.wordllama import WordLlama
 #: of a hundredth of the cost: five give the same results as all, in half the time (decision 19).
 MAX_CANDIDATES = 5
 _LIGHT = WordLlama()
-_PREFILTER_WEIGHT = 2.0  # of its cosine, beside the share of words
+_PREFILTER_WEIGHT = 2.0  # weight of the cosine, relative to the share of words
 _PREFILTER_SENTENCES = 2_000  # characters of a question
 
 _WORD = re.compile(r"\w+")
@@ -33,15 +33,17 @@ class NearestSentence:
     Without an embedding model it scores by shared words.
     """
 
-    depth = 30  # more find little more; these take 0.15 s of a search (docs/retrieval.md)
+    depth = 30  # more find little more; 30 take 0.15 s (docs/retrieval.md)
 
     def scores(self, question: QueryContext, passages: Sequence[Sequence[str]]) -> list[float]:
         """Return the similarity of each chunk's most similar sentence to the question."""
-        likely = [[told[at] for at in top_candidates(question, told)] for told in passages]
-        texts = [sentence for sentences in likely for sentence in sentences]
-        closeness = question.closeness(texts)  # words counted here too found less
+        candidates = [
+            [passage[index] for index in top_candidates(question, passage)] for passage in passages
+        ]
+        texts = [sentence for sentences in candidates for sentence in sentences]
+        closeness = question.closeness(texts)  # adding the words here found less
         near = shared_word_scores(question, texts) if closeness is None else closeness
-        ends = np.cumsum([len(sentences) for sentences in likely])
+        ends = np.cumsum([len(sentences) for sentences in candidates])
         return [float(part.max()) for part in np.split(near, ends[:-1])]
 
 
@@ -52,8 +54,10 @@ def top_candidates(question: QueryContext, sentences: Sequence[str]) -> list[int
     """
     if len(sentences) <= MAX_CANDIDATES:
         return [*range(len(sentences))]
-    asked, *told = _LIGHT.embed([question.text[:_PREFILTER_SENTENCES], *sentences])
-    scores = shared_word_scores(question, sentences) + _PREFILTER_WEIGHT * (np.array(told) @ asked)
+    query_vector, *vectors = _LIGHT.embed([question.text[:_PREFILTER_SENTENCES], *sentences])
+    scores = shared_word_scores(question, sentences) + _PREFILTER_WEIGHT * (
+        np.array(vectors) @ query_vector
+    )
     return sorted(np.argsort(-scores, kind="stable")[:MAX_CANDIDATES].tolist())
 
 
@@ -73,8 +77,8 @@ def shared_word_scores(question: QueryContext, sentences: Sequence[str]) -> NDAr
 
 
 def _shared(query: str, text: str) -> float:
-    wanted = _stems(query)
-    return len(wanted & _stems(text)) / len(wanted) if wanted else 0.0
+    query_stems = _stems(query)
+    return len(query_stems & _stems(text)) / len(query_stems) if query_stems else 0.0
 
 
 def _stems(text: str) -> set[str]:

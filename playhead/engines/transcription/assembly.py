@@ -33,27 +33,34 @@ class TranscriptAssembler:
     seconds: float = 0.0
     timing: Timing = "native"
     error_seconds: float | None = None
-    spoken: Counter[str] = field(default_factory=Counter)  # characters by language
+    characters_by_language: Counter[str] = field(default_factory=Counter)  # characters by language
     _pieces: int = 0
     _overlap: float = 0.0
 
     @property
     def language(self) -> str | None:
         """Return the language of the largest share of speech so far, or None."""
-        return max(self.spoken, key=lambda language: self.spoken[language]) if self.spoken else None
+        return (
+            max(
+                self.characters_by_language,
+                key=lambda language: self.characters_by_language[language],
+            )
+            if self.characters_by_language
+            else None
+        )
 
-    def add(self, piece: AudioPiece, said: Transcript | None) -> None:
+    def add(self, piece: AudioPiece, transcript: Transcript | None) -> None:
         """Add the next piece with its transcript; None if it has no speech."""
         self._pieces += 1
-        if said is not None:
-            self._put(PieceTimeMap(piece), said)
+        if transcript is not None:
+            self._put(PieceTimeMap(piece), transcript)
         self.seconds, self._overlap = piece.end / RATE, piece.overlap / RATE
 
     def transcript(self, language: str | None) -> Transcript:
         """Return the transcript of all pieces; ``language`` is used if it has no words."""
-        spoken = self.language or language or UNKNOWN_LANGUAGE
+        main_language = self.language or language or UNKNOWN_LANGUAGE
         return replace(
-            build_transcript(self.lines, spoken, self.seconds),
+            build_transcript(self.lines, main_language, self.seconds),
             timing=self.timing,
             error_seconds=self.error_seconds,
             dropped=tuple(self.dropped),
@@ -65,30 +72,30 @@ class TranscriptAssembler:
         if other.error_seconds is not None:
             self.error_seconds = max(self.error_seconds or 0.0, other.error_seconds)
 
-    def _put(self, clock: PieceTimeMap, said: Transcript) -> None:
-        lines = relabel_speakers(_map_times(clock, said), self._pieces)
+    def _put(self, time_map: PieceTimeMap, transcript: Transcript) -> None:
+        lines = relabel_speakers(_map_times(time_map, transcript), self._pieces)
         for line in lines:
-            self.spoken[line.language or UNKNOWN_LANGUAGE] += len(line.text)
-        both = (self.seconds - self._overlap, self.seconds)
+            self.characters_by_language[line.language or UNKNOWN_LANGUAGE] += len(line.text)
+        overlap = (self.seconds - self._overlap, self.seconds)
         self.lines = (
-            merge_overlap(self.lines, lines, both) if self._overlap else [*self.lines, *lines]
+            merge_overlap(self.lines, lines, overlap) if self._overlap else [*self.lines, *lines]
         )
-        self.dropped += [clock.dropped(dropped) for dropped in said.dropped]
+        self.dropped += [time_map.dropped(dropped) for dropped in transcript.dropped]
         if lines:
-            self.weigh(said)
+            self.weigh(transcript)
 
 
 class PieceTimeMap:
     """Mapping from the seconds of a piece's sound to those of the sound that was split."""
 
     def __init__(self, piece: AudioPiece) -> None:
-        kept = [{"start": start, "end": end} for start, end in piece.kept]
-        self._map = SpeechTimestampsMap(kept, RATE)
+        chunks = [{"start": start, "end": end} for start, end in piece.ranges]
+        self._map = SpeechTimestampsMap(chunks, RATE)
 
     def word(self, word: Word) -> Word:
-        """Return the word with mapped times, wholly in the stretch that contains its middle."""
-        stretch = self._map.get_chunk_index((word.start + word.end) / 2)
-        start, end = (self._map.get_original_time(at, stretch) for at in (word.start, word.end))
+        """Return the word with mapped times, within the chunk that contains its middle."""
+        chunk = self._map.get_chunk_index((word.start + word.end) / 2)
+        start, end = (self._map.get_original_time(at, chunk) for at in (word.start, word.end))
         return replace(word, start=float(start), end=float(end))
 
     def dropped(self, dropped_speech: DroppedSpeech) -> DroppedSpeech:
@@ -98,45 +105,45 @@ class PieceTimeMap:
 
 
 def merge_channels(
-    voices: Sequence[tuple[str, TranscriptAssembler]], language: str | None
+    channels: Sequence[tuple[str, TranscriptAssembler]], language: str | None
 ) -> Transcript:
     """Merge the transcripts of several simultaneous voices, each labelled with its name."""
-    whole = TranscriptAssembler(_interleave([(name, voice.lines) for name, voice in voices]))
-    for _, voice in voices:
-        whole.dropped += voice.dropped
-        whole.spoken += voice.spoken
-        whole.seconds = max(whole.seconds, voice.seconds)
-        whole.weigh(voice)
-    return whole.transcript(language)
+    merged = TranscriptAssembler(_interleave([(name, channel.lines) for name, channel in channels]))
+    for _, channel in channels:
+        merged.dropped += channel.dropped
+        merged.characters_by_language += channel.characters_by_language
+        merged.seconds = max(merged.seconds, channel.seconds)
+        merged.weigh(channel)
+    return merged.transcript(language)
 
 
-def _map_times(clock: PieceTimeMap, said: Transcript) -> Iterable[TimedSegment]:
-    for line in timed_segments(said.segments, said.words):
-        words = tuple(clock.word(word) for word in line.words)
-        yield replace(line, words=words, language=line.language or said.language)
+def _map_times(time_map: PieceTimeMap, transcript: Transcript) -> Iterable[TimedSegment]:
+    for line in timed_segments(transcript.segments, transcript.words):
+        words = tuple(time_map.word(word) for word in line.words)
+        yield replace(line, words=words, language=line.language or transcript.language)
 
 
-def _interleave(voices: Sequence[tuple[str, Sequence[TimedSegment]]]) -> list[TimedSegment]:
+def _interleave(channels: Sequence[tuple[str, Sequence[TimedSegment]]]) -> list[TimedSegment]:
     """Return the segments of several voices in the order of their words, labelled by voice.
 
     When a voice speaks over another, its words keep their seconds, and the other voice continues in
     a segment of its own.
     """
-    said = sorted(
+    words_in_order = sorted(
         (
-            (word.start, word.end, voice, number, at)
-            for voice, (_, lines) in enumerate(voices)
+            (word.start, word.end, channel, number, index)
+            for channel, (_, lines) in enumerate(channels)
             for number, line in enumerate(lines)
-            for at, word in enumerate(line.words)
+            for index, word in enumerate(line.words)
         ),
     )
-    turns: list[tuple[int, int, set[int]]] = []
-    for _, _, voice, number, at in said:
-        if not turns or turns[-1][:2] != (voice, number):
-            turns.append((voice, number, set()))
-        turns[-1][2].add(at)
+    groups: list[tuple[int, int, set[int]]] = []
+    for _, _, channel, number, index in words_in_order:
+        if not groups or groups[-1][:2] != (channel, number):
+            groups.append((channel, number, set()))
+        groups[-1][2].add(index)
     lines = (
-        (voices[voice][0], voices[voice][1][number].with_only(words))
-        for voice, number, words in turns
+        (channels[channel][0], channels[channel][1][number].with_only(words))
+        for channel, number, words in groups
     )
     return [replace(line, speaker=name) for name, line in lines if line]

@@ -30,7 +30,7 @@ def encode_flac(sound: Samples) -> bytes:
 
 
 def _frame(sound: Samples) -> av.AudioFrame:
-    whole = np.rint(np.clip(sound, -1.0, 1.0) * 32767).astype(np.int16)
-    frame = av.AudioFrame.from_ndarray(whole[np.newaxis, :], format="s16", layout="mono")
+    samples = np.rint(np.clip(sound, -1.0, 1.0) * 32767).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(samples[np.newaxis, :], format="s16", layout="mono")
     frame.sample_rate = RATE
     return frame

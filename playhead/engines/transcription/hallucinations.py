@@ -35,16 +35,16 @@ _PROMPT_WORDS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Words ``[start, end)`` that repeat the same ``turn`` words."""
+    """Words ``[start, end)`` that repeat the same ``period`` words."""
 
     start: int
     end: int
-    turn: int
+    period: int
 
     @property
     def repeats(self) -> int:
         """Return the number of repetitions."""
-        return (self.end - self.start) // self.turn
+        return (self.end - self.start) // self.period
 
 
 def find_loops(words: Sequence[Word]) -> list[Loop]:
@@ -52,16 +52,16 @@ def find_loops(words: Sequence[Word]) -> list[Loop]:
 
     Loops do not overlap.
     """
-    said = [count_letters(word.word) for word in words]
+    letters = [count_letters(word.word) for word in words]
     found: list[Loop] = []
-    for turn in range(1, _MAX_LOOP_WORDS + 1):
-        at = 0
-        for again, row in groupby(a == b for a, b in zip(said, said[turn:], strict=False)):
+    for period in range(1, _MAX_LOOP_WORDS + 1):
+        start = 0
+        for equal, row in groupby(a == b for a, b in zip(letters, letters[period:], strict=False)):
             length = len(list(row))
-            loop = Loop(at, at + length + turn, turn)
-            at += length
-            enough = loop.end - loop.start >= _LOOP_WORDS and loop.repeats >= _MIN_LOOP_REPEATS
-            if again and enough and not any(_overlap(loop, other) for other in found):
+            loop = Loop(start, start + length + period, period)
+            start += length
+            is_loop = loop.end - loop.start >= _LOOP_WORDS and loop.repeats >= _MIN_LOOP_REPEATS
+            if equal and is_loop and not any(_overlap(loop, other) for other in found):
                 found.append(loop)
     return sorted(found, key=lambda loop: loop.start)
 
@@ -69,23 +69,23 @@ def find_loops(words: Sequence[Word]) -> list[Loop]:
 def remove_loops(lines: Sequence[TimedSegment]) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
     """Remove the repetitions of loops that are too fast to have been spoken.
 
-    The first turn of such a loop stays. Other loops stay and are reported, since people do count,
+    The first round of such a loop stays. Other loops stay and are reported, since people do count,
     chant and pray.
     """
     words = [word for line in lines for word in line.words]
-    gone: dict[int, str] = {}
-    told: list[DroppedSpeech] = []
+    removed: dict[int, str] = {}
+    reported: list[DroppedSpeech] = []
     for loop in find_loops(words):
-        stretch = words[loop.start : loop.end]
-        if _is_too_fast(stretch):
+        repeated = words[loop.start : loop.end]
+        if _is_too_fast(repeated):
             reason = f"repeated {loop.repeats} times, faster than it can be spoken"
-            gone |= dict.fromkeys(range(loop.start + loop.turn, loop.end), reason)
+            removed |= dict.fromkeys(range(loop.start + loop.period, loop.end), reason)
         else:
-            once = " ".join(word.word for word in stretch[: loop.turn])
+            phrase = " ".join(word.word for word in repeated[: loop.period])
             reason = f"repeated {loop.repeats} times, kept: slow enough to be spoken"
-            told.append(DroppedSpeech(once, stretch[0].start, stretch[-1].end, reason))
-    kept, dropped = _remove(lines, lambda index, _: gone.get(index))
-    return kept, [*told, *dropped]
+            reported.append(DroppedSpeech(phrase, repeated[0].start, repeated[-1].end, reason))
+    remaining, dropped = _remove(lines, lambda index, _: removed.get(index))
+    return remaining, [*reported, *dropped]
 
 
 def remove_silence(
@@ -93,7 +93,7 @@ def remove_silence(
 ) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
     """Remove words without speech within ``MAX_WORD_DISTANCE_SECONDS``.
 
-    ``speech`` are the stretches with speech, in seconds.
+    ``speech`` are the time ranges with speech, in seconds.
     """
 
     def silent(_: int, word: Word) -> str | None:
@@ -115,8 +115,8 @@ def remove_prompt(
     echoes = [
         len(line.words) >= _PROMPT_WORDS and count_letters(line.text) in prompted for line in lines
     ]
-    kept = [line for line, echo in zip(lines, echoes, strict=True) if not echo]
-    return kept, [
+    remaining = [line for line, echo in zip(lines, echoes, strict=True) if not echo]
+    return remaining, [
         DroppedSpeech(line.text, line.start, line.end, "repeats the prompt")
         for line, echo in zip(lines, echoes, strict=True)
         if echo
@@ -128,32 +128,32 @@ def _overlap(loop: Loop, other: Loop) -> bool:
 
 
 def _is_too_fast(words: Sequence[Word]) -> bool:
-    said = sum(len(count_letters(word.word)) for word in words)
-    return said > _MAX_LETTERS_PER_SECOND * (words[-1].end - words[0].start)
+    letters = sum(len(count_letters(word.word)) for word in words)
+    return letters > _MAX_LETTERS_PER_SECOND * (words[-1].end - words[0].start)
 
 
 def _remove(
-    lines: Sequence[TimedSegment], why: Callable[[int, Word], str | None]
+    lines: Sequence[TimedSegment], reason_of: Callable[[int, Word], str | None]
 ) -> tuple[list[TimedSegment], list[DroppedSpeech]]:
-    """Remove the words for which ``why`` returns a reason, by their index among all words.
+    """Remove the words for which ``reason_of`` returns a reason, by their index among all words.
 
     Returns the segments with the remaining words, and the removed words; consecutive words with the
     same reason are one entry.
     """
-    kept: list[TimedSegment] = []
-    gone: list[tuple[str | None, Word]] = []
+    remaining: list[TimedSegment] = []
+    entries: list[tuple[str | None, Word]] = []
     first = 0
     for line in lines:
-        reasons = [why(first + i, word) for i, word in enumerate(line.words)]
+        reasons = [reason_of(first + i, word) for i, word in enumerate(line.words)]
         first += len(line.words)
-        gone += zip(reasons, line.words, strict=True)
-        stays = line.with_only({i for i, reason in enumerate(reasons) if reason is None})
-        kept += [stays] if stays else []
-    return kept, list(_dropped(gone))
+        entries += zip(reasons, line.words, strict=True)
+        shortened = line.with_only({i for i, reason in enumerate(reasons) if reason is None})
+        remaining += [shortened] if shortened else []
+    return remaining, list(_dropped(entries))
 
 
-def _dropped(gone: Sequence[tuple[str | None, Word]]) -> Iterator[DroppedSpeech]:
-    for reason, row in groupby(gone, key=lambda entry: entry[0]):
+def _dropped(entries: Sequence[tuple[str | None, Word]]) -> Iterator[DroppedSpeech]:
+    for reason, row in groupby(entries, key=lambda entry: entry[0]):
         words = [word for _, word in row]
         if reason is not None:
             text = " ".join(word.word for word in words)

@@ -31,13 +31,13 @@ _NAMES: Final = dict(
 _CODES: Final = frozenset(_NAMES.values())
 
 
-def language_code(said: object) -> str | None:
+def language_code(value: object) -> str | None:
     """Return the code of a language from its name or code, or None if it is neither.
 
     Case and region do not matter.
     """
-    if not isinstance(said, str):
+    if not isinstance(value, str):
         return None
-    name = said.strip().lower()
+    name = value.strip().lower()
     code = name.replace("_", "-").split("-")[0]
     return _NAMES.get(name) or (code if code in _CODES else None)

@@ -41,7 +41,7 @@ from playhead.providers.response_parsing import (
 )
 from playhead.transcripts.word_positions import TOLERANCE_SECONDS
 
-_RAISE_WITH_EVERY_CHANGE: Final = 1  # to what is sent or made of a reply
+_REQUEST_VERSION: Final = 1  # increase it with every change to requests or their parsing
 
 #: The request parameters of each format. ``prompt`` is never sent: it comes back as text where
 #: there is no speech.
@@ -56,7 +56,9 @@ _REQUEST: Final[Mapping[SpeechFormat, Mapping[str, Any]]] = {
 }
 
 _MAX_OUTPUT_TOKENS: Final = 2_000
-_LATE_SECONDS: Final = 1.0  # by which a last word may overrun; engines count in steps of up to that
+_LATE_SECONDS: Final = (
+    1.0  # maximum overrun of the last word; some engines count in steps of a second
+)
 
 _Reply = Mapping[str, Any]
 _Timed = TypeVar("_Timed", tuple[Word, ...], tuple[Segment, ...])
@@ -87,7 +89,7 @@ class OpenAIRecognizer:
 
         The format that an unknown model serves is not included, since it is found out by trying.
         """
-        parameters = {"request": _RAISE_WITH_EVERY_CHANGE}
+        parameters = {"request": _REQUEST_VERSION}
         return Engine(self._provider_client.provider, self._model.name, parameters)
 
     @property
@@ -116,16 +118,16 @@ class OpenAIRecognizer:
             )
         file = ("piece.flac", encode_flac(sound), "audio/flac")
         try:
-            return self._fallbacks.call(lambda form: self._ask(file, seconds, language, form))
+            return self._fallbacks.call(lambda form: self._request(file, seconds, language, form))
         except RequestRejected as error:
             if language and "language" in str(error).lower():
                 raise _unsupported(self._model.name, language) from error
             raise
 
-    def _ask(
+    def _request(
         self, file: tuple[str, bytes, str], seconds: float, language: str | None, form: SpeechFormat
     ) -> Recognition:
-        at_most = self._at_most(seconds)
+        max_usage = self._max_usage(seconds)
 
         def send() -> Reply[Recognition]:
             raw = self._client.audio.transcriptions.with_raw_response.create(
@@ -136,29 +138,36 @@ class OpenAIRecognizer:
                 **_REQUEST[form],
             )
             reply = json_object(raw.content)
-            heard = _Checked(reply, raw.content, seconds).heard(form, insist=self._model.known)
-            return Reply(heard, _used(reply.get("usage"), at_most), plain_headers(raw.headers))
+            recognition = _Checked(reply, raw.content, seconds).recognition(
+                form, require_times=self._model.known
+            )
+            return Reply(
+                recognition, _used(reply.get("usage"), max_usage), plain_headers(raw.headers)
+            )
 
         return self._provider_client.execute(
-            ProviderCall("transcriptions", self._model.name, at_most, send)
+            ProviderCall("transcriptions", self._model.name, max_usage, send)
         )
 
-    def _at_most(self, seconds: float) -> Usage:
+    def _max_usage(self, seconds: float) -> Usage:
         if self._rates.usd_per_million_input_tokens:  # billed by tokens
             tokens = math.ceil(seconds * AUDIO_TOKENS_PER_SECOND)
             return Usage(tokens, _MAX_OUTPUT_TOKENS, seconds)
         return Usage(audio_seconds=seconds)
 
 
-def _used(usage: Any, at_most: Usage) -> Usage:
+def _used(usage: Any, max_usage: Usage) -> Usage:
     """Return the usage that the response reports, or the maximum where it reports none."""
-    told, wrote = token_count(usage, "input_tokens"), token_count(usage, "output_tokens")
-    if told is not None:
-        return replace(at_most, input_tokens=told, output_tokens=wrote or 0)
+    input_tokens, output_tokens = (
+        token_count(usage, "input_tokens"),
+        token_count(usage, "output_tokens"),
+    )
+    if input_tokens is not None:
+        return replace(max_usage, input_tokens=input_tokens, output_tokens=output_tokens or 0)
     seconds = usage.get("seconds") if isinstance(usage, dict) else None
     if isinstance(seconds, int | float) and seconds >= 0:
         return Usage(audio_seconds=float(seconds))
-    return at_most
+    return max_usage
 
 
 class _Checked:
@@ -169,11 +178,11 @@ class _Checked:
         self._content = content
         self._seconds = seconds
 
-    def heard(self, form: SpeechFormat, *, insist: bool) -> Recognition:
+    def recognition(self, form: SpeechFormat, *, require_times: bool) -> Recognition:
         """Return the validated result in the given format.
 
-        ``insist`` is True if the model is known to give times in this format, so that a response
-        without them is invalid. Raises ``InvalidProviderResponse``.
+        ``require_times`` is True if the model is known to give times in this format, so that a
+        response without them is invalid. Raises ``InvalidProviderResponse``.
         """
         text = self._reply.get("text")
         if not isinstance(text, str):
@@ -183,7 +192,7 @@ class _Checked:
         if not text.strip() and (words or segments):
             raise invalid_response("has words but no text", self._content)
         timed = words if form == "words" else segments
-        if insist and form != "text" and text.strip() and not timed:
+        if require_times and form != "text" and text.strip() and not timed:
             raise invalid_response(f"has a text but no {form}", self._content)
         return Recognition(text.strip(), self._language(), words, segments)
 
@@ -191,7 +200,7 @@ class _Checked:
         rows = self._rows("words")
         if rows is None:
             return None
-        words = tuple(Word(self._said(row, "word"), *self._times(row)) for row in rows)
+        words = tuple(Word(self._text_of(row, "word"), *self._times(row)) for row in rows)
         return self._in_order(tuple(word for word in words if word.word))
 
     def _segments(self) -> tuple[Segment, ...] | None:
@@ -199,7 +208,7 @@ class _Checked:
         if rows is None:
             return None
         segments = tuple(
-            Segment(self._said(row, "text"), *self._times(row), _speaker(row)) for row in rows
+            Segment(self._text_of(row, "text"), *self._times(row), _speaker(row)) for row in rows
         )
         return self._in_order(tuple(segment for segment in segments if segment.text))
 
@@ -209,11 +218,11 @@ class _Checked:
             raise invalid_response(f"has {name} that are not a list", self._content)
         return rows
 
-    def _said(self, row: Any, name: str) -> str:
-        said = row.get(name) if isinstance(row, dict) else None
-        if not isinstance(said, str):
+    def _text_of(self, row: Any, name: str) -> str:
+        value = row.get(name) if isinstance(row, dict) else None
+        if not isinstance(value, str):
             raise invalid_response(f"has a {name} that is not text", self._content)
-        return said.strip()
+        return value.strip()
 
     def _times(self, row: Any) -> tuple[float, float]:
         start, end = row.get("start"), row.get("end")

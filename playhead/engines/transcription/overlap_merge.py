@@ -16,7 +16,7 @@ from playhead.engines.transcription.timed_segments import TimedSegment
 from playhead.engines.transcription.word_times import TimeRange
 from playhead.transcripts.alignment import align, count_letters
 
-_SAME_SECONDS: Final = 1.5  # a word heard twice is at the same second, give or take this
+_SAME_SECONDS: Final = 1.5  # maximum time difference of a word recognized twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +29,29 @@ class _PlacedWord:
 
 
 def merge_overlap(
-    before: Sequence[TimedSegment], after: Sequence[TimedSegment], both: TimeRange
+    before: Sequence[TimedSegment], after: Sequence[TimedSegment], overlap: TimeRange
 ) -> list[TimedSegment]:
-    """Merge the segments of two pieces that overlap in the seconds ``both``.
+    """Merge the segments of two pieces that overlap in the seconds ``overlap``.
 
     The result has the words of ``before`` up to a word that both pieces recognized, as near to the
     middle of the overlap as possible, and the words of ``after`` from then on. If they agree on no
     word, the switch is at the middle. Speakers of words that both recognized keep their names.
     """
-    middle = sum(both) / 2
-    old = [spot for spot in _placed_words(before) if spot.word.end >= both[0]]
-    new = [spot for spot in _placed_words(after) if spot.word.start <= both[1]]
+    middle = sum(overlap) / 2
+    old = [placed for placed in _placed_words(before) if placed.word.end >= overlap[0]]
+    new = [placed for placed in _placed_words(after) if placed.word.start <= overlap[1]]
     pairs = _pairs(old, new)
     after = _rename_speakers(before, after, pairs)
     if pairs:
         last, first = min(pairs, key=lambda pair: abs(_middle(pair[0].word) - middle))
-        head = {(spot.line, spot.at) for spot in old if _sort_key(spot) <= _sort_key(last)}
-        tail = {(spot.line, spot.at) for spot in new if _sort_key(spot) > _sort_key(first)}
+        head = {(placed.line, placed.at) for placed in old if _sort_key(placed) <= _sort_key(last)}
+        tail = {(placed.line, placed.at) for placed in new if _sort_key(placed) > _sort_key(first)}
     else:
-        head = {(spot.line, spot.at) for spot in old if _middle(spot.word) < middle}
-        tail = {(spot.line, spot.at) for spot in new if _middle(spot.word) >= middle}
+        head = {(placed.line, placed.at) for placed in old if _middle(placed.word) < middle}
+        tail = {(placed.line, placed.at) for placed in new if _middle(placed.word) >= middle}
     return [
-        *_remove_words(before, {_sort_key(spot) for spot in old} - head),
-        *_remove_words(after, {_sort_key(spot) for spot in new} - tail),
+        *_remove_words(before, {_sort_key(placed) for placed in old} - head),
+        *_remove_words(after, {_sort_key(placed) for placed in new} - tail),
     ]
 
 
@@ -76,8 +76,8 @@ def _placed_words(lines: Sequence[TimedSegment]) -> list[_PlacedWord]:
     ]
 
 
-def _sort_key(spot: _PlacedWord) -> tuple[int, int]:
-    return spot.line, spot.at
+def _sort_key(placed: _PlacedWord) -> tuple[int, int]:
+    return placed.line, placed.at
 
 
 def _middle(word: Word) -> float:
@@ -88,11 +88,15 @@ def _pairs(
     old: Sequence[_PlacedWord], new: Sequence[_PlacedWord]
 ) -> list[tuple[_PlacedWord, _PlacedWord]]:
     """Return the pairs of equal words at about the same second."""
-    mates = align([spot.word.word for spot in old], [spot.word.word for spot in new])
-    found = [(old[mate], spot) for spot, mate in zip(new, mates, strict=True) if mate is not None]
+    matches = align([placed.word.word for placed in old], [placed.word.word for placed in new])
+    pairs = [
+        (old[match], placed)
+        for placed, match in zip(new, matches, strict=True)
+        if match is not None
+    ]
     return [
         (word, other)
-        for word, other in found
+        for word, other in pairs
         if count_letters(word.word.word) == count_letters(other.word.word)
         and abs(_middle(word.word) - _middle(other.word)) <= _SAME_SECONDS
     ]
@@ -107,9 +111,11 @@ def _rename_speakers(
     return [replace(line, speaker=names.get(line.speaker, line.speaker)) for line in after]
 
 
-def _remove_words(lines: Sequence[TimedSegment], gone: set[tuple[int, int]]) -> list[TimedSegment]:
-    kept = (
-        line.with_only({at for at in range(len(line.words)) if (number, at) not in gone})
+def _remove_words(
+    lines: Sequence[TimedSegment], removed: set[tuple[int, int]]
+) -> list[TimedSegment]:
+    remaining = (
+        line.with_only({at for at in range(len(line.words)) if (number, at) not in removed})
         for number, line in enumerate(lines)
     )
-    return [line for line in kept if line]
+    return [line for line in remaining if line]

@@ -19,7 +19,7 @@ from playhead.media.decode import RATE
 
 SPEECH_THRESHOLD: Final = 0.35  # Silero's default is 0.5; lower, so that no faint word is lost
 MARGIN_SECONDS: Final = 2  # silence this near to speech stays
-OVERLAP_SECONDS: Final = 4  # both pieces have this much where nobody pauses: some ten words
+OVERLAP_SECONDS: Final = 4  # shared by both pieces if there is no pause: about ten words
 
 _VAD: Final = VadOptions(
     threshold=SPEECH_THRESHOLD,
@@ -33,7 +33,7 @@ Span = tuple[int, int]  # samples [start, end)
 
 @dataclass(frozen=True, slots=True)
 class AudioPiece:
-    """A stretch of a recording.
+    """A part of a recording.
 
     ``sound`` is the concatenation of the sample ranges ``kept`` of the recording; both are empty
     without speech. ``speech`` are the sample ranges of ``sound`` with speech. ``end`` is the sample
@@ -42,30 +42,30 @@ class AudioPiece:
     """
 
     sound: Samples
-    kept: tuple[Span, ...]
+    ranges: tuple[Span, ...]
     speech: tuple[Span, ...]
     end: int
     overlap: int = 0
 
 
-def split_at_pauses(blocks: Iterable[Samples], longest: float) -> Iterator[AudioPiece]:
-    """Split blocks of sound into pieces of at most ``longest`` seconds, at pauses.
+def split_at_pauses(blocks: Iterable[Samples], max_seconds: float) -> Iterator[AudioPiece]:
+    """Split blocks of sound into pieces of at most ``max_seconds``, at pauses.
 
     The pieces cover the sound. Without a pause, the next piece repeats the end of the previous one.
     Shorter sound is one piece.
     """
-    size, start, held = round(longest * RATE), 0, np.empty(0, dtype=np.float32)
+    size, start, buffer = round(max_seconds * RATE), 0, np.empty(0, dtype=np.float32)
     for block in blocks:
-        held = np.concatenate([held, block])
-        while len(held) > size:
-            speech = _speech(held[:size])
+        buffer = np.concatenate([buffer, block])
+        while len(buffer) > size:
+            speech = _speech(buffer[:size])
             cut = _cut(speech, size)
             overlap = min(OVERLAP_SECONDS * RATE, size // 4) if cut is None else 0
             cut = size if cut is None else cut
-            heard = [(first, min(last, cut)) for first, last in speech if first < cut]
-            yield _build_piece(held[:cut], heard, start, overlap)
-            start, held = start + cut - overlap, held[cut - overlap :]
-    yield _build_piece(held, _speech(held), start, 0)
+            piece_speech = [(first, min(last, cut)) for first, last in speech if first < cut]
+            yield _build_piece(buffer[:cut], piece_speech, start, overlap)
+            start, buffer = start + cut - overlap, buffer[cut - overlap :]
+    yield _build_piece(buffer, _speech(buffer), start, 0)
 
 
 def _speech(sound: Samples) -> list[Span]:
@@ -85,25 +85,25 @@ def _cut(speech: list[Span], size: int) -> int | None:
         if end > start and start + end > size // 5
     ]
     late = [pause for pause in pauses if 2 * pause[1] >= size]
-    chosen = late or pauses[-1:]
-    return max(chosen)[1] if chosen else None
+    candidates = late or pauses[-1:]
+    return max(candidates)[1] if candidates else None
 
 
 def _build_piece(sound: Samples, speech: list[Span], start: int, overlap: int) -> AudioPiece:
-    kept = _widen(speech, len(sound))
+    ranges = _widen(speech, len(sound))
     return AudioPiece(
-        sound=np.concatenate([sound[:0], *(sound[first:last] for first, last in kept)]),
-        kept=tuple((start + first, start + last) for first, last in kept),
-        speech=tuple(_within(kept, speech)),
+        sound=np.concatenate([sound[:0], *(sound[first:last] for first, last in ranges)]),
+        ranges=tuple((start + first, start + last) for first, last in ranges),
+        speech=tuple(_within(ranges, speech)),
         end=start + len(sound),
         overlap=overlap,
     )
 
 
-def _within(kept: list[Span], speech: list[Span]) -> Iterator[Span]:
-    """Yield the ranges of speech within the concatenated ``kept`` ranges."""
+def _within(ranges: list[Span], speech: list[Span]) -> Iterator[Span]:
+    """Yield the ranges of speech within the concatenated ``ranges``."""
     offset = 0
-    for first, last in kept:
+    for first, last in ranges:
         yield from (
             (offset + start - first, offset + end - first)
             for start, end in speech
@@ -114,10 +114,10 @@ def _within(kept: list[Span], speech: list[Span]) -> Iterator[Span]:
 
 def _widen(speech: list[Span], size: int) -> list[Span]:
     """Return the ranges of speech with their margins; ranges that then touch are merged."""
-    kept: list[Span] = []
+    ranges: list[Span] = []
     for first, last in speech:
         first, last = max(0, first - MARGIN_SECONDS * RATE), min(size, last + MARGIN_SECONDS * RATE)
-        if kept and first <= kept[-1][1]:
-            first, _ = kept.pop()
-        kept.append((first, last))
-    return kept
+        if ranges and first <= ranges[-1][1]:
+            first, _ = ranges.pop()
+        ranges.append((first, last))
+    return ranges

@@ -34,8 +34,8 @@ from playhead.engines.transcription.pause_splitting import (
     OVERLAP_SECONDS,
     SPEECH_THRESHOLD,
     AudioPiece,
+    split_at_pauses,
 )
-from playhead.engines.transcription.pause_splitting import split_at_pauses as cut_at_pauses
 from playhead.engines.transcription.timed_segments import build_transcript, timed_segments
 from playhead.engines.transcription.word_times import TimeRange, add_word_times
 from playhead.media.audio_channels import audio_channels
@@ -46,7 +46,7 @@ from playhead.media.decode import RATE, decode
 PIECE_SECONDS: Final = 300.0
 
 #: A piece with less speech is not enough evidence for a language other than the recording's.
-_PROGRESS_INTERVAL_SECONDS: Final = 15.0
+_MIN_LANGUAGE_SECONDS: Final = 15.0
 
 
 class PiecewiseTranscriber:
@@ -74,13 +74,13 @@ class PiecewiseTranscriber:
         """
         engine = self._recognizer.engine
         aligner = {"aligner": self._aligner.engine.model} if self._aligner else {}
-        ours = {
+        parameters = {
             "piece_seconds": self._piece_seconds,
             "overlap_seconds": OVERLAP_SECONDS,
             "silence_margin_seconds": MARGIN_SECONDS,
             "speech_threshold": SPEECH_THRESHOLD,
         }
-        return replace(engine, parameters={**engine.parameters, **ours, **aligner})
+        return replace(engine, parameters={**engine.parameters, **parameters, **aligner})
 
     @property
     def price(self) -> Price:
@@ -103,13 +103,15 @@ class PiecewiseTranscriber:
             return self._transcribe_channel(decode(media), language, progress, finished).transcript(
                 language
             )
-        heard: list[tuple[str, TranscriptAssembler]] = []
-        apart = audio_channels(media, speakers)
-        for name, voice in apart.items():
-            share = _share_progress(progress, [whole for _, whole in heard], len(apart))
-            blocks = decode(media, voice=voice)
-            heard.append((name, self._transcribe_channel(blocks, language, share, finished)))
-        return merge_channels(heard, language)
+        transcribed: list[tuple[str, TranscriptAssembler]] = []
+        channels = audio_channels(media, speakers)
+        for name, channel in channels.items():
+            share = _share_progress(
+                progress, [assembler for _, assembler in transcribed], len(channels)
+            )
+            blocks = decode(media, audio_channel=channel)
+            transcribed.append((name, self._transcribe_channel(blocks, language, share, finished)))
+        return merge_channels(transcribed, language)
 
     def _transcribe_channel(
         self,
@@ -118,15 +120,19 @@ class PiecewiseTranscriber:
         progress: Progress,
         finished: PieceCache,
     ) -> TranscriptAssembler:
-        whole = TranscriptAssembler()
-        for piece, heard in self._transcribe_pieces(blocks, language, finished):
-            doubtful = language is None and _language_uncertain(piece, heard, whole.language)
-            whole.add(
-                piece,
-                self._transcribe_piece(piece, whole.language, finished) if doubtful else heard,
+        assembler = TranscriptAssembler()
+        for piece, transcript in self._transcribe_pieces(blocks, language, finished):
+            doubtful = language is None and _language_uncertain(
+                piece, transcript, assembler.language
             )
-            progress(whole.seconds)
-        return whole
+            assembler.add(
+                piece,
+                self._transcribe_piece(piece, assembler.language, finished)
+                if doubtful
+                else transcript,
+            )
+            progress(assembler.seconds)
+        return assembler
 
     def _transcribe_pieces(
         self, blocks: Iterator[Samples], language: str | None, finished: PieceCache
@@ -136,83 +142,85 @@ class PiecewiseTranscriber:
         The transcript is None for a piece without speech, which is not sent to an engine. If a
         piece fails, the pieces in progress are completed and cached first.
         """
-        at_once = self._recognizer.concurrency
-        waiting: deque[tuple[AudioPiece, Future[Transcript] | None]] = deque()
-        with ThreadPoolExecutor(at_once, "listener") as pool:
-            for piece in cut_at_pauses(blocks, self._piece_seconds):
-                if len(waiting) == at_once:
-                    yield _seconds_done(waiting.popleft())
-                hear = _bind_context(self._transcribe_piece, piece, language, finished)
-                waiting.append((piece, pool.submit(hear) if piece.kept else None))
-            while waiting:
-                yield _seconds_done(waiting.popleft())
+        concurrency = self._recognizer.concurrency
+        pending: deque[tuple[AudioPiece, Future[Transcript] | None]] = deque()
+        with ThreadPoolExecutor(concurrency, "recognizer") as pool:
+            for piece in split_at_pauses(blocks, self._piece_seconds):
+                if len(pending) == concurrency:
+                    yield _finished_piece(pending.popleft())
+                task = _bind_context(self._transcribe_piece, piece, language, finished)
+                pending.append((piece, pool.submit(task) if piece.ranges else None))
+            while pending:
+                yield _finished_piece(pending.popleft())
 
     def _transcribe_piece(
         self, piece: AudioPiece, language: str | None, finished: PieceCache
     ) -> Transcript:
         """Return the transcript of a piece from the cache, or transcribe and cache it."""
         key = hashlib.sha256(piece.sound.tobytes()).hexdigest()
-        if known := finished.get(key, language):
-            return known
-        said = self._remove_hallucinations(piece, self._recognize(piece, language))
-        finished.put(key, language, said)
-        return said
+        if cached := finished.get(key, language):
+            return cached
+        transcript = self._remove_hallucinations(piece, self._recognize(piece, language))
+        finished.put(key, language, transcript)
+        return transcript
 
     def _recognize(self, piece: AudioPiece, language: str | None) -> Transcript:
         """Recognize a piece; if the result has loops, retry once in two halves."""
-        said = self._add_word_times(piece, language)
+        transcript = self._add_word_times(piece, language)
         seconds = len(piece.sound) / RATE
-        if not find_loops(said.words) or seconds < 2:
-            return said
-        whole = TranscriptAssembler()
-        for half in cut_at_pauses([piece.sound], seconds / 2 + 1):
-            whole.add(half, self._add_word_times(half, language) if half.kept else None)
-        return whole.transcript(said.language)
+        if not find_loops(transcript.words) or seconds < 2:
+            return transcript
+        assembler = TranscriptAssembler()
+        for half in split_at_pauses([piece.sound], seconds / 2 + 1):
+            assembler.add(half, self._add_word_times(half, language) if half.ranges else None)
+        return assembler.transcript(transcript.language)
 
     def _add_word_times(self, piece: AudioPiece, language: str | None) -> Transcript:
-        heard = self._recognizer.recognize(piece.sound, language=language)
-        heard = replace(heard, language=heard.language or language)
-        return add_word_times(heard, piece.sound, _speech_seconds(piece), self._aligner)
+        recognition = self._recognizer.recognize(piece.sound, language=language)
+        recognition = replace(recognition, language=recognition.language or language)
+        return add_word_times(recognition, piece.sound, _speech_seconds(piece), self._aligner)
 
-    def _remove_hallucinations(self, piece: AudioPiece, said: Transcript) -> Transcript:
+    def _remove_hallucinations(self, piece: AudioPiece, transcript: Transcript) -> Transcript:
         """Move words that were not spoken to ``dropped``."""
         prompt = self._recognizer.engine.parameters.get("prompt", "")
-        lines = timed_segments(said.segments, said.words)
+        lines = timed_segments(transcript.segments, transcript.words)
         lines, echoed = remove_prompt(lines, prompt)
         lines, silent = remove_silence(lines, _speech_seconds(piece))
         lines, looped = remove_loops(lines)
         if not (echoed or silent or looped):
-            return said
+            return transcript
         return replace(
-            build_transcript(lines, said.language, said.duration_seconds),
-            timing=said.timing,
-            error_seconds=said.error_seconds,
+            build_transcript(lines, transcript.language, transcript.duration_seconds),
+            timing=transcript.timing,
+            error_seconds=transcript.error_seconds,
             dropped=(*echoed, *silent, *looped),
         )
 
 
 def _bind_context(
-    said: Callable[[AudioPiece, str | None, PieceCache], Transcript], *given: Any
+    function: Callable[[AudioPiece, str | None, PieceCache], Transcript], *args: Any
 ) -> Callable[[], Transcript]:
     """Bind a call for another thread to the current call context."""
-    return partial(copy_context().run, said, *given)
+    return partial(copy_context().run, function, *args)
 
 
-def _seconds_done(
-    waiting: tuple[AudioPiece, Future[Transcript] | None],
+def _finished_piece(
+    pending: tuple[AudioPiece, Future[Transcript] | None],
 ) -> tuple[AudioPiece, Transcript | None]:
-    piece, said = waiting
-    return piece, said.result() if said else None
+    piece, future = pending
+    return piece, future.result() if future else None
 
 
-def _language_uncertain(piece: AudioPiece, said: Transcript | None, usual: str | None) -> bool:
+def _language_uncertain(
+    piece: AudioPiece, transcript: Transcript | None, main_language: str | None
+) -> bool:
     """Return True if a little speech seems to differ in language from all before.
 
     Such a piece is transcribed again in the usual language.
     """
-    if said is None or not said.words or usual in (None, said.language):
+    if transcript is None or not transcript.words or main_language in (None, transcript.language):
         return False
-    return sum(end - start for start, end in piece.speech) < _PROGRESS_INTERVAL_SECONDS * RATE
+    return sum(end - start for start, end in piece.speech) < _MIN_LANGUAGE_SECONDS * RATE
 
 
 def _speech_seconds(piece: AudioPiece) -> list[TimeRange]:
@@ -220,11 +228,11 @@ def _speech_seconds(piece: AudioPiece) -> list[TimeRange]:
 
 
 def _share_progress(
-    progress: Progress, before: Sequence[TranscriptAssembler], voices: int
+    progress: Progress, before: Sequence[TranscriptAssembler], channels: int
 ) -> Progress:
     """Return the progress of one of several voices.
 
     Each voice has as many seconds as the recording.
     """
     past = sum(piece.seconds for piece in before)
-    return lambda seconds: progress((past + seconds) / voices)
+    return lambda seconds: progress((past + seconds) / channels)

@@ -35,14 +35,14 @@ class StubTranscriber:
     ) -> Transcript:
         with media.open("rb") as file:
             seed = hashlib.file_digest(file, "sha512").digest()
-        spoken = [_VOCABULARY[seed[index] % len(_VOCABULARY)] for index in range(_WORDS)]
+        texts = [_VOCABULARY[seed[index] % len(_VOCABULARY)] for index in range(_WORDS)]
         for last in range(_WORDS_PER_SENTENCE - 1, _WORDS, _WORDS_PER_SENTENCE):
-            spoken[last] += "."
+            texts[last] += "."
         words = tuple(
             Word(word, index * _SECONDS_PER_WORD, (index + 1) * _SECONDS_PER_WORD)
-            for index, word in enumerate(spoken)
+            for index, word in enumerate(texts)
         )
         duration = _WORDS * _SECONDS_PER_WORD
         progress(duration)
-        text = " ".join(spoken)
+        text = " ".join(texts)
         return Transcript(text, language or "en", duration, words, (Segment(text, 0.0, duration),))

@@ -33,15 +33,15 @@ class TimedSegment:
     def end(self) -> float:
         return self.words[-1].end
 
-    def with_only(self, kept: AbstractSet[int]) -> TimedSegment | None:
+    def with_only(self, indices: AbstractSet[int]) -> TimedSegment | None:
         """Return the segment with the words of these indices, or None without words.
 
         The text that follows each word stays with it.
         """
-        if len(kept) == len(self.words):
+        if len(indices) == len(self.words):
             return self
-        text = "".join(part for i, part in enumerate(self._parts()) if i in kept).strip()
-        words = tuple(word for i, word in enumerate(self.words) if i in kept)
+        text = "".join(part for i, part in enumerate(self._parts()) if i in indices).strip()
+        words = tuple(word for i, word in enumerate(self.words) if i in indices)
         return replace(self, text=text, words=words) if words else None
 
     def _parts(self) -> Iterator[str]:
@@ -55,13 +55,13 @@ def timed_segments(segments: Sequence[Segment], words: Sequence[Word]) -> list[T
     """Return the segments with their words, without segments that have no words."""
     texts = [segment.text.strip() for segment in segments]
     starts = [0, *accumulate(len(text) + 1 for text in texts)][:-1]
-    said: list[list[Word]] = [[] for _ in segments]
+    words_by_segment: list[list[Word]] = [[] for _ in segments]
     for i, (at, _) in locate_words(" ".join(texts), _join_words(words)).items():
-        said[bisect_right(starts, at) - 1].append(words[i])
+        words_by_segment[bisect_right(starts, at) - 1].append(words[i])
     return [
-        TimedSegment(text, tuple(spoken), segment.speaker, segment.language)
-        for text, spoken, segment in zip(texts, said, segments, strict=True)
-        if spoken
+        TimedSegment(text, tuple(segment_words), segment.speaker, segment.language)
+        for text, segment_words, segment in zip(texts, words_by_segment, segments, strict=True)
+        if segment_words
     ]
 
 
@@ -71,9 +71,9 @@ def build_transcript(lines: Iterable[TimedSegment], language: str, duration: flo
     Times are put in order and limited to ``[0, duration]`` seconds. A segment states its language
     if that is not ``language``.
     """
-    said = list(lines)
-    words = iter(_fix_order([word for line in said for word in line.words], duration))
-    timed = [replace(line, words=tuple(islice(words, len(line.words)))) for line in said]
+    in_order = list(lines)
+    words = iter(_fix_order([word for line in in_order for word in line.words], duration))
+    timed = [replace(line, words=tuple(islice(words, len(line.words)))) for line in in_order]
     segments = tuple(_segment(line, language) for line in timed)
     return Transcript(
         text=" ".join(line.text for line in timed),

@@ -19,22 +19,22 @@ from threading import Lock
 from typing import Final
 
 from faster_whisper import WhisperModel
-from faster_whisper.transcribe import Segment as Said
+from faster_whisper.transcribe import Segment as WhisperSegment
 
 from playhead.core.audio import Samples
 from playhead.core.errors import LanguageUnsupported, ModelUnavailable
 from playhead.core.packaged_models import WHISPER_MODELS, weights_sha256, whisper_files
 from playhead.core.protocols.transcriber import Recognition
 from playhead.core.records import FREE, Engine, Segment, Word
-from playhead.engines.transcription.pause_splitting import split_at_pauses as cut_at_pauses
+from playhead.engines.transcription.pause_splitting import split_at_pauses
 from playhead.media.decode import RATE
 
 _BEAM_SIZE: Final = 5
 _COMPUTE_TYPE: Final = "int8"
-_MAX_SECONDS: Final = 120.0  # what a worker that stops waits for: half a minute
-_WINDOW_SECONDS: Final = 30.0  # what Whisper looks at for a language
+_MAX_SECONDS: Final = 120.0  # a worker that stops waits for one piece: half a minute
+_WINDOW_SECONDS: Final = 30.0  # Whisper detects the language from this much
 _SENTENCE_SECONDS: Final = 8.0
-_MIN_CONFIDENCE: Final = 0.8  # of a language; where it hears two it is at 0.5 to 0.7
+_MIN_CONFIDENCE: Final = 0.8  # of a language; with two languages it is 0.5 to 0.7
 _MODEL_FILES: Final = ("model.bin", "config.json", "tokenizer.json")
 _LOADING: Final = Lock()
 _CONVERT: Final = (
@@ -96,11 +96,13 @@ class LocalWhisper:
             parts = _by_language(whisper, sound)
         return _join([(part, *self._transcribe(whisper, part)) for part in parts])
 
-    def _transcribe(self, whisper: WhisperModel, part: _LanguagePart) -> tuple[list[Said], str]:
-        said, info = whisper.transcribe(
+    def _transcribe(
+        self, whisper: WhisperModel, part: _LanguagePart
+    ) -> tuple[list[WhisperSegment], str]:
+        segments, info = whisper.transcribe(
             part.sound, language=part.language, beam_size=self._beam_size, word_timestamps=True
         )
-        return list(said), info.language
+        return list(segments), info.language
 
     def _require_language(self, language: str | None, known: Sequence[str]) -> None:
         if language is not None and language not in known:
@@ -121,7 +123,7 @@ def _by_language(whisper: WhisperModel, sound: Samples) -> list[_LanguagePart]:
     if len(sound) <= _WINDOW_SECONDS * RATE:
         return [_LanguagePart(0, sound, None)]
     parts, start = [], 0
-    for code, row in groupby(_language_runs(whisper, sound), key=lambda stretch: stretch[1]):
+    for code, row in groupby(_language_runs(whisper, sound), key=lambda run: run[1]):
         *_, (end, _) = row
         parts.append(_LanguagePart(start, sound[start:end], code))
         start = end
@@ -129,63 +131,65 @@ def _by_language(whisper: WhisperModel, sound: Samples) -> list[_LanguagePart]:
 
 
 def _language_runs(whisper: WhisperModel, sound: Samples) -> Iterator[tuple[int, str]]:
-    """Yield the end of each stretch (a sample) and its language.
+    """Yield the end of each time range (a sample) and its language.
 
-    If Whisper cannot tell, it is the language of the previous stretch.
+    If Whisper cannot tell, it is the language of the previous range.
     """
     windows = list(_guesses(whisper, sound, 0, _WINDOW_SECONDS))
     weights = dict.fromkeys((code for _, code, _ in windows), 0.0)
     for _, code, probability in windows:
         weights[code] += probability
-    usual = last = max(weights, key=lambda code: weights[code])
+    main_language = last = max(weights, key=lambda code: weights[code])
     start = 0
     for end, code, probability in windows:
-        if code == usual and probability >= _MIN_CONFIDENCE:
-            last = usual
-            yield end, usual
+        if code == main_language and probability >= _MIN_CONFIDENCE:
+            last = main_language
+            yield end, main_language
         else:
-            for at, fine, chance in _guesses(whisper, sound[start:end], start, _SENTENCE_SECONDS):
-                last = fine if chance >= _MIN_CONFIDENCE else last
+            for at, finer_code, chance in _guesses(
+                whisper, sound[start:end], start, _SENTENCE_SECONDS
+            ):
+                last = finer_code if chance >= _MIN_CONFIDENCE else last
                 yield at, last
         start = end
 
 
 def _guesses(
-    whisper: WhisperModel, sound: Samples, offset: int, longest: float
+    whisper: WhisperModel, sound: Samples, offset: int, max_seconds: float
 ) -> Iterator[tuple[int, str, float]]:
     """Yield windows split at pauses: the end (a sample), the language and its probability."""
     start = 0
-    for piece in cut_at_pauses([sound], longest):
+    for piece in split_at_pauses([sound], max_seconds):
         code, probability, _ = whisper.detect_language(sound[start : piece.end])
         yield offset + piece.end, code, float(probability)
         start = piece.end
 
 
-def _join(parts: Sequence[tuple[_LanguagePart, Sequence[Said], str]]) -> Recognition:
+def _join(parts: Sequence[tuple[_LanguagePart, Sequence[WhisperSegment], str]]) -> Recognition:
     """Return one result for all parts, in the language with the most text."""
     words: list[Word] = []
     segments: list[Segment] = []
-    spoken: Counter[str] = Counter()
-    for part, said, language in parts:
-        for said_segment in said:
-            spelled = list(_words(said_segment, part.start / RATE))
-            if text := "".join(word.word for word in spelled).strip():
-                times = spelled[0].start, spelled[-1].end
+    characters_by_language: Counter[str] = Counter()
+    for part, whisper_segments, language in parts:
+        for segment in whisper_segments:
+            segment_words = list(_words(segment, part.start / RATE))
+            if text := "".join(word.word for word in segment_words).strip():
+                times = segment_words[0].start, segment_words[-1].end
                 segments.append(Segment(text, *times, language=language))
                 words += [
                     Word(bare, word.start, word.end)
-                    for word in spelled
+                    for word in segment_words
                     if (bare := word.word.strip())
                 ]
-                spoken[language] += len(text)
-    [(usual, _)] = spoken.most_common(1) or [(parts[0][2], 0)]
+                characters_by_language[language] += len(text)
+    [(main_language, _)] = characters_by_language.most_common(1) or [(parts[0][2], 0)]
     text = " ".join(segment.text for segment in segments)
-    return Recognition(text, usual if text else None, tuple(words), tuple(segments))
+    return Recognition(text, main_language if text else None, tuple(words), tuple(segments))
 
 
-def _words(said: Said, offset: float) -> Iterator[Word]:
+def _words(segment: WhisperSegment, offset: float) -> Iterator[Word]:
     """Yield words as Whisper writes them: with the space before, if the language has one."""
-    for word in said.words:
+    for word in segment.words:
         yield Word(word.word, offset + float(word.start), offset + float(word.end))
 
 

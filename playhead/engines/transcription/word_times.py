@@ -44,48 +44,52 @@ class _Times:
 
 
 def add_word_times(
-    heard: Recognition,
+    recognition: Recognition,
     sound: Samples,
     speech: Sequence[TimeRange],
     aligner: SpeechRecognizer | None,
 ) -> Transcript:
     """Return a transcript with a time for every word.
 
-    ``speech`` are the stretches of ``sound`` with speech, in seconds.
+    ``speech`` are the time ranges of ``sound`` with speech, in seconds.
     """
     seconds = len(sound) / RATE
-    language = heard.language or UNKNOWN_LANGUAGE
-    segments = heard.segments or _whole(heard.text, seconds)
-    times = _use_native(heard, segments, seconds)
+    language = recognition.language or UNKNOWN_LANGUAGE
+    segments = recognition.segments or _single_segment(recognition.text, seconds)
+    times = _use_native(recognition, segments, seconds)
     if times is None and aligner is not None:
-        times = _align_segments(segments, sound, heard.language, aligner)
+        times = _align_segments(segments, sound, recognition.language, aligner)
     times = times or _interpolate(segments, speech, seconds)
-    lines = timed_segments(heard.segments or _sentences(heard.text, language), times.words)
+    lines = timed_segments(
+        recognition.segments or _sentences(recognition.text, language), times.words
+    )
     transcript = build_transcript(lines, language, seconds)
     return replace(transcript, timing=times.timing, error_seconds=times.error_seconds)
 
 
-def _whole(text: str, seconds: float) -> tuple[Segment, ...]:
+def _single_segment(text: str, seconds: float) -> tuple[Segment, ...]:
     return (Segment(text, 0.0, seconds),) if text.strip() else ()
 
 
 def _sentences(text: str, language: str) -> list[Segment]:
     """Return the sentences as segments whose times are still 0; the words give them later."""
-    said = (text[start:end].strip() for start, end in split_sentences(text, language))
-    return [Segment(sentence, 0.0, 0.0) for sentence in said if sentence]
+    texts = (text[start:end].strip() for start, end in split_sentences(text, language))
+    return [Segment(sentence, 0.0, 0.0) for sentence in texts if sentence]
 
 
-def _use_native(heard: Recognition, segments: Sequence[Segment], seconds: float) -> _Times | None:
+def _use_native(
+    recognition: Recognition, segments: Sequence[Segment], seconds: float
+) -> _Times | None:
     """Return the engine's own times; words that it did not time lie between their neighbours.
 
     Returns None if there are segments but no words.
     """
-    if not heard.words:
+    if not recognition.words:
         return None if segments else _Times((), "native", None)
     text = " ".join(segment.text for segment in segments)
-    if count_letters("".join(word.word for word in heard.words)) == count_letters(text):
-        return _Times(heard.words, "native", None)
-    words, error = _align(heard.words, None, segments, seconds)
+    if count_letters("".join(word.word for word in recognition.words)) == count_letters(text):
+        return _Times(recognition.words, "native", None)
+    words, error = _align(recognition.words, None, segments, seconds)
     return _Times(words, "native", error)
 
 
@@ -97,10 +101,10 @@ def _align_segments(
     Returns None if the aligner does not know the language, or recognizes none of the words.
     """
     try:
-        known = aligner.recognize(sound, language=language)
+        recognition = aligner.recognize(sound, language=language)
     except LanguageUnsupported:
         return None
-    words, error = _align(known.words or (), known.text, segments, len(sound) / RATE)
+    words, error = _align(recognition.words or (), recognition.text, segments, len(sound) / RATE)
     return _Times(words, "aligned", error) if words else None
 
 
@@ -115,16 +119,16 @@ def _align(
     text = text if text is not None else " ".join(word.word for word in known)
     before = Transcript(text, "", seconds, tuple(known), (Segment(text, 0.0, seconds),))
     words = correct_all(before, segments).words if known else ()
-    heard = {(word.start, word.end, count_letters(word.word)) for word in known}
-    placed = [(word.start, word.end, count_letters(word.word)) in heard for word in words]
-    if not any(placed):
+    timed = {(word.start, word.end, count_letters(word.word)) for word in known}
+    is_known = [(word.start, word.end, count_letters(word.word)) in timed for word in words]
+    if not any(is_known):
         return (), 0.0
-    return words, max([ALIGNMENT_ERROR_SECONDS, *_gaps(words, placed, seconds)])
+    return words, max([ALIGNMENT_ERROR_SECONDS, *_gaps(words, is_known, seconds)])
 
 
-def _gaps(words: Sequence[Word], placed: Sequence[bool], seconds: float) -> Iterator[float]:
+def _gaps(words: Sequence[Word], is_known: Sequence[bool], seconds: float) -> Iterator[float]:
     """Yield the distance in seconds between the known words around each run of unknown ones."""
-    known = [i for i, there in enumerate(placed) if there]
+    known = [i for i, known in enumerate(is_known) if known]
     for before, after in pairwise([-1, *known, len(words)]):
         if after - before > 1:
             start = words[before].start if before >= 0 else 0.0
@@ -140,8 +144,8 @@ def _interpolate(
     segment.
     """
     words = [word for segment in segments for word in _spread(segment, speech)]
-    longest = max((segment.end - segment.start for segment in segments), default=seconds)
-    return _Times(words, "interpolated", longest)
+    max_length = max((segment.end - segment.start for segment in segments), default=seconds)
+    return _Times(words, "interpolated", max_length)
 
 
 def _spread(segment: Segment, speech: Sequence[TimeRange]) -> Iterator[Word]:
@@ -150,23 +154,23 @@ def _spread(segment: Segment, speech: Sequence[TimeRange]) -> Iterator[Word]:
     Each word takes a share of that time in proportion to its characters.
     """
     inside = [(max(start, segment.start), min(end, segment.end)) for start, end in speech]
-    spoken = [(start, end) for start, end in inside if start < end]
-    spoken = spoken or [(segment.start, segment.end)]
+    speech_ranges = [(start, end) for start, end in inside if start < end]
+    speech_ranges = speech_ranges or [(segment.start, segment.end)]
     texts = [segment.text[start:end] for start, end in edit_tokens(segment.text)]
     sums = [0, *accumulate(map(len, texts))]
-    total = sum(end - start for start, end in spoken)
+    total = sum(end - start for start, end in speech_ranges)
     for text, (first, last) in zip(texts, pairwise(sums), strict=True):
         yield Word(
             text,
-            _position_at(spoken, total * first / sums[-1]),
-            _position_at(spoken, total * last / sums[-1]),
+            _position_at(speech_ranges, total * first / sums[-1]),
+            _position_at(speech_ranges, total * last / sums[-1]),
         )
 
 
-def _position_at(spoken: Sequence[TimeRange], seconds: float) -> float:
+def _position_at(speech_ranges: Sequence[TimeRange], seconds: float) -> float:
     """Return the time at which this many seconds have been spoken."""
-    for start, end in spoken:
+    for start, end in speech_ranges:
         if seconds <= end - start:
             return start + seconds
         seconds -= end - start
-    return spoken[-1][1]
+    return speech_ranges[-1][1]

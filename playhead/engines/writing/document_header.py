@@ -8,7 +8,7 @@ from playhead.core.timecode import format_timecode
 from playhead.engines.writing.markdown_page import Page, escape, escape_heading
 
 _NO_SPEECH = "No speech was found in this recording."
-_MAX_TITLE_CHARACTERS = 200  # characters of it shown as the heading
+_MAX_TITLE_CHARACTERS = 200  # in the heading
 
 
 def write_header(page: Page, transcript: Transcript, *, title: str, kind: Kind, note: str) -> None:

@@ -8,8 +8,8 @@ It uses no language model and invents nothing. ``sentence_ranking.py`` selects t
     *Interview · 0:12:10 · language: en*
     Quoted from the recording by the offline writer; …
     ## Key phrases                        if the language allows; each with its first second
-    ## Highlights                         of recordings with several stretches
-    ## 0:00:00–0:05:12 · a key phrase     one per stretch of about five minutes
+    ## Highlights                         of recordings with several sections
+    ## 0:00:00–0:05:12 · a key phrase     one per five minutes, approximately
 
 After the key phrases it only quotes, and marks that position (``quotes_from``): these sentences are
 searched in the transcript.
@@ -36,7 +36,7 @@ from playhead.engines.writing.sentence_ranking import (
 )
 from playhead.engines.writing.timed_sentences import SpokenSentence, spoken_seconds, timed_sentences
 
-_LAYOUT_VERSION = 2  # raise it with every change to what this package writes
+_LAYOUT_VERSION = 2  # increase it with every change to the output of this package
 
 _DISCLAIMER = (
     "Quoted from the recording by the offline writer; nothing here was written by a language model."
@@ -92,24 +92,26 @@ def _analyze(sentences: list[SpokenSentence], language: str) -> _Findings:
     extractor = phrase_extractor(language)
     vectors = term_vectors(sentences, extractor.stopword_set)
     ranges = split_by_topic(sentences, vectors)
-    headed: set[str] = set()
-    found = []
+    used: set[str] = set()
+    sections = []
     for positions in ranges:
         part = [sentences[i] for i in positions]
-        phrase = _unused_phrase((phrase for phrase, _ in key_phrases(extractor, part)), headed)
+        phrase = _unused_phrase((phrase for phrase, _ in key_phrases(extractor, part)), used)
         quotes = representative_sentences(vectors, positions, _QUOTES_PER_SECTION)
-        found.append(DocumentSection(phrase, *spoken_seconds(part), [sentences[i] for i in quotes]))
+        sections.append(
+            DocumentSection(phrase, *spoken_seconds(part), [sentences[i] for i in quotes])
+        )
     return _Findings(
         key_phrases(extractor, sentences)[:_KEY_PHRASES],
         [sentences[i] for i in _highlights(vectors, ranges)],
-        found,
+        sections,
     )
 
 
 def _highlights(vectors: list[Vector], ranges: list[range]) -> list[int]:
-    """Return the positions of the highlights, at most one sentence per stretch.
+    """Return the positions of the highlights, at most one sentence per section.
 
-    They therefore span the recording. A single stretch has none, since it quotes its best sentences
+    They therefore span the recording. A single section has none, since it quotes its best sentences
     anyway.
     """
     if len(ranges) == 1:
@@ -118,11 +120,11 @@ def _highlights(vectors: list[Vector], ranges: list[range]) -> list[int]:
     return representative_sentences(vectors, best, _HIGHLIGHTS)
 
 
-def _unused_phrase(phrases: Iterable[str], headed: set[str]) -> str | None:
-    """Return the best phrase that heads no earlier stretch, and add it to ``headed``."""
+def _unused_phrase(phrases: Iterable[str], used: set[str]) -> str | None:
+    """Return the best phrase that heads no earlier section, and add it to ``used``."""
     for phrase in phrases:
-        if (folded := phrase.casefold()) not in headed:
-            headed.add(folded)
+        if (folded := phrase.casefold()) not in used:
+            used.add(folded)
             return phrase
     return None
 
@@ -143,18 +145,18 @@ def _write_quotes(page: Page, findings: _Findings, duration: float) -> None:
             page.add("\n")
             for sentence in findings.highlights:
                 _write_quote(page, "- ", sentence.text, sentence)
-    for stretch in findings.groups:
-        with page.section(_heading(stretch), stretch.start, stretch.end):
-            for sentence in stretch.quotes:
+    for group in findings.groups:
+        with page.section(_heading(group), group.start, group.end):
+            for sentence in group.quotes:
                 _write_quote(page, "\n", sentence.text, sentence)
 
 
-def _write_quote(page: Page, opening: str, line: str, said_in: SpokenSentence) -> None:
-    page.add(f"{opening}[{format_timecode(said_in.start)}] ")
-    page.quote(line, said_in.start, said_in.end)
+def _write_quote(page: Page, opening: str, line: str, sentence: SpokenSentence) -> None:
+    page.add(f"{opening}[{format_timecode(sentence.start)}] ")
+    page.quote(line, sentence.start, sentence.end)
     page.add("\n")
 
 
-def _heading(stretch: DocumentSection) -> str:
-    times = f"{format_timecode(stretch.start)}–{format_timecode(stretch.end)}"
-    return f"{times} · {escape_heading(stretch.phrase)}" if stretch.phrase else times
+def _heading(group: DocumentSection) -> str:
+    times = f"{format_timecode(group.start)}–{format_timecode(group.end)}"
+    return f"{times} · {escape_heading(group.phrase)}" if group.phrase else times

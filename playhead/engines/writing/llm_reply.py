@@ -61,7 +61,7 @@ SCHEMA: Final = reply_schema(_WriteUpReply)
 #: Hash of the whole prompt except the recording, as the prompt's part of the recipe.
 PROMPT_HASH: Final = content_hash([INSTRUCTIONS, MERGE, SCHEMA_HINT, SCHEMA])[:16]
 
-_PROMPT_ECHO_CHARACTERS: Final = 60  # so much of the instructions in a row is no coincidence
+_PROMPT_ECHO_CHARACTERS: Final = 60  # so many in a row are no coincidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class WriteUpSection:
 
 @dataclass(frozen=True, slots=True)
 class WriteUp:
-    """A write-up of a recording or of a stretch of it."""
+    """A write-up of a recording or of a part of it."""
 
     title: str
     parts: tuple[WriteUpSection, ...]
@@ -126,9 +126,11 @@ def describe_recording(transcript: Transcript, title: str, kind: Kind) -> str:
     )
 
 
-def join_write_ups(notes: Sequence[WriteUp]) -> WriteUp:
+def join_write_ups(write_ups: Sequence[WriteUp]) -> WriteUp:
     """Join write-ups that cannot be merged one after the other, without losing anything."""
-    return WriteUp(notes[0].title, tuple(part for note in notes for part in note.parts))
+    return WriteUp(
+        write_ups[0].title, tuple(part for write_up in write_ups for part in write_up.parts)
+    )
 
 
 def parse_write_up(answer: str, known: Collection[int]) -> WriteUp:
@@ -156,15 +158,15 @@ def _paragraph(paragraph: _ParagraphReply, known: Collection[int]) -> Paragraph:
         raise SchemaMismatch("has a paragraph without text")
     if not paragraph.cites:
         raise SchemaMismatch("has a paragraph without citations")
-    if invented := [cite for cite in paragraph.cites if cite not in known]:
-        raise SchemaMismatch(f"cites a line that does not exist: {invented[0]!r}")
+    if unknown := [cite for cite in paragraph.cites if cite not in known]:
+        raise SchemaMismatch(f"cites a line that does not exist: {unknown[0]!r}")
     return Paragraph(line, tuple(sorted(set(paragraph.cites))))
 
 
 def _reject_prompt_echo(answer: str) -> None:
     """Raise ``SchemaMismatch`` if the answer repeats the instructions."""
-    said = " ".join(answer.split())
-    for told in (INSTRUCTIONS, MERGE):
-        starts = range(0, len(told) - _PROMPT_ECHO_CHARACTERS, _PROMPT_ECHO_CHARACTERS // 2)
-        if any(told[start : start + _PROMPT_ECHO_CHARACTERS] in said for start in starts):
+    normalized = " ".join(answer.split())
+    for prompt in (INSTRUCTIONS, MERGE):
+        starts = range(0, len(prompt) - _PROMPT_ECHO_CHARACTERS, _PROMPT_ECHO_CHARACTERS // 2)
+        if any(prompt[start : start + _PROMPT_ECHO_CHARACTERS] in normalized for start in starts):
             raise SchemaMismatch("repeats its instructions")

@@ -46,7 +46,7 @@ from playhead.providers.openai_tokenizer import BpeTokenizer
 from playhead.providers.request_batching import RequestLimits, pack_requests
 from playhead.providers.structured_output import Completion, Prompt, StructuredOutputClient
 
-_LAYOUT_VERSION: Final = 1  # raise it with every change to what is made of an answer
+_LAYOUT_VERSION: Final = 1  # increase it with every change to the layout
 _PROMPT_TOKENS: Final = 600  # of the instructions, the schema and the facts of a recording
 
 
@@ -93,17 +93,17 @@ class OpenAIWriter:
             write_header(page, transcript, title=title, kind=kind, note=self._note)
             write_silence(page, transcript.duration_seconds)
             return self._document(title, page), Cost()
-        session = _WriteUpRun(
+        run = _WriteUpRun(
             self._structured_client,
             self._model,
             self._tokens,
             describe_recording(transcript, title, kind),
         )
-        notes = session.run(lines, _speakers(lines, transcript))
-        write_header(page, transcript, title=notes.title or title, kind=kind, note=self._note)
-        for part in notes.parts:
+        write_up = run.run(lines, _speakers(lines, transcript))
+        write_header(page, transcript, title=write_up.title or title, kind=kind, note=self._note)
+        for part in write_up.parts:
             _write_part(page, part, lines)
-        return self._document(notes.title or title, page), self._usage(session.used)
+        return self._document(write_up.title or title, page), self._usage(run.used)
 
     @property
     def _note(self) -> str:
@@ -125,9 +125,13 @@ class _WriteUpRun:
     """The state of one write-up; ``used`` has the usage of each answer."""
 
     def __init__(
-        self, prompter: StructuredOutputClient, model: TextModel, tokens: BpeTokenizer, facts: str
+        self,
+        structured_client: StructuredOutputClient,
+        model: TextModel,
+        tokens: BpeTokenizer,
+        facts: str,
     ) -> None:
-        self._structured_client = prompter
+        self._structured_client = structured_client
         self._limits = RequestLimits(1 << 30, model.input_tokens - _PROMPT_TOKENS)
         self._tokens = tokens
         self._facts = facts
@@ -135,64 +139,68 @@ class _WriteUpRun:
 
     def run(self, lines: Sequence[SpokenSentence], speakers: Sequence[str | None]) -> WriteUp:
         """Return the write-up, which cites positions in ``lines`` from 1."""
-        told = number_lines(lines, speakers, start=1)
-        sizes = [self._tokens.count(line) + 1 for line in told]
+        numbered_lines = number_lines(lines, speakers, start=1)
+        sizes = [self._tokens.count(line) + 1 for line in numbered_lines]
         parts = pack_requests(sizes, self._limits)
-        return self._merge_all([notes for part in parts for notes in self._part(told, part)])
+        return self._merge_all(
+            [write_up for part in parts for write_up in self._part(numbered_lines, part)]
+        )
 
-    def _part(self, told: Sequence[str], part: range) -> list[WriteUp]:
+    def _part(self, numbered_lines: Sequence[str], part: range) -> list[WriteUp]:
         """Return the write-ups of a range of lines.
 
         The range is halved if its write-up does not fit an answer. Raises ``RequestRejected`` if
         the write-up of a single line does not fit.
         """
         known = range(part.start + 1, part.stop + 1)
-        answer = self._ask(INSTRUCTIONS, "\n".join(told[part.start : part.stop]), known)
+        answer = self._request(
+            INSTRUCTIONS, "\n".join(numbered_lines[part.start : part.stop]), known
+        )
         if answer.value is not None:
             return [answer.value]
         if len(part) == 1:
-            raise _rejected(f"its answer about a single sentence is incomplete ({answer.why})")
+            raise _rejected(f"its answer about a single sentence is incomplete ({answer.reason})")
         middle = (part.start + part.stop) // 2
         return [
-            *self._part(told, range(part.start, middle)),
-            *self._part(told, range(middle, part.stop)),
+            *self._part(numbered_lines, range(part.start, middle)),
+            *self._part(numbered_lines, range(middle, part.stop)),
         ]
 
-    def _merge_all(self, notes: list[WriteUp]) -> WriteUp:
+    def _merge_all(self, write_ups: list[WriteUp]) -> WriteUp:
         """Merge neighbouring write-ups, as many as fit a request, until one is left.
 
         If their number no longer decreases, they are concatenated.
         """
-        while len(notes) > 1:
-            sizes = [self._tokens.count(note.material) for note in notes]
-            groups = [notes[g.start : g.stop] for g in pack_requests(sizes, self._limits)]
-            if len(groups) == len(notes):
-                return join_write_ups(notes)
-            notes = [self._merge(group) for group in groups]
-        return notes[0]
+        while len(write_ups) > 1:
+            sizes = [self._tokens.count(write_up.material) for write_up in write_ups]
+            groups = [write_ups[g.start : g.stop] for g in pack_requests(sizes, self._limits)]
+            if len(groups) == len(write_ups):
+                return join_write_ups(write_ups)
+            write_ups = [self._merge(group) for group in groups]
+        return write_ups[0]
 
     def _merge(self, group: Sequence[WriteUp]) -> WriteUp:
         if len(group) == 1:
             return group[0]
         known = set().union(*(write_up.cites for write_up in group))
         material = "\n\n".join(write_up.material for write_up in group)
-        answer = self._ask(f"{INSTRUCTIONS} {MERGE}", material, known)
+        answer = self._request(f"{INSTRUCTIONS} {MERGE}", material, known)
         return join_write_ups(group) if answer.value is None else answer.value
 
-    def _ask(
+    def _request(
         self, instructions: str, material: str, known: range | set[int]
     ) -> Completion[WriteUp]:
         prompt = Prompt(instructions, self._facts + material, SCHEMA, SCHEMA_HINT)
         answer = self._structured_client.complete(prompt, lambda text: parse_write_up(text, known))
         self.used.append(answer.used)
         if answer.ended == "refused":
-            raise _rejected(answer.why)
+            raise _rejected(answer.reason)
         return answer
 
 
-def _rejected(why: str) -> RequestRejected:
+def _rejected(reason: str) -> RequestRejected:
     return RequestRejected(
-        f"The model refused to write the document: {why}",
+        f"The model refused to write the document: {reason}",
         remedy="Set PLAYHEAD_WRITER to another model; `extractive` never refuses.",
     )
 
@@ -212,9 +220,9 @@ def _write_part(page: Page, part: WriteUpSection, lines: Sequence[SpokenSentence
         start,
         end,
     ):
-        for paragraph, (said, until) in zip(part.paragraphs, times, strict=True):
-            page.add(f"\n[{format_timecode(said)}] ")
-            page.quote(paragraph.text, said, until)
+        for paragraph, (begin, until) in zip(part.paragraphs, times, strict=True):
+            page.add(f"\n[{format_timecode(begin)}] ")
+            page.quote(paragraph.text, begin, until)
             page.add("\n")
 
 

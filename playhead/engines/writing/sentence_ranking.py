@@ -40,7 +40,7 @@ _YAKE_LANGUAGES = {"cs": "cz"}  # where its file names differ from ISO 639-1
 
 def phrase_extractor(language: str) -> KeywordExtractor:
     """Return YAKE with its stop words for a language (ISO 639-1), if it has any."""
-    from yake import KeywordExtractor  # here: it takes most of a second to import
+    from yake import KeywordExtractor  # imported here: it takes most of a second
 
     code = _YAKE_LANGUAGES.get(language, language)
     return KeywordExtractor(lan=code, n=3, top=40, dedup_lim=0.7)
@@ -56,40 +56,41 @@ def key_phrases(
     """
     folded = [sentence.text.casefold() for sentence in sentences]
     phrases = []
-    taken: list[set[str]] = []
+    selected: list[set[str]] = []
     for phrase, _ in extractor.extract_keywords(" ".join(sentence.text for sentence in sentences)):
         words = set(phrase.casefold().split())
-        known = any(words <= other or other <= words for other in taken)
-        if known or len(phrase) > _MAX_PHRASE_CHARACTERS or _UNSPACED.search(phrase):
+        redundant = any(words <= other or other <= words for other in selected)
+        if redundant or len(phrase) > _MAX_PHRASE_CHARACTERS or _UNSPACED.search(phrase):
             continue
-        where = next((i for i, text in enumerate(folded) if phrase.casefold() in text), None)
-        if where is not None:
-            taken.append(words)
-            phrases.append((phrase, sentences[where]))
+        index = next((i for i, text in enumerate(folded) if phrase.casefold() in text), None)
+        if index is not None:
+            selected.append(words)
+            phrases.append((phrase, sentences[index]))
     return phrases
 
 
 def term_vectors(sentences: Sequence[SpokenSentence], stop_words: Set[str]) -> list[Vector]:
     """Return a vector of length 1 per sentence; it is empty if the sentence has no terms."""
     counts = [Counter(_terms(sentence.text, stop_words)) for sentence in sentences]
-    found_in = Counter(term for count in counts for term in count)
-    rarity = {term: math.log(1 + len(sentences) / n) for term, n in found_in.items()}
+    document_frequency = Counter(term for count in counts for term in count)
+    rarity = {term: math.log(1 + len(sentences) / n) for term, n in document_frequency.items()}
     return [_unit({term: n * rarity[term] for term, n in count.items()}) for count in counts]
 
 
 def representative_sentences(
-    vectors: Sequence[Vector], among: Sequence[int], count: int
+    vectors: Sequence[Vector], positions: Sequence[int], count: int
 ) -> list[int]:
-    """Return the positions of the sentences that represent those at ``among`` best.
+    """Return the positions of the sentences that represent those at ``positions`` best.
 
     There are at most ``count``, in order, and no two of them say the same.
     """
-    centroid = _unit(_sum(vectors[i] for i in among))
+    centroid = _unit(_sum(vectors[i] for i in positions))
     scores = {
-        i: _cosine(vectors[i], centroid) * min(1.0, len(vectors[i]) / _FULL_LENGTH) for i in among
+        i: _cosine(vectors[i], centroid) * min(1.0, len(vectors[i]) / _FULL_LENGTH)
+        for i in positions
     }
     chosen: list[int] = []
-    for i in sorted(among, key=lambda i: (-scores[i], i)):
+    for i in sorted(positions, key=lambda i: (-scores[i], i)):
         if len(chosen) == count:
             break
         if all(_cosine(vectors[i], vectors[j]) < _SAME_COSINE for j in chosen):
@@ -98,7 +99,7 @@ def representative_sentences(
 
 
 def split_by_topic(sentences: Sequence[SpokenSentence], vectors: Sequence[Vector]) -> list[range]:
-    """Split the positions of sentences into stretches of about five minutes.
+    """Split the positions of sentences into ranges of about five minutes.
 
     Each split is near a multiple of five minutes, where the pause is longest and the vocabulary
     changes most.
@@ -109,13 +110,13 @@ def split_by_topic(sentences: Sequence[SpokenSentence], vectors: Sequence[Vector
     cuts = [0]
     for number in range(1, count):
         ideal = start + number * length
-        near = [
+        nearby = [
             i
             for i in range(cuts[-1] + 1, len(sentences))
             if abs(sentences[i].start - ideal) <= length / 3
         ]
-        if near:
-            cuts.append(max(near, key=lambda i: (_topic_change(sentences, vectors, i), -i)))
+        if nearby:
+            cuts.append(max(nearby, key=lambda i: (_topic_change(sentences, vectors, i), -i)))
     return [range(a, b) for a, b in zip(cuts, [*cuts[1:], len(sentences)], strict=True)]
 
 

@@ -66,20 +66,20 @@ def timed_sentences(transcript: Transcript) -> list[SpokenSentence]:
 def _anchors(transcript: Transcript) -> _Anchors:
     anchors = _Anchors([], [], [], [])
     position = 0
-    for said in transcript.words or transcript.segments:
-        text = _text(said).strip()
+    for item in transcript.words or transcript.segments:
+        text = _text(item).strip()
         found = transcript.text.find(text, position) if text else -1
         if found >= 0:
             position = found + len(text)
             anchors.char_starts.append(found)
             anchors.char_ends.append(position)
-            anchors.starts.append(said.start)
-            anchors.ends.append(said.end)
+            anchors.starts.append(item.start)
+            anchors.ends.append(item.end)
     return anchors
 
 
-def _text(said: Word | Segment) -> str:
-    return said.word if isinstance(said, Word) else said.text
+def _text(item: Word | Segment) -> str:
+    return item.word if isinstance(item, Word) else item.text
 
 
 def _pieces(transcript: Transcript, anchors: _Anchors) -> Iterator[tuple[int, int]]:
@@ -118,6 +118,6 @@ def _cut(begin: int, end: int, anchors: _Anchors) -> int | None:
     return anchors.char_starts[best]
 
 
-def spoken_seconds(said: Sequence[SpokenSentence]) -> tuple[float, float]:
+def spoken_seconds(sentences: Sequence[SpokenSentence]) -> tuple[float, float]:
     """Return the start and end of the sentences in seconds; there must be at least one."""
-    return said[0].start, max(sentence.end for sentence in said)
+    return sentences[0].start, max(sentence.end for sentence in sentences)

@@ -33,12 +33,12 @@ def main(descriptor: int) -> None:
     """Run the fork server until the other side disconnects."""
     control = socket.socket(fileno=descriptor)
     prepare()
-    keeper = _ForkServer(control)
-    walls = lock_down()
+    server = _ForkServer(control)
+    restrictions = lock_down()
     gc.collect()
-    gc.freeze()  # what begins here shares these pages
-    control.sendall(json.dumps(asdict(walls)).encode())
-    keeper.serve()
+    gc.freeze()  # forked processes share these pages
+    control.sendall(json.dumps(asdict(restrictions)).encode())
+    server.serve()
 
 
 class _ForkServer:
@@ -46,85 +46,89 @@ class _ForkServer:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._lines: dict[int, socket.socket] = {}
-        self._bell, self._rope = socket.socketpair()
-        self._rope.setblocking(False)
+        self._exit_sockets: dict[int, socket.socket] = {}
+        self._wakeup_reader, self._wakeup_writer = socket.socketpair()
+        self._wakeup_writer.setblocking(False)
         self._selector = selectors.DefaultSelector()
-        for waited_for in (control, self._bell):
-            self._selector.register(waited_for, selectors.EVENT_READ)
+        for source in (control, self._wakeup_reader):
+            self._selector.register(source, selectors.EVENT_READ)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._rope.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wakeup_writer.fileno(), warn_on_full_buffer=False)
 
     def serve(self) -> None:
-        open_for_more = True
-        while open_for_more:
+        connected = True
+        while connected:
             for key, _ in self._selector.select():
                 if key.fileobj is self._control:
-                    open_for_more = self._start_task()
-                elif key.fileobj is self._bell:
+                    connected = self._start_task()
+                elif key.fileobj is self._wakeup_reader:
                     self._reap()
                 else:
                     self._kill(key.data)
-        for process in self._lines:
+        for process in self._exit_sockets:
             os.kill(process, signal.SIGKILL)
 
     def _start_task(self) -> bool:
         """Start a process for a task; return False once the caller disconnected."""
-        said, descriptors, _, _ = socket.recv_fds(self._control, _MAX_BYTES, 3)
+        task, descriptors, _, _ = socket.recv_fds(self._control, _MAX_BYTES, 3)
         if len(descriptors) != 3:
             return False
-        media, line, own = descriptors
+        media, results, exit_socket = descriptors
         process = os.fork()
         if not process:
-            _run_task(said, media, line)
+            _run_task(task, media, results)
         os.close(media)
-        os.close(line)
-        self._lines[process] = socket.socket(fileno=own)
-        self._selector.register(own, selectors.EVENT_READ, process)
+        os.close(results)
+        self._exit_sockets[process] = socket.socket(fileno=exit_socket)
+        self._selector.register(exit_socket, selectors.EVENT_READ, process)
         return True
 
     def _kill(self, process: int) -> None:
         """Kill a process whose caller gave up, unless it has already been reaped."""
-        if process in self._lines:
-            self._selector.unregister(self._lines[process].fileno())
+        if process in self._exit_sockets:
+            self._selector.unregister(self._exit_sockets[process].fileno())
             os.kill(process, signal.SIGKILL)
 
     def _reap(self) -> None:
         """Report the exit of each process that has ended."""
-        self._bell.recv(_MAX_BYTES)
+        self._wakeup_reader.recv(_MAX_BYTES)
         with suppress(ChildProcessError):
-            while (died := os.wait4(-1, os.WNOHANG))[0]:
-                process, status, used = died
-                self._report_exit(self._lines.pop(process), os.waitstatus_to_exitcode(status), used)
+            while (ended := os.wait4(-1, os.WNOHANG))[0]:
+                process, status, used = ended
+                self._report_exit(
+                    self._exit_sockets.pop(process), os.waitstatus_to_exitcode(status), used
+                )
 
-    def _report_exit(self, line: socket.socket, code: int, used: resource.struct_rusage) -> None:
+    def _report_exit(
+        self, exit_socket: socket.socket, code: int, used: resource.struct_rusage
+    ) -> None:
         with suppress(KeyError):
-            self._selector.unregister(line.fileno())
-        ended = {
+            self._selector.unregister(exit_socket.fileno())
+        report = {
             "code": code,
             "cpu_seconds": used.ru_utime + used.ru_stime,
             "peak_bytes": used.ru_maxrss * _PEAK_UNIT,
         }
-        with line, suppress(OSError):
-            line.sendall(json.dumps(ended).encode())
+        with exit_socket, suppress(OSError):
+            exit_socket.sendall(json.dumps(report).encode())
 
 
-def _run_task(said: bytes, media: int, line: int) -> None:
+def _run_task(task: bytes, media: int, results: int) -> None:
     """Run a task in the forked process, then exit."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        os.dup2(0, 2)  # FFmpeg and Python have nothing to say to a terminal
-        _close_all_but(media, line)
-        run_task(json.loads(said), media, socket.socket(fileno=line))
+        os.dup2(0, 2)  # no output to a terminal
+        _close_all_but(media, results)
+        run_task(json.loads(task), media, socket.socket(fileno=results))
         code = 0
     finally:
         os._exit(code)
 
 
-def _close_all_but(*kept: int) -> None:
-    first = 3  # after the usual ones, which are nothing
-    for descriptor in sorted(kept):
+def _close_all_but(*descriptors: int) -> None:
+    first = 3  # 0 to 2 are /dev/null
+    for descriptor in sorted(descriptors):
         os.closerange(first, descriptor)
         first = descriptor + 1
     os.closerange(first, _MAX_DESCRIPTORS)

@@ -18,7 +18,7 @@ from typing import Final
 
 import av
 import av.subtitles.codeccontext
-import av.subtitles.stream  # which av imports once it meets one, when no file may be opened
+import av.subtitles.stream  # av imports it late, when no file may be opened any more
 
 from playhead.core.errors import (
     EmptyFile,
@@ -136,13 +136,13 @@ def audio_track(container: av.container.InputContainer, number: int = 0) -> av.A
             f"The audio codec {_unknown_codec(container, track)} is not supported.",
             remedy="Convert the recording to FLAC, MP3, M4A or Opus and upload that.",
         )
-    track.codec_context.thread_count = 1  # the process may start no thread
+    track.codec_context.thread_count = 1  # the process may not start a thread
     return track
 
 
 def _unknown_codec(container: av.container.InputContainer, track: av.AudioStream) -> str:
     """Return FFmpeg's name of a codec without a decoder, or the tag in the file."""
-    av.logging.set_level(av.logging.INFO)  # without it nothing is told; here nobody else hears it
+    av.logging.set_level(av.logging.INFO)  # the format is only logged at this level
     line = rf"Stream #0:{track.index}\b.*?Audio: ([^,\n]*)"
     found = re.search(line, container.dumps_format())
     return found[1].strip() if found else "unknown"

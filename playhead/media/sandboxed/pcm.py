@@ -54,19 +54,19 @@ class DecodeRequest:
         return _BLOCK_SECONDS * self.rate
 
 
-def decode_pcm(file: int, size_bytes: int, wanted: DecodeRequest) -> Iterator[bytes]:
+def decode_pcm(file: int, size_bytes: int, request: DecodeRequest) -> Iterator[bytes]:
     """Decode the whole track from second 0 as blocks of at most about ten seconds each.
 
     Damaged packets are left out; their time is silent. Raises the errors of ``open_media`` and
     ``audio_track``, ``EmptyFile`` if there was no sample, and ``DecodingTooCostly``.
     """
     with open_media(file) as container:
-        stream = audio_track(container, wanted.track)
-        _require_channel(stream, wanted.channel)
-        declared_seconds(container, stream, file)  # an absurd one need not be tried
-        timeline, output = FrameTimeline(container, stream, size_bytes), _Output(wanted)
+        stream = audio_track(container, request.track)
+        _require_channel(stream, request.channel)
+        declared_seconds(container, stream, file)  # raises if it is absurdly long
+        timeline, output = FrameTimeline(container, stream, size_bytes), _Output(request)
         for packet in packets(container, stream):
-            for frame in decoded(packet, fits=_fits(wanted.channel)) or ():
+            for frame in decoded(packet, fits=_fits(request.channel)) or ():
                 if timeline.place(frame) or not output.accepts(frame):
                     yield from output.restart(timeline.start)
                 yield from output.write(frame)
@@ -79,10 +79,10 @@ def decode_pcm(file: int, size_bytes: int, wanted: DecodeRequest) -> Iterator[by
 
 
 def _require_channel(track: av.AudioStream, channel: int | None) -> None:
-    there = track.codec_context.channels
-    if channel is not None and channel >= there:
+    count = track.codec_context.channels
+    if channel is not None and channel >= count:
         raise NoAudioTrack(
-            f"The audio track has {there} channels, but no number {channel + 1}.",
+            f"The audio track has {count} channels, but no number {channel + 1}.",
             remedy="Use a channel that exists.",
         )
 
@@ -96,8 +96,8 @@ def _fits(channel: int | None) -> Fits:
 class _Output:
     """Converter from decoded frames to blocks of samples."""
 
-    def __init__(self, wanted: DecodeRequest) -> None:
-        self._wanted = wanted
+    def __init__(self, request: DecodeRequest) -> None:
+        self._request = request
         self._written = 0  # samples
         self._surplus = 0  # samples still to be dropped, of frames that overlap
         self._kind: _Kind | None = None
@@ -126,13 +126,13 @@ class _Output:
         The next frame begins there.
         """
         yield from self.flush()
-        missing = round(second * self._wanted.rate) - self._written
+        missing = round(second * self._request.rate) - self._written
         self._surplus = max(0, -missing)
         while missing > 0:
-            size = min(missing, self._wanted.block)
+            size = min(missing, self._request.block)
             missing -= size
             self._written += size
-            yield bytes(self._wanted.sample_bytes * size)
+            yield bytes(self._request.sample_bytes * size)
 
     def flush(self) -> Iterator[bytes]:
         """Yield all buffered samples."""
@@ -147,19 +147,19 @@ class _Output:
         self._fifo = av.AudioFifo()
 
     def _converter(self, frame: av.AudioFrame) -> av.AudioResampler:
-        rate, mixed = self._wanted.rate, "mono" if self._wanted.channels == 1 else "stereo"
-        if self._wanted.channel is None:
+        rate, mixed = self._request.rate, "mono" if self._request.channels == 1 else "stereo"
+        if self._request.channel is None:
             return av.AudioResampler("s16", mixed, rate)
         return av.AudioResampler("s16p", frame.layout, rate)  # a plane for each channel
 
     def _convert(self, frame: av.AudioFrame | None) -> Iterator[bytes]:
-        size = self._wanted.sample_bytes
+        size = self._request.sample_bytes
         for converted in self._resampler.resample(frame):
             drop = min(self._surplus, converted.samples)
             self._surplus -= drop
             if drop < converted.samples:
                 self._written += converted.samples - drop
-                plane = memoryview(converted.planes[self._wanted.channel or 0])
+                plane = memoryview(converted.planes[self._request.channel or 0])
                 yield bytes(plane[size * drop : size * converted.samples])
 
 

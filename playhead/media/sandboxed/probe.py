@@ -71,9 +71,9 @@ def probe_media(file: int, size_bytes: int, working: OnProgress) -> MediaFacts:
     """
     with open_media(file) as container:
         track = audio_track(container)
-        stated = declared_seconds(container, track, file)
+        declared = declared_seconds(container, track, file)
         found = _decode_all(container, track, size_bytes, working)
-        _require_complete(file, size_bytes, stated, found)
+        _require_complete(file, size_bytes, declared, found)
         _require_audio(found)
         return _facts(file, container, track, found)
 
@@ -115,18 +115,18 @@ def _end(packet: av.Packet) -> float:
     return float((packet.pts + (packet.duration or 0)) * packet.time_base)
 
 
-def _require_complete(file: int, size_bytes: int, stated: float, found: _DecodeResult) -> None:
-    missing = stated - max(found.reached, found.seconds)
-    if missing > max(_MISSING_SECONDS, _MISSING_SHARE * stated):
-        raise _cut_off(f"its header declares {stated:.1f} s, but it has {found.seconds:.1f} s")
-    stated_size = riff_size(file)
-    if size_bytes < stated_size * (1 - _MISSING_SHARE):
-        raise _cut_off(f"its header declares {stated_size} bytes, but it has {size_bytes}")
+def _require_complete(file: int, size_bytes: int, declared: float, found: _DecodeResult) -> None:
+    missing = declared - max(found.reached, found.seconds)
+    if missing > max(_MISSING_SECONDS, _MISSING_SHARE * declared):
+        raise _cut_off(f"its header declares {declared:.1f} s, but it has {found.seconds:.1f} s")
+    declared_size = riff_size(file)
+    if size_bytes < declared_size * (1 - _MISSING_SHARE):
+        raise _cut_off(f"its header declares {declared_size} bytes, but it has {size_bytes}")
 
 
-def _cut_off(how: str) -> TruncatedMedia:
+def _cut_off(reason: str) -> TruncatedMedia:
     return TruncatedMedia(
-        f"The file is truncated: {how}.",
+        f"The file is truncated: {reason}.",
         remedy="Upload the recording again; the last transfer was incomplete.",
     )
 
@@ -148,8 +148,10 @@ def _require_audio(found: _DecodeResult) -> None:
 def _facts(
     file: int, container: av.container.InputContainer, track: av.AudioStream, found: _DecodeResult
 ) -> MediaFacts:
-    flavour = _container_name(file, container)
-    name, audio, video = _TYPES.get(flavour, (flavour, f"audio/x-{flavour}", f"video/x-{flavour}"))
+    container_name = _container_name(file, container)
+    name, audio, video = _TYPES.get(
+        container_name, (container_name, f"audio/x-{container_name}", f"video/x-{container_name}")
+    )
     return MediaFacts(
         container=name,
         codec=_codec(track),
@@ -181,6 +183,8 @@ def _describe_stream(stream: av.stream.Stream) -> str:
         return f"audio: {_codec(stream)}, {context.sample_rate} Hz, {context.channels} channels"
     if stream.type == "video" and stream.codec_context:
         context = stream.codec_context
-        size = f", {context.width} x {context.height}" if context.width else ""  # none is decoded
+        size = (
+            f", {context.width} x {context.height}" if context.width else ""
+        )  # unknown, since no picture is decoded
         return f"video: {_codec(stream)}{size}"
     return f"{stream.type}: {_codec(stream)}"

@@ -57,10 +57,10 @@ def lock_down() -> Restrictions:
     """Apply all available restrictions to this process and its children."""
     current, missing = ["no environment", "limits of time, memory, files and output"], []
     with suppress(_Missing):
-        _libseccomp()  # while a file may be opened
-    for name, wall in _RESTRICTIONS.items():
+        _libseccomp()  # loaded while files may still be opened
+    for name, restrict in _RESTRICTIONS.items():
         try:
-            current.append(f"{name} ({wall()})")
+            current.append(f"{name} ({restrict()})")
         except (_Missing, OSError) as reason:
             missing.append(f"{name} ({reason})")
     return Restrictions(tuple(current), tuple(missing))
@@ -71,12 +71,12 @@ def lock_down_child() -> None:
 
     Sets resource limits, forbids child processes, and has it killed when its parent dies.
     """
-    for limit, most in _limits().items():
-        _lower(limit, most)
+    for limit, maximum in _limits().items():
+        _lower(limit, maximum)
     allow_cpu(0)
     if sys.platform == "linux":
         _control(_DEATH_SIGNAL, 9)
-        with suppress(_Missing, OSError):  # it was told that this wall is missing
+        with suppress(_Missing, OSError):  # already reported as missing
             _allow_calls(_CALLS)
 
 
@@ -92,23 +92,23 @@ def _limits() -> dict[int, int]:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,  # it writes to its socket only
         resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
-        resource.RLIMIT_NPROC: 0,  # nor threads
+        resource.RLIMIT_NPROC: 0,  # no processes and no threads
     }
 
 
-def _lower(limit: int, most: int) -> None:
-    most = _within(limit, most)
+def _lower(limit: int, maximum: int) -> None:
+    maximum = _within(limit, maximum)
     try:
-        resource.setrlimit(limit, (most, most))
+        resource.setrlimit(limit, (maximum, maximum))
     except ValueError:
         if sys.platform == "linux":  # elsewhere some limits cannot be set
             raise
 
 
-def _within(limit: int, most: int) -> int:
+def _within(limit: int, maximum: int) -> int:
     """Return the limit that may be set: no higher than the current hard limit."""
     _, hard = resource.getrlimit(limit)
-    return most if hard == resource.RLIM_INFINITY else min(most, hard)
+    return maximum if hard == resource.RLIM_INFINITY else min(maximum, hard)
 
 
 def _no_network() -> str:
@@ -117,19 +117,19 @@ def _no_network() -> str:
     Without root this needs a user namespace, in which the process has no user either.
     """
     _linux_only()
-    apart = _NEW_NET | _NEW_IPC
-    _call("unshare", apart if os.geteuid() == 0 else apart | _NEW_USER)
+    flags = _NEW_NET | _NEW_IPC
+    _call("unshare", flags if os.geteuid() == 0 else flags | _NEW_USER)
     return "namespace of its own"
 
 
 def _no_rights() -> str:
     if os.geteuid() == 0:
         os.setgroups([])
-        os.setgid(_NOBODY)  # of root: all three kinds of it
+        os.setgid(_NOBODY)  # as root: real, effective and saved
         os.setuid(_NOBODY)
     if sys.platform == "linux":
         _control(_NO_NEW_PRIVILEGES, 1)
-        _control(_DUMPABLE, 0)  # what begins here cannot look into it
+        _control(_DUMPABLE, 0)  # forked processes cannot inspect it
     return f"user {os.geteuid()}"
 
 
@@ -192,19 +192,19 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _call(name: str, *given: object) -> int:
+def _call(name: str, *args: object) -> int:
     """Call a function of the C library.
 
     Raises ``OSError`` if it fails.
     """
-    result = int(getattr(_libc(), name)(*given))
+    result = int(getattr(_libc(), name)(*args))
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
 
 
-def _control(what: int, value: int) -> None:
-    _call("prctl", what, value, 0, 0, 0)
+def _control(option: int, value: int) -> None:
+    _call("prctl", option, value, 0, 0, 0)
 
 
 def _linux_only() -> None:

@@ -16,7 +16,7 @@ from playhead.media.sandboxed.pcm import DecodeRequest, decode_pcm
 from playhead.media.sandboxed.probe import probe_media
 from playhead.media.sandboxed.restrictions import allow_cpu, lock_down_child
 
-_PROGRESS_SECONDS: Final = 60.0  # of sound between two words that it is still at work
+_PROGRESS_SECONDS: Final = 60.0  # of sound between two progress messages
 
 
 def run_task(task: dict[str, Any], media: int, line: socket.socket) -> None:
@@ -29,28 +29,28 @@ def run_task(task: dict[str, Any], media: int, line: socket.socket) -> None:
         _send_error(line, error)
     except MemoryError:
         _send_error(line, decoding_too_costly("it needs more memory than any real recording"))
-    except Exception as error:  # a file nobody foresaw is the file's fault, and says so
+    except Exception as error:  # an unforeseen error is attributed to the file
         _send_error(line, _unexpected_error(error))
 
 
 def _decode(
-    media: int, line: socket.socket, start: float, end: float | None, **wanted: Any
+    media: int, line: socket.socket, start: float, end: float | None, **options: Any
 ) -> None:
     """Send the sound from second ``start`` to ``end``.
 
     Decodes from the beginning: only that gives the exact second of a sample in every container.
     """
-    form, working, done = DecodeRequest(**wanted), _progress_sender(line), 0
-    a_second = form.rate * form.sample_bytes
+    form, working, done = DecodeRequest(**options), _progress_sender(line), 0
+    bytes_per_second = form.rate * form.sample_bytes
     first = round(start * form.rate) * form.sample_bytes
     last = sys.maxsize if end is None else round(end * form.rate) * form.sample_bytes
     for block in decode_pcm(media, os.fstat(media).st_size, form):
-        begun, done = done, done + len(block)
-        allow_cpu(done / a_second)
+        block_start, done = done, done + len(block)
+        allow_cpu(done / bytes_per_second)
         if done > first:
-            send_sound(line, block[max(0, first - begun) : last - begun])
+            send_sound(line, block[max(0, first - block_start) : last - block_start])
         else:
-            working(done / a_second)
+            working(done / bytes_per_second)
         if done >= last:
             return
 
@@ -61,12 +61,12 @@ def _probe(media: int, line: socket.socket) -> None:
 
 
 def _progress_sender(line: socket.socket) -> Callable[[float], None]:
-    told = 0.0
+    reported = 0.0
 
     def working(seconds: float) -> None:
-        nonlocal told
-        if seconds >= told + _PROGRESS_SECONDS:
-            told = seconds
+        nonlocal reported
+        if seconds >= reported + _PROGRESS_SECONDS:
+            reported = seconds
             allow_cpu(seconds)
             send(line, "working")
 
@@ -77,8 +77,8 @@ _TASKS: Final[dict[str, Callable[..., None]]] = {"decode": _decode, "probe": _pr
 
 
 def _send_error(line: socket.socket, error: PermanentError) -> None:
-    said = {"class": type(error).__name__, "message": str(error), "remedy": error.remedy}
-    send_json(line, "error", said)
+    fields = {"class": type(error).__name__, "message": str(error), "remedy": error.remedy}
+    send_json(line, "error", fields)
 
 
 def _unexpected_error(error: Exception) -> PermanentError:

@@ -19,7 +19,7 @@ _START_AT_ZERO: Final = frozenset({"asf", "avi", "flv", "matroska", "mov"})
 _STORES_NO_TIMES: Final = frozenset({"avi", "gxf", "rm"})
 
 _JITTER_SECONDS: Final = 0.05  # containers round their timestamps; less than this is no gap
-_MAX_OVERLAP_SECONDS: Final = 1.0  # a larger step back is a clock that started anew
+_MAX_OVERLAP_SECONDS: Final = 1.0  # a larger step back means that the timestamps restarted
 _MAX_GAP_SECONDS: Final = 86_400.0  # a larger step forward is a damaged timestamp
 
 
@@ -36,7 +36,7 @@ class FrameTimeline:
         self._size_bytes = size_bytes
         self._zero = _clock_zero(container)
         counted = demuxer(container) in _STORES_NO_TIMES
-        self._begins = float((track.start_time or 0) * track.time_base) if counted else None
+        self._first_second = float((track.start_time or 0) * track.time_base) if counted else None
 
     def place(self, frame: av.AudioFrame) -> bool:
         """Place a frame after the previous one, or where its timestamp says.
@@ -46,18 +46,18 @@ class FrameTimeline:
         hold.
         """
         step = self._stated(frame) - self.end
-        moved = (
+        is_gap = (
             _JITTER_SECONDS < step <= _MAX_GAP_SECONDS
             or -_MAX_OVERLAP_SECONDS <= step < -_JITTER_SECONDS
         )
-        self.start = self.end + step if moved else self.end
+        self.start = self.end + step if is_gap else self.end
         self.end = self.start + frame.samples / frame.sample_rate
         require_length(self.end, self._size_bytes)
-        return moved
+        return is_gap
 
     def _stated(self, frame: av.AudioFrame) -> float:
-        if self._begins is not None:
-            return self.end or self._begins
+        if self._first_second is not None:
+            return self.end or self._first_second
         if frame.time is None:
             return self.end
         if self._zero is None:

@@ -67,8 +67,8 @@ class Tokens:
         """
         token = new_token()
         with self._within(org_id).transaction() as connection:
-            who = {"org_id": org_id, "member": member}
-            found = connection.execute(_SQL["member"], who).fetchone()
+            member_key = {"org_id": org_id, "member": member}
+            found = connection.execute(_SQL["member"], member_key).fetchone()
             if found is None:
                 raise no_member(member)
             if excess := sorted(set(scopes) - effective_scopes(found["role"])):
@@ -76,7 +76,7 @@ class Tokens:
                     f"The role {found['role']} of {member} does not allow: {', '.join(excess)}.",
                     remedy="Request fewer scopes, or change the role: playhead members role",
                 )
-            values = who | {"name": name, "scopes": list(scopes), "days": days}
+            values = member_key | {"name": name, "scopes": list(scopes), "days": days}
             secret = {"secret_sha256": token_hash(token)}
             [row] = connection.execute(_SQL["create"], values | secret).fetchall()
         return _token(row), token

@@ -24,7 +24,7 @@ from playhead.postgres.database import Database, queries, socket_is_idle, unavai
 WORKER = "worker"  # role of a process that starts pending recordings at once
 
 HEARTBEAT_SECONDS = 5.0
-#: After this long without a word a process counts as hung. Far more than a busy one needs.
+#: A process without a heartbeat for this long is treated as stalled. A busy one needs far less.
 STALLED_AFTER_SECONDS = 60.0
 _CONNECT_SECONDS = 10
 
@@ -40,9 +40,9 @@ def run_role(run_id: str) -> str:
 class LivenessIntervals:
     """Seconds between heartbeats, and after which a process counts as stalled.
 
-    ``poll_seconds``: between looks at this process's session. ``confirm_seconds``: between the two
-    looks at a stalled process before it is terminated; a machine that slept wakes its processes one
-    by one.
+    ``poll_seconds``: between checks of this process's session. ``confirm_seconds``: between the two
+    checks of a stalled process before it is terminated; a machine that slept wakes its processes
+    one by one.
     """
 
     heartbeat_seconds: float = HEARTBEAT_SECONDS
@@ -59,9 +59,9 @@ class ProcessLiveness:
         self._intervals = intervals or LivenessIntervals()
         self._roles: list[str] = []
         self._session: psycopg.Connection[Any] | None = None
-        self._using = threading.Lock()
+        self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._speaker: threading.Thread | None = None
+        self._heartbeat_thread: threading.Thread | None = None
 
     @contextmanager
     def hold(self, role: str) -> Iterator[None]:
@@ -69,7 +69,7 @@ class ProcessLiveness:
 
         Raises ``DatabaseUnavailable``.
         """
-        with self._using:
+        with self._lock:
             try:
                 self._connection().execute(_SQL["hold"], {"role": role})
             except psycopg.OperationalError as error:
@@ -79,15 +79,18 @@ class ProcessLiveness:
         try:
             yield
         finally:
-            with self._using, suppress(psycopg.OperationalError):  # lost, so released already
+            with (
+                self._lock,
+                suppress(psycopg.OperationalError),
+            ):  # a lost session has released its locks
                 self._roles.remove(role)
                 assert self._session is not None
                 self._session.execute(_SQL["release"], {"role": role})
 
     def close(self) -> None:
         self._closed.set()
-        if self._speaker is not None:
-            self._speaker.join()
+        if self._heartbeat_thread is not None:
+            self._heartbeat_thread.join()
         if self._session is not None:
             self._session.close()
 
@@ -114,8 +117,8 @@ class ProcessLiveness:
         if not suspects:
             return 0
         time.sleep(self._intervals.confirm_seconds)
-        hung = suspects & self._stalled()
-        row = self._database.row(_SQL["terminate"], names=sorted(hung))
+        stalled = suspects & self._stalled()
+        row = self._database.row(_SQL["terminate"], names=sorted(stalled))
         return int(row["ended"]) if row else 0
 
     def _stalled(self) -> set[str]:
@@ -135,19 +138,22 @@ class ProcessLiveness:
         return self._session
 
     def _send_heartbeat(self) -> None:
-        if self._speaker is None:
-            self._speaker = threading.Thread(target=self._send_heartbeats, daemon=True)
-            self._speaker.start()
+        if self._heartbeat_thread is None:
+            self._heartbeat_thread = threading.Thread(target=self._send_heartbeats, daemon=True)
+            self._heartbeat_thread.start()
 
     def _send_heartbeats(self) -> None:
         """Send heartbeats, and take all roles again as soon as the session was lost."""
-        spoken = time.monotonic()
+        sent_at = time.monotonic()
         while not self._closed.wait(self._intervals.poll_seconds):
-            with self._using, suppress(psycopg.OperationalError):  # away: the next look tries
+            with (
+                self._lock,
+                suppress(psycopg.OperationalError),
+            ):  # unavailable: the next poll tries again
                 session = self._connection()
                 if (
-                    time.monotonic() - spoken >= self._intervals.heartbeat_seconds
+                    time.monotonic() - sent_at >= self._intervals.heartbeat_seconds
                     or not socket_is_idle(session.fileno())
                 ):
                     session.execute(_SQL["heartbeat"])
-                    spoken = time.monotonic()
+                    sent_at = time.monotonic()

@@ -15,7 +15,7 @@ from psycopg.rows import DictRow, dict_row
 from playhead.postgres.database import POOL_TIMEOUT_SECONDS, check, queries, unavailable
 
 _SQL = queries("lock_sessions")
-_PAUSE_SECONDS = 0.2  # between two tries to connect
+_PAUSE_SECONDS = 0.2  # between two attempts to connect
 
 Session = psycopg.Connection[DictRow]
 
@@ -71,7 +71,7 @@ class LockSessionPool:
             self._url,
             autocommit=True,
             row_factory=dict_row,
-            # Claims and progress need not outlive a power cut: what was made is committed for
-            # good, and carries all that was written before.
+            # Claims and progress need not survive a power cut. Results are committed durably, and
+            # such a commit includes everything that was written before.
             options="-c synchronous_commit=off",
         )

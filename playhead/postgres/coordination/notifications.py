@@ -28,7 +28,7 @@ class WorkListener(threading.Thread):
 
     def __init__(self, database: Database) -> None:
         super().__init__(daemon=True)
-        self.rung = threading.Event()
+        self.work_available = threading.Event()
         self._database = database
         self._closed = threading.Event()
 
@@ -46,7 +46,7 @@ class WorkListener(threading.Thread):
 
     def _listen(self, session: psycopg.Connection[Any]) -> None:
         session.execute(_SQL["listen"])
-        self.rung.set()
+        self.work_available.set()
         while not self._closed.is_set():
             for _ in session.notifies(timeout=_POLL_INTERVAL_SECONDS, stop_after=1):
-                self.rung.set()
+                self.work_available.set()

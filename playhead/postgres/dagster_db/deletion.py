@@ -20,7 +20,7 @@ from playhead.postgres.deletion.residue_scan import written_forms
 
 _SQL = queries("dagster_deletion")
 
-#: Stands for a forgotten recording where a text tells of others, too.
+#: Replaces the id of a deleted recording in a text that also names others.
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
 _REPLACEMENT = "forgotten"
 

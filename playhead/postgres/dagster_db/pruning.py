@@ -18,14 +18,14 @@ from psycopg.rows import dict_row
 from playhead.postgres.database import Connection, queries, unavailable
 
 _SQL = queries("dagster_pruning")
-_NO_RUN = [""]  # as Dagster stores what is told outside of runs
+_NO_RUN = [""]  # Dagster's run id of events without a run
 
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
     """The numbers of deleted event rows, and the runs whose events were deleted.
 
-    ``more``: not everything was looked at.
+    ``more``: there may be more to prune.
     """
 
     events: int
@@ -38,7 +38,9 @@ class DagsterPruning:
 
     def __init__(self, url: str, before: datetime) -> None:
         self._url = url
-        self._before = before.astimezone(UTC).replace(tzinfo=None)  # as Dagster's columns are
+        self._before = before.astimezone(UTC).replace(
+            tzinfo=None
+        )  # naive UTC, like Dagster's columns
 
     def prune_runs(self, limit: int) -> PruneResult:
         """Delete the events of the oldest ``limit`` runs.
@@ -52,11 +54,11 @@ class DagsterPruning:
             ).fetchall()
             runs = [row["run_id"] for row in found]
             events = self._prune_events(connection, runs)
-            gone = connection.execute(_SQL["prune_runs"], {"runs": runs}).fetchall()
-        return PruneResult(events, tuple(row["run_id"] for row in gone), more=len(runs) == limit)
+            pruned = connection.execute(_SQL["prune_runs"], {"runs": runs}).fetchall()
+        return PruneResult(events, tuple(row["run_id"] for row in pruned), more=len(runs) == limit)
 
     def prune_checks(self, limit: int) -> PruneResult:
-        """Delete at most ``limit`` check results that were replaced or that never came."""
+        """Delete at most ``limit`` check results that were replaced or never arrived."""
         with self._transaction() as connection:
             values = {"before": self._before, "limit": limit}
             rows = connection.execute(_SQL["prune_checks"], values).rowcount

@@ -18,7 +18,7 @@ from playhead.core.errors import TransientError
 from playhead.postgres.database import Connection, queries, unavailable
 
 _SQL = queries("physical_erasure")
-LOCK_TIMEOUT_SECONDS = 60.0  # for transactions that began before
+LOCK_TIMEOUT_SECONDS = 60.0  # for transactions that started before the deletion
 _POLL_INTERVAL_SECONDS = 0.1
 
 

@@ -20,7 +20,7 @@ from playhead.postgres.database import queries, unavailable
 
 _SQL = queries("residue_scan")
 
-#: What remembers forgotten recordings by their opaque ids, here and beside Dagster's tables.
+#: Tables with the opaque ids of deleted recordings: ours, and the one in Dagster's database.
 TOMBSTONES = ("deleted_recordings", "playhead_forgotten")
 
 
@@ -38,12 +38,12 @@ def written_forms(words: Sequence[str]) -> list[str]:
     """Return the words as plain text, as JSON, and as JSON within JSON."""
     written = dict.fromkeys(words)
     for word in words:
-        once = json.dumps(word)[1:-1]
-        written |= dict.fromkeys([once, json.dumps(once)[1:-1]])
+        as_json = json.dumps(word)[1:-1]
+        written |= dict.fromkeys([as_json, json.dumps(as_json)[1:-1]])
     return list(written)
 
 
-def scan_database(look: ScanReport, url: str, needles: Sequence[str]) -> None:
+def scan_database(report: ScanReport, url: str, needles: Sequence[str]) -> None:
     """Scan every column of text, JSON, ids or bytes of every table."""
     try:
         with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
@@ -51,47 +51,47 @@ def scan_database(look: ScanReport, url: str, needles: Sequence[str]) -> None:
                 _SQL["text_columns"], {"besides": list(TOMBSTONES)}
             ).fetchall()
             for row in columns:
-                look.columns += 1
+                report.columns += 1
                 name = "holds_as_bytes" if row["bytes"] else "holds"
                 holds = sql.SQL(_SQL[name].decode()).format(
                     table=sql.Identifier(row["table"]), column=sql.Identifier(row["column"])
                 )
                 answer = connection.execute(holds, {"needles": list(needles)}).fetchone()
                 if answer and answer["holds"]:
-                    look.found.append(f"{connection.info.dbname}: {row['table']}.{row['column']}")
+                    report.found.append(f"{connection.info.dbname}: {row['table']}.{row['column']}")
     except psycopg.OperationalError as error:
         raise unavailable(error) from error
 
 
 def scan_files(
-    look: ScanReport, folder: Path, needles: Sequence[str], besides: Sequence[Path]
+    report: ScanReport, folder: Path, needles: Sequence[str], excluded: Sequence[Path]
 ) -> None:
-    """Scan every file's name and bytes, except below ``besides``."""
-    wanted = [needle.encode() for needle in needles]
-    for path in _files(folder, besides):
-        look.files += 1
-        if any(needle in path.name for needle in needles) or _contains(look, path, wanted):
-            look.found.append(str(path))
+    """Scan every file's name and bytes, except below ``excluded``."""
+    encoded = [needle.encode() for needle in needles]
+    for path in _files(folder, excluded):
+        report.files += 1
+        if any(needle in path.name for needle in needles) or _contains(report, path, encoded):
+            report.found.append(str(path))
 
 
-def scan_names(look: ScanReport, names: Iterable[str], needles: Sequence[str]) -> None:
+def scan_names(report: ScanReport, names: Iterable[str], needles: Sequence[str]) -> None:
     """Scan names only, for files whose bytes hold no text."""
     for name in names:
-        look.files += 1
+        report.files += 1
         if any(needle in PurePath(name).name for needle in needles):
-            look.found.append(name)
+            report.found.append(name)
 
 
-def _files(folder: Path, besides: Sequence[Path]) -> Iterator[Path]:
+def _files(folder: Path, excluded: Sequence[Path]) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(path.is_relative_to(other) for other in besides):
+        if path.is_file() and not any(path.is_relative_to(other) for other in excluded):
             yield path
 
 
-def _contains(look: ScanReport, path: Path, needles: Sequence[bytes]) -> bool:
+def _contains(report: ScanReport, path: Path, needles: Sequence[bytes]) -> bool:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-            look.file_bytes += len(view)
+            report.file_bytes += len(view)
             return any(view.find(needle) >= 0 for needle in needles)
-    except (ValueError, FileNotFoundError):  # it is empty, or gone meanwhile
+    except (ValueError, FileNotFoundError):  # the file is empty, or was deleted meanwhile
         return False

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from playhead.postgres.database import Database, queries
 
 _SQL = queries("deletion")
-_SENTENCES = 5  # that are looked for, of each recording
-_MIN_CHARACTERS = 10  # characters: less may be anywhere by chance
+_SENTENCES = 5  # per recording, to search for
+_MIN_CHARACTERS = 10  # shorter texts may occur by chance
 
 
 class RecordingDeletion:
@@ -30,11 +30,11 @@ class RecordingDeletion:
         short or a single English word prove nothing and are left out.
         """
         rows = self._database.rows(_SQL["phrases"], ids=_uuids(ids), most=_SENTENCES)
-        found = [row["phrase"] for row in rows]
-        kept = self._database.rows(
-            _SQL["distinctive"], phrases=found, ids=_uuids(ids), shortest=_MIN_CHARACTERS
+        phrases = [row["phrase"] for row in rows]
+        distinctive = self._database.rows(
+            _SQL["distinctive"], phrases=phrases, ids=_uuids(ids), shortest=_MIN_CHARACTERS
         )
-        return [row["phrase"] for row in kept]
+        return [row["phrase"] for row in distinctive]
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete all rows of these recordings. Waits for transactions that write to them."""

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 from playhead.core.errors import DatabaseUnavailable, DatabaseUnsuitable, PlayheadError
 
-START_SECONDS = 60.0  # crash recovery is in it
+START_SECONDS = 60.0  # includes crash recovery
 STOP_SECONDS = 60.0
 TICK_SECONDS = 0.02
 
@@ -42,7 +42,7 @@ _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 103  # sun_path: 108 with its NUL on Linux, 104 on macOS
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}  # no PG* variable of the caller's
 
-# First values: a person may change these in postgresql.conf.
+# Initial values; a person may change them in postgresql.conf.
 _INITDB = [
     "--username=postgres",
     "--auth=trust",
@@ -55,7 +55,7 @@ _INITDB = [
     "--set=shared_buffers=128MB",
 ]
 
-# These not: the command line wins over every file.
+# Fixed values: the command line overrides every file.
 _SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
@@ -64,11 +64,11 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
-    "log_min_error_statement": "panic",  # statements hold what people said
-    "log_error_verbosity": "terse",  # and so do details
-    "wal_level": "minimal",  # nobody copies it, so tables written anew are not logged as well
+    "log_min_error_statement": "panic",  # statements contain transcripts
+    "log_error_verbosity": "terse",  # details do, too
+    "wal_level": "minimal",  # no replication, so rewritten tables are not logged
     "max_wal_senders": "0",
-    "wal_recycle": "off",  # or files of the log would keep it under a new name
+    "wal_recycle": "off",  # recycled log files would keep deleted data
     "client_connection_check_interval": "10s",  # a killed client's long query ends
     # The supervisor restarts it. Postgres 18 itself waits without end, and cannot be stopped, when
     # the process that recovers after a crash is killed, too.
@@ -149,7 +149,7 @@ class Cluster:
             if pid and not stopping:
                 os.kill(pid, signal.SIGINT)
                 stopping = pid
-            elif pid and pid != stopping:  # it has stopped, and this is the next one
+            elif pid and pid != stopping:  # it has stopped; this is the next server
                 return
             if time.monotonic() > deadline:
                 raise DatabaseUnavailable(
@@ -191,7 +191,7 @@ class Cluster:
     def trim_log(self) -> None:
         if self.log.stat().st_size > _LOG_BYTES:
             shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
-            os.truncate(self.log, 0)  # its writers append: they go on at the new end
+            os.truncate(self.log, 0)  # its writers append, so they continue at the new end
 
     def log_tail(self, since: int = 0) -> str:
         """Return the last lines of the log that were written after its first ``since`` bytes."""
@@ -206,8 +206,8 @@ class Cluster:
             self._init_data(binaries, account, lock)
         if self.socket_folder != self.data:
             _private_folder(self.socket_folder, account)
-        # With server.lock in hand these are of the dead. Left alone, Postgres would not start
-        # where their process ids now are those of other programs.
+        # Nobody else holds server.lock, so these files belong to dead processes. Postgres would
+        # not start if their process ids now belonged to other programs.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         for stale in self.socket_folder.glob(f"{_SOCKET_NAME}*"):
             stale.unlink()
@@ -220,7 +220,7 @@ class Cluster:
             shutil.rmtree(unfinished)
         unfinished.mkdir(mode=0o700)
         os.chown(unfinished, account.uid, -1)
-        letters = f"--lc-ctype={_character_locale()}"  # pg_trgm asks it what a letter is
+        letters = f"--lc-ctype={_character_locale()}"  # pg_trgm uses it to recognise letters
         since = self.log.stat().st_size
         command = [f"{binaries}/initdb", f"--pgdata={unfinished}", letters, *_INITDB]
         if self._spawn(command, account, lock).wait() != 0:
@@ -229,7 +229,7 @@ class Cluster:
             )
         unfinished.rename(self.data)
         folder = os.open(self.folder, os.O_RDONLY)
-        os.fsync(folder)  # or a power cut could undo the name, though not what was written since
+        os.fsync(folder)  # otherwise a power cut could undo the rename
         os.close(folder)
 
     def _launch(self, binaries: Path, account: _Account, lock: int) -> None:
@@ -263,9 +263,9 @@ class Cluster:
             return (self.data / "postmaster.pid").read_bytes().rstrip().endswith(b"\nready")
         return False
 
-    def _failure(self, what: str, account: _Account, since: int) -> DatabaseUnavailable:
+    def _failure(self, problem: str, account: _Account, since: int) -> DatabaseUnavailable:
         return DatabaseUnavailable(
-            f"{what} (in {self.folder}, as user {account.uid}):\n{self.log_tail(since)}",
+            f"{problem} (in {self.folder}, as user {account.uid}):\n{self.log_tail(since)}",
             remedy=f"Fix the problem in the log ({self.log}), or set PLAYHEAD_HOME to another"
             " folder, or DATABASE_URL to your own server.",
         )
@@ -289,8 +289,8 @@ def _account(data: Path) -> _Account:
     accounts = [_Account(os.geteuid(), os.getegid())]
     if os.geteuid() == 0:
         known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        lent = [known[name] for name in ("postgres", "nobody") if name in known]
-        accounts = [_Account(entry.pw_uid, entry.pw_gid) for entry in lent]
+        entries = [known[name] for name in ("postgres", "nobody") if name in known]
+        accounts = [_Account(entry.pw_uid, entry.pw_gid) for entry in entries]
     if not accounts:
         raise DatabaseUnsuitable(
             "Postgres cannot run as root, and there is no account postgres or nobody.",
@@ -321,8 +321,8 @@ def _identity(account: _Account, program: str, folder: Path) -> tuple[list[str],
             remedy="Run as an ordinary user, or put Playhead and PLAYHEAD_HOME in folders that"
             " every user can read, or set DATABASE_URL to your own server.",
         )
-    # One capability of root's lets it pass through folders that are closed to it. The secure
-    # bit makes access(2), with which Postgres looks at its own program, heed that too.
+    # The capability dac_override lets it pass through folders that it has no access to. The secure
+    # bit makes access(2), with which Postgres checks its own program, respect that, too.
     account_flags = [f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
     capability_flags = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     secure_bit = "--securebits=+no_setuid_fixup"

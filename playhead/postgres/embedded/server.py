@@ -26,7 +26,7 @@ from playhead.core import errors
 from playhead.core.errors import DatabaseUnavailable, DatabaseUnsuitable, PlayheadError
 from playhead.postgres.embedded.cluster import START_SECONDS, TICK_SECONDS, Cluster, folder_error
 
-_POLL_INTERVAL_SECONDS = 1.0  # at whether there is a keeper: one system call
+_POLL_INTERVAL_SECONDS = 1.0  # checks for a supervisor: one system call
 
 # Isolated, and without site-packages: it starts in milliseconds and stays small.
 _SUPERVISOR = (
@@ -101,7 +101,7 @@ class EmbeddedServer:
         with _registering:
             while folder not in _registrations:
                 if (descriptor := self._cluster.lock("users", fcntl.LOCK_SH)) is not None:
-                    os.utime(descriptor)  # a visit the keeper sees even when it was short
+                    os.utime(descriptor)  # so that the supervisor notices even a short visit
                     _registrations[folder] = descriptor
                     threading.Thread(
                         target=self._hold_registration, args=(descriptor,), daemon=True
@@ -114,7 +114,7 @@ class EmbeddedServer:
     def _hold_registration(self, registration: int) -> None:
         """Stay registered, and make sure that a running server has a supervisor."""
         while _registrations.get(self._cluster.folder) == registration:
-            with suppress(PlayheadError, OSError):  # the next look tries again
+            with suppress(PlayheadError, OSError):  # the next poll tries again
                 if self._cluster.crashed and (lock := self._cluster.lock("keeper")) is not None:
                     self._start_supervisor(lock)
             time.sleep(_POLL_INTERVAL_SECONDS)
@@ -133,11 +133,11 @@ class EmbeddedServer:
     def _start_supervisor(self, lock: int) -> None:
         """Start a supervisor that inherits the lock, and wait for its report."""
         packages = str(Path(__file__).parents[3])
-        keeper = [sys.executable, "-I", "-S", "-c", _SUPERVISOR, packages]
+        command = [sys.executable, "-I", "-S", "-c", _SUPERVISOR, packages]
         try:
             with self._cluster.log.open("ab") as log:
                 report = subprocess.run(
-                    [*keeper, str(self._cluster.folder), str(_binaries()), str(lock)],
+                    [*command, str(self._cluster.folder), str(_binaries()), str(lock)],
                     pass_fds=(lock,),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -146,7 +146,9 @@ class EmbeddedServer:
                 ).stdout
         finally:
             os.close(lock)
-        if failure := json.loads(report or "[]"):  # no report: it was killed, try again
+        if failure := json.loads(
+            report or "[]"
+        ):  # without a report it was killed; the caller retries
             name, message, remedy = failure
             raise getattr(errors, name)(message, remedy=remedy)
 

@@ -20,32 +20,34 @@ LINGER_SECONDS = 5.0  # without users; ten short commands in a row start one ser
 POLL_SECONDS = 0.25
 
 
-def supervise(cluster: Cluster, binaries: Path, keeper_lock: int) -> None:
+def supervise(cluster: Cluster, binaries: Path, supervisor_lock: int) -> None:
     """Supervise the server until it is stopped, or had no user for LINGER_SECONDS."""
     last_used, last_visit = time.monotonic(), 0
-    while not _lost_lock(cluster, keeper_lock):
+    while not _lost_lock(cluster, supervisor_lock):
         if not cluster.runs:
             if not cluster.crashed:
                 return
             cluster.start(binaries)
         cluster.trim_log()
-        nobody = cluster.lock("users")
+        users_lock = cluster.lock("users")
         visit = (cluster.folder / "users.lock").stat().st_mtime_ns
-        if nobody is None or visit != last_visit:  # somebody is here, or came and went
+        if (
+            users_lock is None or visit != last_visit
+        ):  # there is a user, or there was one since the last poll
             last_used, last_visit = time.monotonic(), visit
         if time.monotonic() - last_used >= LINGER_SECONDS:
-            cluster.stop()  # newcomers wait for the lock until this process ends
+            cluster.stop()  # new users wait for the lock until this process ends
             return
-        if nobody is not None:
-            os.close(nobody)
+        if users_lock is not None:
+            os.close(users_lock)
         time.sleep(POLL_SECONDS)
     cluster.kill_immediate()
 
 
-def _lost_lock(cluster: Cluster, keeper_lock: int) -> bool:
+def _lost_lock(cluster: Cluster, supervisor_lock: int) -> bool:
     """Return True if the folder is no longer the one whose lock this supervisor holds."""
     path = cluster.folder / "keeper.lock"
-    return not path.exists() or not os.path.samestat(path.stat(), os.fstat(keeper_lock))
+    return not path.exists() or not os.path.samestat(path.stat(), os.fstat(supervisor_lock))
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
     Reports the start on standard output as a JSON list: empty, or an error's class, message and
     remedy.
     """
-    folder, binaries, keeper_lock = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    folder, binaries, supervisor_lock = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     if os.fork():
         return
     os.setsid()
@@ -66,9 +68,9 @@ def main() -> None:
     except (PlayheadError, OSError) as cause:
         error = folder_error(folder, cause) if isinstance(cause, OSError) else cause
     report = [type(error).__name__, str(error), error.remedy] if error else []
-    with suppress(BrokenPipeError):  # who asked was killed meanwhile
+    with suppress(BrokenPipeError):  # the starting process was killed meanwhile
         os.write(1, json.dumps(report).encode())
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if not error:
-        supervise(cluster, binaries, keeper_lock)
+        supervise(cluster, binaries, supervisor_lock)
         cluster.remove_socket_dir()

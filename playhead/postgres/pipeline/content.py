@@ -51,7 +51,7 @@ from playhead.transcripts.timeline import Timeline
 from playhead.transcripts.word_positions import TimedText, timed_text
 
 _SQL = queries("content")
-_CHUNKED_AGAIN = "cut anew"  # as put_vectors says it
+_CHUNKED_AGAIN = "cut anew"  # as put_vectors reports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Content:
     def timed_text(self, recording: Recording, result_id: int) -> TimedText:
         """Return a transcript without its words: 0.4 ms for 6,000 words, instead of 30 ms."""
         row = self._row("timed_text", recording, result_id, binary=True)
-        if row["timeline"] is None:  # kept before timelines were
+        if row["timeline"] is None:  # stored before timelines were
             return timed_text(self.transcript(recording, result_id))
         timeline = Timeline.unpack(row["timeline"], (None, *row["speakers"]))
         return TimedText(
@@ -133,12 +133,12 @@ class Content:
     ) -> None:
         values = replace_unstorable_chars(asdict(transcript))
         values |= {name: Jsonb(values[name]) for name in ("words", "segments", "dropped")}
-        cut_by = timed_text(transcript)
+        timed = timed_text(transcript)
         values |= {
-            "timeline": cut_by.timeline.pack(),
-            "speakers": replace_unstorable_chars(cut_by.timeline.names[1:]),
-            "breaks": cut_by.breaks,
-            "languages": list(cut_by.languages) or None,
+            "timeline": timed.timeline.pack(),
+            "speakers": replace_unstorable_chars(timed.timeline.names[1:]),
+            "breaks": timed.breaks,
+            "languages": list(timed.languages) or None,
         }
         connection.execute(_SQL["put_transcript"], _owned(recording, result.id) | values)
 
@@ -160,28 +160,30 @@ class Content:
         return read.rows(_SQL["chunks"], **_chunked(recording, recipe_hash))
 
     def chunk_spans(
-        self, cut_by: Iterable[tuple[Recording, str]]
+        self, recipes: Iterable[tuple[Recording, str]]
     ) -> dict[tuple[str, Source], list[ChunkSpan]]:
         """Return the spans of the chunks of each recording and recipe hash, in order.
 
         Keys are recording id and source; those without chunks are missing.
         """
         found: dict[tuple[str, Source], list[ChunkSpan]] = {}
-        for row in self._rows_of_all("chunk_spans", list(cut_by)):
+        for row in self._rows_of_all("chunk_spans", list(recipes)):
             key = row.pop("recording_id"), row.pop("source")
             found.setdefault(key, []).append(ChunkSpan(**row))
         return found
 
-    def put_chunks(self, connection: Connection, cuts: Sequence[ChunkWrite]) -> None:
+    def put_chunks(self, connection: Connection, writes: Sequence[ChunkWrite]) -> None:
         """Replace the stored chunks of each result.
 
         Old chunks stay searchable until ``put_embeddings`` has stored the new vectors.
         """
-        values = _chunked_by_recipe((cut.recording, cut.result.recipe_hash) for cut in cuts) | {
-            "result_ids": [cut.result.id for cut in cuts],
-            "languages": [cut.language for cut in cuts],
-            "chunks": [Jsonb(list(_chunk_rows(cut.chunks))) for cut in cuts],
-            "hashes": [cut.result.output_hash for cut in cuts],
+        values = _chunked_by_recipe(
+            (write.recording, write.result.recipe_hash) for write in writes
+        ) | {
+            "result_ids": [write.result.id for write in writes],
+            "languages": [write.language for write in writes],
+            "chunks": [Jsonb(list(_chunk_rows(write.chunks))) for write in writes],
+            "hashes": [write.result.output_hash for write in writes],
         }
         connection.execute(_SQL["put_chunks"], values)
 
@@ -218,7 +220,7 @@ class Content:
         Stores none for a recording that was deleted in the meantime. ``texts`` are by hash, with
         one row of ``vectors`` each.
         """
-        keep = partial(
+        store = partial(
             self._embedding(org_id).run,
             _SQL["cache_vectors"],
             org_id=org_id,
@@ -228,12 +230,12 @@ class Content:
             recording_ids=[text.recording_id for text in texts.values()],
         )
         try:
-            keep()
-        except DatabaseUnavailable:  # went away in the middle; it mostly comes back in seconds
-            keep()
+            store()
+        except DatabaseUnavailable:  # connection lost; the server is usually back within seconds
+            store()
 
     def put_embeddings(
-        self, connection: Connection, embedded: Sequence[EmbeddingWrite], set_id: int
+        self, connection: Connection, writes: Sequence[EmbeddingWrite], set_id: int
     ) -> None:
         """Give every chunk its cached vector; from then on exactly these are searched.
 
@@ -241,11 +243,11 @@ class Content:
         again in the meantime, and ``InvalidEngineOutput`` if a chunk has no vector.
         """
         values = _chunked_by_recipe(
-            (write.recording, write.chunks.recipe_hash) for write in embedded
+            (write.recording, write.chunks.recipe_hash) for write in writes
         ) | {
             "set_id": set_id,
-            "result_ids": [write.result.id for write in embedded],
-            "chunks_results": [write.chunks.id for write in embedded],
+            "result_ids": [write.result.id for write in writes],
+            "chunks_results": [write.chunks.id for write in writes],
         }
         for row in connection.execute(_SQL["put_vectors"], values):
             if row["fault"] == _CHUNKED_AGAIN:
@@ -259,8 +261,8 @@ class Content:
 
     def coverage(self, embedded: Sequence[EmbeddingWrite], set_id: int) -> list[Coverage]:
         """Return how many chunks of each recording have a vector in the set."""
-        cut_by = [(write.recording, write.chunks.recipe_hash) for write in embedded]
-        rows = self._rows_of_all("coverage", cut_by, set_id=set_id)
+        recipes = [(write.recording, write.chunks.recipe_hash) for write in embedded]
+        rows = self._rows_of_all("coverage", recipes, set_id=set_id)
         found = {row.pop("recording_id"): Coverage(**row) for row in rows}
         return [found[write.recording.id] for write in embedded]
 
@@ -276,11 +278,11 @@ class Content:
         return self._database.as_role(org_id, "playhead_pipeline")
 
     def _rows_of_all(
-        self, name: str, cut_by: Sequence[tuple[Recording, str]], **values: Any
+        self, name: str, recipes: Sequence[tuple[Recording, str]], **values: Any
     ) -> list[DictRow]:
-        [org_id] = {recording.org_id for recording, _ in cut_by}
+        [org_id] = {recording.org_id for recording, _ in recipes}
         read = self._database.as_role(org_id, "playhead_app")
-        return read.rows(_SQL[name], **_chunked_by_recipe(cut_by), **values)
+        return read.rows(_SQL[name], **_chunked_by_recipe(recipes), **values)
 
     def _row(
         self, name: str, recording: Recording, result_id: int, *, binary: bool = False
@@ -293,7 +295,7 @@ class Content:
             recording_id=recording.id,
             result_id=result_id,
         )
-        if row is None:  # a result that is done has its content as long as its recording is there
+        if row is None:  # content is only deleted with its recording
             raise RecordingDeleted
         return row
 
@@ -373,9 +375,9 @@ def _owned(recording: Recording, result_id: int) -> dict[str, Any]:
     return {"result_id": result_id, "org_id": recording.org_id, "recording_id": recording.id}
 
 
-def _chunked_by_recipe(cut_by: Iterable[tuple[Recording, str]]) -> dict[str, list[str]]:
+def _chunked_by_recipe(recipes: Iterable[tuple[Recording, str]]) -> dict[str, list[str]]:
     """Return the query values for chunks of several recordings, each by its recipe."""
-    pairs = list(cut_by)
+    pairs = list(recipes)
     return {
         "org_ids": [recording.org_id for recording, _ in pairs],
         "recording_ids": [recording.id for recording, _ in pairs],

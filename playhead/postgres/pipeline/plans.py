@@ -30,12 +30,12 @@ from playhead.postgres.pipeline.recordings import recording_of
 
 _SQL = queries("plans")
 
-#: A recording that failed this often under a recipe is left to a person, so that a plan ends.
+#: A recording that failed this often under a recipe is left to a person, so that a plan can end.
 MAX_TRIES = 3
 
-#: missing: never made. stale: made by another recipe. outdated: made from what is no longer
-#: current. downstream: may change, since something before it will. failed: a dead letter says why.
-#: orphaned: its worker died. pinned: another recipe's, but a person put it in place.
+#: missing: never created. stale: created by another recipe. outdated: created from inputs that
+#: are no longer current. downstream: may change, since something before it will. failed: see its
+#: dead letter. orphaned: its worker died. pinned: of another recipe, but a person pinned it.
 Reason = Literal["missing", "stale", "outdated", "downstream", "failed", "orphaned", "pinned"]
 
 
@@ -46,7 +46,7 @@ class DesiredRecipe:
     ``set_id`` is 0 if sets share it. ``price`` is the engine's.
     """
 
-    choice: EngineSelection
+    selection: EngineSelection
     set_id: int
     recipe: Recipe
     price: Price
@@ -124,10 +124,10 @@ class Plans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def differences(self, wanted: Sequence[DesiredRecipe], scope: Scope) -> list[Difference]:
+    def differences(self, recipes: Sequence[DesiredRecipe], scope: Scope) -> list[Difference]:
         """Return all differences by stage, set and reason."""
         values = {"only": list(scope.stages), **scope.values}
-        found = self._database.rows(_SQL["differences"], **_columns(wanted), **values)
+        found = self._database.rows(_SQL["differences"], **_columns(recipes), **values)
         orphaned = self._database.rows(_SQL["orphaned"], **values)
         return [
             *(_difference(row) for row in found),
@@ -193,12 +193,12 @@ class Plans:
         """Cancel a plan; finished results stay. Return True if it was open."""
         return bool(self._database.run(_SQL["end_plan"], id=identity, state="cancelled"))
 
-    def batch(self, plan: Plan, wanted: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
+    def batch(self, plan: Plan, recipes: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
         """Return the next recordings of the plan.
 
         Marks the plan as done if none is left, none is parked and none is in progress.
         """
-        if found := self._next(plan, wanted, limit):
+        if found := self._next(plan, recipes, limit):
             return found
         row = self._database.row(_SQL["in_progress"])
         assert row is not None
@@ -210,12 +210,12 @@ class Plans:
         """Move the plan's cursor behind recordings for which runs were requested."""
         self._database.run(_SQL["advance_cursor"], id=plan.id, position=recordings[-1].id)
 
-    def _next(self, plan: Plan, wanted: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
+    def _next(self, plan: Plan, recipes: Sequence[DesiredRecipe], limit: int) -> list[Recording]:
         """Return recordings behind the cursor.
 
         At the end it starts once more from the beginning, for those that were in progress before.
         """
-        values = {"plan": plan.id, "limit": limit, "tries": MAX_TRIES, **_columns(wanted)}
+        values = {"plan": plan.id, "limit": limit, "tries": MAX_TRIES, **_columns(recipes)}
         found = self._database.rows(_SQL["batch"], **values)
         if not found:
             self._database.run(_SQL["advance_cursor"], id=plan.id, position=None)
@@ -225,15 +225,15 @@ class Plans:
         return [recording_of(row) for row in found]
 
 
-def _columns(wanted: Sequence[DesiredRecipe]) -> dict[str, list[Any]]:
+def _columns(recipes: Sequence[DesiredRecipe]) -> dict[str, list[Any]]:
     return {
-        "stages": [recipe.recipe.stage for recipe in wanted],
-        "org_ids": [recipe.choice.org_id for recipe in wanted],
-        "kinds": [recipe.choice.kind for recipe in wanted],
-        "transcribers": [recipe.choice.transcriber for recipe in wanted],
-        "writers": [recipe.choice.writer for recipe in wanted],
-        "sets": [recipe.set_id for recipe in wanted],
-        "recipes": [recipe.recipe.hash for recipe in wanted],
+        "stages": [recipe.recipe.stage for recipe in recipes],
+        "org_ids": [recipe.selection.org_id for recipe in recipes],
+        "kinds": [recipe.selection.kind for recipe in recipes],
+        "transcribers": [recipe.selection.transcriber for recipe in recipes],
+        "writers": [recipe.selection.writer for recipe in recipes],
+        "sets": [recipe.set_id for recipe in recipes],
+        "recipes": [recipe.recipe.hash for recipe in recipes],
     }
 
 

@@ -16,7 +16,7 @@ from playhead.core.ids import parse_uuid
 from playhead.core.records import STAGES, EngineSelection, Json, Recording, Stage
 from playhead.postgres.database import Database, Organisation, queries
 
-MIN_PREFIX_CHARACTERS = 4  # as git has it
+MIN_PREFIX_CHARACTERS = 4  # as in git
 MAX_CANDIDATES = 10  # listed for an ambiguous prefix
 
 _SQL = queries("recordings")
@@ -95,9 +95,9 @@ class Recordings:
             while True:
                 if connection.execute(_SQL["add_recording"], asdict(recording)).fetchone():
                     return recording
-                same = {"org_id": recording.org_id, "sha256": recording.sha256}
-                if row := connection.execute(_SQL["same_bytes"], same).fetchone():
-                    return recording_of(row)  # else it was forgotten between the two
+                key = {"org_id": recording.org_id, "sha256": recording.sha256}
+                if row := connection.execute(_SQL["same_bytes"], key).fetchone():
+                    return recording_of(row)  # otherwise it was deleted between the two statements
 
     def with_bytes(self, org_id: str, sha256: str) -> Recording | None:
         row = self._reading(org_id).row(_SQL["same_bytes"], org_id=org_id, sha256=sha256)
@@ -150,7 +150,7 @@ class Recordings:
         *,
         limit: int,
         only: Sequence[str] | None = None,
-        besides: Iterable[str] = (),
+        exclude: Iterable[str] = (),
         unrequested: bool = False,
     ) -> list[Recording]:
         """Return recordings to process, most urgent first.
@@ -162,7 +162,7 @@ class Recordings:
             _SQL["pending"],
             limit=limit,
             only_ids=None if only is None else _uuids(only),
-            except_ids=_uuids(besides),
+            except_ids=_uuids(exclude),
             unrequested=unrequested,
         )
         return [recording_of(row) for row in rows]
@@ -175,9 +175,9 @@ class Recordings:
         Without ``archived``, archived ones are left out. Without an organisation: of any, for
         workers. Raises ``NotFound``.
         """
-        wanted = None if ids is None else _uuids(ids)
+        uuids = None if ids is None else _uuids(ids)
         read = self._database.read_as(org_id)
-        rows = read.rows(_SQL["status"], org_id=org_id, ids=wanted, archived=archived)
+        rows = read.rows(_SQL["status"], org_id=org_id, ids=uuids, archived=archived)
         statuses = [_status(row) for row in rows]
         if ids is not None:
             _require_all(ids, [status.id for status in statuses])
@@ -302,14 +302,14 @@ def _status(row: DictRow) -> Status:
 
 def _uuids(ids: Iterable[str]) -> list[uuid.UUID]:
     parsed = {value: parse_uuid(value) for value in ids}
-    if bad := [value for value, identity in parsed.items() if identity is None]:
-        raise _not_found(bad)
+    if invalid := [value for value, identity in parsed.items() if identity is None]:
+        raise _not_found(invalid)
     return [identity for identity in parsed.values() if identity is not None]
 
 
-def _require_all(wanted: Sequence[str], found: Sequence[str]) -> None:
+def _require_all(ids: Sequence[str], found: Sequence[str]) -> None:
     known = {uuid.UUID(value) for value in found}
-    if missing := [value for value in wanted if uuid.UUID(value) not in known]:
+    if missing := [value for value in ids if uuid.UUID(value) not in known]:
         raise _not_found(missing)
 
 

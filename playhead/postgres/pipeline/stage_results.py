@@ -36,24 +36,24 @@ from playhead.postgres.database import (
     replace_unstorable_chars,
 )
 
-#: A worker that dies this often over one result is being killed by it. High enough that ten
-#: unlucky kills of a healthy recording are survived.
+#: A result that crashed this many workers is dead-lettered. High enough that a healthy recording
+#: survives ten unrelated crashes.
 MAX_ATTEMPTS = 12
 
-#: After so many deaths it is made apart from others, which may have been what killed them.
+#: A result that crashed this many workers runs alone, since another one may be the cause.
 ISOLATE_AFTER_CRASHES = 3
 
-#: Runs asked for in a row that brought a recording no further, over about half an hour.
+#: Consecutive runs without progress of a recording, over about half an hour.
 MAX_REQUESTS = 6
 
 _SQL = queries("stage_results")
-_HELD = "held"  # as claim_result says it
+_HELD = "held"  # as claim_result reports it
 _WRITES: Role = "playhead_pipeline"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished stage result. ``pinned_by``: the person who put it in place, if any."""
+    """A finished stage result. ``pinned_by``: the person who pinned it, if any."""
 
     id: int
     stage: Stage
@@ -95,17 +95,17 @@ class Claim:
     """The exclusive right to produce one result. ``done`` is set if it exists already."""
 
     id: int
-    wanted: ResultKey
+    key: ResultKey
     attempt: int
     done: Result | None = None
 
     @property
     def recording(self) -> Recording:
-        return self.wanted.recording
+        return self.key.recording
 
     @property
     def stage(self) -> Stage:
-        return self.wanted.recipe.stage
+        return self.key.recipe.stage
 
 
 class StageResults:
@@ -116,30 +116,30 @@ class StageResults:
         self._sessions = LockSessionPool(database.url)
 
     @contextmanager
-    def claim(self, wanted: ResultKey, *, run_id: str, detail: str) -> Iterator[Claim]:
+    def claim(self, result_key: ResultKey, *, run_id: str, detail: str) -> Iterator[Claim]:
         """Claim a result: find it done, or wait until no other worker holds it.
 
         Leaving the block without ``finish`` or ``fail`` leaves the row to the next worker.
         """
         with self._sessions.checkout() as session:
-            [row] = self._begin(session, [wanted], run_id, detail)
+            [row] = self._begin(session, [result_key], run_id, detail)
             if row["state"] == _HELD:
                 key = {"id": row["id"], "run_id": run_id, "detail": detail}
-                row = self._wait(session, wanted, key)
-            yield from self._claims([(wanted, row)])
+                row = self._wait(session, result_key, key)
+            yield from self._claims([(result_key, row)])
 
     @contextmanager
     def try_claim_many(
-        self, wanted: Sequence[ResultKey], *, run_id: str, detail: str
+        self, keys: Sequence[ResultKey], *, run_id: str, detail: str
     ) -> Iterator[list[Claim | None]]:
         """Claim many results of one organisation without blocking.
 
         An entry is None if another worker holds it or it crashed several workers.
         """
         with self._sessions.checkout() as session:
-            rows = self._begin(session, wanted, run_id, detail, ISOLATE_AFTER_CRASHES)
+            rows = self._begin(session, keys, run_id, detail, ISOLATE_AFTER_CRASHES)
             free = [
-                (key, row) for key, row in zip(wanted, rows, strict=True) if row["state"] != _HELD
+                (key, row) for key, row in zip(keys, rows, strict=True) if row["state"] != _HELD
             ]
             claims = {claim.id: claim for claim in self._claims(free)}
             yield [claims.get(row["id"]) for row in rows]
@@ -154,20 +154,20 @@ class StageResults:
             ):
                 if session.execute(_SQL["progress"], values).rowcount < len(claims):
                     raise _raise_lost(session, claims)
-        except DatabaseUnavailable:  # what matters is said by finish
+        except DatabaseUnavailable:  # only finish must not fail silently
             return
 
     @contextmanager
     def finish(
-        self, claim: Claim, *, output_hash: str, usage: Cost = NO_COST, by_whom: str | None = None
+        self, claim: Claim, *, output_hash: str, usage: Cost = NO_COST, pinned_by: str | None = None
     ) -> Iterator[tuple[Connection, Result]]:
         """Store a result in one transaction.
 
         The block writes the content with the connection and for the result it is given; then the
-        row is done and current. ``by_whom`` names the person who puts it in place. Raises
+        row is done and current. ``pinned_by`` names the person who pins it. Raises
         ``ClaimLost`` if a newer attempt owns the row; then nothing is written.
         """
-        finishing = self.finish_all([claim], [output_hash], usage=usage, by_whom=by_whom)
+        finishing = self.finish_all([claim], [output_hash], usage=usage, pinned_by=pinned_by)
         with finishing as (connection, [result]):
             yield connection, result
 
@@ -178,7 +178,7 @@ class StageResults:
         output_hashes: Sequence[str],
         *,
         usage: Cost = NO_COST,
-        by_whom: str | None = None,
+        pinned_by: str | None = None,
     ) -> Iterator[tuple[Connection, list[Result]]]:
         """Store all results of one organisation in one transaction, or none.
 
@@ -197,7 +197,7 @@ class StageResults:
                 raise _raise_lost(connection, [claim for claim in claims if claim.id not in rows])
             yield connection, [_result(rows[claim.id]) for claim in claims]
             for sets, ids in _by_sets(claims).items():
-                _make_current(connection, ids, sets, by_whom, progressed=True)
+                _make_current(connection, ids, sets, pinned_by, progressed=True)
 
     def supersede(self, connection: Connection, results: Sequence[Result]) -> None:
         """Delete the content of older results of the same recordings, stage and engine.
@@ -241,8 +241,8 @@ class StageResults:
 
     def dead_letter_crashed(self) -> int:
         """Add dead letters for results that crashed ``MAX_ATTEMPTS`` workers; return the count."""
-        lost = self._database.rows(_SQL["crashed"], attempts=MAX_ATTEMPTS)
-        for row in lost:
+        crashed = self._database.rows(_SQL["crashed"], attempts=MAX_ATTEMPTS)
+        for row in crashed:
             error = {
                 "class": "WorkerDied",
                 "message": f"The worker died {row['attempt']} times at {row['stage']}.",
@@ -252,7 +252,7 @@ class StageResults:
             with self._writing(row["org_id"]).transaction() as connection:
                 if connection.execute(_SQL["fail"], values).fetchone():
                     connection.execute(_SQL["dead_letter_crashed"], {"id": row["id"]})
-        return len(lost)
+        return len(crashed)
 
     def dead_letter_stalled(self, ids: Sequence[str], *, run_id: str, message: str) -> int:
         """Add dead letters for recordings that make no progress. Returns their number.
@@ -277,13 +277,13 @@ class StageResults:
                 found[str(row["recording_id"])][row["stage"], row["set_id"]] = _result(row)
         return found
 
-    def pin(self, recording: Recording, result_id: int, by_whom: str | None) -> None:
-        """Put an earlier result in place on behalf of a person.
+    def pin(self, recording: Recording, result_id: int, pinned_by: str | None) -> None:
+        """Pin an earlier result on behalf of a person.
 
-        None as ``by_whom`` lets the pipeline choose again.
+        None as ``pinned_by`` lets the pipeline choose again.
         """
         with self._writing(recording.org_id).transaction() as connection:
-            _make_current(connection, [result_id], NO_SET, by_whom, progressed=True)
+            _make_current(connection, [result_id], NO_SET, pinned_by, progressed=True)
 
     @contextmanager
     def lock_texts(self, org_id: str, set_id: int, hashes: Sequence[str]) -> Iterator[None]:
@@ -313,51 +313,53 @@ class StageResults:
     def _begin(
         self,
         session: Session,
-        wanted: Sequence[ResultKey],
+        keys: Sequence[ResultKey],
         run_id: str,
         detail: str,
-        deaths: int | None = None,
+        max_crashes: int | None = None,
     ) -> list[DictRow]:
         """Return a row per result: done, running and locked by this session, or held.
 
-        Held means by another worker, or left by the last of ``deaths`` that died.
+        Held means by another worker, or left by the last of ``max_crashes`` workers that died.
         """
         values = {
-            "org_ids": [key.recording.org_id for key in wanted],
-            "ids": [key.recording.id for key in wanted],
-            "stages": [key.recipe.stage for key in wanted],
-            "inputs": [Jsonb(dict(key.inputs)) for key in wanted],
-            "input_hashes": [content_hash(key.inputs) for key in wanted],
-            "recipes": [Jsonb(key.recipe.as_json) for key in wanted],
-            "recipe_hashes": [key.recipe.hash for key in wanted],
+            "org_ids": [key.recording.org_id for key in keys],
+            "ids": [key.recording.id for key in keys],
+            "stages": [key.recipe.stage for key in keys],
+            "inputs": [Jsonb(dict(key.inputs)) for key in keys],
+            "input_hashes": [content_hash(key.inputs) for key in keys],
+            "recipes": [Jsonb(key.recipe.as_json) for key in keys],
+            "recipe_hashes": [key.recipe.hash for key in keys],
             "run_id": run_id,
             "detail": detail,
-            "deaths": deaths,
+            "deaths": max_crashes,
         }
         try:
-            with org_transaction(session, wanted[0].recording.org_id, _WRITES):
+            with org_transaction(session, keys[0].recording.org_id, _WRITES):
                 rows = session.execute(_SQL["claim"], values).fetchall()
         except psycopg.errors.ForeignKeyViolation:
             raise RecordingDeleted from None
-        if any(row["id"] is None for row in rows):  # forgotten while it was claimed
+        if any(row["id"] is None for row in rows):  # deleted while it was claimed
             raise RecordingDeleted
         return rows
 
-    def _wait(self, session: Session, wanted: ResultKey, key: dict[str, Any]) -> DictRow:
+    def _wait(self, session: Session, result_key: ResultKey, key: dict[str, Any]) -> DictRow:
         session.execute(_SQL["lock"], key)
-        with org_transaction(session, wanted.recording.org_id, _WRITES):
+        with org_transaction(session, result_key.recording.org_id, _WRITES):
             if started := session.execute(_SQL["start"], key).fetchone():
                 return started
-            row = session.execute(_SQL["found"], key).fetchone()  # finished by the other meanwhile
-        if row is None:  # a ledger row is only ever deleted with its recording
+            row = session.execute(
+                _SQL["found"], key
+            ).fetchone()  # finished by the other worker meanwhile
+        if row is None:  # a row is only deleted with its recording
             raise RecordingDeleted
         return row
 
-    def _claims(self, begun: Sequence[tuple[ResultKey, DictRow]]) -> list[Claim]:
+    def _claims(self, rows: Sequence[tuple[ResultKey, DictRow]]) -> list[Claim]:
         """Return claims, and make results current that were found done."""
         claims = [
             Claim(row["id"], key, row["attempt"], _result(row) if row["state"] == "done" else None)
-            for key, row in begun
+            for key, row in rows
         ]
         if found := _by_sets([claim for claim in claims if claim.done]):
             with self._writing(claims[0].recording.org_id).transaction() as connection:
@@ -394,7 +396,7 @@ def _by_sets(claims: Sequence[Claim]) -> dict[tuple[int, ...], list[int]]:
     """Return the results' ids by the sets they are current for."""
     ids: dict[tuple[int, ...], list[int]] = {}
     for claim in claims:
-        ids.setdefault(tuple(claim.wanted.sets), []).append(claim.id)
+        ids.setdefault(tuple(claim.key.sets), []).append(claim.id)
     return ids
 
 
@@ -402,14 +404,16 @@ def _make_current(
     connection: Connection,
     ids: Sequence[int],
     sets: Sequence[int],
-    by_whom: str | None,
+    pinned_by: str | None,
     *,
     progressed: bool,
 ) -> None:
-    values = {"ids": list(ids), "sets": list(sets), "by_whom": by_whom, "progressed": progressed}
+    values = {"ids": list(ids), "sets": list(sets), "by_whom": pinned_by, "progressed": progressed}
     try:
         connection.execute(_SQL["make_current"], values)
-    except psycopg.errors.InsufficientPrivilege:  # of a result that is no more, so nobody's
+    except (
+        psycopg.errors.InsufficientPrivilege
+    ):  # the result was deleted, so it belongs to no organisation
         raise RecordingDeleted from None
 
 

@@ -1,7 +1,7 @@
-"""Versions of a transcript: list them, and put one in place.
+"""Versions of a transcript: list them, and pin one.
 
 A correction is a stage result made by a person from the version before it. An engine never replaces
-a version that a person put in place, until it is unpinned. Names of speakers are stored beside the
+a pinned version until it is unpinned. Names of speakers are stored beside the
 transcript, so naming one rebuilds nothing.
 """
 
@@ -20,7 +20,7 @@ from playhead.postgres.pipeline.stage_results import Result, ResultKey, StageRes
 _SQL = queries("transcript_versions")
 _CODE_VERSION = "1"
 
-#: The engine and the run of what a person made.
+#: The engine and the run of versions that a person created.
 PERSON = "person"
 MANUAL_RUN_ID = "by hand"
 
@@ -85,12 +85,12 @@ class TranscriptVersions:
             "corrected": output_hash
         }
         recipe = Recipe("transcript", _CODE_VERSION, Engine(PERSON, author))
-        wanted = ResultKey(recording, recipe, inputs)
-        with self._results.claim(wanted, run_id=MANUAL_RUN_ID, detail="correcting") as claim:
+        key = ResultKey(recording, recipe, inputs)
+        with self._results.claim(key, run_id=MANUAL_RUN_ID, detail="correcting") as claim:
             if claim.done:
                 self._results.pin(recording, claim.done.id, author)
             else:
-                with self._results.finish(claim, output_hash=output_hash, by_whom=author) as (
+                with self._results.finish(claim, output_hash=output_hash, pinned_by=author) as (
                     connection,
                     result,
                 ):

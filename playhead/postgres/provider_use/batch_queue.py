@@ -24,13 +24,13 @@ _SQL = queries("batch_queue")
 #: OpenAI's limits of a batch: requests, and bytes of its file.
 MAX_REQUESTS = 50_000
 MAX_BYTES = 200_000_000
-#: What a line of the file has around its body: the hash, the endpoint, names and quotes.
+#: Bytes of a line of the file besides its body: the hash, the endpoint, names and quotes.
 LINE_BYTES = 200
 
-#: A batch is not begun while more requests come in.
+#: A batch is not started while more requests arrive.
 COLLECT_SECONDS = 60.0
 
-#: A request that so many batches did not answer is asked by itself.
+#: A request that this many batches did not answer is sent directly.
 MAX_TRIES = 3
 
 RETENTION_DAYS = 3

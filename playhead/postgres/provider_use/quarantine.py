@@ -11,7 +11,7 @@ from datetime import datetime
 from playhead.core.errors import NotFound
 from playhead.postgres.database import Database, queries
 
-MAX_REPLY_BYTES = 1 << 20  # of a reply; one without end need not be kept whole
+MAX_REPLY_BYTES = 1 << 20  # the rest of a longer reply is not stored
 
 _SQL = queries("quarantine")
 
@@ -39,7 +39,7 @@ class Quarantine:
         self._database = database
 
     def add(self, org_id: str, attempt_id: int, *, reason: str, reply: bytes) -> None:
-        """Store the first ``MAX_BYTES`` of a reply."""
+        """Store the first ``MAX_REPLY_BYTES`` of a reply."""
         values = {"attempt_id": attempt_id, "reason": reason, "reply": reply[:MAX_REPLY_BYTES]}
         self._database.as_role(org_id, "playhead_pipeline").run(_SQL["add"], **values)
 
@@ -58,8 +58,8 @@ class Quarantine:
 
     def delete(self, org_id: str, identity: int) -> None:
         """Delete a reply. Raises ``NotFound``."""
-        kept = self._database.as_role(org_id, "playhead_pipeline")
-        if not kept.run(_SQL["delete"], org_id=org_id, id=identity):
+        writer = self._database.as_role(org_id, "playhead_pipeline")
+        if not writer.run(_SQL["delete"], org_id=org_id, id=identity):
             raise _missing(identity)
 
 

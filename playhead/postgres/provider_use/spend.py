@@ -19,7 +19,7 @@ from playhead.core.errors import RecordingDeleted
 from playhead.core.usage import NO_USAGE, Endpoint, Usage
 from playhead.postgres.database import Database, queries
 
-#: Longer than any request takes (the client's own limit is 10 minutes). What is settled later
+#: Longer than any request takes (the client's own limit is 10 minutes). A later settlement
 #: still counts.
 RESERVATION_TTL_SECONDS = 900.0
 
@@ -57,7 +57,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The end of an attempt. The usage of a failed one is unknown, unless its response said it."""
+    """The end of an attempt. Usage of a failed attempt is unknown unless its response reports it."""
 
     cost_usd: float = 0.0
     used: Usage = NO_USAGE
@@ -89,7 +89,7 @@ class Spend:
         self._database = database
 
     def reserve(
-        self, context: CallContext, intended: ReservationRequest, budget_usd: float | None
+        self, context: CallContext, request: ReservationRequest, budget_usd: float | None
     ) -> Reservation:
         """Reserve the cost of one attempt. Raises ``RecordingDeleted``."""
         shares = _shares(context.recordings)
@@ -102,23 +102,23 @@ class Spend:
                 shares=list(shares.values()),
                 budget_usd=budget_usd,
                 expires_after=RESERVATION_TTL_SECONDS,
-                **asdict(intended),
+                **asdict(request),
             )
         except psycopg.errors.ForeignKeyViolation:
             raise RecordingDeleted from None
         assert row is not None
         return Reservation(**row)
 
-    def settle(self, org_id: str, attempt_id: int, ended: Settlement) -> None:
+    def settle(self, org_id: str, attempt_id: int, settlement: Settlement) -> None:
         """Store the result of an attempt in place of what was reserved."""
         self._database.as_role(org_id, "playhead_pipeline").run(
             _SQL["settle"],
             id=attempt_id,
-            state="failed" if ended.error_class else "done",
-            cost_usd=ended.cost_usd,
-            http_status=ended.http_status,
-            error_class=ended.error_class,
-            **asdict(ended.used),
+            state="failed" if settlement.error_class else "done",
+            cost_usd=settlement.cost_usd,
+            http_status=settlement.http_status,
+            error_class=settlement.error_class,
+            **asdict(settlement.used),
         )
 
     def spent_today(self, org_id: str) -> float:
@@ -138,7 +138,7 @@ class Spend:
 
 def _shares(weights: Mapping[str, float]) -> dict[str, float]:
     """Return weights scaled to a sum of 1; equal shares if all weights are zero."""
-    whole = sum(weights.values())
-    if not whole:
+    total = sum(weights.values())
+    if not total:
         return dict.fromkeys(weights, 1 / len(weights)) if weights else {}
-    return {identity: weight / whole for identity, weight in weights.items()}
+    return {identity: weight / total for identity, weight in weights.items()}

@@ -81,7 +81,7 @@ order by n.distance, c.id
 
 -- name: nearest_exact
 with filter as materialized (
-    select settled(%(org_id)s, row(%(kinds)s::text[], %(recordings)s::uuid[],
+    select resolve_filter(%(org_id)s, row(%(kinds)s::text[], %(recordings)s::uuid[],
         %(speakers)s::text[], %(languages)s::text[], %(source)s::text, %(since)s::timestamptz,
         %(until)s::timestamptz, %(from_seconds)s::float8, %(to_seconds)s::float8)::search_filter)
         as by

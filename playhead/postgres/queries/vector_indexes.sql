@@ -9,7 +9,7 @@ select s.id as set_id, s.dimensions, o.id as org_id, vector_index_name(s.id, o.i
         when i.indisvalid and of_org.vectors <= max_exact_vectors(s.dimensions) / 2 then 'drop'
         when i.indisvalid and pg_relation_size(i.indexrelid)
             > 2 * (100000 + c.reltuples * (2 * s.dimensions + 400)) then 'rebuild'
-    end as due
+    end as action
 from embedding_sets s
 cross join organisations o
 cross join lateral (

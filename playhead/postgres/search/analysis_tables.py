@@ -16,7 +16,7 @@ from playhead.postgres.pipeline.content import transcript_of_row
 _SQL = queries("analysis_tables")
 _CONTENT = queries("content")
 
-#: A recording's id, what is said in it, and names by label.
+#: A recording's id, its transcript, and the names of its speakers by label.
 TranscriptUnit = tuple[str, Transcript, dict[str, str]]
 
 
@@ -34,8 +34,8 @@ class AnalysisTables:
         within = self._within(org_id)
         for row in within.rows(_SQL["transcripts"], recording=recording):
             names = row.pop("names")
-            if said := within.row(_CONTENT["transcript"], org_id=org_id, **row):
-                yield str(row["recording_id"]), transcript_of_row(said), names
+            if transcript_row := within.row(_CONTENT["transcript"], org_id=org_id, **row):
+                yield str(row["recording_id"]), transcript_of_row(transcript_row), names
 
     def chunks(self, org_id: str, recording: str | None) -> list[DictRow]:
         """Return the chunks with vectors in the active set."""

@@ -23,7 +23,7 @@ from playhead.postgres.database import Database, Organisation, queries, replace_
 from playhead.postgres.search.embedding_sets import EmbeddingSet
 
 _SQL = queries("chunk_search")
-_DEPTH = 50  # passages of each leg that are fused
+_DEPTH = 50  # hits of each leg that are fused
 _REMEDIES = {
     "recording": "`playhead list` lists the recordings.",
     "speaker": "`playhead speakers RECORDING` lists the speakers.",
@@ -37,8 +37,8 @@ class Match:
 
     ``matched``: its rank in each part that found it ("text", "vector"), from 1; ``cosine`` if the
     vector search did. ``phrases``: its sentences, each as first and last character in the source
-    and as seconds. ``config``: the text search configuration of its words; ``wanted``: it belongs
-    to the current result.
+    and as seconds. ``config``: the text search configuration of its words; ``is_current``: it
+    belongs to the current result.
     """
 
     recording: str
@@ -74,7 +74,7 @@ class ChunkSearch:
         self,
         query: str,
         vector: NDArray[np.float32] | None,
-        searched: EmbeddingSet,
+        embedding_set: EmbeddingSet,
         *,
         org_id: str,
         filters: SearchFilter,
@@ -85,7 +85,7 @@ class ChunkSearch:
             _SQL["search"],
             query=query,
             vector=vector,
-            set_id=searched.id,
+            set_id=embedding_set.id,
             org_id=org_id,
             **_values(filters),
             depth=max(_DEPTH, limit),
@@ -119,38 +119,38 @@ class ChunkSearch:
         if not unknown and (filters.recordings or filters.speakers or filters.languages):
             rows = self._of(org_id).rows(_SQL["unknown"], org_id=org_id, **_lists(filters))
             unknown = [(row["what"], row["value"]) for row in rows]
-        for what, value in unknown:
-            raise NotFound(f"No such {what}: {value}.", remedy=_REMEDIES[what])
+        for noun, value in unknown:
+            raise NotFound(f"No such {noun}: {value}.", remedy=_REMEDIES[noun])
 
     def nearest(
         self,
         vector: NDArray[np.float32],
-        searched: EmbeddingSet,
+        embedding_set: EmbeddingSet,
         *,
         org_id: str,
         limit: int,
         filters: SearchFilter = NO_FILTER,
     ) -> list[DictRow]:
         """Return recording, seconds and distance of the nearest chunks, by vectors alone."""
-        return self._near("nearest", vector, searched, org_id, limit, filters)
+        return self._near("nearest", vector, embedding_set, org_id, limit, filters)
 
     def nearest_exact(
         self,
         vector: NDArray[np.float32],
-        searched: EmbeddingSet,
+        embedding_set: EmbeddingSet,
         *,
         org_id: str,
         limit: int,
         filters: SearchFilter = NO_FILTER,
     ) -> list[DictRow]:
         """Return what ``nearest`` does, from a full scan."""
-        return self._near("nearest_exact", vector, searched, org_id, limit, filters)
+        return self._near("nearest_exact", vector, embedding_set, org_id, limit, filters)
 
     def _near(
         self,
         name: str,
         vector: NDArray[np.float32],
-        searched: EmbeddingSet,
+        embedding_set: EmbeddingSet,
         org_id: str,
         limit: int,
         filters: SearchFilter,
@@ -158,23 +158,27 @@ class ChunkSearch:
         return self._of(org_id).rows(
             _SQL[name],
             vector=vector,
-            set_id=searched.id,
+            set_id=embedding_set.id,
             org_id=org_id,
             **_values(filters),
             depth=limit,
         )
 
-    def sizes(self, searched: EmbeddingSet) -> dict[str, int]:
+    def sizes(self, embedding_set: EmbeddingSet) -> dict[str, int]:
         """Return the number of vectors per organisation in the set."""
-        rows = self._database.rows(_SQL["sizes"], set_id=searched.id)
+        rows = self._database.rows(_SQL["sizes"], set_id=embedding_set.id)
         return {row["org_id"]: row["vectors"] for row in rows}
 
     def sample_vectors(
-        self, searched: EmbeddingSet, *, org_id: str, limit: int
+        self, embedding_set: EmbeddingSet, *, org_id: str, limit: int
     ) -> list[NDArray[np.float32]]:
         """Return random vectors of an organisation's chunks."""
         rows = self._of(org_id).rows(
-            _SQL["sample_vectors"], set_id=searched.id, org_id=org_id, start=uuid4(), limit=limit
+            _SQL["sample_vectors"],
+            set_id=embedding_set.id,
+            org_id=org_id,
+            start=uuid4(),
+            limit=limit,
         )
         return [row["vector"].to_numpy() for row in rows]
 
@@ -183,12 +187,12 @@ class ChunkSearch:
         row = self._of(org_id).row(_SQL["newer_half"], org_id=org_id)
         return SearchFilter(since=row["moment"]) if row else NO_FILTER
 
-    def evaluation_samples(self, searched: EmbeddingSet, limit: int) -> list[DictRow]:
+    def evaluation_samples(self, embedding_set: EmbeddingSet, limit: int) -> list[DictRow]:
         """Return chunks of the set with their organisation and seconds.
 
         They are chosen by the hash of their text, so they stay the same as long as they exist.
         """
-        return self._database.rows(_SQL["evaluation_samples"], set_id=searched.id, limit=limit)
+        return self._database.rows(_SQL["evaluation_samples"], set_id=embedding_set.id, limit=limit)
 
     def _of(self, org_id: str) -> Organisation:
         return self._database.as_role(org_id, "playhead_app")

@@ -88,12 +88,12 @@ class Conversations:
         """
         try:
             with self._within(org_id).transaction() as connection:
-                kept = conversation or _create(connection)
-                if kept is not None:
-                    _insert_turn(connection, kept, turn)
+                conversation_id = conversation or _create(connection)
+                if conversation_id is not None:
+                    _insert_turn(connection, conversation_id, turn)
         except psycopg.errors.ForeignKeyViolation:
             raise RecordingDeleted from None
-        return kept
+        return conversation_id
 
     def _within(self, org_id: str) -> Organisation:
         return self._database.as_role(org_id, "playhead_app")
@@ -107,13 +107,13 @@ def _create(connection: Connection) -> str | None:
 def _insert_turn(connection: Connection, conversation: str, turn: NewTurn) -> None:
     values: dict[str, Any] = {"conversation": conversation}
     connection.execute(_SQL["lock"], values)
-    told = {
+    turn_values = {
         "question": replace_unstorable_chars(turn.question),
         "found": turn.found,
         "note": replace_unstorable_chars(turn.note),
         "engine": Jsonb(turn.engine),
     }
-    row = connection.execute(_SQL["put_turn"], values | told).fetchone()
+    row = connection.execute(_SQL["put_turn"], values | turn_values).fetchone()
     assert row is not None
     values["turn"] = row["ordinal"]
     sentences = [{"ordinal": n, **sentence} for n, sentence in enumerate(turn.sentences, 1)]

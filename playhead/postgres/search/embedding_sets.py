@@ -19,7 +19,7 @@ from playhead.core.records import Engine, Json, content_hash
 from playhead.postgres.database import Database, queries
 
 _SQL = queries("embedding_sets")
-_LACKS_RECORDINGS = "PH001"  # as the migration raises them
+_LACKS_RECORDINGS = "PH001"  # SQLSTATEs raised by the schema
 _NOT_LIVE = "PH002"
 
 State = Literal["building", "active", "standby", "retired"]

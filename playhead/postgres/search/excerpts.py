@@ -45,5 +45,5 @@ def _excerpt(row: DictRow) -> Excerpt:
         TimedSentence(text[max(0, first - base) : last - base].strip(), start_seconds, end_seconds)
         for first, last, start_seconds, end_seconds in phrases
     ]
-    whole = (TimedSentence(text.strip(), start, end),)
-    return Excerpt(**row, lines=tuple(line for line in timed if line.text) or whole)
+    fallback = (TimedSentence(text.strip(), start, end),)
+    return Excerpt(**row, lines=tuple(line for line in timed if line.text) or fallback)
