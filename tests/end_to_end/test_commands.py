@@ -45,6 +45,7 @@ def count_ready(home: Home) -> int:
     return list(statuses(home).values()).count("ready")
 
 
+@pytest.mark.slow
 def test_killed_workers_lose_no_result_and_the_next_one_continues(home: Home) -> None:
     # More than two batches, since the recordings of a batch are ready at once.
     files = [write_tone(home.folder / f"{number}.wav", number) for number in range(70)]
@@ -85,6 +86,7 @@ def stage_results(home: Home) -> dict[int, DictRow]:
         database.close()
 
 
+@pytest.mark.slow
 def test_stopped_worker_releases_its_recordings(home: Home) -> None:
     files = [write_tone(home.folder / f"{number}.wav", number) for number in range(30)]
     home.playhead("add", *files)
@@ -99,6 +101,7 @@ def test_stopped_worker_releases_its_recordings(home: Home) -> None:
     assert set(statuses(home).values()) == {"ready"}
 
 
+@pytest.mark.slow
 def test_watching_worker_processes_later_recordings(home: Home) -> None:
     worker = home.start("process", "--watch")
     try:
@@ -125,6 +128,7 @@ def test_retry_resumes_at_the_failed_stage(home: Home) -> None:
     assert statuses(home) == {"a": "ready"}
 
 
+@pytest.mark.slow
 def test_changed_setting_is_planned_and_processed(home: Home) -> None:
     home.playhead("add", write_tone(home.folder / "a.wav"))
     home.playhead("process")
@@ -197,6 +201,7 @@ def test_text_output_names_recordings_by_their_keys(home: Home) -> None:
         assert amber["id"] not in output
 
 
+@pytest.mark.slow
 def test_recordings_of_another_organisation_are_hidden(home: Home) -> None:
     [recording] = home.json("add", write_tone(home.folder / "a.wav"))
     home.playhead("process")
@@ -266,6 +271,7 @@ def test_migrate_prints_the_applied_migrations(home: Home) -> None:
     assert "up to date" in home.playhead("migrate")
 
 
+@pytest.mark.slow
 def test_server_stops_on_command_and_starts_again(home: Home) -> None:
     home.playhead("add", write_tone(home.folder / "a.wav"))
     home.playhead("stop")

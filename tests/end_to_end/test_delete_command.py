@@ -77,6 +77,7 @@ def partition_keys(services: PipelineServices) -> set[str]:
     return {row[0] for row in rows}
 
 
+@pytest.mark.slow
 def test_deletion_leaves_no_byte_in_dumps_or_files(home: Home, pipeline: Pipeline) -> None:
     services = pipeline.services
     deleted = add_recording(services, TITLE, MARKED)
@@ -95,6 +96,7 @@ def test_deletion_leaves_no_byte_in_dumps_or_files(home: Home, pipeline: Pipelin
     home.playhead("show", deleted.id, exits=1)
 
 
+@pytest.mark.slow
 def test_deletion_leaves_no_byte_after_a_late_worker(
     home: Home, pipeline: Pipeline, transcriber: CanaryTranscriber
 ) -> None:

@@ -59,6 +59,7 @@ def normalize(output: str) -> list[str]:
     return [" ".join(line.split()) for line in tail.splitlines() if line.strip()]
 
 
+@pytest.mark.slow
 def test_demo_prints_the_output_in_the_readme(demo: tuple[str, str]) -> None:
     example = re.search(r"compares -->\n```text\n(.*?)```", _README, re.DOTALL)
     assert example is not None

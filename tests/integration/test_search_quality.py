@@ -8,6 +8,8 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 
+import pytest
+
 from benchmarks.retrieval.figures import Quality, quality
 from benchmarks.retrieval.labelled import SETS, sections, talks
 from benchmarks.retrieval.report import add_talks
@@ -18,6 +20,8 @@ from playhead.postgres.database import Database
 from playhead.postgres.database_urls import app_url
 from playhead.services.context import open_pipeline_services
 from tests.integration.conftest import stub_engines
+
+pytestmark = pytest.mark.slow  # embeds 1,700 passages
 
 EVERY = 9  # every ninth question of the sets, so that embedding takes seconds
 FLOORS = {  # recall at 5, nDCG at 10

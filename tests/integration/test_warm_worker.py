@@ -28,6 +28,8 @@ from sensors.pending_recordings import pending_recordings_sensor
 from tests.integration.conftest import stub_engines, write_sound
 from tests.support.factories import get_status
 
+pytestmark = pytest.mark.slow  # kills worker processes
+
 REPOSITORY = Path(__file__).parents[2]
 
 #: A warm worker whose transcriber runs until the named file exists.

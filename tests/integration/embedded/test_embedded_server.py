@@ -28,6 +28,8 @@ from tests.support.servers import (
     wait_until,
 )
 
+pytestmark = pytest.mark.slow  # kills server processes
+
 
 def test_committed_rows_survive_the_death_of_every_process(
     server: EmbeddedServer, folder: Path
