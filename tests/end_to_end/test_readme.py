@@ -68,6 +68,7 @@ def test_demo_prints_the_output_in_the_readme(demo: tuple[str, str]) -> None:
     assert missing == []
 
 
+@pytest.mark.slow
 def test_second_demo_runs_no_model(demo: tuple[str, str]) -> None:
     first, second = demo
     assert "9 of 9 ready" in first
@@ -76,6 +77,7 @@ def test_second_demo_runs_no_model(demo: tuple[str, str]) -> None:
     assert normalize(second) == normalize(first)
 
 
+@pytest.mark.slow
 def test_japanese_speech_is_found_in_japanese(
     demo: tuple[str, str], environment: dict[str, str]
 ) -> None:

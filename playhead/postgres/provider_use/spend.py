@@ -57,7 +57,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The end of an attempt. The usage of a failed one is unknown unless its response reports it."""
+    """The end of an attempt. A failed one has unknown usage unless its response reports it."""
 
     cost_usd: float = 0.0
     used: Usage = NO_USAGE
