@@ -6,8 +6,8 @@ BIN := .venv/bin
 SPEECH := tests/fixtures/speech
 FAKES := tests/fakes/node_modules
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Two files at a time: much of the time they wait for programs that they started.
-PYTEST := pytest -n 2 --dist loadfile
+# Two files at a time, since they often wait for programs; in order of the files: the longest come first.
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup fakes demo test test-all coverage test-later dev check docs bench pins clean
 

@@ -23,7 +23,7 @@ def reconcile(
     context: dg.OpExecutionContext, playhead: dg.ResourceParam[PipelineServices]
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     stored = playhead.pipeline.recordings.stored()
-    swept = playhead.files.media.remove_orphans(stored.items())
+    orphans = playhead.files.media.remove_orphans(stored.items())
     missing = playhead.files.media.missing(stored.items())
     for identity in missing:
         context.log.error(f"The media file of {identity} is missing; add it again from its source.")
@@ -32,13 +32,13 @@ def reconcile(
     )
     facts = {
         "recordings": len(stored),
-        "media_swept": len(swept),
+        "media_removed": len(orphans),
         "media_missing": len(missing),
         "partitions_added": added,
         "partitions_removed": removed,
-        "results_taken_back": playhead.pipeline.content.invalidate_incomplete(),
+        "results_invalidated": playhead.pipeline.content.invalidate_incomplete(),
         "reported": report_missing_events(context.instance, playhead.pipeline.audit),
-        "buried": playhead.pipeline.results.dead_letter_crashed(),
+        "dead_letters": playhead.pipeline.results.dead_letter_crashed(),
     }
     yield dg.AssetObservation("backlog", metadata=facts)
     context.log.info(f"Reconciled: {facts}")

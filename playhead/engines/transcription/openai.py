@@ -56,9 +56,8 @@ _REQUEST: Final[Mapping[SpeechFormat, Mapping[str, Any]]] = {
 }
 
 _MAX_OUTPUT_TOKENS: Final = 2_000
-_LATE_SECONDS: Final = (
-    1.0  # maximum overrun of the last word; some engines count in steps of a second
-)
+#: Maximum overrun of the last word; some engines count in steps of a second.
+_LATE_SECONDS: Final = 1.0
 
 _Reply = Mapping[str, Any]
 _Timed = TypeVar("_Timed", tuple[Word, ...], tuple[Segment, ...])

@@ -24,10 +24,9 @@ Vector = dict[str, float]
 
 _SECTION_SECONDS = 300.0
 
-_MAX_PHRASE_CHARACTERS = (
-    60  # characters; beyond, YAKE took a run of punctuation-free text for a word
-)
-_FULL_LENGTH = 8  # terms; a shorter sentence says less and ranks lower in proportion
+#: YAKE returned longer runs of text without punctuation as one word.
+_MAX_PHRASE_CHARACTERS = 60
+_FULL_LENGTH = 8  # terms; a shorter sentence ranks lower in proportion
 _SAME_COSINE = 0.7  # cosine of two sentences that say the same
 _MAX_PAUSE_SECONDS = 3.0  # seconds; longer ones say no more about a change of subject
 _CONTEXT = 6  # sentences compared on each side of a possible change of subject
