@@ -129,13 +129,13 @@ def test_archived_recording_is_searchable_but_not_processed(home: Home, pipeline
     pipeline.run(deleted, other)
     [report] = home.json("archive", deleted.id)
     assert report == {"recording": deleted.id, "title": "An old talk", "archived": True}
-    assert partition_keys(services) == {other.id}
+    assert partition_keys(services) == {other.partition_key}
     assert [line["id"] for line in home.json("list")] == [other.id]
     assert [line["archived"] for line in home.json("list", "--archived")] == [True, False]
     assert deleted.id in {hit["recording"] for hit in home.json("search", "amber birch cedar")}
     assert len(home.json("show", deleted.id)[0]["lineage"]) == 5
     home.playhead("unarchive", deleted.id)
-    assert partition_keys(services) == {deleted.id, other.id}
+    assert partition_keys(services) == {deleted.partition_key, other.partition_key}
     assert pipeline.materialised("embeddings") == {deleted.id, other.id}
     home.playhead("archive", exits=2)
     assert len(home.json("archive", "--before", "2100-01-01")) == 2
