@@ -286,7 +286,7 @@ class _Copies:
                 "text_hash": text_hash(text),
                 "phrases": json.dumps(chunk["phrases"]),
             }
-            del values["words"], values["wanted"]
+            del values["words"], values["is_current"]
             yield "chunks", tuple(values.values())
         recipe = next(row["recipe_hash"] for row in self._rows.results if row["stage"] == "chunks")
         yield (
