@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline_assets.partitions import PARTITION_SET
+from playhead.core.partition_keys import id_suffix
 from playhead.core.settings import Settings
 from playhead.postgres.dagster_db.deletion import DagsterDeletion
 from playhead.postgres.database_urls import app_url, dagster_tables_url
@@ -54,10 +55,12 @@ def finish_deletion(
     _delete_from_dagster(instance, traces, names, words)
     for identity in ids:
         services.files.media.delete(identity)
-    for path in _logs_containing(settings, [*names, *written_forms(words)]):
+    # A deletion killed after Dagster's tables were cleaned no longer knows the keys, but their end.
+    needles = [*names, *(f"-{id_suffix(identity)}" for identity in ids), *written_forms(words)]
+    for path in _logs_containing(settings, needles):
         path.unlink(missing_ok=True)
     _erase(settings)
-    report = _scan_for_residue(services, [*names, *written_forms(words)])
+    report = _scan_for_residue(services, needles)
     if not report.found:
         services.deletion.mark_erased(ids)
     return report
